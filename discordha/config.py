@@ -1,0 +1,1 @@
+"""placeholder, owned by the gateway/events work package"""

@@ -1,0 +1,153 @@
+"""Which functions handle which events.
+
+Concurrency: the registry is copied on write. ``select`` is called on the gateway thread for every event and takes no
+lock; registering and removing take ``_lock`` and swap a whole tuple.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from discordha.errors import ConfigError
+from discordha.events import EVENTS, Scope, suggest
+
+__all__ = ["Handler", "HandlerRegistry"]
+
+_log = logging.getLogger(__name__)
+
+
+class Handler:
+    """One registered function. ``name`` is the same on every replica that runs the same code: it goes into nonces."""
+
+    __slots__ = ("event", "function", "name", "scope", "where")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        event: str,
+        scope: Scope,
+        where: Callable[..., Any] | None,
+        name: str,
+    ) -> None:
+        self.function = function
+        self.event = event
+        self.scope = scope
+        self.where = where
+        self.name = name
+
+    def wants(self, args: Sequence[Any]) -> bool:
+        """What ``where`` says; an exception in it is logged and counts as yes."""
+        if self.where is None:
+            return True
+        try:
+            return bool(self.where(*args))
+        except Exception:
+            _log.exception("where of %s failed; the handler runs", self.name)
+            return True
+
+
+class HandlerRegistry:
+    """All handlers of one replica, by event."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_event: dict[str, tuple[Handler, ...]] = {}
+
+    def add(
+        self,
+        function: Callable[..., Any],
+        event: str | None = None,
+        *,
+        scope: str | Scope | None = None,
+        where: Callable[..., Any] | None = None,
+    ) -> Callable[[], None]:
+        """Registers a plain function and returns what removes it again. Never blocks; any thread.
+
+        :param event: discord.py's name with or without ``on_``; by default the function's own name.
+        :param scope: ``"claim"``, ``"leader"`` or ``"every"``; by default what the events table says.
+        :param where: a fast, pure predicate on the event's arguments, asked before anything else.
+        :raises ConfigError: unknown event (with the nearest name), coroutine function, wrong number of arguments.
+        """
+        handler = self._build(function, event, scope, where)
+        with self._lock:
+            known = self._by_event.get(handler.event, ())
+            same = sum(1 for other in known if other.name.split("#")[0] == handler.name)
+            if same:
+                handler.name = f"{handler.name}#{same}"
+            self._by_event[handler.event] = (*known, handler)
+
+        def remove() -> None:
+            with self._lock:
+                left = tuple(other for other in self._by_event.get(handler.event, ()) if other is not handler)
+                if left:
+                    self._by_event[handler.event] = left
+                else:
+                    self._by_event.pop(handler.event, None)
+
+        return remove
+
+    def select(self, name: str, args: Sequence[Any]) -> Sequence[Handler]:
+        """The handlers that want this event. Called on the gateway thread; takes no lock."""
+        handlers = self._by_event.get(name)
+        if handlers is None:
+            return ()
+        return [handler for handler in handlers if handler.where is None or handler.wants(args)]
+
+    def events(self) -> tuple[str, ...]:
+        """The names of all events that have a handler."""
+        with self._lock:
+            return tuple(self._by_event)
+
+    def _build(
+        self,
+        function: Callable[..., Any],
+        event: str | None,
+        scope: str | Scope | None,
+        where: Callable[..., Any] | None,
+    ) -> Handler:
+        title = getattr(function, "__qualname__", repr(function))
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):
+            raise ConfigError(
+                f"{title} is a coroutine function. Handlers are plain functions that may block: "
+                f"write `def {title}` and delete every `await` in it"
+            )
+        name = event if event is not None else getattr(function, "__name__", "")
+        name = name.removeprefix("on_")
+        spec = EVENTS.get(name)
+        if spec is None:
+            nearest = suggest(name)
+            hint = f"; did you mean on_{nearest}?" if nearest else ""
+            raise ConfigError(f"on_{name} ({title}) is not an event of discord.py{hint}")
+        self._check_arguments(function, title, name, spec.arguments)
+        if scope is None:
+            chosen = spec.scope
+        else:
+            try:
+                chosen = Scope(scope)
+            except ValueError:
+                raise ConfigError(f'scope of {title} must be "claim", "leader" or "every", not {scope!r}') from None
+        return Handler(function, name, chosen, where, f"{getattr(function, '__module__', '')}.{title}")
+
+    @staticmethod
+    def _check_arguments(
+        function: Callable[..., Any], title: str, name: str, arguments: Sequence[str] | None
+    ) -> None:
+        if arguments is None:
+            return
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            return  # a builtin without a signature
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            wanted = ", ".join(arguments)
+            raise ConfigError(
+                f"{title}{signature} can't handle on_{name}: it is called with ({wanted})"
+                if arguments
+                else f"{title}{signature} can't handle on_{name}: it is called without arguments"
+            ) from None

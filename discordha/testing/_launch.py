@@ -1,0 +1,26 @@
+"""Start a program that dies with its parent: run as ``python -I -S _launch.py PARENT_PID PROGRAM ARGUMENT...``.
+
+Replaces itself with the program, so the process id stays. A launcher instead of a function between fork and exec,
+because that is not safe in a process with threads. Imports nothing of the library, to cost milliseconds.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Ask the kernel for SIGKILL at the parent's death, check that it has not died already, become the program."""
+    parent = int(sys.argv[1])
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            sys.exit("the parent is gone already")
+    os.execvp(sys.argv[2], sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Loopback ports that stay ours while the server behind them is down.
+
+Promises: a reserved port is outside the range that the kernel hands to outgoing connections, and no other harness
+of this library on the machine, in whatever process, reserves it as well, until it is released or the process ends.
+Does not promise that a foreign program leaves it alone: a server that fails to bind is started again on another one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import socket
+import tempfile
+from pathlib import Path
+from typing import IO
+
+__all__ = ["ReservedPort"]
+
+_LOWEST = 10_240
+_FALLBACK_EPHEMERAL_START = 32_768
+
+
+def _highest() -> int:
+    """The last port below the kernel's range for outgoing connections."""
+    try:
+        start = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        start = _FALLBACK_EPHEMERAL_START
+    return start - 1 if start > _LOWEST + 1_000 else _FALLBACK_EPHEMERAL_START - 1
+
+
+class ReservedPort:
+    """A free TCP port on 127.0.0.1, held by a lock file, so that a server can be stopped and started on it.
+
+    Does not keep a socket bound: the server must be able to bind it.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        directory = Path(tempfile.gettempdir()) / f"discordha-ports-{os.getuid()}"
+        directory.mkdir(exist_ok=True)
+        chooser = random.SystemRandom()
+        for _ in range(1_000):
+            self.number = chooser.randint(_LOWEST, _highest())
+            if self._take(directory / str(self.number)):
+                return
+        raise RuntimeError("no free port on 127.0.0.1")
+
+    def _take(self, path: Path) -> bool:
+        file = path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", self.number))
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Let others have the port. Idempotent. The lock file stays: removing it would race with its next owner."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __repr__(self) -> str:
+        return f"ReservedPort({self.number})"
