@@ -1,8 +1,9 @@
 """Loopback ports that stay ours while the server behind them is down.
 
-Promises: a reserved port is outside the range that the kernel hands to outgoing connections, and no other harness
-of this library on the machine, in whatever process, reserves it as well, until it is released or the process ends.
-Does not promise that a foreign program leaves it alone: a server that fails to bind is started again on another one.
+Promises: a reserved port is outside the range that the kernel hands to outgoing connections, and no other
+harness of this library on the machine, in whatever process, reserves it as well, until it is released or the
+process ends. Does not promise that a foreign program leaves it alone: a server that fails to bind is started
+again on another one.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ class ReservedPort:
         return True
 
     def release(self) -> None:
-        """Let others have the port. Idempotent. The lock file stays: removing it would race with its next owner."""
+        """Let others have the port.
+
+        Idempotent. The lock file stays: removing it would race with its next owner.
+        """
         if self._file is not None:
             self._file.close()
             self._file = None

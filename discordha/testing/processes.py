@@ -1,10 +1,11 @@
 """One child process of the harness: started in a group of its own, logged to a file, never left behind.
 
-Promises: ``close`` (or the death of the harness, on Linux) ends the child and what it started in its group; a stopped
-(paused) child can be ended too. Does not restart anything: see ``Replicas``.
+Promises: ``close`` (or the death of the harness, on Linux) ends the child and what it started in its group;
+a stopped (paused) child can be ended too. Does not restart anything: see ``Replicas``.
 
-The kernel's "die with the parent" is bound to the parent's *thread*, so it is asked for only when the main thread or a
-thread that says it outlives its children starts one; an exit handler covers the rest of the ways out.
+The kernel's "die with the parent" is bound to the parent's *thread*, so it is asked for only when the main
+thread or a thread that says it outlives its children starts one; an exit handler covers the rest of the ways
+out.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ _TAIL = 20_000
 
 
 class ChildProcess:
-    """A started program. Any thread may call its methods; they do not wait for each other, so one driver is meant.
+    """A started program. Any thread may call its methods; they do not wait for each other, so one driver is
+    meant.
 
     :param command: program and arguments.
     :param log: file to append its stdout and stderr to.
     :param environment: its whole environment; the harness's own when ``None``.
-    :param outlived: the calling thread promises to live longer than the child (true of the main thread anyway).
+    :param outlived: the calling thread promises to live longer than the child (true of the main thread
+        anyway).
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class ChildProcess:
         outlived: bool = False,
     ) -> None:
         self.log = log
-        bound = sys.platform == "linux" and (outlived or threading.current_thread() is threading.main_thread())
+        bound = sys.platform == "linux" and (
+            outlived or threading.current_thread() is threading.main_thread()
+        )
         if bound:
             command = [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), *command]
         with log.open("ab") as output:
@@ -61,6 +66,8 @@ class ChildProcess:
                 process_group=0,
             )
         self.paused = False
+        self._swept = False
+        self._parent = os.getpid()
         _children.add(self)
 
     @property
@@ -71,7 +78,10 @@ class ChildProcess:
     @property
     def returncode(self) -> int | None:
         """Its exit status, minus the signal that ended it, or ``None`` while it runs. Does not block."""
-        return self._process.poll()
+        code = self._process.poll()
+        if code is not None:
+            self._sweep()
+        return code
 
     @property
     def alive(self) -> bool:
@@ -88,7 +98,12 @@ class ChildProcess:
         self.signal(signal.SIGSTOP)
         self.paused = True
         if sys.platform == "linux":
-            wait_for(lambda: not self.alive or self._state() in "TtX", 5.0, f"process {self.pid} to stop", interval=0.001)
+            wait_for(
+                lambda: not self.alive or self._state() in "TtX",
+                5.0,
+                f"process {self.pid} to stop",
+                interval=0.001,
+            )
 
     def resume(self) -> None:
         """SIGCONT."""
@@ -106,7 +121,8 @@ class ChildProcess:
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+            self._process.wait()
+            self._sweep()
         self.paused = False
 
     def terminate(self, timeout: float = 10.0) -> bool:
@@ -118,9 +134,18 @@ class ChildProcess:
     def wait(self, timeout: float) -> int | None:
         """Block until it has ended; its exit status, or ``None`` after ``timeout`` seconds."""
         try:
-            return self._process.wait(timeout)
+            code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
+        self._sweep()
+        return code
+
+    def _sweep(self) -> None:
+        """End what the program left in its group. Once only: later the number may belong to somebody else."""
+        if not self._swept:
+            self._swept = True
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def log_text(self) -> str:
         """Everything it (and earlier runs with the same log) printed."""
@@ -138,4 +163,5 @@ _children: weakref.WeakSet[ChildProcess] = weakref.WeakSet()
 @atexit.register
 def _end_all() -> None:
     for child in list(_children):
-        child.kill()
+        if child._parent == os.getpid():  # an exit handler runs in forked copies of the harness, too
+            child.kill()

@@ -21,7 +21,7 @@ class WaitTimeout(TimeoutError):
 
 
 def wait_for(
-    predicate: Callable[[], T],
+    predicate: Callable[[], T | None],
     timeout: float = 10.0,
     what: str | Callable[[], str] = "the condition",
     *,
@@ -29,7 +29,8 @@ def wait_for(
 ) -> T:
     """Call ``predicate`` until it returns something true and return that. Blocks; any thread.
 
-    The predicate is called once more at the end of ``timeout``, so a slow machine cannot fail a condition that holds.
+    The predicate is called once more at the end of ``timeout``, so a slow machine cannot fail a condition
+    that holds.
 
     :param predicate: cheap; its exceptions pass through.
     :param timeout: seconds.

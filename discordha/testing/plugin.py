@@ -1,0 +1,1 @@
+"""The pytest plugin of discordha (filled in by the test kit)."""
