@@ -1,1 +1,140 @@
-"""The pytest plugin of discordha (filled in by the test kit)."""
+"""pytest fixtures: etcd, a local Discord, replicas, and a check for leaked threads.
+
+Promises: loaded by pytest's entry point, costs nothing until a fixture is asked for, and imports nothing but
+pytest until then. Changes no test that does not ask, unless pytest's configuration says
+``discordha_leaked_threads = true``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .local_discord import LocalDiscord
+    from .local_etcd import LocalEtcd
+    from .replicas import Replicas
+
+__all__ = [
+    "ReplicasFactory",
+    "discordha_namespace",
+    "local_discord",
+    "local_etcd",
+    "local_etcd_cluster",
+    "no_leaked_threads",
+    "pytest_addoption",
+    "replicas",
+]
+
+_LEAK_OPTION = "discordha_leaked_threads"
+_PREFIX = "discordha"
+_SHARED: Any = object()  # "the fixture's etcd", as opposed to None, "no etcd"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the configuration value that turns the thread check on for every test."""
+    parser.addini(_LEAK_OPTION, "fail a test that leaves a thread behind", type="bool", default=False)
+
+
+@pytest.fixture(scope="session")
+def local_etcd() -> Iterator[LocalEtcd]:
+    """One etcd for the whole run; keep tests apart by ``discordha_namespace``.
+
+    Do not break it: others use it.
+    """
+    from .local_etcd import LocalEtcd
+
+    with LocalEtcd() as etcd:
+        yield etcd
+
+
+@pytest.fixture
+def local_etcd_cluster() -> Iterator[LocalEtcd]:
+    """Three members for one test, to kill, pause and restart."""
+    from .local_etcd import LocalEtcd
+
+    with LocalEtcd(members=3) as etcd:
+        yield etcd
+
+
+@pytest.fixture
+def discordha_namespace() -> str:
+    """A new ``Config.name``, so that tests that share one etcd do not meet."""
+    from .local_etcd import LocalEtcd
+
+    return LocalEtcd.namespace()
+
+
+@pytest.fixture
+def local_discord() -> Iterator[LocalDiscord]:
+    """A local Discord for one test."""
+    from .local_discord import LocalDiscord
+
+    with LocalDiscord() as discord:
+        yield discord
+
+
+class ReplicasFactory:
+    """Called as ``Replicas`` is; starts them, and ends them with the test.
+
+    Without ``etcd=`` they use the ``local_etcd`` fixture (``etcd=None``: none), without ``discord=`` the
+    ``local_discord`` fixture, and without ``DISCORDHA_NAME`` in ``env`` a namespace of the test's own.
+    """
+
+    def __init__(self, request: pytest.FixtureRequest, ends: ExitStack) -> None:
+        self._request = request
+        self._ends = ends
+
+    def __call__(
+        self, script: Any, count: int, *, etcd: Any = _SHARED, discord: Any = _SHARED, **options: Any
+    ) -> Replicas:
+        """Start ``count`` replicas of ``script``; does not wait until they are ready."""
+        from .replicas import Replicas
+
+        etcd = self._request.getfixturevalue("local_etcd") if etcd is _SHARED else etcd
+        discord = self._request.getfixturevalue("local_discord") if discord is _SHARED else discord
+        namespace = self._request.getfixturevalue("discordha_namespace")
+        options["env"] = {"DISCORDHA_NAME": namespace, **(options.get("env") or {})}
+        return self._ends.enter_context(Replicas(script, count, etcd=etcd, discord=discord, **options))
+
+
+@pytest.fixture
+def replicas(request: pytest.FixtureRequest) -> Iterator[ReplicasFactory]:
+    """A factory of replica processes; on failure the ends of their logs are part of the report."""
+    with ExitStack() as ends:
+        factory = ReplicasFactory(request, ends)
+        yield factory
+
+
+def _suspects(known: set[threading.Thread]) -> list[threading.Thread]:
+    """Threads started since that matter: ours, and whatever keeps the interpreter from ending."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread not in known and (thread.name.startswith(_PREFIX) or not thread.daemon)
+    ]
+
+
+@pytest.fixture
+def no_leaked_threads() -> Iterator[None]:
+    """Fail when 5 seconds after the test a thread of it runs that is discordha's, or no daemon."""
+    from .waiting import WaitTimeout, wait_for
+
+    known = set(threading.enumerate())
+    yield
+    try:
+        wait_for(lambda: not _suspects(known), 5.0, "threads to end")
+    except WaitTimeout:
+        names = ", ".join(sorted(thread.name for thread in _suspects(known)))
+        pytest.fail(f"leaked threads: {names}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _discordha_thread_check(request: pytest.FixtureRequest) -> None:
+    """Apply ``no_leaked_threads`` to every test when the configuration says so."""
+    if request.config.getini(_LEAK_OPTION):
+        request.getfixturevalue("no_leaked_threads")

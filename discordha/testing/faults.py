@@ -1,0 +1,307 @@
+"""A TCP proxy on loopback that fails on command: between replica and etcd, gateway or REST.
+
+Promises: bytes arrive whole and in order or not at all; ``heal`` lets a stalled connection go on where it
+stood, as a network does whose packets were lost and sent again. Does not promise to refuse a connection's
+handshake while it is a black hole: the kernel accepts it, and then nothing comes (a client sees a peer that
+never answers).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from .ports import ReservedPort
+
+__all__ = ["Direction", "FaultProxy"]
+
+Direction = Literal["both", "to_target", "to_client"]
+T = TypeVar("T")
+
+_CHUNK = 65_536
+_QUEUED_CHUNKS = 64
+_CALL_TIMEOUT = 10.0
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
+_BIND_TRIES = 20
+
+
+class _Way:
+    """State of one direction, for all connections. Belongs to the loop's thread."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.delay = 0.0
+        self.bytes = 0
+
+
+class FaultProxy:
+    """Forwards TCP connections to ``target_host:target_port`` and breaks them on command. A context manager.
+
+    Owns one thread, ``discordha-test-proxy``, with an asyncio loop that has all the sockets; ``start`` starts
+    it, ``close`` ends its connections and joins it. Every method may be called from any other thread, blocks
+    until the loop has done it, and has taken effect when it returns.
+    """
+
+    def __init__(self, target_host: str, target_port: int) -> None:
+        self._target = (target_host, target_port)
+        self._port: ReservedPort | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        # The rest belongs to the loop's thread.
+        self._server: asyncio.Server | None = None
+        self._ways: dict[str, _Way] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepted = 0
+
+    @classmethod
+    def to(cls, endpoint: str) -> Self:
+        """A proxy for ``host:port``, as in ``LocalEtcd.endpoints``."""
+        host, _, port = endpoint.rpartition(":")
+        return cls(host, int(port))
+
+    # Lifecycle
+
+    def start(self) -> None:
+        """Listen on a free loopback port. Once only."""
+        if self._thread is not None:
+            raise RuntimeError("this FaultProxy was started already")
+        loop = asyncio.new_event_loop()
+        self._loop = loop
+        self._thread = threading.Thread(
+            target=self._run, args=(loop,), name="discordha-test-proxy", daemon=True
+        )
+        self._thread.start()
+        try:
+            self._call(self._open())
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Reset all connections, stop listening, join the thread. Idempotent."""
+        if self._thread is not None and self._loop is not None and self._thread.is_alive():
+            self._call(self._shut())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        if self._port is not None:
+            self._port.release()
+            self._port = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def host(self) -> str:
+        """Where it listens: loopback."""
+        return "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, the same after ``refuse`` and ``heal``."""
+        if self._port is None:
+            raise RuntimeError("this FaultProxy does not run")
+        return self._port.number
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port``."""
+        return f"{self.host}:{self.port}"
+
+    # Faults
+
+    def cut(self) -> int:
+        """Reset (RST) all open connections at both ends; new ones are accepted.
+
+        Returns how many there were.
+        """
+        return self._call(self._cut())
+
+    def refuse(self) -> None:
+        """Refuse new connections; open ones go on."""
+        self._call(self._stop_listening())
+
+    def down(self) -> None:
+        """Refuse new connections and reset the open ones, as when the process at the other end has died."""
+        self.refuse()
+        self.cut()
+
+    def black_hole(self, direction: Direction = "both") -> None:
+        """Let nothing through, both ways or one (half open); connections stay open, ends are not told."""
+        self._call(self._set(direction, lambda way: way.open.clear()))
+
+    def delay(self, seconds: float, direction: Direction = "both") -> None:
+        """Deliver what arrives from now on that many seconds later, in order, without limiting the rate."""
+
+        def apply(way: _Way) -> None:
+            way.delay = seconds
+
+        self._call(self._set(direction, apply))
+
+    def heal(self) -> None:
+        """No faults any more: listen again, let everything through at once."""
+        self._call(self._heal())
+
+    # What went through
+
+    @property
+    def connections(self) -> int:
+        """Connections open now. Blocks for the loop's answer, as the next ones do."""
+        return self._call(self._read(lambda: len(self._tasks)))
+
+    @property
+    def accepted(self) -> int:
+        """Connections accepted so far."""
+        return self._call(self._read(lambda: self._accepted))
+
+    @property
+    def transferred(self) -> tuple[int, int]:
+        """Bytes delivered so far: to the target, to the clients."""
+        return self._call(self._read(lambda: (self._ways["to_target"].bytes, self._ways["to_client"].bytes)))
+
+    # On the loop's thread
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None or self._thread is None or not self._thread.is_alive():
+            work.close()
+            raise RuntimeError("this FaultProxy does not run")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_CALL_TIMEOUT)
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    async def _open(self) -> None:
+        self._ways = {"to_target": _Way(), "to_client": _Way()}
+        for tries_left in reversed(range(_BIND_TRIES)):
+            self._port = ReservedPort()
+            try:
+                await self._listen()
+                return
+            except OSError:
+                self._port.release()
+                if not tries_left:
+                    raise
+
+    async def _listen(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=_CHUNK)
+
+    async def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _cut(self) -> int:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return len(tasks)
+
+    async def _set(self, direction: Direction, change: Callable[[_Way], None]) -> None:
+        if direction not in ("both", *self._ways):
+            raise ValueError(f"direction must be both, to_target or to_client, not {direction!r}")
+        for name, way in self._ways.items():
+            if direction in ("both", name):
+                change(way)
+
+    async def _heal(self) -> None:
+        for way in self._ways.values():
+            way.delay = 0.0
+            way.open.set()
+        await self._listen()
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        return read()
+
+    async def _shut(self) -> None:
+        await self._stop_listening()
+        await self._cut()
+        await asyncio.sleep(0)  # the closed transports take their leave in the loop's next round
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._accepted += 1
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
+        """One connection, from its acceptance until both ends are gone."""
+        writers = [client_writer]
+        try:
+            for way in self._ways.values():
+                await way.open.wait()
+            target_reader, target_writer = await asyncio.open_connection(*self._target, limit=_CHUNK)
+            writers.append(target_writer)
+            async with asyncio.TaskGroup() as pumps:
+                pumps.create_task(_pump(client_reader, target_writer, self._ways["to_target"]))
+                pumps.create_task(_pump(target_reader, client_writer, self._ways["to_client"]))
+            for writer in writers:
+                writer.close()  # both ends said their orderly goodbye; what is on its way still arrives
+        except* OSError:
+            pass  # one end is gone: the other is told below
+        finally:
+            for writer in writers:
+                _reset(writer.transport)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: _Way) -> None:
+    """Copy one direction of one connection until its end, through the direction's faults."""
+    loop = asyncio.get_running_loop()
+    under_way: asyncio.Queue[tuple[float, bytes | OSError]] = asyncio.Queue(_QUEUED_CHUNKS)
+
+    async def read() -> None:
+        chunk: bytes | OSError = b"."
+        while chunk and not isinstance(chunk, OSError):
+            try:
+                chunk = await reader.read(_CHUNK)
+            except OSError as error:  # a reset travels like data: a black hole keeps it to itself
+                chunk = error
+            await under_way.put((loop.time() + way.delay, chunk))
+
+    reading = loop.create_task(read())
+    try:
+        while True:
+            due, chunk = await under_way.get()
+            while (remaining := due - loop.time()) > 0 and way.delay > 0:
+                await asyncio.sleep(min(remaining, 0.05))
+            await way.open.wait()
+            if isinstance(chunk, OSError):
+                raise chunk
+            if not chunk:
+                break
+            writer.write(chunk)
+            await writer.drain()
+            way.bytes += len(chunk)
+        if writer.can_write_eof():
+            writer.write_eof()
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+def _reset(transport: asyncio.WriteTransport) -> None:
+    """Close at once and tell the other end by a reset; nothing happens when it is closed."""
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    if connection is not None and not transport.is_closing():
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()

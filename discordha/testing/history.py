@@ -1,0 +1,275 @@
+"""What was sent and what was answered, seen from outside, and the verdict on it.
+
+Promises: pure bookkeeping, no I/O and no clock of its own; whoever records brings the times, all from one
+monotonic clock. Does not know how an answer was recognised: the key under which it is recorded must be that
+of its event.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
+
+__all__ = ["EventVerdict", "History", "Verdict"]
+
+_SAMPLE = 20
+
+
+class _Sent(NamedTuple):
+    key: str
+    channel: str
+    at: float
+
+
+class _Answer(NamedTuple):
+    at: float
+    attempt: int
+    replica: str
+
+
+@dataclass(frozen=True)
+class EventVerdict:
+    """Numbers for one event type, or for all together."""
+
+    sent: int
+    """Events sent."""
+    handled: int
+    """Of these, answered at least once."""
+    lost: int
+    """Of these, never answered."""
+    repeated: int
+    """Answers beyond the first of their event."""
+    unexpected: int
+    """Answers to what was never sent."""
+    out_of_order: int
+    """Events first answered after a later one of their type and channel had been."""
+    retried: int
+    """Events with an answer of a second or later attempt."""
+    latency_p50: float
+    """Seconds from sending to the first answer: median. 0.0 when nothing was answered, as the next three."""
+    latency_p95: float
+    """The same, 95th percentile."""
+    latency_p99: float
+    """The same, 99th percentile."""
+    latency_max: float
+    """The same, the slowest."""
+    longest_gap: float
+    """The longest time in seconds in which an event that was answered later waited and none was answered."""
+    answered_by: dict[str, int]
+    """First answers by replica, where the recorder knew it."""
+
+    @property
+    def ok(self) -> bool:
+        """Nothing lost, repeated or unexpected."""
+        return not (self.lost or self.repeated or self.unexpected)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of a run."""
+
+    total: EventVerdict
+    events: dict[str, EventVerdict]
+    """By event type."""
+    lost: list[str] = field(default_factory=list)
+    """The first few lost ones, as ``event key``."""
+    repeated: list[str] = field(default_factory=list)
+    """The first few repeated ones."""
+
+    @property
+    def ok(self) -> bool:
+        """Nothing lost, repeated or unexpected. Order is a question of its own: ``total.out_of_order``."""
+        return self.total.ok
+
+    def to_json(self) -> str:
+        """One JSON object, with ``ok`` and everything else."""
+        return json.dumps({"ok": self.ok, **asdict(self)})
+
+    def table(self) -> str:
+        """A plain text table: a line for each event type, one for the total, examples of what went wrong."""
+        header = ["event", "sent", "handled", "lost", "repeated", "unexpected", "disorder", "retried"]
+        header += ["p50 ms", "p99 ms", "max ms", "gap s"]
+        lines = [header, *(_row(name, each) for name, each in sorted(self.events.items()))]
+        lines.append(_row("total", self.total))
+        widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+        text = [
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines
+        ]
+        if self.lost:
+            text.append("lost: " + ", ".join(self.lost))
+        if self.repeated:
+            text.append("repeated: " + ", ".join(self.repeated))
+        return "\n".join(text)
+
+
+class History:
+    """Records events and answers; any thread may record.
+
+    ``_lock`` guards the records, nothing is called under it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sent: dict[str, dict[str, _Sent]] = defaultdict(dict)
+        self._answers: dict[str, dict[str, list[_Answer]]] = defaultdict(lambda: defaultdict(list))
+
+    def sent(self, event: str, key: str, *, at: float, channel: str = "") -> None:
+        """An event was sent.
+
+        :param key: unique within the event type.
+        :param at: seconds of the run's monotonic clock.
+        :param channel: what orders it with others; the empty string is a channel, too.
+        :raises ValueError: the key has been sent before.
+        """
+        with self._lock:
+            if key in self._sent[event]:
+                raise ValueError(f"{event} {key} was sent before")
+            self._sent[event][key] = _Sent(key, channel, at)
+
+    def answered(self, event: str, key: str, *, at: float, attempt: int = 1, replica: str = "") -> None:
+        """An answer was seen; it may precede the record of its event.
+
+        :param attempt: which attempt at handling the event gave it.
+        :param replica: who gave it, if known.
+        """
+        with self._lock:
+            self._answers[event][key].append(_Answer(at, attempt, replica))
+
+    def unanswered(self) -> int:
+        """How many events still wait for their first answer."""
+        with self._lock:
+            return sum(
+                key not in self._answers.get(event, ())
+                for event, known in self._sent.items()
+                for key in known
+            )
+
+    def verdict(self) -> Verdict:
+        """The numbers of what has been recorded so far."""
+        with self._lock:
+            names = sorted({*self._sent, *self._answers})
+            tallies = {
+                name: _Tally(
+                    sorted(self._sent.get(name, {}).values(), key=lambda sent: sent.at),
+                    {key: sorted(seen) for key, seen in self._answers.get(name, {}).items()},
+                )
+                for name in names
+            }
+        return Verdict(
+            total=_judge(list(tallies.values())),
+            events={name: _judge([tally]) for name, tally in tallies.items()},
+            lost=_sample(f"{name} {key}" for name, tally in tallies.items() for key in tally.lost()),
+            repeated=_sample(f"{name} {key}" for name, tally in tallies.items() for key in tally.repeated()),
+        )
+
+
+class _Tally(NamedTuple):
+    """One event type: what was sent, by time, and the answers to each key, by time."""
+
+    sent: list[_Sent]
+    answers: dict[str, list[_Answer]]
+
+    def lost(self) -> list[str]:
+        return [sent.key for sent in self.sent if sent.key not in self.answers]
+
+    def repeated(self) -> list[str]:
+        return [sent.key for sent in self.sent if len(self.answers.get(sent.key, ())) > 1]
+
+    def first_answers(self) -> list[tuple[_Sent, _Answer]]:
+        return [(sent, self.answers[sent.key][0]) for sent in self.sent if sent.key in self.answers]
+
+    def unexpected(self) -> int:
+        known = {sent.key for sent in self.sent}
+        return sum(len(seen) for key, seen in self.answers.items() if key not in known)
+
+    def out_of_order(self) -> int:
+        """In each channel, in order of the first answers: those sent before one that is answered already."""
+        channels: dict[str, list[tuple[float, int]]] = defaultdict(list)
+        for position, (sent, answer) in enumerate(self.first_answers()):
+            channels[sent.channel].append((answer.at, position))
+        late = 0
+        for answered in channels.values():
+            latest = -1
+            for _, position in sorted(answered):
+                late += position < latest
+                latest = max(latest, position)
+        return late
+
+
+def _judge(tallies: Sequence[_Tally]) -> EventVerdict:
+    firsts = [pair for tally in tallies for pair in tally.first_answers()]
+    sent = sum(len(tally.sent) for tally in tallies)
+    latencies = sorted(max(0.0, answer.at - event.at) for event, answer in firsts)
+    return EventVerdict(
+        sent=sent,
+        handled=len(firsts),
+        lost=sent - len(firsts),
+        repeated=sum(
+            len(tally.answers[event.key]) - 1 for tally in tallies for event, _ in tally.first_answers()
+        ),
+        unexpected=sum(tally.unexpected() for tally in tallies),
+        out_of_order=sum(tally.out_of_order() for tally in tallies),
+        retried=sum(
+            any(answer.attempt > 1 for answer in tally.answers[event.key])
+            for tally in tallies
+            for event, _ in tally.first_answers()
+        ),
+        latency_p50=_percentile(latencies, 50),
+        latency_p95=_percentile(latencies, 95),
+        latency_p99=_percentile(latencies, 99),
+        latency_max=_percentile(latencies, 100),
+        longest_gap=_longest_gap([(event.at, answer.at) for event, answer in firsts]),
+        answered_by=dict(sorted(Counter(answer.replica for _, answer in firsts if answer.replica).items())),
+    )
+
+
+def _percentile(ordered: Sequence[float], percent: float) -> float:
+    """Nearest rank: the smallest value that at least ``percent`` of all do not exceed."""
+    if not ordered:
+        return 0.0
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def _longest_gap(spans: Sequence[tuple[float, float]]) -> float:
+    """The longest silence while something waited, of (sent, answered) times."""
+    moments = sorted(
+        [(start, 0) for start, _ in spans] + [(max(start, end), 1) for start, end in spans],
+    )
+    waiting, quiet_since, longest = 0, 0.0, 0.0
+    for at, is_answer in moments:
+        if is_answer:
+            longest = max(longest, at - quiet_since)
+            waiting -= 1
+            quiet_since = at
+        else:
+            quiet_since = quiet_since if waiting else at
+            waiting += 1
+    return longest
+
+
+def _sample(found: Iterable[str]) -> list[str]:
+    return [text for text, _ in zip(found, range(_SAMPLE), strict=False)]
+
+
+def _row(name: str, numbers: EventVerdict) -> list[str]:
+    counts = (
+        numbers.sent,
+        numbers.handled,
+        numbers.lost,
+        numbers.repeated,
+        numbers.unexpected,
+        numbers.out_of_order,
+        numbers.retried,
+    )
+    milliseconds = (numbers.latency_p50, numbers.latency_p99, numbers.latency_max)
+    return [
+        name,
+        *(str(count) for count in counts),
+        *(f"{value * 1000:.0f}" for value in milliseconds),
+        f"{numbers.longest_gap:.2f}",
+    ]

@@ -1,0 +1,348 @@
+"""N real processes of a bot script: started, killed, paused, drained, restarted, and never left behind.
+
+Promises: each replica is a process group of its own with a log in a file; leaving the context ends them all,
+and an error that leaves it carries the end of each log. Does not promise that a replica works: ask
+``wait_ready``.
+
+A replica is ready when it has logged ``discordha ready replica=<id>``, which ``DiscordHA`` does by itself
+(INFO, logger ``discordha``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from .processes import ChildProcess
+from .waiting import WaitTimeout, wait_for
+
+__all__ = ["HasEnvironment", "Replica", "Replicas"]
+
+_READY = re.compile(rb"discordha ready replica=(\S+)")
+_TAIL = 3_000
+_LIBRARY = str(Path(__file__).parents[2])
+
+
+class HasEnvironment(Protocol):
+    """What tells replicas by environment variables how to reach it: ``LocalEtcd``, ``LocalDiscord``."""
+
+    def env(self) -> Mapping[str, str]:
+        """The ``DISCORDHA_*`` variables."""
+        ...
+
+
+class Replica:
+    """One of the ``Replicas``; its log goes on over restarts, each of which is a new *run*.
+
+    The driver and the restarter's thread share it: ``_lock`` guards the process handle and ``_wanted``. It
+    is held while a process is started or killed, so neither of the two starts what the other just ended.
+    """
+
+    def __init__(self, index: int, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        self.index = index
+        self.log = log
+        self.runs = 0
+        self.revived = False
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._lock = threading.RLock()
+        self._process: ChildProcess | None = None
+        self._wanted = False
+        self._run_offset = 0
+        self._ready_id: str | None = None
+
+    # State
+
+    @property
+    def pid(self) -> int:
+        """The process id of the current run.
+
+        :raises RuntimeError: it has never been started.
+        """
+        return self._started().pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs; a paused one does."""
+        return self._process is not None and self._process.alive
+
+    @property
+    def paused(self) -> bool:
+        """Whether ``pause`` holds it."""
+        return self._process is not None and self._process.paused
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status of the current run, minus the signal that ended it; ``None`` while it runs."""
+        return self._started().returncode
+
+    @property
+    def replica_id(self) -> str | None:
+        """The id under which the current run reported ready; ``None`` until it has."""
+        if self._ready_id is None:
+            found = _READY.search(self._run_bytes())
+            self._ready_id = found.group(1).decode() if found else None
+        return self._ready_id
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Its environment; changes count from the next start on."""
+        return self._environment
+
+    def log_text(self) -> str:
+        """All that it has printed, over all runs."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+    def run_text(self) -> str:
+        """What the current run has printed."""
+        return self._run_bytes().decode(errors="replace")
+
+    def _run_bytes(self) -> bytes:
+        if not self.log.exists():
+            return b""
+        with self.log.open("rb") as file:
+            file.seek(self._run_offset)
+            return file.read()
+
+    def _started(self) -> ChildProcess:
+        if self._process is None:
+            raise RuntimeError(f"replica {self.index} has not been started")
+        return self._process
+
+    # Deeds
+
+    def start(self, *, outlived: bool = False) -> None:
+        """Start a run; does not wait until it is ready. Nothing happens when one is under way."""
+        with self._lock:
+            self._wanted = True
+            if self.alive:
+                return
+            self.runs += 1
+            self._run_offset = self.log.stat().st_size if self.log.exists() else 0
+            self._ready_id = None
+            environment = {"DISCORDHA_REPLICA_ID": f"r{self.index}-{self.runs}", **self._environment}
+            self._process = ChildProcess(self._command, self.log, environment=environment, outlived=outlived)
+
+    def kill(self) -> None:
+        """SIGKILL to its process group; returns when it has ended. ``restart=True`` starts it again."""
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+
+    def end(self) -> None:
+        """SIGKILL, and let it rest even with ``restart=True``. Idempotent."""
+        with self._lock:
+            self._wanted = False
+            self.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: its sockets stay open and nothing moves."""
+        self._started().pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._started().resume()
+
+    def drain(self) -> None:
+        """SIGTERM, and let it rest even with ``restart=True``; does not wait: see ``wait_exit``."""
+        with self._lock:
+            self._wanted = False
+            self._started().signal(signal.SIGTERM)
+
+    def restart(self, *, ready_timeout: float | None = None) -> None:
+        """End it by SIGKILL, start a new run, and wait until that is ready when a timeout is given."""
+        with self._lock:
+            self.kill()
+            self.start()
+        if ready_timeout is not None:
+            self.wait_ready(ready_timeout)
+
+    def revive(self) -> bool:
+        """Start it when it has died unasked. For the restarter, whose thread outlives what it starts."""
+        with self._lock:
+            if not self._wanted or self.alive:
+                return False
+            self.start(outlived=True)
+            return True
+
+    def wait_ready(self, timeout: float = 30.0) -> str:
+        """Block until the current run reports ready; its replica id.
+
+        :raises WaitTimeout: not in time, or it has ended; with the end of its log.
+        """
+
+        def settled() -> bool:
+            return self.replica_id is not None or (not self.alive and self._rests())
+
+        wait_for(settled, timeout, lambda: f"replica {self.index} to be ready; its log ends:\n{self.tail()}")
+        if (ready := self.replica_id) is None:
+            code = self.returncode
+            raise WaitTimeout(
+                f"replica {self.index} ended with status {code} and was not ready; log:\n{self.tail()}"
+            )
+        return ready
+
+    def _rests(self) -> bool:
+        """Whether it stays dead once it is; with a restarter a dead one may yet become ready."""
+        return not self._wanted or not self.revived
+
+    def wait_exit(self, timeout: float = 30.0) -> int:
+        """Block until the current run has ended; its exit status.
+
+        :raises WaitTimeout: it still runs; with the end of its log.
+        """
+        code = self._started().wait(timeout)
+        if code is None:
+            raise WaitTimeout(f"replica {self.index} runs after {timeout:g} s; its log ends:\n{self.tail()}")
+        return code
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log_text()[-_TAIL:]
+
+    def __repr__(self) -> str:
+        state = "paused" if self.paused else "alive" if self.alive else "dead"
+        return f"<Replica {self.index} run {self.runs} {state}>"
+
+
+class Replicas:
+    """``count`` processes of one bot. A context manager, a sequence of ``Replica``.
+
+    With ``restart=True`` one thread, ``discordha-test-restarter``, starts again every replica that dies
+    without having been drained or ended, as a supervisor would; ``close`` stops and joins it first. Without,
+    there is no thread.
+
+    :param script: a path that ends in ``.py``, or a module's name.
+    :param env: environment for all, over that of ``etcd`` and ``discord``.
+    :param etcd: where they find etcd; none: they get no etcd endpoints.
+    :param discord: where they find Discord.
+    :param per_replica_env: called with the index, gives what differs (say, a proxy's address); wins over
+        ``env``.
+    :param restart: revive replicas that die.
+    :param restart_delay: seconds between a death and the revival, at most.
+    :param arguments: command line arguments for the script.
+    :param directory: where the logs lie; a temporary folder that goes with ``close`` when ``None``.
+    """
+
+    def __init__(
+        self,
+        script: str | Path,
+        count: int,
+        *,
+        env: Mapping[str, str] | None = None,
+        etcd: HasEnvironment | None = None,
+        discord: HasEnvironment | None = None,
+        per_replica_env: Callable[[int], Mapping[str, str]] | None = None,
+        restart: bool = False,
+        restart_delay: float = 0.2,
+        arguments: Sequence[str] = (),
+        directory: Path | None = None,
+    ) -> None:
+        self._holder = None if directory else tempfile.TemporaryDirectory(prefix="discordha-replicas-")
+        self.directory = directory or Path(self._holder.name if self._holder else "")
+        shared = _base_environment()
+        for source in (etcd, discord):
+            shared.update(source.env() if source is not None else {})
+        shared.update(env or {})
+        self._replicas = [
+            Replica(
+                index,
+                _command(script, arguments),
+                self.directory / f"replica-{index}.log",
+                {**shared, **(per_replica_env(index) if per_replica_env else {})},
+            )
+            for index in range(count)
+        ]
+        self._restart = restart
+        self._restart_delay = restart_delay
+        self._stop = threading.Event()
+        self._restarter: threading.Thread | None = None
+        self.restarts = 0
+        """How often the restarter has revived a replica."""
+
+    def start(self, *, ready_timeout: float | None = None) -> None:
+        """Start all, and wait until all are ready when a timeout (seconds) is given."""
+        for replica in self._replicas:
+            replica.revived = self._restart
+            replica.start()
+        if self._restart and self._restarter is None:
+            self._restarter = threading.Thread(
+                target=self._revive, name="discordha-test-restarter", daemon=True
+            )
+            self._restarter.start()
+        if ready_timeout is not None:
+            self.wait_ready(ready_timeout)
+
+    def wait_ready(self, timeout: float = 30.0) -> None:
+        """Block until all are ready.
+
+        :raises WaitTimeout: see ``Replica.wait_ready``.
+        """
+        for replica in self._replicas:
+            replica.wait_ready(timeout)
+
+    def close(self) -> None:
+        """Kill all, remove their logs.
+
+        Idempotent. For a graceful end, ``drain`` and ``wait_exit`` each before.
+        """
+        for replica in self._replicas:
+            replica.end()
+        self._stop.set()
+        if self._restarter is not None:
+            self._restarter.join()
+            self._restarter = None
+        if self._holder is not None:
+            self._holder.cleanup()
+            self._holder = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for replica in self._replicas:
+                error.add_note(f"--- {replica!r}, end of its log:\n{replica.tail()}")
+        self.close()
+
+    def __getitem__(self, index: int) -> Replica:
+        return self._replicas[index]
+
+    def __len__(self) -> int:
+        return len(self._replicas)
+
+    def __iter__(self) -> Iterator[Replica]:
+        return iter(self._replicas)
+
+    def _revive(self) -> None:
+        while not self._stop.wait(self._restart_delay):
+            self.restarts += sum(replica.revive() for replica in self._replicas)
+
+
+def _command(script: str | Path, arguments: Sequence[str]) -> list[str]:
+    name = str(script)
+    program = [str(Path(name).resolve())] if name.endswith(".py") else ["-m", name]
+    return [sys.executable, *program, *arguments]
+
+
+def _base_environment() -> dict[str, str]:
+    """The harness's environment without what would lead a replica to another etcd or the real Discord."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("DISCORDHA_") and name != "BOT_TOKEN"
+    }
+    path = [_LIBRARY, *filter(None, [environment.get("PYTHONPATH")])]
+    environment.update(PYTHONPATH=os.pathsep.join(path), PYTHONUNBUFFERED="1", PYTHONFAULTHANDLER="1")
+    return environment
