@@ -1,0 +1,41 @@
+"""What all tests share. The fixtures for etcd, Discord and replicas come from ``discordha.testing.plugin``.
+
+A thread that outlives its test fails it (``discordha_leaked_threads`` in setup.cfg); a process that
+outlives the run fails the run.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines that run these are small and shared: a slow example is no failure, a wrong one is.
+settings.register_profile("discordha", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("discordha")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_leaked_processes() -> Iterator[None]:
+    """Fail the run when a child process is left after all fixtures are gone."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield
+    gc.collect()
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    _, left = psutil.wait_procs(left, timeout=5.0)
+    assert not left, f"processes left behind: {left}"
+
+
+@pytest.fixture
+def namespace(discordha_namespace: str) -> str:
+    """A ``Config.name`` of the test's own in the shared etcd."""
+    return discordha_namespace
+
+
+@pytest.fixture
+def root(namespace: str) -> str:
+    """The etcd prefix of a bot of the test's own, with the slash at its end."""
+    return f"/discordha/v1/{namespace}/"

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from discordha.testing import WaitTimeout, wait_for
+
+
+def test_returns_what_the_predicate_found() -> None:
+    values = iter([None, 0, "found"])
+    assert wait_for(lambda: next(values), 5.0) == "found"
+
+
+def test_says_what_it_waited_for_and_what_it_saw() -> None:
+    with pytest.raises(WaitTimeout, match=r"waited 0\.02 s for the moon; the last value was 0"):
+        wait_for(lambda: 0, 0.02, "the moon")
+
+
+def test_a_callable_description_is_asked_only_on_failure() -> None:
+    asked: list[int] = []
+
+    def describe() -> str:
+        asked.append(1)
+        return "late news"
+
+    wait_for(lambda: True, 1.0, describe)
+    assert not asked
+    with pytest.raises(WaitTimeout, match="late news"):
+        wait_for(lambda: None, 0.0, describe)
+
+
+def test_a_condition_that_holds_is_seen_even_without_time() -> None:
+    assert wait_for(lambda: 7, 0.0) == 7
+
+
+def test_errors_of_the_predicate_pass_through() -> None:
+    with pytest.raises(ZeroDivisionError):
+        wait_for(lambda: 1 / 0, 1.0)
