@@ -47,7 +47,7 @@ class EtcdApi:
     """Calls etcd over its JSON gateway. Blocks; any thread, one at a time.
 
     :param certificates: for client TLS, read anew for each call, so rotation needs nothing.
-    :param login: user and password, used from ``enable_auth`` on.
+    :param login: user and password, used from ``enable_auth`` or ``log_in`` on.
     """
 
     def __init__(self, certificates: Certificates | None, login: tuple[str, str] | None) -> None:
@@ -112,6 +112,10 @@ class EtcdApi:
         self.call(url, "auth/user/add", {"name": user, "password": password})
         self.call(url, "auth/user/grant", {"user": user, "role": role})
         self.call(url, "auth/enable", {})
+        self.log_in()
+
+    def log_in(self) -> None:
+        """Use the login from now on, for a store that demands one already."""
         self._authenticated = True
 
     def call(self, url: str, method: str, body: dict[str, Any], *, timeout: float = 5.0) -> dict[str, Any]:
@@ -141,14 +145,13 @@ class EtcdApi:
     ) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, headers or {})
-        handlers: list[urllib.request.BaseHandler] = [
-            urllib.request.ProxyHandler({})
-        ]  # loopback needs no proxy
-        if self._certificates is not None:
-            context = ssl.create_default_context(cafile=str(self._certificates.ca_cert))
-            context.load_cert_chain(self._certificates.client_cert, self._certificates.client_key)
-            handlers.append(urllib.request.HTTPSHandler(context=context))
+        # Loopback needs no proxy, whatever the environment says.
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
         try:
+            if self._certificates is not None:
+                context = ssl.create_default_context(cafile=str(self._certificates.ca_cert))
+                context.load_cert_chain(self._certificates.client_cert, self._certificates.client_key)
+                handlers.append(urllib.request.HTTPSHandler(context=context))
             with urllib.request.build_opener(*handlers).open(request, timeout=timeout) as answer:
                 content: bytes = answer.read()
                 return content
