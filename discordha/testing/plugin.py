@@ -31,33 +31,46 @@ __all__ = [
 ]
 
 _LEAK_OPTION = "discordha_leaked_threads"
+_ETCD_OPTION = "--local-etcd"
 _PREFIX = "discordha"
 _SHARED: Any = object()  # "the fixture's etcd", as opposed to None, "no etcd"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the configuration value that turns the thread check on for every test."""
+    """Add the value that turns the thread check on for every test, and the option that chooses the etcd."""
+    parser.addoption(
+        _ETCD_OPTION,
+        choices=["plain", "secure"],
+        default="plain",
+        help="local_etcd: one member; or three with mutual TLS, authentication and a least-privilege user",
+    )
     parser.addini(_LEAK_OPTION, "fail a test that leaves a thread behind", type="bool", default=False)
 
 
 @pytest.fixture(scope="session")
-def local_etcd() -> Iterator[LocalEtcd]:
+def local_etcd(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
     """One etcd for the whole run; keep tests apart by ``discordha_namespace``.
 
-    Do not break it: others use it.
+    Do not break it, others use it: a test that kills etcd takes ``local_etcd_cluster`` or one of its own.
     """
     from .local_etcd import LocalEtcd
 
-    with LocalEtcd() as etcd:
+    secure = _is_secure(request)
+    with LocalEtcd(members=3 if secure else 1, tls=secure, auth=secure) as etcd:
         yield etcd
 
 
+def _is_secure(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption(_ETCD_OPTION) == "secure")
+
+
 @pytest.fixture
-def local_etcd_cluster() -> Iterator[LocalEtcd]:
+def local_etcd_cluster(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
     """Three members for one test, to kill, pause and restart."""
     from .local_etcd import LocalEtcd
 
-    with LocalEtcd(members=3) as etcd:
+    secure = _is_secure(request)
+    with LocalEtcd(members=3, tls=secure, auth=secure) as etcd:
         yield etcd
 
 

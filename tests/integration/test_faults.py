@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
-from discordha.testing.etcd_api import EtcdApi
 
 QUIET = 0.15
 
@@ -210,5 +209,5 @@ def test_wrong_use_is_told(proxy: FaultProxy) -> None:
 
 def test_between_a_client_and_etcd(local_etcd: LocalEtcd) -> None:
     with FaultProxy.to(local_etcd.endpoints[0]) as proxy:
-        api = EtcdApi(None, None)
-        assert api.revision(f"http://{proxy.endpoint}") == local_etcd.revision()
+        url = local_etcd.url().replace(local_etcd.endpoints[0], proxy.endpoint)
+        assert local_etcd.api.revision(url) == local_etcd.revision()

@@ -1,0 +1,85 @@
+# Everything runs in .venv, which make creates. Another Python: make PYTHON=python3.12 ...
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo run examples test test-secure test-all test-lowest chaos bench lint typecheck
+.PHONY: stubs stubs-check docs clean
+
+# What a submission must pass. Each test has a time limit of its own (setup.cfg).
+SHORT := tests/unit tests/integration tests/chaos -m "not long"
+SUPPORTED := 3.11 3.12 3.13
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## create .venv and install everything into it (done by the other targets, too)
+
+$(STAMP): setup.cfg setup.py
+	@command -v $(PYTHON) >/dev/null || { echo "make needs Python 3.11 or newer; '$(PYTHON)' is not there. Try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || { echo "== creating $(VENV) with $$($(PYTHON) -V)"; $(PYTHON) -m venv $(VENV) || { echo "no virtual environment: is the venv module installed (Debian: python3-venv)?"; exit 1; }; }
+	@echo "== installing discordha with what its tests need into $(VENV): a minute or two, once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[operations,testing,speed,dev]'
+	@echo "== installing what voice needs"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[voice]' || echo "== NOTE: voice could not be installed here (PyNaCl or its like has no build for this machine); all else works without"
+	@touch $@
+	@echo "== $(VENV) is ready"
+
+demo: venv ## three replicas on a local Discord and etcd, killed and paused; ends with a verdict
+	@$(BIN)/python -m discordha demo $(ARGS)
+
+run: venv ## examples/ping.py on the real Discord (BOT_TOKEN=...), with an etcd of its own if none is set
+	@$(BIN)/python -m discordha.testing.run_local examples/ping.py
+
+examples: venv ## every example on the local Discord
+	$(PYTEST) tests/integration/test_examples.py -v $(ARGS)
+
+test: venv ## unit, integration and short fault tests
+	$(PYTEST) $(SHORT) $(ARGS)
+
+test-secure: venv ## the same on three etcd members with mutual TLS and a least-privilege user
+	$(PYTEST) $(SHORT) --local-etcd=secure $(ARGS)
+
+test-all: ## the same with every supported Python that is installed, each in a .venv of its own
+	@for version in $(SUPPORTED); do \
+	  if command -v python$$version >/dev/null; then \
+	    $(MAKE) --no-print-directory PYTHON=python$$version VENV=$(VENV)-$$version test || exit 1; \
+	  else echo "== python$$version is not installed here: not tested"; fi; \
+	done
+
+test-lowest: ## the tests with the oldest dependencies that setup.cfg allows, in an environment of their own
+	@$(MAKE) --no-print-directory VENV=$(VENV)-lowest venv
+	@echo "== going back to the oldest dependencies"
+	@$(VENV)-lowest/bin/python tools/lowest.py setup.cfg > $(VENV)-lowest/lowest.txt
+	@$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/python -m pytest $(SHORT) $(ARGS)
+
+chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=...)
+	$(PYTEST) tests/chaos -m long --timeout 0 -s $(ARGS)
+
+bench: venv ## all benchmarks: minutes
+	$(PYTEST) tests/benchmarks --timeout 0 -s $(ARGS)
+
+lint: venv ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: venv ## mypy --strict
+	$(BIN)/mypy --strict discordha
+
+stubs: venv ## write the type stubs of the blocking views anew
+	$(BIN)/python tools/stubs.py
+
+stubs-check: venv ## fail when the type stubs are not what make stubs writes
+	$(BIN)/python tools/stubs.py --check
+
+docs: venv ## write the API reference and the events table anew
+	$(BIN)/python tools/docs.py
+
+clean: ## remove .venv and everything that was built
+	rm -rf $(VENV) $(VENV)-lowest $(SUPPORTED:%=$(VENV)-%) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

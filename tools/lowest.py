@@ -1,0 +1,37 @@
+"""Print the oldest versions that setup.cfg allows, as requirements for pip: ``python tools/lowest.py
+setup.cfg``.
+
+Covers what the library needs and the extras a user installs, not the tools of its developers. Requirements
+without a lower bound are an error: a bound that no test reaches is worth nothing.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+EXTRAS = ("operations", "testing", "speed")
+REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^\]]*\])?>=(?P<lowest>[0-9.]+)")
+
+
+def lowest(setup: str) -> Iterator[str]:
+    """``name==version`` for each requirement.
+
+    :raises ValueError: one has no lower bound.
+    """
+    config = configparser.ConfigParser()
+    config.read_string(setup)
+    sections = [config["options"]["install_requires"]]
+    sections += [config["options.extras_require"][extra] for extra in EXTRAS]
+    for line in "\n".join(sections).split():
+        found = REQUIREMENT.match(line)
+        if found is None:
+            raise ValueError(f"setup.cfg: {line!r} has no lower bound")
+        yield f"{found['name']}=={found['lowest']}"
+
+
+if __name__ == "__main__":
+    print(*lowest(Path(sys.argv[1]).read_text(encoding="utf-8")), sep="\n")
