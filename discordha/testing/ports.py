@@ -39,6 +39,7 @@ class ReservedPort:
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
+        self._path = Path()
         directory = Path(tempfile.gettempdir()) / f"discordha-ports-{os.getuid()}"
         directory.mkdir(exist_ok=True)
         chooser = random.SystemRandom()
@@ -55,18 +56,18 @@ class ReservedPort:
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", self.number))
+            if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+                raise OSError("its last owner removed the file while we took it")
         except OSError:
             file.close()
             return False
-        self._file = file
+        self._path, self._file = path, file
         return True
 
     def release(self) -> None:
-        """Let others have the port.
-
-        Idempotent. The lock file stays: removing it would race with its next owner.
-        """
+        """Let others have the port. Idempotent."""
         if self._file is not None:
+            self._path.unlink(missing_ok=True)
             self._file.close()
             self._file = None
 

@@ -46,11 +46,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
                 f"    DISCORDHA_ETCD_ENDPOINTS={etcd.endpoints[0]} make run",
                 file=sys.stderr,
             )
-        script = subprocess.Popen([sys.executable, *arguments], env=environment)
+        running: list[subprocess.Popen[bytes]] = []
+
+        def forward(number: int, frame: object) -> None:
+            if not running:
+                raise SystemExit(128 + number)
+            running[0].send_signal(number)
+
+        signal.signal(signal.SIGTERM, forward)
+        running.append(subprocess.Popen([sys.executable, *arguments], env=environment))
         # Ctrl-C reaches the script by itself, which drains then; we stay until it has ended.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda number, frame: script.send_signal(number))
-        status = script.wait()
+        status = running[0].wait()
         return status if status >= 0 else 128 - status
 
 
