@@ -29,7 +29,19 @@ _NOT_SENT = (
     "empty address list",
 )
 #: etcd answered and had done nothing.
-_NOT_APPLIED = ("too many requests", "database space exceeded", "no leader", "not capable", "server stopped")
+_NOT_APPLIED = ("no leader", "not capable")
+_REFUSED = (
+    _Code.INVALID_ARGUMENT,
+    _Code.FAILED_PRECONDITION,
+    _Code.NOT_FOUND,
+    _Code.OUT_OF_RANGE,
+    _Code.UNIMPLEMENTED,
+)
+_OVERLOADED = "is overloaded (too many requests): give it faster disks or less to do"
+_FULL = (
+    "has used up its space quota and refuses writes: compact and defragment it, disarm the alarm "
+    "(etcdctl alarm disarm), and switch on --auto-compaction-retention"
+)
 _TOKEN = ("invalid auth token", "revision of auth store is old", "auth token is not provided")
 _CREDENTIALS = ("authentication failed", "invalid user id or password")
 
@@ -64,78 +76,46 @@ def explain(
     :param timeout: seconds that the call had, for the message.
     """
     text = (details or "").lower()
+    who = f"etcd at {endpoint}"
     if any(part in text for part in _TOKEN) or code is _Code.UNAUTHENTICATED:
-        refused = ConfigError(
-            f"etcd at {endpoint} keeps refusing the token of user {user!r} ({details}): check etcd_user and etcd_password",
-            field="etcd_user",
+        message = (
+            f"{who} keeps refusing the token of user {user!r} ({details}): check etcd_user and etcd_password"
         )
-        return Failure(refused, unsent=True, token_expired=user is not None)
+        return Failure(ConfigError(message, field="etcd_user"), unsent=True, token_expired=user is not None)
     if any(part in text for part in _CREDENTIALS):
-        return Failure(
-            ConfigError(
-                f"etcd at {endpoint} refuses the password of user {user!r}: correct etcd_user and etcd_password",
-                field="etcd_password",
-            )
-        )
+        message = f"{who} refuses the password of user {user!r}: correct etcd_user and etcd_password"
+        return Failure(ConfigError(message, field="etcd_password"), unsent=True)
     if "user name is empty" in text:
-        return Failure(
-            ConfigError(
-                f"etcd at {endpoint} requires authentication: set etcd_user and etcd_password",
-                field="etcd_user",
-            ),
-            unsent=True,
-            token_expired=user
-            is not None,  # authentication was switched on since the replica asked for a token
-        )
+        # With a user configured: authentication was switched on since the replica asked for a token.
+        message = f"{who} requires authentication: set etcd_user and etcd_password"
+        return Failure(ConfigError(message, field="etcd_user"), unsent=True, token_expired=user is not None)
     if code is _Code.PERMISSION_DENIED or "permission denied" in text:
-        return Failure(
-            ConfigError(
-                f"etcd at {endpoint} refuses user {user!r} access to the bot's keys: grant its role read and write on the "
-                "prefix, as `discordha check --print-role` shows",
-                field="etcd_user",
-            )
+        message = (
+            f"{who} refuses user {user!r} access to the bot's keys: grant its role read and write on the "
+            "prefix, as `discordha check --print-role` shows"
         )
+        return Failure(ConfigError(message, field="etcd_user"), unsent=True)
     if "requested lease not found" in text:
         return Failure(
             LeaseNotFound("the lease has run out or was revoked; nothing was written"), unsent=True
         )
     if "has been compacted" in text:
-        return Failure(Compacted(f"etcd at {endpoint} has compacted the revision asked for"), unsent=True)
-    if code in (
-        _Code.INVALID_ARGUMENT,
-        _Code.FAILED_PRECONDITION,
-        _Code.NOT_FOUND,
-        _Code.OUT_OF_RANGE,
-        _Code.UNIMPLEMENTED,
-    ):
-        return Failure(RequestRefused(f"etcd at {endpoint} refuses the request: {details}"), unsent=True)
-    return _unavailable(code, details or "", text, endpoint, write, timeout)
-
-
-def _unavailable(code: Any, details: str, text: str, endpoint: str, write: bool, timeout: float) -> Failure:
-    not_sent = any(part in text for part in _NOT_SENT)
-    not_applied = not_sent or any(part in text for part in _NOT_APPLIED)
-    blame = True
-    if "database space exceeded" in text:
-        blame = False
-        message = (
-            f"etcd at {endpoint} has used up its space quota and refuses writes: compact and defragment it, then disarm the "
-            "alarm (etcdctl alarm disarm), and switch on --auto-compaction-retention"
-        )
-    elif "too many requests" in text:
-        blame = False
-        message = f"etcd at {endpoint} is overloaded (too many requests): give it faster disks or less to do"
-    elif code is _Code.DEADLINE_EXCEEDED:
-        message = f"etcd at {endpoint} did not answer within {timeout:.3g} s"
+        return Failure(Compacted(f"{who} has compacted the revision asked for"), unsent=True)
+    if code in _REFUSED:
+        return Failure(RequestRefused(f"{who} refuses the request: {details}"), unsent=True)
+    not_applied = any(part in text for part in (*_NOT_SENT, *_NOT_APPLIED))
+    overloaded = _OVERLOADED if "too many requests" in text else _FULL if "space exceeded" in text else None
+    if overloaded is not None:
+        # Another endpoint is the same cluster, and repeating makes it worse.
+        return Failure(StoreUnavailable(f"{who} {overloaded}"))
+    if code is _Code.DEADLINE_EXCEEDED:
+        message = f"{who} did not answer within {timeout:.3g} s"
     elif "no leader" in text or "leader changed" in text:
-        message = f"etcd at {endpoint} has no leader at the moment ({details})"
+        message = f"{who} has no leader at the moment ({details})"
     else:
-        message = f"etcd at {endpoint} can't be reached ({details or code})"
-    return Failure(
-        StoreUnavailable(message, maybe_applied=write and not not_applied),
-        blame_endpoint=blame,
-        unsent=not_applied and blame,
-    )
+        message = f"{who} can't be reached ({details or code})"
+    error = StoreUnavailable(message, maybe_applied=write and not not_applied)
+    return Failure(error, blame_endpoint=True, unsent=not_applied)
 
 
 def is_auth_disabled(details: str) -> bool:

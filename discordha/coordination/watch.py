@@ -190,6 +190,10 @@ class Watch:
                 self._lose(error)
             except DiscordHAError as error:
                 self._lose(error)
+            except Exception as error:  # noqa: BLE001
+                # A fault of this program: said aloud and tried again, so that the replica does not go deaf.
+                _log.exception("the watch on %s failed", self._prefix)
+                self._lose(DiscordHAError(f"internal error: {error!r}"))
         self._alive = False
 
     def _take_snapshot(self) -> None:
@@ -271,8 +275,8 @@ class Watch:
         if batch.cancelled is not None:
             self._store.forget_token()
             raise ConfigError(
-                f"etcd at {stream.endpoint} refuses the watch on {self._prefix} ({batch.cancelled}): the role of etcd_user "
-                "needs read access to it, as `discordha check --print-role` shows",
+                f"etcd at {stream.endpoint} refuses the watch on {self._prefix} ({batch.cancelled}): "
+                "the role of etcd_user needs read access to it, as `discordha check --print-role` shows",
                 field="etcd_user",
             )
         if batch.created:
@@ -308,6 +312,6 @@ class Watch:
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         try:
             call(*arguments)
-        except Exception:  # the watch outlives a listener's fault: the others behind it must not go deaf
+        except Exception:  # noqa: BLE001 - the watch outlives a listener's fault: the others must not go deaf
             self.listener_errors += 1
             _log.exception("a listener of the watch on %s failed", self._prefix)

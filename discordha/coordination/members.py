@@ -1,0 +1,269 @@
+"""Members: which replicas live, what each says of itself, and which of them is preferred for a channel.
+
+Promises
+- A replica's record stands in etcd for as long as its session lives, and is written again under each new
+  grant.
+- It is rewritten every ``interval`` seconds, which also keeps the coordination watch of every replica
+  talking: silence means that the watch is dead.
+- ``rank`` agrees on all replicas that see the same members. Replicas that are draining, deaf or not ready
+  yet rank last.
+
+Does not promise that a member that is listed still lives: it may be dead for up to one TTL. Safety never
+rests on it.
+
+Concurrency
+- ``discordha-members``, owned by ``Members``: started by ``start``, joined by ``stop``. It alone writes the
+  record. ``describe`` runs on it.
+- The listener calls (``on_snapshot``, ``on_events``, ``on_lost``) and with them the callbacks of
+  ``add_listener`` run on the watch's thread.
+- ``_lock`` guards the view of the members and the cache of ranks; nothing is called under it.
+- At stop the thread ends after the write in flight. At a lost session the record is gone, and this replica
+  is not ``live``; it is written again as soon as the next grant begins. At a lost watch the view grows old
+  until the stream is back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+from cachetools import LRUCache
+
+from discordha._version import __version__
+from discordha.coordination.hub import CoordinationWatch
+from discordha.coordination.rendezvous import order
+from discordha.coordination.session import Grant
+from discordha.coordination.store import KeyValue, LeaseNotFound, Snapshot, WatchEvent
+from discordha.errors import DiscordHAError
+
+__all__ = ["FORMAT", "JSON", "CoordinationWatch", "Members"]
+
+_log = logging.getLogger(__name__)
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+
+#: The version of everything that this version writes into etcd.
+FORMAT = 1
+#: States in which a replica gets no events or takes no new ones: preferring it would cost each one the grace.
+NOT_PREFERRED = frozenset({"starting", "deaf", "draining", "stopping"})
+#: How many ordering keys' ranks are remembered.
+RANKS = 20_000
+
+
+class _Heartbeats(Protocol):
+    """The part of ``Store`` that members use."""
+
+    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
+
+
+class _Grants(Protocol):
+    """The part of ``Session`` that members use."""
+
+    @property
+    def current(self) -> Grant | None: ...
+    def add_listener(self, on_begin: Callable[[Grant], None], on_lost: Callable[[Grant], None]) -> None: ...
+
+
+class Members:
+    """The members as one replica sees them, and its own record. A ``WatchListener`` for the component ``m``.
+
+    :param root: key prefix of the bot, ending in ``/``.
+    :param describe: adds to the record (load, counters, ``state``); quick; called for each write.
+    :param interval: seconds between two writes, a third of the session's TTL.
+    """
+
+    def __init__(
+        self,
+        store: _Heartbeats,
+        session: _Grants,
+        root: str,
+        replica_id: str,
+        describe: Callable[[], Mapping[str, JSON]],
+        *,
+        interval: float,
+    ) -> None:
+        self._store = store
+        self._session = session
+        self._prefix = f"{root}m/"
+        self._replica_id = replica_id
+        self._describe = describe
+        self._interval = interval
+        self._started = int(time.time())  # for people who read the record; nothing is decided by it
+        self._state = "starting"
+        self._listeners: list[Callable[[tuple[str, ...]], None]] = []
+        self._lock = threading.Lock()
+        self._records: dict[str, dict[str, JSON]] = {}
+        self._seen: tuple[str, ...] = ()
+        self._last: frozenset[str] = frozenset()
+        self._ranks: LRUCache[str, int] = LRUCache(RANKS)
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="discordha-members", daemon=True)
+        self.writes = 0
+        self.unreadable = 0
+        session.add_listener(lambda _: self.poke(), lambda _: None)
+
+    def start(self) -> None:
+        """Starts the heartbeat. Does not block. Twice raises ``RuntimeError``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the heartbeat and joins its thread. The record goes with the session's lease. Idempotent."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def add_listener(self, callback: Callable[[tuple[str, ...]], None]) -> None:
+        """Calls back on the watch's thread when the members that the watch shows have changed. Before the
+        watch starts."""
+        self._listeners.append(callback)
+
+    # -- this replica ----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """``starting``, ``ready``, ``deaf``, ``draining`` or ``stopping``, as the record says unless
+        ``describe`` knows better."""
+        return self._state
+
+    def set_state(self, state: str) -> None:
+        """Changes the state and writes it at once, in the background."""
+        if state != self._state:
+            self._state = state
+            self.poke()
+
+    def poke(self) -> None:
+        """Writes the record now, in the background. Never blocks; any thread."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            grant = self._session.current
+            self._wake.clear()
+            if grant is not None:
+                self._write(grant)
+            self._wake.wait(self._interval)
+
+    def _write(self, grant: Grant) -> None:
+        try:
+            value = json.dumps(self._record()).encode()
+            self._store.put(
+                self._prefix + self._replica_id, value, lease=grant.lease_id, timeout=self._interval
+            )
+        except LeaseNotFound:
+            _log.debug("the member record waits for the next session")
+        except DiscordHAError as error:
+            if not self._failing:
+                self._failing = True
+                _log.warning("the member record can't be written: %s", error)
+        except Exception:  # noqa: BLE001 - a fault of ``describe`` must not make the replica look dead
+            _log.exception("the member record can't be made")
+        else:
+            self.writes += 1
+            if self._failing:
+                self._failing = False
+                _log.info("the member record is written again")
+
+    def _record(self) -> dict[str, JSON]:
+        return {
+            "replica": self._replica_id,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": __version__,
+            "format": FORMAT,
+            "started": self._started,
+            "state": self._state,
+            **self._describe(),
+        }
+
+    # -- all replicas ----------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """The living replicas, sorted, as the watch shows them; this one by its own session. No I/O; any
+        thread."""
+        seen = self._seen
+        alive = self._session.current is not None
+        if alive == (self._replica_id in seen):
+            return seen
+        others = (member for member in seen if member != self._replica_id)
+        return tuple(sorted((*others, self._replica_id))) if alive else tuple(others)
+
+    def records(self) -> dict[str, dict[str, JSON]]:
+        """What each replica said of itself last. A copy; no I/O; any thread."""
+        with self._lock:
+            return dict(self._records)
+
+    def rank(self, ordering_key: str) -> int:
+        """How many members are preferred to this replica for a channel: 0 when it is the preferred one, or
+        alone.
+
+        No I/O; any thread. The answer is remembered until the members change.
+        """
+        with self._lock:
+            known = self._ranks.get(ordering_key)
+            if known is not None:
+                return known
+            seen, last = self._seen, self._last
+        ranked = order(ordering_key, {*seen, self._replica_id})
+        ranked.sort(key=last.__contains__)  # stable: those that rank last keep their order
+        rank = ranked.index(self._replica_id)
+        with self._lock:
+            if self._seen is seen and self._last is last:
+                self._ranks[ordering_key] = rank
+        return rank
+
+    # -- the coordination watch ------------------------------------------------------------------------------
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Replaces the view."""
+        self._update({kv.key[len(self._prefix) :]: self._read(kv) for kv in snapshot.items})
+
+    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
+        """Applies heartbeats and departures."""
+        records = dict(self._records)  # written on this thread only
+        for kind, kv in events:
+            member = kv.key[len(self._prefix) :]
+            if kind == "delete":
+                records.pop(member, None)
+            else:
+                records[member] = self._read(kv)
+        self._update(records)
+
+    def on_lost(self) -> None:
+        """The view grows old. Nothing to do: ranks only spread the load."""
+
+    def _read(self, kv: KeyValue) -> dict[str, JSON]:
+        try:
+            record = json.loads(kv.value)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            return record
+        self.unreadable += 1
+        _log.warning("the member record %s can't be read (%.40r): another version?", kv.key, kv.value)
+        return {}
+
+    def _update(self, records: dict[str, dict[str, JSON]]) -> None:
+        seen = tuple(sorted(records))
+        last = frozenset(member for member, record in records.items() if record.get("state") in NOT_PREFERRED)
+        with self._lock:
+            self._records = records
+            moved = seen != self._seen
+            if moved or last != self._last:
+                self._seen, self._last = seen, last
+                self._ranks.clear()
+        if moved:
+            for callback in self._listeners:
+                try:
+                    callback(seen)
+                except Exception:  # noqa: BLE001 - the next one must hear of it all the same
+                    _log.exception("a listener of the members failed")

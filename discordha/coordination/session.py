@@ -1,0 +1,299 @@
+"""Session: one lease in etcd that says "this replica lives". Everything that the replica owns hangs on it.
+
+Promises
+- ``Grant.alive`` turns false no later than the lease can run out in etcd: its deadline counts from *before*
+  the last successful renewal was sent, by the local monotonic clock, whatever the session's thread is doing.
+  It never turns true again.
+- After a loss a new grant begins as soon as etcd answers, for as long as the process lives, without a
+  restart.
+- Two renewals fit into the time that is left when the first one fails, on different endpoints where there
+  are several.
+
+A grant is lost when etcd says that the lease is gone (it ran out, or someone revoked it), when no renewal
+succeeded before the deadline (etcd is out of reach, the network is cut, the process was paused), or when the
+session stops.
+
+Does not promise that etcd has forgotten the lease when the grant is dead: it may live on for up to one TTL,
+more when etcd itself was down. The old lease is therefore revoked when the new one begins. A machine that is
+suspended stops its monotonic clock, too.
+
+Source: the local deadline is that of Gray and Cheriton, "Leases" (SOSP 1989), section 2; the roles of
+session and recipes are those of etcd's ``client/v3/concurrency``.
+
+Concurrency
+- One thread, ``discordha-session``, owned by the ``Session``: started by ``start``, joined by ``stop``. It
+  alone talks to etcd, over connections of its own, so that no large transaction delays a renewal, and it
+  alone calls the listeners, in the order of their registration, with no lock held. Listeners must be quick
+  and must not call etcd: a renewal waits for them.
+- ``Grant._lock`` guards the step from alive to ended against a renewal that arrives at the same moment.
+  Nothing is called under it.
+- At stop the thread ends after the renewal in flight, a quarter of the TTL at most; then the lease is
+  revoked.
+- A lost watch does not concern it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol, Self
+
+from discordha.coordination.store import Lease
+from discordha.errors import ConfigError, DiscordHAError, SessionExpired, StoreUnavailable
+
+__all__ = ["Grant", "Session"]
+
+_log = logging.getLogger(__name__)
+
+#: Pauses between two tries to begin a new grant, seconds: doubled from the first to the last.
+FIRST_PAUSE = 0.05
+LAST_PAUSE = 1.0
+
+
+class _Leases(Protocol):
+    """The part of ``Store`` that a session uses."""
+
+    def clone(self) -> Self: ...
+    def grant(self, ttl: float, *, timeout: float | None = None) -> Lease: ...
+    def keep_alive(self, lease_id: int, *, timeout: float | None = None) -> float: ...
+    def revoke(self, lease_id: int, *, timeout: float | None = None) -> None: ...
+    def close(self) -> None: ...
+
+
+class Grant:
+    """One lease: an incarnation of the session. What was owned under one grant is not owned under the next.
+
+    ``lease_id`` is etcd's; ``number`` counts the grants of this process from 1.
+    """
+
+    __slots__ = ("_clock", "_deadline", "_ended", "_lock", "lease_id", "number")
+
+    def __init__(self, lease_id: int, number: int, deadline: float, clock: Callable[[], float]) -> None:
+        self.lease_id = lease_id
+        self.number = number
+        self._deadline = deadline
+        self._clock = clock
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Grant {self.number} lease {self.lease_id:x} {'alive' if self.alive else 'ended'}>"
+
+    @property
+    def deadline(self) -> float:
+        """When the grant dies unless it is renewed, by the session's clock. Moves on with each renewal."""
+        return self._deadline
+
+    @property
+    def alive(self) -> bool:
+        """Whether the replica still owns what it owns under this grant. No I/O; any thread; never true again
+        once false."""
+        if self._ended:
+            return False
+        if self._clock() < self._deadline:
+            return True
+        with self._lock:
+            if self._clock() >= self._deadline:
+                self._ended = True
+            return not self._ended
+
+    def end(self) -> None:
+        """Ends it now. For the session only."""
+        with self._lock:
+            self._ended = True
+
+    def extend(self, deadline: float) -> bool:
+        """Moves the deadline after a renewal; false when the grant is dead already. For the session only."""
+        with self._lock:
+            if self._ended or self._clock() >= self._deadline:
+                self._ended = True
+                return False
+            self._deadline = max(self._deadline, deadline)
+            return True
+
+
+class Session:
+    """Keeps one grant alive and begins the next when it is lost.
+
+    :param store: cloned; the session closes its clone.
+    :param ttl: seconds until etcd gives a dead replica up. etcd counts whole seconds and rounds up; this
+        side does not.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(self, store: _Leases, *, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store.clone()
+        self._ttl = ttl
+        self._clock = clock
+        self._try_for = ttl / 4  # two tries fit between a renewal that failed (at TTL/3) and the deadline
+        self._listeners: list[tuple[Callable[[Grant], None], Callable[[Grant], None]]] = []
+        self._current: Grant | None = None
+        self._number = 0
+        self._stop = threading.Event()
+        self._begun = threading.Event()  # the first grant is there, or the thread has given up
+        self._start_error: DiscordHAError | None = None
+        self._thread = threading.Thread(target=self._run, name="discordha-session", daemon=True)
+        self.renewals = 0
+        self.losses = 0
+
+    def add_listener(self, on_begin: Callable[[Grant], None], on_lost: Callable[[Grant], None]) -> None:
+        """Who hears when a grant begins and when it is lost; not at ``stop``. Before ``start`` only."""
+        self._listeners.append((on_begin, on_lost))
+
+    def start(self, timeout: float) -> None:
+        """Begins the first grant. Blocks until it is there and the listeners have heard of it. Twice raises
+        ``RuntimeError``.
+
+        :param timeout: seconds.
+        :raises StoreUnavailable: etcd did not answer in time; the session is stopped.
+        :raises ConfigError: etcd refuses this replica; the session is stopped.
+        """
+        self._thread.start()
+        in_time = self._begun.wait(timeout)
+        if in_time and self._start_error is None:
+            return
+        self.stop()
+        if isinstance(self._start_error, ConfigError):
+            raise self._start_error
+        raise StoreUnavailable(
+            f"no session within {timeout:.3g} s: {self._start_error or 'etcd did not answer'}"
+        )
+
+    def stop(self, *, revoke: bool = True) -> None:
+        """Ends the grant, revokes its lease, closes the connections. Blocks for at most half the TTL.
+        Idempotent; any thread.
+
+        :param revoke: false leaves the lease, and all that is owned under it, until it runs out.
+        """
+        self._stop.set()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
+        grant, self._current = self._current, None
+        if grant is not None:
+            grant.end()
+            if revoke:
+                self._revoke(grant)
+        self._store.close()
+
+    @property
+    def current(self) -> Grant | None:
+        """The living grant, or ``None`` while it is lost. No I/O; any thread."""
+        grant = self._current
+        return grant if grant is not None and grant.alive else None
+
+    def require(self) -> Grant:
+        """The living grant.
+
+        :raises SessionExpired: it is lost, and the next one has not begun.
+        """
+        grant = self.current
+        if grant is None:
+            raise SessionExpired(
+                "the session is lost: the replica owns nothing until etcd has given it a new lease"
+            )
+        return grant
+
+    # -- the thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        lost: Grant | None = None
+        try:
+            while not self._stop.is_set():
+                grant = self._begin(lost)
+                reason = self._keep(grant) if grant is not None else None
+                if grant is None or reason is None:
+                    return  # stopped, or refused at the first try
+                self._lose(grant, reason)
+                lost = grant
+        finally:
+            self._begun.set()
+
+    def _begin(self, lost: Grant | None) -> Grant | None:
+        """Asks for a lease until there is one; ``None`` at stop, or when etcd refuses the first one for
+        good."""
+        pause = FIRST_PAUSE
+        waiting_since = self._clock()
+        said = False
+        while not self._stop.is_set():
+            try:
+                return self._ask(lost, waiting_since)
+            except DiscordHAError as error:
+                if not self._begun.is_set():
+                    self._start_error = error
+                    if isinstance(error, ConfigError):
+                        return None
+                elif not said:
+                    said = True
+                    level = logging.ERROR if isinstance(error, ConfigError) else logging.WARNING
+                    _log.log(level, "waiting for a new session: %s", error)
+            self._stop.wait(pause)
+            pause = min(pause * 2, LAST_PAUSE)
+        return None
+
+    def _ask(self, lost: Grant | None, waiting_since: float) -> Grant:
+        asked_at = self._clock()
+        lease = self._store.grant(self._ttl, timeout=self._try_for)
+        grant = Grant(lease.id, self._number + 1, asked_at + min(self._ttl, lease.ttl), self._clock)
+        if lost is not None:
+            self._revoke(lost)
+        if not grant.alive:
+            raise StoreUnavailable("etcd took longer than the TTL to grant a lease")
+        self._number = grant.number
+        self._start_error = None
+        self._current = grant
+        if lost is not None:
+            waited = self._clock() - waiting_since
+            _log.info(
+                "session %d (lease %x) began, %.2f s after the loss", grant.number, grant.lease_id, waited
+            )
+        for on_begin, _ in self._listeners:
+            self._tell(on_begin, grant)
+        self._begun.set()
+        return grant
+
+    def _keep(self, grant: Grant) -> str | None:
+        """Renews until the grant is lost; returns why, ``None`` at stop."""
+        due = grant.deadline - self._ttl * 2 / 3
+        failure: DiscordHAError | None = None
+        while True:
+            if self._stop.wait(max(min(due, grant.deadline) - self._clock(), 0.0)):
+                return None
+            sent_at = self._clock()
+            if not grant.alive:
+                return f"no renewal in time ({failure or 'the process stood still'})"
+            try:
+                granted = self._store.keep_alive(
+                    grant.lease_id, timeout=min(self._try_for, grant.deadline - sent_at)
+                )
+            except DiscordHAError as error:
+                failure = error
+                due = self._clock() + self._ttl / 50
+                continue
+            if granted <= 0.0:
+                return "etcd does not know its lease any more"
+            if grant.extend(sent_at + min(self._ttl, granted)):
+                self.renewals += 1
+                failure = None
+            due = sent_at + self._ttl / 3
+
+    def _lose(self, grant: Grant, reason: str) -> None:
+        grant.end()
+        self._current = None
+        self.losses += 1
+        _log.warning("session %d (lease %x) is lost: %s", grant.number, grant.lease_id, reason)
+        for _, on_lost in self._listeners:
+            self._tell(on_lost, grant)
+
+    def _revoke(self, grant: Grant) -> None:
+        try:
+            self._store.revoke(grant.lease_id, timeout=self._try_for)
+        except DiscordHAError as error:
+            _log.warning("lease %x was not revoked and runs out by itself: %s", grant.lease_id, error)
+
+    def _tell(self, call: Callable[[Grant], None], grant: Grant) -> None:
+        try:
+            call(grant)
+        except Exception:  # noqa: BLE001 - everything else hangs on the session: it outlives a listener
+            _log.exception("a listener of the session failed")
