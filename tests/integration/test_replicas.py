@@ -148,7 +148,8 @@ def test_a_killed_harness_leaves_none(script: Path) -> None:
         "time.sleep(600)\n"
     )
     command = [sys.executable, "-c", program, str(script)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as harness:
+    environment = {**os.environ, "TMPDIR": str(script.parent)}  # a killed harness cannot remove its files
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as harness:
         assert harness.stdout is not None
         pids = [int(pid) for pid in harness.stdout.readline().split()]
         assert len(pids) == 2
