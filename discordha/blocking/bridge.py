@@ -1,0 +1,256 @@
+"""From threads into the loop: run an awaitable there, block here.
+
+Promises
+- ``call`` returns what the awaitable returns or raises what it raises; the traceback begins at the caller's
+  line.
+- A call that is refused (on the loop's own thread, after ``close``, of an event that is lost) never starts.
+- A call ends: by its result, its timeout, ``close``, or an exception such as ``KeyboardInterrupt`` in the
+  waiting thread. In all but the first case the coroutine is cancelled.
+ Does not promise that what was cancelled did not happen: a request may have reached Discord before its
+answer was waited for in vain.
+
+Concurrency
+- Callers' threads block in ``call`` on a lock of their own. The loop's thread starts tasks and releases
+  these locks.
+- ``_lock`` guards ``_pending`` and ``_closed``; it is held for a few instructions, never across a wait or a
+  callback.
+- A call's outcome is written once, by whoever removes it from ``_pending``; its waiter reads it after that.
+- At stop, ``close`` fails what is pending, then refuses what comes. At a lost lease, calls of lost events
+  fail with ``LockLost``, in the caller's thread and, for those that were on their way, again on the loop's
+  thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Awaitable
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+
+from discordha.context import CurrentEvent, current_event
+from discordha.errors import DiscordHAError, LockLost
+
+__all__ = ["Bridge", "LoopBridge", "request_fence"]
+
+Result = TypeVar("Result")
+
+
+class Bridge(Protocol):
+    """What views need to call into the loop."""
+
+    def call(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
+        """Runs ``awaitable`` on the loop and blocks until it is done; see ``LoopBridge.call``."""
+
+
+class _Call:
+    """One blocking call. ``done`` is held until the outcome stands in ``result`` or ``error``."""
+
+    __slots__ = ("done", "error", "event", "over", "result", "task")
+
+    def __init__(self, event: CurrentEvent | None) -> None:
+        self.event = event
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.over = False  # has an outcome, or nobody waits for one
+        self.task: asyncio.Task[Any] | None = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+#: The call that a task on the loop runs for. Tasks that it starts inherit it and may outlive it.
+_running_call: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("discordha_call", default=None)
+
+
+class LoopBridge:
+    """Blocking calls into one asyncio loop, from any thread but the loop's own.
+
+    :param loop: the loop; another thread runs it.
+    :param call_timeout: seconds that a call may take when it names no timeout of its own.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, call_timeout: float = 60.0) -> None:
+        self.call_timeout = call_timeout
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._pending: set[_Call] = set()
+        self._closed = False
+
+    @property
+    def pending(self) -> int:
+        """How many calls wait for their outcome now."""
+        return len(self._pending)
+
+    def call(self, awaitable: Awaitable[Result], timeout: float | None = None) -> Result:
+        """Runs ``awaitable`` on the loop and returns its result. Blocks; any thread but the loop's.
+
+        The awaitable sees the caller's context variables, ``current_event()`` among them.
+
+        :param timeout: seconds, by default ``call_timeout``; ``math.inf`` waits until ``close``.
+        :raises LockLost: the caller handles an event that this replica may not own any more; nothing was
+            sent.
+        :raises TimeoutError: it took longer than ``timeout``; it was cancelled, yet Discord may have done it.
+        :raises DiscordHAError: the bot stops, or the task was cancelled on the loop.
+        :raises RuntimeError: called on the loop's own thread, which would wait for itself for ever.
+        """
+        event = current_event()
+        try:
+            if asyncio._get_running_loop() is self._loop:
+                raise RuntimeError(
+                    f"{_title(awaitable)} was called as a blocking call on the thread of the event loop, "
+                    "which would wait for itself for ever. Blocking calls belong on handler threads. A coroutine "
+                    "on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
+                    "await discordha.unwrap(view).method(...)"
+                )
+            if event is not None and event.lost:
+                raise _lock_lost(event, awaitable)
+            call = self._submit(awaitable, event)
+        except BaseException:
+            _discard(awaitable)
+            raise
+        if timeout is None:
+            timeout = self.call_timeout
+        try:
+            finished = call.done.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+        except BaseException:  # KeyboardInterrupt in the main thread: nobody waits any more
+            self._abandon(call)
+            raise
+        if not finished and self._abandon(call):
+            raise TimeoutError(f"{_title(awaitable)} took longer than {timeout:g} s and was cancelled")
+        if call.error is not None:
+            try:
+                raise call.error
+            finally:  # the traceback holds this frame: let go of what leads back to it
+                del call
+        result: Result = call.result
+        return result
+
+    def close(self, reason: str = "the bot stops") -> None:
+        """Fails the pending calls with ``DiscordHAError`` and refuses all later ones. Never blocks;
+        idempotent.
+
+        What is cancelled ends on the loop, which should run for another turn.
+        """
+        with self._lock:
+            self._closed = True
+            pending = list(self._pending)
+            self._pending.clear()
+        for call in pending:
+            call.over = True
+            call.error = DiscordHAError(f"the call was cancelled: {reason}")
+            call.done.release()
+            self._cancel_soon(call)
+
+    def _submit(self, awaitable: Awaitable[Any], event: CurrentEvent | None) -> _Call:
+        call = _Call(event)
+        with self._lock:
+            if self._closed:
+                raise DiscordHAError(f"{_title(awaitable)} was not called: the bot has stopped")
+            self._pending.add(call)
+        try:
+            self._loop.call_soon_threadsafe(self._start, call, awaitable)
+        except RuntimeError:
+            self._take(call)
+            raise DiscordHAError(f"{_title(awaitable)} was not called: the loop is closed") from None
+        return call
+
+    def _start(self, call: _Call, awaitable: Awaitable[Any]) -> None:
+        """On the loop's thread, in the caller's context."""
+        if call not in self._pending:  # abandoned meanwhile
+            _discard(awaitable)
+            return
+        event = call.event
+        if event is not None and event.lost:
+            _discard(awaitable)
+            self._finish(call, None, _lock_lost(event, awaitable))
+            return
+        _running_call.set(call)
+        coroutine: Any = awaitable if inspect.iscoroutine(awaitable) else _await(awaitable)
+        call.task = task = self._loop.create_task(coroutine)
+        task.add_done_callback(lambda task: self._done(call, task))
+
+    def _done(self, call: _Call, task: asyncio.Task[Any]) -> None:
+        """On the loop's thread. Reads the outcome of abandoned calls, too: asyncio would report it."""
+        if task.cancelled():
+            self._finish(call, None, DiscordHAError("the call was cancelled on the loop"))
+            return
+        error = task.exception()
+        self._finish(call, None if error is not None else task.result(), error)
+
+    def _finish(self, call: _Call, result: Any, error: BaseException | None) -> None:
+        if self._take(call):
+            call.result = result
+            call.error = error
+            call.done.release()
+
+    def _abandon(self, call: _Call) -> bool:
+        """Cancels a call that nobody waits for any more; false when its outcome was there first."""
+        if not self._take(call):
+            call.done.acquire()  # the outcome is being written at this moment
+            return False
+        self._cancel_soon(call)
+        return True
+
+    def _take(self, call: _Call) -> bool:
+        with self._lock:
+            if call not in self._pending:
+                return False
+            self._pending.remove(call)
+            call.over = True
+            return True
+
+    def _cancel_soon(self, call: _Call) -> None:
+        def cancel() -> None:
+            if call.task is not None:
+                call.task.cancel()
+
+        if not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(cancel)
+            except RuntimeError:  # closed since: its tasks are gone, too
+                return
+
+
+def request_fence() -> aiohttp.TraceConfig:
+    """The fence's last post: a request of a lost event fails with ``LockLost`` right before it is written.
+
+    For ``discord.Client(http_trace=request_fence())``. A blocking call is checked when it starts, and may
+    then wait inside discord.py for a rate limit or between two tries: here it is checked again. Tasks that
+    outlive the call which started them (a delayed deletion, a view's callbacks) are let through.
+    """
+    trace = aiohttp.TraceConfig()
+
+    async def on_request_start(_session: Any, _context: Any, params: aiohttp.TraceRequestStartParams) -> None:
+        call = _running_call.get()
+        if call is not None and call.event is not None and not call.over and call.event.lost:
+            raise LockLost(f"{call.event!r} is lost: {params.method} {params.url.path} was not sent")
+
+    trace.on_request_start.append(on_request_start)
+    return trace
+
+
+async def _await(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def _discard(awaitable: Awaitable[Any]) -> None:
+    """Ends a coroutine that will never run, so that Python does not warn of it."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+
+
+def _lock_lost(event: CurrentEvent, awaitable: Awaitable[Any]) -> LockLost:
+    return LockLost(
+        f"this replica may not own {event.name} {event.identity} any more (attempt {event.attempt}): "
+        f"{_title(awaitable)} was not called"
+    )
+
+
+def _title(awaitable: Awaitable[Any]) -> str:
+    code = getattr(awaitable, "cr_code", None)
+    if code is not None:
+        return str(code.co_qualname)
+    return type(awaitable).__name__

@@ -1,0 +1,147 @@
+"""Async iterators of discord.py as blocking iterators, and its sequences as sequences of views.
+
+Promises: a page is fetched when an item of it is asked for; the items of a page cost one trip to the loop; an
+iterator that is left early may be closed, and is closed by asyncio when it is collected.
+ Does not promise that no page is fetched ahead: where discord.py filters the items of a page, the trip that
+reaches the page's end brings the next one along.
+
+Concurrency: an iterator belongs to one thread at a time, like a generator. Its source runs on the loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, overload
+
+from discordha.blocking.bridge import Bridge
+from discordha.context import unfenced
+
+__all__ = ["BlockingIterator", "ViewSequence"]
+
+#: Items of one trip to the loop. Discord's pages have 100 or a multiple of it.
+PAGE = 100
+
+
+class BlockingIterator(Iterator[Any]):
+    """A lazy iterator over an async iterator; ``next`` blocks where the page at hand is used up.
+
+    Also a context manager that closes it.
+
+    :param wrap: makes a view of each item.
+    """
+
+    __slots__ = ("__weakref__", "_bridge", "_end", "_items", "_source", "_wrap")
+
+    def __init__(
+        self, source: AsyncIterator[Any], bridge: Bridge, wrap: Callable[[Any, Bridge], Any]
+    ) -> None:
+        self._source = source
+        self._bridge = bridge
+        self._wrap = wrap
+        self._items: deque[Any] = deque()
+        self._end: BaseException | None = None
+
+    def __iter__(self) -> BlockingIterator:
+        return self
+
+    def __next__(self) -> Any:
+        """The next item. Blocks; any thread but the loop's. Raises what the source and ``call`` raise."""
+        if not self._items and self._end is None:
+            self._end = self._bridge.call(_next_page(self._source, self._items))
+        if self._items:
+            return self._wrap(self._items.popleft(), self._bridge)
+        end, self._end = self._end, StopIteration()
+        assert end is not None
+        if isinstance(end, StopIteration):
+            raise StopIteration
+        raise end
+
+    def close(self) -> None:
+        """Ends the iteration and its source, also when the event is lost. Blocks; idempotent."""
+        self._items.clear()
+        self._end = StopIteration()
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            with unfenced():
+                self._bridge.call(close())
+
+    def __enter__(self) -> BlockingIterator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<blocking iterator over {self._source!r}>"
+
+
+async def _next_page(source: AsyncIterator[Any], items: deque[Any]) -> BaseException | None:
+    """Puts the next items, which arrive without waiting, into ``items``. Returns what ended the source, if
+    anything.
+
+    An error that follows items is returned, so that they are seen first.
+    """
+    turned = False
+
+    def note_turn() -> None:
+        nonlocal turned
+        turned = True
+
+    try:
+        items.append(await anext(source))
+        turn = asyncio.get_running_loop().call_soon(note_turn)
+        try:
+            while not turned and len(items) < PAGE:
+                items.append(await anext(source))
+        finally:
+            turn.cancel()
+    except StopAsyncIteration:
+        return StopIteration()
+    except Exception as error:
+        if not items:
+            raise
+        return error
+    return None
+
+
+class ViewSequence(Sequence[Any]):
+    """A read-only sequence of views over a sequence of discord.py's objects; wraps what is looked at."""
+
+    __slots__ = ("_bridge", "_sequence", "_wrap")
+
+    def __init__(self, sequence: Sequence[Any], bridge: Bridge, wrap: Callable[[Any, Bridge], Any]) -> None:
+        self._sequence = sequence
+        self._bridge = bridge
+        self._wrap = wrap
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return self._wrap(self._sequence[index], self._bridge)
+
+    def __len__(self) -> int:
+        return len(self._sequence)
+
+    def __iter__(self) -> Iterator[Any]:
+        wrap, bridge = self._wrap, self._bridge
+        return (wrap(item, bridge) for item in self._sequence)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._sequence
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, ViewSequence):
+            return self._sequence is other._sequence or list(self._sequence) == list(other._sequence)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<views of {self._sequence!r}>"

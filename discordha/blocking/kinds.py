@@ -1,0 +1,88 @@
+"""The rule that says which of discord.py's types become views.
+
+An object is viewed when its class, or a class it derives from, is discord.py's, except for
+
+- exceptions, which are raised and caught as they are;
+- plain data (embeds, colours, flags, permissions, enumerations, files, activities, ...): nothing in it can
+  block;
+- what users write for discord.py to call: ``discord.ui`` views and items, application commands, transformers,
+  audio sources, voice protocols. Their callbacks are coroutines on the loop and get discord.py's own objects;
+- machinery: the HTTP client, the connection's state, helpers of ``discord.utils``.
+ Everything else of discord.py is viewed, whether it has coroutine methods or only leads to objects that do,
+as a ``VoiceState`` leads to its channel. A test walks discord.py and shows that no plain type leads to a
+coroutine.
+"""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands, ui
+
+__all__ = ["PLAIN_MODULES", "PLAIN_TYPES", "is_model"]
+
+#: Modules none of whose types is viewed.
+PLAIN_MODULES = frozenset(
+    {
+        # plain data
+        "discord.activity",
+        "discord.colour",
+        "discord.embeds",
+        "discord.enums",
+        "discord.file",
+        "discord.flags",
+        "discord.mentions",
+        "discord.object",
+        "discord.permissions",
+        # what users write
+        "discord.app_commands.checks",
+        "discord.app_commands.commands",
+        "discord.app_commands.installs",
+        "discord.app_commands.transformers",
+        "discord.app_commands.translator",
+        "discord.app_commands.tree",
+        "discord.player",
+        # machinery
+        "discord.backoff",
+        "discord.gateway",
+        "discord.http",
+        "discord.oggparse",
+        "discord.opus",
+        "discord.state",
+        "discord.utils",
+        "discord.voice_state",
+    }
+)
+
+#: Types that are not viewed in modules whose others are; also for what derives from them.
+PLAIN_TYPES: tuple[type, ...] = (
+    BaseException,
+    discord.VoiceProtocol,
+    app_commands.Choice,
+    app_commands.Command,
+    app_commands.CommandTree,
+    app_commands.ContextMenu,
+    app_commands.Group,
+    app_commands.Transformer,
+    app_commands.Translator,
+    discord.AudioSource,
+    discord.Embed,
+    discord.Object,
+    discord.Permissions,
+    ui.Item,
+    ui.view.BaseView,
+)
+
+#: Voice protocols are written by users, too, but this one discord.py makes.
+_VIEWED: tuple[type, ...] = (discord.VoiceClient,)
+
+
+def is_model(kind: type) -> bool:
+    """Whether objects of this type become views. Not cheap: ``wrap`` remembers the answer for each type."""
+    if issubclass(kind, _VIEWED):
+        return True
+    if issubclass(kind, (type, tuple, *PLAIN_TYPES)):
+        return False
+    home = next(
+        (base.__module__ for base in kind.__mro__ if base.__module__.split(".")[0] == "discord"), None
+    )
+    return home is not None and home not in PLAIN_MODULES and not home.startswith("discord.ui.")

@@ -1,0 +1,137 @@
+"""Which event the calling thread handles.
+ Promises: ``current_event()`` inside a handler is the handler's event, and ``lost`` turns true no later
+than the replica's lease may have run out; asking costs no I/O.
+ Does not promise to follow a handler into threads that it starts itself: a ``contextvars`` context is of
+one thread. Hand it over: ``threading.Thread(target=contextvars.copy_context().run, args=(work, ...))``.
+Code that was not handed the context runs without a fence and sends without a nonce.
+ Concurrency: no locks. An event may be read from any thread; ordinals come from an ``itertools.count``, one
+step of which is atomic.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from types import TracebackType
+
+__all__ = ["CurrentEvent", "current_event", "handler_scope", "unfenced"]
+
+
+class CurrentEvent:
+    """The event that a handler runs for.
+
+    :param identity: the event's stable id, equal on all replicas, for one name of event.
+    :param name: discord.py's name of the event, without ``on_``.
+    :param attempt: 1 for the first run; more when an earlier owner died on it.
+    :param shard_id: the shard it came in on.
+    :param fencing_token: grows with each owner; hand it to systems that can refuse an older one. 0 where
+        nothing is owned, because every replica handles the event for itself.
+    :param occurrence: 1, 2, 3, ... for equal events without an identity of their own.
+    :param is_lost: tells, without I/O and from any thread, whether the replica may not own the event any
+        more.
+    :param handler: qualified name of the running handler; set by ``handler_scope``.
+    """
+
+    __slots__ = (
+        "_is_lost",
+        "_ordinals",
+        "attempt",
+        "fencing_token",
+        "handler",
+        "identity",
+        "name",
+        "occurrence",
+        "shard_id",
+    )
+
+    def __init__(  # noqa: PLR0917
+        self,
+        identity: str,
+        name: str,
+        attempt: int,
+        shard_id: int,
+        fencing_token: int,
+        occurrence: int,
+        is_lost: Callable[[], bool],
+        handler: str = "",
+    ) -> None:
+        self.identity = identity
+        self.name = name
+        self.attempt = attempt
+        self.shard_id = shard_id
+        self.fencing_token = fencing_token
+        self.occurrence = occurrence
+        self.handler = handler
+        self._is_lost = is_lost
+        self._ordinals = itertools.count()
+
+    def __repr__(self) -> str:
+        return (
+            f"<CurrentEvent {self.name} {self.identity!r} attempt={self.attempt} "
+            f"occurrence={self.occurrence} shard_id={self.shard_id} fencing_token={self.fencing_token} "
+            f"handler={self.handler!r}>"
+        )
+
+    @property
+    def lost(self) -> bool:
+        """Whether this replica may have lost the event: what its handler does now, another may do, too."""
+        return self._is_lost()
+
+    def next_ordinal(self) -> int:
+        """0, 1, 2, ...: numbers the messages that one handler sends for one event."""
+        return next(self._ordinals)
+
+    def for_handler(self, handler: str) -> CurrentEvent:
+        """The same event as one of its handlers sees it: with its name, and with ordinals from 0."""
+        return CurrentEvent(
+            self.identity,
+            self.name,
+            self.attempt,
+            self.shard_id,
+            self.fencing_token,
+            self.occurrence,
+            self._is_lost,
+            handler,
+        )
+
+
+_current: ContextVar[CurrentEvent | None] = ContextVar("discordha_current_event", default=None)
+
+
+def current_event() -> CurrentEvent | None:
+    """The event that the calling handler runs for; ``None`` outside of handlers. Never blocks."""
+    return _current.get()
+
+
+class _Scope:
+    """Sets the current event. Cheaper than a generator: one is made for each handler run."""
+
+    __slots__ = ("_event", "_token")
+
+    def __init__(self, event: CurrentEvent | None) -> None:
+        self._event = event
+        self._token: Token[CurrentEvent | None] | None = None
+
+    def __enter__(self) -> CurrentEvent | None:
+        self._token = _current.set(self._event)
+        return self._event
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._token is not None
+        _current.reset(self._token)
+
+
+def handler_scope(event: CurrentEvent, handler: str) -> _Scope:
+    """Makes ``event`` the current one of this thread while one of its handlers runs.
+
+    :param handler: qualified name of the handler's function, equal on all replicas that run the same code.
+    """
+    return _Scope(event.for_handler(handler))
+
+
+def unfenced() -> _Scope:
+    """Code in this scope belongs to no event: for what must be cleaned up also when the event is lost."""
+    return _Scope(None)
