@@ -1,0 +1,173 @@
+"""Every public coroutine and async iterator of discord.py's models blocks when it is called through a view.
+ The models are found by introspection of the installed discord.py: a new one is tested without a change
+here, and one that is neither viewed nor excused below fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import discord
+import pytest
+from loop_thread import loop_thread
+
+from discordha.blocking import LoopBridge, View, wrap
+from discordha.blocking.iterators import BlockingIterator
+from discordha.blocking.kinds import is_model
+
+WRITTEN_BY_USERS = "users write it, discord.py awaits its coroutines on the loop"
+MACHINERY = "discord.py's machinery: no event and no model leads to it by a public name"
+THROUGH_HA = "registration takes the user's own functions as they are: ha.tree, ha.command, ha.call"
+NO_VIEWS: dict[str, str] = {
+    "discord.app_commands.commands": WRITTEN_BY_USERS,
+    "discord.app_commands.models.Choice": WRITTEN_BY_USERS,
+    "discord.app_commands.transformers": WRITTEN_BY_USERS,
+    "discord.app_commands.translator": WRITTEN_BY_USERS,
+    "discord.app_commands.tree": THROUGH_HA,
+    "discord.gateway": MACHINERY,
+    "discord.http": MACHINERY,
+    "discord.player": "audio sources are made by users and read by discord.py's player thread",
+    "discord.state": MACHINERY,
+    "discord.ui": WRITTEN_BY_USERS,
+    "discord.voice_client.VoiceProtocol": WRITTEN_BY_USERS,
+    "discord.voice_state": MACHINERY,
+}
+
+
+def modules() -> Iterator[Any]:
+    yield discord
+    for info in pkgutil.walk_packages(discord.__path__, "discord."):
+        if not info.name.startswith(("discord.ext", "discord.types", "discord.__main__")):
+            yield importlib.import_module(info.name)
+
+
+CLASSES = sorted(
+    {
+        kind
+        for module in modules()
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and kind.__module__.startswith("discord.")
+    },
+    key=lambda kind: (kind.__module__, kind.__name__),
+)
+
+
+def title(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__name__}"
+
+
+def asynchronous(kind: type) -> Iterator[str]:
+    for name in dir(kind):
+        static = inspect.getattr_static(kind, name)
+        function = getattr(static, "__func__", static)
+        if not name.startswith("_") and (
+            inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        ):
+            yield name
+
+
+def excuse(kind: type) -> str | None:
+    return next((NO_VIEWS[name] for name in NO_VIEWS if f"{title(kind)}.".startswith(f"{name}.")), None)
+
+
+METHODS = [(kind, name) for kind in CLASSES for name in asynchronous(kind)]
+VIEWED = [(kind, name) for kind, name in METHODS if excuse(kind) is None]
+
+
+@pytest.fixture(scope="module")
+def bridge() -> Iterator[LoopBridge]:
+    with loop_thread() as (_, bridge):
+        yield bridge
+
+
+def arguments(function: Any) -> dict[str, Any]:
+    """Something for each required parameter."""
+    return {
+        name: parameter.kind
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+        and name not in {"self", "cls"}
+    }
+
+
+def call(view: Any, name: str, function: Any) -> Any:
+    wanted = arguments(function)
+    positional = [object() for kind in wanted.values() if kind is not inspect.Parameter.KEYWORD_ONLY]
+    named = {n: object() for n, kind in wanted.items() if kind is inspect.Parameter.KEYWORD_ONLY}
+    return getattr(view, name)(*positional, **named)
+
+
+@pytest.mark.parametrize(("kind", "name"), VIEWED, ids=[f"{title(k)[8:]}.{n}" for k, n in VIEWED])
+def test_blocks(kind: type, name: str, bridge: LoopBridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_model(kind), f"{title(kind)}.{name} would be handed out as it is, and could not be awaited"
+    obj = object.__new__(kind)
+    view = wrap(obj, bridge)
+    assert isinstance(view, View)
+    static = inspect.getattr_static(kind, name)
+    function = getattr(static, "__func__", static)
+    ran_on: list[str] = []
+
+    async def answer(*args: Any, **kwargs: Any) -> Any:
+        ran_on.append(threading.current_thread().name)
+        return obj
+
+    async def items(*args: Any, **kwargs: Any) -> Any:
+        for _ in range(3):
+            ran_on.append(threading.current_thread().name)
+            yield obj
+
+    iterates = inspect.isasyncgenfunction(function)
+    # On the class: most models have slots. The view was made before and has seen the real one.
+    monkeypatch.setattr(kind, name, items if iterates else answer)
+    result = call(view, name, function)
+    if iterates:
+        assert isinstance(result, BlockingIterator)
+        assert not ran_on, "an async iterator starts when it is iterated over"
+        assert all(isinstance(item, View) and item is not obj for item in result)
+    else:
+        assert isinstance(result, View)
+        assert not inspect.iscoroutine(result)
+    assert set(ran_on) == {"test-loop"}
+
+
+def test_what_is_not_viewed_is_excused() -> None:
+    viewed = sorted({title(kind) for kind, _ in METHODS if is_model(kind) and excuse(kind) is not None})
+    assert not viewed, "excused though it is viewed: drop the excuse"
+    used = {excuse(kind) for kind, _ in METHODS}
+    assert not [name for name, why in NO_VIEWS.items() if why not in used], "nothing needs these excuses"
+
+
+def test_there_are_as_many_as_there_were() -> None:
+    """Guards the search itself: discord.py 2.7 has 480 of them."""
+    assert len(VIEWED) > 450
+    found = {f"{kind.__name__}.{name}" for kind, name in VIEWED}
+    assert {
+        "Message.reply",
+        "TextChannel.history",
+        "Guild.audit_logs",
+        "Webhook.send",
+        "Interaction.translate",
+    } <= found
+
+
+def test_plain_functions_that_return_awaitables_and_async_iterators_are_known() -> None:
+    """They are recognised by what they return; this lists them, so that a new kind of result is noticed."""
+    marks = ("Async", "Awaitable", "Coro[", "Coroutine", "Future", "Task", "Typing", "_PinsIterator")
+    found = {
+        f"{kind.__name__}.{name}"
+        for kind in CLASSES
+        if is_model(kind)
+        for name, function in vars(kind).items()
+        if inspect.isfunction(function)
+        and not name.startswith("_")
+        and any(mark in str(function.__annotations__.get("return", "")) for mark in marks)
+        and not inspect.iscoroutinefunction(function)
+        and not inspect.isasyncgenfunction(function)
+    }
+    assert found == {"Client.wait_for", "Messageable.pins", "Messageable.typing"}
