@@ -254,7 +254,9 @@ class Members:
 
     def _update(self, records: dict[str, dict[str, JSON]]) -> None:
         seen = tuple(sorted(records))
-        last = frozenset(member for member, record in records.items() if record.get("state") in NOT_PREFERRED)
+        last = frozenset(
+            member for member, record in records.items() if str(record.get("state")) in NOT_PREFERRED
+        )
         with self._lock:
             self._records = records
             moved = seen != self._seen

@@ -204,6 +204,7 @@ class Watch:
         self._tell(self._listener.on_snapshot, Snapshot(found.revision, items))
         self.snapshots += 1
         self._gap = False
+        self._confirm()
         with self._state:
             self._revision = found.revision
             self._synced = True
@@ -260,7 +261,8 @@ class Watch:
                 events = [event for event in events if event.kv.key != marker]
                 break
         self.events += len(events)
-        self._found()
+        self._alive = True
+        self._confirm()
         if events:
             self._tell(self._listener.on_events, batch.revision, events)
         with self._state:
@@ -279,10 +281,14 @@ class Watch:
                 "the role of etcd_user needs read access to it, as `discordha check --print-role` shows",
                 field="etcd_user",
             )
-        if batch.created:
-            if batch.store_revision < self._revision:
-                raise Compacted(f"etcd went back from revision {self._revision} to {batch.store_revision}")
-            self._found()
+        if not batch.created:
+            self._confirm()
+            return
+        if batch.store_revision < self._revision:
+            raise Compacted(f"etcd went back from revision {self._revision} to {batch.store_revision}")
+        self._alive = True
+        if batch.store_revision == self._revision:
+            self._confirm()  # otherwise the next message may still say that the revision is compacted
 
     # -- loss and return -------------------------------------------------------------------------------------
 
@@ -300,10 +306,8 @@ class Watch:
         self._stop.wait(self._pause)
         self._pause = min(self._pause * 2, LAST_PAUSE)
 
-    def _found(self) -> None:
-        if self._alive:
-            return
-        self._alive = True
+    def _confirm(self) -> None:
+        """The listener is up to date again, or about to be: the next loss is another incident."""
         self._pause = FIRST_PAUSE
         if self._lost_at is not None:
             _log.info("the watch on %s is back after %.2f s", self._prefix, self._clock() - self._lost_at)
