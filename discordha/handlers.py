@@ -1,6 +1,7 @@
 """Which functions handle which events.
 
-Concurrency: the registry is copied on write. ``select`` is called on the gateway thread for every event and takes no
+Concurrency: the registry is copied on write. ``select`` is called on the gateway thread for every event and
+takes no
 lock; registering and removing take ``_lock`` and swap a whole tuple.
 """
 
@@ -21,7 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 class Handler:
-    """One registered function. ``name`` is the same on every replica that runs the same code: it goes into nonces."""
+    """One registered function. ``name`` is the same on every replica that runs the same code: it goes into
+    nonces.
+    """
 
     __slots__ = ("event", "function", "name", "scope", "where")
 
@@ -45,7 +48,7 @@ class Handler:
             return True
         try:
             return bool(self.where(*args))
-        except Exception:
+        except Exception:  # noqa: BLE001 - a broken filter must not lose events
             _log.exception("where of %s failed; the handler runs", self.name)
             return True
 
@@ -70,7 +73,8 @@ class HandlerRegistry:
         :param event: discord.py's name with or without ``on_``; by default the function's own name.
         :param scope: ``"claim"``, ``"leader"`` or ``"every"``; by default what the events table says.
         :param where: a fast, pure predicate on the event's arguments, asked before anything else.
-        :raises ConfigError: unknown event (with the nearest name), coroutine function, wrong number of arguments.
+        :raises ConfigError: unknown event (with the nearest name), coroutine function, wrong number of
+        arguments.
         """
         handler = self._build(function, event, scope, where)
         with self._lock:
@@ -110,7 +114,9 @@ class HandlerRegistry:
         where: Callable[..., Any] | None,
     ) -> Handler:
         title = getattr(function, "__qualname__", repr(function))
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):
+        if not callable(function):
+            raise ConfigError(f"{title} can't handle events: it is not callable")
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
             raise ConfigError(
                 f"{title} is a coroutine function. Handlers are plain functions that may block: "
                 f"write `def {title}` and delete every `await` in it"
@@ -129,7 +135,9 @@ class HandlerRegistry:
             try:
                 chosen = Scope(scope)
             except ValueError:
-                raise ConfigError(f'scope of {title} must be "claim", "leader" or "every", not {scope!r}') from None
+                raise ConfigError(
+                    f'scope of {title} must be "claim", "leader" or "every", not {scope!r}'
+                ) from None
         return Handler(function, name, chosen, where, f"{getattr(function, '__module__', '')}.{title}")
 
     @staticmethod

@@ -1,7 +1,8 @@
 """Lanes: a keyed, thread-safe queue and the handler threads that work it.
 
 Promises
-- Items of one key run one after another, in the order of their sequence numbers; a lane is worked by one thread at a time.
+- Items of one key run one after another, in the order of their sequence numbers; a lane is worked by one
+  thread at a time.
 - A slow lane delays nobody else while a thread is free; when all are busy for longer than ``patience``, more
   threads are added, up to ``max_workers``. Threads beyond ``workers`` end when they were idle for ``IDLE``.
 - A lane costs memory only while it holds items.
@@ -9,8 +10,10 @@ Promises
 Does not promise order between lanes, nor any bound on the number of items: the dispatcher bounds them.
 
 Concurrency
-- Threads ``discordha-handler-N`` are owned by ``Lanes``: started by ``put`` and ``tend``, ended and joined by ``stop``.
-- ``_lock`` (the lock of ``_ready_changed``) guards lanes, the ready queue and the thread counts. The work function runs with no lock held.
+- Threads ``discordha-handler-N`` are owned by ``Lanes``: started by ``put`` and ``tend``, ended and joined
+  by ``stop``.
+- ``_lock`` (the lock of ``_ready_changed``) guards lanes, the ready queue and the thread counts. The work
+  function runs with no lock held.
 - ``put`` is called on the gateway thread and never waits for anything but that short lock.
 """
 
@@ -191,7 +194,9 @@ class Lanes(Generic[Item]):
         lane.working_since = self._clock()
 
     def tend(self) -> None:
-        """Adds threads where lanes have waited for too long. Called now and then by the owner of the lanes."""
+        """Adds threads where lanes have waited for too long. Called now and then by the owner of the
+        lanes.
+        """
         with self._lock:
             if self._stopping or not self._ready:
                 return
@@ -203,7 +208,9 @@ class Lanes(Generic[Item]):
                 self._spawn()
 
     def stop(self, timeout: float) -> bool:
-        """Ends the threads and joins them for at most ``timeout`` seconds; false when some still run a handler. Idempotent."""
+        """Ends the threads and joins them for at most ``timeout`` seconds; false when some still run a
+        handler. Idempotent.
+        """
         with self._lock:
             self._stopping = True
             self._ready_changed.notify_all()
@@ -227,7 +234,7 @@ class Lanes(Generic[Item]):
                 return
             try:
                 self._work(lane)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the thread goes on with the next lane
                 _log.exception("a lane's work failed")
             finally:
                 self._finish(lane)

@@ -1,9 +1,12 @@
 """Runs the handlers of one event on the calling handler thread.
 
-Promises: each handler of an event runs, in order of registration, also when an earlier one failed; a handler's error
-goes to ``on_error`` and never to the thread; ``LockLost`` ends the event, since whatever follows would be refused too.
+Promises: each handler of an event runs, in order of registration, also when an earlier one failed; a
+handler's error
+goes to ``on_error`` and never to the thread; ``LockLost`` ends the event, since whatever follows would be
+refused too.
 
-Concurrency: stateless but for ``_running`` (by thread id; ``_lock`` guards it), which the timer reads to find handlers
+Concurrency: stateless but for ``_running`` (by thread id; ``_lock`` guards it), which the timer reads to
+find handlers
 that exceed ``handler_timeout``.
 """
 
@@ -65,7 +68,8 @@ class Runner:
     """Calls handlers with blocking views of their arguments.
 
     :param bridge: through which views call back into the loop.
-    :param handler_timeout: seconds after which a running handler is reported, with its stack; ``None``: never.
+    :param handler_timeout: seconds after which a running handler is reported, with its stack; ``None``:
+        never.
     """
 
     def __init__(
@@ -114,7 +118,7 @@ class Runner:
     def _report(self, context: CurrentEvent, handler: Handler, error: BaseException) -> None:
         try:
             self.on_error(context, handler, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a hook of the user's
             _log.exception("on_error itself failed")
             log_error(context, handler, error)
 
@@ -138,4 +142,6 @@ class Runner:
 
     def running(self) -> list[str]:
         """What runs now, for status and for the log of a drain that did not finish."""
-        return [f"{r.context.name}/{r.context.identity} ({r.handler.name})" for r in list(self._running.values())]
+        return [
+            f"{r.context.name}/{r.context.identity} ({r.handler.name})" for r in list(self._running.values())
+        ]

@@ -62,4 +62,6 @@ class Stats:
     def histograms(self) -> dict[str, Histogram]:
         """A copy of all latencies."""
         with self._lock:
-            return {name: Histogram(tuple(counts), self._sums[name]) for name, counts in self._buckets.items()}
+            return {
+                name: Histogram(tuple(counts), self._sums[name]) for name, counts in self._buckets.items()
+            }

@@ -1,6 +1,6 @@
 """The smallest bot: answers ``!ping``. Run three of these with one token; each message gets one answer.
 
-    BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 python examples/ping.py
+BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 python examples/ping.py
 """
 
 import logging

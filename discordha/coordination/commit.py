@@ -15,7 +15,8 @@ Source: the combining scheme is *flat combining* (Hendler, Incze, Shavit, Tzafri
 log: a caller that finds no sender becomes the sender, the others wait and one of them is promoted.
 
 Concurrency
-- ``_lock`` guards ``_pending``, ``_unanswered``, ``_sending``, ``_armed`` and ``_closed``; no I/O and no callback under it.
+- ``_lock`` guards ``_pending``, ``_unanswered``, ``_sending``, ``_armed`` and ``_closed``; no I/O and no
+  callback under it.
 - The thread ``discordha-commit`` is owned by this object: it sends operations that nobody waits for, at most
   ``linger`` seconds after they were submitted, unless a waiting caller takes them along first.
 - Callbacks run on the thread that sent the transaction, with no lock held. They must be short.
@@ -44,7 +45,9 @@ MAX_OPERATIONS = 120
 
 
 class _Transactional(Protocol):
-    def txn(self, compare: Sequence[object], success: Sequence[Op], failure: Sequence[Op] = ...) -> TxnResult: ...
+    def txn(
+        self, compare: Sequence[object], success: Sequence[Op], failure: Sequence[Op] = ...
+    ) -> TxnResult: ...
 
 
 class Operation:
@@ -57,7 +60,7 @@ class Operation:
     :param persistent: sent again for as long as etcd does not answer; only for ``submit``.
     """
 
-    __slots__ = ("callback", "call", "error", "keys", "persistent", "result", "txn")
+    __slots__ = ("call", "callback", "error", "keys", "persistent", "result", "txn")
 
     def __init__(
         self,
@@ -121,6 +124,11 @@ class GroupCommit:
         """Starts the background thread. Does not block."""
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many operations wait to be sent, or to be sent again."""
+        return len(self._pending) + len(self._unanswered)
+
     def stop(self) -> None:
         """Sends what is pending, then ends the background thread and joins it. Blocks for at most the store's
         time-out. Idempotent."""
@@ -152,7 +160,9 @@ class GroupCommit:
             self._wake.set()
 
     def execute(self, operations: Sequence[Operation]) -> None:
-        """Sends operations and blocks until each has an answer (``operation.value()``). Any thread but the loop's."""
+        """Sends operations and blocks until each has an answer (``operation.value()``). Any thread but the
+        loop's.
+        """
         if not operations:
             return
         call = _Call(len(operations))
@@ -251,7 +261,7 @@ class GroupCommit:
             if operation.callback is not None:
                 try:
                     operation.callback(operation)
-                except Exception:
+                except Exception:  # noqa: BLE001 - the other operations must have their answers all the same
                     _log.exception("a commit callback failed")
 
     def _answer_all(self, operations: Sequence[Operation], error: Exception) -> None:
@@ -260,7 +270,9 @@ class GroupCommit:
         self._answer(operations)
 
     def _hand_over(self) -> None:
-        """Ends this thread's turn as the sender: the next waiting caller is promoted, else the background thread."""
+        """Ends this thread's turn as the sender: the next waiting caller is promoted, else the background
+        thread.
+        """
         with self._lock:
             successor: _Call | None = None
             if not self._pending:
@@ -295,7 +307,9 @@ class GroupCommit:
             pass
 
     def _drain(self) -> bool:
-        """Sends one batch if nobody else is sending; false when there is nothing to do or etcd did not answer."""
+        """Sends one batch if nobody else is sending; false when there is nothing to do or etcd did not
+        answer.
+        """
         with self._lock:
             self._armed = False
             if self._sending or not self._pending:

@@ -1,6 +1,7 @@
 """Claims without etcd: for ``ha=False``, where one replica handles everything.
 
-Promises: the same calls as ``Claims``, answered at once; an event delivered twice to this process is still handled once.
+Promises: the same calls as ``Claims``, answered at once; an event delivered twice to this process is still
+handled once.
 Does not promise anything across processes or restarts.
 
 Concurrency: ``_lock`` guards ``_done``; nothing blocks.
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from cachetools import TTLCache
 
-from discordha.coordination.claims import Claim, ClaimRequest, Done, Held, Hint
+from discordha.coordination.claim_records import Claim, ClaimRequest, Done, Held, Hint
 
 __all__ = ["AloneMembers", "Forever", "UnguardedClaims"]
 
@@ -54,9 +55,9 @@ class UnguardedClaims:
         with self._lock:
             return Hint.DONE if key in self._done else Hint.UNKNOWN
 
-    def previous_attempts(self, key: str) -> int:
+    def previous_attempts(self, key: str) -> int | None:
         """Nothing outlives the process."""
-        return 0
+        return None
 
     def claim(self, requests: Sequence[ClaimRequest]) -> list[Claim | Held | Done | None]:
         """Wins whatever is not done. Does not block."""

@@ -1,0 +1,131 @@
+"""What claims are made of: requests, answers, and how they are written in etcd. No I/O, no threads."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+__all__ = [
+    "Attempts",
+    "Claim",
+    "ClaimListener",
+    "ClaimRequest",
+    "Done",
+    "Held",
+    "Hint",
+    "Ownership",
+    "parse_claim",
+]
+
+
+class Hint(enum.Enum):
+    """What the watch says of an event."""
+
+    UNKNOWN = "unknown"
+    RUNNING = "running"
+    DONE = "done"
+
+
+class Held(NamedTuple):
+    """Another replica owns the event."""
+
+    replica: str
+    attempt: int
+    revision: int
+
+
+class Done(NamedTuple):
+    """The event is finished (``buried``: it is a dead letter)."""
+
+    buried: bool = False
+
+
+class Attempts(NamedTuple):
+    """What ``a/<key>`` remembers of an event that was taken over."""
+
+    attempt: int
+    payload: str | None
+    shard_id: int
+    history: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, value: bytes) -> Attempts | None:
+        """Reads the stored form; ``None`` when something else wrote the key."""
+        try:
+            data = json.loads(value)
+            return cls(
+                int(data["attempt"]),
+                data.get("payload"),
+                int(data.get("shard", 0)),
+                tuple(data.get("history", ())),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+class ClaimRequest(NamedTuple):
+    """One event to claim.
+
+    :param key: event name and identity, ``message/123``.
+    :param attempt: 1 for an event that nobody is known to have started.
+    :param payload: the gateway's text, kept in etcd from the second attempt on.
+    """
+
+    key: str
+    attempt: int = 1
+    payload: str | None = None
+    shard_id: int = 0
+
+
+class Ownership(Protocol):
+    """What a claim stands on: a ``Grant`` of the session."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def lease_id(self) -> int: ...
+
+
+class Claim:
+    """An event that this replica owns. ``token`` is the fencing token: the etcd revision that created the
+    claim.
+    """
+
+    __slots__ = ("attempt", "grant", "key", "token")
+
+    def __init__(self, key: str, attempt: int, token: int, grant: Ownership) -> None:
+        self.key = key
+        self.attempt = attempt
+        self.token = token
+        self.grant = grant
+
+    @property
+    def lost(self) -> bool:
+        """True from the moment the lease may have run out. No I/O; any thread."""
+        return not self.grant.alive
+
+
+class ClaimListener(Protocol):
+    """Who hears of other replicas' claims. All on the watch thread; must be short."""
+
+    def on_done(self, keys: Sequence[str]) -> None: ...
+
+    def on_free(self, key: str, attempt: int) -> None: ...
+
+    def on_orphan(self, key: str, attempts: Attempts) -> None: ...
+
+    def on_resync(self) -> None: ...
+
+
+def parse_claim(value: bytes) -> tuple[str, str, int] | None:
+    """Splits ``r <replica> <attempt>`` or ``d <replica> <attempt>``; ``None`` for anything else."""
+    parts = value.split(b" ")
+    if len(parts) != 3 or parts[0] not in (b"r", b"d"):
+        return None
+    try:
+        return parts[0].decode(), parts[1].decode(), int(parts[2])
+    except ValueError:
+        return None

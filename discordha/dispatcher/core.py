@@ -1,0 +1,357 @@
+"""Dispatcher: admits events, decides who takes them, and keeps time.
+
+Promises
+- An event is admitted once: the same event from a RESUME, a duplicate delivery or a takeover finds itself
+  here.
+- The preferred replica claims at once, the r-th in rank after r x ``grace``; a claim that somebody holds is
+  waited
+  for without a thread; when its owner dies, the event is tried again with the next attempt.
+- Events of one lane run one after another, in the order of the gateway.
+- Whatever is dropped is counted by reason: ``dropped`` in the stats.
+
+Concurrency
+- ``receive`` runs on the gateway thread and never blocks: no I/O, short locks.
+- ``on_done``, ``on_free``, ``on_orphan``, ``on_resync`` run on the watch thread.
+- Handler threads (owned by ``Lanes``) run ``Turns.work``; they make the blocking claims.
+- The thread ``discordha-timer`` (owned here) wakes for delayed events, retries, claims ahead, slow handlers
+  and
+  old age.
+- ``_lock`` guards ``_orphans``. Order of locks: this one, the ledger's, the lanes', the claims'; none is
+  held while
+  another part is called.
+- At a lost lease: items under way finish or get ``LockLost``; they are retried like a dead peer's.
+- At a lost watch: parked items wait for the snapshot that follows (``on_resync``).
+- At stop: ``drain``, then ``stop``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from discordha.config import Config
+from discordha.coordination.claim_records import Attempts, Claim, ClaimRequest, Hint
+from discordha.dispatcher.items import AgeGuard, ClaimStore, Item, LeaderPath, Preference, State
+from discordha.dispatcher.ledger import Ledger
+from discordha.dispatcher.turns import Turns
+from discordha.events import EVENTS, Event, Identity, Scope, decode_payload, identify
+from discordha.handlers import Handler, HandlerRegistry
+from discordha.lanes import Lanes
+from discordha.runner import Runner
+from discordha.stats import Stats
+
+__all__ = ["Dispatcher"]
+
+_log = logging.getLogger(__name__)
+
+#: A replica that never received an event gives those that did this long to take it over, seconds.
+ORPHAN_PATIENCE = 1.0
+
+
+class Dispatcher:
+    """See the module. Started by ``start``, ended by ``drain`` and ``stop``.
+
+    :param inject: gives a stored payload to discord.py once more: (text, shard).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        registry: HandlerRegistry,
+        runner: Runner,
+        stats: Stats,
+        *,
+        claims: ClaimStore,
+        members: Preference,
+        inject: Callable[[str, int], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._runner = runner
+        self._stats = stats
+        self._claims = claims
+        self._members = members
+        self._inject = inject
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._orphans: dict[str, tuple[float, Attempts]] = {}
+        self._sequence = 0
+        self._guards: dict[int, AgeGuard] = {}
+        self._draining = False
+        self._full = False
+        self._next_sweep = 0.0
+        self._stop = threading.Event()
+        self._tick = threading.Event()
+        self._timer = threading.Thread(target=self._run_timer, name="discordha-timer", daemon=True)
+        self._ledger = Ledger(config.queue_size)
+        self._turns = Turns(
+            self._ledger,
+            claims,
+            runner,
+            stats,
+            route=self._route,
+            gives_back=lambda: self._gives_back,
+            clock=clock,
+        )
+        self.lanes: Lanes[Item] = Lanes(
+            self._turns.work,
+            workers=config.workers,
+            max_workers=config.workers * 4,
+            patience=config.grace,
+            clock=clock,
+        )
+        self._turns.lanes = self.lanes
+
+    def set_leader_path(self, leader: LeaderPath) -> None:
+        """Who takes the events of scope ``leader``. Set once, before ``start``."""
+        self._turns.leader = leader
+
+    def start(self) -> None:
+        """Starts the timer. Handler threads start as they are needed."""
+        self._timer.start()
+
+    # -- admission (gateway thread) --------------------------------------------------------------------------
+
+    def receive(self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int) -> None:
+        """Takes one event of discord.py. Never blocks; gateway thread."""
+        handlers = self._registry.select(name, args)
+        if not handlers:
+            return
+        self._stats.add("received", name)
+        scopes: dict[Scope, list[Handler]] = {}
+        for handler in handlers:
+            scopes.setdefault(handler.scope, []).append(handler)
+        payload: Mapping[str, Any] | None = None
+        if raw is not None and EVENTS[name].needs_payload:
+            payload = decode_payload(raw)
+        for scope, wanted in scopes.items():
+            identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
+            self._sequence += 1
+            event = Event(name, args, identity, shard_id, raw, self._clock())
+            if scope is Scope.CLAIM:
+                self._admit(event, identity, wanted)
+            else:
+                self._admit_unclaimed(event, identity, wanted)
+
+    def _admit_unclaimed(self, event: Event, identity: Identity, handlers: Sequence[Handler]) -> None:
+        scope = identity.scope
+        key = f"{event.name}/{identity.key}"
+        lane = f"{scope.value}/{identity.order or event.name}"
+        item = Item(event, handlers, key, lane, self._sequence, State.WAITING)
+        if scope is Scope.EVERY:
+            self.lanes.put(lane, item)
+        elif self._turns.leader is not None:
+            self._turns.leader.received(item)
+
+    def _admit(self, event: Event, identity: Identity, handlers: Sequence[Handler]) -> None:
+        name = event.name
+        key = f"{name}/{identity.key}"
+        previous = self._claims.previous_attempts(key)
+        # An event that was taken over before has its record in etcd: no need to tell its age.
+        if previous is None and identity.snowflake is not None:
+            guard = self._guards.get(event.shard_id)
+            if guard is None:
+                guard = self._guards[event.shard_id] = AgeGuard(self._config.retention, self._clock)
+            if guard.refuses(identity.snowflake):
+                self._drop(name, "too_old")
+                return
+        item = Item(event, handlers, key, "claim/" + (identity.order or key), self._sequence, State.PARKED)
+        if previous:
+            item.attempt = previous + 1
+        refused, evicted = self._ledger.admit(item)
+        if evicted is not None:
+            self._drop(evicted.event.name, "standby_evicted")
+        if refused is not None:
+            self._drop(name, refused)
+            if refused == "queue_full" and not self._full:
+                self._full = True
+                _log.error(
+                    "the queue is full (queue_size=%d): new events are left to other replicas; handlers are "
+                    "too slow, or etcd has been away for long",
+                    self._config.queue_size,
+                )
+            return
+        self._full = False
+        if self._orphans:
+            with self._lock:
+                self._orphans.pop(key, None)
+        self._route(item)
+
+    def _drop(self, name: str, reason: str) -> None:
+        self._stats.add("dropped", reason)
+        _log.debug("%s dropped: %s", name, reason)
+
+    # -- routing ---------------------------------------------------------------------------------------------
+
+    def _route(self, item: Item) -> None:
+        """Decides where a parked item goes: away (done), on waiting (running elsewhere), into its lane, or
+        into the
+        delay of its rank. Any thread; no lock held."""
+        hint = self._claims.hint(item.key)
+        if hint is Hint.DONE:
+            self._ledger.forget(item)
+            return
+        if hint is Hint.RUNNING or self._gives_back:
+            return
+        rank = self._members.rank(item.order)
+        if rank > 0:
+            self._ledger.delay(item, rank, self._clock() + rank * self._config.grace)
+        elif self._ledger.move(item, State.WAITING, only_from=(State.PARKED,)):
+            self.lanes.put(item.lane, item)
+        self._tick.set()
+
+    # -- what the watch says (watch thread) ------------------------------------------------------------------
+
+    def on_done(self, keys: Sequence[str]) -> None:
+        """Another replica finished these events (or we did): nothing is left to do for those that wait
+        here.
+        """
+        self._ledger.forget_standby(keys)
+
+    def on_free(self, key: str, attempt: int) -> None:
+        """The owner of an event is gone without a mark: its claim vanished with its session, or it gave the
+        event
+        back."""
+        item = self._ledger.get(key)
+        if item is None or item.state in (State.RUNNING, State.FINISHED, State.GONE):
+            return
+        item.attempt = max(item.attempt, attempt + 1)
+        if item.state is State.PARKED:
+            if item.attempt > 1:
+                self._stats.add("taken_over", item.event.name)
+            self._route(item)
+
+    def on_orphan(self, key: str, attempts: Attempts) -> None:
+        """An event that was taken over before has no owner: should nobody who received it take it, somebody
+        else
+        must."""
+        if key in self._ledger:
+            return
+        with self._lock:
+            self._orphans[key] = (self._clock() + ORPHAN_PATIENCE, attempts)
+        self._tick.set()
+
+    def on_resync(self) -> None:
+        """The watch begins anew from a snapshot: look at everything again that waits for somebody."""
+        for item in self._ledger.parked():
+            self._route(item)
+
+    # -- draining --------------------------------------------------------------------------------------------
+
+    @property
+    def _gives_back(self) -> bool:
+        return self._draining and len(self._members.live) > 1
+
+    def drain(self, timeout: float, hurry: threading.Event | None = None) -> list[str]:
+        """Begins nothing new and waits for what runs. Blocks for at most ``timeout`` seconds, or until
+        ``hurry``.
+
+        Events that wait are left to the other replicas, claimed ones are given back; a replica without peers
+        works
+        its queue to the end. Returns what still runs, which others will retry once the session is revoked.
+        """
+        deadline = self._clock() + timeout
+        self._draining = True
+        if self._gives_back:
+            self._turns.give_back(self.lanes.clear(lambda item: item.event.identity.scope is Scope.CLAIM))
+        while self._clock() < deadline and not self._stop.wait(0.005):
+            if hurry is not None and hurry.is_set():
+                break
+            ready, working, waiting = self.lanes.sizes()
+            if working or ready or waiting:
+                continue
+            if self._gives_back or not self._ledger.count(State.DELAYED):
+                break
+        return self._runner.running()
+
+    def marked(self, timeout: float) -> bool:
+        """Blocks until all marks are written, or for ``timeout`` seconds; true when they are."""
+        deadline = self._clock() + timeout
+        while self._ledger.count(State.FINISHED):
+            if self._clock() >= deadline or self._stop.wait(0.005):
+                return False
+        return True
+
+    def stop(self, timeout: float = 1.0) -> bool:
+        """Ends the timer and the handler threads; false when a handler still runs. Idempotent."""
+        self._stop.set()
+        self._tick.set()
+        if self._timer.is_alive():
+            self._timer.join()
+        return self.lanes.stop(timeout)
+
+    def queue(self) -> dict[str, int]:
+        """How many events are in which state."""
+        return self._ledger.counts()
+
+    # -- timer -----------------------------------------------------------------------------------------------
+
+    def _run_timer(self) -> None:
+        tick = self._config.grace / 4
+        while not self._stop.is_set():
+            if not len(self._ledger) and not self._orphans and not self.lanes.busy:
+                self._tick.wait()
+            self._tick.clear()
+            self._stop.wait(tick)
+            try:
+                self._on_tick()
+            except Exception:  # noqa: BLE001 - time must go on
+                _log.exception("the timer failed")
+
+    def _on_tick(self) -> None:
+        now = self._clock()
+        for item in self._ledger.due(now):
+            self._wake(item)
+        if not self._gives_back:
+            self._turns.claim_ahead(self._config.grace / 2)
+        self.lanes.tend()
+        self._runner.warn_of_slow_handlers()
+        if self._orphans:
+            self._adopt(now)
+        if now >= self._next_sweep:
+            self._next_sweep = now + self._config.retention / 20
+            self._sweep(now)
+
+    def _wake(self, item: Item) -> None:
+        """The grace of a delayed item is over: unless somebody has it, it is ours to claim."""
+        hint = self._claims.hint(item.key)
+        if hint is Hint.DONE:
+            self._ledger.forget(item)
+        elif (
+            hint is Hint.UNKNOWN
+            and not self._gives_back
+            and self._ledger.move(item, State.WAITING, only_from=(State.PARKED,))
+        ):
+            self._stats.add("hedged", item.event.name)
+            self.lanes.put(item.lane, item)
+
+    def _adopt(self, now: float) -> None:
+        """Takes over events that no replica which received them has taken: from the payload in etcd."""
+        with self._lock:
+            due = [(key, known) for key, (when, known) in self._orphans.items() if when <= now]
+            for key, _ in due:
+                del self._orphans[key]
+        for key, known in due:
+            if self._claims.hint(key) is not Hint.UNKNOWN or self._draining:
+                continue
+            if known.attempt >= self._config.max_attempts or known.payload is None:
+                bury = ClaimRequest(key, self._config.max_attempts + 1, known.payload, known.shard_id)
+                self._claims.claim_later((bury,), self._on_buried)
+            else:
+                _log.info("%s is adopted: no replica that received it took it over", key)
+                self._inject(known.payload, known.shard_id)
+
+    def _on_buried(self, request: ClaimRequest, claim: Claim | None) -> None:
+        self._stats.add("dead", request.key.split("/", 1)[0])
+
+    def _sweep(self, now: float) -> None:
+        """Forgets what is older than its mark could be."""
+        for item in self._ledger.received_before(now - self._config.retention):
+            if item.state is State.WAITING and not self.lanes.remove(item.lane, item):
+                continue
+            self._ledger.forget(item)
+            self._drop(item.event.name, "expired")

@@ -1,0 +1,267 @@
+"""The handler threads' part: one turn with a lane, from the claim to the mark.
+
+Promises
+- The run of events at a lane's head is claimed in one call: as many as recent handler times say will run
+  within
+  ``BATCH_SECONDS``. An event that an owner died on is claimed alone, so that a poisonous one takes no other
+  with it.
+- What waits behind a slow handler is claimed ahead, since order would keep peers from running it anyway, and
+  a
+  peer that sees no claim within its grace takes an event.
+- An event whose claim is lost before or under its handler goes back in line, for whoever is first.
+
+Concurrency: ``work`` runs on handler threads and may block on etcd; ``claim_ahead`` runs on the timer's
+thread and does not.
+No lock of its own: an item that is ``RUNNING`` belongs to the thread that moved it there. At a lost lease
+claims are lost,
+and each item is tried again; at a lost watch nothing changes here; at stop, ``claim`` gives up and the items
+are forgotten,
+which leaves them to other replicas.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from discordha.context import CurrentEvent
+from discordha.coordination.claim_records import Claim, ClaimRequest, Done, Held, Hint
+from discordha.dispatcher.items import ClaimStore, Item, LeaderPath, State
+from discordha.dispatcher.ledger import Ledger
+from discordha.events import Scope
+from discordha.lanes import Lane, Lanes
+from discordha.runner import Outcome, Runner
+from discordha.stats import Stats
+
+__all__ = ["Turns"]
+
+_log = logging.getLogger(__name__)
+
+#: A handler thread claims as many events of a lane at once as recently ran within this many seconds.
+BATCH_SECONDS = 0.005
+MAX_BATCH = 64
+
+
+def _never() -> bool:
+    return False
+
+
+class Turns:
+    """See the module.
+
+    :param route: what becomes of an item that is nobody's at the moment.
+    :param gives_back: whether this replica leaves its events to others, because it drains.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        claims: ClaimStore,
+        runner: Runner,
+        stats: Stats,
+        *,
+        route: Callable[[Item], None],
+        gives_back: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._claims = claims
+        self._runner = runner
+        self._stats = stats
+        self._route = route
+        self._gives_back = gives_back
+        self._clock = clock
+        self._durations: dict[str, float] = {}
+        self.lanes: Lanes[Item]
+        self.leader: LeaderPath | None = None
+
+    def work(self, lane: Lane[Item]) -> None:
+        """One turn of a handler thread with one lane. Blocks for as long as claims and handlers do."""
+        items = self.lanes.take(lane, self._batch_size(lane))
+        if not items:
+            return
+        scope = items[0].event.identity.scope
+        if scope is Scope.CLAIM:
+            self._work_claimed(lane, items)
+            return
+        for item in items:
+            self.lanes.touch(lane)
+            if scope is Scope.LEADER:
+                self._run_as_leader(item)
+            else:
+                self._run(item, self._context(item, attempt=1, token=0, is_lost=_never))
+
+    def _batch_size(self, lane: Lane[Item]) -> int:
+        size = MAX_BATCH
+        head = lane.items[:MAX_BATCH]
+        if not head:
+            return 1
+        duration = self._durations.get(head[0].event.name, BATCH_SECONDS)
+        if duration > 0:
+            size = max(1, min(MAX_BATCH, int(BATCH_SECONDS / duration)))
+        for index, item in enumerate(head[:size]):
+            if item.attempt > 1:
+                return max(index, 1)
+        return size
+
+    # -- events of scope claim -------------------------------------------------------------------------------
+
+    def _work_claimed(self, lane: Lane[Item], items: list[Item]) -> None:
+        if self._gives_back():
+            self.give_back(items)
+            return
+        items = [item for item in items if self._ledger.move(item, State.RUNNING, only_from=(State.WAITING,))]
+        unclaimed = []
+        for item in items:
+            if item.claim is not None and not item.claim.lost:
+                continue
+            item.claim = None
+            hint = self._claims.hint(item.key)
+            if hint is Hint.DONE:
+                self._ledger.forget(item)
+            elif hint is Hint.RUNNING and not item.ahead:
+                self._park(item)
+            else:
+                unclaimed.append(item)
+        if unclaimed:
+            self._claim(unclaimed)
+        for index, item in enumerate(items):
+            claim = item.claim
+            if claim is None:
+                continue
+            if self._gives_back():
+                self.give_back(items[index:])
+                return
+            if claim.lost:
+                self._retry(item)
+                continue
+            self.lanes.touch(lane)
+            self._run_claimed(item, claim)
+
+    def _claim(self, items: list[Item]) -> None:
+        started = self._clock()
+        answers = self._claims.claim([item.request() for item in items])
+        self._stats.observe("claim", self._clock() - started)
+        for item, answer in zip(items, answers, strict=True):
+            if isinstance(answer, Claim):
+                item.claim = answer
+                item.attempt = answer.attempt
+            elif isinstance(answer, Done):
+                if answer.buried:
+                    self._stats.add("dead", item.event.name)
+                self._ledger.forget(item)
+            elif isinstance(answer, Held):
+                item.attempt = max(item.attempt, answer.attempt)
+                self._park(item)
+            else:
+                self._ledger.forget(item)  # the replica stops
+
+    def _park(self, item: Item) -> None:
+        """Another replica owns the event: wait for it, without a thread."""
+        item.claim = None
+        item.ahead = False
+        if not self._ledger.move(item, State.PARKED):
+            return
+        self._stats.add("parked", item.event.name)
+        # The owner may have finished or died before the item stood here for the watch to find.
+        if self._claims.hint(item.key) is not Hint.RUNNING:
+            self._route(item)
+
+    def _retry(self, item: Item) -> None:
+        """The session was lost under the event: it goes back in line, for whoever is first."""
+        self._stats.add("session_lost", item.event.name)
+        item.attempt += 1
+        self._park(item)
+
+    def _run_claimed(self, item: Item, claim: Claim) -> None:
+        self._stats.add("claimed", item.event.name)
+        if claim.attempt > 1:
+            _log.info("%s is taken over (attempt %d)", item.key, claim.attempt)
+        context = self._context(item, attempt=claim.attempt, token=claim.token, is_lost=lambda: claim.lost)
+        outcome = self._run(item, context)
+        if outcome is Outcome.LOST or (claim.lost and outcome is Outcome.FAILED):
+            self._retry(item)
+            return
+        self._ledger.move(item, State.FINISHED)
+        self._claims.mark(claim, self._on_marked)
+
+    def _on_marked(self, claim: Claim, marked: bool) -> None:
+        item = self._ledger.get(claim.key)
+        if item is not None:
+            self._ledger.forget(item)
+        if not marked:
+            self._stats.add("dropped", "mark_refused")
+            _log.warning("%s was finished here after another replica had taken it", claim.key)
+
+    def give_back(self, items: Sequence[Item]) -> None:
+        """Leaves events that have not begun to the other replicas. Never blocks."""
+        for item in items:
+            claim, item.claim = item.claim, None
+            if self._ledger.move(item, State.PARKED) and claim is not None and not claim.lost:
+                self._claims.release(claim)
+
+    def claim_ahead(self, patience: float) -> None:
+        """Claims what waits behind a handler that has run for ``patience`` seconds. Never blocks."""
+        waiting = [
+            item
+            for item in self.lanes.behind(patience)
+            if item.claim is None
+            and not item.ahead
+            and item.attempt == 1
+            and item.event.identity.scope is Scope.CLAIM
+        ]
+        if not waiting:
+            return
+        for item in waiting:
+            item.ahead = True
+        by_key = {item.key: item for item in waiting}
+
+        def answer(request: ClaimRequest, claim: Claim | None) -> None:
+            item = by_key[request.key]
+            if claim is None:
+                item.ahead = False
+            elif item.state in (State.WAITING, State.RUNNING):
+                if item.claim is None:
+                    item.claim = claim
+            elif item.state is not State.FINISHED:
+                self._claims.release(claim)
+
+        self._claims.claim_later([item.request() for item in waiting], answer)
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def _run_as_leader(self, item: Item) -> None:
+        leader = self.leader
+        assert leader is not None
+        context = leader.begin(item)
+        if context is not None:
+            leader.finished(item, self._run(item, context))
+
+    @staticmethod
+    def _context(item: Item, *, attempt: int, token: int, is_lost: Callable[[], bool]) -> CurrentEvent:
+        event = item.event
+        return CurrentEvent(
+            identity=event.identity.key or event.name,
+            name=event.name,
+            attempt=attempt,
+            shard_id=event.shard_id,
+            fencing_token=token,
+            occurrence=1,
+            is_lost=is_lost,
+        )
+
+    def _run(self, item: Item, context: CurrentEvent) -> Outcome:
+        event = item.event
+        started = self._clock()
+        self._stats.observe("queue", started - event.received_at)
+        outcome = self._runner.run(context, item.handlers, event.args)
+        duration = self._clock() - started
+        known = self._durations.get(event.name)
+        # A slow run counts at once, fast ones slowly: a batch must not be too long.
+        self._durations[event.name] = (
+            duration if known is None or duration > known else known + 0.1 * (duration - known)
+        )
+        self._stats.observe("handler", duration)
+        self._stats.add(outcome.value, event.name)
+        return outcome
