@@ -129,9 +129,11 @@ def stored(store: Store, root: str, key: str) -> str | None:
 def test_one_wins_and_the_other_learns_who(local_etcd: LocalEtcd, root: str) -> None:
     with nodes(local_etcd, root, 2) as (store, (a, b)):
         won = a.claim("message/1")
-        assert isinstance(won, Claim) and not won.lost
+        assert isinstance(won, Claim)
+        assert not won.lost
         held = b.claim("message/1")
-        assert isinstance(held, Held) and held.replica == "r0"
+        assert isinstance(held, Held)
+        assert held.replica == "r0"
         assert b.hints.hint("message/1") is Hint.RUNNING
         assert a.mark(won)
         assert isinstance(b.claim("message/1"), Done)
@@ -159,7 +161,9 @@ def test_the_claim_of_a_dead_session_is_free_and_its_late_mark_is_refused(
         a.session.expire()
         assert won.lost
         taken = b.claim("message/1", attempt=2)
-        assert isinstance(taken, Claim) and taken.attempt == 2 and taken.token > won.token
+        assert isinstance(taken, Claim)
+        assert taken.attempt == 2
+        assert taken.token > won.token
         assert not a.mark(won)
         assert b.mark(taken)
 
@@ -180,11 +184,14 @@ def test_a_dead_letter_after_max_attempts(local_etcd: LocalEtcd, root: str) -> N
             assert isinstance(won, Claim)
             a.session.expire()
         answer = b.claim("message/1", 4)
-        assert isinstance(answer, Done) and answer.buried
+        assert isinstance(answer, Done)
+        assert answer.buried
         letters = store.range(f"{root}dead/").items
         assert [kv.key for kv in letters] == [f"{root}dead/message/1"]
         letter = Attempts.parse(letters[0].value)
-        assert letter is not None and letter.attempt == 3 and letter.payload == '{"t": "X"}'
+        assert letter is not None
+        assert letter.attempt == 3
+        assert letter.payload == '{"t": "X"}'
         assert isinstance(a.claim("message/1"), Done)
         assert not store.range(f"{root}a/").items
 
@@ -215,8 +222,10 @@ def test_without_a_session_claims_are_open_when_asked_for(local_etcd: LocalEtcd,
         a.session.current = None
         b.session.current = None
         first, second = a.claim("message/1"), b.claim("message/1")
-        assert isinstance(first, Claim) and isinstance(second, Claim)
-        assert not first.lost and a.claims.won_unowned == 1
+        assert isinstance(first, Claim)
+        assert isinstance(second, Claim)
+        assert not first.lost
+        assert a.claims.won_unowned == 1
         assert a.mark(first)
         assert isinstance(a.claim("message/1"), Done)
         assert stored(store, root, "message/1") == "d r0 1"
@@ -255,11 +264,14 @@ def test_hints_tell_an_orphan_only_when_nobody_holds_the_event() -> None:
         hints.on_events(revision, [WatchEvent("put", _kv(key, value, revision)) for key, value in pairs])
 
     put(2, ("/x/e/message/1", b"r a 2"), ("/x/a/message/1", record))
-    assert ears.orphans == [] and hints.hint("message/1") is Hint.RUNNING
+    assert ears.orphans == []
+    assert hints.hint("message/1") is Hint.RUNNING
     hints.on_events(3, [WatchEvent("delete", _kv("/x/e/message/1", b"", 3))])
-    assert ears.orphans == ["message/1"] and ears.freed == [("message/1", 2)]
+    assert ears.orphans == ["message/1"]
+    assert ears.freed == [("message/1", 2)]
     put(4, ("/x/e/message/2", b"d a 1"))
-    assert hints.hint("message/2") is Hint.DONE and ears.done == ["message/2"]
+    assert hints.hint("message/2") is Hint.DONE
+    assert ears.done == ["message/2"]
     hints.on_events(
         5,
         [
@@ -269,7 +281,8 @@ def test_hints_tell_an_orphan_only_when_nobody_holds_the_event() -> None:
     )
     assert ears.orphans == ["message/1", "message/2"], "a dead letter that is replayed has no owner"
     known = hints.attempts("message/2")
-    assert known is not None and known.attempt == 0
+    assert known is not None
+    assert known.attempt == 0
 
 
 def _kv(key: str, value: bytes, revision: int) -> Any:
@@ -345,9 +358,11 @@ class Interleavings(RuleBasedStateMachine):
             value = stored(self.store, self.root, key)
             living = [owner.name for owner, claim in self.owned if claim.key == key and not claim.lost]
             if key in self.finished:
-                assert value is not None and value.startswith("d ")
+                assert value is not None
+                assert value.startswith("d ")
             elif living:
-                assert value is not None and value.startswith(f"r {living[0]} ")
+                assert value is not None
+                assert value.startswith(f"r {living[0]} ")
 
 
 def test_any_interleaving(local_etcd: LocalEtcd) -> None:
