@@ -1,1 +1,334 @@
-"""placeholder, owned by the gateway/events work package"""
+"""Config: everything that can be set, checked before anything connects."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import difflib
+import logging
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from discordha.errors import ConfigError
+
+if TYPE_CHECKING:
+    import discord
+
+__all__ = ["Config", "bot_id_from_token"]
+
+_log = logging.getLogger(__name__)
+
+_PREFIX = "DISCORDHA_"
+#: Variables with the prefix that are no fields.
+_FOREIGN = frozenset({"CACHE", "LOG", "TEST"})
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ENDPOINT = re.compile(r"(https?://)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"0", "false", "no", "off"})
+
+#: Fields that are seconds, with the smallest value that works.
+_SECONDS = {
+    "etcd_timeout": 0.1,
+    "session_ttl": 2.0,
+    "retention": 1.0,
+    "grace": 0.001,
+    "drain_timeout": 0.0,
+    "call_timeout": 0.1,
+    "deaf_after": 0.5,
+}
+_COUNTS = {"workers": 1, "queue_size": 1, "max_attempts": 1, "replication": 1}
+_CHOICES = {"ordering": ("channel", "guild", "none"), "on_store_loss": ("hold", "handle")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The configuration of one replica. All durations are seconds.
+
+    :param token: the bot's token.
+    :param intents: what Discord sends; by default all that need no approval.
+    :param ha: false for a single replica without etcd.
+    :param name: the bot's namespace in etcd; by default its user id, as the token tells it.
+    :param replica_id: this replica's name; by default host, process id and a random part.
+    :param etcd_endpoints: ``host:port`` of each member; ``https://`` before it, or ``etcd_ca_cert``, means
+        TLS.
+    :param etcd_ca_cert: PEM file of the authority.
+    :param etcd_cert: PEM file of the client's certificate, with ``etcd_key``.
+    :param etcd_timeout: how long a request may take.
+    :param session_ttl: how long after its last sign of life a replica counts as dead, 2 or more.
+    :param retention: how long an event is remembered as done, and may wait for etcd.
+    :param grace: how long the next replica waits for the preferred one.
+    :param workers: handler threads.
+    :param queue_size: events that may wait in this replica.
+    :param ordering: events of one ``channel`` or ``guild`` run one after another; ``none``: all at once.
+    :param max_attempts: how often an event may be started before it becomes a dead letter.
+    :param handler_timeout: after which a running handler is reported with its stack; ``None``: never.
+    :param on_store_loss: without etcd, ``hold`` events, or ``handle`` them, possibly twice.
+    :param participate_in_election: false for a replica that must not lead.
+    :param deaf_after: how long a leader may be without a connection to Discord.
+    :param drain_timeout: how long a stopping replica waits for its handlers.
+    :param call_timeout: how long a blocking call to Discord may take.
+    :param shard_count: a number, or ``auto`` for what Discord recommends; ``None``: no shards.
+    :param replication: on how many replicas each shard runs.
+    :param http_address: ``host:port`` for health and metrics.
+    :param api_url: another address of Discord's REST API, such as a proxy's.
+    :param gateway_url: another address of Discord's gateway.
+    """
+
+    token: str = dataclasses.field(repr=False)
+    intents: discord.Intents | None = None
+    ha: bool = True
+    name: str | None = None
+    replica_id: str | None = None
+    etcd_endpoints: Sequence[str] = ()
+    etcd_ca_cert: str | None = None
+    etcd_cert: str | None = None
+    etcd_key: str | None = None
+    etcd_user: str | None = None
+    etcd_password: str | None = dataclasses.field(default=None, repr=False)
+    etcd_timeout: float = 5.0
+    session_ttl: float = 5.0
+    retention: float = 600.0
+    grace: float = 0.05
+    workers: int = 16
+    queue_size: int = 10_000
+    ordering: str = "channel"
+    max_attempts: int = 3
+    handler_timeout: float | None = None
+    on_store_loss: str = "hold"
+    participate_in_election: bool = True
+    deaf_after: float = 5.0
+    drain_timeout: float = 25.0
+    call_timeout: float = 60.0
+    shard_count: int | str | None = None
+    replication: int = 2
+    http_address: str | None = None
+    api_url: str | None = None
+    gateway_url: str | None = None
+
+    @classmethod
+    def build(cls, config: Config | None = None, /, **options: Any) -> Config:
+        """A configuration from options, or another one with some options changed.
+
+        :raises ConfigError: an option is unknown (names the nearest) or impossible.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for option in options:
+            if option not in known:
+                raise ConfigError(f"{option} is not an option{_nearest(option, known)}")
+        if config is not None:
+            return dataclasses.replace(config, **options)
+        if "token" not in options:
+            raise ConfigError("token is missing: it is the bot's token from Discord's developer portal")
+        return cls(**options)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+        """A configuration from the environment: every field from ``DISCORDHA_<FIELD>``, the token also from
+        ``BOT_TOKEN``, lists separated by commas, intents as ``all``, ``default``, a number, or names.
+
+        :param environ: instead of the process's own.
+        :raises ConfigError: a variable can't be read; names it.
+        """
+        environ = os.environ if environ is None else environ
+        fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
+        options: dict[str, Any] = {}
+        if environ.get("BOT_TOKEN"):
+            options["token"] = environ["BOT_TOKEN"]
+        for variable, text in environ.items():
+            if not variable.startswith(_PREFIX):
+                continue
+            name = variable.removeprefix(_PREFIX).lower()
+            if name not in fields:
+                if name.upper().split("_")[0] not in _FOREIGN:
+                    _log.warning(
+                        "%s is set, but there is no such option%s", variable, _nearest(name, list(fields))
+                    )
+            elif text.strip():
+                options[name] = _read(variable, name, fields[name], text.strip())
+        options.update(overrides)
+        if "token" not in options:
+            raise ConfigError("no token: set BOT_TOKEN (or DISCORDHA_TOKEN) to the bot's token")
+        return cls.build(**options)
+
+    def __post_init__(self) -> None:
+        """Checks everything, and turns lists into tuples."""
+        self._check_token()
+        self._check_numbers()
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise ConfigError(
+                    f"{field} must be {' or '.join(map(repr, choices))}, not {getattr(self, field)!r}"
+                )
+        for field in ("ha", "participate_in_election"):
+            if not isinstance(getattr(self, field), bool):
+                raise ConfigError(f"{field} must be True or False, not {getattr(self, field)!r}")
+        for field in ("name", "replica_id"):
+            value = getattr(self, field)
+            if value is not None and (not isinstance(value, str) or not _NAME.fullmatch(value)):
+                raise ConfigError(
+                    f"{field} may hold letters, digits, '.', '_' and '-', up to 100 of them, not {value!r}"
+                )
+        if self.name is not None and self.name.endswith(".data"):
+            raise ConfigError("name may not end in '.data': that is where the bot's caches live")
+        self._check_etcd()
+        self._check_addresses()
+        if self.intents is None:
+            import discord
+
+            object.__setattr__(self, "intents", discord.Intents.default())
+        elif type(self.intents).__name__ != "Intents":
+            raise ConfigError(
+                f"intents must be a discord.Intents, such as discord.Intents.all(), not {self.intents!r}"
+            )
+
+    @property
+    def root(self) -> str:
+        """The prefix of the bot's keys in etcd, with a slash at its end.
+
+        :raises ConfigError: there is no ``name``, and the token does not tell the bot's id.
+        """
+        name = self.name or bot_id_from_token(self.token)
+        if name is None:
+            raise ConfigError(
+                "name is missing: the token does not tell the bot's id, so give the bot a name in etcd"
+            )
+        return f"/discordha/v1/{name}/"
+
+    def _check_token(self) -> None:
+        token = self.token
+        if not isinstance(token, str) or not token.strip():
+            raise ConfigError("token is empty: it is the bot's token from Discord's developer portal")
+        if token.lower().startswith("bot "):
+            raise ConfigError("token must be given without the word 'Bot' before it")
+        if any(character.isspace() for character in token):
+            raise ConfigError("token holds white space: was it copied with a line end?")
+
+    def _check_numbers(self) -> None:
+        for field, least in _SECONDS.items():
+            value = getattr(self, field)
+            if not _is_number(value) or not math.isfinite(value) or value < least:
+                raise ConfigError(f"{field} must be a number of seconds, {least:g} or more, not {value!r}")
+        for field, at_least in _COUNTS.items():
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+                raise ConfigError(f"{field} must be a whole number, {at_least} or more, not {value!r}")
+        if self.handler_timeout is not None and not (
+            _is_number(self.handler_timeout) and self.handler_timeout > 0
+        ):
+            raise ConfigError(
+                f"handler_timeout must be seconds above 0, or None, not {self.handler_timeout!r}"
+            )
+        if self.ha and self.retention < 2 * self.session_ttl:
+            raise ConfigError(
+                f"retention ({self.retention:g}) must be at least twice session_ttl ({self.session_ttl:g}): "
+                "an event has to be remembered until its owner's death is known"
+            )
+        count = self.shard_count
+        if (
+            count is not None
+            and count != "auto"
+            and (not isinstance(count, int) or isinstance(count, bool) or count < 1)
+        ):
+            raise ConfigError(f"shard_count must be a whole number, 1 or more, or 'auto', not {count!r}")
+
+    def _check_etcd(self) -> None:
+        endpoints = self.etcd_endpoints
+        if isinstance(endpoints, str):
+            raise ConfigError(f"etcd_endpoints must be a list, such as [{endpoints!r}]")
+        object.__setattr__(self, "etcd_endpoints", tuple(endpoints))
+        for endpoint in self.etcd_endpoints:
+            match = _ENDPOINT.fullmatch(endpoint) if isinstance(endpoint, str) else None
+            if match is None or not 0 < int(match[3]) < 65536:
+                raise ConfigError(
+                    f"etcd_endpoints: {endpoint!r} is not of the form host:port, as in 'etcd-0.etcd:2379'"
+                )
+        if self.ha and not self.etcd_endpoints:
+            raise ConfigError(
+                "etcd_endpoints is empty: name etcd's addresses, or set ha=False for a single replica"
+            )
+        for one, other in (("etcd_cert", "etcd_key"), ("etcd_user", "etcd_password")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                missing = other if getattr(self, other) is None else one
+                raise ConfigError(f"{missing} is missing: {one} and {other} belong together")
+        for field in ("etcd_ca_cert", "etcd_cert", "etcd_key"):
+            path = getattr(self, field)
+            if path is not None and not os.path.isfile(path):
+                raise ConfigError(f"{field}: there is no file {os.fspath(path)!r}")
+
+    def _check_addresses(self) -> None:
+        for field, schemes in (("api_url", ("http", "https")), ("gateway_url", ("ws", "wss"))):
+            url = getattr(self, field)
+            if url is not None and not (
+                isinstance(url, str) and re.match(rf"({'|'.join(schemes)})://[^/\s]+", url)
+            ):
+                raise ConfigError(f"{field} must begin with {schemes[1]}:// and name a host, not {url!r}")
+        address = self.http_address
+        if address is not None:
+            match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
+            if match is None or int(match[2]) > 65535:
+                raise ConfigError(f"http_address must be host:port or :port, as in ':8080', not {address!r}")
+
+
+def bot_id_from_token(token: str) -> int | None:
+    """The bot's user id, which is the first part of its token; ``None`` when it can't be read."""
+    first = token.split(".", maxsplit=1)[0]
+    try:
+        text = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def _read(variable: str, name: str, kind: str, text: str) -> Any:
+    """One variable, as its field's type says."""
+    if name == "intents":
+        return _read_intents(variable, text)
+    if name == "shard_count":
+        return int(text) if text.isdigit() else text
+    if kind.startswith("Sequence"):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind.startswith("bool"):
+        if text.lower() in _YES | _NO:
+            return text.lower() in _YES
+        raise ConfigError(f"{variable} must be true or false, not {text!r}")
+    for prefix, read, what in (("int", int, "a whole number"), ("float", float, "a number")):
+        if kind.startswith(prefix):
+            try:
+                return read(text)
+            except ValueError:
+                raise ConfigError(f"{variable} must be {what}, not {text!r}") from None
+    return text
+
+
+def _read_intents(variable: str, text: str) -> discord.Intents:
+    import discord
+
+    if text.isdigit():
+        intents = discord.Intents.none()
+        intents.value = int(text)
+        return intents
+    if text in ("all", "default", "none"):
+        chosen: discord.Intents = getattr(discord.Intents, text)()
+        return chosen
+    intents = discord.Intents.none()
+    for flag in (part.strip() for part in text.split(",")):
+        if flag not in discord.Intents.VALID_FLAGS:
+            raise ConfigError(
+                f"{variable}: {flag!r} is no intent{_nearest(flag, list(discord.Intents.VALID_FLAGS))}"
+            )
+        setattr(intents, flag, True)
+    return intents

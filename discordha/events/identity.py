@@ -1,0 +1,192 @@
+"""What an event is known by: the same on all replicas, whatever their cache, session or intents.
+
+Identities are built from the fields that the table names, never from the whole payload: two sessions of one
+bot get
+the same event with different bytes.
+
+Pure; any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from discordha.events.table import EVENTS, EventSpec, Scope
+
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment]
+
+__all__ = ["Event", "Identity", "decode_payload", "identify"]
+
+#: Longer identities are replaced by a digest: keys in etcd should be short.
+MAX_KEY = 100
+
+
+class Identity(NamedTuple):
+    """Who handles an event, what it is known by, and what it is ordered by.
+
+    :param key: printable ASCII without spaces.
+    :param order: events with one ordering key run one after another.
+    :param snowflake: tells the time of the event; ``None`` where none does.
+    """
+
+    scope: Scope
+    key: str
+    order: str
+    snowflake: int | None
+
+
+class Event:
+    """One event as this replica received it.
+
+    :param raw: the text of the gateway's frame, where there is one.
+    :param received_at: monotonic seconds.
+    """
+
+    __slots__ = ("args", "identity", "name", "raw", "received_at", "shard_id")
+
+    def __init__(  # noqa: PLR0917
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        identity: Identity,
+        shard_id: int,
+        raw: str | None,
+        received_at: float,
+    ) -> None:
+        self.name = name
+        self.args = args
+        self.identity = identity
+        self.shard_id = shard_id
+        self.raw = raw
+        self.received_at = received_at
+
+    def __repr__(self) -> str:
+        return f"<Event {self.name} {self.identity.key!r} shard_id={self.shard_id}>"
+
+
+def decode_payload(raw: str) -> Mapping[str, Any]:
+    """The data of a gateway frame; empty when there is none."""
+    frame = orjson.loads(raw) if orjson is not None else json.loads(raw)
+    data = frame.get("d")
+    return data if isinstance(data, dict) else {}
+
+
+_Part = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
+
+
+def _compile(path: str) -> _Part:
+    if path.startswith("."):
+        fields = path[1:].split(".")
+
+        def from_payload(args: tuple[Any, ...], payload: Mapping[str, Any]) -> Any:
+            value: Any = payload
+            for field in fields:
+                value = value.get(field) if isinstance(value, Mapping) else None
+            return value
+
+        return from_payload
+    index, _, attributes = path.partition(".")
+    position, get = int(index), operator.attrgetter(attributes)
+
+    def from_argument(args: tuple[Any, ...], payload: Mapping[str, Any]) -> Any:
+        return get(args[position])
+
+    return from_argument
+
+
+class _Rule:
+    """A row of the table, ready to be applied."""
+
+    __slots__ = ("alone", "has_snowflake", "order", "parts", "scope")
+
+    def __init__(self, spec: EventSpec) -> None:
+        self.scope = spec.scope
+        self.parts = [_compile(path) for path in spec.id]
+        self.order = _compile(spec.order) if spec.order else None
+        self.has_snowflake = spec.has_snowflake
+        self.alone = spec.has_snowflake and spec.id == (
+            spec.order,
+        )  # a lane of its own, whatever ``ordering``
+
+
+_RULES = {name: _Rule(spec) for name, spec in EVENTS.items()}
+
+
+def identify(
+    name: str,
+    args: tuple[Any, ...],
+    payload: Mapping[str, Any] | None,
+    *,
+    ordering: str,
+    scope: Scope | None = None,
+) -> Identity:
+    """The identity of an event.
+
+    :param args: what discord.py dispatched.
+    :param payload: the gateway's data, for events that need it.
+    :param ordering: ``"channel"``, ``"guild"`` or ``"none"``.
+    :param scope: who handles it, when not who the table says.
+    """
+    rule = _RULES[name]
+    scope = scope or rule.scope
+    if scope is Scope.EVERY:
+        return Identity(scope, name, name, None)
+    if payload is None:
+        payload = {}
+    if len(rule.parts) == 1:
+        value = rule.parts[0](args, payload)
+        key = str(value) if type(value) is int else _text(value)
+        snowflake = value if rule.has_snowflake and type(value) is int else None
+    else:
+        key = "/".join([_text(part(args, payload)) for part in rule.parts])
+        snowflake = None
+    if len(key) > MAX_KEY:
+        key = blake2b(key.encode(), digest_size=16).hexdigest()
+    if ordering == "none" or rule.alone:
+        return Identity(scope, key, key, snowflake)
+    order: Any = None
+    if ordering == "guild":
+        order = payload.get("guild_id") if payload else _guild_id(args)
+    if order is None:
+        if rule.order is not None:
+            order = rule.order(args, payload)
+        else:
+            order = payload.get("channel_id") or payload.get("guild_id") or _guild_id(args)
+    return Identity(scope, key, str(order) if order is not None else name, snowflake)
+
+
+def _guild_id(args: tuple[Any, ...]) -> Any:
+    """Of a model that has a guild, or is one."""
+    if not args:
+        return None
+    guild = getattr(args[0], "guild", None)
+    return getattr(guild, "id", None)
+
+
+def _text(value: Any) -> str:
+    """One part of an identity as printable ASCII without ``/`` and spaces."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return quote(value, safe="") if value else "."
+    return _digest(value)
+
+
+def _digest(value: Any) -> str:
+    """Of a list or an object: independent of the order of fields, and of the order of lists of ids."""
+    if isinstance(value, list | tuple) and all(isinstance(item, str | int) for item in value):
+        value = sorted(str(item) for item in value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return blake2b(text.encode(), digest_size=10).hexdigest()
