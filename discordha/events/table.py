@@ -190,7 +190,8 @@ _ROWS = (
         "guild_channel_update",
         "CHANNEL_UPDATE",
         "before after",
-        ".id .name .topic .position .parent_id .nsfw .permission_overwrites .rate_limit_per_user .bitrate .user_limit",
+        ".id .name .topic .position .parent_id .nsfw .permission_overwrites"
+        " .rate_limit_per_user .bitrate .user_limit",
     ),
     _leader(
         "guild_channel_pins_update",
@@ -250,7 +251,8 @@ _ROWS = (
         "guild_update",
         "GUILD_UPDATE",
         "before after",
-        ".id .name .icon .banner .description .owner_id .features .verification_level .premium_tier .afk_channel_id",
+        ".id .name .icon .banner .description .owner_id .features"
+        " .verification_level .premium_tier .afk_channel_id",
         ".id",
     ),
     _every("guild_available", "guild", "GUILD_CREATE"),
@@ -261,7 +263,8 @@ _ROWS = (
         "guild_role_update",
         "GUILD_ROLE_UPDATE",
         "before after",
-        ".role.id .role.name .role.color .role.position .role.permissions .role.hoist .role.mentionable .role.icon",
+        ".role.id .role.name .role.color .role.position .role.permissions"
+        " .role.hoist .role.mentionable .role.icon",
     ),
     _leader("guild_emojis_update", "GUILD_EMOJIS_UPDATE", "guild before after", ".guild_id .emojis"),
     _leader("guild_stickers_update", "GUILD_STICKERS_UPDATE", "guild before after", ".guild_id .stickers"),
@@ -293,7 +296,8 @@ _ROWS = (
         "scheduled_event_update",
         "GUILD_SCHEDULED_EVENT_UPDATE",
         "before after",
-        ".id .name .description .status .scheduled_start_time .scheduled_end_time .channel_id .entity_metadata",
+        ".id .name .description .status .scheduled_start_time"
+        " .scheduled_end_time .channel_id .entity_metadata",
     ),
     _leader(
         "scheduled_event_user_add",
@@ -332,7 +336,8 @@ _ROWS = (
         "voice_state_update",
         "VOICE_STATE_UPDATE",
         "member before after",
-        ".guild_id .user_id .channel_id .session_id .deaf .mute .self_deaf .self_mute .self_stream .self_video"
+        ".guild_id .user_id .channel_id .session_id .deaf .mute .self_deaf"
+        " .self_mute .self_stream .self_video"
         " .suppress .request_to_speak_timestamp",
         ".guild_id",
         cached=True,
