@@ -1,5 +1,68 @@
-"""Highly available Discord bots: several replicas of one bot, each event handled once."""
+"""Highly available Discord bots: several replicas of one bot, each event handled once.
+
+The names below are imported when they are first used, so that parts which need no Discord (the test harness, the command
+line) start quickly.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from discordha._version import __version__
+from discordha.errors import (
+    CacheKeyNotExist,
+    ConfigError,
+    DiscordHAError,
+    HandlerTimeout,
+    LockLost,
+    NotLeader,
+    SessionExpired,
+    StoreUnavailable,
+)
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from discordha.blocking import unwrap
+    from discordha.config import Config
+    from discordha.context import CurrentEvent, current_event, unfenced
+    from discordha.ha import DiscordHA
+
+__all__ = [
+    "CacheKeyNotExist",
+    "Config",
+    "ConfigError",
+    "CurrentEvent",
+    "DiscordHA",
+    "DiscordHAError",
+    "HandlerTimeout",
+    "LockLost",
+    "NotLeader",
+    "SessionExpired",
+    "StoreUnavailable",
+    "__version__",
+    "current_event",
+    "unfenced",
+    "unwrap",
+]
+
+_HOMES = {
+    "Config": "config",
+    "CurrentEvent": "context",
+    "DiscordHA": "ha",
+    "current_event": "context",
+    "unfenced": "context",
+    "unwrap": "blocking",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"discordha.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,16 +5,18 @@ BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 python examples/ping.py
 
 import logging
 
+import discord
+
 import discordha
 
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-ha = discordha.DiscordHA.from_env()
+ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 
 
 @ha.listen("message", where=lambda message: message.content.startswith("!ping"))
-def on_ping(message: discordha.models.Message) -> None:
-    message.channel.send(message.content.replace("!ping", "pong"))
+def on_ping(message):  # a plain function, on a handler thread
+    message.channel.send(message.content.replace("!ping", "pong", 1))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from discordha.coordination.store import LeaseNotFound, Op, Txn, TxnResult
+from discordha.coordination.store import Compare, LeaseNotFound, Op, Txn, TxnResult
 from discordha.errors import StoreUnavailable
 
 __all__ = ["GroupCommit", "Operation"]
@@ -46,7 +46,7 @@ MAX_OPERATIONS = 120
 
 class _Transactional(Protocol):
     def txn(
-        self, compare: Sequence[object], success: Sequence[Op], failure: Sequence[Op] = ...
+        self, compare: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op] = ...
     ) -> TxnResult: ...
 
 

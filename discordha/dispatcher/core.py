@@ -246,7 +246,7 @@ class Dispatcher:
     def _gives_back(self) -> bool:
         return self._draining and len(self._members.live) > 1
 
-    def drain(self, timeout: float, hurry: threading.Event | None = None) -> list[str]:
+    def drain(self, timeout: float, hurry: Callable[[], bool] | None = None) -> list[str]:
         """Begins nothing new and waits for what runs. Blocks for at most ``timeout`` seconds, or until
         ``hurry``.
 
@@ -259,7 +259,7 @@ class Dispatcher:
         if self._gives_back:
             self._turns.give_back(self.lanes.clear(lambda item: item.event.identity.scope is Scope.CLAIM))
         while self._clock() < deadline and not self._stop.wait(0.005):
-            if hurry is not None and hurry.is_set():
+            if hurry is not None and hurry():
                 break
             ready, working, waiting = self.lanes.sizes()
             if working or ready or waiting:

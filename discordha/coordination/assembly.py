@@ -1,0 +1,127 @@
+"""What one replica holds in etcd, put together in the order in which it must start and stop.
+
+Start: a lease for marks, the session, group commit, the coordination watch (until its first snapshot is in),
+the
+member record, the elections. The gateway may connect after that: from its first event on, the watch tells
+what
+others do.
+
+Stop is in two steps, since leadership must move before the marks are all written, and the session must
+outlive
+both: ``resign`` and ``stop``.
+
+Concurrency: no thread of its own; the parts' threads are described in their modules. Called by the facade's
+thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+from discordha.config import Config
+from discordha.coordination.claim_hints import ClaimHints
+from discordha.coordination.claims import Claims
+from discordha.coordination.commit import GroupCommit
+from discordha.coordination.election import Elections
+from discordha.coordination.hub import CoordinationWatch
+from discordha.coordination.members import JSON, Members
+from discordha.coordination.retention import RetentionLeases
+from discordha.coordination.session import Session
+from discordha.coordination.store import Store, StoreSettings
+from discordha.errors import StoreUnavailable
+
+__all__ = ["Coordination", "store_settings"]
+
+_log = logging.getLogger(__name__)
+
+
+def store_settings(config: Config) -> StoreSettings:
+    """How to reach etcd, as the configuration says."""
+    return StoreSettings(
+        endpoints=tuple(config.etcd_endpoints),
+        ca_cert=config.etcd_ca_cert,
+        cert=config.etcd_cert,
+        key=config.etcd_key,
+        user=config.etcd_user,
+        password=config.etcd_password,
+        timeout=config.etcd_timeout,
+    )
+
+
+class Coordination:
+    """The coordination parts of one replica.
+
+    :param root: key prefix of the bot, ending in ``/``.
+    :param describe: adds to the member record.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        root: str,
+        replica_id: str,
+        describe: Callable[[], Mapping[str, JSON]],
+    ) -> None:
+        self.root = root
+        self._config = config
+        self._stop_calls = threading.Event()
+        ttl = config.session_ttl
+        self.store = Store(store_settings(config), stop=self._stop_calls)
+        self.session = Session(self.store, ttl=ttl)
+        self.commit = GroupCommit(self.store)
+        self.leases = RetentionLeases(self.store, retention=config.retention)
+        self.watch = CoordinationWatch(self.store, root, silence=ttl)
+        self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
+        self.hints = ClaimHints(root, retention=config.retention)
+        self.claims = Claims(
+            self.session,
+            self.commit,
+            self.leases,
+            self.hints,
+            root=root,
+            replica_id=replica_id,
+            max_attempts=config.max_attempts,
+            open_on_loss=config.on_store_loss == "handle",
+            backlog=config.queue_size,
+        )
+        self.elections = Elections(self.store, self.session, root, replica_id)
+        self.watch.subscribe("e", self.hints)
+        self.watch.subscribe("a", self.hints)
+        self.watch.subscribe("m", self.members)
+        self.watch.subscribe("l", self.elections)
+
+    def start(self) -> None:
+        """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
+
+        :raises StoreUnavailable: etcd did not answer in time; everything is stopped again.
+        :raises ConfigError: etcd refuses this replica; everything is stopped again.
+        """
+        timeout = 2 * self._config.etcd_timeout
+        with ExitStack() as undo:
+            undo.callback(self.stop)
+            self.session.start(timeout)
+            self.leases.start()
+            self.commit.start()
+            self.members.start()
+            self.watch.start()
+            if not self.watch.wait_synced(timeout):
+                raise StoreUnavailable(f"etcd has not told what other replicas do within {timeout:g} s")
+            self.elections.start()
+            undo.pop_all()
+
+    def stop(self) -> None:
+        """Writes what is pending, revokes the session, closes all connections. Blocks for a few round trips,
+        or one
+        time-out when etcd does not answer. Idempotent."""
+        self._stop_calls.set()
+        self.claims.stop()
+        self.elections.stop()
+        self.commit.stop()
+        self.members.stop()
+        self.leases.stop()
+        self.watch.stop()
+        self.session.stop()
+        self.store.close()

@@ -1,0 +1,335 @@
+"""One shard's client: discord.py's own, with a connect loop that suits a fleet and a tap on what it
+dispatches.
+
+Promises
+- Each event that discord.py dispatches is handed on at once, with the text of the frame that it came in.
+- The connection is taken up again for as long as the process lives: by RESUME where the session may still
+  live, at
+  the main address when the session's own does not answer, with pauses that never exceed ``LAST_PAUSE``.
+- A connection on which nothing has arrived for ``deaf_after`` seconds, not even the answer to a heartbeat,
+  is given up
+  and taken up again.
+
+Does not promise that discord.py's cache is complete before the client is ready.
+
+Concurrency: everything runs on the gateway's loop, but for ``state``, which reads single values.
+
+Source: the loop follows the gateway's documented life cycle (connecting, resuming, close codes), with
+discord.py's
+``DiscordWebSocket`` doing the protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket, ReconnectWebSocket, WebSocketClosure
+
+from discordha.blocking import request_fence
+from discordha.errors import ConfigError
+from discordha.gateway.state import FATAL_CODES, GatewayState
+
+__all__ = ["BeforeIdentify", "OnDispatch", "ShardClient"]
+
+_log = logging.getLogger(__name__)
+
+OnDispatch = Callable[[str, tuple[Any, ...], "str | None", int], None]
+BeforeIdentify = Callable[[int, bool], Awaitable[None]]
+
+#: Pauses between two tries to connect, seconds: doubled from the first to the last, and jittered.
+FIRST_PAUSE = 0.1
+LAST_PAUSE = 8.0
+#: An answer of Discord to a new connection may take so long, seconds.
+CONNECT_TIMEOUT = 30.0
+#: Failures at the session's own address before the main one is tried.
+RESUME_TRIES = 2
+
+#: Dispatched by a task of discord.py's, not while their frame is parsed.
+_LATE = frozenset({"ready", "guild_available", "guild_join"})
+_NETWORK_ERRORS = (
+    OSError,
+    discord.GatewayNotFound,
+    discord.HTTPException,
+    discord.ConnectionClosed,
+    WebSocketClosure,
+    aiohttp.ClientError,
+    asyncio.TimeoutError,
+)
+
+
+class ShardClient(discord.Client):
+    """A client for one shard.
+
+    :param on_dispatch: takes every event; must not block.
+    :param before_identify: awaited before each IDENTIFY.
+    :param on_change: called when the connection came or went.
+    """
+
+    def __init__(
+        self,
+        *,
+        intents: discord.Intents,
+        shard_id: int,
+        shard_count: int | None,
+        gateway_url: str | None,
+        deaf_after: float,
+        on_dispatch: OnDispatch,
+        before_identify: BeforeIdentify | None,
+        on_change: Callable[[int], None],
+    ) -> None:
+        super().__init__(
+            intents=intents,
+            shard_id=shard_id if shard_count is not None else None,
+            shard_count=shard_count,
+            enable_debug_events=True,
+            http_trace=request_fence(),
+        )
+        self.number = shard_id
+        self.dispatch_errors = 0
+        self._main_gateway = yarl.URL(gateway_url) if gateway_url else DiscordWebSocket.DEFAULT_GATEWAY
+        self._deaf_after = deaf_after
+        self._on_dispatch = on_dispatch
+        self._before_identify = before_identify
+        self._on_change = on_change
+        self._raw: str | None = None
+        self._connected = False
+        self._changed_at = time.monotonic()
+        self._last_frame = time.monotonic()
+        self._frames = 0
+        self._guilds_seen = 0
+        self._told_ready = False
+        self._disconnects = 0
+        self._resumes = 0
+        self._identifies = 0
+        self._session: str | None = None
+        self._sequence: int | None = None
+        self._session_gateway: yarl.URL | None = None
+        self._polling: asyncio.Task[None] | None = None
+        self._dropped = False
+
+    # -- the tap ---------------------------------------------------------------------------------------------
+
+    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
+        """Takes what discord.py dispatches. Gateway thread, while the frame is parsed."""
+        if event == "socket_raw_receive":
+            self._raw = args[0]
+            self._last_frame = time.monotonic()
+            self._frames += 1
+            return
+        if event == "socket_event_type":
+            self._note_type(args[0])
+            return
+        if self._listeners:
+            super().dispatch(event, *args, **kwargs)
+        if event == "ready":
+            self._told_ready = True
+            self._on_change(self.number)
+        try:
+            self._on_dispatch(event, args, None if event in _LATE else self._raw, self.number)
+        except Exception:  # noqa: BLE001 - one event that can't be taken must not end the connection
+            self.dispatch_errors += 1
+            _log.exception("on_%s could not be taken", event)
+
+    def _note_type(self, kind: str) -> None:
+        if kind == "GUILD_CREATE":
+            self._guilds_seen += 1
+            if not self._told_ready:
+                self.loop.call_soon(self._on_change, self.number)
+        elif kind == "READY":
+            self._guilds_seen = 0
+            self._set_connected(True)
+        elif kind == "RESUMED":
+            self._resumes += 1
+            self._set_connected(True)
+
+    def _set_connected(self, connected: bool) -> None:
+        if connected != self._connected:
+            self._connected = connected
+            self._changed_at = time.monotonic()
+            if not connected:
+                self._disconnects += 1
+                self.dispatch("disconnect")
+            self._on_change(self.number)
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Waits for this replica's turn."""
+        self._identifies += 1
+        if self._before_identify is not None:
+            await self._before_identify(self.number, initial)
+
+    def replay(self, raw: str) -> None:
+        """Gives a stored frame to discord.py's parser once more; it is dispatched as it was the first
+        time.
+        """
+        frame = json.loads(raw)
+        parser = self._connection.parsers.get(frame.get("t"))
+        if parser is None:
+            _log.warning("a stored event of type %r can't be replayed", frame.get("t"))
+            return
+        before, self._raw = self._raw, raw
+        try:
+            parser(frame["d"])
+        except Exception:  # noqa: BLE001 - whatever discord.py makes of an old frame
+            _log.exception("a stored %s can't be replayed", frame.get("t"))
+        finally:
+            self._raw = before
+
+    def state(self) -> GatewayState:
+        """How the connection is. Any thread."""
+        now = time.monotonic()
+        ws = self.ws
+        return GatewayState(
+            shard_id=self.number,
+            connected=self._connected,
+            ready=self._connected
+            and (self._told_ready or self._guilds_seen >= len(self._connection._guilds)),
+            latency=float(ws.latency) if ws is not None else float("inf"),
+            since=now - self._changed_at,
+            silent=now - self._last_frame,
+            frames=self._frames,
+            disconnects=self._disconnects,
+            resumes=self._resumes,
+            identifies=self._identifies,
+        )
+
+    # -- the connection --------------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Connects, and connects again, until the client is closed.
+
+        :raises ConfigError: Discord refuses this bot for good.
+        """
+        probe = asyncio.create_task(self._probe())
+        failures = 0
+        initial = True
+        try:
+            while not self.is_closed():
+                frames = self._frames
+                pause = 0.0
+                self._dropped = False
+                try:
+                    await self._connect(initial, failures)
+                except ReconnectWebSocket as ended:
+                    self._keep_session(ended.resume)
+                    if not ended.resume:
+                        # Discord asks for a random pause of 1 to 5 s before a new session;
+                        # ``before_identify`` spaces them.
+                        pause = FIRST_PAUSE
+                except asyncio.CancelledError:
+                    if not self._dropped:
+                        raise
+                    self._keep_session(True)
+                except _NETWORK_ERRORS as error:
+                    self._raise_if_fatal(error)
+                    self._keep_session(True)
+                    level = logging.WARNING if failures < 3 else logging.INFO
+                    _log.log(
+                        level,
+                        "shard %d is not connected: %s; trying again",
+                        self.number,
+                        error or type(error).__name__,
+                    )
+                self._set_connected(False)
+                initial = False
+                # A connection on which something came through was a good one.
+                failures = 0 if self._frames > frames + 2 else failures + 1
+                if failures > 1:
+                    pause = min(FIRST_PAUSE * 2 ** (failures - 1), LAST_PAUSE) * random.uniform(0.5, 1.0)
+                if pause and not self.is_closed():
+                    await asyncio.sleep(pause)
+        finally:
+            probe.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await probe
+
+    async def _connect(self, initial: bool, failures: int) -> None:
+        resume = self._session is not None
+        gateway = self._main_gateway
+        if resume and self._session_gateway is not None and failures < RESUME_TRIES:
+            gateway = self._session_gateway
+        ws = await asyncio.wait_for(
+            DiscordWebSocket.from_client(
+                self,
+                initial=initial,
+                gateway=gateway,
+                shard_id=self.shard_id,
+                session=self._session,
+                sequence=self._sequence,
+                resume=resume,
+            ),
+            CONNECT_TIMEOUT,
+        )
+        self.ws = ws
+        self._last_frame = time.monotonic()
+        self._polling = asyncio.create_task(self._poll(ws))
+        try:
+            await self._polling
+        finally:
+            self._polling.cancel()
+            if ws._keep_alive is not None:
+                ws._keep_alive.stop()
+                ws._keep_alive = None
+            if not ws.socket.closed:
+                self._close_soon(ws)
+
+    @staticmethod
+    async def _poll(ws: DiscordWebSocket) -> None:
+        while True:
+            await ws.poll_event()
+
+    def _close_soon(self, ws: DiscordWebSocket) -> None:
+        """Closes a socket that may not answer, with a code that keeps the session alive."""
+
+        async def close() -> None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(ws.socket.close(code=4000), 2.0)
+
+        self._closing = self.loop.create_task(close())
+
+    def _keep_session(self, resume: bool) -> None:
+        ws = self.ws
+        if not resume or ws is None:
+            self._session = self._sequence = self._session_gateway = None
+        elif ws.session_id is not None:
+            self._session, self._sequence, self._session_gateway = ws.session_id, ws.sequence, ws.gateway
+
+    def _raise_if_fatal(self, error: BaseException) -> None:
+        if isinstance(error, discord.ConnectionClosed) and error.code in FATAL_CODES:
+            raise ConfigError(FATAL_CODES[error.code]) from None
+
+    def drop(self) -> None:
+        """Gives the connection up, so that it is taken up again by RESUME. Gateway thread."""
+        if self._polling is not None and not self._polling.done():
+            self._dropped = True
+            self._polling.cancel()
+
+    async def _probe(self) -> None:
+        """Asks for a sign of life when nothing came for half of ``deaf_after``; gives the connection up
+        after all of it.
+        """
+        while True:
+            await asyncio.sleep(self._deaf_after / 8)
+            ws = self.ws
+            if ws is None or not self._connected or ws._keep_alive is None:
+                continue
+            silent = time.monotonic() - self._last_frame
+            if silent >= self._deaf_after:
+                _log.warning(
+                    "shard %d: nothing came for %.1f s, not even a heartbeat's answer", self.number, silent
+                )
+                self.drop()
+            elif silent >= self._deaf_after / 2:
+                with contextlib.suppress(*_NETWORK_ERRORS, RuntimeError):
+                    await asyncio.wait_for(
+                        ws.send_as_json(ws._keep_alive.get_payload()), self._deaf_after / 8
+                    )

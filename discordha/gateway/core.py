@@ -1,0 +1,290 @@
+"""Gateway: the thread with the asyncio loop, on which discord.py's clients live.
+
+Promises
+- Nothing on this thread blocks: no etcd call, no handler, no full queue. A loop that stands still for more
+  than a
+  second is reported.
+- What a client can't go on with (a wrong token, a refused intent) goes to ``on_fatal`` as a ``ConfigError``
+  that says
+  what to do; everything else is tried again.
+- ``stop`` ends all sessions cleanly and leaves no thread, task or connection behind.
+
+Concurrency
+- The thread ``discordha-gateway`` is owned here: started by ``start``, joined by ``stop``. All coroutines
+  run on it.
+- ``_clients`` is replaced as a whole on that thread, and read by any.
+- ``on_dispatch``, ``on_state`` and ``on_fatal`` are called on that thread.
+- At stop, blocking calls that wait for Discord end with an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import aiohttp
+import discord
+from discord.http import Route
+
+from discordha.blocking import LoopBridge
+from discordha.config import Config
+from discordha.errors import ConfigError, DiscordHAError
+from discordha.gateway.client import BeforeIdentify, OnDispatch, ShardClient
+from discordha.gateway.state import GatewayState
+
+__all__ = ["Gateway"]
+
+_log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+#: Tries to log in while Discord's API does not answer, and the pause between them, seconds.
+LOGIN_TRIES = 6
+LOGIN_PAUSE = 1.0
+#: A loop that stands still for longer than this is reported, seconds.
+STANDSTILL = 1.0
+
+
+class Gateway:
+    """See the module.
+
+    :param before_identify: awaited before each IDENTIFY: (shard, is it the client's first).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        on_dispatch: OnDispatch,
+        on_fatal: Callable[[BaseException], None],
+        before_identify: BeforeIdentify | None,
+        on_state: Callable[[int, GatewayState], None],
+    ) -> None:
+        self._config = config
+        self._on_dispatch = on_dispatch
+        self._on_fatal = on_fatal
+        self._before_identify = before_identify
+        self._on_state = on_state
+        self._loop = asyncio.new_event_loop()
+        self._bridge = LoopBridge(self._loop, call_timeout=config.call_timeout)
+        self._clients: dict[int, ShardClient] = {}
+        self._serving: dict[int, asyncio.Task[None]] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="discordha-gateway", daemon=True)
+        self.standstills = 0
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def start(self, shards: Mapping[int, int | None] | None = None) -> None:
+        """Logs in and begins to connect. Blocks until Discord has accepted the token.
+
+        :param shards: shard numbers and their count; by default the only one.
+        :raises ConfigError: Discord refuses the token.
+        :raises DiscordHAError: Discord can't be reached.
+        """
+        if self._config.api_url is not None:
+            base = self._config.api_url.rstrip("/")
+            Route.BASE = base if re.search(r"/api/v\d+$", base) else f"{base}/api/v10"
+        self._thread.start()
+        for shard_id, count in (shards or {0: None}).items():
+            self.open_shard(shard_id, count)
+
+    def stop(self, timeout: float) -> None:
+        """Ends all sessions and the thread. Blocks for at most about ``timeout`` seconds. Idempotent."""
+        if self._stopping:
+            return
+        self._stopping = True
+        if not self._thread.is_alive():
+            if not self._loop.is_closed():
+                self._loop.close()
+            return
+        self._bridge.close()
+        ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        with contextlib.suppress(Exception):
+            ending.result(max(timeout, 0.5))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(max(timeout, 0.5))
+
+    def open_shard(self, shard_id: int, shard_count: int | None) -> None:
+        """Logs in for one more shard and begins to connect it. Blocks until Discord has accepted the token.
+
+        :raises ConfigError: Discord refuses the token.
+        :raises DiscordHAError: Discord can't be reached, or the gateway stops.
+        """
+        self._await(self._open(shard_id, shard_count))
+
+    def close_shard(self, shard_id: int) -> None:
+        """Ends a shard's session. Blocks until it is closed."""
+        self._await(self._close(shard_id))
+
+    def reconnect(self, shard_id: int) -> None:
+        """Drops a shard's socket, so that it is taken up again by RESUME. Does not block; any thread."""
+        client = self._clients.get(shard_id)
+        if client is not None:
+            self._loop.call_soon_threadsafe(client.drop)
+
+    def inject(self, raw: str, shard_id: int) -> None:
+        """Gives a stored frame to discord.py's parser once more. Does not block; any thread."""
+        client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
+        if client is not None and not self._stopping:
+            self._loop.call_soon_threadsafe(client.replay, raw)
+
+    # -- what others ask -------------------------------------------------------------------------------------
+
+    def call(self, awaitable: Awaitable[Result], timeout: float | None = None) -> Result:
+        """See ``LoopBridge.call``."""
+        return self._bridge.call(awaitable, timeout)
+
+    @property
+    def bridge(self) -> LoopBridge:
+        """What blocking views call through."""
+        return self._bridge
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop; only its own thread may touch it."""
+        return self._loop
+
+    @property
+    def clients(self) -> Mapping[int, discord.Client]:
+        """The clients, by shard."""
+        return self._clients
+
+    @property
+    def client(self) -> discord.Client:
+        """The client of the lowest shard.
+
+        :raises DiscordHAError: there is none.
+        """
+        clients = self._clients
+        if not clients:
+            raise DiscordHAError(
+                "there is no connection to Discord: the bot has not started, or hosts no shard"
+            )
+        return clients[min(clients)]
+
+    @property
+    def user_id(self) -> int | None:
+        """The bot's user id, once it has logged in."""
+        for client in self._clients.values():
+            if client.user is not None:
+                return client.user.id
+        return None
+
+    def state(self, shard_id: int) -> GatewayState:
+        """How a shard's connection is. Any thread.
+
+        :raises KeyError: this replica does not host the shard.
+        """
+        return self._clients[shard_id].state()
+
+    # -- on the loop -----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        watch = self._loop.create_task(self._watch_standstill())
+        try:
+            self._loop.run_forever()
+        finally:
+            watch.cancel()
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+            with contextlib.suppress(Exception):
+                self._loop.run_until_complete(
+                    asyncio.gather(*asyncio.all_tasks(self._loop), return_exceptions=True)
+                )
+                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def _await(self, coroutine: Any) -> Any:
+        if self._stopping:
+            coroutine.close()
+            raise DiscordHAError("the bot stops")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _open(self, shard_id: int, shard_count: int | None) -> None:
+        config = self._config
+        assert config.intents is not None
+        client = ShardClient(
+            intents=config.intents,
+            shard_id=shard_id,
+            shard_count=shard_count,
+            gateway_url=config.gateway_url,
+            deaf_after=config.deaf_after,
+            on_dispatch=self._on_dispatch,
+            before_identify=self._before_identify,
+            on_change=self._changed,
+        )
+        try:
+            await self._login(client)
+        except BaseException:
+            await client.close()
+            raise
+        self._clients = {**self._clients, shard_id: client}
+        self._serving[shard_id] = self._loop.create_task(self._serve(client))
+
+    async def _login(self, client: ShardClient) -> None:
+        for tried in range(1, LOGIN_TRIES + 1):
+            try:
+                await client.login(self._config.token)
+                return
+            except discord.LoginFailure:
+                raise ConfigError(
+                    "Discord refuses the token (401): is it complete, and not reset since? Take a new one from the "
+                    "developer portal, page 'Bot'"
+                ) from None
+            except (discord.HTTPException, OSError, aiohttp.ClientError, TimeoutError) as error:
+                if tried == LOGIN_TRIES:
+                    raise DiscordHAError(f"Discord's API can't be reached: {error}") from None
+                _log.warning("logging in to Discord failed: %s; trying again", error)
+                await asyncio.sleep(LOGIN_PAUSE * tried)
+
+    async def _serve(self, client: ShardClient) -> None:
+        try:
+            await client.serve()
+        except asyncio.CancelledError:
+            raise
+        except ConfigError as error:
+            self._on_fatal(error)
+        except Exception as error:  # noqa: BLE001 - without this task the shard would stay silent
+            _log.exception("the connection of shard %d broke", client.number)
+            self._on_fatal(error)
+
+    async def _close(self, shard_id: int) -> None:
+        client = self._clients.get(shard_id)
+        if client is None:
+            return
+        self._clients = {number: other for number, other in self._clients.items() if number != shard_id}
+        task = self._serving.pop(shard_id)
+        with contextlib.suppress(Exception):
+            await client.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _end(self) -> None:
+        await asyncio.gather(*(self._close(shard_id) for shard_id in list(self._clients)))
+        # aiohttp's connectors close their sockets in the next turns of the loop.
+        await asyncio.sleep(0.05)
+
+    def _changed(self, shard_id: int) -> None:
+        client = self._clients.get(shard_id)
+        if client is not None:
+            self._on_state(shard_id, client.state())
+
+    async def _watch_standstill(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.25)
+            late = time.monotonic() - before - 0.25
+            if late > STANDSTILL:
+                self.standstills += 1
+                _log.warning(
+                    "the gateway's loop stood still for %.1f s: the process was stopped, or starved of CPU",
+                    late,
+                )

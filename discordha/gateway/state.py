@@ -1,0 +1,45 @@
+"""What a shard's connection looks like from outside, and what Discord's close codes mean."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["FATAL_CODES", "GatewayState"]
+
+
+class GatewayState(NamedTuple):
+    """One shard's connection.
+
+    :param connected: a session is established and frames arrive.
+    :param ready: connected, and all guilds are known.
+    :param latency: seconds between a heartbeat and its acknowledgement; infinite when there was none.
+    :param since: seconds since ``connected`` has been as it is.
+    :param silent: seconds since the last frame of any kind.
+    :param frames: frames received by this process.
+    """
+
+    shard_id: int
+    connected: bool
+    ready: bool
+    latency: float
+    since: float
+    silent: float
+    frames: int
+    disconnects: int
+    resumes: int
+    identifies: int
+
+
+#: Close codes after which trying again is useless, and what to do about each.
+FATAL_CODES = {
+    4004: "Discord refuses the token (4004): take a new one from the developer portal",
+    4010: "Discord refuses the shard (4010): shard_id must be below shard_count, the same for all replicas",
+    4011: "Discord demands sharding (4011): the bot is in too many guilds for one connection; "
+    "set shard_count='auto'",
+    4012: "Discord no longer speaks this gateway version (4012): update discord.py",
+    4013: "Discord refuses the intents (4013): they hold a bit that does not exist; check intents",
+    4014: (
+        "Discord refuses a privileged intent (4014): switch on 'Presence Intent', 'Server Members Intent' or "
+        "'Message Content Intent' in the developer portal, page 'Bot', or leave them out of intents"
+    ),
+}

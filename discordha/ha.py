@@ -1,0 +1,309 @@
+"""DiscordHA: the bot as its author sees it. Wiring and lifecycle, nothing else.
+
+Concurrency: the methods may be called from any thread but the gateway's. ``_lock`` guards the state of the
+lifecycle, and is not held while a replica starts or stops. Signals are handled in ``run`` only, on the main
+thread;
+their handler takes no lock: it puts into a ``SimpleQueue``, which is made for that, and sets a flag.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import secrets
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from discordha.config import Config
+from discordha.errors import DiscordHAError
+from discordha.handlers import HandlerRegistry
+from discordha.replica import Replica
+from discordha.runner import ErrorHook
+from discordha.stats import Stats
+
+if TYPE_CHECKING:
+    import discord
+
+__all__ = ["DiscordHA"]
+
+_log = logging.getLogger("discordha")
+
+Result = TypeVar("Result")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class DiscordHA:
+    """A highly available Discord bot: one of several equal replicas, which handle each event once.
+
+    :param config: the configuration; or its fields as ``options``.
+    :raises ConfigError: an option is unknown or impossible; names it.
+    """
+
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        self._config = config if config is not None and not options else Config.build(config, **options)
+        self._registry = HandlerRegistry()
+        self._stats = Stats()
+        self._lock = threading.Lock()
+        self._replica: Replica | None = None
+        self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # why ``run`` should end
+        self._hurry = False
+        self._signalled = False
+        self._failure: BaseException | None = None
+        self._on_error: ErrorHook | None = None
+        self._replica_id = (
+            self._config.replica_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        )
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """A bot configured by the environment: every field from ``DISCORDHA_<FIELD>``, the token also from
+        ``BOT_TOKEN``, lists separated by commas.
+
+        :raises ConfigError: names the variable.
+        """
+        return cls(Config.from_env(**overrides))
+
+    @property
+    def config(self) -> Config:
+        """What the bot was configured with."""
+        return self._config
+
+    @property
+    def replica_id(self) -> str:
+        """This replica's name among its peers."""
+        return self._replica_id
+
+    # -- handlers --------------------------------------------------------------------------------------------
+
+    def event(self, function: Function) -> Function:
+        """Decorator: registers a plain function named ``on_<event>``; see ``add_handler``."""
+        self.add_handler(function)
+        return function
+
+    def listen(
+        self,
+        event: str | None = None,
+        *,
+        scope: str | None = None,
+        where: Callable[..., Any] | None = None,
+    ) -> Callable[[Function], Function]:
+        """Decorator: registers a plain function for an event, as often as wanted; see ``add_handler``."""
+
+        def register(function: Function) -> Function:
+            self.add_handler(function, event, scope=scope, where=where)
+            return function
+
+        return register
+
+    def add_handler(
+        self,
+        function: Callable[..., Any],
+        event: str | None = None,
+        *,
+        scope: str | None = None,
+        where: Callable[..., Any] | None = None,
+    ) -> Callable[[], None]:
+        """Registers a plain function that may block, and returns what removes it again. Any thread, any time.
+
+        :param event: discord.py's name, with or without ``on_``; by default the function's own.
+        :param scope: ``"claim"`` (one replica handles the event), ``"leader"`` (the leader does), ``"every"``
+            (all do); by default what suits the event.
+        :param where: a fast, pure predicate on the event's arguments, asked before anything else.
+        :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of arguments.
+        """
+        return self._registry.add(function, event, scope=scope, where=where)
+
+    def on_error(self, hook: ErrorHook) -> ErrorHook:
+        """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log. Before
+        ``start``."""
+        self._on_error = hook
+        return hook
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts this replica. Blocks until etcd and Discord have accepted it.
+
+        :raises ConfigError: Discord or etcd refuses the configuration; the message says what to do.
+        :raises StoreUnavailable: etcd does not answer.
+        :raises DiscordHAError: it runs already.
+        """
+        with self._lock:
+            if self._replica is not None:
+                raise DiscordHAError("the bot has been started already; stop it first")
+            self._failure = None
+            replica = self._replica = Replica(
+                self._config,
+                self._config.root if self._config.ha else "",
+                self._replica_id,
+                self._registry,
+                self._stats,
+                on_error=self._on_error,
+                on_fatal=self._fail,
+                on_stop_asked=lambda: self._ends.put("an operator asked for it"),
+            )
+        try:
+            replica.start()
+        except BaseException:
+            self._replica = None
+            raise
+
+    def wait_until_ready(self, timeout: float | None = None) -> bool:
+        """Blocks until this replica has been ready once: connected, with all guilds known. False when that
+        takes
+        longer than ``timeout`` seconds.
+
+        :raises DiscordHAError: the bot has not been started, or what stopped it.
+        """
+        ready = self._running().wait_until_ready(timeout)
+        if self._failure is not None:
+            raise self._failure
+        return ready
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Drains this replica and ends it: nothing new is begun, running handlers finish, leadership moves,
+        what
+        is left goes to the others. Blocks. Idempotent; any thread but a handler's.
+
+        :param timeout: seconds, by default ``drain_timeout``.
+        """
+        with self._lock:
+            replica, self._replica = self._replica, None
+        self._ends.put("stop() was called")
+        if replica is not None:
+            replica.stop(self._config.drain_timeout if timeout is None else timeout, lambda: self._hurry)
+
+    def run(self) -> None:
+        """Runs until SIGTERM or SIGINT, then drains; a second signal stops at once. Blocks; main thread only.
+
+        Without a logging set-up of your own, discordha's messages from INFO on go to standard error.
+
+        :raises BaseException: what broke a part that this replica can't go on without, after stopping.
+        """
+        _log_to_stderr()
+        self._forget_ends()
+        with _Signals(self._on_signal):
+            try:
+                self.start()
+                why = self._ends.get()
+                _log.info("stopping, for %g s at the most: %s", self._config.drain_timeout, why)
+            finally:
+                self.stop()
+        if self._failure is not None:
+            raise self._failure
+
+    def __enter__(self) -> Self:
+        """Starts the bot."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops it."""
+        self.stop()
+
+    def _forget_ends(self) -> None:
+        self._hurry = False
+        self._signalled = False
+        while not self._ends.empty():
+            self._ends.get_nowait()
+
+    def _on_signal(self, number: int) -> None:
+        """Signal handler: no locks, no logging."""
+        self._hurry = self._signalled
+        self._signalled = True
+        self._ends.put(signal.Signals(number).name)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+        self._ends.put(f"{type(error).__name__}: {error}")
+        replica = self._replica
+        if replica is not None:
+            replica.give_up_waiting()
+
+    def _running(self) -> Replica:
+        replica = self._replica
+        if replica is None:
+            raise DiscordHAError("the bot does not run: call start() first")
+        return replica
+
+    # -- the bridge to discord.py ----------------------------------------------------------------------------
+
+    def call(self, awaitable: Awaitable[Result], timeout: float | None = None) -> Result:
+        """Runs a coroutine of discord.py on the gateway's loop, and returns its result. Blocks; any thread
+        but the
+        loop's. Inside a handler it is fenced as the views are.
+
+        :param timeout: seconds, by default ``call_timeout``.
+        :raises LockLost: the handler's event may not be this replica's any more; nothing was sent.
+        :raises TimeoutError: it took longer.
+        """
+        result: Result = self._running().gateway.call(awaitable, timeout)
+        return result
+
+    @property
+    def client(self) -> discord.Client:
+        """discord.py's own client, for what the views do not cover: its coroutines need ``call``."""
+        return self._running().gateway.client
+
+    # -- the fleet -------------------------------------------------------------------------------------------
+
+    def is_leader(self, shard_id: int = 0) -> bool:
+        """Whether this replica leads the shard. No round trip; any thread."""
+        return self._running().is_leader(shard_id)
+
+    def leader(self, shard_id: int = 0) -> str | None:
+        """The replica that leads the shard, as far as this one knows. No round trip; any thread."""
+        return self._running().leader(shard_id)
+
+    def replicas(self) -> Mapping[str, Mapping[str, Any]]:
+        """The living replicas and what each says of itself, as far as this one knows. No round trip; any
+        thread.
+        """
+        return self._running().replicas()
+
+    def status(self) -> dict[str, Any]:
+        """What this replica does now: for health checks and metrics. No round trip; any thread."""
+        return self._running().status()
+
+
+class _Signals:
+    """SIGTERM and SIGINT go to a function while the context lasts."""
+
+    def __init__(self, call: Callable[[int], None]) -> None:
+        self._call = call
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            self._call(number)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, on_signal)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _log_to_stderr() -> None:
+    """A bot whose author set up no logging still says what it does."""
+    if logging.getLogger().handlers or _log.handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)

@@ -1,0 +1,335 @@
+"""One replica from its start to its end: the parts put together, in the order in which they need each other.
+
+Start: coordination (session, watch, members), the dispatcher, then the gateway, so that nothing arrives
+before it can
+be handled. Stop: peers are told, leadership is handed over, what runs ends, its marks are written, the
+gateway is
+closed, the session is revoked.
+
+Concurrency
+- ``start`` and ``stop`` are called by one thread at a time, that of the facade. ``stop`` may be called while
+  ``start``
+  has failed half way.
+- What the gateway calls (``on_dispatch``, ``on_state``) runs on its thread and never blocks; what the
+  coordination
+  watch calls runs on its thread and never blocks.
+- The thread ``discordha-monitor`` is owned here: twice a second it looks whether the replica is ready, deaf,
+  or asked
+  to drain, and says so in the member record.
+- At a lost session or watch the replica is not ready, and goes on as soon as they are back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from discordha._version import __version__
+from discordha.config import Config
+from discordha.coordination.assembly import Coordination
+from discordha.coordination.members import JSON
+from discordha.coordination.store import Snapshot, WatchEvent
+from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
+from discordha.dispatcher import Dispatcher
+from discordha.errors import DiscordHAError
+from discordha.gateway import Gateway, GatewayState
+from discordha.handlers import HandlerRegistry
+from discordha.runner import ErrorHook, Runner
+from discordha.stats import Stats
+
+__all__ = ["Replica"]
+
+_log = logging.getLogger("discordha")
+
+#: How often the monitor looks, seconds.
+LOOK = 0.5
+#: What stays of ``drain_timeout`` for marks, the gateway and the session, seconds.
+FAREWELL = 2.0
+
+
+class _LateBridge:
+    """The views' bridge: the gateway's, once there is a gateway."""
+
+    gateway: Gateway | None = None
+
+    def call(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
+        """See ``LoopBridge.call``."""
+        if self.gateway is None:
+            raise DiscordHAError("the bot has not started: there is no connection to Discord yet")
+        return self.gateway.call(awaitable, timeout)
+
+
+class _Commands:
+    """Watches ``x/<replica>/<command>``: what an operator asks of this replica."""
+
+    def __init__(self, prefix: str, obey: Callable[[str], None]) -> None:
+        self._prefix = prefix
+        self._obey = obey
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Whatever was asked before this replica began was asked of another one."""
+
+    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
+        """Hands new commands on."""
+        for kind, kv in events:
+            if kind == "put" and kv.key.startswith(self._prefix):
+                self._obey(kv.key[len(self._prefix) :])
+
+    def on_lost(self) -> None:
+        """A command that is missed is not obeyed: whoever asks sees that nothing happens."""
+
+
+class Replica:
+    """See the module. One use: a bot that starts again makes another one.
+
+    :param on_fatal: hears of what this replica can't go on with; any thread; must be short.
+    :param on_stop_asked: hears that an operator wants this replica to drain; any thread; must be short.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        root: str,
+        replica_id: str,
+        registry: HandlerRegistry,
+        stats: Stats,
+        *,
+        on_error: ErrorHook | None,
+        on_fatal: Callable[[BaseException], None],
+        on_stop_asked: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self.root = root
+        self.replica_id = replica_id
+        self.stats = stats
+        self._on_fatal = on_fatal
+        self._on_stop_asked = on_stop_asked
+        self._clock = time.monotonic
+        self._started_at = self._clock()
+        self._state = "starting"
+        self._was_ready = threading.Event()
+        self._look = threading.Event()
+        self._stop = threading.Event()
+        self._stopped = False
+        self._monitor = threading.Thread(target=self._run_monitor, name="discordha-monitor", daemon=True)
+        bridge = _LateBridge()
+        self.runner = Runner(bridge, stats, handler_timeout=config.handler_timeout)
+        if on_error is not None:
+            self.runner.on_error = on_error
+        self.coordination: Coordination | None = None
+        self._alone = AloneMembers(replica_id)
+        if config.ha:
+            coordination = self.coordination = Coordination(config, root, replica_id, self._describe)
+            self.dispatcher = Dispatcher(
+                config,
+                registry,
+                self.runner,
+                stats,
+                claims=coordination.claims,
+                members=coordination.members,
+                inject=self._inject,
+            )
+            coordination.hints.set_listener(self.dispatcher)
+            coordination.watch.subscribe("x", _Commands(f"{root}x/{replica_id}/", self._obey))
+        else:
+            self.dispatcher = Dispatcher(
+                config,
+                registry,
+                self.runner,
+                stats,
+                claims=UnguardedClaims(retention=config.retention),
+                members=self._alone,
+                inject=self._inject,
+            )
+        self.gateway = Gateway(
+            config,
+            on_dispatch=self.dispatcher.receive,
+            on_fatal=on_fatal,
+            before_identify=None,
+            on_state=self._on_gateway_state,
+        )
+        bridge.gateway = self.gateway
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts all parts. Blocks until etcd and Discord have accepted this replica, not until it is ready.
+
+        :raises ConfigError: Discord or etcd refuses the configuration.
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        with ExitStack() as undo:
+            undo.callback(self.stop, 0.0)
+            if self.coordination is not None:
+                self.coordination.start()
+            self.dispatcher.start()
+            self.gateway.start()
+            self._monitor.start()
+            undo.pop_all()
+
+    def wait_until_ready(self, timeout: float | None) -> bool:
+        """Blocks until the replica has been ready for the first time; false when that takes longer, or at
+        stop.
+        """
+        return self._was_ready.wait(timeout) and not self._stop.is_set()
+
+    def stop(self, timeout: float, hurry: Callable[[], bool] | None = None) -> list[str]:
+        """Drains and ends everything. Blocks for about ``timeout`` seconds at the most. Idempotent.
+
+        :param hurry: when it says so, nothing is waited for any more.
+        :return: the handlers that were still running; other replicas run their events again.
+        """
+        if self._stopped:
+            return []
+        self._stopped = True
+        deadline = self._clock() + timeout
+        self._state = "draining"
+        if self.coordination is not None:
+            self.coordination.members.set_state("draining")
+        left = self.dispatcher.drain(max(timeout - FAREWELL, timeout / 2), hurry)
+        if left:
+            _log.warning(
+                "%d handlers did not finish in time; other replicas retry: %s", len(left), ", ".join(left)
+            )
+        self.dispatcher.marked(max(deadline - self._clock(), 0.0) if not left else 0.5)
+        self._stop.set()
+        self._look.set()
+        self._was_ready.set()
+        if self._monitor.is_alive():
+            self._monitor.join()
+        self.dispatcher.stop(timeout=0.1 if left else 1.0)
+        self.gateway.stop(max(deadline - self._clock(), 1.0))
+        if self.coordination is not None:
+            self.coordination.stop()
+        return left
+
+    # -- what the gateway and the operator say ---------------------------------------------------------------
+
+    def _inject(self, payload: str, shard_id: int) -> None:
+        self.gateway.inject(payload, shard_id)
+
+    def _on_gateway_state(self, shard_id: int, state: GatewayState) -> None:
+        """Gateway thread."""
+        self._look.set()
+
+    def _obey(self, command: str) -> None:
+        """Watch thread."""
+        if command == "drain":
+            _log.info("asked to drain")
+            self._on_stop_asked()
+        else:
+            _log.warning("the command %r is unknown to this version", command)
+
+    def give_up_waiting(self) -> None:
+        """Ends ``wait_until_ready``: this replica can't go on. Any thread."""
+        self._was_ready.set()
+
+    # -- what it says of itself ------------------------------------------------------------------------------
+
+    def _describe(self) -> dict[str, JSON]:
+        """For the member record; members' thread."""
+        return {
+            "state": self._state,
+            "shards": sorted(self.gateway.clients),
+            "leads": [shard for shard in self.gateway.clients if self.is_leader(shard)],
+            "queue": self.dispatcher.queue(),
+            "handled": self.stats.count("handled"),
+            "threads": self.dispatcher.lanes.threads,
+        }
+
+    def reasons(self) -> list[str]:
+        """Why this replica is not ready; empty when it is. No I/O; any thread."""
+        reasons = []
+        if self._stopped:
+            reasons.append("draining")
+        if self.coordination is not None:
+            if self.coordination.session.current is None:
+                reasons.append("no session in etcd")
+            if not self.coordination.watch.alive:
+                reasons.append("the watch on etcd is down")
+        for shard_id in self.gateway.clients:
+            state = self.gateway.state(shard_id)
+            if not state.ready:
+                reasons.append(f"shard {shard_id} is not connected to Discord")
+        if not self.gateway.clients:
+            reasons.append("not connected to Discord")
+        return reasons
+
+    def is_leader(self, shard_id: int) -> bool:
+        """Whether this replica leads the shard. No I/O."""
+        return self.coordination is None
+
+    def leader(self, shard_id: int) -> str | None:
+        """Who leads the shard. No I/O."""
+        return self.replica_id if self.coordination is None else None
+
+    def replicas(self) -> Mapping[str, Mapping[str, Any]]:
+        """The living replicas and their records. No I/O."""
+        if self.coordination is None:
+            return {self.replica_id: self._describe()}
+        return self.coordination.members.records()
+
+    def status(self) -> dict[str, Any]:
+        """For health checks and metrics; see ``operations.source``. No I/O; any thread."""
+        reasons = self.reasons()
+        coordination = self.coordination
+        status: dict[str, Any] = {
+            "replica": self.replica_id,
+            "version": __version__,
+            "state": self._state,
+            "ready": not reasons,
+            "reasons": reasons,
+            "uptime": self._clock() - self._started_at,
+            "gateway": {shard: self.gateway.state(shard)._asdict() for shard in self.gateway.clients},
+            "leader": {shard: self.leader(shard) for shard in self.gateway.clients},
+            "queue": self.dispatcher.queue(),
+            "running": self.runner.running(),
+        }
+        if coordination is not None:
+            session, watch = coordination.session, coordination.watch
+            grant = session.current
+            status["session"] = {
+                "alive": grant is not None,
+                "number": grant.number if grant is not None else None,
+                "losses": session.losses,
+                "renewals": session.renewals,
+            }
+            status["watch"] = {"alive": watch.alive, "revision": watch.revision, "losses": watch.losses}
+            status["etcd"] = {
+                "calls": coordination.store.calls,
+                "failures": coordination.store.failures,
+                "transactions": coordination.commit.transactions,
+                "operations": coordination.commit.operations,
+            }
+        return status
+
+    def _run_monitor(self) -> None:
+        while not self._stop.is_set():
+            self._look.wait(LOOK)
+            self._look.clear()
+            if self._stopped:
+                return
+            try:
+                self._judge()
+            except Exception:  # noqa: BLE001 - it looks again
+                _log.exception("the monitor failed")
+
+    def _judge(self) -> None:
+        reasons = self.reasons()
+        state = "ready" if not reasons else ("starting" if not self._was_ready.is_set() else "deaf")
+        if state == self._state or self._stopped:
+            return
+        before, self._state = self._state, state
+        if self.coordination is not None:
+            self.coordination.members.set_state(state)
+        if state != "ready":
+            _log.warning("replica %s is not ready: %s", self.replica_id, "; ".join(reasons))
+        elif before == "starting":
+            self._was_ready.set()
+            _log.info("discordha ready replica=%s", self.replica_id)
+        else:
+            _log.info("replica %s is ready again", self.replica_id)

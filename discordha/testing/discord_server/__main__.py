@@ -1,0 +1,65 @@
+"""``python -m discordha.testing.discord_server OPTIONS``, with the options as JSON: serves until it is
+killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from .control import Control
+from .gateway import GatewayServer
+from .interactions import Interactions
+from .options import Options
+from .rest import RestServer
+from .sessions import Sessions
+from .world import World
+
+__all__ = ["main"]
+
+
+async def _serve(options: Options) -> None:
+    sessions = Sessions(options)
+    rest: RestServer | None = None
+
+    def emit(name: str, payload: Mapping[str, Any]) -> None:
+        if rest is not None and rest.pending_nonce is not None and name == "MESSAGE_CREATE":
+            payload = {**payload, "nonce": rest.pending_nonce}
+        sessions.emit(name, payload)
+
+    world = World(options, emit)
+    sessions.world = world
+    gateway = GatewayServer(options, world, sessions)
+    rest = RestServer(options, world, gateway)
+    interactions = Interactions(world)
+    control = Control(world, sessions, gateway, rest, interactions)
+
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    for path in ("/gateway/", "/gateway/{replica}", "/gateway"):
+        app.router.add_get(path, gateway.handle)
+    app.router.add_route("*", "/api/v10/{path:.*}", rest.handle)
+    app.router.add_route("*", "/r/{replica}/api/v10/{path:.*}", rest.handle)
+    app.router.add_post("/control/{name}", control.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", options.port, backlog=1024).start()
+    print("local discord ready", flush=True)
+    while True:
+        await asyncio.sleep(5.0)
+        sessions.expire()
+        interactions.trim()
+
+
+def main() -> None:
+    """Serves."""
+    options = Options(**json.loads(sys.argv[1]))
+    asyncio.run(_serve(options))
+
+
+if __name__ == "__main__":
+    main()

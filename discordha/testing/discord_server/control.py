@@ -1,0 +1,171 @@
+"""What the test process asks for: one HTTP POST a call, ``/control/<name>``, arguments and answer as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from .gateway import GatewayServer
+from .interactions import Interactions
+from .loads import Loads
+from .rest import RestServer
+from .sessions import Session, Sessions, dumps
+from .world import World
+
+__all__ = ["Control"]
+
+
+class Control:
+    """The calls, by name."""
+
+    def __init__(
+        self,
+        world: World,
+        sessions: Sessions,
+        gateway: GatewayServer,
+        rest: RestServer,
+        interactions: Interactions,
+    ) -> None:
+        self.world = world
+        self.sessions = sessions
+        self.gateway = gateway
+        self.rest = rest
+        self.interactions = interactions
+        self.loads = Loads(world, interactions)
+        self.calls: dict[str, Callable[..., Any]] = {
+            "describe": self.describe,
+            "sessions": lambda: [session.describe() for session in sessions.all.values()],
+            "requests": lambda since: [r for r in rest.records if r["number"] >= since],
+            "messages": lambda since: [m for m in rest.messages if m["number"] >= since],
+            "unknown": lambda: rest.unknown,
+            "identifies": lambda: gateway.identifies,
+            "send": world.send,
+            "edit": world.edit,
+            "delete": world.delete,
+            "bulk_delete": world.bulk_delete,
+            "react": world.react,
+            "unreact": world.unreact,
+            "typing": world.typing,
+            "join": world.join,
+            "leave": world.leave,
+            "move_voice": world.move_voice,
+            "presence": world.presence,
+            "emit": self.emit,
+            "slash": interactions.slash,
+            "context_menu": interactions.context_menu,
+            "click": interactions.click,
+            "submit": interactions.submit,
+            "interaction": interactions.describe,
+            "commands": self.commands,
+            "load": self.loads.start,
+            "load_state": self.loads.describe,
+            "load_stop": self.loads.stop,
+            "fault": sessions.set_fault,
+            "clear_faults": self.clear_faults,
+            "fault_rest": self.fault_rest,
+            "close": self.close,
+            "reconnect": lambda replica: self._each(replica, '{"op":7,"s":null,"t":null,"d":null}'),
+            "invalidate": self.invalidate,
+            "set_limit": self.set_limit,
+            "set_resume_host": self.set_resume_host,
+            "trim": self.trim,
+        }
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """One call."""
+        name = request.match_info["name"]
+        arguments = await request.json()
+        try:
+            result = self.calls[name](**arguments)
+        except Exception as error:  # noqa: BLE001 - the test should see what it did wrong
+            return web.Response(status=400, text=f"{type(error).__name__}: {error}")
+        return web.Response(text=dumps(result))
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that does not change, and counters."""
+        world = self.world
+        return {
+            "guilds": world.guilds,
+            "channels": world.channels,
+            "voice_channels": world.voice_channels,
+            "users": world.users,
+            "events": self.sessions.events,
+            "requests": self.rest.count,
+            "messages": self.rest.message_count,
+            "violations": self.gateway.violations,
+            "remaining": self.gateway.remaining,
+        }
+
+    def emit(self, name: str, payload: dict[str, Any]) -> None:
+        """Any event."""
+        self.world.backend.emit(name, payload)
+
+    def fault_rest(self, fault: dict[str, Any]) -> None:
+        """Lets REST calls go wrong."""
+        self.rest.faults.append(fault)
+
+    def commands(self, guild_id: int | None) -> list[dict[str, Any]]:
+        """The application commands that the bot has registered."""
+        return list(self.world.backend.commands.get(guild_id, {}).values())
+
+    def clear_faults(self, replica: str | None) -> None:
+        """Everything is well again."""
+        self.sessions.clear_faults(replica)
+        if replica is None:
+            self.rest.faults.clear()
+
+    def _each(self, replica: str | None, frame: str) -> int:
+        chosen = [session for session in self.sessions.chosen(replica) if session.attached]
+        for session in chosen:
+            session.send(frame)
+        return len(chosen)
+
+    def invalidate(self, replica: str | None, resumable: bool) -> int:
+        """INVALID_SESSION to sessions; they end, unless resumable."""
+        chosen = self.sessions.chosen(replica)
+        count = self._each(replica, f'{{"op":9,"s":null,"t":null,"d":{str(resumable).lower()}}}')
+        if not resumable:
+            for session in chosen:
+                self.sessions.all.pop(session.id, None)
+        return count
+
+    def close(self, replica: str | None, code: int, end: bool) -> int:
+        """Closes sockets; sessions can be resumed unless they end."""
+        chosen = [session for session in self.sessions.chosen(replica) if session.attached]
+        for session in chosen:
+            ws = session.ws
+            assert ws is not None
+            task = asyncio.get_running_loop().create_task(_close(session, code))
+            _tasks.add(task)
+            task.add_done_callback(_tasks.discard)
+            if end:
+                self.sessions.all.pop(session.id, None)
+        return len(chosen)
+
+    def set_limit(self, remaining: int) -> None:
+        """What is left of the day's identifies."""
+        self.gateway.remaining = remaining
+
+    def set_resume_host(self, host: str | None) -> None:
+        """Which ``host:port`` new sessions are told to resume at; ``None``: the one they came by."""
+        self.gateway.resume_host = host
+
+    def trim(self) -> None:
+        """Forgets what was recorded."""
+        self.rest.records.clear()
+        self.rest.messages.clear()
+        self.interactions.trim()
+
+
+async def _close(session: Session, code: int) -> None:
+    ws = session.ws
+    if ws is not None:
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(ws.close(code=code), 2.0)
+
+
+_tasks: set[asyncio.Task[None]] = set()

@@ -1,0 +1,147 @@
+"""Slash commands, buttons, selects and modals: the events that users cause, and how they were answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simcord.backend import serializers
+
+from .world import World
+
+__all__ = ["Interactions"]
+
+_OPTION_TYPES = {str: 3, int: 4, bool: 5, float: 10}
+
+
+class Interactions:
+    """Makes interactions; simcord's backend keeps how they are answered."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def slash(
+        self, path: str, options: Mapping[str, Any], channel_id: int, user_id: int, autocomplete: str | None
+    ) -> int:
+        """A user runs a command, such as ``roll`` or ``config set``; the interaction's id."""
+        names = path.split()
+        backend = self.world.backend
+        command = backend.find_command(names[0], self.world.guild_of(channel_id))
+        values: list[dict[str, Any]] = []
+        for name, value in options.items():
+            option = {"name": name, "type": _OPTION_TYPES[type(value)], "value": value}
+            if name == autocomplete:
+                option["focused"] = True
+            values.append(option)
+        for depth, name in enumerate(reversed(names[1:])):
+            values = [{"name": name, "type": 1 if depth == 0 else 2, "options": values}]
+        data = {
+            "id": str(command["id"]) if command is not None else "1",
+            "name": names[0],
+            "type": 1,
+            "options": values,
+        }
+        return self._emit(4 if autocomplete else 2, data, channel_id, user_id)
+
+    def context_menu(
+        self, name: str, channel_id: int, user_id: int, *, message_id: int | None, target_user: int | None
+    ) -> int:
+        """A user picks a command from the menu of a message or a user."""
+        backend = self.world.backend
+        kind = 3 if message_id is not None else 2
+        command = backend.find_command(name, self.world.guild_of(channel_id), kind)
+        data: dict[str, Any] = {"id": str(command["id"]) if command else "1", "name": name, "type": kind}
+        if message_id is not None:
+            message = serializers.message_payload(backend, backend.get_message(channel_id, message_id))
+            data.update(target_id=str(message_id), resolved={"messages": {str(message_id): message}})
+        else:
+            assert target_user is not None
+            guild_id = self.world.guild_of(channel_id)
+            resolved: dict[str, Any] = {"users": {str(target_user): self.world.user_payload(target_user)}}
+            if guild_id is not None:
+                resolved["members"] = {str(target_user): self.world.member_payload(guild_id, target_user)}
+            data.update(target_id=str(target_user), resolved=resolved)
+        return self._emit(2, data, channel_id, user_id)
+
+    def click(
+        self, custom_id: str, channel_id: int, message_id: int, user_id: int, values: list[str] | None
+    ) -> int:
+        """A user presses a button, or chooses from a select when there are ``values``."""
+        data: dict[str, Any] = {"custom_id": custom_id, "component_type": 2}
+        if values is not None:
+            data.update(component_type=3, values=values)
+        return self._emit(3, data, channel_id, user_id, message_id)
+
+    def submit(
+        self, custom_id: str, fields: Mapping[str, str], channel_id: int, user_id: int, message_id: int | None
+    ) -> int:
+        """A user sends a modal off."""
+        rows = [
+            {"type": 1, "components": [{"type": 4, "custom_id": name, "value": value}]}
+            for name, value in fields.items()
+        ]
+        return self._emit(5, {"custom_id": custom_id, "components": rows}, channel_id, user_id, message_id)
+
+    def _emit(
+        self, kind: int, data: dict[str, Any], channel_id: int, user_id: int, message_id: int | None = None
+    ) -> int:
+        backend = self.world.backend
+        channel = backend.get_channel(channel_id)
+        guild_id = channel.guild_id
+        record = backend.new_interaction(kind, channel_id, user_id, guild_id)
+        record.command_name = data.get("name")
+        payload: dict[str, Any] = {
+            "id": str(record.id),
+            "application_id": str(backend.application_id),
+            "type": kind,
+            "data": data,
+            "channel_id": str(channel_id),
+            "channel": serializers.channel_payload(backend, channel),
+            "token": record.token,
+            "version": 1,
+            "locale": "en-US",
+            "app_permissions": str((1 << 50) - 1),
+            "entitlements": [],
+            "authorizing_integration_owners": {},
+            "context": 0,
+            "attachment_size_limit": 10_485_760,
+        }
+        if guild_id is not None:
+            member = self.world.member_payload(guild_id, user_id)
+            member["permissions"] = str(backend.compute_permissions(guild_id, user_id, channel_id))
+            payload.update(guild_id=str(guild_id), member=member, guild_locale="en-US")
+        else:
+            payload["user"] = self.world.user_payload(user_id)
+        if message_id is not None:
+            message = backend.get_message(channel_id, message_id)
+            record.source_message_id = message_id
+            payload["message"] = serializers.message_payload(backend, message)
+        backend.emit("INTERACTION_CREATE", payload)
+        return int(record.id)
+
+    def describe(self, interaction_id: int) -> dict[str, Any]:
+        """How an interaction was answered."""
+        backend = self.world.backend
+        record = backend.interactions[interaction_id]
+        message = backend.messages.get(record.channel_id, {}).get(record.message_id or 0)
+        return {
+            "responded": record.responded,
+            "kind": record.response_kind.value if record.response_kind is not None else None,
+            "content": message.content if message is not None else None,
+            "message_id": record.message_id,
+            "ephemeral": record.ephemeral,
+            "modal": record.modal,
+            "choices": record.autocomplete_choices,
+            "followups": [
+                backend.messages[record.channel_id][followup].content
+                for followup in record.followup_ids
+                if followup in backend.messages[record.channel_id]
+            ],
+        }
+
+    def trim(self) -> None:
+        """Forgets all but the newest."""
+        backend = self.world.backend
+        while len(backend.interactions) > 20_000:
+            oldest = next(iter(backend.interactions))
+            backend.interaction_tokens.pop(backend.interactions.pop(oldest).token, None)

@@ -1,0 +1,40 @@
+"""What a local Discord is like: passed from the handle to the server as JSON."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+__all__ = ["DEFAULT_BOT_ID", "Options", "token_of"]
+
+DEFAULT_BOT_ID = 1_000_000_000_000_000_001
+
+
+def token_of(bot_id: int) -> str:
+    """A token as Discord's are: its first part is the bot's user id."""
+    first = base64.urlsafe_b64encode(str(bot_id).encode()).decode().rstrip("=")
+    return f"{first}.local.discord"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of ``LocalDiscord``; see there."""
+
+    guilds: int = 1
+    channels: int = 8
+    users: int = 5
+    shards: int = 1
+    max_concurrency: int = 1
+    identify_interval: float = 0.0
+    session_limit: int = 1000
+    heartbeat_interval: float = 41.25
+    privileged_intents: bool = True
+    sign_attachments: bool = False
+    resume_buffer: int = 20_000
+    session_lifetime: float = 300.0
+    nonce_window: float = 300.0
+    max_records: int = 200_000
+    max_messages: int = 5_000
+    bot_id: int = DEFAULT_BOT_ID
+    port: int = 0
+    token: str = token_of(DEFAULT_BOT_ID)

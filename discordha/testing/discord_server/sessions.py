@@ -1,0 +1,250 @@
+"""Gateway sessions: what each is sent, what it may ask for again, and the faults on the way.
+
+A payload is turned into JSON once; each session splices its own sequence number in front, so that one event
+for many
+sessions stays cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import discord
+from aiohttp import web
+from simcord import intents as simcord_intents
+
+from .options import Options
+from .world import World
+
+try:
+    import orjson as _orjson
+except ImportError:
+    _orjson: Any = None  # type: ignore[no-redef]
+
+__all__ = ["Fault", "Session", "Sessions", "dumps"]
+
+
+def dumps(value: Any) -> str:
+    """JSON as Discord writes it: no spaces."""
+    if _orjson is not None:
+        return str(_orjson.dumps(value), "utf-8")
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong on the way to a session.
+
+    :param delay: seconds that each frame is late.
+    :param drop: the share of events that never arrive, 0 to 1.
+    :param duplicate: each event arrives twice.
+    :param silent: nothing arrives at all, not even the answers to heartbeats.
+    :param deaf: heartbeats are answered, but no event arrives.
+    :param refuse: new connections are refused.
+    """
+
+    delay: float = 0.0
+    drop: float = 0.0
+    duplicate: bool = False
+    silent: bool = False
+    deaf: bool = False
+    refuse: bool = False
+
+
+class Session:
+    """One session; outlives its sockets."""
+
+    def __init__(
+        self, options: Options, replica: str, shard: tuple[int, int], intents: discord.Intents, seed: str
+    ) -> None:
+        self.id = secrets.token_hex(16)
+        self.replica = replica
+        self.shard_id, self.shard_count = shard
+        self.intents = intents
+        self.seed = seed
+        self.sequence = 0
+        self.started = time.monotonic()
+        self.detached_at: float | None = None
+        self.resumed = 0
+        self.delivered = 0
+        self.buffer: deque[tuple[int, str]] = deque(maxlen=options.resume_buffer)
+        self.ws: web.WebSocketResponse | None = None
+        self.fault = Fault()
+        self._outgoing: deque[tuple[float, str]] = deque()
+        self._something = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether a socket is there."""
+        return self.ws is not None and not self.ws.closed
+
+    def attach(self, ws: web.WebSocketResponse) -> None:
+        """A socket for the session, the first or a resumed one."""
+        self.detach()
+        self.ws = ws
+        self.detached_at = None
+        self._outgoing.clear()
+        self._writer = asyncio.get_running_loop().create_task(self._write(ws))
+
+    def detach(self) -> None:
+        """The socket is gone."""
+        if self._writer is not None:
+            self._writer.cancel()
+            self._writer = None
+        if self.ws is not None:
+            self.ws = None
+            self.detached_at = time.monotonic()
+
+    def event(self, name: str, data: str) -> None:
+        """Sends an event, whose data is JSON already, and keeps it for RESUME."""
+        fault = self.fault
+        for _ in range(2 if fault.duplicate else 1):
+            self.sequence += 1
+            frame = f'{{"op":0,"s":{self.sequence},"t":"{name}","d":{data}}}'
+            self.buffer.append((self.sequence, frame))
+            if self.ws is None or fault.deaf or (fault.drop and random.random() < fault.drop):
+                continue
+            self.delivered += 1
+            self.send(frame)
+
+    def replay(self, sequence: int) -> bool:
+        """Sends everything after a sequence number again; false when that is not there any more."""
+        if sequence > self.sequence or (self.buffer and self.buffer[0][0] > sequence + 1):
+            return False
+        for number, frame in self.buffer:
+            if number > sequence:
+                self.send(frame)
+        return True
+
+    def send(self, frame: str) -> None:
+        """Puts a frame on its way."""
+        self._outgoing.append((time.monotonic(), frame))
+        self._something.set()
+
+    async def _write(self, ws: web.WebSocketResponse) -> None:
+        try:
+            while True:
+                if not self._outgoing:
+                    self._something.clear()
+                    await self._something.wait()
+                at, frame = self._outgoing.popleft()
+                fault = self.fault
+                if fault.silent:
+                    continue
+                if fault.delay:
+                    await asyncio.sleep(max(at + fault.delay - time.monotonic(), 0.0))
+                await ws.send_str(frame)
+        except (ConnectionError, RuntimeError):
+            return
+
+    def describe(self) -> dict[str, Any]:
+        """For the handle."""
+        return {
+            "id": self.id,
+            "replica": self.replica,
+            "shard_id": self.shard_id,
+            "shard_count": self.shard_count,
+            "attached": self.attached,
+            "sequence": self.sequence,
+            "delivered": self.delivered,
+            "resumed": self.resumed,
+            "intents": self.intents.value,
+        }
+
+
+class Sessions:
+    """All sessions of the bot."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.world: World
+        self.all: dict[str, Session] = {}
+        self.faults: dict[str, Fault] = {}
+        self.events = 0
+
+    def open(self, replica: str, shard: tuple[int, int], intents: discord.Intents) -> Session:
+        """A new session."""
+        session = Session(self.options, replica, shard, intents, secrets.token_hex(4))
+        session.fault = self.fault_of(replica)
+        self.all[session.id] = session
+        return session
+
+    def end(self, session: Session) -> None:
+        """The session can't be resumed any more."""
+        session.detach()
+        self.all.pop(session.id, None)
+
+    def expire(self) -> None:
+        """Ends what was left alone for too long."""
+        oldest = time.monotonic() - self.options.session_lifetime
+        for session in list(self.all.values()):
+            if session.detached_at is not None and session.detached_at < oldest:
+                self.end(session)
+
+    def fault_of(self, replica: str) -> Fault:
+        """What goes wrong for a replica."""
+        return self.faults.get(replica) or self.faults.get("*") or Fault()
+
+    def set_fault(self, replica: str, changes: Mapping[str, Any]) -> None:
+        """Lets something go wrong for a replica's sessions, now and later; ``*`` is all."""
+        self.faults[replica] = replace(self.fault_of(replica), **changes)
+        self._apply_faults()
+
+    def clear_faults(self, replica: str | None) -> None:
+        """Everything is well again."""
+        if replica is None:
+            self.faults.clear()
+        else:
+            self.faults.pop(replica, None)
+        self._apply_faults()
+
+    def _apply_faults(self) -> None:
+        for session in self.all.values():
+            session.fault = self.fault_of(session.replica)
+
+    def chosen(self, replica: str | None) -> list[Session]:
+        """The sessions of a replica, or all."""
+        return [s for s in self.all.values() if replica in (None, "*", s.replica)]
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def emit(self, name: str, payload: Mapping[str, Any]) -> None:
+        """One event for every session whose shard and intents want it."""
+        self.events += 1
+        gate = simcord_intents.required_intent(name, payload)
+        guild_id = payload.get("id") if name.startswith("GUILD_CREATE") else payload.get("guild_id")
+        bot_id = self.options.bot_id
+        full: str | None = None
+        censored: str | None = None
+        for session in self.all.values():
+            if gate is not None and not getattr(session.intents, gate):
+                continue
+            shard = (int(guild_id) >> 22) % session.shard_count if guild_id else 0
+            if shard != session.shard_id:
+                continue
+            if name in ("MESSAGE_CREATE", "MESSAGE_UPDATE") and not session.intents.message_content:
+                if censored is None:
+                    changed = copy.deepcopy(dict(payload))
+                    simcord_intents.censor_message(changed, bot_id, backend=self.world.backend)
+                    censored = dumps(changed)
+                session.event(name, censored)
+                continue
+            if full is None:
+                full = dumps(payload)
+            session.event(name, self.sign(full, session))
+
+    def sign(self, data: str, session: Session) -> str:
+        """Attachment addresses are signed anew for each session, as Discord does."""
+        if self.options.sign_attachments and "cdn.discordapp.com" in data:
+            return data.replace('.txt"', f'.txt?ex={session.seed}&hm={secrets.token_hex(8)}"')
+        return data
