@@ -188,15 +188,20 @@ class DiscordHA:
         """
         _log_to_stderr()
         self._forget_ends()
+        failure: BaseException | None = None
         with _Signals(self._on_signal):
             try:
                 self.start()
                 why = self._ends.get()
                 _log.info("stopping, for %g s at the most: %s", self._config.drain_timeout, why)
+            except DiscordHAError as error:
+                failure = error
             finally:
                 self.stop()
-        if self._failure is not None:
-            raise self._failure
+        failure = failure or self._failure
+        if failure is not None:
+            # Its message says what to do; how we got there is of no use to anybody.
+            raise failure.with_traceback(None) from None
 
     def __enter__(self) -> Self:
         """Starts the bot."""

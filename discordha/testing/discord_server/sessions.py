@@ -14,7 +14,7 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,19 +25,23 @@ from simcord import intents as simcord_intents
 from .options import Options
 from .world import World
 
-try:
-    import orjson as _orjson
-except ImportError:
-    _orjson: Any = None  # type: ignore[no-redef]
-
 __all__ = ["Fault", "Session", "Sessions", "dumps"]
+
+
+def _encoder() -> Callable[[Any], str]:
+    try:
+        import orjson
+    except ImportError:
+        return lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return lambda value: str(orjson.dumps(value), "utf-8")
+
+
+_encode = _encoder()
 
 
 def dumps(value: Any) -> str:
     """JSON as Discord writes it: no spaces."""
-    if _orjson is not None:
-        return str(_orjson.dumps(value), "utf-8")
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 @dataclass(frozen=True)

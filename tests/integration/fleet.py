@@ -1,0 +1,56 @@
+"""A fleet of replicas under load, and the verdict on what they answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from discordha.testing import History, LocalDiscord, Replicas, Verdict, wait_for
+from discordha.testing.discord_records import Sent
+
+__all__ = ["BOTS", "EXAMPLES", "answered", "per_replica", "verdict"]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+BOTS = Path(__file__).parent / "bots"
+
+
+def per_replica(discord: LocalDiscord) -> Callable[[int], dict[str, str]]:
+    """So that the record knows which replica called."""
+    return lambda index: discord.env(f"r{index}")
+
+
+def answered(discord: LocalDiscord, prefix: str = "pong") -> list[Any]:
+    """The bot's messages that answer something."""
+    return [message for message in discord.messages() if message.content.startswith(prefix)]
+
+
+def verdict(
+    discord: LocalDiscord,
+    sent: Sequence[Sent],
+    *,
+    timeout: float = 60.0,
+    question: str = "!ping",
+    answer: str = "pong",
+) -> Verdict:
+    """Waits until everything is answered, or nothing more comes; then says what was lost or repeated."""
+
+    def count() -> int:
+        return len({message.content for message in answered(discord, answer)})
+
+    try:
+        wait_for(lambda: count() >= len(sent), timeout, "every answer", interval=0.1)
+    except TimeoutError:
+        pass  # the verdict names what is missing
+    history = History()
+    for each in sent:
+        history.sent("message", each.key, at=each.at, channel=str(each.channel_id))
+    for message in answered(discord, answer):
+        key = message.content.replace(answer, question, 1)
+        history.answered("message", key, at=message.at, replica=message.replica)
+    return history.verdict()
+
+
+def logs(fleet: Replicas) -> str:
+    """The ends of all logs."""
+    return "\n".join(f"--- {replica.replica_id}\n{replica.log_text()[-2000:]}" for replica in fleet)
