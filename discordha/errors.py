@@ -22,7 +22,8 @@ class DiscordHAError(Exception):
 
 
 class ConfigError(DiscordHAError):
-    """A setting is impossible. Says which field, why, and what to write instead; raised before anything connects.
+    """A setting is impossible. Says which field, why, and what to write instead; raised before anything
+    connects.
 
     :param field: the ``Config`` field at fault, or ``None`` where no single field is.
     """
@@ -49,7 +50,9 @@ class SessionExpired(DiscordHAError):
 
 
 class LockLost(DiscordHAError):
-    """The calling code may no longer own the event, lock or leadership it runs under; its call was not made."""
+    """The calling code may no longer own the event, lock or leadership it runs under; its call was not
+    made.
+    """
 
 
 class NotLeader(DiscordHAError):
@@ -64,4 +67,6 @@ class CacheKeyNotExist(DiscordHAError, KeyError):
 
 
 class HandlerTimeout(DiscordHAError):
-    """A handler runs longer than ``handler_timeout``. Logged with the handler's stack, never thrown into it."""
+    """A handler runs longer than ``handler_timeout``. Logged with the handler's stack, never thrown into
+    it.
+    """

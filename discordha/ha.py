@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from discordha.blocking import wrap
 from discordha.config import Config
 from discordha.errors import DiscordHAError
 from discordha.handlers import HandlerRegistry
@@ -253,6 +254,12 @@ class DiscordHA:
         """
         result: Result = self._running().gateway.call(awaitable, timeout)
         return result
+
+    def wrap(self, value: Any) -> Any:
+        """A blocking view of one of discord.py's objects, as handlers get them:
+        ``ha.wrap(ha.client.get_channel(id))``.
+        Does not block; any thread."""
+        return wrap(value, self._running().bridge)
 
     @property
     def client(self) -> discord.Client:

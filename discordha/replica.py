@@ -34,10 +34,11 @@ from discordha.coordination.assembly import Coordination
 from discordha.coordination.members import JSON
 from discordha.coordination.store import Snapshot, WatchEvent
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
-from discordha.dispatcher import Dispatcher
+from discordha.dispatcher import Dispatcher, Item
 from discordha.errors import DiscordHAError
 from discordha.gateway import Gateway, GatewayState
 from discordha.handlers import HandlerRegistry
+from discordha.leadership import AloneLeader, LeaderEvents
 from discordha.runner import ErrorHook, Runner
 from discordha.stats import Stats
 
@@ -116,7 +117,8 @@ class Replica:
         self._stop = threading.Event()
         self._stopped = False
         self._monitor = threading.Thread(target=self._run_monitor, name="discordha-monitor", daemon=True)
-        bridge = _LateBridge()
+        bridge = self.bridge = _LateBridge()
+        self.leaders: LeaderEvents | None = None
         self.runner = Runner(bridge, stats, handler_timeout=config.handler_timeout)
         if on_error is not None:
             self.runner.on_error = on_error
@@ -134,6 +136,8 @@ class Replica:
                 inject=self._inject,
             )
             coordination.hints.set_listener(self.dispatcher)
+            self.leaders = LeaderEvents(config, coordination, replica_id, stats, self._put)
+            self.dispatcher.set_leader_path(self.leaders)
             coordination.watch.subscribe("x", _Commands(f"{root}x/{replica_id}/", self._obey))
         else:
             self.dispatcher = Dispatcher(
@@ -145,12 +149,14 @@ class Replica:
                 members=self._alone,
                 inject=self._inject,
             )
+            self.dispatcher.set_leader_path(AloneLeader(self._put))
         self.gateway = Gateway(
             config,
             on_dispatch=self.dispatcher.receive,
             on_fatal=on_fatal,
             before_identify=None,
             on_state=self._on_gateway_state,
+            on_new_session=self._on_new_session,
         )
         bridge.gateway = self.gateway
 
@@ -167,6 +173,9 @@ class Replica:
             if self.coordination is not None:
                 self.coordination.start()
             self.dispatcher.start()
+            if self.leaders is not None:
+                self.leaders.start()
+                self.leaders.open(0)
             self.gateway.start()
             self._monitor.start()
             undo.pop_all()
@@ -190,12 +199,14 @@ class Replica:
         self._state = "draining"
         if self.coordination is not None:
             self.coordination.members.set_state("draining")
+        if self.leaders is not None:
+            self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
         left = self.dispatcher.drain(max(timeout - FAREWELL, timeout / 2), hurry)
         if left:
             _log.warning(
                 "%d handlers did not finish in time; other replicas retry: %s", len(left), ", ".join(left)
             )
-        self.dispatcher.marked(max(deadline - self._clock(), 0.0) if not left else 0.5)
+        self._wait_for_marks(max(deadline - self._clock(), 0.5) if not left else 0.5)
         self._stop.set()
         self._look.set()
         self._was_ready.set()
@@ -203,9 +214,20 @@ class Replica:
             self._monitor.join()
         self.dispatcher.stop(timeout=0.1 if left else 1.0)
         self.gateway.stop(max(deadline - self._clock(), 1.0))
+        if self.leaders is not None:
+            self.leaders.stop()
         if self.coordination is not None:
             self.coordination.stop()
         return left
+
+    def _wait_for_marks(self, timeout: float) -> None:
+        deadline = self._clock() + timeout
+        self.dispatcher.marked(timeout)
+        while self.leaders is not None and self.leaders.under_way and self._clock() < deadline:
+            self._stop.wait(0.005)
+
+    def _put(self, item: Item) -> None:
+        self.dispatcher.lanes.put(item.lane, item)
 
     # -- what the gateway and the operator say ---------------------------------------------------------------
 
@@ -215,6 +237,11 @@ class Replica:
     def _on_gateway_state(self, shard_id: int, state: GatewayState) -> None:
         """Gateway thread."""
         self._look.set()
+
+    def _on_new_session(self, shard_id: int) -> None:
+        """Gateway thread."""
+        if self.leaders is not None:
+            self.leaders.new_session(shard_id)
 
     def _obey(self, command: str) -> None:
         """Watch thread."""
@@ -261,11 +288,17 @@ class Replica:
 
     def is_leader(self, shard_id: int) -> bool:
         """Whether this replica leads the shard. No I/O."""
-        return self.coordination is None
+        if self.leaders is None:
+            return True
+        election = self.leaders.election(shard_id)
+        return election is not None and election.is_leader
 
     def leader(self, shard_id: int) -> str | None:
         """Who leads the shard. No I/O."""
-        return self.replica_id if self.coordination is None else None
+        if self.leaders is None:
+            return self.replica_id
+        election = self.leaders.election(shard_id)
+        return election.leader if election is not None else None
 
     def replicas(self) -> Mapping[str, Mapping[str, Any]]:
         """The living replicas and their records. No I/O."""
@@ -319,6 +352,13 @@ class Replica:
                 _log.exception("the monitor failed")
 
     def _judge(self) -> None:
+        if self.leaders is not None:
+            for shard_id in self.gateway.clients:
+                gateway = self.gateway.state(shard_id)
+                if gateway.connected:
+                    self.leaders.hears(shard_id, True)
+                elif gateway.since >= self.config.deaf_after:
+                    self.leaders.hears(shard_id, False)
         reasons = self.reasons()
         state = "ready" if not reasons else ("starting" if not self._was_ready.is_set() else "deaf")
         if state == self._state or self._stopped:

@@ -25,8 +25,9 @@ from discordha.config import Config
 from discordha.coordination.claim_hints import ClaimHints
 from discordha.coordination.claims import Claims
 from discordha.coordination.commit import GroupCommit
-from discordha.coordination.election import Elections
+from discordha.coordination.elections import Elections
 from discordha.coordination.hub import CoordinationWatch
+from discordha.coordination.journals import Journals
 from discordha.coordination.members import JSON, Members
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.session import Session
@@ -92,6 +93,9 @@ class Coordination:
         self.watch.subscribe("a", self.hints)
         self.watch.subscribe("m", self.members)
         self.watch.subscribe("l", self.elections)
+        self.journals = Journals(root)
+        for component in ("j", "jc", "ja"):
+            self.watch.subscribe(component, self.journals)
 
     def start(self) -> None:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.

@@ -73,6 +73,7 @@ class ShardClient(discord.Client):
     :param on_dispatch: takes every event; must not block.
     :param before_identify: awaited before each IDENTIFY.
     :param on_change: called when the connection came or went.
+    :param on_new_session: called when a new session begins, before its first event.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class ShardClient(discord.Client):
         on_dispatch: OnDispatch,
         before_identify: BeforeIdentify | None,
         on_change: Callable[[int], None],
+        on_new_session: Callable[[int], None],
     ) -> None:
         super().__init__(
             intents=intents,
@@ -101,6 +103,7 @@ class ShardClient(discord.Client):
         self._on_dispatch = on_dispatch
         self._before_identify = before_identify
         self._on_change = on_change
+        self._on_new_session = on_new_session
         self._raw: str | None = None
         self._connected = False
         self._changed_at = time.monotonic()
@@ -147,6 +150,7 @@ class ShardClient(discord.Client):
                 self.loop.call_soon(self._on_change, self.number)
         elif kind == "READY":
             self._guilds_seen = 0
+            self._on_new_session(self.number)
             self._set_connected(True)
         elif kind == "RESUMED":
             self._resumes += 1

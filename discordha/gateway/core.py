@@ -55,6 +55,7 @@ class Gateway:
     """See the module.
 
     :param before_identify: awaited before each IDENTIFY: (shard, is it the client's first).
+    :param on_new_session: called when a shard begins a new session, before its first event.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Gateway:
         on_fatal: Callable[[BaseException], None],
         before_identify: BeforeIdentify | None,
         on_state: Callable[[int, GatewayState], None],
+        on_new_session: Callable[[int], None] = lambda shard_id: None,
     ) -> None:
         self._config = config
         self._on_dispatch = on_dispatch
         self._on_fatal = on_fatal
         self._before_identify = before_identify
         self._on_state = on_state
+        self._on_new_session = on_new_session
         self._loop = asyncio.new_event_loop()
         self._bridge = LoopBridge(self._loop, call_timeout=config.call_timeout)
         self._clients: dict[int, ShardClient] = {}
@@ -220,6 +223,7 @@ class Gateway:
             on_dispatch=self._on_dispatch,
             before_identify=self._before_identify,
             on_change=self._changed,
+            on_new_session=self._on_new_session,
         )
         try:
             await self._login(client)

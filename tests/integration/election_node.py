@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from discordha.coordination.candidates import Leadership
-from discordha.coordination.election import Election, Elections
+from discordha.coordination.election import Election
+from discordha.coordination.elections import Elections
 from discordha.coordination.hub import CoordinationWatch
 from discordha.coordination.members import Members
 from discordha.coordination.session import Session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,8 @@ def verdict(
     def count() -> int:
         return len({message.content for message in answered(discord, answer)})
 
-    try:
+    with contextlib.suppress(TimeoutError):  # the verdict names what is missing
         wait_for(lambda: count() >= len(sent), timeout, "every answer", interval=0.1)
-    except TimeoutError:
-        pass  # the verdict names what is missing
     history = History()
     for each in sent:
         history.sent("message", each.key, at=each.at, channel=str(each.channel_id))

@@ -302,7 +302,8 @@ def test_a_register_under_the_fencing_token_never_goes_back(
     local_etcd: LocalEtcd, root: str, guarded: bool
 ) -> None:
     """Two processes hammer a register, each is stopped for longer than its TTL; what etcd accepted must be in
-    order of the tokens. Without the guard the local deadline alone protects it, which leaves the one write that
+    order of the tokens. Without the guard the local deadline alone protects it, which leaves the one write
+    that
     was under way when the process was stopped: that is what fencing tokens are for."""
     ttl = 1.0
     program = Path(election_node.__file__)

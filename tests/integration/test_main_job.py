@@ -1,4 +1,6 @@
-"""The main job: real replicas of a bot, a real etcd, a real gateway connection; each message is answered once."""
+"""The main job: real replicas of a bot, a real etcd, a real gateway connection; each message is answered
+once.
+"""
 
 from __future__ import annotations
 

@@ -15,3 +15,5 @@ of IDENTIFY, nonces, faults, users and the record.
 
 Everything runs on one asyncio loop in one thread: no locks.
 """
+
+__all__: list[str] = []

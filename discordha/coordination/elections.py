@@ -1,0 +1,424 @@
+"""Election: which replica leads a shard, and from when on it may no longer believe so.
+
+Promises
+- At most one replica holds a living ``Leadership`` of a shard. It dies by the local deadline of the session,
+  without asking anybody; writes that must not happen twice carry its ``guard``, which etcd checks.
+- The fencing token grows with each leader.
+- A candidate is never given up silently: after a lost session, an outage of etcd, a lost watch, or a key that
+  someone deleted it campaigns again, at the back of the queue.
+- After ``resign`` the next candidate leads as soon as its watch shows the delete: milliseconds.
+
+Does not promise that somebody leads: after the death of a leader nobody does until its lease has run out. Nor
+that a leader's code stops when the leadership ends: it must ask ``alive``, or write with ``guard``.
+
+Source: the recipe of etcd's ``client/v3/concurrency``: one key a candidate under its lease, the lowest create
+revision leads. Unlike there, candidates read again after waiting, before they believe that they lead.
+
+Concurrency
+- One thread for all shards, ``discordha-election``, owned by ``Elections``: started by ``start``, joined by
+  ``stop``. It alone talks to etcd, except for ``proclaim``.
+- ``_lock`` guards every ``Election``'s state, the view of the candidates and the notices; no I/O and no
+  callback under it.
+- ``on_elected`` and ``on_deposed`` are called in the order in which things happened, one at a time, with no
+  lock held, on whichever thread learned of it (the election's, the session's, the watch's, the caller of
+  ``resign``). They must be quick and must not call etcd.
+- At stop the thread ends after the call in flight; leadership ends locally; the keys go with the session.
+- At a lost lease leadership ends at once, on the session's thread. At a lost watch candidates ask etcd every
+  ``POLL`` seconds until it is back; a leader leads on, since only its lease counts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from discordha.coordination.candidates import Candidates, ElectionStore, Leadership
+from discordha.coordination.election import FIRST_PAUSE, Election
+from discordha.coordination.session import Grant
+from discordha.coordination.store import (
+    Compare,
+    Delete,
+    GetPrefix,
+    KeyValue,
+    LeaseNotFound,
+    Put,
+    Snapshot,
+    WatchEvent,
+)
+from discordha.errors import DiscordHAError, NotLeader
+
+__all__ = ["Elections"]
+
+_log = logging.getLogger(__name__)
+
+#: How often a candidate asks etcd while the watch is down, seconds.
+POLL = 0.5
+#: The longest pause between two tries while etcd does not answer, seconds: doubled from the first on.
+LAST_PAUSE = 0.5
+#: A call to etcd may take so long, seconds: it is repeated without harm.
+CALL_TIMEOUT = 2.0
+
+
+class _Grants(Protocol):
+    """The part of ``Session`` that an election uses."""
+
+    @property
+    def current(self) -> Grant | None: ...
+
+    def add_listener(self, on_begin: Callable[[Grant], None], on_lost: Callable[[Grant], None]) -> None: ...
+
+
+class Elections:
+    """All elections of one replica. A ``WatchListener`` for the component ``l``.
+
+    :param root: key prefix of the bot, ending in ``/``.
+    """
+
+    def __init__(
+        self,
+        store: ElectionStore,
+        session: _Grants,
+        root: str,
+        replica_id: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._session = session
+        self._prefix = f"{root}l/"
+        self._replica_id = replica_id
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)  # some election is no longer leaving
+        self._elections: dict[int, Election] = {}
+        self._candidates = Candidates(self._prefix)
+        self._watching = False
+        self._notices: deque[tuple[Callable[[Leadership], None], Leadership]] = deque()
+        self._notifying = False
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="discordha-election", daemon=True)
+        self.elected = 0
+        self.deposed = 0
+        session.add_listener(self._on_session, self._on_session_lost)
+
+    def open(
+        self,
+        shard_id: int,
+        on_elected: Callable[[Leadership], None],
+        on_deposed: Callable[[Leadership], None],
+        *,
+        participate: bool = True,
+    ) -> Election:
+        """Begins to observe a shard's election; ``campaign`` makes it a candidate. Does not block.
+
+        :param participate: false only observes, for ever.
+        """
+        election = Election(self, shard_id, on_elected, on_deposed, participate)
+        with self._lock:
+            if shard_id in self._elections:
+                raise ValueError(f"the election of shard {shard_id} is open already")
+            self._elections[shard_id] = election
+        return election
+
+    def close(self, election: Election, *, timeout: float = 0.0) -> None:
+        """Resigns and forgets the election. Blocks for at most ``timeout`` seconds."""
+        self.resign(election, False, timeout)
+        with self._lock:
+            election.closed = True
+            if not election.leaving:
+                self._elections.pop(election.shard_id, None)  # else the thread does, once etcd has taken it
+
+    def start(self) -> None:
+        """Starts the thread. Does not block. Twice raises ``RuntimeError``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends all leaderships here, and the thread. Keys stay until the session ends: resign
+        first. Idempotent."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
+        with self._lock:
+            for election in self._elections.values():
+                election.wanted = False
+                self._depose(election)
+            self._left.notify_all()
+        self._notify()
+
+    # -- what an Election asks for ---------------------------------------------------------------------------
+
+    def campaign(self, election: Election) -> None:
+        """See ``Election.campaign``."""
+        with self._lock:
+            election.wanted = election.participate and not election.closed
+        self._wake.set()
+
+    def resign(self, election: Election, again: bool, timeout: float) -> bool:
+        """See ``Election.resign``."""
+        with self._lock:
+            election.wanted = again and election.participate
+            election.leaving = election.entered is not None
+            self._depose(election)
+        self._wake.set()
+        self._notify()
+        if threading.current_thread() is self._thread:
+            return not election.leaving
+        with self._lock:
+            self._left.wait_for(lambda: not election.leaving or self._stop.is_set(), timeout)
+            return not election.leaving
+
+    def proclaim(self, election: Election, record: Mapping[str, Any]) -> None:
+        """See ``Election.proclaim``."""
+        leadership = election.leadership
+        if leadership is not None:
+            value = json.dumps({**record, "replica": self._replica_id}).encode()
+            put = Put(leadership.key, value, leadership.lease_id)
+            if self._store.txn((leadership.guard(),), (put,)).succeeded:
+                return
+        raise NotLeader(f"this replica does not lead shard {election.shard_id}")
+
+    def leader(self, election: Election) -> str | None:
+        """See ``Election.leader``."""
+        if election.is_leader:
+            return self._replica_id
+        first = self._candidates.first(election.shard_id)
+        return first if first != self._replica_id else None  # our own, which is ours no longer
+
+    # -- the thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            with self._lock:
+                elections = list(self._elections.values())
+            for election in elections:
+                while (
+                    not self._stop.is_set() and self._clock() >= election.retry_at and self._advance(election)
+                ):
+                    pass
+            self._wake.wait(self._until_next(elections))
+
+    def _until_next(self, elections: Sequence[Election]) -> float | None:
+        """Seconds until something is due by itself; ``None``: nothing is."""
+        now = self._clock()
+        with self._lock:
+            due = [election.retry_at for election in elections if election.retry_at > now]
+            if not self._watching and any(e.wanted and e.leading is None for e in elections):
+                for election in elections:
+                    election.look = True
+                due.append(now + POLL)
+        return max(min(due) - now, 0.0) if due else None
+
+    def _advance(self, election: Election) -> bool:
+        """Does the next thing there is to do for an election; false when there is nothing, or etcd does not
+        answer."""
+        step = self._next_step(election)
+        self._notify()
+        if step is None:
+            return False
+        try:
+            step()
+        except LeaseNotFound:
+            # The session's thread will find out by its next renewal; then everything begins anew.
+            self._pause(election)
+            return False
+        except DiscordHAError as error:
+            if election.pause == FIRST_PAUSE:
+                _log.warning("the election of shard %d waits: %s", election.shard_id, error)
+            self._pause(election)
+            return False
+        election.pause = FIRST_PAUSE
+        self._notify()
+        return True
+
+    def _pause(self, election: Election) -> None:
+        election.retry_at = self._clock() + election.pause
+        election.pause = min(election.pause * 2, LAST_PAUSE)
+
+    def _next_step(self, election: Election) -> Callable[[], None] | None:
+        grant = self._session.current
+        with self._lock:
+            if election.leading is not None and election.leading.lost:
+                self._depose(election)
+            if election.entered is not None and election.entered is not grant:
+                self._forget_key(election)  # it went with its lease
+            if election.leaving:
+                return lambda: self._leave(election)
+            if election.closed:
+                self._elections.pop(election.shard_id, None)
+                return None
+            if not election.wanted or grant is None or election.leading is not None:
+                return None
+            if election.entered is None or not election.revision:
+                election.entered = grant
+                election.look = False
+                return lambda: self._enter(election, grant)
+            if election.look:
+                election.look = False
+                return lambda: self._look(election, grant)
+            return None
+
+    def _key(self, election: Election, grant: Grant) -> str:
+        return f"{self._prefix}{election.shard_id}/{grant.lease_id:x}"
+
+    def _enter(self, election: Election, grant: Grant) -> None:
+        """Stands as a candidate, or finds out that it does: may be repeated."""
+        key = self._key(election, grant)
+        value = json.dumps({"replica": self._replica_id}).encode()
+        everyone = GetPrefix(f"{self._prefix}{election.shard_id}/")
+        result = self._store.txn(
+            (Compare.version(key, 0),),
+            (Put(key, value, grant.lease_id), everyone),
+            (everyone,),
+            timeout=CALL_TIMEOUT,
+        )
+        candidates = result.responses[-1]
+        assert isinstance(candidates, list)
+        self._decide(election, grant, candidates)
+
+    def _look(self, election: Election, grant: Grant) -> None:
+        """Reads the candidates again after waiting."""
+        try:
+            found = self._store.range(f"{self._prefix}{election.shard_id}/", timeout=CALL_TIMEOUT)
+        except DiscordHAError:
+            with self._lock:
+                election.look = True
+            raise
+        self._decide(election, grant, found.items)
+
+    def _decide(self, election: Election, grant: Grant, candidates: Sequence[KeyValue]) -> None:
+        key = self._key(election, grant)
+        mine = next((kv for kv in candidates if kv.key == key), None)
+        with self._lock:
+            if election.entered is not grant:
+                return
+            if mine is None:
+                self._forget_key(election)  # someone deleted it
+                return
+            election.revision = mine.create_revision
+            first = min(kv.create_revision for kv in candidates)
+            if first == mine.create_revision and election.wanted and not election.leaving and grant.alive:
+                election.leading = Leadership(election.shard_id, key, mine.create_revision, grant)
+                self.elected += 1
+                self._notices.append((election.on_elected, election.leading))
+                _log.info("leads shard %d (token %d)", election.shard_id, mine.create_revision)
+
+    def _leave(self, election: Election) -> None:
+        grant, revision = election.entered, election.revision
+        if grant is not None:
+            key = self._key(election, grant)
+            # Without a known revision the key may still be there, by a write whose answer got lost; nobody
+            # else writes a key of this lease.
+            guard = (Compare.create_revision(key, revision),) if revision else ()
+            self._store.txn(guard, (Delete(key),), timeout=CALL_TIMEOUT)
+        with self._lock:
+            self._forget_key(election)
+
+    def _forget_key(self, election: Election) -> None:
+        """Caller holds the lock."""
+        election.entered = None
+        election.revision = 0
+        election.look = False
+        election.leaving = False
+        self._left.notify_all()
+
+    # -- the session -----------------------------------------------------------------------------------------
+
+    def _on_session(self, grant: Grant) -> None:
+        with self._lock:
+            for election in self._elections.values():
+                election.retry_at = 0.0
+                election.pause = FIRST_PAUSE
+        self._wake.set()
+
+    def _on_session_lost(self, grant: Grant) -> None:
+        with self._lock:
+            for election in self._elections.values():
+                if election.leading is not None and election.leading.lost:
+                    self._depose(election)
+        self._notify()
+        self._wake.set()
+
+    def _depose(self, election: Election) -> None:
+        """Ends the leadership, if there is one. Caller holds the lock, and notifies afterwards."""
+        leading, election.leading = election.leading, None
+        if leading is not None:
+            leading.end()
+            self.deposed += 1
+            self._notices.append((election.on_deposed, leading))
+            _log.info("no longer leads shard %d (token %d)", election.shard_id, leading.fencing_token)
+
+    def _notify(self) -> None:
+        """Calls back in order. One thread at a time; whoever comes second leaves its notice to the first."""
+        while True:
+            with self._lock:
+                if self._notifying or not self._notices:
+                    return
+                self._notifying = True
+                call, leadership = self._notices.popleft()
+            try:
+                call(leadership)
+            except Exception:  # noqa: BLE001 - the election outlives its listeners' faults
+                _log.exception("a listener of the election of shard %d failed", leadership.shard_id)
+            finally:
+                with self._lock:
+                    self._notifying = False
+
+    # -- the coordination watch ------------------------------------------------------------------------------
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Replaces the view of the candidates."""
+        with self._lock:
+            self._watching = True
+            self._candidates.replace(snapshot)
+            for election in self._elections.values():
+                election.look = True
+                leading = election.leading
+                if leading is None or leading.key in self._candidates:
+                    continue
+                if snapshot.revision >= leading.fencing_token:  # somebody took the leadership away
+                    self._depose(election)
+                    self._forget_key(election)
+        self._wake.set()
+        self._notify()
+
+    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
+        """Applies what candidates did."""
+        asked: list[Election] = []
+        with self._lock:
+            if not self._watching:
+                self._watching = True
+                for election in self._elections.values():
+                    election.look = True
+            self._candidates.apply(events)
+            for kind, kv in events:
+                concerned = self._elections.get(self._candidates.shard_of(kv.key))
+                if concerned is None:
+                    continue
+                concerned.look = True
+                leading = concerned.leading
+                if leading is None or leading.key != kv.key or kv.mod_revision <= leading.fencing_token:
+                    continue
+                if kind == "delete":
+                    self._depose(concerned)
+                    self._forget_key(concerned)
+                elif self._candidates.read(kv).get("resign"):
+                    asked.append(concerned)
+        for election in asked:
+            _log.info("asked to resign from shard %d", election.shard_id)
+            election.on_asked()
+        self._wake.set()
+        self._notify()
+
+    def on_lost(self) -> None:
+        """From now on candidates ask etcd themselves."""
+        with self._lock:
+            self._watching = False
+        self._wake.set()

@@ -1,0 +1,447 @@
+"""Standby journal: events without an identity of their own are handled by the leader, and none is lost with
+it.
+
+Every replica keeps each such event that it receives. The leader handles its own, in order, and writes one
+mark for each;
+every replica strikes one event out for each mark that it sees. What remains when a replica becomes leader is
+what the
+old one left undone.
+
+Promises
+- Equal events are counted, not hashed away: three equal reactions are three entries and three marks. The
+  *version* of
+  the key ``j/<shard>/<digest>`` counts the marks, so a watch that is rebuilt, or a mark whose answer was
+  lost and is
+  sent again, changes nothing.
+- A mark may be seen before its event arrives: it is kept as a *surplus*, and strikes the event out when it
+  comes.
+- A leader that resigns hands over: for each event that its handlers still run it leaves a *carry* key under
+  its own
+  session. Its successor leaves those events, and what waits behind them in their lanes, alone until they are
+  marked;
+  should the old leader die, its carries vanish with its session, and the successor runs them.
+- An event that a successor runs again has its attempts counted in etcd; after ``max_attempts`` it is a dead
+  letter.
+
+Does not promise that a handler runs once: a leader may die between the side effect and the mark. Nor that
+events which
+discord.py dispatches only for cached objects are the same on all replicas.
+
+Protocol, all under the retention lease unless said otherwise. ``n`` is the *occurrence*: the version that
+the mark
+will get, which is the same on every replica that has seen the same marks.
+
+- mark: ``leadership key stands and version(j) == n - 1 -> put j``; or, for a carried event, ``carry stands
+  and
+  version(j) == n - 1 -> put j, delete carry``. Else the version that is found tells: ``n`` or more, it was
+  applied.
+- carry: ``leadership key stands -> put jc/<shard>/<digest>/<n>`` under the session lease.
+- attempt: ``leadership key stands -> put ja/<shard>/<digest>/<n>``, before an event is run again.
+
+Concurrency
+- No thread. ``received`` runs on the gateway thread and never blocks; ``on_snapshot`` and ``on_events`` on
+  the watch's;
+  ``begin`` and ``finished`` on handler threads; ``activate``, ``deactivate`` and ``hand_over`` on the
+  owner's.
+- ``_lock`` guards all state; no I/O and no call to another part is made under it.
+- At a lost lease the leadership ends by its own deadline: nothing more is begun, handlers in flight get
+  ``LockLost``.
+- At a lost watch nothing is struck out until it is back; then versions tell what was missed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from discordha.coordination.candidates import Leadership
+from discordha.coordination.commit import GroupCommit, Operation
+from discordha.coordination.journal_entries import Entry, EntryState
+from discordha.coordination.journal_tally import Tally
+from discordha.coordination.retention import RetentionLeases
+from discordha.coordination.store import (
+    Compare,
+    Delete,
+    Get,
+    KeyValue,
+    LeaseNotFound,
+    Op,
+    Put,
+    Txn,
+    TxnResult,
+    WatchEvent,
+)
+from discordha.errors import DiscordHAError, StoreUnavailable
+
+__all__ = ["Journal"]
+
+_log = logging.getLogger(__name__)
+
+#: Carries that go into one transaction.
+BATCH = 100
+#: A payload larger than this is not kept for a dead letter.
+MAX_PAYLOAD = 256 * 1024
+
+
+class _Store(Protocol):
+    def txn(
+        self,
+        compare: Sequence[Compare],
+        success: Sequence[Op],
+        failure: Sequence[Op] = (),
+        *,
+        timeout: float | None = None,
+    ) -> TxnResult: ...
+
+
+class Journal:
+    """One shard's journal. A ``WatchListener`` for its keys; see ``Journals``.
+
+    :param ready: called with each entry that is this replica's to run, in order; short; any thread.
+    :param size: entries kept at the most.
+    """
+
+    def __init__(
+        self,
+        store: _Store,
+        commit: GroupCommit,
+        leases: RetentionLeases,
+        root: str,
+        shard_id: int,
+        *,
+        replica_id: str,
+        ready: Callable[[Entry], None],
+        size: int,
+        retention: float,
+        max_attempts: int,
+        dropped: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._commit = commit
+        self._leases = leases
+        self._root = root
+        self._shard_id = shard_id
+        self._marks_at = f"{root}j/{shard_id}/"
+        self._carries_at = f"{root}jc/{shard_id}/"
+        self._attempts_at = f"{root}ja/{shard_id}/"
+        self._replica_id = replica_id
+        self._ready = ready
+        self._size = size
+        self._retention = retention
+        self._max_attempts = max_attempts
+        self._dropped = dropped
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tally = Tally(
+            self._marks_at, self._carries_at, self._attempts_at, replica_id=replica_id, clock=clock
+        )
+        self._leadership: Leadership | None = None
+        self.replayed = 0
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def received(self, key: str, lane: str, item: Any, payload: str | None) -> Entry | None:
+        """Takes an event. Never blocks; gateway thread, in the order of the gateway.
+
+        :return: its entry; ``None`` when it is handled already, or there is no room.
+        """
+        entry = Entry(key, lane, item, payload, self._clock())
+        with self._lock:
+            tally = self._tally
+            if tally.consume_surplus(entry.digest):
+                return None
+            full = len(tally) >= self._size
+            if full and (self._leadership is not None or not tally.drop_oldest()):
+                entry.state = EntryState.GONE
+                queue = False
+            else:
+                tally.add(entry)
+                queue = self._may_run(entry)
+                if queue:
+                    entry.state = EntryState.QUEUED
+        if full:
+            self._dropped("journal_full")
+        if entry.state is EntryState.GONE:
+            return None
+        if queue:
+            self._ready(entry)
+        return entry
+
+    def on_new_session(self) -> None:
+        """The gateway began a new session: what marks say now may be about events that this replica never
+        got.
+        """
+        with self._lock:
+            self._tally.new_session()
+
+    def _may_run(self, entry: Entry) -> bool:
+        """Whether an entry is ours to run now. Caller holds the lock."""
+        if self._leadership is None or not self._leadership.alive:
+            return False
+        return not self._tally.carried or entry.lane not in self._tally.blocked_lanes()
+
+    # -- leadership ------------------------------------------------------------------------------------------
+
+    def activate(self, leadership: Leadership) -> None:
+        """This replica leads, and has seen all marks of its predecessors: what they left undone is run."""
+        with self._lock:
+            self._leadership = leadership
+            unmarked = [entry for entry in self._tally if entry.refused]
+            for entry in unmarked:
+                entry.refused = False
+                entry.leadership, entry.carry = leadership, 0
+                entry.occurrence = self._tally.occurrence(entry)
+            for entry in self._tally:
+                if entry.state is EntryState.HELD:
+                    entry.replayed = True
+        for entry in unmarked:
+            self._mark(entry, ())
+        self._release()
+
+    def deactivate(self) -> None:
+        """This replica leads no more: what has not begun is kept for the case that it leads again."""
+        with self._lock:
+            self._leadership = None
+            for entry in self._tally:
+                if entry.state is EntryState.QUEUED:
+                    entry.state = EntryState.HELD
+
+    def _release(self) -> None:
+        """Gives the owner what is its to run."""
+        ready: list[Entry] = []
+        with self._lock:
+            if self._leadership is None or not self._leadership.alive:
+                return
+            blocked = self._tally.blocked_lanes() if self._tally.carried else set()
+            for entry in self._tally:
+                if entry.state is EntryState.HELD and entry.lane not in blocked:
+                    entry.state = EntryState.QUEUED
+                    ready.append(entry)
+        for entry in ready:
+            self._ready(entry)
+
+    def hand_over(self) -> bool:
+        """Leaves a carry for each event that runs here, and begins no other. Blocks on etcd; then resign.
+
+        :return: whether all carries stand; what has none is lost to its handler when leadership ends.
+        """
+        with self._lock:
+            leadership = self._leadership
+            under_way = [
+                entry
+                for entry in self._tally
+                if entry.state in (EntryState.RUNNING, EntryState.FINISHED) and entry.leadership is leadership
+            ]
+        self.deactivate()
+        if leadership is None:
+            return True
+        for start in range(0, len(under_way), BATCH):
+            batch = under_way[start : start + BATCH]
+            puts = [
+                Put(self._carry_key(entry), self._replica_id.encode(), leadership.lease_id) for entry in batch
+            ]
+            try:
+                result = self._store.txn((leadership.guard(),), puts)
+            except (DiscordHAError, LeaseNotFound) as error:
+                _log.warning("shard %d is handed over with handlers running: %s", self._shard_id, error)
+                return False
+            if not result.succeeded:
+                return False
+            for entry in batch:
+                entry.carry = result.revision
+        return True
+
+    def _carry_key(self, entry: Entry) -> str:
+        return f"{self._carries_at}{entry.digest}/{entry.occurrence}"
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def begin(self, entry: Entry) -> bool:
+        """Before an entry is run; false when it is not to be run (here, now, or at all).
+
+        Blocks on etcd for events that an earlier leader may have begun. Handler threads.
+        """
+        with self._lock:
+            leadership = self._leadership
+            if entry.state is not EntryState.QUEUED:
+                return False
+            if leadership is None or not leadership.alive:
+                entry.state = EntryState.HELD
+                return False
+            entry.state = EntryState.RUNNING
+            entry.leadership = leadership
+            entry.occurrence = self._tally.occurrence(entry)
+            known = self._tally.attempts.get((entry.digest, entry.occurrence))
+        if not entry.replayed and known is None:
+            return True
+        entry.attempt = (known.attempt if known is not None else 1) + 1
+        if entry.attempt > self._max_attempts:
+            self._mark(entry, (self._letter(entry.key, entry.payload),))
+            return False
+        return self._note_attempt(entry, leadership)
+
+    def _note_attempt(self, entry: Entry, leadership: Leadership) -> bool:
+        key = f"{self._attempts_at}{entry.digest}/{entry.occurrence}"
+        record = {"attempt": entry.attempt, "replica": self._replica_id, "event": entry.key}
+        if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
+            record["payload"] = entry.payload
+        put = Put(key, json.dumps(record).encode(), self._leases.current())
+        operation = Operation(Txn((leadership.guard(),), (put,)), (key,))
+        self._commit.execute((operation,))
+        try:
+            noted = operation.value().succeeded
+        except (DiscordHAError, LeaseNotFound):
+            noted = False
+        if noted:
+            self.replayed += 1
+            return True
+        with self._lock:
+            if entry.state is EntryState.RUNNING:
+                entry.state = EntryState.HELD
+        # etcd did not answer, or this replica leads no more; if it still does, the entry is tried again.
+        self._release()
+        return False
+
+    def _letter(self, event: str, payload: str | None) -> Put:
+        error = f"{self._max_attempts} attempts ended with their leader"
+        _log.error("%s is a dead letter: %s", event, error)
+        self._dropped("dead")
+        letter: dict[str, Any] = {
+            "attempt": self._max_attempts,
+            "payload": payload,
+            "shard": self._shard_id,
+            "replica": self._replica_id,
+            "event": event,
+            "error": error,
+            "history": [],
+        }
+        return Put(f"{self._root}dead/{event}", json.dumps(letter).encode())
+
+    def bury_orphans(self) -> None:
+        """Makes dead letters of events that ended with every replica which had received them. Blocks on etcd.
+
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        with self._lock:
+            leadership = self._leadership
+            orphans = self._tally.orphans(self._max_attempts)
+        for (name, occurrence), record in orphans:
+            if leadership is None:
+                return
+            over = Delete(f"{self._attempts_at}{name}/{occurrence}")
+            self._store.txn((leadership.guard(),), (self._letter(record.event, record.payload), over))
+
+    def finished(self, entry: Entry, *, handled: bool) -> None:
+        """After an entry was run. Never blocks; handler threads.
+
+        :param handled: false when its handler was stopped because it was lost: it is kept, for whoever leads.
+        """
+        if handled:
+            self._mark(entry, ())
+            return
+        with self._lock:
+            if entry.state is EntryState.RUNNING:
+                entry.state = EntryState.HELD
+                entry.replayed = True
+        self._release()
+
+    def _mark(self, entry: Entry, more: tuple[Op, ...]) -> None:
+        with self._lock:
+            if entry.state is EntryState.GONE:
+                return
+            entry.state = EntryState.FINISHED
+        leadership = entry.leadership
+        assert leadership is not None
+        key = self._marks_at + entry.digest
+        previous = Compare.version(key, entry.occurrence - 1)
+        put = Put(key, self._replica_id.encode(), self._leases.current())
+        look: Op = Get(key)
+        keys = [key, *(op.key for op in more if isinstance(op, Put))]
+        done: list[Op] = [put, *more]
+        if entry.attempt > 1:
+            attempts_key = f"{self._attempts_at}{entry.digest}/{entry.occurrence}"
+            done.append(Delete(attempts_key))
+            keys.append(attempts_key)
+        carry_key = self._carry_key(entry)
+        carried = Txn(
+            (Compare.create_revision(carry_key, entry.carry), previous), (*done, Delete(carry_key)), (look,)
+        )
+        operation = Operation(
+            Txn((leadership.guard(), previous), done, (carried,) if entry.carry else (look,)),
+            (*keys, carry_key),
+            lambda operation: self._marked(entry, operation, more),
+            persistent=True,
+        )
+        self._commit.submit((operation,))
+
+    def _marked(self, entry: Entry, operation: Operation, more: tuple[Op, ...]) -> None:
+        """etcd's answer to a mark. Any thread."""
+        try:
+            result = operation.value()
+        except LeaseNotFound:
+            self._leases.renew()
+            self._mark(entry, more)
+            return
+        except StoreUnavailable:
+            return  # the replica stops; its successor runs the entry again
+        if result.succeeded:
+            return  # the watch strikes it out
+        answer = result.responses[0]
+        if isinstance(answer, TxnResult):
+            if answer.succeeded:
+                return
+            answer = answer.responses[0]
+        assert isinstance(answer, list)
+        version = answer[0].version if answer else 0
+        if version >= entry.occurrence:
+            return  # an earlier try was applied although its answer got lost
+        with self._lock:
+            if entry.state is not EntryState.FINISHED:
+                return
+            if entry.lost:
+                # Finished here after leadership was lost. Should this replica lead again before another has
+                # run it,
+                # it is marked then.
+                if self._leadership is None or not self._leadership.alive:
+                    entry.refused = True
+                    return
+                entry.leadership, entry.carry = self._leadership, 0
+            if version < entry.occurrence - 1 and not self._tally.waits_for_earlier(entry):
+                entry.occurrence = version + 1  # the key expired meanwhile, and counts anew
+        self._mark(entry, more)
+
+    @property
+    def under_way(self) -> int:
+        """How many entries run here, or wait for their mark."""
+        with self._lock:
+            return sum(1 for e in self._tally if e.state in (EntryState.RUNNING, EntryState.FINISHED))
+
+    def __len__(self) -> int:
+        return len(self._tally)
+
+    # -- the coordination watch ------------------------------------------------------------------------------
+
+    def on_snapshot(self, items: Sequence[KeyValue]) -> None:
+        """Replaces the view; what was missed is told by the versions. Watch thread."""
+        with self._lock:
+            self._tally.snapshot(items)
+        self._release()
+
+    def on_events(self, events: Sequence[WatchEvent]) -> None:
+        """Strikes out what is marked. Watch thread."""
+        with self._lock:
+            freed = self._tally.apply(events)
+        if freed:
+            self._release()
+
+    def sweep(self) -> None:
+        """Forgets what is too old. Called now and then by the owner."""
+        with self._lock:
+            expired = self._tally.expire(self._clock() - self._retention)
+        for _ in range(expired):
+            self._dropped("expired")

@@ -1,0 +1,89 @@
+"""What the standby journal holds: entries, and what etcd says of those that were run again. No I/O, no
+threads.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from discordha.coordination.candidates import Leadership
+
+__all__ = ["Attempted", "Entry", "EntryState", "digest"]
+
+
+class Attempted(NamedTuple):
+    """What ``ja/<shard>/<digest>/<n>`` says: how often an event has been started."""
+
+    attempt: int
+    event: str
+    payload: str | None
+
+    @classmethod
+    def parse(cls, value: bytes) -> Attempted | None:
+        """Reads the stored form; ``None`` when something else wrote the key."""
+        try:
+            data = json.loads(value)
+            return cls(int(data["attempt"]), str(data["event"]), data.get("payload"))
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def digest(key: str) -> str:
+    """The name under which equal events are counted."""
+    return blake2b(key.encode(), digest_size=12).hexdigest()
+
+
+class EntryState(enum.Enum):
+    """Where an entry is."""
+
+    HELD = "held"  # kept for the case that this replica leads
+    QUEUED = "queued"  # given to the owner, to be run
+    RUNNING = "running"
+    FINISHED = "finished"  # its mark is on the way
+    GONE = "gone"
+
+
+class Entry:
+    """One event in the journal. ``item`` is the owner's."""
+
+    __slots__ = (
+        "attempt",
+        "carry",
+        "digest",
+        "item",
+        "key",
+        "lane",
+        "leadership",
+        "occurrence",
+        "payload",
+        "received_at",
+        "refused",
+        "replayed",
+        "state",
+    )
+
+    def __init__(self, key: str, lane: str, item: Any, payload: str | None, received_at: float) -> None:
+        self.key = key
+        self.digest = digest(key)
+        self.lane = lane
+        self.item = item
+        self.payload = payload
+        self.received_at = received_at
+        self.state = EntryState.HELD
+        self.replayed = False
+        self.refused = False  # finished here, but its mark was refused
+        self.attempt = 1
+        self.occurrence = 0
+        self.leadership: Leadership | None = None
+        self.carry = 0  # revision of its carry key
+
+    @property
+    def lost(self) -> bool:
+        """Whether the replica that runs it may not own it any more. No I/O; any thread."""
+        leadership = self.leadership
+        if leadership is None or not leadership.grant.alive:
+            return True
+        return not leadership.alive and not self.carry

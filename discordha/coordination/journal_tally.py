@@ -1,0 +1,231 @@
+"""The tally of a journal: entries by content, and what etcd says of them. No I/O, no threads, no lock of its
+own.
+
+Promises: equal entries stand in the order of arrival; each mark strikes out the oldest one, or is kept as a
+surplus for
+the next to come; an entry's *occurrence* is the version that its mark will get.
+
+Concurrency: ``Journal`` calls everything here under its lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from discordha.coordination.journal_entries import Attempted, Entry, EntryState
+from discordha.coordination.store import KeyValue, WatchEvent
+
+__all__ = ["Tally"]
+
+_log = logging.getLogger(__name__)
+
+#: A surplus mark waits so long for its event, seconds.
+SURPLUS_LIFE = 60.0
+#: The same while a new gateway session is younger than ``SETTLE``: its mark may be that of an event from
+#: before.
+DOUBTFUL_LIFE = 2.0
+SETTLE = 5.0
+
+
+class Tally:
+    """See the module.
+
+    :param marks: prefix of the keys whose versions count the marks.
+    :param carries: prefix of the keys that say who still runs what.
+    :param attempts: prefix of the keys that count attempts.
+    """
+
+    def __init__(
+        self,
+        marks: str,
+        carries: str,
+        attempts: str,
+        *,
+        replica_id: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._marks_at = marks
+        self._carries_at = carries
+        self._attempts_at = attempts
+        self._replica_id = replica_id
+        self._clock = clock
+        self._by_digest: dict[str, deque[Entry]] = {}
+        self._order: deque[Entry] = deque()  # those that are gone are skipped
+        self._count = 0
+        self._versions: dict[str, int] = {}
+        self._surplus: dict[str, deque[float]] = {}  # when each one ends
+        self._seen_snapshot = False
+        self._session_at = clock()
+        self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
+        self.attempts: dict[tuple[str, int], Attempted] = {}
+        self.struck = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for entry in self._order if entry.state is not EntryState.GONE)
+
+    # -- entries ---------------------------------------------------------------------------------------------
+
+    def consume_surplus(self, name: str) -> bool:
+        """Whether a mark was here before its event."""
+        surplus = self._surplus.get(name)
+        if surplus is None:
+            return False
+        now = self._clock()
+        while surplus and surplus[0] <= now:
+            surplus.popleft()
+        found = bool(surplus)
+        if found:
+            surplus.popleft()
+            self.struck += 1
+        if not surplus:
+            del self._surplus[name]
+        return found
+
+    def add(self, entry: Entry) -> None:
+        """Keeps an entry, behind all others."""
+        self._by_digest.setdefault(entry.digest, deque()).append(entry)
+        self._order.append(entry)
+        self._count += 1
+
+    def forget(self, entry: Entry) -> None:
+        """The entry is gone."""
+        entry.state = EntryState.GONE
+        same = self._by_digest.get(entry.digest)
+        if same is not None and entry in same:
+            same.remove(entry)
+            self._count -= 1
+            if not same:
+                del self._by_digest[entry.digest]
+        while self._order and self._order[0].state is EntryState.GONE:
+            self._order.popleft()
+
+    def drop_oldest(self) -> bool:
+        """Makes room; false when the oldest entry is not only held."""
+        oldest = next(iter(self), None)
+        if oldest is None or oldest.state is not EntryState.HELD:
+            return False
+        self.forget(oldest)
+        return True
+
+    def occurrence(self, entry: Entry) -> int:
+        """The version that the entry's mark will get."""
+        return self._versions.get(entry.digest, 0) + 1 + self._by_digest[entry.digest].index(entry)
+
+    def waits_for_earlier(self, entry: Entry) -> bool:
+        """Whether the mark of an equal entry before it is on the way."""
+        return any(
+            other.state is EntryState.FINISHED and other.occurrence < entry.occurrence
+            for other in self._by_digest.get(entry.digest, ())
+        )
+
+    def blocked_lanes(self) -> set[str]:
+        """The lanes of events that another replica still runs."""
+        blocked = set()
+        for (name, occurrence), replica in self.carried.items():
+            if replica == self._replica_id:
+                continue
+            for entry in self._by_digest.get(name, ()):
+                if self.occurrence(entry) == occurrence:
+                    blocked.add(entry.lane)
+        return blocked
+
+    def orphans(self, max_attempts: int) -> list[tuple[tuple[str, int], Attempted]]:
+        """Events that were started often enough, and that this replica does not have."""
+        here = {(name, self.occurrence(entry)) for name, same in self._by_digest.items() for entry in same}
+        return [
+            (at, record)
+            for at, record in self.attempts.items()
+            if at not in here and record.attempt >= max_attempts
+        ]
+
+    def new_session(self) -> None:
+        """A new gateway session: what marks say now may be about events that this replica never got."""
+        self._session_at = self._clock()
+        self._surplus.clear()
+
+    def expire(self, before: float) -> int:
+        """Forgets entries that have been held since before a moment, and old surplus marks; how many
+        entries.
+        """
+        now = self._clock()
+        for name in [name for name, ends in self._surplus.items() if ends[-1] <= now]:
+            del self._surplus[name]
+        old = [e for e in self if e.received_at < before and e.state is EntryState.HELD]
+        for entry in old:
+            self.forget(entry)
+        return len(old)
+
+    # -- what etcd says --------------------------------------------------------------------------------------
+
+    def snapshot(self, items: Sequence[KeyValue]) -> None:
+        """Replaces the view; what was missed is told by the versions."""
+        cut = len(self._marks_at)
+        versions = {kv.key[cut:]: kv.version for kv in items if kv.key.startswith(self._marks_at)}
+        self.carried.clear()
+        self.attempts.clear()
+        for kv in items:
+            self._apply_other("put", kv)
+        if self._seen_snapshot:
+            for name, version in versions.items():
+                self._count_up(name, version)
+        # The first snapshot is the baseline: what was marked before it is not about events that come.
+        self._seen_snapshot = True
+        self._versions = versions
+
+    def apply(self, events: Sequence[WatchEvent]) -> bool:
+        """Follows the watch; true when a carry is gone, so that something may run now."""
+        freed = False
+        for kind, kv in events:
+            if not kv.key.startswith(self._marks_at):
+                freed |= self._apply_other(kind, kv)
+                continue
+            name = kv.key[len(self._marks_at) :]
+            if kind == "delete":
+                self._versions.pop(name, None)
+            else:
+                self._count_up(name, kv.version)
+                self._versions[name] = kv.version
+        return freed
+
+    def _count_up(self, name: str, version: int) -> None:
+        known = self._versions.get(name, 0)
+        # A lower version: the key expired meanwhile, and counts anew.
+        for _ in range(version - known if version >= known else version):
+            self._strike(name)
+
+    def _strike(self, name: str) -> None:
+        same = self._by_digest.get(name)
+        if same:
+            self.forget(same[0])
+            self.struck += 1
+            return
+        now = self._clock()
+        life = SURPLUS_LIFE if now - self._session_at >= SETTLE else DOUBTFUL_LIFE
+        self._surplus.setdefault(name, deque()).append(now + life)
+
+    def _apply_other(self, kind: str, kv: KeyValue) -> bool:
+        """Carries and attempts; true when a carry is gone."""
+        prefix = self._carries_at if kv.key.startswith(self._carries_at) else self._attempts_at
+        name, _, number = kv.key[len(prefix) :].partition("/")
+        if not kv.key.startswith(prefix) or not number.isdecimal():
+            return False
+        at = (name, int(number))
+        if prefix == self._carries_at:
+            if kind == "delete":
+                return self.carried.pop(at, None) is not None
+            self.carried[at] = kv.value.decode(errors="replace")
+        elif kind == "delete":
+            self.attempts.pop(at, None)
+        else:
+            record = Attempted.parse(kv.value)
+            if record is None:
+                _log.warning("the key %s holds no attempts: ignored", kv.key)
+            else:
+                self.attempts[at] = record
+        return False

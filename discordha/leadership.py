@@ -1,0 +1,306 @@
+"""The leader's way of events: joins election and journal with the dispatcher.
+
+Promises
+- An event of scope ``leader`` is run by the replica that leads its shard, in the order of the gateway within
+  its lane.
+- A new leader begins when its watch has shown all marks that its predecessors wrote.
+- A replica whose connection to Discord is down for ``deaf_after`` seconds gives leadership to another, and
+  stands again
+  when it hears.
+- Leadership that is given up (drain, an operator's request, deafness) is handed over: what runs goes on here.
+
+Concurrency
+- The thread ``discordha-leader`` is owned here: it makes new leaders act, hands over, and tidies. It blocks
+  on etcd.
+- ``received`` runs on the gateway thread, ``begin`` and ``finished`` on handler threads, ``_elected`` and
+  ``_deposed`` on
+  whichever thread learned of it; none of them blocks but ``begin``.
+- ``_lock`` guards ``_shards`` and what is wanted of each; nothing is called under it.
+- At stop: ``hand_over`` first, then ``stop``, which joins the thread. At a lost lease leadership has ended
+  by itself; at a
+  lost watch no new leader begins until it is back.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
+
+from discordha.config import Config
+from discordha.context import CurrentEvent
+from discordha.coordination.assembly import Coordination
+from discordha.coordination.candidates import Leadership
+from discordha.coordination.election import Election
+from discordha.coordination.journal import Journal
+from discordha.coordination.journal_entries import Entry
+from discordha.errors import DiscordHAError
+from discordha.runner import Outcome
+from discordha.stats import Stats
+
+if TYPE_CHECKING:
+    from discordha.dispatcher import Item
+
+__all__ = ["AloneLeader", "LeaderEvents"]
+
+_log = logging.getLogger(__name__)
+
+#: How often old entries are forgotten, seconds.
+TIDY = 5.0
+#: How long the watch may take to show a new leader what its predecessors did, seconds; then it is asked
+#: again.
+CATCH_UP = 2.0
+
+
+class _Shard:
+    """One shard's election and journal. ``hears``: connected to Discord."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.election: Election
+        self.elected: Leadership | None = None  # to be made to act
+        self.resign: bool | None = None  # asked to resign; true: stand again at once
+        self.hears = False
+
+
+class LeaderEvents:
+    """See the module.
+
+    :param put: gives an item to the handler threads.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        coordination: Coordination,
+        replica_id: str,
+        stats: Stats,
+        put: Callable[[Item], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._coordination = coordination
+        self._replica_id = replica_id
+        self._stats = stats
+        self._put = put
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._shards: dict[int, _Shard] = {}
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._tidied = clock()
+        self._thread = threading.Thread(target=self._run, name="discordha-leader", daemon=True)
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the thread. Does not block."""
+        self._thread.start()
+
+    def open(self, shard_id: int) -> None:
+        """Begins to keep a shard's journal and to observe its election. Does not block on etcd."""
+        coordination, config = self._coordination, self._config
+        journal = Journal(
+            coordination.store,
+            coordination.commit,
+            coordination.leases,
+            coordination.root,
+            shard_id,
+            replica_id=self._replica_id,
+            ready=lambda entry: self._put(entry.item),
+            size=config.queue_size,
+            retention=config.retention,
+            max_attempts=config.max_attempts,
+            dropped=lambda reason: self._stats.add("dead" if reason == "dead" else "dropped", reason),
+        )
+        shard = _Shard(journal)
+        with self._lock:
+            self._shards = {**self._shards, shard_id: shard}
+        shard.election = coordination.elections.open(
+            shard_id,
+            lambda leadership: self._elected(shard, leadership),
+            lambda leadership: self._deposed(shard, leadership),
+            participate=config.participate_in_election,
+        )
+        shard.election.on_asked = lambda: self._ask_to_resign(shard, True)
+        coordination.journals.open(shard_id, journal)
+
+    def stop(self) -> None:
+        """Ends the thread. Blocks for a call in flight. Idempotent."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # -- leadership ------------------------------------------------------------------------------------------
+
+    def hears(self, shard_id: int, connected: bool) -> None:
+        """The shard is connected to Discord, or has not been for too long: stand for election, or hand over.
+        Does not
+        block."""
+        shard = self._shards.get(shard_id)
+        if shard is None or shard.hears == connected:
+            return
+        shard.hears = connected
+        if connected:
+            shard.election.campaign()
+        else:
+            self._ask_to_resign(shard, False)
+
+    def new_session(self, shard_id: int) -> None:
+        """The gateway began a new session for the shard. Gateway thread."""
+        shard = self._shards.get(shard_id)
+        if shard is not None:
+            shard.journal.on_new_session()
+
+    def hand_over(self, timeout: float) -> None:
+        """Gives up all leaderships and candidatures, for good. Blocks until etcd has taken it, or for
+        ``timeout``
+        seconds for each shard."""
+        for shard in self._shards.values():
+            self._hand_over(shard, again=False, timeout=timeout)
+
+    def election(self, shard_id: int) -> Election | None:
+        """The election of a shard that this replica takes part in, or observes."""
+        shard = self._shards.get(shard_id)
+        return shard.election if shard is not None else None
+
+    def _ask_to_resign(self, shard: _Shard, again: bool) -> None:
+        shard.resign = again
+        self._wake.set()
+
+    def _hand_over(self, shard: _Shard, *, again: bool, timeout: float) -> None:
+        if shard.election.is_leader:
+            shard.journal.hand_over()
+        shard.election.resign(again and shard.hears, timeout=timeout)
+
+    def _elected(self, shard: _Shard, leadership: Leadership) -> None:
+        shard.elected = leadership
+        self._wake.set()
+
+    def _deposed(self, shard: _Shard, leadership: Leadership) -> None:
+        shard.elected = None
+        shard.journal.deactivate()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(TIDY)
+            self._wake.clear()
+            for shard in self._shards.values():
+                try:
+                    self._tend(shard)
+                except DiscordHAError as error:
+                    _log.warning("shard %d: its leader waits: %s", shard.election.shard_id, error)
+                    self._wake.set()
+                    self._stop.wait(0.1)
+                except Exception:  # noqa: BLE001 - the thread must not end
+                    _log.exception("shard %d: the leader's work failed", shard.election.shard_id)
+            if self._clock() - self._tidied >= TIDY:
+                self._tidied = self._clock()
+                for shard in self._shards.values():
+                    shard.journal.sweep()
+
+    def _tend(self, shard: _Shard) -> None:
+        resign, shard.resign = shard.resign, None
+        if resign is not None:
+            self._hand_over(shard, again=resign, timeout=1.0)
+        leadership = shard.elected
+        if leadership is None or not leadership.alive:
+            return
+        # A marker behind everything that was written before tells that the watch has shown all of it.
+        if not self._coordination.watch.sync(CATCH_UP):
+            self._wake.set()
+            return
+        shard.elected = None
+        if leadership.alive:
+            _log.info("leads shard %d (token %d)", leadership.shard_id, leadership.fencing_token)
+            shard.journal.activate(leadership)
+            shard.journal.bury_orphans()
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def received(self, item: Item) -> None:
+        """Takes an event. Gateway thread."""
+        shard = self._shards.get(item.event.shard_id)
+        if shard is not None:
+            item.entry = shard.journal.received(item.key, item.lane, item, item.event.raw)
+
+    def begin(self, item: Item) -> CurrentEvent | None:
+        """Before an event is run; ``None`` when it is not this replica's to run. Handler threads; may block
+        on etcd.
+        """
+        entry: Entry | None = item.entry
+        shard = self._shards.get(item.event.shard_id)
+        if entry is None or shard is None or not shard.journal.begin(entry):
+            return None
+        leadership = entry.leadership
+        assert leadership is not None
+        if entry.attempt > 1:
+            self._stats.add("taken_over", item.event.name)
+            _log.info("%s is run again (attempt %d)", item.key, entry.attempt)
+        event = item.event
+        return CurrentEvent(
+            identity=event.identity.key,
+            name=event.name,
+            attempt=entry.attempt,
+            shard_id=event.shard_id,
+            fencing_token=leadership.fencing_token,
+            occurrence=entry.occurrence,
+            is_lost=lambda: entry.lost,
+        )
+
+    def finished(self, item: Item, outcome: Outcome) -> None:
+        """After an event was run. Handler threads; never blocks."""
+        entry: Entry = item.entry
+        shard = self._shards[item.event.shard_id]
+        shard.journal.finished(entry, handled=outcome is not Outcome.LOST)
+
+    @property
+    def under_way(self) -> int:
+        """How many events run here, or wait for their mark."""
+        return sum(shard.journal.under_way for shard in self._shards.values())
+
+    def sizes(self) -> dict[int, int]:
+        """How many events each shard's journal holds."""
+        return {shard_id: len(shard.journal) for shard_id, shard in self._shards.items()}
+
+
+class AloneLeader:
+    """The same where there is no etcd: this replica leads, always.
+
+    Concurrency: ``received`` runs on the gateway thread alone; the rest is stateless.
+    """
+
+    under_way = 0
+
+    def __init__(self, put: Callable[[Item], None]) -> None:
+        self._put = put
+        self._occurrences: LRUCache[str, int] = LRUCache(20_000)
+        self._tokens = itertools.count(1)
+
+    def received(self, item: Item) -> None:
+        """Takes an event: straight to the handlers."""
+        item.entry = self._occurrences[item.key] = self._occurrences.get(item.key, 0) + 1
+        self._put(item)
+
+    def begin(self, item: Item) -> CurrentEvent | None:
+        """Always."""
+        event = item.event
+        return CurrentEvent(
+            identity=event.identity.key,
+            name=event.name,
+            attempt=1,
+            shard_id=event.shard_id,
+            fencing_token=next(self._tokens),
+            occurrence=item.entry,
+            is_lost=lambda: False,
+        )
+
+    def finished(self, item: Item, outcome: Outcome) -> None:
+        """Nobody needs to know."""
