@@ -174,11 +174,17 @@ class DiscordHA:
 
         :param timeout: seconds, by default ``drain_timeout``.
         """
-        with self._lock:
-            replica, self._replica = self._replica, None
+        replica = self._replica
         self._ends.put("stop() was called")
-        if replica is not None:
+        if replica is None:
+            return
+        try:
+            # Handlers that still run may use the bot until the end.
             replica.stop(self._config.drain_timeout if timeout is None else timeout, lambda: self._hurry)
+        finally:
+            with self._lock:
+                if self._replica is replica:
+                    self._replica = None
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT, then drains; a second signal stops at once. Blocks; main thread only.

@@ -115,7 +115,9 @@ class Replica:
         self._was_ready = threading.Event()
         self._look = threading.Event()
         self._stop = threading.Event()
+        self._stop_lock = threading.Lock()  # guards ``_stopped``
         self._stopped = False
+        self._ended = threading.Event()
         self._monitor = threading.Thread(target=self._run_monitor, name="discordha-monitor", daemon=True)
         bridge = self.bridge = _LateBridge()
         self.leaders: LeaderEvents | None = None
@@ -192,9 +194,17 @@ class Replica:
         :param hurry: when it says so, nothing is waited for any more.
         :return: the handlers that were still running; other replicas run their events again.
         """
-        if self._stopped:
+        with self._stop_lock:
+            first, self._stopped = not self._stopped, True
+        if not first:
+            self._ended.wait(timeout + FAREWELL)
             return []
-        self._stopped = True
+        try:
+            return self._drain_and_stop(timeout, hurry)
+        finally:
+            self._ended.set()
+
+    def _drain_and_stop(self, timeout: float, hurry: Callable[[], bool] | None) -> list[str]:
         deadline = self._clock() + timeout
         self._state = "draining"
         if self.coordination is not None:

@@ -24,9 +24,10 @@ _log = logging.getLogger(__name__)
 
 #: A surplus mark waits so long for its event, seconds.
 SURPLUS_LIFE = 60.0
-#: The same while a new gateway session is younger than ``SETTLE``: its mark may be that of an event from
-#: before.
-DOUBTFUL_LIFE = 2.0
+#: The same while a new gateway session is younger than ``SETTLE``: its mark is most likely that of an event
+#: from before,
+#: and must not strike out the next equal one.
+DOUBTFUL_LIFE = 0.25
 SETTLE = 5.0
 
 

@@ -234,6 +234,8 @@ class ShardClient(discord.Client):
                         raise
                     self._keep_session(True)
                 except _NETWORK_ERRORS as error:
+                    if self.is_closed():
+                        return
                     self._raise_if_fatal(error)
                     self._keep_session(True)
                     level = logging.WARNING if failures < 3 else logging.INFO
