@@ -1,8 +1,7 @@
 """Highly available Discord bots: several replicas of one bot, each event handled once.
 
 The names below are imported when they are first used, so that parts which need no Discord (the test harness,
-the command
-line) start quickly.
+the command line) start quickly.
 """
 
 from __future__ import annotations

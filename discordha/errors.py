@@ -36,8 +36,8 @@ class ConfigError(DiscordHAError):
 class StoreUnavailable(DiscordHAError):
     """etcd did not answer in time or could not be reached.
 
-    ``maybe_applied`` is true when a write was sent and its outcome is not known: whoever sent it must
-    read back before it believes either answer.
+    ``maybe_applied`` is true when a write was sent and its outcome is not known: whoever sent it must read
+    back before it believes either answer.
     """
 
     def __init__(self, message: str, *, maybe_applied: bool = False) -> None:

@@ -2,8 +2,7 @@
 
 Concurrency: the methods may be called from any thread but the gateway's. ``_lock`` guards the state of the
 lifecycle, and is not held while a replica starts or stops. Signals are handled in ``run`` only, on the main
-thread;
-their handler takes no lock: it puts into a ``SimpleQueue``, which is made for that, and sets a flag.
+thread; their handler takes no lock: it puts into a ``SimpleQueue``, which is made for that, and sets a flag.
 """
 
 from __future__ import annotations
@@ -122,7 +121,8 @@ class DiscordHA:
 
     def on_error(self, hook: ErrorHook) -> ErrorHook:
         """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log. Before
-        ``start``."""
+        ``start``.
+        """
         self._on_error = hook
         return hook
 
@@ -157,8 +157,7 @@ class DiscordHA:
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Blocks until this replica has been ready once: connected, with all guilds known. False when that
-        takes
-        longer than ``timeout`` seconds.
+        takes longer than ``timeout`` seconds.
 
         :raises DiscordHAError: the bot has not been started, or what stopped it.
         """
@@ -169,8 +168,7 @@ class DiscordHA:
 
     def stop(self, timeout: float | None = None) -> None:
         """Drains this replica and ends it: nothing new is begun, running handlers finish, leadership moves,
-        what
-        is left goes to the others. Blocks. Idempotent; any thread but a handler's.
+        what is left goes to the others. Blocks. Idempotent; any thread but a handler's.
 
         :param timeout: seconds, by default ``drain_timeout``.
         """
@@ -251,8 +249,7 @@ class DiscordHA:
 
     def call(self, awaitable: Awaitable[Result], timeout: float | None = None) -> Result:
         """Runs a coroutine of discord.py on the gateway's loop, and returns its result. Blocks; any thread
-        but the
-        loop's. Inside a handler it is fenced as the views are.
+        but the loop's. Inside a handler it is fenced as the views are.
 
         :param timeout: seconds, by default ``call_timeout``.
         :raises LockLost: the handler's event may not be this replica's any more; nothing was sent.
@@ -263,8 +260,8 @@ class DiscordHA:
 
     def wrap(self, value: Any) -> Any:
         """A blocking view of one of discord.py's objects, as handlers get them:
-        ``ha.wrap(ha.client.get_channel(id))``.
-        Does not block; any thread."""
+        ``ha.wrap(ha.client.get_channel(id))``. Does not block; any thread.
+        """
         return wrap(value, self._running().bridge)
 
     @property

@@ -1,8 +1,7 @@
 """Which functions handle which events.
 
 Concurrency: the registry is copied on write. ``select`` is called on the gateway thread for every event and
-takes no
-lock; registering and removing take ``_lock`` and swap a whole tuple.
+takes no lock; registering and removing take ``_lock`` and swap a whole tuple.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 Promises
 - Items of one key run one after another, in the order of their sequence numbers; a lane is worked by one
   thread at a time.
-- A slow lane delays nobody else while a thread is free; when all are busy for longer than ``patience``, more
-  threads are added, up to ``max_workers``. Threads beyond ``workers`` end when they were idle for ``IDLE``.
+- A slow lane delays nobody else while a thread is free; when all are busy for longer than ``patience``,
+  more threads are added, up to ``max_workers``. Threads beyond ``workers`` end when they were idle for
+  ``IDLE``.
 - A lane costs memory only while it holds items.
 
 Does not promise order between lanes, nor any bound on the number of items: the dispatcher bounds them.

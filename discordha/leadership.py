@@ -5,20 +5,17 @@ Promises
   its lane.
 - A new leader begins when its watch has shown all marks that its predecessors wrote.
 - A replica whose connection to Discord is down for ``deaf_after`` seconds gives leadership to another, and
-  stands again
-  when it hears.
+  stands again when it hears.
 - Leadership that is given up (drain, an operator's request, deafness) is handed over: what runs goes on here.
 
 Concurrency
 - The thread ``discordha-leader`` is owned here: it makes new leaders act, hands over, and tidies. It blocks
   on etcd.
 - ``received`` runs on the gateway thread, ``begin`` and ``finished`` on handler threads, ``_elected`` and
-  ``_deposed`` on
-  whichever thread learned of it; none of them blocks but ``begin``.
+  ``_deposed`` on whichever thread learned of it; none of them blocks but ``begin``.
 - ``_lock`` guards ``_shards`` and what is wanted of each; nothing is called under it.
-- At stop: ``hand_over`` first, then ``stop``, which joins the thread. At a lost lease leadership has ended
-  by itself; at a
-  lost watch no new leader begins until it is back.
+- At stop: ``hand_over`` first, then ``stop``, which joins the thread. At a lost lease leadership has ended by
+  itself; at a lost watch no new leader begins until it is back.
 """
 
 from __future__ import annotations
@@ -142,8 +139,8 @@ class LeaderEvents:
 
     def hears(self, shard_id: int, connected: bool) -> None:
         """The shard is connected to Discord, or has not been for too long: stand for election, or hand over.
-        Does not
-        block."""
+        Does not block.
+        """
         shard = self._shards.get(shard_id)
         if shard is None or shard.hears == connected:
             return
@@ -154,15 +151,21 @@ class LeaderEvents:
             self._ask_to_resign(shard, False)
 
     def new_session(self, shard_id: int) -> None:
-        """The gateway began a new session for the shard. Gateway thread."""
+        """The gateway began a new session for the shard. Gateway thread.
+
+        Whatever happened since the last one, this replica has not received: if it leads, another that has
+        must.
+        """
         shard = self._shards.get(shard_id)
         if shard is not None:
             shard.journal.on_new_session()
+            if shard.election.is_leader:
+                self._ask_to_resign(shard, True)
 
     def hand_over(self, timeout: float) -> None:
         """Gives up all leaderships and candidatures, for good. Blocks until etcd has taken it, or for
-        ``timeout``
-        seconds for each shard."""
+        ``timeout`` seconds for each shard.
+        """
         for shard in self._shards.values():
             self._hand_over(shard, again=False, timeout=timeout)
 

@@ -1,21 +1,16 @@
 """One replica from its start to its end: the parts put together, in the order in which they need each other.
 
 Start: coordination (session, watch, members), the dispatcher, then the gateway, so that nothing arrives
-before it can
-be handled. Stop: peers are told, leadership is handed over, what runs ends, its marks are written, the
-gateway is
-closed, the session is revoked.
+before it can be handled. Stop: peers are told, leadership is handed over, what runs ends, its marks are
+written, the gateway is closed, the session is revoked.
 
 Concurrency
 - ``start`` and ``stop`` are called by one thread at a time, that of the facade. ``stop`` may be called while
-  ``start``
-  has failed half way.
+  ``start`` has failed half way.
 - What the gateway calls (``on_dispatch``, ``on_state``) runs on its thread and never blocks; what the
-  coordination
-  watch calls runs on its thread and never blocks.
+  coordination watch calls runs on its thread and never blocks.
 - The thread ``discordha-monitor`` is owned here: twice a second it looks whether the replica is ready, deaf,
-  or asked
-  to drain, and says so in the member record.
+  or asked to drain, and says so in the member record.
 - At a lost session or watch the replica is not ready, and goes on as soon as they are back.
 """
 

@@ -1,13 +1,11 @@
 """Runs the handlers of one event on the calling handler thread.
 
 Promises: each handler of an event runs, in order of registration, also when an earlier one failed; a
-handler's error
-goes to ``on_error`` and never to the thread; ``LockLost`` ends the event, since whatever follows would be
-refused too.
+handler's error goes to ``on_error`` and never to the thread; ``LockLost`` ends the event, since whatever
+follows would be refused too.
 
-Concurrency: stateless but for ``_running`` (by thread id; ``_lock`` guards it), which the timer reads to
-find handlers
-that exceed ``handler_timeout``.
+Concurrency: stateless but for ``_running`` (by thread id; ``_lock`` guards it), which the timer reads to find
+handlers that exceed ``handler_timeout``.
 """
 
 from __future__ import annotations

@@ -101,8 +101,8 @@ class LoopBridge:
             if asyncio._get_running_loop() is self._loop:
                 raise RuntimeError(
                     f"{_title(awaitable)} was called as a blocking call on the thread of the event loop, "
-                    "which would wait for itself for ever. Blocking calls belong on handler threads. A coroutine "
-                    "on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
+                    "which would wait for itself for ever. Blocking calls belong on handler threads. A "
+                    "coroutine on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
                     "await discordha.unwrap(view).method(...)"
                 )
             if event is not None and event.lost:

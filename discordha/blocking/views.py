@@ -24,6 +24,7 @@ import math
 import operator
 import threading
 import time
+import types
 from collections.abc import Callable
 from types import MethodType
 from typing import Any, NoReturn
@@ -138,8 +139,15 @@ def _make_class(kind: type) -> type[View]:
     return type(f"{kind.__name__}View", (View,), namespace)
 
 
+#: Not ``inspect.isroutine``: to that, discord.py's cached properties look like methods.
+_METHODS = (
+    *(types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
+    *(staticmethod, classmethod, functools.partialmethod, types.ClassMethodDescriptorType),
+)
+
+
 def _is_method(static: Any) -> bool:
-    return inspect.isroutine(static) and not inspect.isdatadescriptor(static)
+    return isinstance(static, _METHODS)
 
 
 def _function(static: Any) -> Callable[..., Any]:

@@ -1,14 +1,11 @@
 """What one replica holds in etcd, put together in the order in which it must start and stop.
 
 Start: a lease for marks, the session, group commit, the coordination watch (until its first snapshot is in),
-the
-member record, the elections. The gateway may connect after that: from its first event on, the watch tells
-what
-others do.
+the member record, the elections. The gateway may connect after that: from its first event on, the watch tells
+what others do.
 
 Stop is in two steps, since leadership must move before the marks are all written, and the session must
-outlive
-both: ``resign`` and ``stop``.
+outlive both: ``resign`` and ``stop``.
 
 Concurrency: no thread of its own; the parts' threads are described in their modules. Called by the facade's
 thread.
@@ -118,8 +115,8 @@ class Coordination:
 
     def stop(self) -> None:
         """Writes what is pending, revokes the session, closes all connections. Blocks for a few round trips,
-        or one
-        time-out when etcd does not answer. Idempotent."""
+        or one time-out when etcd does not answer. Idempotent.
+        """
         self._stop_calls.set()
         self.claims.stop()
         self.elections.stop()

@@ -2,16 +2,14 @@
 trip.
 
 Promises: what the watch has shown is answered without I/O; each change is told to the listener once, after
-the
-hints themselves have changed. Does not promise to be up to date: a miss leads to a claim, and the claim is
-the truth.
+the hints themselves have changed. Does not promise to be up to date: a miss leads to a claim, and the claim
+is the truth.
 
 Concurrency
 - ``_lock`` guards the tables. The listener is called on the watch's thread, with no lock held.
 - At a lost session nothing changes here: etcd deletes the claims, and the watch says so.
-- At a lost watch the hints go stale, which costs claims that are refused, never a wrong decision. After a
-  gap the
-  new snapshot replaces them, and every event that waits for somebody is looked at again (``on_resync``).
+- At a lost watch the hints go stale, which costs claims that are refused, never a wrong decision. After a gap
+  the new snapshot replaces them, and every event that waits for somebody is looked at again (``on_resync``).
 """
 
 from __future__ import annotations
@@ -85,8 +83,8 @@ class ClaimHints:
 
     def note_held(self, key: str, held: Held) -> None:
         """A claim was refused: whoever holds it is noted, unless the watch has come further already and will
-        say
-        nothing more of it."""
+        say nothing more of it.
+        """
         with self._lock:
             if self._revision < held.revision:
                 self._held[key] = held

@@ -4,8 +4,7 @@ Promises
 - While a replica that claimed an event holds its session, nobody else wins a claim on it (P1).
 - A marked event is never won again while its mark lives (P3): ``retention`` seconds at least.
 - A claim is never assumed lost nor won: where an answer is missing, the claim is asked again until etcd has
-  said
-  who owns the key (P2).
+  said who owns the key (P2).
 - An event whose owners died ``max_attempts`` times becomes a dead letter (P8).
 
 Does not promise that a handler runs only once: the owner may die between the side effect and the mark.
@@ -15,25 +14,19 @@ Protocol. One key an event, ``e/<key>``, moves from lease to lease:
 - claim: ``version == 0 -> put "r <replica> <attempt>"`` under the session lease. Its create revision is the
   fencing token.
 - mark: ``create_revision == token -> put "d <replica> <attempt>"`` under a retention lease shared by a time
-  bucket.
-  If the session was lost meanwhile and nobody else has taken the event, the mark is put as well: the handler
-  did
-  finish.
+  bucket. If the session was lost meanwhile and nobody else has taken the event, the mark is put as well: the
+  handler did finish.
 - release (drain): ``create_revision == token -> put "r <replica> <attempt - 1>"``, then delete: the next
-  owner's
-  attempt is not counted up, because this one never started it.
+  owner's attempt is not counted up, because this one never started it.
 - The second and later attempts also write ``a/<key>``: JSON with the attempts so far and the gateway's
-  payload, so
-  that any replica, also one that never received the event, can take it over or bury it.
+  payload, so that any replica, also one that never received the event, can take it over or bury it.
 
 With ``open_on_loss``, while there is no session, every claim is won at once, by everybody, under no lease:
-the
-choice of those who prefer two answers to none.
+the choice of those who prefer two answers to none.
 
 Concurrency
-- No lock of its own. ``claim`` blocks and is called on handler threads; ``mark`` and ``release`` never
-  block; what
-  they call back runs on whichever thread got etcd's answer.
+- No lock of its own. ``claim`` blocks and is called on handler threads; ``mark`` and ``release`` never block;
+  what they call back runs on whichever thread got etcd's answer.
 - At a lost session the grant dies, and with it every claim made under it, by its own deadline and without a
   message. At a lost watch nothing changes here (see ``ClaimHints``).
 - At stop, claims that wait for etcd give up with ``None``.
@@ -156,8 +149,7 @@ class Claims:
         """Claims events; returns one answer for each: won, held by another, or done.
 
         Blocks until etcd has answered, however long that takes; ``None`` for those still open when the
-        replica stops.
-        Called on handler threads; any number at once, their requests share transactions.
+        replica stops. Called on handler threads; any number at once, their requests share transactions.
         """
         answers: list[Claim | Held | Done | None] = [None] * len(requests)
         open_ = list(range(len(requests)))
@@ -195,8 +187,7 @@ class Claims:
         self, requests: Sequence[ClaimRequest], answer: Callable[[ClaimRequest, Claim | None], None]
     ) -> None:
         """Claims in the background; ``answer`` runs on a coordination thread, with ``None`` for whatever is
-        not a
-        clean win.
+        not a clean win.
 
         Never blocks. For events that wait behind a slow handler of their own lane.
         """

@@ -131,7 +131,8 @@ class GroupCommit:
 
     def stop(self) -> None:
         """Sends what is pending, then ends the background thread and joins it. Blocks for at most the store's
-        time-out. Idempotent."""
+        time-out. Idempotent.
+        """
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():

@@ -2,47 +2,38 @@
 it.
 
 Every replica keeps each such event that it receives. The leader handles its own, in order, and writes one
-mark for each;
-every replica strikes one event out for each mark that it sees. What remains when a replica becomes leader is
-what the
-old one left undone.
+mark for each; every replica strikes one event out for each mark that it sees. What remains when a replica
+becomes leader is what the old one left undone.
 
 Promises
 - Equal events are counted, not hashed away: three equal reactions are three entries and three marks. The
-  *version* of
-  the key ``j/<shard>/<digest>`` counts the marks, so a watch that is rebuilt, or a mark whose answer was
-  lost and is
-  sent again, changes nothing.
+  *version* of the key ``j/<shard>/<digest>`` counts the marks, so a watch that is rebuilt, or a mark whose
+  answer was lost and is sent again, changes nothing.
 - A mark may be seen before its event arrives: it is kept as a *surplus*, and strikes the event out when it
   comes.
 - A leader that resigns hands over: for each event that its handlers still run it leaves a *carry* key under
-  its own
-  session. Its successor leaves those events, and what waits behind them in their lanes, alone until they are
-  marked;
-  should the old leader die, its carries vanish with its session, and the successor runs them.
+  its own session. Its successor leaves those events, and what waits behind them in their lanes, alone until
+  they are marked; should the old leader die, its carries vanish with its session, and the successor runs
+  them.
 - An event that a successor runs again has its attempts counted in etcd; after ``max_attempts`` it is a dead
   letter.
 
 Does not promise that a handler runs once: a leader may die between the side effect and the mark. Nor that
-events which
-discord.py dispatches only for cached objects are the same on all replicas.
+events which discord.py dispatches only for cached objects are the same on all replicas.
 
-Protocol, all under the retention lease unless said otherwise. ``n`` is the *occurrence*: the version that
-the mark
-will get, which is the same on every replica that has seen the same marks.
+Protocol, all under the retention lease unless said otherwise. ``n`` is the *occurrence*: the version that the
+mark will get, which is the same on every replica that has seen the same marks.
 
 - mark: ``leadership key stands and version(j) == n - 1 -> put j``; or, for a carried event, ``carry stands
-  and
-  version(j) == n - 1 -> put j, delete carry``. Else the version that is found tells: ``n`` or more, it was
-  applied.
+  and version(j) == n - 1 -> put j, delete carry``. Else the version that is found tells: ``n`` or more, it
+  was applied.
 - carry: ``leadership key stands -> put jc/<shard>/<digest>/<n>`` under the session lease.
 - attempt: ``leadership key stands -> put ja/<shard>/<digest>/<n>``, before an event is run again.
 
 Concurrency
 - No thread. ``received`` runs on the gateway thread and never blocks; ``on_snapshot`` and ``on_events`` on
-  the watch's;
-  ``begin`` and ``finished`` on handler threads; ``activate``, ``deactivate`` and ``hand_over`` on the
-  owner's.
+  the watch's; ``begin`` and ``finished`` on handler threads; ``activate``, ``deactivate`` and ``hand_over``
+  on the owner's.
 - ``_lock`` guards all state; no I/O and no call to another part is made under it.
 - At a lost lease the leadership ends by its own deadline: nothing more is begun, handlers in flight get
   ``LockLost``.

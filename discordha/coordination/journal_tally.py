@@ -1,9 +1,8 @@
-"""The tally of a journal: entries by content, and what etcd says of them. No I/O, no threads, no lock of its
-own.
+"""The tally of a journal: entries by content, and what etcd says of them. No I/O, no threads, no lock of
+its own.
 
-Promises: equal entries stand in the order of arrival; each mark strikes out the oldest one, or is kept as a
-surplus for
-the next to come; an entry's *occurrence* is the version that its mark will get.
+Promises: equal entries stand in the order of arrival; each mark strikes out the oldest one, or is kept as
+a surplus for the next to come; an entry's *occurrence* is the version that its mark will get.
 
 Concurrency: ``Journal`` calls everything here under its lock.
 """

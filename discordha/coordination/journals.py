@@ -14,9 +14,8 @@ __all__ = ["Journals"]
 class Journals:
     """The journals of all shards, as one ``WatchListener`` for the components ``j``, ``jc`` and ``ja``.
 
-    Concurrency: ``_journals`` is replaced as a whole by ``open`` and ``close`` (under ``_lock``), and read
-    by the watch.
-    A journal that is opened later has missed the snapshot: it gets the one that is kept here.
+    Concurrency: ``_journals`` is replaced as a whole by ``open`` and ``close`` (under ``_lock``), and read by
+    the watch. A journal that is opened later has missed the snapshot: it gets the one that is kept here.
     """
 
     def __init__(self, root: str) -> None:

@@ -1,8 +1,7 @@
 """Claims without etcd: for ``ha=False``, where one replica handles everything.
 
 Promises: the same calls as ``Claims``, answered at once; an event delivered twice to this process is still
-handled once.
-Does not promise anything across processes or restarts.
+handled once. Does not promise anything across processes or restarts.
 
 Concurrency: ``_lock`` guards ``_done``; nothing blocks.
 """

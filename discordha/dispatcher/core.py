@@ -3,9 +3,8 @@
 Promises
 - An event is admitted once: the same event from a RESUME, a duplicate delivery or a takeover finds itself
   here.
-- The preferred replica claims at once, the r-th in rank after r x ``grace``; a claim that somebody holds is
-  waited
-  for without a thread; when its owner dies, the event is tried again with the next attempt.
+- The preferred replica claims at once, the r-th in rank after r x ``grace``; a claim that somebody holds
+  is waited for without a thread; when its owner dies, the event is tried again with the next attempt.
 - Events of one lane run one after another, in the order of the gateway.
 - Whatever is dropped is counted by reason: ``dropped`` in the stats.
 
@@ -13,12 +12,10 @@ Concurrency
 - ``receive`` runs on the gateway thread and never blocks: no I/O, short locks.
 - ``on_done``, ``on_free``, ``on_orphan``, ``on_resync`` run on the watch thread.
 - Handler threads (owned by ``Lanes``) run ``Turns.work``; they make the blocking claims.
-- The thread ``discordha-timer`` (owned here) wakes for delayed events, retries, claims ahead, slow handlers
-  and
-  old age.
+- The thread ``discordha-timer`` (owned here) wakes for delayed events, retries, claims ahead, slow
+  handlers and old age.
 - ``_lock`` guards ``_orphans``. Order of locks: this one, the ledger's, the lanes', the claims'; none is
-  held while
-  another part is called.
+  held while another part is called.
 - At a lost lease: items under way finish or get ``LockLost``; they are retried like a dead peer's.
 - At a lost watch: parked items wait for the snapshot that follows (``on_resync``).
 - At stop: ``drain``, then ``stop``.
@@ -189,8 +186,8 @@ class Dispatcher:
 
     def _route(self, item: Item) -> None:
         """Decides where a parked item goes: away (done), on waiting (running elsewhere), into its lane, or
-        into the
-        delay of its rank. Any thread; no lock held."""
+        into the delay of its rank. Any thread; no lock held.
+        """
         hint = self._claims.hint(item.key)
         if hint is Hint.DONE:
             self._ledger.forget(item)
@@ -213,9 +210,9 @@ class Dispatcher:
         self._ledger.forget_standby(keys)
 
     def on_free(self, key: str, attempt: int) -> None:
-        """The owner of an event is gone without a mark: its claim vanished with its session, or it gave the
-        event
-        back."""
+        """The owner of an event is gone without a mark: its claim vanished with its session, or it gave
+        the event back.
+        """
         item = self._ledger.get(key)
         if item is None or item.state in (State.RUNNING, State.FINISHED, State.GONE):
             return
@@ -226,9 +223,9 @@ class Dispatcher:
             self._route(item)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None:
-        """An event that was taken over before has no owner: should nobody who received it take it, somebody
-        else
-        must."""
+        """An event that was taken over before has no owner: should nobody who received it take it,
+        somebody else must.
+        """
         if key in self._ledger:
             return
         with self._lock:
@@ -250,9 +247,9 @@ class Dispatcher:
         """Begins nothing new and waits for what runs. Blocks for at most ``timeout`` seconds, or until
         ``hurry``.
 
-        Events that wait are left to the other replicas, claimed ones are given back; a replica without peers
-        works
-        its queue to the end. Returns what still runs, which others will retry once the session is revoked.
+        Events that wait are left to the other replicas, claimed ones are given back; a replica without
+        peers works its queue to the end. Returns what still runs, which others will retry once the session
+        is revoked.
         """
         deadline = self._clock() + timeout
         self._draining = True

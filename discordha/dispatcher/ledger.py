@@ -1,12 +1,10 @@
 """The ledger: which events this replica knows, and where each one is.
 
 Promises: an event is known once; its state changes under one lock, so whoever moves it, moves it alone;
-memory is
-bounded by ``size``: when it is full, the oldest event that another replica owns makes room.
+memory is bounded by ``size``: when it is full, the oldest event that another replica owns makes room.
 
 Concurrency: ``_lock`` guards everything here, each item's ``state`` included. It is held for a few
-instructions,
-never during I/O or a call to another part.
+instructions, never during I/O or a call to another part.
 """
 
 from __future__ import annotations

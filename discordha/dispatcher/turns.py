@@ -2,21 +2,16 @@
 
 Promises
 - The run of events at a lane's head is claimed in one call: as many as recent handler times say will run
-  within
-  ``BATCH_SECONDS``. An event that an owner died on is claimed alone, so that a poisonous one takes no other
-  with it.
+  within ``BATCH_SECONDS``. An event that an owner died on is claimed alone, so that a poisonous one takes no
+  other with it.
 - What waits behind a slow handler is claimed ahead, since order would keep peers from running it anyway, and
-  a
-  peer that sees no claim within its grace takes an event.
+  a peer that sees no claim within its grace takes an event.
 - An event whose claim is lost before or under its handler goes back in line, for whoever is first.
 
 Concurrency: ``work`` runs on handler threads and may block on etcd; ``claim_ahead`` runs on the timer's
-thread and does not.
-No lock of its own: an item that is ``RUNNING`` belongs to the thread that moved it there. At a lost lease
-claims are lost,
-and each item is tried again; at a lost watch nothing changes here; at stop, ``claim`` gives up and the items
-are forgotten,
-which leaves them to other replicas.
+thread and does not. No lock of its own: an item that is ``RUNNING`` belongs to the thread that moved it
+there. At a lost lease claims are lost, and each item is tried again; at a lost watch nothing changes here; at
+stop, ``claim`` gives up and the items are forgotten, which leaves them to other replicas.
 """
 
 from __future__ import annotations

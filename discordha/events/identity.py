@@ -1,8 +1,7 @@
 """What an event is known by: the same on all replicas, whatever their cache, session or intents.
 
 Identities are built from the fields that the table names, never from the whole payload: two sessions of one
-bot get
-the same event with different bytes.
+bot get the same event with different bytes.
 
 Pure; any thread.
 """

@@ -4,19 +4,17 @@ dispatches.
 Promises
 - Each event that discord.py dispatches is handed on at once, with the text of the frame that it came in.
 - The connection is taken up again for as long as the process lives: by RESUME where the session may still
-  live, at
-  the main address when the session's own does not answer, with pauses that never exceed ``LAST_PAUSE``.
+  live, at the main address when the session's own does not answer, with pauses that never exceed
+  ``LAST_PAUSE``.
 - A connection on which nothing has arrived for ``deaf_after`` seconds, not even the answer to a heartbeat,
-  is given up
-  and taken up again.
+  is given up and taken up again.
 
 Does not promise that discord.py's cache is complete before the client is ready.
 
 Concurrency: everything runs on the gateway's loop, but for ``state``, which reads single values.
 
 Source: the loop follows the gateway's documented life cycle (connecting, resuming, close codes), with
-discord.py's
-``DiscordWebSocket`` doing the protocol.
+discord.py's ``DiscordWebSocket`` doing the protocol.
 """
 
 from __future__ import annotations

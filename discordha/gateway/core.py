@@ -2,11 +2,9 @@
 
 Promises
 - Nothing on this thread blocks: no etcd call, no handler, no full queue. A loop that stands still for more
-  than a
-  second is reported.
-- What a client can't go on with (a wrong token, a refused intent) goes to ``on_fatal`` as a ``ConfigError``
-  that says
-  what to do; everything else is tried again.
+  than a second is reported.
+- What a client can't go on with (a wrong token, a refused intent) goes to ``on_fatal`` as a
+  ``ConfigError`` that says what to do; everything else is tried again.
 - ``stop`` ends all sessions cleanly and leaves no thread, task or connection behind.
 
 Concurrency
@@ -115,7 +113,8 @@ class Gateway:
         self._thread.join(max(timeout, 0.5))
 
     def open_shard(self, shard_id: int, shard_count: int | None) -> None:
-        """Logs in for one more shard and begins to connect it. Blocks until Discord has accepted the token.
+        """Logs in for one more shard and begins to connect it. Blocks until Discord has accepted the
+        token.
 
         :raises ConfigError: Discord refuses the token.
         :raises DiscordHAError: Discord can't be reached, or the gateway stops.
@@ -240,8 +239,8 @@ class Gateway:
                 return
             except discord.LoginFailure:
                 raise ConfigError(
-                    "Discord refuses the token (401): is it complete, and not reset since? Take a new one from the "
-                    "developer portal, page 'Bot'"
+                    "Discord refuses the token (401): is it complete, and not reset since? Take a new one "
+                    "from the developer portal, page 'Bot'"
                 ) from None
             except (discord.HTTPException, OSError, aiohttp.ClientError, TimeoutError) as error:
                 if tried == LOGIN_TRIES:

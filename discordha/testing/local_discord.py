@@ -1,10 +1,9 @@
 """LocalDiscord: a Discord on this machine, which discord.py can't tell from the real one.
 
 Promises: a process of its own that speaks Discord's REST API and gateway v10 over real sockets; every REST
-call is on
-record with its time; ends with the test process. What the REST API does comes from simcord; what that does
-not know is
-answered with 501 and noted in ``unknown_requests``. Times are ``time.monotonic()`` of this machine.
+call is on record with its time; ends with the test process. What the REST API does comes from simcord; what
+that does not know is answered with 501 and noted in ``unknown_requests``. Times are ``time.monotonic()`` of
+this machine.
 
 Does not promise Discord's rate limits, voice, or the order of events between channels.
 

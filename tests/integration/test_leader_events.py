@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -33,10 +34,8 @@ def leader_of(fleet: Replicas, discord: LocalDiscord) -> Replica:
 
 def check(discord: LocalDiscord, sent: Sequence[Sent], timeout: float = 30.0) -> None:
     """Handled counts equal sent counts, and the order of each message's reactions is kept."""
-    try:
+    with contextlib.suppress(WaitTimeout):
         wait_for(lambda: len(seen(discord)) >= len(sent), timeout, "every reaction", interval=0.1)
-    except WaitTimeout:
-        pass
     handled = seen(discord)
     expected, found = Counter(each.key for each in sent), Counter(key for key, _, _ in handled)
     assert found == expected, {"lost": expected - found, "repeated": found - expected}

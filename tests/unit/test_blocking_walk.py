@@ -171,3 +171,17 @@ def test_plain_functions_that_return_awaitables_and_async_iterators_are_known() 
         and not inspect.isasyncgenfunction(function)
     }
     assert found == {"Client.wait_for", "Messageable.pins", "Messageable.typing"}
+
+
+def test_cached_properties_are_attributes() -> None:
+    """``interaction.response`` is an object whose methods block, not a method."""
+    from discordha.blocking.views import _is_method
+
+    for kind, name in (
+        (discord.Interaction, "response"),
+        (discord.Interaction, "followup"),
+        (discord.Message, "raw_mentions"),
+        (discord.Message, "clean_content"),
+    ):
+        assert not _is_method(inspect.getattr_static(kind, name)), name
+    assert _is_method(inspect.getattr_static(discord.Message, "reply"))

@@ -2,8 +2,7 @@
 its own.
 
 What the REST API does comes from simcord's backend and router; ours are the sockets, the sessions, RESUME,
-the rules
-of IDENTIFY, nonces, faults, users and the record.
+the rules of IDENTIFY, nonces, faults, users and the record.
 
 - ``world``: guilds, channels, users, and what users do.
 - ``sessions``: gateway sessions, what each is sent, and the faults on the way.

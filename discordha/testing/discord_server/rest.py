@@ -1,8 +1,7 @@
 """The REST API: requests into simcord's router, nonces, faults, and the record of every call.
 
 Nonces, as Discord documents them: with ``enforce_nonce``, a message whose nonce the same author used in the
-last few
-minutes is not created again; the first one is returned.
+last few minutes is not created again; the first one is returned.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Gateway sessions: what each is sent, what it may ask for again, and the faults on the way.
 
 A payload is turned into JSON once; each session splices its own sequence number in front, so that one event
-for many
-sessions stays cheap.
+for many sessions stays cheap.
 """
 
 from __future__ import annotations
