@@ -1,0 +1,8 @@
+"""``python -m discordha``: the command line."""
+
+from discordha.operations.cli import main
+
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""What etcd says of a bot's replicas: read from outside, for the command line. Blocks on etcd; no threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from discordha.coordination.candidates import request_resignation
+from discordha.coordination.claim_records import parse_claim
+from discordha.coordination.store import Compare, Delete, Put, Store
+from discordha.errors import DiscordHAError
+
+__all__ = ["Fleet", "Handled", "Letter"]
+
+#: A command to a replica is forgotten after this, seconds.
+COMMAND_TTL = 30.0
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter: an event that ended its owners."""
+
+    event: str
+    attempts: int
+    error: str
+    payload: str | None
+    shard_id: int
+    replica: str
+
+
+@dataclass(frozen=True)
+class Handled:
+    """What became of an event: ``done``, ``running``, ``dead``."""
+
+    event: str
+    state: str
+    replica: str
+    attempt: int
+
+
+class Fleet:
+    """One bot's keys.
+
+    :param root: key prefix of the bot, ending in ``/``.
+    """
+
+    def __init__(self, store: Store, root: str) -> None:
+        self.store = store
+        self.root = root
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def members(self) -> dict[str, dict[str, Any]]:
+        """The replicas' own records, by name."""
+        found = self.store.range(f"{self.root}m/").items
+        return {kv.key.rsplit("/", 1)[1]: _object(kv.value) for kv in found}
+
+    def leaders(self) -> dict[int, str]:
+        """Who leads each shard."""
+        first: dict[int, tuple[int, str]] = {}
+        for kv in self.store.range(f"{self.root}l/").items:
+            shard = kv.key[len(self.root) :].split("/")[1]
+            if shard.isdecimal():
+                candidate = (kv.create_revision, str(_object(kv.value).get("replica", "?")))
+                first[int(shard)] = min(first.get(int(shard), candidate), candidate)
+        return {shard: replica for shard, (_, replica) in sorted(first.items())}
+
+    def letters(self) -> list[Letter]:
+        """All dead letters."""
+        return [self._letter(kv.key, kv.value) for kv in self.store.range(f"{self.root}dead/").items]
+
+    def letter(self, event: str) -> Letter | None:
+        """One dead letter."""
+        kv = self.store.get(f"{self.root}dead/{event}")
+        return self._letter(kv.key, kv.value) if kv is not None else None
+
+    def _letter(self, key: str, value: bytes) -> Letter:
+        data = _object(value)
+        return Letter(
+            key[len(self.root) + len("dead/") :],
+            int(data.get("attempt", 0)),
+            str(data.get("error", "")),
+            data.get("payload"),
+            int(data.get("shard", 0)),
+            str(data.get("replica", "?")),
+        )
+
+    def events(self, identity: str) -> list[Handled]:
+        """What became of the events with an identity: ``123``, or ``message/123``."""
+        found = []
+        suffix = identity if "/" in identity else f"/{identity}"
+        for kv in self.store.range(f"{self.root}e/{identity if '/' in identity else ''}").items:
+            if not kv.key.endswith(suffix):
+                continue
+            parsed = parse_claim(kv.value)
+            if parsed is not None:
+                state, replica, attempt = parsed
+                event = kv.key[len(self.root) + 2 :]
+                found.append(Handled(event, "done" if state == "d" else "running", replica, attempt))
+        found += [
+            Handled(letter.event, "dead", letter.replica, letter.attempts)
+            for letter in self.letters()
+            if f"/{letter.event}".endswith(suffix)
+        ]
+        return found
+
+    def etcd(self) -> list[dict[str, Any]]:
+        """The members of etcd, with their latency in seconds and the size of their database in bytes."""
+        return [member._asdict() for member in self.store.status()]
+
+    def status(self) -> dict[str, Any]:
+        """Everything at a glance."""
+        leaders = self.leaders()
+        members = self.members()
+        for replica, record in members.items():
+            record["leads"] = [shard for shard, leader in leaders.items() if leader == replica]
+        return {
+            "root": self.root,
+            "replicas": members,
+            "leaders": {str(shard): replica for shard, replica in leaders.items()},
+            "etcd": self.etcd(),
+            "dead_letters": len(self.letters()),
+        }
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    def drain(self, replica: str) -> None:
+        """Asks a replica to drain.
+
+        :raises DiscordHAError: there is no such replica.
+        """
+        members = self.members()
+        if replica not in members:
+            known = ", ".join(sorted(members)) or "none"
+            raise DiscordHAError(f"there is no replica {replica!r}; there are: {known}")
+        lease = self.store.grant(COMMAND_TTL)
+        self.store.put(f"{self.root}x/{replica}/drain", b"", lease=lease.id)
+
+    def resign(self, shard_id: int) -> str | None:
+        """Asks the leader of a shard to resign; its name."""
+        return request_resignation(self.store, self.root, shard_id)
+
+    def replay(self, event: str) -> None:
+        """Gives a dead letter back to the replicas: some live one handles it, with its attempts counted
+        from 0.
+
+        :raises DiscordHAError: there is no such letter, or it has no payload.
+        """
+        letter = self.letter(event)
+        if letter is None:
+            raise DiscordHAError(f"there is no dead letter {event!r}; see `discordha dead-letters list`")
+        if letter.payload is None:
+            raise DiscordHAError(
+                f"the dead letter {event!r} has no payload: it can't be replayed, only dropped"
+            )
+        record = {"attempt": 0, "payload": letter.payload, "shard": letter.shard_id, "history": []}
+        lease = self.store.grant(3600.0)
+        key = f"{self.root}dead/{event}"
+        result = self.store.txn(
+            (Compare.version(key, 1),),
+            (
+                Put(f"{self.root}a/{event}", json.dumps(record).encode(), lease.id),
+                Delete(f"{self.root}e/{event}"),
+                Delete(key),
+            ),
+        )
+        if not result.succeeded:
+            raise DiscordHAError(f"the dead letter {event!r} changed meanwhile; look again")
+
+    def drop(self, event: str) -> bool:
+        """Forgets a dead letter; whether there was one."""
+        return self.store.delete(f"{self.root}dead/{event}")
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(value)
+    except ValueError:
+        return {}
+    return dict(data) if isinstance(data, Mapping) else {}
