@@ -36,6 +36,7 @@ from discordha.coordination.candidates import Leadership
 from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
+from discordha.coordination.journal_tally import SETTLE
 from discordha.errors import DiscordHAError
 from discordha.runner import Outcome
 from discordha.stats import Stats
@@ -63,6 +64,8 @@ class _Shard:
         self.elected: Leadership | None = None  # to be made to act
         self.resign: bool | None = None  # asked to resign; true: stand again at once
         self.hears = False
+        self.stands = False
+        self.since = 0.0  # when its gateway session began
 
 
 class LeaderEvents:
@@ -142,12 +145,16 @@ class LeaderEvents:
         Does not block.
         """
         shard = self._shards.get(shard_id)
-        if shard is None or shard.hears == connected:
+        if shard is None:
             return
         shard.hears = connected
-        if connected:
-            shard.election.campaign()
-        else:
+        if connected and not shard.stands:
+            # A journal that has just begun may lack what is still under way: others should lead first.
+            if shard.election.leader is None or self._clock() - shard.since >= SETTLE:
+                shard.stands = True
+                shard.election.campaign()
+        elif not connected and shard.stands:
+            shard.stands = False
             self._ask_to_resign(shard, False)
 
     def new_session(self, shard_id: int) -> None:
@@ -158,7 +165,10 @@ class LeaderEvents:
         """
         shard = self._shards.get(shard_id)
         if shard is not None:
+            # Nothing that comes now may be run before what another has received meanwhile.
+            shard.journal.deactivate()
             shard.journal.on_new_session()
+            shard.since = self._clock()
             if shard.election.is_leader:
                 self._ask_to_resign(shard, True)
 
@@ -181,7 +191,8 @@ class LeaderEvents:
     def _hand_over(self, shard: _Shard, *, again: bool, timeout: float) -> None:
         if shard.election.is_leader:
             shard.journal.hand_over()
-        shard.election.resign(again and shard.hears, timeout=timeout)
+        shard.stands = again and shard.hears
+        shard.election.resign(shard.stands, timeout=timeout)
 
     def _elected(self, shard: _Shard, leadership: Leadership) -> None:
         shard.elected = leadership
@@ -217,7 +228,7 @@ class LeaderEvents:
         if leadership is None or not leadership.alive:
             return
         # A marker behind everything that was written before tells that the watch has shown all of it.
-        if not self._coordination.watch.sync(CATCH_UP):
+        if not self._coordination.watch.sync(CATCH_UP, lease=leadership.lease_id):
             self._wake.set()
             return
         shard.elected = None

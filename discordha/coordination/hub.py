@@ -96,9 +96,9 @@ class CoordinationWatch:
         """See ``Watch.wait_revision``."""
         return self._watch.wait_revision(revision, timeout)
 
-    def sync(self, timeout: float) -> bool:
+    def sync(self, timeout: float, *, lease: int = 0) -> bool:
         """See ``Watch.sync``."""
-        return self._watch.sync(timeout)
+        return self._watch.sync(timeout, lease=lease)
 
     # -- as the listener of its watch ------------------------------------------------------------------------
 

@@ -23,10 +23,8 @@ _log = logging.getLogger(__name__)
 
 #: A surplus mark waits so long for its event, seconds.
 SURPLUS_LIFE = 60.0
-#: The same while a new gateway session is younger than ``SETTLE``: its mark is most likely that of an event
-#: from before,
-#: and must not strike out the next equal one.
-DOUBTFUL_LIFE = 0.25
+#: While a gateway session is younger than this, seconds, a mark without an event is most likely that of an
+#: event from before: of a content that recurs, it must not strike out the next one.
 SETTLE = 5.0
 
 
@@ -59,6 +57,7 @@ class Tally:
         self._surplus: dict[str, deque[float]] = {}  # when each one ends
         self._seen_snapshot = False
         self._session_at = clock()
+        self._doubtful: list[Entry] = []  # received while the session was young
         self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
         self.attempts: dict[tuple[str, int], Attempted] = {}
         self.struck = 0
@@ -90,6 +89,8 @@ class Tally:
     def add(self, entry: Entry) -> None:
         """Keeps an entry, behind all others."""
         self._by_digest.setdefault(entry.digest, deque()).append(entry)
+        if entry.received_at - self._session_at < SETTLE:
+            self._doubtful.append(entry)
         self._order.append(entry)
         self._count += 1
 
@@ -197,17 +198,31 @@ class Tally:
         known = self._versions.get(name, 0)
         # A lower version: the key expired meanwhile, and counts anew.
         for _ in range(version - known if version >= known else version):
-            self._strike(name)
+            self._strike(name, recurs=known > 0)
 
-    def _strike(self, name: str) -> None:
+    def _strike(self, name: str, *, recurs: bool) -> None:
         same = self._by_digest.get(name)
         if same:
-            self.forget(same[0])
+            struck = same[0]
+            self.forget(struck)
             self.struck += 1
+            if self._doubtful:
+                self._strike_doubtful(struck)
             return
         now = self._clock()
-        life = SURPLUS_LIFE if now - self._session_at >= SETTLE else DOUBTFUL_LIFE
-        self._surplus.setdefault(name, deque()).append(now + life)
+        if now - self._session_at >= SETTLE or not recurs:
+            self._surplus.setdefault(name, deque()).append(now + SURPLUS_LIFE)
+
+    def _strike_doubtful(self, struck: Entry) -> None:
+        """Leaders work a lane in order: what stands before a struck entry was handled as well, and its mark
+        came before it did, while marks without an event were not kept.
+        """
+        self._doubtful = [entry for entry in self._doubtful if entry.state is not EntryState.GONE]
+        for entry in list(self._doubtful):
+            before = entry.lane == struck.lane and entry.received_at <= struck.received_at
+            if before and entry.state is EntryState.HELD:
+                self.forget(entry)
+                self.struck += 1
 
     def _apply_other(self, kind: str, kv: KeyValue) -> bool:
         """Carries and attempts; true when a carry is gone."""

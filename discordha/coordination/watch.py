@@ -70,7 +70,7 @@ class _Source(Protocol):
     """The part of ``Store`` that a watch uses."""
 
     def range(self, prefix: str) -> Snapshot: ...
-    def put(self, key: str, value: bytes, *, timeout: float | None = None) -> int: ...
+    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
     def open_watch(self, prefix: str, start_revision: int, pulse: Callable[[], bool]) -> _Stream: ...
     def forget_token(self) -> None: ...
     def close(self) -> None: ...
@@ -159,7 +159,7 @@ class Watch:
         """
         return self._wait(lambda: self._revision >= revision, timeout)
 
-    def sync(self, timeout: float) -> bool:
+    def sync(self, timeout: float, *, lease: int = 0) -> bool:
         """Blocks until the listener has been given everything that was written before this call; false when
         that takes longer.
 
@@ -169,7 +169,7 @@ class Watch:
         :raises StoreUnavailable: the marker could not be written.
         """
         begun = self._clock()
-        revision = self._store.put(self._marker, b"", timeout=timeout)
+        revision = self._store.put(self._marker, b"", lease=lease, timeout=timeout)
         return self.wait_revision(revision, timeout - (self._clock() - begun))
 
     def _wait(self, reached: Callable[[], bool], timeout: float) -> bool:

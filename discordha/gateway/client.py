@@ -103,6 +103,9 @@ class ShardClient(discord.Client):
         self._on_change = on_change
         self._on_new_session = on_new_session
         self._raw: str | None = None
+        self._replaying: str | None = None
+        self._before: int | None = None
+        self.repeated = 0
         self._connected = False
         self._changed_at = time.monotonic()
         self._last_frame = time.monotonic()
@@ -128,6 +131,8 @@ class ShardClient(discord.Client):
             self._frames += 1
             return
         if event == "socket_event_type":
+            # discord.py notes the frame's own number after this, and before it parses the frame.
+            self._before = self.ws.sequence if self.ws is not None else None
             self._note_type(args[0])
             return
         if self._listeners:
@@ -135,11 +140,27 @@ class ShardClient(discord.Client):
         if event == "ready":
             self._told_ready = True
             self._on_change(self.number)
+        elif self._is_repeated():
+            self.repeated += 1
+            return
         try:
             self._on_dispatch(event, args, None if event in _LATE else self._raw, self.number)
         except Exception:  # noqa: BLE001 - one event that can't be taken must not end the connection
             self.dispatch_errors += 1
             _log.exception("on_%s could not be taken", event)
+
+    def _is_repeated(self) -> bool:
+        """Whether the frame being parsed was received before: its number is not higher than the last
+        one's.
+        """
+        ws = self.ws
+        return (
+            ws is not None
+            and self._before is not None
+            and ws.sequence is not None
+            and self._replaying is None
+            and ws.sequence <= self._before
+        )
 
     def _note_type(self, kind: str) -> None:
         if kind == "GUILD_CREATE":
@@ -179,12 +200,14 @@ class ShardClient(discord.Client):
             _log.warning("a stored event of type %r can't be replayed", frame.get("t"))
             return
         before, self._raw = self._raw, raw
+        self._replaying = raw
         try:
             parser(frame["d"])
         except Exception:  # noqa: BLE001 - whatever discord.py makes of an old frame
             _log.exception("a stored %s can't be replayed", frame.get("t"))
         finally:
             self._raw = before
+            self._replaying = None
 
     def state(self) -> GatewayState:
         """How the connection is. Any thread."""

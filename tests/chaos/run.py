@@ -99,7 +99,7 @@ def chaos(seconds: float, seed: int, *, directory: Path | None = None, only: str
     report = Report(seed, seconds)
     with ExitStack() as ends:
         discord = ends.enter_context(LocalDiscord(users=4))
-        etcd = ends.enter_context(LocalEtcd(members=3))
+        etcd = ends.enter_context(LocalEtcd(members=3, unsafe_no_fsync=False))
         links = [
             [ends.enter_context(FaultProxy(*_address(endpoint))) for endpoint in etcd.endpoints]
             for _ in range(3)

@@ -15,4 +15,4 @@ the rules of IDENTIFY, nonces, faults, users and the record.
 Everything runs on one asyncio loop in one thread: no locks.
 """
 
-__all__: list[str] = []
+__all__ = ()

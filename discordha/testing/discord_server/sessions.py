@@ -49,7 +49,7 @@ class Fault:
 
     :param delay: seconds that each frame is late.
     :param drop: the share of events that never arrive, 0 to 1.
-    :param duplicate: each event arrives twice.
+    :param duplicate: each frame arrives twice, with the same sequence number.
     :param silent: nothing arrives at all, not even the answers to heartbeats.
     :param deaf: heartbeats are answered, but no event arrives.
     :param refuse: new connections are refused.
@@ -111,12 +111,12 @@ class Session:
     def event(self, name: str, data: str) -> None:
         """Sends an event, whose data is JSON already, and keeps it for RESUME."""
         fault = self.fault
+        self.sequence += 1
+        frame = f'{{"op":0,"s":{self.sequence},"t":"{name}","d":{data}}}'
+        self.buffer.append((self.sequence, frame))
+        if self.ws is None or fault.deaf or (fault.drop and random.random() < fault.drop):
+            return
         for _ in range(2 if fault.duplicate else 1):
-            self.sequence += 1
-            frame = f'{{"op":0,"s":{self.sequence},"t":"{name}","d":{data}}}'
-            self.buffer.append((self.sequence, frame))
-            if self.ws is None or fault.deaf or (fault.drop and random.random() < fault.drop):
-                continue
             self.delivered += 1
             self.send(frame)
 
