@@ -1,8 +1,9 @@
 """DiscordHA: the bot as its author sees it. Wiring and lifecycle, nothing else.
 
 Concurrency: the methods may be called from any thread but the gateway's. ``_lock`` guards the state of the
-lifecycle, and is not held while a replica starts or stops. Signals are handled in ``run`` only, on the main
-thread; their handler takes no lock: it puts into a ``SimpleQueue``, which is made for that, and sets a flag.
+lifecycle, and is not held while a replica starts or stops. Signals are handled in ``run`` only, on the
+main thread; their handler takes no lock: it puts into a ``SimpleQueue``, which is made for that, and sets
+a flag.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discordha.blocking import wrap
 from discordha.config import Config
-from discordha.errors import DiscordHAError
+from discordha.errors import ConfigError, DiscordHAError
 from discordha.handlers import HandlerRegistry
+from discordha.leader_loop import Task
 from discordha.replica import Replica
 from discordha.runner import ErrorHook
 from discordha.stats import Stats
@@ -56,6 +58,7 @@ class DiscordHA:
         self._signalled = False
         self._failure: BaseException | None = None
         self._on_error: ErrorHook | None = None
+        self._tasks: list[Task] = []
         self._replica_id = (
             self._config.replica_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         )
@@ -109,22 +112,41 @@ class DiscordHA:
         scope: str | None = None,
         where: Callable[..., Any] | None = None,
     ) -> Callable[[], None]:
-        """Registers a plain function that may block, and returns what removes it again. Any thread, any time.
+        """Registers a plain function that may block, and returns what removes it again. Any thread, any
+        time.
 
         :param event: discord.py's name, with or without ``on_``; by default the function's own.
-        :param scope: ``"claim"`` (one replica handles the event), ``"leader"`` (the leader does), ``"every"``
-            (all do); by default what suits the event.
+        :param scope: ``"claim"`` (one replica handles the event), ``"leader"`` (the leader does),
+            ``"every"`` (all do); by default what suits the event.
         :param where: a fast, pure predicate on the event's arguments, asked before anything else.
-        :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of arguments.
+        :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of
+            arguments.
         """
         return self._registry.add(function, event, scope=scope, where=where)
 
     def on_error(self, hook: ErrorHook) -> ErrorHook:
-        """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log. Before
-        ``start``.
+        """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log.
+        Before ``start``.
         """
         self._on_error = hook
         return hook
+
+    def loop(self, *, seconds: float, name: str | None = None) -> Callable[[Function], Function]:
+        """Decorator: a plain function without arguments that runs every ``seconds`` on the leader only;
+        never two runs at once over all replicas. Before ``start``.
+
+        :param name: the same on all replicas; by default the function's.
+        :raises ConfigError: the name is taken, or the period impossible.
+        """
+
+        def register(function: Function) -> Function:
+            task = Task(function, name or function.__name__, seconds)
+            if any(known.name == task.name for known in self._tasks):
+                raise ConfigError(f"there is a loop {task.name!r} already: give this one another name")
+            self._tasks.append(task)
+            return function
+
+        return register
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -145,6 +167,7 @@ class DiscordHA:
                 self._replica_id,
                 self._registry,
                 self._stats,
+                tasks=self._tasks,
                 on_error=self._on_error,
                 on_fatal=self._fail,
                 on_stop_asked=lambda: self._ends.put("an operator asked for it"),
@@ -167,8 +190,8 @@ class DiscordHA:
         return ready
 
     def stop(self, timeout: float | None = None) -> None:
-        """Drains this replica and ends it: nothing new is begun, running handlers finish, leadership moves,
-        what is left goes to the others. Blocks. Idempotent; any thread but a handler's.
+        """Drains this replica and ends it: nothing new is begun, running handlers finish, leadership
+        moves, what is left goes to the others. Blocks. Idempotent; any thread but a handler's.
 
         :param timeout: seconds, by default ``drain_timeout``.
         """
@@ -185,7 +208,8 @@ class DiscordHA:
                     self._replica = None
 
     def run(self) -> None:
-        """Runs until SIGTERM or SIGINT, then drains; a second signal stops at once. Blocks; main thread only.
+        """Runs until SIGTERM or SIGINT, then drains; a second signal stops at once. Blocks; main thread
+        only.
 
         Without a logging set-up of your own, discordha's messages from INFO on go to standard error.
 
@@ -274,6 +298,13 @@ class DiscordHA:
     def is_leader(self, shard_id: int = 0) -> bool:
         """Whether this replica leads the shard. No round trip; any thread."""
         return self._running().is_leader(shard_id)
+
+    def require_leadership(self, shard_id: int = 0) -> int:
+        """The fencing token of leading the shard. No round trip; any thread.
+
+        :raises NotLeader: this replica does not lead it.
+        """
+        return self._running().require_leadership(shard_id)
 
     def leader(self, shard_id: int = 0) -> str | None:
         """The replica that leads the shard, as far as this one knows. No round trip; any thread."""

@@ -1,16 +1,17 @@
-"""One replica from its start to its end: the parts put together, in the order in which they need each other.
+"""One replica from its start to its end: the parts put together, in the order in which they need each
+other.
 
 Start: coordination (session, watch, members), the dispatcher, then the gateway, so that nothing arrives
 before it can be handled. Stop: peers are told, leadership is handed over, what runs ends, its marks are
 written, the gateway is closed, the session is revoked.
 
 Concurrency
-- ``start`` and ``stop`` are called by one thread at a time, that of the facade. ``stop`` may be called while
-  ``start`` has failed half way.
+- ``start`` and ``stop`` are called by one thread at a time, that of the facade. ``stop`` may be called
+  while ``start`` has failed half way.
 - What the gateway calls (``on_dispatch``, ``on_state``) runs on its thread and never blocks; what the
   coordination watch calls runs on its thread and never blocks.
-- The thread ``discordha-monitor`` is owned here: twice a second it looks whether the replica is ready, deaf,
-  or asked to drain, and says so in the member record.
+- The thread ``discordha-monitor`` is owned here: twice a second it looks whether the replica is ready,
+  deaf, or asked to drain, and says so in the member record.
 - At a lost session or watch the replica is not ready, and goes on as soon as they are back.
 """
 
@@ -26,14 +27,17 @@ from typing import Any
 from discordha._version import __version__
 from discordha.config import Config
 from discordha.coordination.assembly import Coordination
+from discordha.coordination.candidates import Leadership
 from discordha.coordination.members import JSON
 from discordha.coordination.store import Snapshot, WatchEvent
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
 from discordha.dispatcher import Dispatcher, Item
-from discordha.errors import DiscordHAError
+from discordha.errors import DiscordHAError, NotLeader
 from discordha.gateway import Gateway, GatewayState
 from discordha.handlers import HandlerRegistry
+from discordha.leader_loop import LeaderLoops, Task
 from discordha.leadership import AloneLeader, LeaderEvents
+from discordha.operations.health import HealthServer
 from discordha.runner import ErrorHook, Runner
 from discordha.stats import Stats
 
@@ -94,6 +98,7 @@ class Replica:
         registry: HandlerRegistry,
         stats: Stats,
         *,
+        tasks: list[Task],
         on_error: ErrorHook | None,
         on_fatal: Callable[[BaseException], None],
         on_stop_asked: Callable[[], None],
@@ -156,17 +161,23 @@ class Replica:
             on_new_session=self._on_new_session,
         )
         bridge.gateway = self.gateway
+        self._health = HealthServer(self, config.http_address) if config.http_address is not None else None
+        runs = self.coordination.runs if self.coordination is not None else None
+        self._loops = LeaderLoops(tasks, runs, self._leadership, stats)
 
     # -- life ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts all parts. Blocks until etcd and Discord have accepted this replica, not until it is ready.
+        """Starts all parts. Blocks until etcd and Discord have accepted this replica, not until it is
+        ready.
 
         :raises ConfigError: Discord or etcd refuses the configuration.
         :raises StoreUnavailable: etcd does not answer.
         """
         with ExitStack() as undo:
             undo.callback(self.stop, 0.0)
+            if self._health is not None:
+                self._health.start()
             if self.coordination is not None:
                 self.coordination.start()
             self.dispatcher.start()
@@ -175,6 +186,7 @@ class Replica:
                 self.leaders.open(0)
             self.gateway.start()
             self._monitor.start()
+            self._loops.start()
             undo.pop_all()
 
     def wait_until_ready(self, timeout: float | None) -> bool:
@@ -206,12 +218,15 @@ class Replica:
             self.coordination.members.set_state("draining")
         if self.leaders is not None:
             self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
+        self._loops.stop(0.0)
         left = self.dispatcher.drain(max(timeout - FAREWELL, timeout / 2), hurry)
         if left:
             _log.warning(
                 "%d handlers did not finish in time; other replicas retry: %s", len(left), ", ".join(left)
             )
         self._wait_for_marks(max(deadline - self._clock(), 0.5) if not left else 0.5)
+        if not self._loops.stop(max(deadline - FAREWELL - self._clock(), 0.0)):
+            _log.warning("a loop did not end in time")
         self._stop.set()
         self._look.set()
         self._was_ready.set()
@@ -223,6 +238,8 @@ class Replica:
             self.leaders.stop()
         if self.coordination is not None:
             self.coordination.stop()
+        if self._health is not None:
+            self._health.stop()
         return left
 
     def _wait_for_marks(self, timeout: float) -> None:
@@ -297,6 +314,24 @@ class Replica:
             return True
         election = self.leaders.election(shard_id)
         return election is not None and election.is_leader
+
+    def require_leadership(self, shard_id: int) -> int:
+        """The fencing token of leading the shard; 0 without etcd.
+
+        :raises NotLeader: another replica leads it.
+        """
+        if self.leaders is None:
+            return 0
+        election = self.leaders.election(shard_id)
+        leadership = election.leadership if election is not None else None
+        if leadership is None:
+            raise NotLeader(f"{self.leader(shard_id) or 'nobody'} leads shard {shard_id}, not this replica")
+        return leadership.fencing_token
+
+    def _leadership(self) -> Leadership | None:
+        """The present term of leading shard 0."""
+        election = self.leaders.election(0) if self.leaders is not None else None
+        return election.leadership if election is not None else None
 
     def leader(self, shard_id: int) -> str | None:
         """Who leads the shard. No I/O."""

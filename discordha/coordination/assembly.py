@@ -27,6 +27,7 @@ from discordha.coordination.hub import CoordinationWatch
 from discordha.coordination.journals import Journals
 from discordha.coordination.members import JSON, Members
 from discordha.coordination.retention import RetentionLeases
+from discordha.coordination.runs import Runs
 from discordha.coordination.session import Session
 from discordha.coordination.store import Store, StoreSettings
 from discordha.errors import StoreUnavailable
@@ -93,6 +94,8 @@ class Coordination:
         self.journals = Journals(root)
         for component in ("j", "jc", "ja"):
             self.watch.subscribe(component, self.journals)
+        self.runs = Runs(self.store, root, replica_id)
+        self.watch.subscribe("lp", self.runs)
 
     def start(self) -> None:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.

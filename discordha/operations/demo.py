@@ -100,7 +100,11 @@ class Demo:
                     script,
                     3,
                     etcd=self.etcd,
-                    env={"DISCORDHA_NAME": "demo", "DISCORDHA_SESSION_TTL": str(TTL)},
+                    env={
+                        "DISCORDHA_INTENTS": "all",
+                        "DISCORDHA_NAME": "demo",
+                        "DISCORDHA_SESSION_TTL": str(TTL),
+                    },
                     per_replica_env=lambda index: self.discord.env(f"r{index}"),
                 )
             )

@@ -10,12 +10,10 @@ __all__ = ["run"]
 
 def run() -> None:
     """Runs the bot, configured by the environment. Blocks."""
-    import discord
-
     from discordha import DiscordHA
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    ha = DiscordHA.from_env(intents=discord.Intents.all())
+    ha = DiscordHA.from_env()
 
     @ha.listen("message", where=lambda message: message.content.startswith("!ping"))
     def on_ping(message: Any) -> None:

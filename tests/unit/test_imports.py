@@ -30,6 +30,7 @@ LAYERS = {
     "runner": 4,
     "dispatcher": 5,
     "leadership": 5,
+    "leader_loop": 5,
     "commands": 6,
     "voice": 6,
     "shards": 6,
@@ -38,6 +39,10 @@ LAYERS = {
     "ha": 7,
     "__init__": 8,
     "operations": 8,
+    "operations.source": 6,
+    "operations.metrics": 6,
+    "operations.health": 6,
+    "operations.logs": 6,
     "__main__": 9,
 }
 # Modules that may import discord at run time, and those that may also touch its machinery

@@ -1,0 +1,139 @@
+"""Health and metrics over HTTP: ``/livez``, ``/readyz``, ``/metrics``.
+
+Promises
+- ``/livez`` says 200 while the process can answer at all; ``/readyz`` says 200 when this replica takes its
+  share of events, else 503 with the reasons as JSON; ``/metrics`` is Prometheus's text.
+- Answers come from memory: no etcd, no Discord, no waiting for a lock that is held during I/O.
+- A slow or silent client harms nobody: each request has a thread of its own and ``TIMEOUT`` seconds;
+  beyond ``MOST`` requests at once, new ones are closed.
+
+Concurrency: the thread ``discordha-http`` is owned here: started by ``start``, joined by ``stop``.
+``_open`` counts requests under ``_lock``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from discordha.errors import ConfigError
+from discordha.operations import metrics
+from discordha.operations.source import Source
+
+__all__ = ["HealthServer"]
+
+_log = logging.getLogger(__name__)
+
+#: How long a client may take to ask, seconds.
+TIMEOUT = 5.0
+#: Requests at once.
+MOST = 32
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        self._lock = threading.Lock()
+        self._open = 0
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            full = self._open >= MOST
+            self._open += not full
+        if full:
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                self._open -= 1
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        _log.debug("a health request failed", exc_info=True)
+
+
+class HealthServer:
+    """Serves a replica's health.
+
+    :param address: ``host:port``, or ``:port`` for all interfaces; port 0 takes a free one.
+    :raises ConfigError: the address can't be used.
+    """
+
+    def __init__(self, source: Source, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._source = source
+        handler = type("Handler", (_Handler,), {"source": source})
+        try:
+            self._server = _Server((host.strip("[]"), int(port)), handler)
+        except OSError as error:
+            raise ConfigError(f"http_address {address!r} can't be used: {error.strerror or error}") from None
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="discordha-http", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Starts to answer. Does not block."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends. Blocks for a moment. Idempotent."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    source: Source
+    timeout = TIMEOUT
+    server_version = "discordha"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        if path == "/livez":
+            self._answer(200, "application/json", b'{"alive": true}')
+        elif path == "/readyz":
+            status = self.source.status()
+            body = {name: status[name] for name in ("ready", "reasons", "replica", "state")}
+            self._answer(200 if status["ready"] else 503, "application/json", json.dumps(body).encode())
+        elif path == "/metrics":
+            try:
+                self._answer(200, metrics.CONTENT_TYPE, metrics.render(self.source))
+            except ImportError:
+                text = b"metrics need prometheus-client: pip install 'discordha[operations]'\n"
+                self._answer(501, "text/plain", text)
+        else:
+            self._answer(404, "text/plain", b"/livez, /readyz, /metrics\n")
+
+    do_HEAD = do_GET
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        _log.debug("%s %s", self.address_string(), format % args)

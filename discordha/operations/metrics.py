@@ -1,0 +1,129 @@
+"""Prometheus metrics of one replica, made from its counters when they are asked for.
+
+Promises: names and labels are stable; nothing is counted twice; asking costs no round trip. Needs
+``prometheus-client`` (``pip install 'discordha[operations]'``).
+
+Concurrency: no thread; ``render`` may be called by any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from discordha.operations.source import Source
+from discordha.stats import BUCKETS
+
+__all__ = ["CONTENT_TYPE", "render"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+#: Counters of the replica: name here, what it counts, the label's name.
+_COUNTERS = {
+    "received": ("events_received", "Events that a handler wants, as they came in.", "event"),
+    "claimed": ("events_claimed", "Events that this replica claimed and began.", "event"),
+    "handled": ("events_handled", "Events whose handlers all ended well.", "event"),
+    "failed": ("events_failed", "Events with a handler that raised an error.", "event"),
+    "lost": ("events_lost", "Events whose handlers were stopped because the session was lost.", "event"),
+    "taken_over": ("events_taken_over", "Events that another replica had begun.", "event"),
+    "parked": ("events_parked", "Events that wait for another replica, which owns them.", "event"),
+    "hedged": (
+        "events_hedged",
+        "Events taken because the preferred replica did not within its grace.",
+        "event",
+    ),
+    "session_lost": (
+        "events_retried",
+        "Events that went back in line because the session was lost.",
+        "event",
+    ),
+    "dropped": ("events_dropped", "Events that were let go, by reason.", "reason"),
+    "dead": ("dead_letters", "Events that became dead letters.", "event"),
+    "handlers": ("handler_runs", "Runs of handlers, by how they ended.", "outcome"),
+    "loop_runs": ("loop_runs", "Runs of periodic tasks.", "loop"),
+    "loop_errors": ("loop_errors", "Runs of periodic tasks that raised an error.", "loop"),
+}
+_HISTOGRAMS = {
+    "queue": ("queue_seconds", "From the arrival of an event to the start of its handlers."),
+    "claim": ("claim_seconds", "How long a claim took."),
+    "handler": ("handler_seconds", "How long an event's handlers ran."),
+}
+
+
+def render(source: Source) -> bytes:
+    """The text that Prometheus reads. Does not block.
+
+    :raises ImportError: prometheus-client is not installed.
+    """
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.registry import Collector
+
+    class Replica(Collector):
+        def collect(self) -> Iterable[Any]:
+            return _families(source)
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Replica())
+    return bytes(generate_latest(registry))
+
+
+def _families(source: Source) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    counters: dict[str, dict[str, int]] = {}
+    for (name, label), count in source.stats.counters().items():
+        counters.setdefault(name, {})[label] = count
+    for name, (title, text, label) in _COUNTERS.items():
+        family = CounterMetricFamily(f"discordha_{title}", text, labels=[label])
+        for value, count in sorted(counters.get(name, {}).items()):
+            family.add_metric([value], count)
+        yield family
+    histograms = source.stats.histograms()
+    for name, (title, text) in _HISTOGRAMS.items():
+        histogram = HistogramMetricFamily(f"discordha_{title}", text)
+        known = histograms.get(name)
+        if known is not None:
+            total, buckets = 0, []
+            for bound, count in zip((*map(str, BUCKETS), "+Inf"), known.counts, strict=True):
+                total += count
+                buckets.append((bound, total))
+            histogram.add_metric([], buckets, sum_value=known.total)
+        yield histogram
+    yield from _gauges(source.status(), CounterMetricFamily, GaugeMetricFamily)
+
+
+def _gauges(status: dict[str, Any], counter: Any, gauge: Any) -> Iterator[Any]:
+    yield gauge("discordha_ready", "1 when this replica is ready.", value=int(status["ready"]))
+    yield gauge("discordha_uptime_seconds", "Since the start.", value=status["uptime"])
+    queue = gauge("discordha_events", "Events in this replica, by state.", labels=["state"])
+    for state, count in status["queue"].items():
+        queue.add_metric([state], count)
+    yield queue
+    yield gauge("discordha_handlers_running", "Handlers that run now.", value=len(status["running"]))
+    leads = gauge("discordha_leads", "1 when this replica leads the shard.", labels=["shard"])
+    for shard, replica in status["leader"].items():
+        leads.add_metric([str(shard)], int(replica == status["replica"]))
+    yield leads
+    for name, text in (
+        ("connected", "1 when the shard is connected to Discord."),
+        ("latency", "Seconds between a heartbeat and its answer."),
+    ):
+        family = gauge(f"discordha_gateway_{name}", text, labels=["shard"])
+        for shard, state in status["gateway"].items():
+            family.add_metric([str(shard)], float(state[name]))
+        yield family
+    for name in ("disconnects", "resumes", "identifies", "frames"):
+        family = counter(f"discordha_gateway_{name}", f"Of the shard's connection: {name}.", labels=["shard"])
+        for shard, state in status["gateway"].items():
+            family.add_metric([str(shard)], state[name])
+        yield family
+    session = status.get("session")
+    if session is not None:
+        yield gauge("discordha_session_alive", "1 while the session lives.", value=int(session["alive"]))
+        yield counter("discordha_session_renewals", "Renewals of the session.", value=session["renewals"])
+        yield counter("discordha_session_losses", "Losses of the session.", value=session["losses"])
+        watch = status["watch"]
+        yield gauge("discordha_watch_alive", "1 while the watch on etcd is up.", value=int(watch["alive"]))
+        yield counter("discordha_watch_losses", "Losses of the watch.", value=watch["losses"])
+        for name, count in status["etcd"].items():
+            yield counter(f"discordha_etcd_{name}", f"Of this replica's use of etcd: {name}.", value=count)
