@@ -24,7 +24,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
@@ -71,7 +71,7 @@ class _Shard:
 class LeaderEvents:
     """See the module.
 
-    :param put: gives an item to the handler threads.
+    :param put: gives items to the handler threads, in order.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LeaderEvents:
         coordination: Coordination,
         replica_id: str,
         stats: Stats,
-        put: Callable[[Item], None],
+        put: Callable[[Sequence[Item]], None],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -113,7 +113,7 @@ class LeaderEvents:
             coordination.root,
             shard_id,
             replica_id=self._replica_id,
-            ready=lambda entry: self._put(entry.item),
+            ready=self._ready,
             size=config.queue_size,
             retention=config.retention,
             max_attempts=config.max_attempts,
@@ -189,8 +189,9 @@ class LeaderEvents:
         self._wake.set()
 
     def _hand_over(self, shard: _Shard, *, again: bool, timeout: float) -> None:
-        if shard.election.is_leader:
-            shard.journal.hand_over()
+        leadership = shard.election.leadership
+        if leadership is not None:
+            shard.journal.hand_over(leadership)
         shard.stands = again and shard.hears
         shard.election.resign(shard.stands, timeout=timeout)
 
@@ -243,7 +244,13 @@ class LeaderEvents:
         """Takes an event. Gateway thread."""
         shard = self._shards.get(item.event.shard_id)
         if shard is not None:
-            item.entry = shard.journal.received(item.key, item.lane, item, item.event.raw)
+            shard.journal.received(item.key, item.lane, item, item.event.raw)
+
+    def _ready(self, entries: Sequence[Entry]) -> None:
+        """The journal says that these are to be run here, under its lock."""
+        for entry in entries:
+            entry.item.entry = entry
+        self._put([entry.item for entry in entries])
 
     def begin(self, item: Item) -> CurrentEvent | None:
         """Before an event is run; ``None`` when it is not this replica's to run. Handler threads; may block
@@ -293,7 +300,7 @@ class AloneLeader:
 
     under_way = 0
 
-    def __init__(self, put: Callable[[Item], None]) -> None:
+    def __init__(self, put: Callable[[Sequence[Item]], None]) -> None:
         self._put = put
         self._occurrences: LRUCache[str, int] = LRUCache(20_000)
         self._tokens = itertools.count(1)
@@ -301,7 +308,7 @@ class AloneLeader:
     def received(self, item: Item) -> None:
         """Takes an event: straight to the handlers."""
         item.entry = self._occurrences[item.key] = self._occurrences.get(item.key, 0) + 1
-        self._put(item)
+        self._put((item,))
 
     def begin(self, item: Item) -> CurrentEvent | None:
         """Always."""

@@ -248,8 +248,8 @@ class Replica:
         while self.leaders is not None and self.leaders.under_way and self._clock() < deadline:
             self._stop.wait(0.005)
 
-    def _put(self, item: Item) -> None:
-        self.dispatcher.lanes.put(item.lane, item)
+    def _put(self, items: Sequence[Item]) -> None:
+        self.dispatcher.lanes.put_all((item.lane, item) for item in items)
 
     # -- what the gateway and the operator say ---------------------------------------------------------------
 

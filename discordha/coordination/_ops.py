@@ -85,17 +85,23 @@ class Delete(NamedTuple):
 
 
 class Compare(NamedTuple):
-    """A condition of a transaction: one attribute of one key equals a value. An absent key has version and
-    revisions 0."""
+    """A condition of a transaction: one attribute of one key equals a value (``below``: is less). An absent
+    key has version and revisions 0."""
 
     key: str
     target: Literal["version", "create_revision", "mod_revision", "value"]
     expected: int | bytes
+    below: bool = False
 
     @staticmethod
     def version(key: str, number: int) -> Compare:
         """The key was written ``number`` times since it was created; 0: the key is absent."""
         return Compare(key, "version", number)
+
+    @staticmethod
+    def version_below(key: str, number: int) -> Compare:
+        """The key was written less than ``number`` times, or is absent."""
+        return Compare(key, "version", number, below=True)
 
     @staticmethod
     def create_revision(key: str, revision: int) -> Compare:

@@ -15,6 +15,8 @@ Promises
   its own session. Its successor leaves those events, and what waits behind them in their lanes, alone until
   they are marked; should the old leader die, its carries vanish with its session, and the successor runs
   them.
+- Within a lane, an entry begins when all that were received before it have been run, however often leadership
+  came and went meanwhile.
 - An event that a successor runs again has its attempts counted in etcd; after ``max_attempts`` it is a dead
   letter.
 
@@ -27,14 +29,15 @@ mark will get, which is the same on every replica that has seen the same marks.
 - mark: ``leadership key stands and version(j) == n - 1 -> put j``; or, for a carried event, ``carry stands
   and version(j) == n - 1 -> put j, delete carry``. Else the version that is found tells: ``n`` or more, it
   was applied.
-- carry: ``leadership key stands -> put jc/<shard>/<digest>/<n>`` under the session lease.
+- carry: ``leadership key stands and version(j) < n -> put jc/<shard>/<digest>/<n>`` under the session lease.
 - attempt: ``leadership key stands -> put ja/<shard>/<digest>/<n>``, before an event is run again.
 
 Concurrency
 - No thread. ``received`` runs on the gateway thread and never blocks; ``on_snapshot`` and ``on_events`` on
   the watch's; ``begin`` and ``finished`` on handler threads; ``activate``, ``deactivate`` and ``hand_over``
   on the owner's.
-- ``_lock`` guards all state; no I/O and no call to another part is made under it.
+- ``_lock`` guards all state. No I/O is made under it, and no call but ``ready``, which puts entries in line:
+  what is ``QUEUED`` is in line, and in order, whenever the lock is free.
 - At a lost lease the leadership ends by its own deadline: nothing more is begun, handlers in flight get
   ``LockLost``.
 - At a lost watch nothing is struck out until it is back; then versions tell what was missed.
@@ -92,7 +95,8 @@ class _Store(Protocol):
 class Journal:
     """One shard's journal. A ``WatchListener`` for its keys; see ``Journals``.
 
-    :param ready: called with each entry that is this replica's to run, in order; short; any thread.
+    :param ready: called with entries that are this replica's to run, in order; any thread, under the lock: it
+        may take no lock but one that nobody holds while calling the journal.
     :param size: entries kept at the most.
     """
 
@@ -105,7 +109,7 @@ class Journal:
         shard_id: int,
         *,
         replica_id: str,
-        ready: Callable[[Entry], None],
+        ready: Callable[[Sequence[Entry]], None],
         size: int,
         retention: float,
         max_attempts: int,
@@ -136,32 +140,23 @@ class Journal:
 
     # -- events ----------------------------------------------------------------------------------------------
 
-    def received(self, key: str, lane: str, item: Any, payload: str | None) -> Entry | None:
-        """Takes an event. Never blocks; gateway thread, in the order of the gateway.
-
-        :return: its entry; ``None`` when it is handled already, or there is no room.
-        """
+    def received(self, key: str, lane: str, item: Any, payload: str | None) -> None:
+        """Takes an event. Never blocks; gateway thread, in the order of the gateway."""
         entry = Entry(key, lane, item, payload, self._clock())
         with self._lock:
             tally = self._tally
             if tally.consume_surplus(entry.digest):
-                return None
+                return
             full = len(tally) >= self._size
             if full and (self._leadership is not None or not tally.drop_oldest()):
                 entry.state = EntryState.GONE
-                queue = False
             else:
                 tally.add(entry)
-                queue = self._may_run(entry)
-                if queue:
+                if self._may_run(entry):
                     entry.state = EntryState.QUEUED
+                    self._ready((entry,))
         if full:
             self._dropped("journal_full")
-        if entry.state is EntryState.GONE:
-            return None
-        if queue:
-            self._ready(entry)
-        return entry
 
     def on_new_session(self) -> None:
         """The gateway began a new session: what marks say now may be about events that this replica never
@@ -190,52 +185,49 @@ class Journal:
             for entry in self._tally:
                 if entry.state is EntryState.HELD:
                     entry.replayed = True
+            self._release()
         for entry in unmarked:
             self._mark(entry, ())
-        self._release()
 
     def deactivate(self) -> None:
         """This replica leads no more: what has not begun is kept for the case that it leads again."""
         with self._lock:
-            self._leadership = None
-            for entry in self._tally:
-                if entry.state is EntryState.QUEUED:
-                    entry.state = EntryState.HELD
+            self._deactivate()
+
+    def _deactivate(self) -> None:
+        """Caller holds the lock."""
+        self._leadership = None
+        for entry in self._tally:
+            if entry.state is EntryState.QUEUED:
+                entry.state = EntryState.HELD
 
     def _release(self) -> None:
-        """Gives the owner what is its to run."""
-        ready: list[Entry] = []
-        with self._lock:
-            if self._leadership is None or not self._leadership.alive:
-                return
-            blocked = self._tally.blocked_lanes() if self._tally.carried else set()
-            for entry in self._tally:
-                if entry.state is EntryState.HELD and entry.lane not in blocked:
-                    entry.state = EntryState.QUEUED
-                    ready.append(entry)
+        """Gives the owner what is its to run. Caller holds the lock."""
+        if self._leadership is None or not self._leadership.alive:
+            return
+        blocked = self._tally.blocked_lanes() if self._tally.carried else set()
+        ready = [e for e in self._tally if e.state is EntryState.HELD and e.lane not in blocked]
         for entry in ready:
-            self._ready(entry)
+            entry.state = EntryState.QUEUED
+        self._ready(ready)
 
-    def hand_over(self) -> bool:
+    def hand_over(self, leadership: Leadership) -> bool:
         """Leaves a carry for each event that runs here, and begins no other. Blocks on etcd; then resign.
 
         :return: whether all carries stand; what has none is lost to its handler when leadership ends.
         """
         with self._lock:
-            leadership = self._leadership
+            self._deactivate()
             under_way = [
                 entry
                 for entry in self._tally
-                if entry.state in (EntryState.RUNNING, EntryState.FINISHED) and entry.leadership is leadership
+                if entry.state in (EntryState.RUNNING, EntryState.FINISHED)
+                and entry.leadership is leadership
+                and not entry.carry
             ]
-        self.deactivate()
-        if leadership is None:
-            return True
         for start in range(0, len(under_way), BATCH):
             batch = under_way[start : start + BATCH]
-            puts = [
-                Put(self._carry_key(entry), self._replica_id.encode(), leadership.lease_id) for entry in batch
-            ]
+            puts = [self._carry(entry, leadership.lease_id) for entry in batch]
             try:
                 result = self._store.txn((leadership.guard(),), puts)
             except (DiscordHAError, LeaseNotFound) as error:
@@ -243,9 +235,15 @@ class Journal:
                 return False
             if not result.succeeded:
                 return False
-            for entry in batch:
-                entry.carry = result.revision
+            for entry, answer in zip(batch, result.responses, strict=True):
+                if isinstance(answer, TxnResult) and answer.succeeded:
+                    entry.carry = result.revision
         return True
+
+    def _carry(self, entry: Entry, lease: int) -> Txn:
+        """Its mark may be there already: then a carry would stand in the way of later ones."""
+        put = Put(self._carry_key(entry), self._replica_id.encode(), lease)
+        return Txn((Compare.version_below(self._marks_at + entry.digest, entry.occurrence),), (put,))
 
     def _carry_key(self, entry: Entry) -> str:
         return f"{self._carries_at}{entry.digest}/{entry.occurrence}"
@@ -263,6 +261,14 @@ class Journal:
                 return False
             if leadership is None or not leadership.alive:
                 entry.state = EntryState.HELD
+                return False
+            first = self._tally.first_to_run(entry.lane)
+            if first is not None and first is not entry:
+                # Leadership went and came while this one had been taken from the line: it stands behind.
+                if first.state is EntryState.QUEUED:
+                    self._ready((entry,))
+                else:
+                    entry.state = EntryState.HELD  # whatever releases the first releases this one
                 return False
             entry.state = EntryState.RUNNING
             entry.leadership = leadership
@@ -294,8 +300,8 @@ class Journal:
         with self._lock:
             if entry.state is EntryState.RUNNING:
                 entry.state = EntryState.HELD
-        # etcd did not answer, or this replica leads no more; if it still does, the entry is tried again.
-        self._release()
+            # etcd did not answer, or this replica leads no more; if it still does, the entry is tried again.
+            self._release()
         return False
 
     def _letter(self, event: str, payload: str | None) -> Put:
@@ -339,7 +345,7 @@ class Journal:
             if entry.state is EntryState.RUNNING:
                 entry.state = EntryState.HELD
                 entry.replayed = True
-        self._release()
+            self._release()
 
     def _mark(self, entry: Entry, more: tuple[Op, ...]) -> None:
         with self._lock:
@@ -421,14 +427,13 @@ class Journal:
         """Replaces the view; what was missed is told by the versions. Watch thread."""
         with self._lock:
             self._tally.snapshot(items)
-        self._release()
+            self._release()
 
     def on_events(self, events: Sequence[WatchEvent]) -> None:
         """Strikes out what is marked. Watch thread."""
         with self._lock:
-            freed = self._tally.apply(events)
-        if freed:
-            self._release()
+            if self._tally.apply(events):
+                self._release()
 
     def sweep(self) -> None:
         """Forgets what is too old. Called now and then by the owner."""

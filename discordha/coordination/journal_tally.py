@@ -52,6 +52,7 @@ class Tally:
         self._clock = clock
         self._by_digest: dict[str, deque[Entry]] = {}
         self._order: deque[Entry] = deque()  # those that are gone are skipped
+        self._by_lane: dict[str, deque[Entry]] = {}  # in order; those that are over leave it at its head
         self._count = 0
         self._versions: dict[str, int] = {}
         self._surplus: dict[str, deque[float]] = {}  # when each one ends
@@ -92,6 +93,7 @@ class Tally:
         if entry.received_at - self._session_at < SETTLE:
             self._doubtful.append(entry)
         self._order.append(entry)
+        self._by_lane.setdefault(entry.lane, deque()).append(entry)
         self._count += 1
 
     def forget(self, entry: Entry) -> None:
@@ -105,6 +107,11 @@ class Tally:
                 del self._by_digest[entry.digest]
         while self._order and self._order[0].state is EntryState.GONE:
             self._order.popleft()
+        lane = self._by_lane.get(entry.lane)
+        while lane and lane[0].state is EntryState.GONE:
+            lane.popleft()
+        if lane is not None and not lane:
+            del self._by_lane[entry.lane]
 
     def drop_oldest(self) -> bool:
         """Makes room; false when the oldest entry is not only held."""
@@ -117,6 +124,11 @@ class Tally:
     def occurrence(self, entry: Entry) -> int:
         """The version that the entry's mark will get."""
         return self._versions.get(entry.digest, 0) + 1 + self._by_digest[entry.digest].index(entry)
+
+    def first_to_run(self, lane: str) -> Entry | None:
+        """The oldest entry of a lane that has not been run."""
+        over = (EntryState.GONE, EntryState.FINISHED)
+        return next((entry for entry in self._by_lane.get(lane, ()) if entry.state not in over), None)
 
     def waits_for_earlier(self, entry: Entry) -> bool:
         """Whether the mark of an equal entry before it is on the way."""

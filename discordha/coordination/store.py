@@ -121,11 +121,11 @@ def _key_value(kv: Any) -> KeyValue:
 
 
 def _fill_txn(message: Any, compare: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op]) -> None:
-    """Writes a transaction into its message. ``Compare.EQUAL`` and ``VERSION`` are the defaults."""
-    for key, target, expected in compare:
+    """Writes a transaction into its message. ``VERSION`` is the default; 0 is ``EQUAL``, 2 ``LESS``."""
+    for key, target, expected, below in compare:
         condition = message.compare.add()
         condition.key = key.encode()
-        condition.result = 0
+        condition.result = 2 if below else 0
         if target != "version":
             condition.target = _TARGETS[target]
         setattr(condition, target, expected)

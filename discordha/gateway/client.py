@@ -8,6 +8,7 @@ Promises
   ``LAST_PAUSE``.
 - A connection on which nothing has arrived for ``deaf_after`` seconds, not even the answer to a heartbeat,
   is given up and taken up again.
+- A frame whose number says that one before it is missing is not taken: RESUME brings both, in order.
 
 Does not promise that discord.py's cache is complete before the client is ready.
 
@@ -105,7 +106,9 @@ class ShardClient(discord.Client):
         self._raw: str | None = None
         self._replaying: str | None = None
         self._before: int | None = None
+        self._gap_after: int | None = None
         self.repeated = 0
+        self.gaps = 0
         self._connected = False
         self._changed_at = time.monotonic()
         self._last_frame = time.monotonic()
@@ -140,27 +143,31 @@ class ShardClient(discord.Client):
         if event == "ready":
             self._told_ready = True
             self._on_change(self.number)
-        elif self._is_repeated():
-            self.repeated += 1
-            return
+        elif self._replaying is None and self.ws is not None:
+            if self._is_repeated(self.ws):
+                self.repeated += 1
+                return
+            if self._is_gap(self._before, self.ws):
+                return  # ``_poll`` sees it, too
         try:
             self._on_dispatch(event, args, None if event in _LATE else self._raw, self.number)
         except Exception:  # noqa: BLE001 - one event that can't be taken must not end the connection
             self.dispatch_errors += 1
             _log.exception("on_%s could not be taken", event)
 
-    def _is_repeated(self) -> bool:
+    def _is_repeated(self, ws: DiscordWebSocket) -> bool:
         """Whether the frame being parsed was received before: its number is not higher than the last
         one's.
         """
-        ws = self.ws
-        return (
-            ws is not None
-            and self._before is not None
-            and ws.sequence is not None
-            and self._replaying is None
-            and ws.sequence <= self._before
-        )
+        return self._before is not None and ws.sequence is not None and ws.sequence <= self._before
+
+    def _is_gap(self, before: int | None, ws: DiscordWebSocket) -> bool:
+        """Whether frames are missing between a number and that of the frame being parsed. Where RESUME has
+        brought the same gap again, nothing is missing.
+        """
+        if before is None or ws.sequence is None or before == self._gap_after:
+            return False
+        return ws.sequence > before + 1
 
     def _note_type(self, kind: str) -> None:
         if kind == "GUILD_CREATE":
@@ -225,6 +232,7 @@ class ShardClient(discord.Client):
             disconnects=self._disconnects,
             resumes=self._resumes,
             identifies=self._identifies,
+            gaps=self.gaps,
         )
 
     # -- the connection --------------------------------------------------------------------------------------
@@ -309,10 +317,20 @@ class ShardClient(discord.Client):
             if not ws.socket.closed:
                 self._close_soon(ws)
 
-    @staticmethod
-    async def _poll(ws: DiscordWebSocket) -> None:
+    async def _poll(self, ws: DiscordWebSocket) -> None:
         while True:
+            before = ws.sequence
             await ws.poll_event()
+            if self._is_gap(before, ws):
+                self.gaps += 1
+                _log.warning(
+                    "shard %d: frame %s came after %s: taking up the session again for those between",
+                    self.number,
+                    ws.sequence,
+                    before,
+                )
+                self._gap_after = ws.sequence = before
+                raise ReconnectWebSocket(self.number)
 
     def _close_soon(self, ws: DiscordWebSocket) -> None:
         """Closes a socket that may not answer, with a code that keeps the session alive."""
@@ -357,6 +375,4 @@ class ShardClient(discord.Client):
                 self.drop()
             elif silent >= self._deaf_after / 2:
                 with contextlib.suppress(*_NETWORK_ERRORS, RuntimeError):
-                    await asyncio.wait_for(
-                        ws.send_as_json(ws._keep_alive.get_payload()), self._deaf_after / 8
-                    )
+                    await asyncio.wait_for(ws.send_as_json(ws._keep_alive.beat()), self._deaf_after / 8)

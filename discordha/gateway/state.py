@@ -16,6 +16,7 @@ class GatewayState(NamedTuple):
     :param since: seconds since ``connected`` has been as it is.
     :param silent: seconds since the last frame of any kind.
     :param frames: frames received by this process.
+    :param gaps: how often frames were missing, and fetched by RESUME.
     """
 
     shard_id: int
@@ -28,6 +29,7 @@ class GatewayState(NamedTuple):
     disconnects: int
     resumes: int
     identifies: int
+    gaps: int = 0
 
 
 #: Close codes after which trying again is useless, and what to do about each.

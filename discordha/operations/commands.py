@@ -260,7 +260,12 @@ def resign(shard: int, wait: float, **options: Any) -> None:
         leader = fleet.resign(shard)
         if leader is None:
             _fail(f"nobody leads shard {shard}")
-        if wait and not _wait(lambda: fleet.leaders().get(shard) not in (leader, None), wait):
+        deadline = time.monotonic() + wait
+        while wait and not _wait(lambda: fleet.leaders().get(shard) not in (leader, None), min(wait, 2.0)):
+            if time.monotonic() < deadline:
+                # Replicas that have just connected do not stand while another leads: it got it back.
+                fleet.resign(shard)
+                continue
             _fail(f"{leader} still leads shard {shard} after {wait:g} s: is there another replica?")
         now = fleet.leaders().get(shard)
     click.echo(f"shard {shard}: {leader} resigned, {now} leads" if wait else f"{leader} was asked to resign")

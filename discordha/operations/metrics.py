@@ -112,7 +112,7 @@ def _gauges(status: dict[str, Any], counter: Any, gauge: Any) -> Iterator[Any]:
         for shard, state in status["gateway"].items():
             family.add_metric([str(shard)], float(state[name]))
         yield family
-    for name in ("disconnects", "resumes", "identifies", "frames"):
+    for name in ("disconnects", "resumes", "identifies", "frames", "gaps"):
         family = counter(f"discordha_gateway_{name}", f"Of the shard's connection: {name}.", labels=["shard"])
         for shard, state in status["gateway"].items():
             family.add_metric([str(shard)], state[name])

@@ -79,6 +79,11 @@ class Report:
         lines.append("")
         lines.append(f"seed {self.seed}, {self.seconds:.0f} s: {'OK' if self.ok else 'VIOLATIONS'}")
         lines.extend(self.violations[:20])
+        if self.violations:
+            lines += [
+                f"  {start:7.2f} to {end:7.2f} s: {name}, overcome at {overcome:.2f} s"
+                for name, start, end, overcome in self.timeline
+            ]
         return "\n".join(lines)
 
     def json(self) -> str:
@@ -179,12 +184,14 @@ def _judge(report: Report, discord: LocalDiscord, sent: dict[str, list[Any]], be
         lost, repeated = expected - found, found - expected
         tally.handled = sum((expected & found).values())
         tally.lost, tally.repeated = sum(lost.values()), sum(repeated.values())
-        if kind not in BEST_EFFORT:
-            report.violations += [f"lost {kind} {key} x{count}" for key, count in lost.items()]
-        report.violations += [f"repeated {kind} {key} x{count}" for key, count in repeated.items()]
         waiting: dict[str, list[float]] = defaultdict(list)
         for action in actions:
             waiting[action.key].append(action.at)
+        wrong = {"repeated": repeated} if kind in BEST_EFFORT else {"lost": lost, "repeated": repeated}
+        for what, keys in wrong.items():
+            for key, count in keys.items():
+                when = ", ".join(f"{at - begun:.2f}" for at in waiting[key])
+                report.violations.append(f"{what} {kind} {key} x{count}; sent at {when} s")
         latencies = []
         for key, message in answers[kind]:
             if waiting[key]:

@@ -1,0 +1,316 @@
+"""The standby journal on a real etcd: what is counted, struck out, handed over, run again, in which order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from store_helpers import store_of
+
+from discordha.config import Config
+from discordha.coordination.assembly import Coordination
+from discordha.coordination.candidates import Leadership
+from discordha.coordination.election import Election
+from discordha.coordination.journal import Journal
+from discordha.coordination.journal_entries import Entry
+from discordha.coordination.journal_tally import SETTLE
+from discordha.testing import LocalEtcd, wait_for
+
+TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAwMQ.AAAAAA.aaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+
+class Node:
+    """One replica's journal, with its election; the test is its handler threads."""
+
+    def __init__(
+        self, etcd: LocalEtcd, root: str, name: str, *, max_attempts: int = 3, size: int = 100
+    ) -> None:
+        config = Config(token=TOKEN, session_ttl=2.0, **etcd.client_settings())
+        self.name = name
+        self.coordination = Coordination(config, root, name, dict)
+        self.line: list[Entry] = []
+        self.later = 0.0  # seconds: how far its clock has moved on
+        self.dropped: list[str] = []
+        parts = self.coordination
+        self.journal = Journal(
+            parts.store,
+            parts.commit,
+            parts.leases,
+            root,
+            0,
+            replica_id=name,
+            ready=self._queue,
+            size=size,
+            retention=600.0,
+            max_attempts=max_attempts,
+            dropped=self.dropped.append,
+            clock=lambda: time.monotonic() + self.later,
+        )
+        self.election: Election
+        self.terms: list[Leadership] = []
+
+    def _queue(self, entries: object) -> None:
+        self.line.extend(entries)  # type: ignore[arg-type]
+
+    def start(self) -> None:
+        self.coordination.start()
+        self.coordination.journals.open(0, self.journal)
+        self.election = self.coordination.elections.open(
+            0, self.terms.append, lambda term: self.journal.deactivate()
+        )
+        self.later = 2 * SETTLE  # its gateway session is not young
+
+    def lead(self) -> Leadership:
+        """Campaigns, and acts as the leader once all marks have been seen."""
+        self.election.campaign()
+        wait_for(lambda: self.election.is_leader, 10, f"{self.name} to lead")
+        return self.act()
+
+    def act(self) -> Leadership:
+        leadership = self.election.leadership
+        assert leadership is not None
+        assert self.coordination.watch.sync(5, lease=leadership.lease_id)
+        self.journal.activate(leadership)
+        return leadership
+
+    def resign(self) -> None:
+        leadership = self.election.leadership
+        assert leadership is not None
+        assert self.journal.hand_over(leadership)
+        assert self.election.resign(False, timeout=5)
+
+    def receive(self, *keys: str, lane: str = "lane") -> None:
+        for key in keys:
+            self.journal.received(key, lane, key, f'{{"t":"{key}"}}')
+
+    def begin(self) -> Entry | None:
+        """Begins what stands first in line; ``None`` when it is not to be run."""
+        entry = self.line.pop(0)
+        return entry if self.journal.begin(entry) else None
+
+    def work(self, count: int = 1) -> list[str]:
+        """Runs what stands in line; the keys of what was run."""
+        done = []
+        for _ in range(count):
+            entry = self.begin()
+            if entry is not None:
+                done.append(f"{entry.key} {entry.occurrence} {entry.attempt}")
+                self.journal.finished(entry, handled=True)
+        return done
+
+    def settled(self, left: int) -> bool:
+        return len(self.journal) == left and not self.journal.under_way
+
+
+Nodes = Callable[..., Node]
+
+
+@pytest.fixture
+def node(local_etcd: LocalEtcd, root: str) -> Iterator[Nodes]:
+    """Makes nodes of one bot."""
+    made: list[Node] = []
+
+    def make(name: str, **options: int) -> Node:
+        new = Node(local_etcd, root, name, **options)
+        made.append(new)
+        new.start()
+        return new
+
+    yield make
+    for each in made:
+        each.coordination.stop()
+
+
+@contextmanager
+def mark_count(etcd: LocalEtcd, root: str) -> Iterator[Callable[[], list[int]]]:
+    with store_of(etcd) as store:
+        yield lambda: sorted(kv.version for kv in store.range(f"{root}j/0/").items)
+
+
+def test_equal_events_are_counted(node: Nodes, local_etcd: LocalEtcd, root: str) -> None:
+    leader, standby = node("a"), node("b")
+    leader.lead()
+    for each in (leader, standby):
+        each.receive("add", "remove", "add", "add")
+    assert leader.work(3) == ["add 1 1", "remove 1 1", "add 2 1"]
+    wait_for(lambda: leader.settled(1) and standby.settled(1), 5, "three marks")
+    with mark_count(local_etcd, root) as counts:
+        assert counts() == [1, 2]
+    assert leader.work() == ["add 3 1"]
+    wait_for(lambda: leader.settled(0) and standby.settled(0), 5, "the last mark")
+
+
+def test_marks_that_come_before_their_events(node: Nodes) -> None:
+    leader, standby = node("a"), node("b")
+    leader.lead()
+    leader.receive("add", "add")
+    leader.work(2)
+    wait_for(lambda: leader.settled(0), 5, "the marks")
+    assert standby.coordination.watch.sync(5)
+    standby.receive("add", "add", "add")
+    assert len(standby.journal) == 1
+
+
+def test_a_young_session_does_not_take_marks_of_events_before_it_for_those_of_the_next(node: Nodes) -> None:
+    """What was handled before this replica connected must not strike out what comes after."""
+    leader, young = node("a"), node("b")
+    leader.lead()
+    leader.receive("add", "add", "add")
+    young.receive("add")
+    leader.work(1)
+    wait_for(lambda: young.settled(0), 5, "the first mark")
+    young.journal.on_new_session()
+    leader.work(2)
+    wait_for(lambda: leader.settled(0), 5, "the marks")
+    assert young.coordination.watch.sync(5)
+    leader.receive("add")
+    young.receive("add")
+    assert len(young.journal) == 1
+    leader.work(1)
+    wait_for(lambda: leader.settled(0) and young.settled(0), 5, "the mark")
+
+
+def test_what_a_dead_leader_left_is_run_in_order(node: Nodes) -> None:
+    first, second = node("a"), node("b")
+    first.lead()
+    for each in (first, second):
+        each.receive("add", "remove", "add", "remove", "add")
+    first.work(2)
+    wait_for(lambda: second.settled(3), 5, "two marks")
+    running = first.begin()
+    assert running is not None
+    first.coordination.session.stop()  # as if its process were gone
+    assert second.lead().fencing_token > 0
+    assert running.lost
+    # The first one may have been started before: its attempt says so.
+    assert second.work(3) == ["add 2 2", "remove 2 2", "add 3 2"]
+    wait_for(lambda: second.settled(0), 5, "the marks")
+
+
+def test_what_runs_is_handed_over_with_its_lane(node: Nodes) -> None:
+    first, second = node("a"), node("b")
+    first.lead()
+    for each in (first, second):
+        each.receive("one", "two")
+        each.receive("other", lane="other lane")
+    running = first.begin()
+    assert running is not None
+    first.resign()
+    assert not running.lost
+    second.lead()
+    assert second.work() == ["other 1 2"]
+    assert second.line == []
+    first.journal.finished(running, handled=True)
+    wait_for(lambda: second.line, 5, "the rest of the lane")
+    assert second.work() == ["two 1 2"]
+    wait_for(lambda: second.settled(0) and first.settled(0), 5, "all marks")
+
+
+def test_the_carries_of_a_replica_that_dies_go_with_it(node: Nodes) -> None:
+    first, second = node("a"), node("b")
+    first.lead()
+    for each in (first, second):
+        each.receive("one", "two")
+    running = first.begin()
+    assert running is not None
+    first.resign()
+    second.lead()
+    assert second.line == []
+    first.coordination.session.stop()
+    wait_for(lambda: second.line, 5, "the lane to be free")
+    assert second.work(2) == ["one 1 2", "two 1 2"]
+
+
+def test_no_carry_stands_where_the_mark_was_faster(node: Nodes, local_etcd: LocalEtcd, root: str) -> None:
+    """It would stand in the way of a later event of the same content, once the mark has expired."""
+    first = node("a")
+    leadership = first.lead()
+    first.receive("one")
+    entry = first.begin()
+    assert entry is not None
+    with store_of(local_etcd) as store:
+        store.put(f"{root}j/0/{entry.digest}", b"the mark, whose event the watch has not told yet")
+        assert first.journal.hand_over(leadership)
+        assert store.range(f"{root}jc/").items == []
+        assert entry.carry == 0
+
+
+def test_order_is_kept_when_leadership_goes_and_comes(node: Nodes) -> None:
+    """A thread has taken two events from the line when leadership ends, the first is stopped, and
+    leadership begins again: the second must not be run before the first.
+    """
+    only = node("a")
+    only.lead()
+    only.receive("one", "two", "three")
+    taken = [only.line.pop(0), only.line.pop(0)]
+    assert only.journal.begin(taken[0])
+    only.resign()
+    only.journal.finished(taken[0], handled=False)  # LockLost
+    only.lead()
+    assert not only.journal.begin(taken[1])  # it is the second in line now
+    keys = []
+    while only.line:
+        only.line.sort(key=lambda entry: entry.received_at)
+        keys += only.work()
+    assert [key.split()[0] for key in keys] == ["one", "two", "three"]
+    wait_for(lambda: only.settled(0), 5, "all marks")
+
+
+def test_an_event_that_comes_while_leadership_begins_stands_behind(node: Nodes) -> None:
+    only = node("a")
+    only.receive("old")
+    only.election.campaign()
+    wait_for(lambda: only.election.is_leader, 10, "leadership")
+    only.act()
+    only.receive("new")
+    assert [entry.key for entry in only.line] == ["old", "new"]
+
+
+def test_a_watch_that_is_rebuilt_counts_versions(node: Nodes, local_etcd: LocalEtcd, root: str) -> None:
+    leader, standby = node("a"), node("b")
+    leader.lead()
+    for each in (leader, standby):
+        each.receive(*["add"] * 5)
+    leader.work(1)
+    wait_for(lambda: standby.settled(4), 5, "the first mark")
+    standby.coordination.journals.close(0)  # what the watch tells is missed from here on
+    leader.work(3)
+    wait_for(lambda: leader.settled(1), 5, "three more marks")
+    assert len(standby.journal) == 4
+    assert standby.coordination.watch.sync(5)
+    standby.coordination.journals.open(0, standby.journal)
+    assert len(standby.journal) == 1
+
+
+def test_poison_becomes_a_dead_letter(node: Nodes, local_etcd: LocalEtcd, root: str) -> None:
+    """Its leader dies each time; the third one does not run it any more."""
+    nodes = [node(name, max_attempts=2) for name in "abc"]
+    for each in nodes:
+        each.receive("poison", "well")
+    for each, attempt in zip(nodes[:2], (2, 3), strict=True):
+        each.lead()
+        entry = each.begin()
+        if attempt == 2:
+            assert entry is not None
+            assert entry.attempt == attempt
+            each.coordination.session.stop()
+    # The second leader buried it, and goes on with what stands behind.
+    assert nodes[1].dropped == ["dead"]
+    assert nodes[1].work() == ["well 1 2"]
+    wait_for(lambda: nodes[1].settled(0) and nodes[2].settled(0), 5, "the marks")
+    with store_of(local_etcd) as store:
+        (letter,) = store.range(f"{root}dead/").items
+        assert letter.key == f"{root}dead/poison"
+        assert b'"attempt": 2' in letter.value
+        assert store.range(f"{root}ja/").items == []
+
+
+def test_a_full_journal_drops_its_oldest_and_counts(node: Nodes) -> None:
+    standby = node("a", size=3)
+    standby.receive("one", "two", "three", "four")
+    assert len(standby.journal) == 3
+    assert standby.dropped == ["journal_full"]
+    standby.lead()
+    assert [entry.key for entry in standby.line] == ["two", "three", "four"]
