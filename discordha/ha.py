@@ -36,6 +36,9 @@ __all__ = ["DiscordHA"]
 
 _log = logging.getLogger("discordha")
 
+#: How long ``run`` waits at a time for its end, seconds.
+SIGNAL_SLICE = 0.2
+
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -221,7 +224,7 @@ class DiscordHA:
         with _Signals(self._on_signal):
             try:
                 self.start()
-                why = self._ends.get()
+                why = self._wait_for_end()
                 _log.info("stopping, for %g s at the most: %s", self._config.drain_timeout, why)
             except DiscordHAError as error:
                 failure = error
@@ -231,6 +234,14 @@ class DiscordHA:
         if failure is not None:
             # Its message says what to do; how we got there is of no use to anybody.
             raise failure.with_traceback(None) from None
+
+    def _wait_for_end(self) -> str:
+        # In slices: a signal that another thread takes, or that comes right before the wait, does not end it.
+        while True:
+            try:
+                return self._ends.get(timeout=SIGNAL_SLICE)
+            except queue.Empty:
+                continue
 
     def __enter__(self) -> Self:
         """Starts the bot."""

@@ -56,6 +56,7 @@ class Tally:
         self._count = 0
         self._versions: dict[str, int] = {}
         self._surplus: dict[str, deque[float]] = {}  # when each one ends
+        self._inferred: dict[str, deque[float]] = {}  # struck out before their mark came: when each one ends
         self._seen_snapshot = False
         self._session_at = clock()
         self._doubtful: list[Entry] = []  # received while the session was young
@@ -73,18 +74,23 @@ class Tally:
 
     def consume_surplus(self, name: str) -> bool:
         """Whether a mark was here before its event."""
-        surplus = self._surplus.get(name)
-        if surplus is None:
+        found = self._take(self._surplus, name)
+        if found:
+            self.struck += 1
+        return found
+
+    def _take(self, kept: dict[str, deque[float]], name: str) -> bool:
+        ends = kept.get(name)
+        if ends is None:
             return False
         now = self._clock()
-        while surplus and surplus[0] <= now:
-            surplus.popleft()
-        found = bool(surplus)
+        while ends and ends[0] <= now:
+            ends.popleft()
+        found = bool(ends)
         if found:
-            surplus.popleft()
-            self.struck += 1
-        if not surplus:
-            del self._surplus[name]
+            ends.popleft()
+        if not ends:
+            del kept[name]
         return found
 
     def add(self, entry: Entry) -> None:
@@ -161,14 +167,16 @@ class Tally:
         """A new gateway session: what marks say now may be about events that this replica never got."""
         self._session_at = self._clock()
         self._surplus.clear()
+        self._inferred.clear()
 
     def expire(self, before: float) -> int:
         """Forgets entries that have been held since before a moment, and old surplus marks; how many
         entries.
         """
         now = self._clock()
-        for name in [name for name, ends in self._surplus.items() if ends[-1] <= now]:
-            del self._surplus[name]
+        for kept in (self._surplus, self._inferred):
+            for name in [name for name, ends in kept.items() if ends[-1] <= now]:
+                del kept[name]
         old = [e for e in self if e.received_at < before and e.state is EntryState.HELD]
         for entry in old:
             self.forget(entry)
@@ -221,6 +229,8 @@ class Tally:
             if self._doubtful:
                 self._strike_doubtful(struck)
             return
+        if self._inferred and self._take(self._inferred, name):
+            return
         now = self._clock()
         if now - self._session_at >= SETTLE or not recurs:
             self._surplus.setdefault(name, deque()).append(now + SURPLUS_LIFE)
@@ -235,6 +245,8 @@ class Tally:
             if before and entry.state is EntryState.HELD:
                 self.forget(entry)
                 self.struck += 1
+                # Or it is late, because etcd did not take it at once.
+                self._inferred.setdefault(entry.digest, deque()).append(self._clock() + SETTLE)
 
     def _apply_other(self, kind: str, kv: KeyValue) -> bool:
         """Carries and attempts; true when a carry is gone."""
