@@ -13,7 +13,8 @@ Concurrency
   on etcd.
 - ``received`` runs on the gateway thread, ``begin`` and ``finished`` on handler threads, ``_elected`` and
   ``_deposed`` on whichever thread learned of it; none of them blocks but ``begin``.
-- ``_lock`` guards ``_shards`` and what is wanted of each; nothing is called under it.
+- ``_lock`` guards ``_shards``, and that nobody stands for election once all has been handed over. Only
+  ``campaign`` is called under it, which does not block.
 - At stop: ``hand_over`` first, then ``stop``, which joins the thread. At a lost lease leadership has ended by
   itself; at a lost watch no new leader begins until it is back.
 """
@@ -50,6 +51,11 @@ _log = logging.getLogger(__name__)
 
 #: How often old entries are forgotten, seconds.
 TIDY = 5.0
+#: Among replicas whose gateway sessions are all young, the older ones stand first: one that has just begun
+#: waits this long, seconds, for as long as nobody leads.
+YIELD = 1.0
+#: How often such a replica looks whether its turn has come, seconds.
+LOOK = 0.1
 #: How long the watch may take to show a new leader what its predecessors did, seconds; then it is asked
 #: again.
 CATCH_UP = 2.0
@@ -66,6 +72,8 @@ class _Shard:
         self.hears = False
         self.stands = False
         self.since = 0.0  # when its gateway session began
+        self.saw_leader = False
+        self.leaderless_since: float | None = None
 
 
 class LeaderEvents:
@@ -92,6 +100,7 @@ class LeaderEvents:
         self._clock = clock
         self._lock = threading.Lock()
         self._shards: dict[int, _Shard] = {}
+        self._over = False
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._tidied = clock()
@@ -141,27 +150,43 @@ class LeaderEvents:
     # -- leadership ------------------------------------------------------------------------------------------
 
     def hears(self, shard_id: int, connected: bool) -> None:
-        """The shard is connected to Discord, or has not been for too long: stand for election, or hand over.
-        Does not block.
+        """The shard is connected to Discord, or has not been for too long: stand for election in time, or
+        hand over. Does not block.
         """
         shard = self._shards.get(shard_id)
         if shard is None:
             return
         shard.hears = connected
         if connected and not shard.stands:
-            # A journal that has just begun may lack what is still under way: others should lead first.
-            if shard.election.leader is None or self._clock() - shard.since >= SETTLE:
-                shard.stands = True
-                shard.election.campaign()
+            self._wake.set()
         elif not connected and shard.stands:
             shard.stands = False
             self._ask_to_resign(shard, False)
+
+    def _may_stand(self, shard: _Shard) -> bool:
+        """Whether a replica that hears may stand for election.
+
+        A journal that has just begun may lack what is still under way: others should lead first.
+        """
+        now = self._clock()
+        age = now - shard.since
+        if age >= SETTLE:
+            return True
+        if shard.election.leader is not None:
+            shard.saw_leader = True
+            shard.leaderless_since = None
+            return False
+        if not shard.saw_leader or len(self._coordination.members.live) <= 1:
+            return True
+        if shard.leaderless_since is None:
+            shard.leaderless_since = now
+        return now - shard.leaderless_since >= YIELD * (1 - age / SETTLE)
 
     def new_session(self, shard_id: int) -> None:
         """The gateway began a new session for the shard. Gateway thread.
 
         Whatever happened since the last one, this replica has not received: if it leads, another that has
-        must.
+        must, and it does not stand before those.
         """
         shard = self._shards.get(shard_id)
         if shard is not None:
@@ -169,13 +194,15 @@ class LeaderEvents:
             shard.journal.deactivate()
             shard.journal.on_new_session()
             shard.since = self._clock()
-            if shard.election.is_leader:
-                self._ask_to_resign(shard, True)
+            if shard.stands:
+                self._ask_to_resign(shard, False)
 
     def hand_over(self, timeout: float) -> None:
         """Gives up all leaderships and candidatures, for good. Blocks until etcd has taken it, or for
         ``timeout`` seconds for each shard.
         """
+        with self._lock:
+            self._over = True
         for shard in self._shards.values():
             self._hand_over(shard, again=False, timeout=timeout)
 
@@ -205,7 +232,8 @@ class LeaderEvents:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._wake.wait(TIDY)
+            waits = any(shard.hears and not shard.stands for shard in self._shards.values())
+            self._wake.wait(LOOK if waits else TIDY)
             self._wake.clear()
             for shard in self._shards.values():
                 try:
@@ -225,6 +253,11 @@ class LeaderEvents:
         resign, shard.resign = shard.resign, None
         if resign is not None:
             self._hand_over(shard, again=resign, timeout=1.0)
+        if shard.hears and not shard.stands and self._may_stand(shard):
+            with self._lock:
+                if not self._over:
+                    shard.stands = True
+                    shard.election.campaign()
         leadership = shard.elected
         if leadership is None or not leadership.alive:
             return

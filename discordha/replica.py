@@ -31,6 +31,7 @@ from discordha.coordination.candidates import Leadership
 from discordha.coordination.members import JSON
 from discordha.coordination.store import Snapshot, WatchEvent
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
+from discordha.deafness import Comparison
 from discordha.dispatcher import Dispatcher, Item
 from discordha.errors import DiscordHAError, NotLeader
 from discordha.gateway import Gateway, GatewayState
@@ -119,6 +120,7 @@ class Replica:
         self._stopped = False
         self._ended = threading.Event()
         self._monitor = threading.Thread(target=self._run_monitor, name="discordha-monitor", daemon=True)
+        self._comparisons: dict[int, Comparison] = {}  # the monitor's
         bridge = self.bridge = _LateBridge()
         self.leaders: LeaderEvents | None = None
         self.runner = Runner(bridge, stats, handler_timeout=config.handler_timeout)
@@ -288,6 +290,7 @@ class Replica:
             "queue": self.dispatcher.queue(),
             "handled": self.stats.count("handled"),
             "threads": self.dispatcher.lanes.threads,
+            "events": {str(shard): self.gateway.state(shard).events for shard in self.gateway.clients},
         }
 
     def reasons(self) -> list[str]:
@@ -304,6 +307,8 @@ class Replica:
             state = self.gateway.state(shard_id)
             if not state.ready:
                 reasons.append(f"shard {shard_id} is not connected to Discord")
+            elif shard_id in self._comparisons and self._comparisons[shard_id].deaf:
+                reasons.append(f"shard {shard_id} is deaf: other replicas receive events, and it does not")
         if not self.gateway.clients:
             reasons.append("not connected to Discord")
         return reasons
@@ -391,13 +396,35 @@ class Replica:
             except Exception:  # noqa: BLE001 - it looks again
                 _log.exception("the monitor failed")
 
+    def _compare(self, shard_id: int, gateway: GatewayState) -> bool:
+        """Whether peers receive events on this shard while this replica does not; then something is done."""
+        comparison = self._comparisons.get(shard_id)
+        if comparison is None:
+            comparison = self._comparisons[shard_id] = Comparison(self.config.deaf_after)
+        peers: dict[str, int] = {}
+        for replica, record in self.replicas().items():
+            events = record.get("events")
+            count = events.get(str(shard_id)) if isinstance(events, dict) else None
+            if isinstance(count, int) and replica != self.replica_id:
+                peers[replica] = count
+        if comparison.observe(gateway.events, peers) and gateway.connected:
+            resume = comparison.tries == 1
+            _log.warning(
+                "shard %d is deaf: other replicas receive events, and it does not; it reconnects %s",
+                shard_id,
+                "by RESUME" if resume else "with a new session",
+            )
+            self.gateway.reconnect(shard_id, resume=resume)
+        return comparison.deaf
+
     def _judge(self) -> None:
         if self.leaders is not None:
             for shard_id in self.gateway.clients:
                 gateway = self.gateway.state(shard_id)
-                if gateway.connected:
+                deaf = self._compare(shard_id, gateway)
+                if gateway.connected and not deaf:
                     self.leaders.hears(shard_id, True)
-                elif gateway.since >= self.config.deaf_after:
+                elif deaf or gateway.since >= self.config.deaf_after:
                     self.leaders.hears(shard_id, False)
         reasons = self.reasons()
         state = "ready" if not reasons else ("starting" if not self._was_ready.is_set() else "deaf")

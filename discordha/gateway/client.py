@@ -113,6 +113,7 @@ class ShardClient(discord.Client):
         self._changed_at = time.monotonic()
         self._last_frame = time.monotonic()
         self._frames = 0
+        self._events = 0
         self._guilds_seen = 0
         self._told_ready = False
         self._disconnects = 0
@@ -123,6 +124,7 @@ class ShardClient(discord.Client):
         self._session_gateway: yarl.URL | None = None
         self._polling: asyncio.Task[None] | None = None
         self._dropped = False
+        self._resumable = True
 
     # -- the tap ---------------------------------------------------------------------------------------------
 
@@ -170,6 +172,7 @@ class ShardClient(discord.Client):
         return ws.sequence > before + 1
 
     def _note_type(self, kind: str) -> None:
+        self._events += kind != "RESUMED"
         if kind == "GUILD_CREATE":
             self._guilds_seen += 1
             if not self._told_ready:
@@ -233,6 +236,7 @@ class ShardClient(discord.Client):
             resumes=self._resumes,
             identifies=self._identifies,
             gaps=self.gaps,
+            events=self._events,
         )
 
     # -- the connection --------------------------------------------------------------------------------------
@@ -261,7 +265,7 @@ class ShardClient(discord.Client):
                 except asyncio.CancelledError:
                     if not self._dropped:
                         raise
-                    self._keep_session(True)
+                    self._keep_session(self._resumable)
                 except _NETWORK_ERRORS as error:
                     if self.is_closed():
                         return
@@ -352,10 +356,13 @@ class ShardClient(discord.Client):
         if isinstance(error, discord.ConnectionClosed) and error.code in FATAL_CODES:
             raise ConfigError(FATAL_CODES[error.code]) from None
 
-    def drop(self) -> None:
-        """Gives the connection up, so that it is taken up again by RESUME. Gateway thread."""
+    def drop(self, *, resume: bool = True) -> None:
+        """Gives the connection up, so that it is taken up again: by RESUME, or with a new session. Gateway
+        thread.
+        """
         if self._polling is not None and not self._polling.done():
             self._dropped = True
+            self._resumable = resume
             self._polling.cancel()
 
     async def _probe(self) -> None:

@@ -125,12 +125,6 @@ class Gateway:
         """Ends a shard's session. Blocks until it is closed."""
         self._await(self._close(shard_id))
 
-    def reconnect(self, shard_id: int) -> None:
-        """Drops a shard's socket, so that it is taken up again by RESUME. Does not block; any thread."""
-        client = self._clients.get(shard_id)
-        if client is not None:
-            self._loop.call_soon_threadsafe(client.drop)
-
     def inject(self, raw: str, shard_id: int) -> None:
         """Gives a stored frame to discord.py's parser once more. Does not block; any thread."""
         client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
@@ -185,6 +179,14 @@ class Gateway:
         :raises KeyError: this replica does not host the shard.
         """
         return self._clients[shard_id].state()
+
+    def reconnect(self, shard_id: int, *, resume: bool) -> None:
+        """Gives a shard's connection up, and takes it up again: by RESUME, or with a new session. Does not
+        block; any thread.
+        """
+        client = self._clients.get(shard_id)
+        if client is not None and not self._stopping:
+            self._loop.call_soon_threadsafe(lambda: client.drop(resume=resume))
 
     # -- on the loop -----------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ class GatewayState(NamedTuple):
     :param silent: seconds since the last frame of any kind.
     :param frames: frames received by this process.
     :param gaps: how often frames were missing, and fetched by RESUME.
+    :param events: events received by this process.
     """
 
     shard_id: int
@@ -30,6 +31,7 @@ class GatewayState(NamedTuple):
     resumes: int
     identifies: int
     gaps: int = 0
+    events: int = 0
 
 
 #: Close codes after which trying again is useless, and what to do about each.

@@ -186,6 +186,8 @@ FAULTS = [
     Fault("gateway duplicates", _gateway_fault(duplicate=True)),
     Fault("gateway slow", _gateway_fault(delay=0.5)),
     Fault("gateway silent", _gateway_fault(silent=True)),
+    Fault("gateway deaf", _gateway_fault(deaf=True)),
+    Fault("gateway loses frames", _gateway_fault(drop=0.2)),
     Fault("REST 502", _rest_errors),
     Fault("REST answer lost", _rest_answer_lost),
     Fault("REST slow", _rest_slow),

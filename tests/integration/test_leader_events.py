@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -67,9 +68,11 @@ def test_reactions_survive_kills_pauses_and_drains(
     load = local_discord.load(
         "reaction", rate=50, users=local_discord.user_ids[:2], channels=local_discord.channel_ids[:3]
     )
-    for how in ("kill", "drain", "pause", "kill", "drain"):
+    gaps: dict[str, list[float]] = defaultdict(list)
+    for how in ("kill", "drain", "kill", "pause", "kill", "drain", "kill", "pause", "kill"):
         leader = leader_of(fleet, local_discord)
         count = len(seen(local_discord))
+        begun = len(seen(local_discord))
         if how == "kill":
             leader.kill()
             wait_for(lambda count=count: len(seen(local_discord)) > count + 150, 30, "the successor")
@@ -83,7 +86,13 @@ def test_reactions_survive_kills_pauses_and_drains(
             wait_for(lambda count=count: len(seen(local_discord)) > count + 150, 30, "the successor")
             leader.resume()
         leader.wait_ready(30)
+        times = [at for _, _, at in seen(local_discord)[begun:]]
+        gaps[how].append(max(after - before for before, after in itertools.pairwise(times)))
     check(local_discord, load.stop())
+    report = {how: [round(gap, 3) for gap in found] for how, found in gaps.items()}
+    print(f"the longest time without an answer, seconds: {report}")
+    assert max(gaps["kill"] + gaps["pause"]) <= TTL + 1, report
+    assert min(gaps["drain"]) <= 0.1, report  # a reaction comes every 20 ms
 
 
 def test_slow_handlers_finish_on_the_old_leader_when_it_drains(
@@ -110,6 +119,21 @@ def test_a_leader_that_discord_does_not_reach_gives_way(
     wait_for(lambda: leader_of(fleet, local_discord) is not leader, 20, "another leader")
     local_discord.clear_faults()
     wait_for(lambda: all(s["attached"] for s in local_discord.sessions()), 30, "all to hear again")
+    check(local_discord, load.stop())
+
+
+def test_a_leader_that_hears_nothing_but_heartbeats_gives_way(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    """Its socket is well. Only its peers' numbers tell."""
+    fleet = start(replicas, local_discord, DISCORDHA_DEAF_AFTER="2")
+    load = local_discord.load("reaction", rate=40, users=local_discord.user_ids[:2])
+    leader = leader_of(fleet, local_discord)
+    local_discord.fault(f"r{leader.index}", deaf=True)
+    wait_for(lambda: leader_of(fleet, local_discord) is not leader, 20, "another leader")
+    assert "is deaf: other replicas receive events" in leader.log_text()
+    local_discord.clear_faults()
+    wait_for(lambda: leader.log_text().rstrip().endswith("is ready again"), 30, "it to hear again")
     check(local_discord, load.stop())
 
 

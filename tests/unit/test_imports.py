@@ -22,6 +22,7 @@ LAYERS = {
     "context": 1,
     "stats": 1,
     "coordination": 2,
+    "deafness": 1,
     "events": 3,
     "handlers": 3,
     "lanes": 3,
