@@ -1,10 +1,13 @@
-"""Which event the calling thread handles.
- Promises: ``current_event()`` inside a handler is the handler's event, and ``lost`` turns true no later
+"""Which event the calling thread handles, and which named locks it holds: what fences its calls.
+
+Promises: ``current_event()`` inside a handler is the handler's event, and ``lost`` turns true no later
 than the replica's lease may have run out; asking costs no I/O.
- Does not promise to follow a handler into threads that it starts itself: a ``contextvars`` context is of
+
+Does not promise to follow a handler into threads that it starts itself: a ``contextvars`` context is of
 one thread. Hand it over: ``threading.Thread(target=contextvars.copy_context().run, args=(work, ...))``.
 Code that was not handed the context runs without a fence and sends without a nonce.
- Concurrency: no locks. An event may be read from any thread; ordinals come from an ``itertools.count``, one
+
+Concurrency: no locks. An event may be read from any thread; ordinals come from an ``itertools.count``, one
 step of which is atomic.
 """
 
@@ -14,8 +17,21 @@ import itertools
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
+from typing import NamedTuple, Protocol
 
-__all__ = ["CurrentEvent", "current_event", "handler_scope", "unfenced"]
+from discordha.errors import LockLost
+
+__all__ = [
+    "CurrentEvent",
+    "Fence",
+    "HeldLock",
+    "check_fence",
+    "current_event",
+    "current_fence",
+    "handler_scope",
+    "holding",
+    "unfenced",
+]
 
 
 class CurrentEvent:
@@ -96,26 +112,74 @@ class CurrentEvent:
         )
 
 
-_current: ContextVar[CurrentEvent | None] = ContextVar("discordha_current_event", default=None)
+class HeldLock(Protocol):
+    """A named lock, as the code that runs under it sees it."""
+
+    @property
+    def name(self) -> str:
+        """As it was asked for."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether another may hold it by now. No I/O; any thread."""
+
+
+class Fence(NamedTuple):
+    """All that the calling code must still own for its calls to go out."""
+
+    event: CurrentEvent | None = None
+    locks: tuple[HeldLock, ...] = ()
+
+    def broken(self) -> str | None:
+        """What this replica may not own any more; ``None`` when it owns everything. No I/O; any thread."""
+        event = self.event
+        if event is not None and event.lost:
+            return f"{event.name} {event.identity} (attempt {event.attempt})"
+        for lock in self.locks:
+            if lock.lost:
+                return f"the lock {lock.name!r}"
+        return None
+
+
+_OPEN = Fence()
+_current: ContextVar[Fence] = ContextVar("discordha_fence", default=_OPEN)
 
 
 def current_event() -> CurrentEvent | None:
     """The event that the calling handler runs for; ``None`` outside of handlers. Never blocks."""
+    return _current.get().event
+
+
+def current_fence() -> Fence:
+    """What fences the calling code. Never blocks."""
     return _current.get()
 
 
+def check_fence(what: str) -> None:
+    """Refuses a call of code that has lost what it runs under. Never blocks.
+
+    :param what: the call, for the message.
+    :raises LockLost: the replica may not own the event or a lock any more.
+    """
+    fence = _current.get()
+    if fence is not _OPEN:
+        broken = fence.broken()
+        if broken is not None:
+            raise LockLost(f"this replica may not own {broken} any more: {what} was not called")
+
+
 class _Scope:
-    """Sets the current event. Cheaper than a generator: one is made for each handler run."""
+    """Sets what fences the calling code. Cheaper than a generator: one is made for each handler run."""
 
-    __slots__ = ("_event", "_token")
+    __slots__ = ("_fence", "_token")
 
-    def __init__(self, event: CurrentEvent | None) -> None:
-        self._event = event
-        self._token: Token[CurrentEvent | None] | None = None
+    def __init__(self, fence: Fence) -> None:
+        self._fence = fence
+        self._token: Token[Fence] | None = None
 
     def __enter__(self) -> CurrentEvent | None:
-        self._token = _current.set(self._event)
-        return self._event
+        self._token = _current.set(self._fence)
+        return self._fence.event
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -129,9 +193,17 @@ def handler_scope(event: CurrentEvent, handler: str) -> _Scope:
 
     :param handler: qualified name of the handler's function, equal on all replicas that run the same code.
     """
-    return _Scope(event.for_handler(handler))
+    return _Scope(Fence(event.for_handler(handler)))
+
+
+def holding(lock: HeldLock) -> _Scope:
+    """Code in this scope runs under ``lock``, too: once that may be lost, its calls are refused."""
+    fence = _current.get()
+    return _Scope(Fence(fence.event, (*fence.locks, lock)))
 
 
 def unfenced() -> _Scope:
-    """Code in this scope belongs to no event: for what must be cleaned up also when the event is lost."""
-    return _Scope(None)
+    """Code in this scope belongs to no event and no lock: for what must be cleaned up also when those are
+    lost.
+    """
+    return _Scope(_OPEN)

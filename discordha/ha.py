@@ -22,11 +22,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discordha.blocking import wrap
 from discordha.config import Config
-from discordha.errors import ConfigError, DiscordHAError
-from discordha.handlers import HandlerRegistry
-from discordha.leader_loop import Task
+from discordha.declarations import Declarations
+from discordha.errors import DiscordHAError
 from discordha.replica import Replica
-from discordha.runner import ErrorHook
 from discordha.stats import Stats
 
 if TYPE_CHECKING:
@@ -40,10 +38,9 @@ _log = logging.getLogger("discordha")
 SIGNAL_SLICE = 0.2
 
 Result = TypeVar("Result")
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class DiscordHA:
+class DiscordHA(Declarations):
     """A highly available Discord bot: one of several equal replicas, which handle each event once.
 
     :param config: the configuration; or its fields as ``options``.
@@ -52,7 +49,7 @@ class DiscordHA:
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         self._config = config if config is not None and not options else Config.build(config, **options)
-        self._registry = HandlerRegistry()
+        super().__init__()
         self._stats = Stats()
         self._lock = threading.Lock()
         self._replica: Replica | None = None
@@ -60,8 +57,6 @@ class DiscordHA:
         self._hurry = False
         self._signalled = False
         self._failure: BaseException | None = None
-        self._on_error: ErrorHook | None = None
-        self._tasks: list[Task] = []
         self._replica_id = (
             self._config.replica_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         )
@@ -84,72 +79,6 @@ class DiscordHA:
     def replica_id(self) -> str:
         """This replica's name among its peers."""
         return self._replica_id
-
-    # -- handlers --------------------------------------------------------------------------------------------
-
-    def event(self, function: Function) -> Function:
-        """Decorator: registers a plain function named ``on_<event>``; see ``add_handler``."""
-        self.add_handler(function)
-        return function
-
-    def listen(
-        self,
-        event: str | None = None,
-        *,
-        scope: str | None = None,
-        where: Callable[..., Any] | None = None,
-    ) -> Callable[[Function], Function]:
-        """Decorator: registers a plain function for an event, as often as wanted; see ``add_handler``."""
-
-        def register(function: Function) -> Function:
-            self.add_handler(function, event, scope=scope, where=where)
-            return function
-
-        return register
-
-    def add_handler(
-        self,
-        function: Callable[..., Any],
-        event: str | None = None,
-        *,
-        scope: str | None = None,
-        where: Callable[..., Any] | None = None,
-    ) -> Callable[[], None]:
-        """Registers a plain function that may block, and returns what removes it again. Any thread, any
-        time.
-
-        :param event: discord.py's name, with or without ``on_``; by default the function's own.
-        :param scope: ``"claim"`` (one replica handles the event), ``"leader"`` (the leader does),
-            ``"every"`` (all do); by default what suits the event.
-        :param where: a fast, pure predicate on the event's arguments, asked before anything else.
-        :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of
-            arguments.
-        """
-        return self._registry.add(function, event, scope=scope, where=where)
-
-    def on_error(self, hook: ErrorHook) -> ErrorHook:
-        """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log.
-        Before ``start``.
-        """
-        self._on_error = hook
-        return hook
-
-    def loop(self, *, seconds: float, name: str | None = None) -> Callable[[Function], Function]:
-        """Decorator: a plain function without arguments that runs every ``seconds`` on the leader only;
-        never two runs at once over all replicas. Before ``start``.
-
-        :param name: the same on all replicas; by default the function's.
-        :raises ConfigError: the name is taken, or the period impossible.
-        """
-
-        def register(function: Function) -> Function:
-            task = Task(function, name or function.__name__, seconds)
-            if any(known.name == task.name for known in self._tasks):
-                raise ConfigError(f"there is a loop {task.name!r} already: give this one another name")
-            self._tasks.append(task)
-            return function
-
-        return register
 
     # -- life ------------------------------------------------------------------------------------------------
 

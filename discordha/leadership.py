@@ -51,9 +51,11 @@ _log = logging.getLogger(__name__)
 
 #: How often old entries are forgotten, seconds.
 TIDY = 5.0
-#: Among replicas whose gateway sessions are all young, the older ones stand first: one that has just begun
-#: waits this long, seconds, for as long as nobody leads.
+#: Among replicas whose gateway sessions are all young, the oldest stands first: the others wait this long,
+#: seconds, for as long as nobody leads.
 YIELD = 1.0
+#: Sessions that began within so many seconds count as equally old.
+SAME_AGE = 0.05
 #: How often such a replica looks whether its turn has come, seconds.
 LOOK = 0.1
 #: How long the watch may take to show a new leader what its predecessors did, seconds; then it is asked
@@ -176,11 +178,30 @@ class LeaderEvents:
             shard.saw_leader = True
             shard.leaderless_since = None
             return False
-        if not shard.saw_leader or len(self._coordination.members.live) <= 1:
+        if not shard.saw_leader or not self._older_peers(shard.election.shard_id, age):
             return True
         if shard.leaderless_since is None:
             shard.leaderless_since = now
-        return now - shard.leaderless_since >= YIELD * (1 - age / SETTLE)
+        return now - shard.leaderless_since >= YIELD
+
+    def _older_peers(self, shard_id: int, age: float) -> bool:
+        """Whether a peer has heard the shard without a break for longer, as far as is known."""
+        members = self._coordination.members
+        for replica, record in members.records().items():
+            heard = record.get("hears")
+            since = heard.get(str(shard_id)) if isinstance(heard, dict) else None
+            if replica == self._replica_id or not isinstance(since, int | float):
+                continue
+            if since + members.silence(replica) > age + SAME_AGE:
+                return True
+        return False
+
+    def ages(self) -> dict[str, float]:
+        """For how many seconds each shard's gateway session has lasted: for the member record."""
+        now = self._clock()
+        return {
+            str(number): round(now - shard.since, 3) for number, shard in self._shards.items() if shard.since
+        }
 
     def new_session(self, shard_id: int) -> None:
         """The gateway began a new session for the shard. Gateway thread.
@@ -194,6 +215,7 @@ class LeaderEvents:
             shard.journal.deactivate()
             shard.journal.on_new_session()
             shard.since = self._clock()
+            self._coordination.members.poke()
             if shard.stands:
                 self._ask_to_resign(shard, False)
 
@@ -223,6 +245,7 @@ class LeaderEvents:
         shard.election.resign(shard.stands, timeout=timeout)
 
     def _elected(self, shard: _Shard, leadership: Leadership) -> None:
+        shard.saw_leader = True
         shard.elected = leadership
         self._wake.set()
 

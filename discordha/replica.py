@@ -290,6 +290,7 @@ class Replica:
             "queue": self.dispatcher.queue(),
             "handled": self.stats.count("handled"),
             "threads": self.dispatcher.lanes.threads,
+            "hears": self.leaders.ages() if self.leaders is not None else {},
             "events": {str(shard): self.gateway.state(shard).events for shard in self.gateway.clients},
         }
 

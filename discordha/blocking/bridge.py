@@ -31,7 +31,7 @@ from typing import Any, Protocol, TypeVar
 
 import aiohttp
 
-from discordha.context import CurrentEvent, current_event
+from discordha.context import Fence, current_fence
 from discordha.errors import DiscordHAError, LockLost
 
 __all__ = ["Bridge", "LoopBridge", "request_fence"]
@@ -49,10 +49,10 @@ class Bridge(Protocol):
 class _Call:
     """One blocking call. ``done`` is held until the outcome stands in ``result`` or ``error``."""
 
-    __slots__ = ("done", "error", "event", "over", "result", "task")
+    __slots__ = ("done", "error", "fence", "over", "result", "task")
 
-    def __init__(self, event: CurrentEvent | None) -> None:
-        self.event = event
+    def __init__(self, fence: Fence) -> None:
+        self.fence = fence
         self.done = threading.Lock()
         self.done.acquire()
         self.over = False  # has an outcome, or nobody waits for one
@@ -90,13 +90,13 @@ class LoopBridge:
         The awaitable sees the caller's context variables, ``current_event()`` among them.
 
         :param timeout: seconds, by default ``call_timeout``; ``math.inf`` waits until ``close``.
-        :raises LockLost: the caller handles an event that this replica may not own any more; nothing was
-            sent.
+        :raises LockLost: this replica may not own the event or the lock any more under which the caller runs;
+            nothing was sent.
         :raises TimeoutError: it took longer than ``timeout``; it was cancelled, yet Discord may have done it.
         :raises DiscordHAError: the bot stops, or the task was cancelled on the loop.
         :raises RuntimeError: called on the loop's own thread, which would wait for itself for ever.
         """
-        event = current_event()
+        fence = current_fence()
         try:
             if asyncio._get_running_loop() is self._loop:
                 raise RuntimeError(
@@ -105,9 +105,10 @@ class LoopBridge:
                     "coroutine on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
                     "await discordha.unwrap(view).method(...)"
                 )
-            if event is not None and event.lost:
-                raise _lock_lost(event, awaitable)
-            call = self._submit(awaitable, event)
+            broken = fence.broken()
+            if broken is not None:
+                raise _lock_lost(broken, awaitable)
+            call = self._submit(awaitable, fence)
         except BaseException:
             _discard(awaitable)
             raise
@@ -144,8 +145,8 @@ class LoopBridge:
             call.done.release()
             self._cancel_soon(call)
 
-    def _submit(self, awaitable: Awaitable[Any], event: CurrentEvent | None) -> _Call:
-        call = _Call(event)
+    def _submit(self, awaitable: Awaitable[Any], fence: Fence) -> _Call:
+        call = _Call(fence)
         with self._lock:
             if self._closed:
                 raise DiscordHAError(f"{_title(awaitable)} was not called: the bot has stopped")
@@ -162,10 +163,10 @@ class LoopBridge:
         if call not in self._pending:  # abandoned meanwhile
             _discard(awaitable)
             return
-        event = call.event
-        if event is not None and event.lost:
+        broken = call.fence.broken()
+        if broken is not None:
             _discard(awaitable)
-            self._finish(call, None, _lock_lost(event, awaitable))
+            self._finish(call, None, _lock_lost(broken, awaitable))
             return
         _running_call.set(call)
         coroutine: Any = awaitable if inspect.iscoroutine(awaitable) else _await(awaitable)
@@ -225,8 +226,9 @@ def request_fence() -> aiohttp.TraceConfig:
 
     async def on_request_start(_session: Any, _context: Any, params: aiohttp.TraceRequestStartParams) -> None:
         call = _running_call.get()
-        if call is not None and call.event is not None and not call.over and call.event.lost:
-            raise LockLost(f"{call.event!r} is lost: {params.method} {params.url.path} was not sent")
+        broken = call.fence.broken() if call is not None and not call.over else None
+        if broken is not None:
+            raise LockLost(f"{broken} may be lost: {params.method} {params.url.path} was not sent")
 
     trace.on_request_start.append(on_request_start)
     return trace
@@ -242,11 +244,8 @@ def _discard(awaitable: Awaitable[Any]) -> None:
         awaitable.close()
 
 
-def _lock_lost(event: CurrentEvent, awaitable: Awaitable[Any]) -> LockLost:
-    return LockLost(
-        f"this replica may not own {event.name} {event.identity} any more (attempt {event.attempt}): "
-        f"{_title(awaitable)} was not called"
-    )
+def _lock_lost(broken: str, awaitable: Awaitable[Any]) -> LockLost:
+    return LockLost(f"this replica may not own {broken} any more: {_title(awaitable)} was not called")
 
 
 def _title(awaitable: Awaitable[Any]) -> str:

@@ -87,6 +87,7 @@ class Members:
         describe: Callable[[], Mapping[str, JSON]],
         *,
         interval: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._session = session
@@ -98,7 +99,9 @@ class Members:
         self._state = "starting"
         self._listeners: list[Callable[[tuple[str, ...]], None]] = []
         self._lock = threading.Lock()
+        self._clock = clock
         self._records: dict[str, dict[str, JSON]] = {}
+        self._heard_at: dict[str, float] = {}  # when each record came in
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
         self._ranks: LRUCache[str, int] = LRUCache(RANKS)
@@ -202,6 +205,10 @@ class Members:
         with self._lock:
             return dict(self._records)
 
+    def silence(self, member: str) -> float:
+        """Seconds since a member's record came in, by this replica's clock. No I/O; any thread."""
+        return self._clock() - self._heard_at.get(member, self._clock())
+
     def rank(self, ordering_key: str) -> int:
         """How many members are preferred to this replica for a channel: 0 when it is the preferred one, or
         alone.
@@ -247,6 +254,7 @@ class Members:
         except ValueError:
             record = None
         if isinstance(record, dict):
+            self._heard_at[kv.key[len(self._prefix) :]] = self._clock()
             return record
         self.unreadable += 1
         _log.warning("the member record %s can't be read (%.40r): another version?", kv.key, kv.value)
@@ -257,6 +265,8 @@ class Members:
         last = frozenset(
             member for member, record in records.items() if str(record.get("state")) in NOT_PREFERRED
         )
+        for gone in self._heard_at.keys() - records.keys():
+            self._heard_at.pop(gone, None)
         with self._lock:
             self._records = records
             moved = seen != self._seen

@@ -7,7 +7,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from fleet import BOTS, per_replica
+from fleet import BOTS, logs, per_replica
 
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, WaitTimeout, wait_for
 from discordha.testing.discord_records import Sent
@@ -133,7 +133,7 @@ def test_a_leader_that_hears_nothing_but_heartbeats_gives_way(
     wait_for(lambda: leader_of(fleet, local_discord) is not leader, 20, "another leader")
     assert "is deaf: other replicas receive events" in leader.log_text()
     local_discord.clear_faults()
-    wait_for(lambda: leader.log_text().rstrip().endswith("is ready again"), 30, "it to hear again")
+    wait_for(lambda: "is ready again" in leader.log_text(), 30, lambda: f"it to hear again:\n{logs(fleet)}")
     check(local_discord, load.stop())
 
 

@@ -321,8 +321,9 @@ def test_a_full_store_says_what_to_do() -> None:
     with LocalEtcd(flags=("--quota-backend-bytes=1000000",)) as etcd, store_of(etcd) as store:
 
         def fill() -> None:
-            for number in range(100):
-                store.put(f"/discordha/{number}", b"x" * 100_000)
+            # etcd compares its quota with what it has committed to its file, ten times a second.
+            for number in range(3000):
+                store.put(f"/discordha/{number % 50}", b"x" * 100_000)
 
         with pytest.raises(StoreUnavailable, match="compact and defragment") as caught:
             fill()

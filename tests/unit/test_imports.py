@@ -20,6 +20,7 @@ LAYERS = {
     "config": 0,
     "_version": 0,
     "context": 1,
+    "declarations": 6,
     "stats": 1,
     "coordination": 2,
     "deafness": 1,
