@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo run examples test test-secure test-all test-lowest chaos bench lint typecheck
-.PHONY: stubs stubs-check docs clean
+.PHONY: stubs stubs-check docs docs-check clean
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg).
 SHORT := tests/unit tests/integration tests/chaos -m "not long"
@@ -79,6 +79,9 @@ stubs-check: venv ## fail when the type stubs are not what make stubs writes
 
 docs: venv ## write the API reference and the events table anew
 	$(BIN)/python tools/docs.py
+
+docs-check: venv ## fail when the written parts of docs/ are not what make docs writes
+	$(BIN)/python tools/docs.py --check
 
 clean: ## remove .venv and everything that was built
 	rm -rf $(VENV) $(VENV)-lowest $(SUPPORTED:%=$(VENV)-%) build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -58,6 +58,9 @@ class Config:
         TLS.
     :param etcd_ca_cert: PEM file of the authority.
     :param etcd_cert: PEM file of the client's certificate, with ``etcd_key``.
+    :param etcd_key: PEM file of its private key.
+    :param etcd_user: etcd's user, with ``etcd_password``.
+    :param etcd_password: its password; never shown.
     :param etcd_timeout: how long a request may take.
     :param session_ttl: how long after its last sign of life a replica counts as dead, 2 or more.
     :param retention: how long an event is remembered as done, and may wait for etcd.
