@@ -1,4 +1,4 @@
-"""The deployment files under examples/: valid, true to the code, and the container's command run as they say."""
+"""The deployment files under examples/: valid, true to the code; the container's command run as they say."""
 
 from __future__ import annotations
 
