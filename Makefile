@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: stubs stubs-check docs docs-check clean
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg).
-SHORT := tests/unit tests/integration tests/chaos -m "not long"
+SHORT := tests/unit tests/model tests/integration tests/chaos -m "not long"
 SUPPORTED := 3.11 3.12 3.13
 
 help: ## show this

@@ -177,8 +177,11 @@ class Journal:
         """This replica leads, and has seen all marks of its predecessors: what they left undone is run."""
         with self._lock:
             self._leadership = leadership
-            unmarked = [entry for entry in self._tally if entry.refused]
-            for entry in unmarked:
+            # Run here in an earlier term: its mark was refused, or will be, for it is on its way under that
+            # term.
+            finished = [e for e in self._tally if e.state is EntryState.FINISHED and e.lost]
+            unmarked = [entry for entry in finished if entry.refused]
+            for entry in finished:
                 entry.refused = False
                 entry.leadership, entry.carry = leadership, 0
                 entry.occurrence = self._tally.occurrence(entry)
@@ -402,8 +405,7 @@ class Journal:
                 return
             if entry.lost:
                 # Finished here after leadership was lost. Should this replica lead again before another has
-                # run it,
-                # it is marked then.
+                # run it, it is marked then.
                 if self._leadership is None or not self._leadership.alive:
                     entry.refused = True
                     return

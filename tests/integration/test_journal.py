@@ -258,6 +258,51 @@ def test_order_is_kept_when_leadership_goes_and_comes(node: Nodes) -> None:
     wait_for(lambda: only.settled(0), 5, "all marks")
 
 
+class SlowCommit:
+    """Group commit over a slow wire: what is submitted is kept until it is let through."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._commit = journal._commit
+        self._kept: list[object] = []
+        journal._commit = self  # type: ignore[assignment]
+
+    def submit(self, operations: object) -> None:
+        self._kept.append(operations)
+
+    def execute(self, operations: object) -> None:
+        self._commit.execute(operations)  # type: ignore[arg-type]
+
+    def let_through(self, journal: Journal) -> None:
+        journal._commit = self._commit
+        for operations in self._kept:
+            self._commit.submit(operations)  # type: ignore[arg-type]
+
+
+def test_a_mark_under_way_from_an_earlier_term_is_handed_over_too(
+    node: Nodes, local_etcd: LocalEtcd, root: str
+) -> None:
+    """Else the second event's mark would wait for the first's, and its carry would keep the successor out."""
+    first, second = node("a"), node("b")
+    first.lead()
+    for each in (first, second):
+        each.receive("add", "add")
+    wire = SlowCommit(first.journal)
+    assert first.work() == ["add 1 1"]
+    first.election.resign(False, timeout=5)  # leadership is lost with the mark on its way
+    first.lead()
+    entry = first.begin() or first.begin()  # the first stood in line for the term before
+    assert entry is not None
+    first.resign()
+    wire.let_through(first.journal)
+    second.lead()
+    assert not second.line
+    first.journal.finished(entry, handled=True)
+    wait_for(lambda: first.settled(0) and second.settled(0), 5, "both marks")
+    assert not second.line
+    with mark_count(local_etcd, root) as counts:
+        assert counts() == [2]
+
+
 def test_an_event_that_comes_while_leadership_begins_stands_behind(node: Nodes) -> None:
     only = node("a")
     only.receive("old")
