@@ -17,6 +17,7 @@ from discordha.runner import ErrorHook
 __all__ = ["Declarations"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Hook = TypeVar("Hook", bound=ErrorHook)
 
 
 class Declarations:
@@ -67,7 +68,7 @@ class Declarations:
         """
         return self._registry.add(function, event, scope=scope, where=where)
 
-    def on_error(self, hook: ErrorHook) -> ErrorHook:
+    def on_error(self, hook: Hook) -> Hook:
         """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log.
         Before ``start``.
         """

@@ -30,6 +30,8 @@ from discordha.stats import Stats
 if TYPE_CHECKING:
     import discord
 
+    from discordha.views import Wrap
+
 __all__ = ["DiscordHA"]
 
 _log = logging.getLogger("discordha")
@@ -222,11 +224,15 @@ class DiscordHA(Declarations):
         result: Result = self._running().gateway.call(awaitable, timeout)
         return result
 
-    def wrap(self, value: Any) -> Any:
-        """A blocking view of one of discord.py's objects, as handlers get them:
-        ``ha.wrap(ha.client.get_channel(id))``. Does not block; any thread.
-        """
-        return wrap(value, self._running().bridge)
+    if TYPE_CHECKING:
+        wrap: Wrap  # for type checkers: the class of the view of each class
+    else:
+
+        def wrap(self, value: Any) -> Any:
+            """A blocking view of one of discord.py's objects, as handlers get them:
+            ``ha.wrap(ha.client.get_channel(id))``. Does not block; any thread.
+            """
+            return wrap(value, self._running().bridge)
 
     @property
     def client(self) -> discord.Client:

@@ -14,18 +14,20 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, TypeVar, cast, overload
 
 from discordha.blocking.bridge import Bridge
 from discordha.context import unfenced
 
 __all__ = ["BlockingIterator", "ViewSequence"]
 
+Item = TypeVar("Item")
+
 #: Items of one trip to the loop. Discord's pages have 100 or a multiple of it.
 PAGE = 100
 
 
-class BlockingIterator(Iterator[Any]):
+class BlockingIterator(Iterator[Item]):
     """A lazy iterator over an async iterator; ``next`` blocks where the page at hand is used up.
 
     Also a context manager that closes it.
@@ -44,15 +46,15 @@ class BlockingIterator(Iterator[Any]):
         self._items: deque[Any] = deque()
         self._end: BaseException | None = None
 
-    def __iter__(self) -> BlockingIterator:
+    def __iter__(self) -> BlockingIterator[Item]:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Item:
         """The next item. Blocks; any thread but the loop's. Raises what the source and ``call`` raise."""
         if not self._items and self._end is None:
             self._end = self._bridge.call(_next_page(self._source, self._items))
         if self._items:
-            return self._wrap(self._items.popleft(), self._bridge)
+            return cast(Item, self._wrap(self._items.popleft(), self._bridge))
         end, self._end = self._end, StopIteration()
         assert end is not None
         if isinstance(end, StopIteration):
@@ -68,7 +70,7 @@ class BlockingIterator(Iterator[Any]):
             with unfenced():
                 self._bridge.call(close())
 
-    def __enter__(self) -> BlockingIterator:
+    def __enter__(self) -> BlockingIterator[Item]:
         return self
 
     def __exit__(

@@ -14,7 +14,7 @@ import inspect
 import types
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast, overload
 
 from discord.ui.view import BaseView
 from discord.utils import SequenceProxy
@@ -26,6 +26,16 @@ from discordha.blocking.kinds import is_model
 __all__ = ["argument", "result", "unwrap", "wrap"]
 
 Wrapper = Callable[[Any, Bridge], Any]
+Real = TypeVar("Real")
+Real_co = TypeVar("Real_co", covariant=True)
+
+
+class Viewed(Protocol[Real_co]):
+    """What type checkers know of a view: whose view it is. ``discordha.views`` says it for each class."""
+
+    @property
+    def _discordha_object(self) -> Real_co: ...
+
 
 _UNKNOWN: Any = object()
 _wrappers: dict[type, Wrapper | None] = {}
@@ -47,6 +57,10 @@ def wrap(obj: Any, bridge: Bridge) -> Any:
     return obj if wrapper is None else wrapper(obj, bridge)
 
 
+@overload
+def unwrap(view: Viewed[Real]) -> Real: ...
+@overload
+def unwrap(view: Any) -> Any: ...
 def unwrap(view: Any) -> Any:
     """discord.py's own object behind a view; containers are looked into, all else is returned as it is."""
     return argument(view, None)
@@ -131,7 +145,7 @@ def _wrap_iterable(value: Any, bridge: Bridge) -> Iterator[Any]:
     return iter([wrap(item, bridge) for item in list(value)])
 
 
-def _wrap_async_iterable(value: Any, bridge: Bridge) -> BlockingIterator:
+def _wrap_async_iterable(value: Any, bridge: Bridge) -> BlockingIterator[Any]:
     source: AsyncIterator[Any] = value.__aiter__()
     return BlockingIterator(source, bridge, wrap)
 

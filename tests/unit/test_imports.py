@@ -27,6 +27,7 @@ LAYERS = {
     "events": 3,
     "handlers": 3,
     "lanes": 3,
+    "views": 1,
     "blocking": 4,
     "gateway": 4,
     "runner": 4,
@@ -50,6 +51,7 @@ LAYERS = {
 # Modules that may import discord at run time, and those that may also touch its machinery
 # (its connection state, its gateway, its HTTP client). Everything else types against nothing of it.
 DISCORD_USERS = {"config", "events", "gateway", "blocking", "commands", "voice", "shards", "identify", "ha"}
+DISCORD_USERS |= {"views"}
 DISCORD_MACHINERY_USERS = {"gateway", "blocking"}
 DISCORD_MACHINERY = {"discord.state", "discord.gateway", "discord.http", "discord.client", "discord.shard"}
 ETCD_USERS = {"coordination.store", "coordination.watch"}
