@@ -19,7 +19,7 @@ from discordha import views
 from discordha.blocking.kinds import is_model
 
 ROOT = Path(__file__).parents[2]
-TYPING = ROOT / "tests" / "typing"
+BOTS = ROOT / "tests" / "unit" / "typed_bots"
 STUB = ROOT / "discordha" / "views.pyi"
 CLASSES = {
     node.name: node for node in ast.parse(STUB.read_text("utf-8")).body if isinstance(node, ast.ClassDef)
@@ -150,7 +150,7 @@ def test_the_generator_writes_what_is_committed_and_notices_drift(
 def complaints() -> dict[str, dict[int, list[str]]]:
     """What mypy says about the two bots: messages by file and line. In the project's cache: it is warm."""
     command = [sys.executable, "-m", "mypy", "--strict", "--hide-error-context", "--no-error-summary"]
-    files = [str(TYPING / name) for name in ("accepted.py", "refused.py")]
+    files = [str(BOTS / name) for name in ("accepted.py", "refused.py")]
     run = subprocess.run(
         [*command, *files], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
     )
@@ -169,7 +169,7 @@ def test_mypy_accepts_a_bot_with_blocking_calls(complaints: dict[str, dict[int, 
 
 def test_mypy_refuses_mistakes(complaints: dict[str, dict[int, list[str]]]) -> None:
     found = complaints.get("refused.py", {})
-    lines = (TYPING / "refused.py").read_text("utf-8").splitlines()
+    lines = (BOTS / "refused.py").read_text("utf-8").splitlines()
     expected = {
         number: line.split("  # ")[1] for number, line in enumerate(lines, 1) if "  # " in line and number > 5
     }
