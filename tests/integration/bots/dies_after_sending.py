@@ -2,7 +2,7 @@
 
 Handlers that have sent stand together until ``BATCH`` of them do, or the oldest has stood for a second; then
 the process kills itself, and each of their events is one that died between send and mark. They are noted in
-the file ``LEDGER`` by message id. Without ``BATCH`` nothing dies.
+the file ``LEDGER``, a line of their message's content each. Without ``BATCH`` nothing dies.
 
 ``!many n k`` sends a reply, two messages in a loop, a forwarded message, and one with a nonce of its own, and
 stops behind the k-th of them.
@@ -29,7 +29,7 @@ def stand(message):
     if not BATCH or discordha.current_event().attempt > 1:
         return
     with open(os.environ["LEDGER"], "a", encoding="utf-8") as ledger:
-        ledger.write(f"{message.id}\n")
+        ledger.write(f"{message.content}\n")
     with lock:
         standing += 1
         full = standing >= BATCH
