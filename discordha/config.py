@@ -80,6 +80,8 @@ class Config:
     :param http_address: ``host:port`` for health and metrics.
     :param api_url: another address of Discord's REST API, such as a proxy's.
     :param gateway_url: another address of Discord's gateway.
+    :param requests_per_second: what Discord allows the bot, shared by all replicas; 0: something else keeps
+        the limit. By default 50, and 0 where ``api_url`` names a proxy.
     """
 
     token: str = dataclasses.field(repr=False)
@@ -112,6 +114,7 @@ class Config:
     http_address: str | None = None
     api_url: str | None = None
     gateway_url: str | None = None
+    requests_per_second: int | None = None
 
     @classmethod
     def build(cls, config: Config | None = None, /, **options: Any) -> Config:
@@ -190,6 +193,13 @@ class Config:
             )
 
     @property
+    def rest_limit(self) -> int:
+        """Requests a second that the replicas share; 0 where something else keeps the limit."""
+        if self.requests_per_second is None:
+            return 50 if self.api_url is None else 0
+        return self.requests_per_second
+
+    @property
     def root(self) -> str:
         """The prefix of the bot's keys in etcd, with a slash at its end.
 
@@ -226,6 +236,9 @@ class Config:
             raise ConfigError(
                 f"handler_timeout must be seconds above 0, or None, not {self.handler_timeout!r}"
             )
+        rate = self.requests_per_second
+        if rate is not None and (not isinstance(rate, int) or isinstance(rate, bool) or rate < 0):
+            raise ConfigError(f"requests_per_second must be a whole number, 0 or more, not {rate!r}")
         if self.ha and self.retention < 2 * self.session_ttl:
             raise ConfigError(
                 f"retention ({self.retention:g}) must be at least twice session_ttl ({self.session_ttl:g}): "

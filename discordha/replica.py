@@ -39,6 +39,7 @@ from discordha.handlers import HandlerRegistry
 from discordha.leader_loop import LeaderLoops, Task
 from discordha.leadership import AloneLeader, LeaderEvents
 from discordha.operations.health import HealthServer
+from discordha.rest import RestLimits, shared_total
 from discordha.runner import ErrorHook, Runner
 from discordha.stats import Stats
 
@@ -128,8 +129,12 @@ class Replica:
             self.runner.on_error = on_error
         self.coordination: Coordination | None = None
         self._alone = AloneMembers(replica_id)
+        limit = config.rest_limit
+        self.limits = RestLimits(limit) if limit else None
         if config.ha:
             coordination = self.coordination = Coordination(config, root, replica_id, self._describe)
+            if self.limits is not None:
+                self.limits.share(coordination.share_requests(self.limits, shared_total(self.limits.limit)))
             self.dispatcher = Dispatcher(
                 config,
                 registry,
@@ -161,6 +166,7 @@ class Replica:
             before_identify=None,
             on_state=self._on_gateway_state,
             on_new_session=self._on_new_session,
+            limits=self.limits,
         )
         bridge.gateway = self.gateway
         self._health = HealthServer(self, config.http_address) if config.http_address is not None else None
@@ -367,6 +373,7 @@ class Replica:
             "leader": {shard: self.leader(shard) for shard in self.gateway.clients},
             "queue": self.dispatcher.queue(),
             "running": self.runner.running(),
+            "rest": self.limits.status() if self.limits is not None else {},
         }
         if coordination is not None:
             session, watch = coordination.session, coordination.watch

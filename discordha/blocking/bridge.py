@@ -29,12 +29,10 @@ import threading
 from collections.abc import Awaitable
 from typing import Any, Protocol, TypeVar
 
-import aiohttp
-
 from discordha.context import Fence, current_fence
 from discordha.errors import DiscordHAError, LockLost
 
-__all__ = ["Bridge", "LoopBridge", "request_fence"]
+__all__ = ["Bridge", "LoopBridge", "refuse_if_lost"]
 
 Result = TypeVar("Result")
 
@@ -215,23 +213,19 @@ class LoopBridge:
                 return
 
 
-def request_fence() -> aiohttp.TraceConfig:
-    """The fence's last post: a request of a lost event fails with ``LockLost`` right before it is written.
+def refuse_if_lost(method: str, path: str) -> None:
+    """The fence's last post, right before a request is written. For the gateway's loop.
 
-    For ``discord.Client(http_trace=request_fence())``. A blocking call is checked when it starts, and may
-    then wait inside discord.py for a rate limit or between two tries: here it is checked again. Tasks that
-    outlive the call which started them (a delayed deletion, a view's callbacks) are let through.
+    A blocking call is checked when it starts, and may then wait for a rate limit or between two tries: here
+    it is checked again. Tasks that outlive the call which started them (a delayed deletion, a view's
+    callbacks) are let through.
+
+    :raises LockLost: the calling task runs for an event that this replica may not own any more.
     """
-    trace = aiohttp.TraceConfig()
-
-    async def on_request_start(_session: Any, _context: Any, params: aiohttp.TraceRequestStartParams) -> None:
-        call = _running_call.get()
-        broken = call.fence.broken() if call is not None and not call.over else None
-        if broken is not None:
-            raise LockLost(f"{broken} may be lost: {params.method} {params.url.path} was not sent")
-
-    trace.on_request_start.append(on_request_start)
-    return trace
+    call = _running_call.get()
+    broken = call.fence.broken() if call is not None and not call.over else None
+    if broken is not None:
+        raise LockLost(f"{broken} may be lost: {method} {path} was not sent")
 
 
 async def _await(awaitable: Awaitable[Any]) -> Any:

@@ -29,6 +29,7 @@ from discordha.coordination.members import JSON, Members
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.runs import Runs
 from discordha.coordination.session import Session
+from discordha.coordination.shares import Meter, Shares
 from discordha.coordination.store import Store, StoreSettings
 from discordha.errors import StoreUnavailable
 
@@ -65,6 +66,7 @@ class Coordination:
         describe: Callable[[], Mapping[str, JSON]],
     ) -> None:
         self.root = root
+        self._replica_id = replica_id
         self._config = config
         self._stop_calls = threading.Event()
         ttl = config.session_ttl
@@ -96,6 +98,13 @@ class Coordination:
             self.watch.subscribe(component, self.journals)
         self.runs = Runs(self.store, root, replica_id)
         self.watch.subscribe("lp", self.runs)
+        self.shares: Shares | None = None
+
+    def share_requests(self, meter: Meter, total: int) -> Shares:
+        """Shares a number of requests a second with the other replicas. Before ``start``."""
+        self.shares = Shares(self.store, self.session, self.root, self._replica_id, total=total, meter=meter)
+        self.watch.subscribe("q", self.shares)
+        return self.shares
 
     def start(self) -> None:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
@@ -114,6 +123,8 @@ class Coordination:
             if not self.watch.wait_synced(timeout):
                 raise StoreUnavailable(f"etcd has not told what other replicas do within {timeout:g} s")
             self.elections.start()
+            if self.shares is not None:
+                self.shares.start()
             undo.pop_all()
 
     def stop(self) -> None:
@@ -123,6 +134,8 @@ class Coordination:
         self._stop_calls.set()
         self.claims.stop()
         self.elections.stop()
+        if self.shares is not None:
+            self.shares.stop()
         self.commit.stop()
         self.members.stop()
         self.leases.stop()

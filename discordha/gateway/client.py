@@ -34,9 +34,10 @@ import discord
 import yarl
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket, WebSocketClosure
 
-from discordha.blocking import request_fence
 from discordha.errors import ConfigError
-from discordha.gateway.state import FATAL_CODES, GatewayState
+from discordha.gateway.requests import request_trace
+from discordha.gateway.state import FATAL_CODES, NEW_SESSION_CODES, GatewayState
+from discordha.rest import RestLimits
 
 __all__ = ["BeforeIdentify", "OnDispatch", "ShardClient"]
 
@@ -48,8 +49,8 @@ BeforeIdentify = Callable[[int, bool], Awaitable[None]]
 #: Pauses between two tries to connect, seconds: doubled from the first to the last, and jittered.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 8.0
-#: An answer of Discord to a new connection may take so long, seconds.
-CONNECT_TIMEOUT = 30.0
+#: Discord may take ``deaf_after`` to greet a new connection, and each time once more, up to so long, seconds.
+PATIENCE = 30.0
 #: Failures at the session's own address before the main one is tried.
 RESUME_TRIES = 2
 
@@ -69,6 +70,7 @@ _NETWORK_ERRORS = (
 class ShardClient(discord.Client):
     """A client for one shard.
 
+    :param limits: what all clients of this replica keep together.
     :param on_dispatch: takes every event; must not block.
     :param before_identify: awaited before each IDENTIFY.
     :param on_change: called when the connection came or went.
@@ -82,6 +84,7 @@ class ShardClient(discord.Client):
         shard_id: int,
         shard_count: int | None,
         gateway_url: str | None,
+        limits: RestLimits | None,
         deaf_after: float,
         on_dispatch: OnDispatch,
         before_identify: BeforeIdentify | None,
@@ -93,8 +96,12 @@ class ShardClient(discord.Client):
             shard_id=shard_id if shard_count is not None else None,
             shard_count=shard_count,
             enable_debug_events=True,
-            http_trace=request_fence(),
+            http_trace=request_trace(limits),
         )
+        # discord.py keeps a socket to itself until Discord has greeted: one that fell silent would stay open.
+        self._open_socket = self.http.ws_connect
+        self.http.ws_connect = self._note_socket  # type: ignore[method-assign]
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.number = shard_id
         self.dispatch_errors = 0
         self._main_gateway = yarl.URL(gateway_url) if gateway_url else DiscordWebSocket.DEFAULT_GATEWAY
@@ -123,6 +130,7 @@ class ShardClient(discord.Client):
         self._sequence: int | None = None
         self._session_gateway: yarl.URL | None = None
         self._polling: asyncio.Task[None] | None = None
+        self._greeting: asyncio.Timeout | None = None
         self._dropped = False
         self._resumable = True
 
@@ -198,6 +206,8 @@ class ShardClient(discord.Client):
         """Waits for this replica's turn."""
         self._identifies += 1
         if self._before_identify is not None:
+            if self._greeting is not None:
+                self._greeting.reschedule(None)  # Discord has answered; the turn may take its time
             await self._before_identify(self.number, initial)
 
     def replay(self, raw: str) -> None:
@@ -257,8 +267,9 @@ class ShardClient(discord.Client):
                 try:
                     await self._connect(initial, failures)
                 except ReconnectWebSocket as ended:
-                    self._keep_session(ended.resume)
-                    if not ended.resume:
+                    resume = ended.resume and not self._is_session_over()
+                    self._keep_session(resume)
+                    if not resume:
                         # Discord asks for a random pause of 1 to 5 s before a new session;
                         # ``before_identify`` spaces them.
                         pause = FIRST_PAUSE
@@ -291,23 +302,31 @@ class ShardClient(discord.Client):
             with contextlib.suppress(asyncio.CancelledError):
                 await probe
 
+    async def _note_socket(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
+        self._socket = await self._open_socket(url, compress=compress)
+        return self._socket
+
     async def _connect(self, initial: bool, failures: int) -> None:
         resume = self._session is not None
         gateway = self._main_gateway
         if resume and self._session_gateway is not None and failures < RESUME_TRIES:
             gateway = self._session_gateway
-        ws = await asyncio.wait_for(
-            DiscordWebSocket.from_client(
-                self,
-                initial=initial,
-                gateway=gateway,
-                shard_id=self.shard_id,
-                session=self._session,
-                sequence=self._sequence,
-                resume=resume,
-            ),
-            CONNECT_TIMEOUT,
-        )
+        self._socket = None
+        try:
+            patience = min(self._deaf_after * (failures + 1), PATIENCE)
+            async with asyncio.timeout(patience) as self._greeting:
+                ws = await DiscordWebSocket.from_client(
+                    self,
+                    initial=initial,
+                    gateway=gateway,
+                    shard_id=self.shard_id,
+                    session=self._session,
+                    sequence=self._sequence,
+                    resume=resume,
+                )
+        except BaseException:
+            self._close_soon(self._socket)
+            raise
         self.ws = ws
         self._last_frame = time.monotonic()
         self._polling = asyncio.create_task(self._poll(ws))
@@ -318,8 +337,7 @@ class ShardClient(discord.Client):
             if ws._keep_alive is not None:
                 ws._keep_alive.stop()
                 ws._keep_alive = None
-            if not ws.socket.closed:
-                self._close_soon(ws)
+            self._close_soon(ws.socket)
 
     async def _poll(self, ws: DiscordWebSocket) -> None:
         while True:
@@ -336,14 +354,16 @@ class ShardClient(discord.Client):
                 self._gap_after = ws.sequence = before
                 raise ReconnectWebSocket(self.number)
 
-    def _close_soon(self, ws: DiscordWebSocket) -> None:
+    def _close_soon(self, socket: aiohttp.ClientWebSocketResponse | None) -> None:
         """Closes a socket that may not answer, with a code that keeps the session alive."""
+        if socket is None or socket.closed:
+            return
 
         async def close() -> None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(ws.socket.close(code=4000), 2.0)
+                await asyncio.wait_for(socket.close(code=4000), 2.0)
 
-        self._closing = self.loop.create_task(close())
+        self._closing = asyncio.get_running_loop().create_task(close())
 
     def _keep_session(self, resume: bool) -> None:
         ws = self.ws
@@ -351,6 +371,10 @@ class ShardClient(discord.Client):
             self._session = self._sequence = self._session_gateway = None
         elif ws.session_id is not None:
             self._session, self._sequence, self._session_gateway = ws.session_id, ws.sequence, ws.gateway
+
+    def _is_session_over(self) -> bool:
+        """Whether the socket was closed with a code after which a new session has to begin."""
+        return self.ws is not None and self.ws.socket.close_code in NEW_SESSION_CODES
 
     def _raise_if_fatal(self, error: BaseException) -> None:
         if isinstance(error, discord.ConnectionClosed) and error.code in FATAL_CODES:
@@ -372,7 +396,7 @@ class ShardClient(discord.Client):
         while True:
             await asyncio.sleep(self._deaf_after / 8)
             ws = self.ws
-            if ws is None or not self._connected or ws._keep_alive is None:
+            if ws is None or self._polling is None or self._polling.done() or ws._keep_alive is None:
                 continue
             silent = time.monotonic() - self._last_frame
             if silent >= self._deaf_after:

@@ -35,6 +35,7 @@ from discordha.config import Config
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway.client import BeforeIdentify, OnDispatch, ShardClient
 from discordha.gateway.state import GatewayState
+from discordha.rest import RestLimits
 
 __all__ = ["Gateway"]
 
@@ -53,6 +54,7 @@ class Gateway:
     """See the module.
 
     :param before_identify: awaited before each IDENTIFY: (shard, is it the client's first).
+    :param limits: Discord's limits of REST requests; none: something else keeps them.
     :param on_new_session: called when a shard begins a new session, before its first event.
     """
 
@@ -65,7 +67,9 @@ class Gateway:
         before_identify: BeforeIdentify | None,
         on_state: Callable[[int, GatewayState], None],
         on_new_session: Callable[[int], None] = lambda shard_id: None,
+        limits: RestLimits | None = None,
     ) -> None:
+        self._limits = limits
         self._config = config
         self._on_dispatch = on_dispatch
         self._on_fatal = on_fatal
@@ -220,6 +224,7 @@ class Gateway:
             shard_id=shard_id,
             shard_count=shard_count,
             gateway_url=config.gateway_url,
+            limits=self._limits,
             deaf_after=config.deaf_after,
             on_dispatch=self._on_dispatch,
             before_identify=self._before_identify,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["FATAL_CODES", "GatewayState"]
+__all__ = ["FATAL_CODES", "NEW_SESSION_CODES", "GatewayState"]
 
 
 class GatewayState(NamedTuple):
@@ -34,6 +34,9 @@ class GatewayState(NamedTuple):
     events: int = 0
 
 
+#: Close codes after which the session is over: a sequence number that Discord does not know (4007), a session
+#: that timed out (4009). After all others that are not fatal it is taken up by RESUME.
+NEW_SESSION_CODES = frozenset({4007, 4009})
 #: Close codes after which trying again is useless, and what to do about each.
 FATAL_CODES = {
     4004: "Discord refuses the token (4004): take a new one from the developer portal",

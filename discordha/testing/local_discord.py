@@ -5,7 +5,7 @@ call is on record with its time; ends with the test process. What the REST API d
 that does not know is answered with 501 and noted in ``unknown_requests``. Times are ``time.monotonic()`` of
 this machine.
 
-Does not promise Discord's rate limits, voice, or the order of events between channels.
+Does not promise voice, the order of events between channels, or, unless asked for, Discord's rate limits.
 
 Concurrency: a handle is used by one thread at a time; ``_lock`` makes sure of it.
 """
@@ -47,6 +47,8 @@ class LocalDiscord(DiscordUsers):
     :param sign_attachments: attachment addresses differ from session to session.
     :param resume_buffer: events that a session keeps for RESUME.
     :param nonce_window: seconds for which a nonce is remembered.
+    :param global_limit: requests within a second that are answered, 50 at the real one; 0: any number.
+    :param route_limit: the same for each route and channel, within ``route_window`` seconds; 0: any number.
     """
 
     def __init__(self, *, bot_id: int = DEFAULT_BOT_ID, **options: Any) -> None:
@@ -205,9 +207,20 @@ class LocalDiscord(DiscordUsers):
         return list(self.control("commands", guild_id=guild_id))
 
     def counters(self) -> dict[str, int]:
-        """``events``, ``requests``, ``messages``, identify ``violations``, identifies ``remaining``."""
+        """``events``, ``requests``, ``messages``, identify ``violations``, identifies ``remaining``, 429s by
+        scope: ``limited_global`` and ``limited_route``.
+        """
         about = self.control("describe")
-        return {name: about[name] for name in ("events", "requests", "messages", "violations", "remaining")}
+        names = (
+            "events",
+            "requests",
+            "messages",
+            "violations",
+            "remaining",
+            "limited_global",
+            "limited_route",
+        )
+        return {name: about[name] for name in names}
 
     def wait_sessions(self, count: int, timeout: float = 20.0) -> None:
         """Blocks until so many sessions have a socket.

@@ -28,6 +28,7 @@ LAYERS = {
     "handlers": 3,
     "lanes": 3,
     "views": 1,
+    "rest": 3,
     "blocking": 4,
     "gateway": 4,
     "runner": 4,

@@ -98,6 +98,8 @@ class Control:
             "messages": self.rest.message_count,
             "violations": self.gateway.violations,
             "remaining": self.gateway.remaining,
+            "limited_global": self.rest.limits.exceeded["global"],
+            "limited_route": self.rest.limits.exceeded["user"],
         }
 
     def emit(self, name: str, payload: dict[str, Any]) -> None:

@@ -33,6 +33,9 @@ class Options:
     resume_buffer: int = 20_000
     session_lifetime: float = 300.0
     nonce_window: float = 300.0
+    global_limit: int = 0
+    route_limit: int = 0
+    route_window: float = 5.0
     max_records: int = 200_000
     max_messages: int = 5_000
     bot_id: int = DEFAULT_BOT_ID

@@ -21,6 +21,7 @@ from simcord.http import router
 from simcord.http import routes as _routes  # noqa: F401 - importing it registers every route
 
 from .gateway import GatewayServer
+from .limits import Limits
 from .options import Options
 from .sessions import dumps
 from .world import World
@@ -53,6 +54,7 @@ class RestServer:
         self.faults: list[dict[str, Any]] = []
         self.nonces: dict[str, tuple[float, int, int]] = {}  # nonce: when, channel, message
         self.pending_nonce: str | None = None
+        self.limits = Limits(options)
 
     async def handle(self, request: web.Request) -> web.Response:
         """One request."""
@@ -77,7 +79,12 @@ class RestServer:
             if answer is not None:
                 record["status"] = answer.status
                 return answer
-        status, payload, headers = self._serve(request, path, body, files, record)
+        headers, refusal = self.limits.check(request.method, path)
+        if refusal is not None:
+            status, payload = 429, refusal
+        else:
+            status, payload, more = self._serve(request, path, body, files, record)
+            headers |= more
         record["status"] = status
         record["answered_at"] = time.monotonic()
         if fault is not None and fault.get("when") == "after":

@@ -1,0 +1,158 @@
+"""Gateways that close, fall silent or hang: found, said, and repaired."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections import Counter
+
+import discord
+import pytest
+from fleet import BOTS, logs, per_replica
+
+from discordha import Config, DiscordHA
+from discordha.gateway.state import FATAL_CODES
+from discordha.testing import LocalDiscord, Replica, Replicas, WaitTimeout, wait_for
+from discordha.testing.plugin import ReplicasFactory
+
+
+def test_each_fatal_close_code_ends_the_bot_with_its_sentence(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    codes = sorted(FATAL_CODES)
+    assert codes == [4004, 4010, 4011, 4012, 4013, 4014]
+    fleet = replicas(
+        BOTS / "slow.py",
+        len(codes),
+        etcd=None,
+        discord=None,
+        env={"DISCORDHA_HA": "false"},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(90)
+    for index, code in enumerate(codes):
+        assert local_discord.disconnect(f"r{index}", code=code, end=True) == 1
+    for replica, code in zip(fleet, codes, strict=True):
+        assert replica.wait_exit(30) == 1, replica.log_text()
+        last = replica.log_text().strip().splitlines()[-1]
+        assert last == f"discordha.errors.ConfigError: {FATAL_CODES[code]}"
+
+
+@pytest.fixture
+def bot(local_discord: LocalDiscord):  # type: ignore[no-untyped-def]
+    """One replica without etcd, in this process."""
+    config = Config.from_env(
+        local_discord.env(), ha=False, intents=discord.Intents.all(), deaf_after=1.0, session_ttl=2.0
+    )
+    return DiscordHA(config)
+
+
+def gateway(ha: DiscordHA) -> dict[str, float]:
+    state: dict[str, float] = ha.status()["gateway"][0]
+    return state
+
+
+def test_close_codes_that_are_not_fatal(local_discord: LocalDiscord, bot: DiscordHA) -> None:
+    """Most are followed by RESUME; after some, Discord wants a new session."""
+    resumes, identifies = 0, 1
+    with bot:
+        for code in (1000, 1001, 4000, 4001, 4002, 4003, 4005, 4007, 4008, 4009):
+            wait_for(lambda: bot.status()["ready"], 20, "the bot to be ready")
+            assert local_discord.disconnect(code=code) == 1
+            if code in (4007, 4009):
+                identifies += 1
+            else:
+                resumes += 1
+            wait_for(
+                lambda wanted=(resumes, identifies): (
+                    wanted == (gateway(bot)["resumes"], gateway(bot)["identifies"])
+                ),
+                20,
+                lambda code=code: f"what follows {code}, not {gateway(bot)}",
+            )
+
+
+@pytest.mark.parametrize("hangs", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_dead_resume_address_falls_back_to_the_main_one(
+    local_discord: LocalDiscord, bot: DiscordHA, hangs: bool
+) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if hangs:
+            listener.listen()  # accepts, and never says a word
+        local_discord.set_resume_host(f"127.0.0.1:{listener.getsockname()[1]}")
+        with bot:
+            assert bot.wait_until_ready(20)
+            assert local_discord.disconnect() == 1
+            wait_for(lambda: gateway(bot)["resumes"] == 1, 30, "RESUME at the main address")
+            assert gateway(bot)["identifies"] == 1
+
+
+def test_a_connection_that_falls_silent_is_taken_up_again(
+    local_discord: LocalDiscord, bot: DiscordHA
+) -> None:
+    """Also when it falls silent right after the greeting, before the session is established."""
+    with bot:
+        assert bot.wait_until_ready(20)
+        local_discord.fault(silent=True)
+        wait_for(lambda: not bot.status()["ready"], 10, "it to be unready")
+        local_discord.clear_faults()
+        wait_for(lambda: bot.status()["ready"], 20, "it to be ready again")
+        assert gateway(bot)["resumes"] == 1
+        assert gateway(bot)["identifies"] == 1
+
+
+def missing(discord: LocalDiscord, sent: list[str]) -> Counter[str]:
+    """What was lost; raises for what was repeated."""
+    found = Counter(message.content for message in discord.messages())
+    wanted = Counter(sent)
+    assert not found - wanted, found - wanted
+    return wanted - found
+
+
+def test_one_silenced_gateway_under_load(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+    """The leader's: socket open, nothing arrives. Found within 10 s, unready, repaired, nothing lost."""
+    fleet = replicas(
+        BOTS / "mixed.py",
+        3,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": "2"},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(90)
+    users = local_discord.user_ids[:2]
+    messages = local_discord.load("message", rate=30, template="!ping {n}", users=users)
+    reactions = local_discord.load("reaction", rate=30, users=users, channels=local_discord.channel_ids[:3])
+    leader = leader_of(fleet, local_discord)
+    name = f"r{leader.index}"
+    session = next(s["id"] for s in local_discord.sessions() if s["replica"] == name)
+    begun = time.monotonic()
+    local_discord.fault(name, silent=True)
+    wait_for(lambda: "is not ready" in leader.log_text(), 30, lambda: f"it to be found:\n{logs(fleet)}")
+    found_after = time.monotonic() - begun
+    wait_for(lambda: leader_of(fleet, local_discord) is not leader, 20, "another leader")
+    local_discord.clear_faults()
+    wait_for(lambda: "is ready again" in leader.log_text(), 40, lambda: f"the repair:\n{logs(fleet)}")
+    repaired_after = time.monotonic() - begun
+    assert any(s["id"] == session and s["resumed"] for s in local_discord.sessions()), "by RESUME"
+    sent = [f"message {each.key}" for each in messages.stop()]
+    sent += [f"reaction {each.key}" for each in reactions.stop()]
+    with contextlib.suppress(WaitTimeout):
+        wait_for(lambda: not missing(local_discord, sent), 30, "every answer", interval=0.2)
+    print(f"found after {found_after:.1f} s, repaired after {repaired_after:.1f} s, {len(sent)} events")
+    assert not missing(local_discord, sent)
+    assert found_after <= 10
+
+
+def leader_of(fleet: Replicas, discord: LocalDiscord) -> Replica:
+    """The replica that handles reactions now."""
+    before = len(discord.messages())
+
+    def latest() -> str | None:
+        new = [m.replica for m in discord.messages(before) if m.content.startswith("reaction ")]
+        return new[-1] if new else None
+
+    name = wait_for(latest, 20, "somebody who leads")
+    assert name is not None
+    return fleet[int(name.removeprefix("r"))]
