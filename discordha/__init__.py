@@ -23,11 +23,14 @@ from discordha.errors import (
 
 if TYPE_CHECKING:
     from discordha.blocking import unwrap
+    from discordha.cache_view import Cache
     from discordha.config import Config
     from discordha.context import CurrentEvent, current_event, unfenced
     from discordha.ha import DiscordHA
+    from discordha.named_lock import NamedLock
 
 __all__ = [
+    "Cache",
     "CacheKeyNotExist",
     "Config",
     "ConfigError",
@@ -36,6 +39,7 @@ __all__ = [
     "DiscordHAError",
     "HandlerTimeout",
     "LockLost",
+    "NamedLock",
     "NotLeader",
     "SessionExpired",
     "StoreUnavailable",
@@ -46,9 +50,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Cache": "cache_view",
     "Config": "config",
     "CurrentEvent": "context",
     "DiscordHA": "ha",
+    "NamedLock": "named_lock",
     "current_event": "context",
     "unfenced": "context",
     "unwrap": "blocking",

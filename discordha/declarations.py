@@ -24,6 +24,7 @@ class Declarations:
     """The part of ``DiscordHA`` that its author's decorators fill, and that each start reads."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._registry = HandlerRegistry()
         self._on_error: ErrorHook | None = None
         self._tasks: list[Task] = []

@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discordha.blocking import wrap
 from discordha.config import Config
+from discordha.coordination.shared import Shared
 from discordha.declarations import Declarations
 from discordha.errors import DiscordHAError
 from discordha.replica import Replica
+from discordha.shared_state import SharedState
 from discordha.stats import Stats
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ SIGNAL_SLICE = 0.2
 Result = TypeVar("Result")
 
 
-class DiscordHA(Declarations):
+class DiscordHA(Declarations, SharedState):
     """A highly available Discord bot: one of several equal replicas, which handle each event once.
 
     :param config: the configuration; or its fields as ``options``.
@@ -204,6 +206,9 @@ class DiscordHA(Declarations):
         replica = self._replica
         if replica is not None:
             replica.give_up_waiting()
+
+    def _shared(self) -> Shared:
+        return self._running().shared
 
     def _running(self) -> Replica:
         replica = self._replica

@@ -29,6 +29,8 @@ from discordha.config import Config
 from discordha.coordination.assembly import Coordination
 from discordha.coordination.candidates import Leadership
 from discordha.coordination.members import JSON
+from discordha.coordination.shared import Shared
+from discordha.coordination.shared_alone import AloneShared
 from discordha.coordination.store import Snapshot, WatchEvent
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
 from discordha.deafness import Comparison
@@ -133,6 +135,7 @@ class Replica:
         self.limits = RestLimits(limit) if limit else None
         if config.ha:
             coordination = self.coordination = Coordination(config, root, replica_id, self._describe)
+            self.shared: Shared = coordination.shared
             if self.limits is not None:
                 self.limits.share(coordination.share_requests(self.limits, shared_total(self.limits.limit)))
             self.dispatcher = Dispatcher(
@@ -149,6 +152,7 @@ class Replica:
             self.dispatcher.set_leader_path(self.leaders)
             coordination.watch.subscribe("x", _Commands(f"{root}x/{replica_id}/", self._obey))
         else:
+            self.shared = AloneShared()
             self.dispatcher = Dispatcher(
                 config,
                 registry,
@@ -244,6 +248,7 @@ class Replica:
         self.gateway.stop(max(deadline - self._clock(), 1.0))
         if self.leaders is not None:
             self.leaders.stop()
+        self.shared.stop()
         if self.coordination is not None:
             self.coordination.stop()
         if self._health is not None:

@@ -29,6 +29,7 @@ from discordha.coordination.members import JSON, Members
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.runs import Runs
 from discordha.coordination.session import Session
+from discordha.coordination.shared import EtcdShared
 from discordha.coordination.shares import Meter, Shares
 from discordha.coordination.store import Store, StoreSettings
 from discordha.errors import StoreUnavailable
@@ -99,6 +100,16 @@ class Coordination:
         self.runs = Runs(self.store, root, replica_id)
         self.watch.subscribe("lp", self.runs)
         self.shares: Shares | None = None
+        self.shared = EtcdShared(
+            self.store,
+            self.session,
+            self.commit,
+            root,
+            replica_id,
+            patience=config.etcd_timeout,
+            silence=ttl,
+        )
+        self.watch.subscribe("k", self.shared.locks)
 
     def share_requests(self, meter: Meter, total: int) -> Shares:
         """Shares a number of requests a second with the other replicas. Before ``start``."""
@@ -133,6 +144,7 @@ class Coordination:
         """
         self._stop_calls.set()
         self.claims.stop()
+        self.shared.stop()
         self.elections.stop()
         if self.shares is not None:
             self.shares.stop()
