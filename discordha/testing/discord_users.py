@@ -27,6 +27,11 @@ class DiscordUsers:
         """The users that are in all guilds."""
         return list(self.control("describe")["users"])
 
+    @property
+    def owner_ids(self) -> list[int]:
+        """The owner of each guild, who may do everything there."""
+        return list(self.control("describe")["owners"])
+
     def send(
         self,
         channel_id: int,

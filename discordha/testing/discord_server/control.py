@@ -93,6 +93,7 @@ class Control:
             "channels": world.channels,
             "voice_channels": world.voice_channels,
             "users": world.users,
+            "owners": [world.backend.get_guild(guild).owner_id for guild in world.guilds],
             "events": self.sessions.events,
             "requests": self.rest.count,
             "messages": self.rest.message_count,

@@ -1,0 +1,103 @@
+"""A word filter with strikes, shared by all replicas.
+
+Moderators (who may manage messages) keep the list: ``!filter add WORD``, ``!filter remove WORD``,
+``!filter list``. A message with a listed word is deleted, also when the word is edited in; each costs a
+strike, which is forgiven after ten minutes, and the third one a time-out.
+
+BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 python examples/moderation.py
+"""
+
+import contextlib
+import logging
+import re
+from datetime import timedelta
+
+import discord
+
+import discordha
+
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+STRIKES = 3
+FORGIVEN_AFTER = 600.0  # seconds
+TIMEOUT = timedelta(minutes=10)
+
+ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
+
+words = ha.cache("words")  # guild's id -> its words
+hot_words = ha.cache("words", local=True)  # the same, read for each message without asking etcd
+strikes = ha.cache("strikes", ttl=FORGIVEN_AFTER)  # guild/user/message -> the event that found it
+
+
+def found_in(message):
+    """The listed words in a message."""
+    listed = hot_words.get(message.guild.id, [])
+    said = set(re.findall(r"\w+", message.content.casefold()))
+    return [word for word in listed if word in said]
+
+
+def check(message):
+    """Acts on a message with a listed word: once, though the message and its edits are events of their own,
+    on any replica, and though an event may run again when a replica dies."""
+    found = found_in(message)
+    if not found:
+        return
+    user = f"{message.guild.id}/{message.author.id}/"
+    event = discordha.current_event()
+    this = f"{event.name} {event.identity}"
+    if strikes.get_or_set(f"{user}{message.id}", lambda: this) != this:
+        return  # the other event was first
+    count = len(strikes.items(user))
+    with contextlib.suppress(discord.NotFound):  # gone: its author, or a replica that died on it, was faster
+        message.delete()
+    message.channel.send(f"{message.author.mention}: please mind your words (strike {count} of {STRIKES})")
+    if count >= STRIKES:
+        message.author.timeout(TIMEOUT, reason=f"{count} strikes, the last one for {found[0]!r}")
+        for key, _ in strikes.items(user):
+            strikes.delete(key)
+
+
+def change(guild_id, edit):
+    """Edits a guild's list. Under a lock, since two moderators may do so at once on two replicas."""
+    with ha.lock(f"words of {guild_id}", timeout=10):
+        listed = edit(set(words.get(guild_id, [])))
+        words.set(guild_id, sorted(listed))
+    return listed
+
+
+def command(message):
+    """``!filter add|remove|list [WORD]``."""
+    _, action, word, *_ = [*message.content.casefold().split(), "", ""]
+    if action == "add" and re.fullmatch(r"\w+", word):
+        answer = f"{len(change(message.guild.id, lambda listed: listed | {word}))} words"
+    elif action == "remove" and word:
+        answer = f"{len(change(message.guild.id, lambda listed: listed - {word}))} words"
+    elif action == "list":
+        answer = ", ".join(words.get(message.guild.id, [])) or "no words"
+    else:
+        answer = "!filter add WORD, !filter remove WORD, or !filter list"
+    message.channel.send(f"filter: {answer}")
+
+
+def from_a_member(message):
+    return message.guild is not None and not message.author.bot
+
+
+@ha.listen("message", where=from_a_member)
+def on_message(message):
+    if (
+        message.content.startswith("!filter ")
+        and message.channel.permissions_for(message.author).manage_messages
+    ):
+        command(message)
+    else:
+        check(message)
+
+
+@ha.listen("raw_message_edit", where=lambda payload: from_a_member(payload.message))
+def on_edit(payload):  # the raw event: it comes also for messages from before this replica's start
+    check(payload.message)
+
+
+if __name__ == "__main__":
+    ha.run()
