@@ -371,25 +371,35 @@ def test_a_local_layer_is_bounded(nodes: Any, monkeypatch: pytest.MonkeyPatch) -
     assert layer.hits > hits  # what was asked of etcd is kept
 
 
-def test_a_local_layer_asks_etcd_while_its_watch_is_lost(nodes: Any) -> None:
+def test_a_local_layer_asks_etcd_while_its_watch_is_lost(nodes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = nodes("a"), nodes("b")
     local = b.cache("c", local=True)
     a.cache("c").set("k", 0)
     wait_for(lambda: local.get("k") == 0 and b.shared.caches._layers["c"].fresh, 10, "the layer to be fresh")
     layer = b.shared.caches._layers["c"]
-    for number in range(1, 6):
-        losses = layer._watch.losses
-        with layer._watch._state:
-            stream = layer._watch._stream
-        if stream is not None:
-            stream.cancel()
-        wait_for(
-            lambda losses=losses: layer._watch.losses > losses, 5, "the loss to be noticed", interval=0.001
-        )
-        a.cache("c").set("k", number)
-        if not layer.fresh:
-            assert local.get("k") == number  # of etcd
-        wait_for(lambda number=number: local.get("k") == number and layer.fresh, 10, "the layer to be fresh")
+    watch = layer._watch
+    opens = watch._store.open_watch
+
+    def refuse(*_: Any) -> Any:
+        raise StoreUnavailable("the watch can't be opened")
+
+    for number in range(1, 4):
+        losses = watch.losses
+        monkeypatch.setattr(watch._store, "open_watch", refuse)
+        with watch._state:
+            stream = watch._stream
+        assert stream is not None
+        stream.cancel()
+        wait_for(lambda losses=losses: watch.losses > losses and not layer.fresh, 5, "the loss to be noticed")
+        for step in range(10):
+            a.cache("c").set("k", number * 100 + step)
+            assert local.get("k") == number * 100 + step  # of etcd
+        a.cache("c").delete("gone")
+        monkeypatch.setattr(watch._store, "open_watch", opens)
+        wait_for(lambda: (local.get("k"), layer.fresh)[1], 10, "the layer to be fresh again")
+        hits = layer.hits
+        assert local.get("k") == number * 100 + 9
+        assert layer.hits == hits + 1
 
 
 def test_two_replicas_count_one_counter(local_etcd: LocalEtcd, root: str) -> None:
