@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discordha.blocking import wrap
 from discordha.config import Config
-from discordha.coordination.shared import Shared
+from discordha.coordination.commons import Shared
 from discordha.declarations import Declarations
 from discordha.errors import DiscordHAError
 from discordha.replica import Replica

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from discordha.context import check_fence, current_fence, holding
-from discordha.coordination.shared import LockTable
+from discordha.coordination.commons import LockTable
 from discordha.errors import DiscordHAError
 
 __all__ = ["NamedLock"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from discordha.cache_view import Cache
 from discordha.coordination.keyed_locks import KeyedLocks
-from discordha.coordination.shared import Shared
+from discordha.coordination.commons import Shared
 from discordha.named_lock import NamedLock
 
 __all__ = ["SharedState"]

@@ -29,7 +29,7 @@ from discordha.coordination.members import JSON, Members
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.runs import Runs
 from discordha.coordination.session import Session
-from discordha.coordination.shared import EtcdShared
+from discordha.coordination.commons import EtcdShared
 from discordha.coordination.shares import Meter, Shares
 from discordha.coordination.store import Store, StoreSettings
 from discordha.errors import StoreUnavailable
