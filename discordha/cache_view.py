@@ -19,8 +19,8 @@ from typing import Any
 
 from discordha.context import Fence, check_fence, current_fence
 from discordha.coordination.cache_values import MISSING, check_name, check_ttl, encode_value, key_text
-from discordha.coordination.keyed_locks import KeyedLocks
 from discordha.coordination.commons import Shared
+from discordha.coordination.keyed_locks import KeyedLocks
 from discordha.errors import CacheKeyNotExist, LockLost
 from discordha.restore import restore
 

@@ -28,8 +28,8 @@ from discordha._version import __version__
 from discordha.config import Config
 from discordha.coordination.assembly import Coordination
 from discordha.coordination.candidates import Leadership
-from discordha.coordination.members import JSON
 from discordha.coordination.commons import Shared
+from discordha.coordination.members import JSON
 from discordha.coordination.shared_alone import AloneShared
 from discordha.coordination.store import Snapshot, WatchEvent
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
@@ -135,7 +135,7 @@ class Replica:
         self.limits = RestLimits(limit) if limit else None
         if config.ha:
             coordination = self.coordination = Coordination(config, root, replica_id, self._describe)
-            self.shared: Shared = coordination.commons
+            self.shared: Shared = coordination.shared
             if self.limits is not None:
                 self.limits.share(coordination.share_requests(self.limits, shared_total(self.limits.limit)))
             self.dispatcher = Dispatcher(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from discordha.cache_view import Cache
-from discordha.coordination.keyed_locks import KeyedLocks
 from discordha.coordination.commons import Shared
+from discordha.coordination.keyed_locks import KeyedLocks
 from discordha.named_lock import NamedLock
 
 __all__ = ["SharedState"]

@@ -22,6 +22,7 @@ from discordha.config import Config
 from discordha.coordination.claim_hints import ClaimHints
 from discordha.coordination.claims import Claims
 from discordha.coordination.commit import GroupCommit
+from discordha.coordination.commons import EtcdShared
 from discordha.coordination.elections import Elections
 from discordha.coordination.hub import CoordinationWatch
 from discordha.coordination.journals import Journals
@@ -29,7 +30,6 @@ from discordha.coordination.members import JSON, Members
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.runs import Runs
 from discordha.coordination.session import Session
-from discordha.coordination.commons import EtcdShared
 from discordha.coordination.shares import Meter, Shares
 from discordha.coordination.store import Store, StoreSettings
 from discordha.errors import StoreUnavailable

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from discordha.coordination.commit import GroupCommit
+from discordha.coordination.commons import EtcdShared, Shared
 from discordha.coordination.hub import CoordinationWatch
 from discordha.coordination.members import Members
 from discordha.coordination.session import Session
-from discordha.coordination.commons import EtcdShared, Shared
 from discordha.coordination.shared_alone import AloneShared
 from discordha.coordination.store import Get, Put, Store, StoreSettings
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
