@@ -1,4 +1,4 @@
-"""What a bot declares before it runs: handlers, loops, and what hears of errors.
+"""What a bot declares before it runs: handlers, commands, components, loops, and what hears of errors.
 
 Concurrency: handlers may be added and removed from any thread at any time; everything else is declared before
 ``start``, by one thread.
@@ -6,13 +6,16 @@ Concurrency: handlers may be added and removed from any thread at any time; ever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from discordha.commands import Components, Interactions, Tree
 from discordha.errors import ConfigError
 from discordha.handlers import HandlerRegistry
 from discordha.leader_loop import Task
 from discordha.runner import ErrorHook
+from discordha.stats import Stats
 
 __all__ = ["Declarations"]
 
@@ -25,7 +28,12 @@ class Declarations:
 
     def __init__(self) -> None:
         super().__init__()
+        self._stats = Stats()
+        self._tree = Tree()
+        self._components = Components()
         self._registry = HandlerRegistry()
+        interactions = Interactions(self._tree, self._components, self._stats)
+        self._registry.set_source("interaction", interactions.handlers_for)
         self._on_error: ErrorHook | None = None
         self._tasks: list[Task] = []
 
@@ -68,6 +76,46 @@ class Declarations:
             arguments.
         """
         return self._registry.add(function, event, scope=scope, where=where)
+
+    @property
+    def tree(self) -> Tree:
+        """The bot's application commands, as ``discord.app_commands.CommandTree`` has them, with plain
+        functions; see docs/commands.md. Before ``start``.
+        """
+        return self._tree
+
+    def command(self, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+        """Decorator: a plain function ``(interaction, option, ...)`` becomes a slash command, its options
+        made from its annotations; the same as ``tree.command``. Before ``start``.
+
+        :param options: ``name`` (by default the function's), ``description`` (by default the first line of
+            its docstring), ``guild``, ``guilds``, ``nsfw``, ``extras``, ``auto_locale_strings`` as in
+            ``discord.app_commands``; ``defer``: ``"auto"`` defers for the handler when it has not answered
+            after 2 seconds, ``None`` leaves that to the handler; ``ephemeral``: whether what shows meanwhile
+            is for the user alone.
+        :raises ConfigError: a coroutine function.
+        :raises TypeError: what discord.py says of an option that is impossible.
+        """
+        return self._tree.command(**options)
+
+    def component(
+        self, custom_id: str | re.Pattern[str], *, defer: str | None = "auto"
+    ) -> Callable[[Function], Function]:
+        """Decorator: a plain function handles the buttons, selects and modals whose custom id fits, on
+        whichever replica claims them. It is called with the interaction, with what the pattern names, and
+        with ``values`` if it takes them: what was chosen, or typed by custom id. Before ``start``.
+
+        :param custom_id: ``*`` stands for any characters, ``{name}`` for one or more other than ``:``; or a
+            compiled regular expression; see docs/commands.md for which one wins.
+        :param defer: see ``command``.
+        :raises ConfigError: a coroutine function, or arguments that do not match the pattern.
+        """
+
+        def register(function: Function) -> Function:
+            self._components.add(custom_id, function, defer)
+            return function
+
+        return register
 
     def on_error(self, hook: Hook) -> Hook:
         """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log.

@@ -27,7 +27,6 @@ from discordha.declarations import Declarations
 from discordha.errors import DiscordHAError
 from discordha.replica import Replica
 from discordha.shared_state import SharedState
-from discordha.stats import Stats
 
 if TYPE_CHECKING:
     import discord
@@ -54,7 +53,7 @@ class DiscordHA(Declarations, SharedState):
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         self._config = config if config is not None and not options else Config.build(config, **options)
         super().__init__()
-        self._stats = Stats()
+        self._tree.bind(self._running)
         self._lock = threading.Lock()
         self._replica: Replica | None = None
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # why ``run`` should end
@@ -104,6 +103,7 @@ class DiscordHA(Declarations, SharedState):
                 self._registry,
                 self._stats,
                 tasks=self._tasks,
+                tree=self._tree,
                 on_error=self._on_error,
                 on_fatal=self._fail,
                 on_stop_asked=lambda: self._ends.put("an operator asked for it"),
@@ -238,6 +238,31 @@ class DiscordHA(Declarations, SharedState):
             ``ha.wrap(ha.client.get_channel(id))``. Does not block; any thread.
             """
             return wrap(value, self._running().bridge)
+
+    def wait_for(
+        self,
+        event: str,
+        where: Callable[..., Any] | None = None,
+        timeout: float | None = None,
+        *,
+        check: Callable[..., Any] | None = None,
+    ) -> Any:
+        """Waits for an event that this replica receives from now on, without claiming it: its arguments as
+        views, one or a tuple, as discord.py's ``wait_for`` returns them. Blocks; any thread but the loop's.
+
+        :param where: a fast, pure predicate on the event's arguments, which are discord.py's own objects;
+            called on the gateway thread.
+        :param timeout: seconds; ``None`` waits until the bot stops.
+        :param check: discord.py's name for ``where``.
+        :raises TimeoutError: none came in time.
+        :raises LockLost: the calling handler's event is not this replica's any more, or the bot stops, and
+            another replica runs it again.
+        :raises DiscordHAError: the bot stops.
+        """
+        replica = self._running()
+        args = replica.waiters.wait(event, where if where is not None else check, timeout)
+        views = tuple(wrap(arg, replica.bridge) for arg in args)
+        return views[0] if len(views) == 1 else (views or None)
 
     @property
     def client(self) -> discord.Client:

@@ -15,9 +15,23 @@ from typing import Any
 from discordha.errors import ConfigError
 from discordha.events import EVENTS, Scope, suggest
 
-__all__ = ["Handler", "HandlerRegistry"]
+__all__ = ["Handler", "HandlerRegistry", "refuse_coroutine"]
 
 _log = logging.getLogger(__name__)
+
+
+def refuse_coroutine(function: Any, what: str = "Handlers") -> None:
+    """Says what to do about a coroutine function where a plain one is wanted.
+
+    :param what: what such functions are, in the plural.
+    :raises ConfigError: it is a coroutine function.
+    """
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        title = getattr(function, "__qualname__", repr(function))
+        raise ConfigError(
+            f"{title} is a coroutine function. {what} are plain functions that may block: "
+            f"write `def {title}` and delete every `await` in it"
+        )
 
 
 class Handler:
@@ -52,12 +66,17 @@ class Handler:
             return True
 
 
+#: Makes the handlers of one event from its arguments.
+Source = Callable[[Sequence[Any]], list[Handler]]
+
+
 class HandlerRegistry:
     """All handlers of one replica, by event."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_event: dict[str, tuple[Handler, ...]] = {}
+        self._sources: dict[str, Source] = {}
 
     def add(
         self,
@@ -96,9 +115,30 @@ class HandlerRegistry:
     def select(self, name: str, args: Sequence[Any]) -> Sequence[Handler]:
         """The handlers that want this event. Called on the gateway thread; takes no lock."""
         handlers = self._by_event.get(name)
+        source = self._sources.get(name)
+        if source is not None:
+            return [*self._ask(name, source, args), *self._wanting(handlers or (), args)]
         if handlers is None:
             return ()
+        return self._wanting(handlers, args)
+
+    @staticmethod
+    def _wanting(handlers: Sequence[Handler], args: Sequence[Any]) -> list[Handler]:
         return [handler for handler in handlers if handler.where is None or handler.wants(args)]
+
+    @staticmethod
+    def _ask(name: str, source: Source, args: Sequence[Any]) -> list[Handler]:
+        try:
+            return source(args)
+        except Exception:  # noqa: BLE001 - the handlers that are registered get the event all the same
+            _log.exception("what handles this on_%s could not be told", name)
+            return []
+
+    def set_source(self, event: str, source: Source) -> None:
+        """Besides those that are registered, an event has the handlers that ``source`` makes for it: called
+        on the gateway thread with the event's arguments, before anything else. Set before the bot starts.
+        """
+        self._sources[event] = source
 
     def events(self) -> tuple[str, ...]:
         """The names of all events that have a handler."""
@@ -115,11 +155,7 @@ class HandlerRegistry:
         title = getattr(function, "__qualname__", repr(function))
         if not callable(function):
             raise ConfigError(f"{title} can't handle events: it is not callable")
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-            raise ConfigError(
-                f"{title} is a coroutine function. Handlers are plain functions that may block: "
-                f"write `def {title}` and delete every `await` in it"
-            )
+        refuse_coroutine(function)
         name = event if event is not None else getattr(function, "__name__", "")
         name = name.removeprefix("on_")
         spec = EVENTS.get(name)

@@ -6,6 +6,7 @@ Promises
 - A slow lane delays nobody else while a thread is free; when all are busy for longer than ``patience``,
   more threads are added, up to ``max_workers``. Threads beyond ``workers`` end when they were idle for
   ``IDLE``.
+- A thread that waits within ``lend`` does not count: another may run in its place.
 - A lane costs memory only while it holds items.
 
 Does not promise order between lanes, nor any bound on the number of items: the dispatcher bounds them.
@@ -25,7 +26,8 @@ import threading
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Lane", "Lanes"]
@@ -91,6 +93,7 @@ class Lanes(Generic[Item]):
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._started = 0
+        self._lent = 0  # threads that wait within ``lend``
         self._stopping = False
 
     # -- queue ---------------------------------------------------------------------------------------------
@@ -125,7 +128,8 @@ class Lanes(Generic[Item]):
         lane.ready_since = self._clock()
         lane.is_ready = True
         self._ready.append(lane)
-        if len(self._ready) > self._idle and len(self._threads) < self._workers and not self._stopping:
+        room = self._workers + self._lent - len(self._threads)
+        if room > 0 and len(self._ready) > self._idle and not self._stopping:
             self._spawn()
         elif self._idle:
             self._ready_changed.notify()
@@ -194,6 +198,19 @@ class Lanes(Generic[Item]):
         """The thread that works the lane begins its next item: what waits behind has waited from now on."""
         lane.working_since = self._clock()
 
+    @contextmanager
+    def lend(self) -> Iterator[None]:
+        """The calling handler thread waits for long: meanwhile there may be one more. Does not block."""
+        with self._lock:
+            self._lent += 1
+            if self._ready and not self._idle and not self._stopping:
+                self._spawn()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._lent -= 1
+
     def tend(self) -> None:
         """Adds threads where lanes have waited for too long. Called now and then by the owner of the
         lanes.
@@ -204,7 +221,7 @@ class Lanes(Generic[Item]):
             waited = self._clock() - self._ready[0].ready_since
             if waited < self._patience or self._idle:
                 return
-            room = self._max_workers - len(self._threads)
+            room = self._max_workers + self._lent - len(self._threads)
             for _ in range(min(room, len(self._ready))):
                 self._spawn()
 
@@ -253,11 +270,11 @@ class Lanes(Generic[Item]):
                     lane.working_since = self._clock()
                     self._working.add(lane)
                     return lane
-                extra = len(self._threads) > self._workers
                 self._idle += 1
-                notified = self._ready_changed.wait(IDLE if extra else None)
+                notified = self._ready_changed.wait(IDLE)
                 self._idle -= 1
-                if not notified and extra and not self._ready and len(self._threads) > self._workers:
+                extra = len(self._threads) > self._workers + self._lent
+                if extra and not notified and not self._ready:
                     break
             self._threads.discard(threading.current_thread())
             return None

@@ -25,6 +25,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from discordha._version import __version__
+from discordha.blocking import Begun
+from discordha.commands import CommandSync, Tree
 from discordha.config import Config
 from discordha.coordination.assembly import Coordination
 from discordha.coordination.candidates import Leadership
@@ -44,6 +46,7 @@ from discordha.operations.health import HealthServer
 from discordha.rest import RestLimits, shared_total
 from discordha.runner import ErrorHook, Runner
 from discordha.stats import Stats
+from discordha.wait_for import Waiters
 
 __all__ = ["Replica"]
 
@@ -62,9 +65,16 @@ class _LateBridge:
 
     def call(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
         """See ``LoopBridge.call``."""
+        return self._ready().call(awaitable, timeout)
+
+    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> Begun:
+        """See ``LoopBridge.begin``."""
+        return self._ready().bridge.begin(awaitable, on_done)
+
+    def _ready(self) -> Gateway:
         if self.gateway is None:
             raise DiscordHAError("the bot has not started: there is no connection to Discord yet")
-        return self.gateway.call(awaitable, timeout)
+        return self.gateway
 
 
 class _Commands:
@@ -103,6 +113,7 @@ class Replica:
         stats: Stats,
         *,
         tasks: list[Task],
+        tree: Tree,
         on_error: ErrorHook | None,
         on_fatal: Callable[[BaseException], None],
         on_stop_asked: Callable[[], None],
@@ -163,9 +174,11 @@ class Replica:
                 inject=self._inject,
             )
             self.dispatcher.set_leader_path(AloneLeader(self._put))
+        self.waiters = Waiters(self.dispatcher.lanes.lend, hands_over=config.ha)
         self.gateway = Gateway(
             config,
-            on_dispatch=self.dispatcher.receive,
+            on_dispatch=self._received,
+            on_client=tree.attach,
             on_fatal=on_fatal,
             before_identify=None,
             on_state=self._on_gateway_state,
@@ -173,6 +186,16 @@ class Replica:
             limits=self.limits,
         )
         bridge.gateway = self.gateway
+        self._commands = CommandSync(
+            tree,
+            self.gateway,
+            self.coordination.command_records if self.coordination is not None else None,
+            replica_id=replica_id,
+            peers=self.replicas,
+            announce=self.coordination.members.poke if self.coordination is not None else lambda: None,
+            patience=2 * config.session_ttl,
+            stats=stats,
+        )
         self._health = HealthServer(self, config.http_address) if config.http_address is not None else None
         runs = self.coordination.runs if self.coordination is not None else None
         self._loops = LeaderLoops(tasks, runs, self._leadership, stats)
@@ -197,6 +220,7 @@ class Replica:
                 self.leaders.start()
                 self.leaders.open(0)
             self.gateway.start()
+            self._commands.start()
             self._monitor.start()
             self._loops.start()
             undo.pop_all()
@@ -231,7 +255,9 @@ class Replica:
         if self.leaders is not None:
             self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
         self._loops.stop(0.0)
+        self._commands.stop()
         left = self.dispatcher.drain(max(timeout - FAREWELL, timeout / 2), hurry)
+        self.waiters.close()
         if left:
             _log.warning(
                 "%d handlers did not finish in time; other replicas retry: %s", len(left), ", ".join(left)
@@ -251,6 +277,7 @@ class Replica:
         self.shared.stop()
         if self.coordination is not None:
             self.coordination.stop()
+        self._commands.join()
         if self._health is not None:
             self._health.stop()
         return left
@@ -260,6 +287,11 @@ class Replica:
         self.dispatcher.marked(timeout)
         while self.leaders is not None and self.leaders.under_way and self._clock() < deadline:
             self._stop.wait(0.005)
+
+    def _received(self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int) -> None:
+        """Gateway thread."""
+        self.waiters.offer(name, args)
+        self.dispatcher.receive(name, args, raw, shard_id)
 
     def _put(self, items: Sequence[Item]) -> None:
         self.dispatcher.lanes.put_all((item.lane, item) for item in items)
@@ -303,6 +335,7 @@ class Replica:
             "threads": self.dispatcher.lanes.threads,
             "hears": self.leaders.ages() if self.leaders is not None else {},
             "events": {str(shard): self.gateway.state(shard).events for shard in self.gateway.clients},
+            "commands": dict(self._commands.digests),
         }
 
     def reasons(self) -> list[str]:

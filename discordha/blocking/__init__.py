@@ -4,7 +4,7 @@ block, async iterators are iterators, async context managers are context manager
 wrapped, ``bridge`` for what a blocking call promises, ``nonces`` for why a message is posted once.
 """
 
-from discordha.blocking.bridge import Bridge, LoopBridge, refuse_if_lost
+from discordha.blocking.bridge import Begun, Bridge, LoopBridge, refuse_if_lost
 from discordha.blocking.views import View, unwrap, wrap
 
-__all__ = ["Bridge", "LoopBridge", "View", "refuse_if_lost", "unwrap", "wrap"]
+__all__ = ["Begun", "Bridge", "LoopBridge", "View", "refuse_if_lost", "unwrap", "wrap"]

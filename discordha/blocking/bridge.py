@@ -26,13 +26,13 @@ import asyncio
 import contextvars
 import inspect
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from discordha.context import Fence, current_fence
 from discordha.errors import DiscordHAError, LockLost
 
-__all__ = ["Bridge", "LoopBridge", "refuse_if_lost"]
+__all__ = ["Begun", "Bridge", "LoopBridge", "refuse_if_lost"]
 
 Result = TypeVar("Result")
 
@@ -43,20 +43,61 @@ class Bridge(Protocol):
     def call(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
         """Runs ``awaitable`` on the loop and blocks until it is done; see ``LoopBridge.call``."""
 
+    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> Begun:
+        """Runs ``awaitable`` on the loop without waiting for it; see ``LoopBridge.begin``."""
+
+
+class Begun(Protocol):
+    """A call that was begun, and is waited for in another way."""
+
+    def result(self) -> Any:
+        """What it returned, or raised. To be called once it is done."""
+
+    def cancel(self) -> None:
+        """Cancels it: nobody waits for it any more. Never blocks for long; idempotent."""
+
 
 class _Call:
-    """One blocking call. ``done`` is held until the outcome stands in ``result`` or ``error``."""
+    """One call. ``done`` is held until the outcome stands in ``result`` or ``error``."""
 
-    __slots__ = ("done", "error", "fence", "over", "result", "task")
+    __slots__ = ("done", "error", "fence", "on_done", "over", "result", "task")
 
-    def __init__(self, fence: Fence) -> None:
+    def __init__(self, fence: Fence, on_done: Callable[[], None] | None = None) -> None:
         self.fence = fence
+        self.on_done = on_done
         self.done = threading.Lock()
         self.done.acquire()
         self.over = False  # has an outcome, or nobody waits for one
         self.task: asyncio.Task[Any] | None = None
         self.result: Any = None
         self.error: BaseException | None = None
+
+    def finish(self, result: Any, error: BaseException | None) -> None:
+        """Writes the outcome. Once only, by whoever took the call from the pending ones."""
+        self.result = result
+        self.error = error
+        self.done.release()
+        if self.on_done is not None:
+            self.on_done()
+
+
+class _Begun:
+    """See ``Begun``."""
+
+    __slots__ = ("_bridge", "_call")
+
+    def __init__(self, bridge: LoopBridge, call: _Call) -> None:
+        self._bridge = bridge
+        self._call = call
+
+    def result(self) -> Any:
+        if self._call.error is not None:
+            raise self._call.error
+        return self._call.result
+
+    def cancel(self) -> None:
+        if self._bridge._take(self._call):
+            self._bridge._cancel_soon(self._call)
 
 
 #: The call that a task on the loop runs for. Tasks that it starts inherit it and may outlive it.
@@ -94,22 +135,7 @@ class LoopBridge:
         :raises DiscordHAError: the bot stops, or the task was cancelled on the loop.
         :raises RuntimeError: called on the loop's own thread, which would wait for itself for ever.
         """
-        fence = current_fence()
-        try:
-            if asyncio._get_running_loop() is self._loop:
-                raise RuntimeError(
-                    f"{_title(awaitable)} was called as a blocking call on the thread of the event loop, "
-                    "which would wait for itself for ever. Blocking calls belong on handler threads. A "
-                    "coroutine on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
-                    "await discordha.unwrap(view).method(...)"
-                )
-            broken = fence.broken()
-            if broken is not None:
-                raise _lock_lost(broken, awaitable)
-            call = self._submit(awaitable, fence)
-        except BaseException:
-            _discard(awaitable)
-            raise
+        call = self._admit(awaitable, None)
         if timeout is None:
             timeout = self.call_timeout
         try:
@@ -127,6 +153,36 @@ class LoopBridge:
         result: Result = call.result
         return result
 
+    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> Begun:
+        """Runs ``awaitable`` on the loop as ``call`` does, without a timeout and without waiting for it.
+        Does not block; any thread but the loop's.
+
+        :param on_done: called once when it has ended, on the loop's thread or on that of ``close``; must be
+            short.
+        :raises LockLost: as ``call``.
+        :raises DiscordHAError: as ``call``.
+        :raises RuntimeError: as ``call``.
+        """
+        return _Begun(self, self._admit(awaitable, on_done))
+
+    def _admit(self, awaitable: Awaitable[Any], on_done: Callable[[], None] | None) -> _Call:
+        fence = current_fence()
+        try:
+            if asyncio._get_running_loop() is self._loop:
+                raise RuntimeError(
+                    f"{_title(awaitable)} was called as a blocking call on the thread of the event loop, "
+                    "which would wait for itself for ever. Blocking calls belong on handler threads. A "
+                    "coroutine on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
+                    "await discordha.unwrap(view).method(...)"
+                )
+            broken = fence.broken()
+            if broken is not None:
+                raise _lock_lost(broken, awaitable)
+            return self._submit(awaitable, fence, on_done)
+        except BaseException:
+            _discard(awaitable)
+            raise
+
     def close(self, reason: str = "the bot stops") -> None:
         """Fails the pending calls with ``DiscordHAError`` and refuses all later ones. Never blocks;
         idempotent.
@@ -139,12 +195,11 @@ class LoopBridge:
             self._pending.clear()
         for call in pending:
             call.over = True
-            call.error = DiscordHAError(f"the call was cancelled: {reason}")
-            call.done.release()
+            call.finish(None, DiscordHAError(f"the call was cancelled: {reason}"))
             self._cancel_soon(call)
 
-    def _submit(self, awaitable: Awaitable[Any], fence: Fence) -> _Call:
-        call = _Call(fence)
+    def _submit(self, awaitable: Awaitable[Any], fence: Fence, on_done: Callable[[], None] | None) -> _Call:
+        call = _Call(fence, on_done)
         with self._lock:
             if self._closed:
                 raise DiscordHAError(f"{_title(awaitable)} was not called: the bot has stopped")
@@ -181,9 +236,7 @@ class LoopBridge:
 
     def _finish(self, call: _Call, result: Any, error: BaseException | None) -> None:
         if self._take(call):
-            call.result = result
-            call.error = error
-            call.done.release()
+            call.finish(result, error)
 
     def _abandon(self, call: _Call) -> bool:
         """Cancels a call that nobody waits for any more; false when its outcome was there first."""

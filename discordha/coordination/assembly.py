@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from discordha.config import Config
 from discordha.coordination.claim_hints import ClaimHints
 from discordha.coordination.claims import Claims
+from discordha.coordination.command_records import CommandRecords
 from discordha.coordination.commit import GroupCommit
 from discordha.coordination.commons import EtcdShared
 from discordha.coordination.elections import Elections
@@ -97,6 +98,7 @@ class Coordination:
         self.journals = Journals(root)
         for component in ("j", "jc", "ja"):
             self.watch.subscribe(component, self.journals)
+        self.command_records = CommandRecords(self.store, self.session, root, replica_id)
         self.runs = Runs(self.store, root, replica_id)
         self.watch.subscribe("lp", self.runs)
         self.shares: Shares | None = None

@@ -56,6 +56,7 @@ class Gateway:
     :param before_identify: awaited before each IDENTIFY: (shard, is it the client's first).
     :param limits: Discord's limits of REST requests; none: something else keeps them.
     :param on_new_session: called when a shard begins a new session, before its first event.
+    :param on_client: called with each new client, before it logs in.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Gateway:
         on_state: Callable[[int, GatewayState], None],
         on_new_session: Callable[[int], None] = lambda shard_id: None,
         limits: RestLimits | None = None,
+        on_client: Callable[[discord.Client], None] = lambda client: None,
     ) -> None:
         self._limits = limits
         self._config = config
@@ -76,6 +78,7 @@ class Gateway:
         self._before_identify = before_identify
         self._on_state = on_state
         self._on_new_session = on_new_session
+        self._on_client = on_client
         self._loop = asyncio.new_event_loop()
         self._bridge = LoopBridge(self._loop, call_timeout=config.call_timeout)
         self._clients: dict[int, ShardClient] = {}
@@ -231,6 +234,7 @@ class Gateway:
             on_change=self._changed,
             on_new_session=self._on_new_session,
         )
+        self._on_client(client)
         try:
             await self._login(client)
         except BaseException:

@@ -108,7 +108,8 @@ class DiscordUsers:
         user_id: int | None = None,
         autocomplete: str | None = None,
     ) -> int:
-        """A user runs a slash command, such as ``"roll"`` or ``"config set"``; the interaction's id.
+        """A user runs a slash command, such as ``"roll"`` or ``"config set"``; the interaction's id. Users,
+        roles and channels are given by their ids.
 
         :param autocomplete: the option that the user is still typing.
         """
@@ -186,9 +187,15 @@ class DiscordUsers:
             )
         )
 
+    def age_interaction(self, interaction_id: int, seconds: float) -> None:
+        """Makes an interaction older than it is: after 3 s it can't be answered for the first time, after 15
+        minutes not at all.
+        """
+        self.control("age_interaction", interaction_id=interaction_id, seconds=seconds)
+
     def interaction(self, interaction_id: int) -> dict[str, Any]:
-        """How an interaction was answered: ``responded``, ``kind``, ``content``, ``followups``, ``choices``,
-        ...
+        """How an interaction was answered: ``responded``, ``kind``, ``content``, ``ephemeral``, ``thinking``,
+        ``modal``, ``followups``, ``choices``, ...
         """
         return dict(self.control("interaction", interaction_id=interaction_id))
 

@@ -39,7 +39,10 @@ LAYERS = {
     "dispatcher": 5,
     "leadership": 5,
     "leader_loop": 5,
-    "commands": 6,
+    # Commands run through the blocking views and are synced through etcd; what a bot declares holds them.
+    "commands": 5,
+    "app_commands": 6,
+    "wait_for": 3,
     "voice": 6,
     "shards": 6,
     "identify": 6,
@@ -57,6 +60,8 @@ LAYERS = {
 # (its connection state, its gateway, its HTTP client). Everything else types against nothing of it.
 DISCORD_USERS = {"config", "events", "gateway", "blocking", "commands", "voice", "shards", "identify", "ha"}
 DISCORD_USERS |= {"views"}
+DISCORD_USERS = {"config", "events", "gateway", "blocking", "commands", "app_commands", "voice"}
+DISCORD_USERS |= {"shards", "identify", "ha"}
 DISCORD_MACHINERY_USERS = {"gateway", "blocking"}
 DISCORD_MACHINERY = {"discord.state", "discord.gateway", "discord.http", "discord.client", "discord.shard"}
 ETCD_USERS = {"coordination.store", "coordination.watch"}

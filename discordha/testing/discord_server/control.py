@@ -60,6 +60,7 @@ class Control:
             "click": interactions.click,
             "submit": interactions.submit,
             "interaction": interactions.describe,
+            "age_interaction": interactions.age,
             "commands": self.commands,
             "load": self.loads.start,
             "load_state": self.loads.describe,

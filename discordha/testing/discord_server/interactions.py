@@ -1,8 +1,14 @@
-"""Slash commands, buttons, selects and modals: the events that users cause, and how they were answered."""
+"""Slash commands, buttons, selects and modals: the events that users cause, and how they were answered.
+
+As Discord documents it: the first answer must come within 3 s (else 10062), comes once (else 40060), and the
+token is good for follow-ups for 15 minutes. Options of users, members, roles and channels bring along what
+they stand for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from simcord.backend import serializers
@@ -12,6 +18,7 @@ from .world import World
 __all__ = ["Interactions"]
 
 _OPTION_TYPES = {str: 3, int: 4, bool: 5, float: 10}
+_USER, _CHANNEL, _ROLE, _MENTIONABLE = 6, 7, 8, 9
 
 
 class Interactions:
@@ -27,9 +34,15 @@ class Interactions:
         names = path.split()
         backend = self.world.backend
         command = backend.find_command(names[0], self.world.guild_of(channel_id))
+        declared = _declared_types(command, names[1:])
         values: list[dict[str, Any]] = []
+        resolved: dict[str, dict[str, Any]] = {}
         for name, value in options.items():
-            option = {"name": name, "type": _OPTION_TYPES[type(value)], "value": value}
+            kind = declared.get(name, _OPTION_TYPES[type(value)])
+            option = {"name": name, "type": kind, "value": value}
+            if kind in (_USER, _CHANNEL, _ROLE, _MENTIONABLE):
+                option["value"] = str(value)
+                self._resolve(kind, int(value), self.world.guild_of(channel_id), resolved)
             if name == autocomplete:
                 option["focused"] = True
             values.append(option)
@@ -41,7 +54,30 @@ class Interactions:
             "type": 1,
             "options": values,
         }
+        if resolved:
+            data["resolved"] = resolved
+        if command is not None and command.get("guild_id"):
+            data["guild_id"] = command["guild_id"]
         return self._emit(4 if autocomplete else 2, data, channel_id, user_id)
+
+    def _resolve(
+        self, kind: int, value: int, guild_id: int | None, resolved: dict[str, dict[str, Any]]
+    ) -> None:
+        """Adds what the id of an option stands for."""
+        backend = self.world.backend
+        if kind == _CHANNEL:
+            channel = serializers.channel_payload(backend, backend.get_channel(value))
+            resolved.setdefault("channels", {})[str(value)] = channel
+            return
+        guild = backend.get_guild(guild_id) if guild_id is not None else None
+        if guild is not None and (kind == _ROLE or (kind == _MENTIONABLE and value in guild.roles)):
+            resolved.setdefault("roles", {})[str(value)] = serializers.role_payload(guild.roles[value])
+            return
+        resolved.setdefault("users", {})[str(value)] = self.world.user_payload(value)
+        if guild is not None and value in guild.members:
+            member = self.world.member_payload(guild.id, value)
+            member["permissions"] = str(backend.compute_permissions(guild.id, value, None))
+            resolved.setdefault("members", {})[str(value)] = member
 
     def context_menu(
         self, name: str, channel_id: int, user_id: int, *, message_id: int | None, target_user: int | None
@@ -130,6 +166,7 @@ class Interactions:
             "content": message.content if message is not None else None,
             "message_id": record.message_id,
             "ephemeral": record.ephemeral,
+            "thinking": record.loading,
             "modal": record.modal,
             "choices": record.autocomplete_choices,
             "followups": [
@@ -139,9 +176,24 @@ class Interactions:
             ],
         }
 
+    def age(self, interaction_id: int, seconds: float) -> None:
+        """Lets an interaction be so much older than it is: its deadlines come nearer."""
+        record = self.world.backend.interactions[interaction_id]
+        for name in ("initial_response_deadline", "expires_at"):
+            at = datetime.fromisoformat(getattr(record, name)) - timedelta(seconds=seconds)
+            setattr(record, name, at.isoformat())
+
     def trim(self) -> None:
         """Forgets all but the newest."""
         backend = self.world.backend
         while len(backend.interactions) > 20_000:
             oldest = next(iter(backend.interactions))
             backend.interaction_tokens.pop(backend.interactions.pop(oldest).token, None)
+
+
+def _declared_types(command: Mapping[str, Any] | None, path: Sequence[str]) -> dict[str, int]:
+    """The types of a command's options, by name, as it was registered."""
+    options: Sequence[Mapping[str, Any]] = command["options"] if command is not None else ()
+    for name in path:
+        options = next((each.get("options", ()) for each in options if each["name"] == name), ())
+    return {each["name"]: each["type"] for each in options}

@@ -1,0 +1,139 @@
+"""Which function handles which custom id.
+
+A pattern must fit a custom id from its first character to its last:
+
+- ``*`` stands for any characters, also for none;
+- ``{name}`` stands for one or more characters other than ``:``, and hands them to the function by that name;
+- all else stands for itself;
+- a compiled regular expression is taken as it is, and hands on its named groups.
+
+Where several patterns fit, one wins: a pattern without ``*`` and ``{name}`` before one with them, before a
+regular expression; then the one with more characters of its own; then the one that was declared first.
+
+Concurrency: declared by one thread before the bot starts; ``find`` runs on the gateway thread and takes no
+lock.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from discordha.errors import ConfigError
+from discordha.handlers import refuse_coroutine
+
+__all__ = ["Component", "Components", "values_of"]
+
+_PART = re.compile(r"\*|\{(\w+)\}")
+
+
+class Component(NamedTuple):
+    """One declared function.
+
+    :param rank: lower is asked first.
+    :param wants_values: it takes what was chosen or typed, as ``values``.
+    """
+
+    pattern: str
+    expression: re.Pattern[str]
+    rank: tuple[int, int, int]
+    function: Callable[..., Any]
+    defer: str | None
+    wants_values: bool
+
+    @property
+    def name(self) -> str:
+        """The same on every replica that runs the same code."""
+        function = self.function
+        return f"{function.__module__}.{function.__qualname__}({self.pattern})"
+
+
+class Components:
+    """All declared functions, in the order in which they are asked."""
+
+    def __init__(self) -> None:
+        self._all: list[Component] = []
+
+    def add(self, pattern: str | re.Pattern[str], function: Callable[..., Any], defer: str | None) -> None:
+        """Declares a function for a pattern.
+
+        :raises ConfigError: it is a coroutine function, does not take what it would be called with, or the
+            pattern has a function already.
+        """
+        refuse_coroutine(function)
+        text, expression, kind, own = _compile(pattern)
+        if any(known.expression.pattern == expression.pattern for known in self._all):
+            raise ConfigError(f"the component {text!r} has a function already")
+        wants_values = _check_arguments(text, expression, function)
+        rank = (kind, -own, len(self._all))
+        component = Component(text, expression, rank, function, defer, wants_values)
+        self._all = sorted([*self._all, component], key=lambda each: each.rank)
+
+    def find(self, custom_id: str) -> tuple[Component, Mapping[str, str]] | None:
+        """Who handles a custom id, and what the pattern's names stand for."""
+        for component in self._all:
+            match = component.expression.fullmatch(custom_id)
+            if match is not None:
+                return component, match.groupdict()
+        return None
+
+
+def _compile(pattern: str | re.Pattern[str]) -> tuple[str, re.Pattern[str], int, int]:
+    if isinstance(pattern, re.Pattern):
+        return pattern.pattern, pattern, 2, 0
+    if not isinstance(pattern, str) or not pattern:
+        raise ConfigError(f"a component's pattern is a text such as 'vote:*', not {pattern!r}")
+    source, at, own, kind = "", 0, 0, 0
+    for part in _PART.finditer(pattern):
+        literal = pattern[at : part.start()]
+        own += len(literal)
+        source += re.escape(literal)
+        source += ".*" if part[0] == "*" else f"(?P<{part[1]}>[^:]+)"
+        at, kind = part.end(), 1
+    own += len(pattern) - at
+    source += re.escape(pattern[at:])
+    try:
+        return pattern, re.compile(source, re.DOTALL), kind, own
+    except re.error as error:
+        raise ConfigError(f"the component's pattern {pattern!r} is impossible: {error}") from None
+
+
+def _check_arguments(text: str, expression: re.Pattern[str], function: Callable[..., Any]) -> bool:
+    names = list(expression.groupindex)
+    signature = inspect.signature(function)
+    wants_values = "values" in signature.parameters and "values" not in names
+    arguments = [*names, "values"] if wants_values else names
+    try:
+        signature.bind("interaction", **dict.fromkeys(arguments))
+    except TypeError:
+        wanted = ", ".join(["interaction", *names])
+        title = getattr(function, "__qualname__", repr(function))
+        raise ConfigError(
+            f"{title}{signature} can't handle the component {text!r}: it is called with ({wanted}), "
+            "and with values if it takes them"
+        ) from None
+    return wants_values
+
+
+def values_of(data: Mapping[str, Any]) -> Any:
+    """What a user chose from a select, as a list, or typed into a modal, as a dictionary by custom id, whose
+    values are texts, or lists where a select stands in the modal. A button: an empty list.
+    """
+    if "components" not in data:
+        return list(data.get("values", ()))
+    values: dict[str, Any] = {}
+
+    def walk(component: Mapping[str, Any]) -> None:
+        custom_id = component.get("custom_id")
+        if custom_id is not None and ("value" in component or "values" in component):
+            values[custom_id] = component.get("value", component.get("values"))
+        for inner in component.get("components", ()):
+            walk(inner)
+        if "component" in component:
+            walk(component["component"])
+
+    for component in data["components"]:
+        walk(component)
+    return values

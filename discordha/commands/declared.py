@@ -1,0 +1,192 @@
+"""Commands, context menus and groups of ``discord.app_commands`` with plain functions.
+
+Everything that discord.py makes of a command is discord.py's: options from annotations, choices, checks,
+localization. These classes only take plain functions where discord.py takes coroutine functions: see
+``trampoline``.
+
+Concurrency: declared by one thread before the bot starts; used on the loop.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from discord import app_commands
+from discord.utils import MISSING
+
+from discordha.commands.trampoline import adapt, plain_function
+
+__all__ = ["Command", "ContextMenu", "Group", "command", "context_menu"]
+
+Function = Callable[..., Any]
+
+_COMMANDS = "Commands"
+_CHECKS = "Checks"
+_AUTOCOMPLETES = "Autocompletes"
+_ERROR_HANDLERS = "Error handlers"
+_AUTOCOMPLETE = "__discord_app_commands_param_autocomplete__"
+
+
+class _Checks(list[Any]):
+    """A command's checks: the user's plain ones run on the handler thread; discord.py's own stay on the
+    loop.
+    """
+
+    def __init__(self, checks: Iterable[Any]) -> None:
+        super().__init__(_check(check) for check in checks)
+
+    def append(self, check: Any) -> None:
+        super().append(_check(check))
+
+    def remove(self, check: Any) -> None:
+        super().remove(next((known for known in self if plain_function(known) is check), check))
+
+
+def _is_theirs(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("discord.")
+
+
+def _check(check: Any) -> Any:
+    return check if _is_theirs(check) else adapt(check, _CHECKS)
+
+
+def _callback(function: Function) -> Any:
+    """A command's callback, with what decorators have left on the function."""
+    callback = adapt(function, _COMMANDS)
+    completions = getattr(callback, _AUTOCOMPLETE, None)
+    if completions is not None:
+        adapted = {name: _autocomplete(each) for name, each in completions.items()}
+        setattr(callback, _AUTOCOMPLETE, adapted)
+    return callback
+
+
+def _autocomplete(function: Function) -> Any:
+    return adapt(function, _AUTOCOMPLETES, ends=True)
+
+
+def _adapt_parameters(parameters: Iterable[Any]) -> None:
+    """Transformers of the user's, and their autocompletes, run on the handler thread, too."""
+    for parameter in parameters:
+        complete = parameter.autocomplete
+        if complete is not None and not inspect.iscoroutinefunction(complete):
+            parameter.autocomplete = _autocomplete(complete)
+        transformer = parameter._annotation
+        transform = getattr(transformer, "transform", None)
+        if (
+            transform is None
+            or _is_theirs(type(transformer))
+            or inspect.iscoroutinefunction(transform)
+            or not isinstance(transformer, app_commands.Transformer)
+        ):
+            continue
+        parameter._annotation = copy.copy(transformer)
+        parameter._annotation.transform = adapt(transform, "Transformers")
+
+
+class Command(app_commands.Command[Any, ..., Any]):
+    """``discord.app_commands.Command`` with plain functions."""
+
+    def __init__(self, *, callback: Function, **options: Any) -> None:
+        super().__init__(callback=_callback(callback), **options)
+        self.checks = _Checks(self.checks)
+        _adapt_parameters(self._params.values())
+
+    def error(self, coro: Any) -> Any:
+        """Decorator: a plain function that hears of this command's errors: (interaction, error)."""
+        self.on_error = adapt(coro, _ERROR_HANDLERS)
+        return coro
+
+    def autocomplete(self, name: str) -> Any:
+        """Decorator: a plain function that gives the choices for an option: (interaction, what was typed)."""
+        register = super().autocomplete(name)
+
+        def decorator(function: Function) -> Function:
+            register(_autocomplete(function))
+            return function
+
+        return decorator
+
+
+class ContextMenu(app_commands.ContextMenu):
+    """``discord.app_commands.ContextMenu`` with plain functions."""
+
+    def __init__(self, *, callback: Function, **options: Any) -> None:
+        super().__init__(callback=_callback(callback), **options)
+        self.checks = _Checks(self.checks)
+
+    def error(self, coro: Any) -> Any:
+        """Decorator: a plain function that hears of this command's errors: (interaction, error)."""
+        self.on_error = adapt(coro, _ERROR_HANDLERS)
+        return coro
+
+
+class Group(app_commands.Group):
+    """``discord.app_commands.Group`` with plain functions, also where a subclass overrides
+    ``interaction_check`` and ``on_error``.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        for name, what in (("interaction_check", _CHECKS), ("on_error", _ERROR_HANDLERS)):
+            if name in cls.__dict__:
+                setattr(cls, name, adapt(cls.__dict__[name], what))
+        super().__init_subclass__(**options)
+
+    def command(self, *, name: Any = MISSING, description: Any = MISSING, **options: Any) -> Any:
+        """Decorator: a plain function becomes a command of this group."""
+
+        def decorator(function: Function) -> Command:
+            made = _make(function, name, description, {**options, "parent": self})
+            self.add_command(made)
+            return made
+
+        return decorator
+
+    def error(self, coro: Any) -> Any:
+        """Decorator: a plain function that hears of the errors of this group's commands."""
+        super().error(adapt(coro, _ERROR_HANDLERS))
+        return coro
+
+
+def _make(function: Function, name: Any, description: Any, options: dict[str, Any]) -> Command:
+    defer, ephemeral = options.pop("defer", "auto"), options.pop("ephemeral", False)
+    callback = _callback(function)
+    if description is MISSING:
+        lines = (function.__doc__ or "").strip().splitlines()
+        description = lines[0][:100] if lines else "\N{HORIZONTAL ELLIPSIS}"
+    callback.__discordha_defer__ = (defer, ephemeral)
+    made = Command(
+        name=function.__name__ if name is MISSING else name,
+        description=description,
+        callback=callback,
+        **options,
+    )
+    return made
+
+
+def _make_menu(function: Function, name: Any, options: dict[str, Any]) -> ContextMenu:
+    defer, ephemeral = options.pop("defer", "auto"), options.pop("ephemeral", False)
+    callback = _callback(function)
+    callback.__discordha_defer__ = (defer, ephemeral)
+    return ContextMenu(
+        name=function.__name__.title() if name is MISSING else name, callback=callback, **options
+    )
+
+
+def command(*, name: Any = MISSING, description: Any = MISSING, **options: Any) -> Any:
+    """Decorator: a plain function becomes a command, to be added to a tree or found in a group's class.
+
+    :param options: ``nsfw``, ``extras``, ``auto_locale_strings`` as in ``discord.app_commands.command``;
+        ``defer`` and ``ephemeral`` as in ``DiscordHA.command``.
+    """
+    return lambda function: _make(function, name, description, dict(options))
+
+
+def context_menu(*, name: Any = MISSING, **options: Any) -> Any:
+    """Decorator: a plain function becomes a context menu command, to be added to a tree.
+
+    :param options: see ``command``.
+    """
+    return lambda function: _make_menu(function, name, dict(options))

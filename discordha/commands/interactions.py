@@ -1,0 +1,139 @@
+"""Interactions as events: which one this bot handles, and how it is run on the handler thread that owns it.
+
+Promises
+- An interaction is claimed as every event with an identity: one replica answers, another takes over.
+- Commands and autocompletes that this version of the bot does not know, and custom ids that fit no pattern,
+  are not claimed: another version's replica may.
+- An interaction that can't be answered any more, because it was taken over too late or answered too slowly,
+  ends with one line in the log.
+
+Concurrency: ``handlers_for`` runs on the gateway thread, before anything else sees the event, and never
+blocks. What it returns runs on handler threads. No state but the declarations, which do not change after
+``start``. At stop and at a lost lease a run ends as all handlers do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import discord
+
+from discordha.blocking import unwrap
+from discordha.commands.answers import Answer, install
+from discordha.commands.components import Component, Components, values_of
+from discordha.commands.trampoline import Trampoline, adapt, is_unanswerable
+from discordha.commands.tree import Tree
+from discordha.context import current_event
+from discordha.events import Scope
+from discordha.handlers import Handler
+from discordha.stats import Stats
+
+__all__ = ["Interactions"]
+
+_log = logging.getLogger(__name__)
+
+_Kind = discord.InteractionType
+
+
+class Interactions:
+    """See the module.
+
+    :param stats: counts ``interactions`` by ``deferred``, ``late``, ``resumed``, ``unanswerable``.
+    """
+
+    def __init__(self, tree: Tree, components: Components, stats: Stats) -> None:
+        self._tree = tree
+        self._components = components
+        self._stats = stats
+
+    def handlers_for(self, args: Sequence[Any]) -> list[Handler]:
+        """What handles an interaction, if this bot does. Gateway thread."""
+        interaction: discord.Interaction[Any] = args[0]
+        if interaction.type in (_Kind.application_command, _Kind.autocomplete):
+            command = self._tree.find(interaction)
+            if command is None:
+                return []
+            run, name = self._command(interaction, command), f"/{command.qualified_name}"
+        elif interaction.type in (_Kind.component, _Kind.modal_submit):
+            found = self._components.find(str(interaction.custom_id))
+            if found is None:
+                return []
+            run, name = self._component(interaction, *found), found[0].name
+        else:
+            return []
+        return [Handler(run, "interaction", Scope.CLAIM, None, name)]
+
+    def _note(self, what: str) -> None:
+        self._stats.add("interactions", what)
+
+    def _command(self, interaction: discord.Interaction[Any], command: Any) -> Callable[..., Any]:
+        answer = install(interaction, self._note)
+        defer, ephemeral = getattr(command.callback, "__discordha_defer__", ("auto", False))
+        if interaction.type is _Kind.autocomplete:
+            defer = None
+        name = f"/{command.qualified_name}"
+        invoke = self._tree.invoke
+        return functools.partial(self._run, name, answer, invoke, defer=defer == "auto", ephemeral=ephemeral)
+
+    def _component(
+        self, interaction: discord.Interaction[Any], component: Component, captured: Any
+    ) -> Callable[..., Any]:
+        answer = install(interaction, self._note)
+        arguments = dict(captured)
+        if component.wants_values:
+            data: Any = interaction.data
+            arguments["values"] = values_of(data)
+        call = adapt(component.function, "Handlers")
+
+        async def invoke(interaction: Any) -> None:
+            await call(interaction, **arguments)
+
+        defer = component.defer == "auto"
+        return functools.partial(self._run, component.name, answer, invoke, defer=defer, ephemeral=False)
+
+    def _run(
+        self,
+        name: str,
+        answer: Answer,
+        invoke: Callable[[Any], Awaitable[None]],
+        view: Any,
+        *,
+        defer: bool,
+        ephemeral: bool,
+    ) -> None:
+        """Handler thread."""
+        interaction = unwrap(view)
+
+        async def main() -> None:
+            deferring = None
+            if defer:
+                deferring = asyncio.get_running_loop().create_task(answer._defer_in_time(ephemeral))
+            try:
+                await invoke(interaction)
+            except asyncio.CancelledError:  # nobody waits any more; another replica may own the event
+                if deferring is not None:
+                    deferring.cancel()
+                raise
+            except BaseException:
+                await answer._settle(deferring)
+                raise
+            await answer._settle(deferring)
+
+        try:
+            Trampoline(view._discordha_bridge).drive(main)
+        except discord.HTTPException as error:
+            if not is_unanswerable(error):
+                raise
+            self._note("unanswerable")
+            event = current_event()
+            _log.warning(
+                "%s can't be answered any more (interaction %d, attempt %d): %s",
+                name,
+                interaction.id,
+                event.attempt if event is not None else 1,
+                error,
+            )

@@ -1,0 +1,178 @@
+"""Trampoline: discord.py's coroutines on the loop, and the plain functions that they await on a handler
+thread.
+
+``discord.app_commands`` awaits its callbacks. ``adapt`` makes a coroutine function of a plain one, with the
+plain one's signature: awaited, it asks the handler thread that drives the interaction to call the plain
+function, and waits for the answer. So callbacks, checks, transformers, autocompletes and error handlers run
+in the context of their event: its fence, its nonces, its blocking views.
+
+Promises
+- The functions of one interaction run on one handler thread, one after another.
+- What a function raises is raised where it was awaited; ``LockLost``, an interaction that can't be answered
+  any more, and what is no ``Exception`` end the interaction at once instead, on the handler thread.
+
+Does not promise anything of a function that is awaited outside of ``drive``: it raises.
+
+Concurrency: a trampoline belongs to the handler thread that calls ``drive``; requests come from the loop's
+thread through a ``SimpleQueue``, answers go back by ``call_soon_threadsafe``. At stop the bridge ends the
+call, and ``drive`` raises what the bridge says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import queue
+import types
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import discord
+
+from discordha.blocking import Bridge, unwrap, wrap
+from discordha.errors import DiscordHAError, LockLost
+from discordha.handlers import refuse_coroutine
+
+__all__ = ["Trampoline", "adapt", "is_unanswerable", "plain_function"]
+
+#: Discord's codes for an interaction that is gone: unknown interaction or webhook, invalid webhook token.
+UNANSWERABLE = frozenset({10062, 10015, 50027})
+
+
+def is_unanswerable(error: BaseException) -> bool:
+    """Whether Discord says that the interaction can't be answered any more."""
+    return isinstance(error, discord.HTTPException) and error.code in UNANSWERABLE
+
+
+class _Request(NamedTuple):
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    answer: asyncio.Future[Any]
+    ends: bool
+
+
+class Trampoline:
+    """See the module.
+
+    :param bridge: through which the coroutine is run, and views call.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+
+    def drive(self, start: Callable[[], Awaitable[Any]]) -> Any:
+        """Runs a coroutine on the loop, and meanwhile, on the calling thread, the plain functions that it
+        awaits. Blocks until it is done; a handler thread.
+
+        :param start: makes the coroutine.
+        """
+        token = _driving.set(self)
+        try:
+            begun = self._bridge.begin(start(), lambda: self._requests.put(None))
+        finally:
+            _driving.reset(token)
+        try:
+            while (request := self._requests.get()) is not None:
+                self._serve(request)
+        except BaseException:
+            begun.cancel()
+            raise
+        return begun.result()
+
+    def _serve(self, request: _Request) -> None:
+        bridge = self._bridge
+        error: Exception | None = None
+        value = None
+        try:
+            args = [wrap(arg, bridge) for arg in request.args]
+            kwargs = {name: wrap(arg, bridge) for name, arg in request.kwargs.items()}
+            value = unwrap(request.function(*args, **kwargs))
+        except LockLost:
+            raise
+        except StopIteration as stop:  # a future can't carry it
+            error = RuntimeError("StopIteration was raised")
+            error.__cause__ = stop
+        except Exception as raised:
+            if request.ends or is_unanswerable(raised):
+                raise
+            error = raised
+        loop = request.answer.get_loop()
+        loop.call_soon_threadsafe(_answer, request.answer, value, error)
+
+    async def call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, ends: bool
+    ) -> Any:
+        """Has the handler thread call a plain function. On the loop.
+
+        :param ends: whatever it raises ends the interaction.
+        """
+        answer = asyncio.get_running_loop().create_future()
+        self._requests.put(_Request(function, args, kwargs, answer, ends))
+        return await answer
+
+
+_driving: contextvars.ContextVar[Trampoline | None] = contextvars.ContextVar(
+    "discordha_trampoline", default=None
+)
+
+
+def _answer(answer: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
+    if answer.done():  # cancelled
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(value)
+
+
+async def _jump(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ends: bool
+) -> Any:
+    trampoline = _driving.get()
+    if trampoline is None:
+        raise DiscordHAError(
+            f"{function!r} is a plain function of a command: discordha calls it, on a handler thread"
+        )
+    return await trampoline.call(function, args, kwargs, ends=ends)
+
+
+def adapt(function: Callable[..., Any], what: str, *, ends: bool = False) -> Callable[..., Any]:
+    """A coroutine function that has a plain one called on the handler thread. What was adapted before is
+    returned as it is.
+
+    :param what: what such functions are, in the plural.
+    :param ends: whatever the function raises ends the interaction.
+    :raises ConfigError: it is a coroutine function.
+    """
+    if hasattr(function, "__discordha_plain__"):
+        return function
+    refuse_coroutine(function, what)
+
+    jump = _jump
+
+    async def adapted(*args: Any, **kwargs: Any) -> Any:
+        return await jump(function, args, kwargs, ends)
+
+    # discord.py looks annotations up in the callback's globals: they must be the plain function's, so the
+    # code above may use none of this module's.
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    made = types.FunctionType(
+        adapted.__code__,
+        getattr(plain, "__globals__", adapted.__globals__),
+        getattr(function, "__name__", "adapted"),
+        None,
+        adapted.__closure__,
+    )
+    functools.update_wrapper(made, function)
+    made.__discordha_plain__ = function  # type: ignore[attr-defined]
+    return made
+
+
+def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that was adapted; another one as it is."""
+    plain: Callable[..., Any] = getattr(function, "__discordha_plain__", function)
+    return plain

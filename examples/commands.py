@@ -1,0 +1,53 @@
+"""A slash command with options and autocomplete, buttons, and a modal. Run three of these with one token.
+
+BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 python examples/commands.py
+"""
+
+import logging
+
+import discord
+
+import discordha
+from discordha import app_commands
+
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+ha = discordha.DiscordHA.from_env(intents=discord.Intents.default())
+TEAS = ["assam", "darjeeling", "earl grey", "jasmine", "sencha"]
+
+
+@ha.command(description="Orders tea for everybody")
+@app_commands.describe(tea="which one", cups="how many")
+def tea(interaction: discord.Interaction, tea: str, cups: app_commands.Range[int, 1, 12] = 1):
+    view = discord.ui.View(timeout=None)
+    for answer in ("yes", "no"):
+        view.add_item(discord.ui.Button(label=answer, custom_id=f"tea:{tea}:{answer}"))
+    view.add_item(discord.ui.Button(label="tell why", custom_id=f"why:{tea}"))
+    interaction.response.send_message(f"{cups} x {tea}: will you have some?", view=view)
+
+
+@tea.autocomplete("tea")
+def complete_tea(interaction, current):
+    return [app_commands.Choice(name=each.title(), value=each) for each in TEAS if current.lower() in each]
+
+
+@ha.component("tea:{tea}:{answer}")  # on whichever replica claims the click: all it needs is in the custom id
+def on_answer(interaction, tea, answer):
+    words = "no " if answer == "no" else ""
+    interaction.response.send_message(f"{words}{tea} for {interaction.user.display_name}", ephemeral=True)
+
+
+@ha.component("why:{tea}")
+def on_why(interaction, tea):
+    modal = discord.ui.Modal(title="Why this one?", custom_id=f"reason:{tea}")
+    modal.add_item(discord.ui.TextInput(label="reason", custom_id="reason"))
+    interaction.response.send_modal(modal)
+
+
+@ha.component("reason:{tea}")
+def on_reason(interaction, tea, values):
+    interaction.response.send_message(f"{tea}: {values['reason']}")
+
+
+if __name__ == "__main__":
+    ha.run()

@@ -1,0 +1,501 @@
+"""Slash commands, components and waits on three real replicas: each interaction is answered once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fleet import BOTS, EXAMPLES
+
+from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
+from discordha.testing.plugin import ReplicasFactory
+
+BOT = BOTS / "commands.py"
+TTL = "2"
+
+
+def per_replica(discord: LocalDiscord, **env: str) -> Callable[[int], dict[str, str]]:
+    return lambda index: {**discord.env(f"r{index}"), "WHO": f"r{index}", **env}
+
+
+def answer(discord: LocalDiscord, interaction: int, timeout: float = 20.0) -> dict[str, Any]:
+    """How an interaction was answered, once it is and no longer shows that the bot thinks."""
+
+    def answered() -> bool:
+        state = discord.interaction(interaction)
+        return bool(state["responded"]) and not state["thinking"]
+
+    wait_for(answered, timeout, lambda: f"an answer, not {discord.interaction(interaction)}", interval=0.02)
+    return discord.interaction(interaction)
+
+
+def contents(discord: LocalDiscord) -> list[str]:
+    return [message.content for message in discord.messages()]
+
+
+def logs(fleet: Replicas) -> str:
+    return "\n".join(replica.log_text() for replica in fleet)
+
+
+def syncs(discord: LocalDiscord) -> list[tuple[str, list[str]]]:
+    """Each bulk overwrite: its path, and the names of the commands."""
+    return [
+        (request.path, sorted(command["name"] for command in request.body))
+        for request in discord.requests()
+        if request.method == "PUT" and request.path.endswith("/commands") and request.status == 200
+    ]
+
+
+def wait_synced(discord: LocalDiscord, count: int = 1) -> None:
+    wait_for(lambda: len(syncs(discord)) >= count, 30, lambda: f"{count} syncs, not {syncs(discord)}")
+
+
+class Scene:
+    """Three replicas of the bot, synced."""
+
+    def __init__(self, discord: LocalDiscord, fleet: Replicas) -> None:
+        self.discord = discord
+        self.fleet = fleet
+        self.channel = discord.channel_ids[0]
+
+    def ask(self, command: str, options: dict[str, Any] | None = None, **how: Any) -> dict[str, Any]:
+        return answer(self.discord, self.discord.slash(command, options, **how))
+
+    def choices(self, current: str) -> list[str] | None:
+        interaction = self.discord.slash("order", {"fruit": current}, autocomplete="fruit")
+        found = answer(self.discord, interaction)["choices"]
+        return [choice["value"] for choice in found]
+
+
+@pytest.fixture(scope="module")
+def scene(local_etcd: LocalEtcd) -> Iterator[Scene]:
+    with (
+        LocalDiscord() as discord,
+        Replicas(
+            BOT,
+            3,
+            etcd=local_etcd,
+            discord=None,
+            env={"DISCORDHA_SESSION_TTL": TTL, "DISCORDHA_NAME": LocalEtcd.namespace()},
+            per_replica_env=per_replica(discord),
+        ) as fleet,
+    ):
+        fleet.wait_ready(60)
+        wait_synced(discord)
+        yield Scene(discord, fleet)
+        assert not discord.unknown_requests()
+
+
+class TestCommands:
+    def test_each_is_answered_once(self, scene: Scene) -> None:
+        before = len(contents(scene.discord))
+        load = scene.discord.load("slash", rate=100, count=200, template="roll")
+        for sent in load.wait(30):
+            state = answer(scene.discord, int(sent.key))
+            assert state["content"] == "rolled 6 attempt 1"
+            assert not state["followups"]
+        callbacks = [each for each in scene.discord.requests() if each.path.endswith("/callback")]
+        assert len({each.path for each in callbacks}) == len(callbacks)
+        assert len(contents(scene.discord)) == before + 200
+
+    def test_options_are_resolved_as_annotated(self, scene: Scene) -> None:
+        user = scene.discord.user_ids[2]
+        state = scene.ask("order", {"fruit": "apple", "member": user, "size": "b", "amount": 3})
+        assert state["content"] == "3 apple big for user2"
+        assert scene.ask("order", {"fruit": "fig", "member": user})["content"] == "1 fig - for user2"
+
+    def test_what_discord_is_told_of_them(self, scene: Scene) -> None:
+        known = {command["name"]: command for command in scene.discord.commands()}
+        fruit = next(option for option in known["order"]["options"] if option["name"] == "fruit")
+        assert fruit["autocomplete"] is True
+        sides = known["roll"]["options"][0]
+        assert (sides["description"], sides["required"]) == ("how many sides", False)
+        assert known["Quote"]["type"] == 3
+
+    def test_autocomplete(self, scene: Scene) -> None:
+        assert scene.choices("ap") == ["apple", "apricot"]
+        assert scene.choices("x") == []
+
+    def test_a_late_autocomplete_is_dropped(self, scene: Scene) -> None:
+        interaction = scene.discord.slash("order", {"fruit": "slow"}, autocomplete="fruit")
+        path = f"/interactions/{interaction}/"
+        requests = scene.discord.requests
+        wait_for(lambda: any(each.path.startswith(path) for each in requests()), 20, "the late answer")
+        assert not scene.discord.interaction(interaction)["responded"]
+        assert f"{interaction}" not in logs(scene.fleet)
+
+    def test_groups_transformers_and_context_menus(self, scene: Scene) -> None:
+        assert scene.ask("config set", {"key": "a", "value": "b"})["content"] == "a=b"
+        assert scene.ask("tools shout", {"text": "hey"})["content"] == "HEY"
+        message = scene.discord.send(scene.channel, "well said")
+        interaction = scene.discord.context_menu("Quote", message_id=message)
+        assert answer(scene.discord, interaction)["content"] == "> well said"
+
+    def test_checks_and_error_handlers(self, scene: Scene) -> None:
+        users = scene.discord.user_ids
+        assert scene.ask("only", user_id=users[0])["content"] == "for you"
+        state = scene.ask("only", user_id=users[1])
+        assert (state["content"], state["ephemeral"]) == ("CheckFailure", True)
+        scene.discord.slash("reign", user_id=users[1])
+        scene.discord.slash("tools shout", {"text": "no"}, user_id=users[4])
+        wait_for(
+            lambda: "on_error /reign 1 MissingPermissions" in logs(scene.fleet), 10, "MissingPermissions"
+        )
+        wait_for(lambda: "on_error /tools shout 1 CheckFailure" in logs(scene.fleet), 10, "CheckFailure")
+
+    def test_an_error_goes_to_on_error_with_the_handlers_line(self, scene: Scene) -> None:
+        scene.discord.slash("fail")
+        scene.discord.slash("order", {"fruit": "broken"}, autocomplete="fruit")
+        wait_for(lambda: "on_error /fail 1 KeyError" in logs(scene.fleet), 10, "the error")
+        wait_for(lambda: "on_error /order 1 ValueError" in logs(scene.fleet), 10, "the autocomplete's error")
+        assert 'raise KeyError("the handler\'s own")' in logs(scene.fleet)
+
+    def test_a_command_of_another_version_is_left_alone(self, scene: Scene) -> None:
+        interaction = scene.discord.slash("unheard")
+        wait_for(lambda: "does not know the command 'unheard'" in logs(scene.fleet), 10, "the warning")
+        assert scene.ask("roll")["content"]
+        assert not scene.discord.interaction(interaction)["responded"]
+
+
+class TestDefer:
+    def test_a_slow_handlers_answer_becomes_the_follow_up(self, scene: Scene) -> None:
+        public = scene.discord.slash("slow")
+        private = scene.discord.slash("slow", {"ephemeral": True})
+        for interaction in (public, private):
+            wait_for(lambda i=interaction: scene.discord.interaction(i)["thinking"], 10, "the defer")
+        state = answer(scene.discord, public)
+        assert (state["content"], state["followups"]) == ("slow but sure 2.5", [])
+        # What was deferred for all to see does not hold what is meant for one.
+        state = answer(scene.discord, private)
+        wait_for(
+            lambda: scene.discord.interaction(private)["followups"] == ["slow but sure 2.5"], 10, "follow-up"
+        )
+        wait_for(lambda: scene.discord.interaction(private)["content"] is None, 10, "the original to be gone")
+
+    def test_a_handler_that_answers_at_the_same_moment(self, scene: Scene) -> None:
+        asked = [scene.discord.slash("slow", {"seconds": 1.98 + 0.004 * index}) for index in range(12)]
+        for interaction in asked:
+            state = answer(scene.discord, interaction)
+            assert str(state["content"]).startswith("slow but sure"), state
+            assert not state["followups"]
+
+    def test_nothing_said_leaves_nothing_behind(self, scene: Scene) -> None:
+        interaction = scene.discord.slash("silent")
+        wait_for(lambda: scene.discord.interaction(interaction)["thinking"], 10, "the defer")
+        path = f"/webhooks/{scene.discord.bot_id}/"
+        wait_for(
+            lambda: any(
+                each.method == "DELETE" and each.path.startswith(path) and str(interaction) in each.path
+                for each in scene.discord.requests()
+            ),
+            10,
+            "what showed that the bot thinks to go",
+        )
+
+    def test_no_modal_after_a_defer(self, scene: Scene) -> None:
+        assert "no modal can be shown" in scene.ask("late_modal")["content"]
+
+    def test_what_can_not_be_answered_ends_with_one_line(self, scene: Scene) -> None:
+        interaction = scene.discord.slash("never")
+        wait_for(lambda: f"(interaction {interaction}, attempt 1)" in logs(scene.fleet), 10, "the line")
+        line = next(line for line in logs(scene.fleet).splitlines() if f"interaction {interaction}" in line)
+        assert "/never can't be answered any more" in line
+
+
+class TestComponents:
+    @pytest.fixture
+    def message(self, scene: Scene) -> int:
+        return scene.discord.send(scene.channel, "with components")
+
+    def test_the_closest_pattern_wins_on_any_replica(self, scene: Scene, message: int) -> None:
+        replies = set()
+        for number in range(12):
+            interaction = scene.discord.click(f"vote:{number}:yes", message)
+            state = answer(scene.discord, interaction)
+            assert state["content"].startswith(f"vote {number} yes on r"), state
+            assert state["ephemeral"]
+            replies.add(state["content"].rsplit(" ", 1)[1])
+        assert len(replies) > 1
+        assert answer(scene.discord, scene.discord.click("vote:x", message))["content"] == "any vote"
+
+    def test_selects_and_modals(self, scene: Scene, message: int) -> None:
+        interaction = scene.discord.click("pick", message, values=["a", "b"])
+        assert answer(scene.discord, interaction)["content"] == "picked a,b"
+        modal = answer(scene.discord, scene.discord.click("open", message))["modal"]
+        assert modal["custom_id"] == "feedback:1"
+        interaction = scene.discord.submit("feedback:1", {"text": "good"})
+        assert answer(scene.discord, interaction)["content"] == "feedback 1: good"
+
+    def test_the_message_itself_is_edited_also_after_a_defer(self, scene: Scene) -> None:
+        scene.ask("panel")
+        message = scene.discord.messages()[-1].id
+        assert answer(scene.discord, scene.discord.click("count:1", message))["content"] == "count 2"
+        interaction = scene.discord.click("count:9", message)
+        wait_for(
+            lambda: scene.discord.interaction(interaction)["content"] == "count 10",
+            15,
+            "the edit after a defer",
+        )
+
+    def test_a_views_callback_runs_where_it_was_sent_and_the_pattern_anywhere(self, scene: Scene) -> None:
+        interaction = scene.discord.slash("panel")
+        sender = answer(scene.discord, interaction)["content"].split()[-1]
+        sent = next(r for r in scene.discord.requests() if r.path.startswith(f"/interactions/{interaction}/"))
+        rows = sent.body["data"]["components"]
+        buttons = {each["label"]: each["custom_id"] for row in rows for each in row["components"]}
+        message = scene.discord.interaction(interaction)["message_id"]
+        state = answer(scene.discord, scene.discord.click(buttons["local"], message))
+        assert state["content"] == f"local on {sender}"
+        state = answer(scene.discord, scene.discord.click(buttons["vote"], message))
+        assert state["content"].startswith("vote 7 yes on r")
+
+
+class TestWaitFor:
+    def test_an_event_of_the_same_channel(self, scene: Scene) -> None:
+        channel = scene.discord.channel_ids[1]
+        scene.discord.send(channel, "!ask 1")
+        wait_for(lambda: "go on" in contents(scene.discord), 10, "the question")
+        scene.discord.send(channel, "reply 2")
+        scene.discord.send(channel, "reply 1")
+        wait_for(lambda: "heard reply 1" in contents(scene.discord), 10, "the answer to be heard")
+        assert "heard reply 2" not in contents(scene.discord)
+
+    def test_in_a_command_and_its_timeout(self, scene: Scene) -> None:
+        channel = scene.discord.channel_ids[2]
+        answer(scene.discord, scene.discord.slash("ask", channel_id=channel))
+        scene.discord.send(channel, "answer 42")
+        wait_for(lambda: "you said answer 42" in contents(scene.discord), 10, "the answer")
+        answer(scene.discord, scene.discord.slash("ask", {"seconds": 0.3}, channel_id=channel))
+        wait_for(lambda: "nothing" in contents(scene.discord), 10, "the time-out")
+
+    def test_many_that_wait_starve_nobody(self, scene: Scene) -> None:
+        channel = scene.discord.channel_ids[3]
+        asked = [scene.discord.slash("ask", channel_id=channel) for _ in range(240)]
+        for interaction in asked:
+            answer(scene.discord, interaction, 60)
+        assert scene.ask("roll", channel_id=channel)["content"]
+        scene.discord.send(channel, "answer all")
+        wait_for(lambda: contents(scene.discord).count("you said answer all") == 240, 60, "all of them")
+
+
+@pytest.mark.parametrize(
+    ("when", "content"),
+    [("deferred", "after the defer"), ("after", "crash after")],
+)
+def test_a_replica_that_dies_over_a_command_is_replaced(
+    replicas: ReplicasFactory, local_discord: LocalDiscord, when: str, content: str
+) -> None:
+    fleet = replicas(
+        BOT,
+        3,
+        discord=None,
+        restart=True,
+        env={"DISCORDHA_SESSION_TTL": TTL},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+    wait_synced(local_discord)
+    interaction = local_discord.slash("crash", {"when": when})
+    wait_for(lambda: sum(replica.runs for replica in fleet) == 4, 20, "the death")
+    wait_for(lambda: "is taken over (attempt 2)" in logs(fleet), 20, "the takeover")
+    state = answer(local_discord, interaction)
+    # Answered once: the second attempt completes the defer, or finds the answer in its place.
+    assert answer(local_discord, local_discord.slash("roll"))["content"]
+    wait_for(
+        lambda: any(
+            each.path.startswith(f"/webhooks/{local_discord.bot_id}/") and str(interaction) in each.path
+            for each in local_discord.requests()
+        ),
+        10,
+        "the second attempt to look",
+    )
+    assert (state["content"], state["followups"]) == (content, [])
+    assert "Traceback" not in logs(fleet)
+
+
+def test_a_replica_is_killed_under_a_load_of_commands(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    fleet = replicas(
+        BOT,
+        3,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": TTL},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+    wait_synced(local_discord)
+    load = local_discord.load("slash", rate=100, count=500, template="roll")
+    wait_for(lambda: local_discord.counters()["messages"] > 200, 30, "the middle")
+    fleet[1].kill()
+
+    def state(interaction: int) -> str:
+        found = local_discord.interaction(interaction)
+        assert not found["followups"]
+        if found["responded"]:
+            return str(found["content"])
+        return "gone" if f"any more (interaction {interaction}, attempt 2)" in logs(fleet) else ""
+
+    left = [int(sent.key) for sent in load.wait(30)]
+
+    def all_ended() -> bool:
+        left[:] = [interaction for interaction in left if not state(interaction)]
+        return not left
+
+    wait_for(all_ended, 30, lambda: f"an end of {left}", interval=0.1)
+    callbacks = [r for r in local_discord.requests() if r.path.endswith("/callback") and r.status == 200]
+    assert len({each.path for each in callbacks}) == len(callbacks) == len(local_discord.messages())
+    assert len(callbacks) >= 480
+    assert "Traceback" not in logs(fleet)
+
+
+def test_an_interaction_that_is_taken_over_too_late_ends_with_a_line(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    fleet = replicas(
+        BOT,
+        2,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": "4"},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+    wait_synced(local_discord)
+    interaction = local_discord.slash("crash", {"when": "before"})
+    local_discord.age_interaction(interaction, 1.0)
+    expected = f"/crash can't be answered any more (interaction {interaction}, attempt 2)"
+    wait_for(lambda: expected in logs(fleet), 30, "the line")
+    assert "Traceback" not in logs(fleet)
+    assert not local_discord.interaction(interaction)["responded"]
+
+
+def test_a_command_waits_no_more_when_its_replica_drains(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    fleet = replicas(
+        BOT,
+        2,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": TTL, "DISCORDHA_DRAIN_TIMEOUT": "3"},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+    channel = local_discord.channel_ids[0]
+    local_discord.send(channel, "!ask 5")
+    wait_for(lambda: len(local_discord.messages()) == 1, 10, "the question")
+    owner = next(each for each in fleet if f"r{each.index}" == local_discord.messages()[0].replica)
+    owner.drain()
+    assert owner.wait_exit(20) == 0
+    wait_for(lambda: "is taken over (attempt 2)" in logs(fleet), 10, "another to wait")
+    wait_for(lambda: sum(r.duplicate for r in local_discord.requests()) == 1, 10, "it to ask again, in vain")
+    local_discord.send(channel, "reply 5")
+    wait_for(lambda: contents(local_discord) == ["go on", "heard reply 5"], 10, "the answer")
+
+
+class TestSync:
+    def start(self, replicas: ReplicasFactory, discord: LocalDiscord, count: int, **env: str) -> Replicas:
+        fleet = replicas(
+            BOT,
+            count,
+            discord=None,
+            env={"DISCORDHA_SESSION_TTL": TTL, **env},
+            per_replica_env=per_replica(discord),
+        )
+        fleet.wait_ready(60)
+        return fleet
+
+    def test_once_by_three_and_not_at_a_restart(
+        self, replicas: ReplicasFactory, local_discord: LocalDiscord
+    ) -> None:
+        guild = str(local_discord.guild_ids[0])
+        fleet = self.start(replicas, local_discord, 3, GUILD=guild)
+        wait_synced(local_discord, 2)
+        fleet[0].kill()
+        fleet[0].start()
+        fleet[0].wait_ready(30)
+        fleet[1].drain()
+        fleet[1].wait_exit(30)
+        fleet[1].start()
+        fleet[1].wait_ready(30)
+        application = f"/applications/{local_discord.bot_id}"
+        assert sorted(path for path, _ in syncs(local_discord)) == sorted(
+            [f"{application}/commands", f"{application}/guilds/{guild}/commands"]
+        )
+        assert answer(local_discord, local_discord.slash("here"))["content"] == "here"
+
+    def test_two_versions_side_by_side(self, replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+        old = self.start(replicas, local_discord, 2)
+        wait_synced(local_discord)
+        new = self.start(replicas, local_discord, 1, EXTRA="extra")
+        wait_synced(local_discord, 2)
+        assert "extra" in syncs(local_discord)[-1][1]
+        # Only those claim a command that know it.
+        for _ in range(6):
+            assert answer(local_discord, local_discord.slash("extra"))["content"] == "extra"
+        # An old one that restarts meanwhile does not take the new commands away.
+        old[0].kill()
+        old[0].start()
+        old[0].wait_ready(30)
+        assert answer(local_discord, local_discord.slash("extra"))["content"] == "extra"
+        assert len(syncs(local_discord)) == 2
+        # A rollback: when no new one is left, the old commands are Discord's again.
+        new[0].drain()
+        assert new[0].wait_exit(30) == 0
+        wait_synced(local_discord, 3)
+        assert "extra" not in syncs(local_discord)[-1][1]
+
+    def test_without_etcd_and_with_a_discord_that_does_not_answer(
+        self, replicas: ReplicasFactory, local_discord: LocalDiscord
+    ) -> None:
+        local_discord.fault_rest(method="PUT", path="*/commands", status=503, count=1)
+        fleet = replicas(
+            BOT,
+            1,
+            etcd=None,
+            discord=None,
+            env={"DISCORDHA_HA": "false"},
+            per_replica_env=per_replica(local_discord),
+        )
+        fleet.wait_ready(60)
+        wait_for(lambda: "could not be told of the commands" in logs(fleet), 60, "the log line")
+        wait_synced(local_discord)
+        assert answer(local_discord, local_discord.slash("roll"))["content"]
+        fleet[0].drain()
+        assert fleet[0].wait_exit(20) == 0
+        fleet[0].start()
+        fleet[0].wait_ready(30)
+        wait_for(
+            lambda: (
+                sum(r.method == "GET" and r.path.endswith("/commands") for r in local_discord.requests()) >= 3
+            ),
+            20,
+            "the look at what Discord has",
+        )
+        assert answer(local_discord, local_discord.slash("roll"))["content"]
+        assert len(syncs(local_discord)) == 1
+
+
+def test_the_example(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+    fleet = replicas(
+        EXAMPLES / "commands.py",
+        2,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": TTL},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+    wait_synced(local_discord)
+    choices = answer(local_discord, local_discord.slash("tea", {"tea": "ea"}, autocomplete="tea"))["choices"]
+    assert [choice["name"] for choice in choices] == ["Earl Grey"]
+    state = answer(local_discord, local_discord.slash("tea", {"tea": "sencha", "cups": 3}))
+    assert state["content"] == "3 x sencha: will you have some?"
+    message = state["message_id"]
+    state = answer(local_discord, local_discord.click("tea:sencha:no", message))
+    assert (state["content"], state["ephemeral"]) == ("no sencha for user0", True)
+    assert (
+        answer(local_discord, local_discord.click("why:sencha", message))["modal"]["title"] == "Why this one?"
+    )
+    interaction = local_discord.submit("reason:sencha", {"reason": "it is green"})
+    assert answer(local_discord, interaction)["content"] == "sencha: it is green"
+    assert "Traceback" not in logs(fleet)
