@@ -19,7 +19,7 @@ TEAS = ["assam", "darjeeling", "earl grey", "jasmine", "sencha"]
 @ha.command(description="Orders tea for everybody")
 @app_commands.describe(tea="which one", cups="how many")
 def tea(interaction: discord.Interaction, tea: str, cups: app_commands.Range[int, 1, 12] = 1):
-    view = discord.ui.View(timeout=None)
+    view = discord.ui.View()  # its timeout ends its own callbacks only, and it has none
     for answer in ("yes", "no"):
         view.add_item(discord.ui.Button(label=answer, custom_id=f"tea:{tea}:{answer}"))
     view.add_item(discord.ui.Button(label="tell why", custom_id=f"why:{tea}"))

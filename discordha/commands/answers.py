@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 #: Discord gives up after 3 s; seconds.
 PATIENCE = 2.0
+#: discord.py keeps a modal until it is submitted here, or this old, seconds; most are never submitted.
+MODAL_TIMEOUT = 3600.0
 #: Discord's code for an interaction that was answered before.
 ACKNOWLEDGED = 40060
 #: Shown for a moment where a public answer gives way to one for the user alone, or the other way round.
@@ -189,6 +191,8 @@ class Answer(discord.InteractionResponse[Any]):
         :raises DiscordHAError: the interaction was deferred: Discord shows no modal after that.
         """
         async with self._lock:
+            if modal.timeout is None:
+                modal.timeout = MODAL_TIMEOUT
             if self._response_type is None and self._before is _Before.NOTHING:
                 try:
                     return await super().send_modal(modal)

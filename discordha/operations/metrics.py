@@ -40,6 +40,12 @@ _COUNTERS = {
     "dropped": ("events_dropped", "Events that were let go, by reason.", "reason"),
     "dead": ("dead_letters", "Events that became dead letters.", "event"),
     "handlers": ("handler_runs", "Runs of handlers, by how they ended.", "outcome"),
+    "interactions": (
+        "interactions",
+        "Interactions that were deferred for their handler, resumed after a crash, late, or unanswerable.",
+        "how",
+    ),
+    "command_syncs": ("command_syncs", "How often Discord was told of changed commands.", "scope"),
     "loop_runs": ("loop_runs", "Runs of periodic tasks.", "loop"),
     "loop_errors": ("loop_errors", "Runs of periodic tasks that raised an error.", "loop"),
 }

@@ -99,6 +99,10 @@ class TestCommands:
         assert len({each.path for each in callbacks}) == len(callbacks)
         assert len(contents(scene.discord)) == before + 200
 
+    def test_completion_is_an_event_where_the_command_ran(self, scene: Scene) -> None:
+        scene.ask("roll")
+        wait_for(lambda: "completed roll" in logs(scene.fleet), 10, "on_app_command_completion")
+
     def test_options_are_resolved_as_annotated(self, scene: Scene) -> None:
         user = scene.discord.user_ids[2]
         state = scene.ask("order", {"fruit": "apple", "member": user, "size": "b", "amount": 3})
@@ -116,14 +120,6 @@ class TestCommands:
     def test_autocomplete(self, scene: Scene) -> None:
         assert scene.choices("ap") == ["apple", "apricot"]
         assert scene.choices("x") == []
-
-    def test_a_late_autocomplete_is_dropped(self, scene: Scene) -> None:
-        interaction = scene.discord.slash("order", {"fruit": "slow"}, autocomplete="fruit")
-        path = f"/interactions/{interaction}/"
-        requests = scene.discord.requests
-        wait_for(lambda: any(each.path.startswith(path) for each in requests()), 20, "the late answer")
-        assert not scene.discord.interaction(interaction)["responded"]
-        assert f"{interaction}" not in logs(scene.fleet)
 
     def test_groups_transformers_and_context_menus(self, scene: Scene) -> None:
         assert scene.ask("config set", {"key": "a", "value": "b"})["content"] == "a=b"
@@ -158,20 +154,63 @@ class TestCommands:
         assert not scene.discord.interaction(interaction)["responded"]
 
 
+@pytest.fixture(scope="module")
+def asked(scene: Scene) -> dict[str, int]:
+    """What takes its time, asked for all at once."""
+    slash = scene.discord.slash
+    return {
+        "public": slash("slow"),
+        "private": slash("slow", {"ephemeral": True}),
+        "silent": slash("silent"),
+        "late_modal": slash("late_modal"),
+        "never": slash("never"),
+        "autocomplete": slash("order", {"fruit": "slow"}, autocomplete="fruit"),
+    }
+
+
 class TestDefer:
-    def test_a_slow_handlers_answer_becomes_the_follow_up(self, scene: Scene) -> None:
-        public = scene.discord.slash("slow")
-        private = scene.discord.slash("slow", {"ephemeral": True})
-        for interaction in (public, private):
-            wait_for(lambda i=interaction: scene.discord.interaction(i)["thinking"], 10, "the defer")
-        state = answer(scene.discord, public)
+    def test_a_slow_handlers_answer_becomes_the_follow_up(self, scene: Scene, asked: dict[str, int]) -> None:
+        for name in ("public", "private"):
+            wait_for(lambda name=name: scene.discord.interaction(asked[name])["thinking"], 10, "the defer")
+        state = answer(scene.discord, asked["public"])
         assert (state["content"], state["followups"]) == ("slow but sure 2.5", [])
-        # What was deferred for all to see does not hold what is meant for one.
-        state = answer(scene.discord, private)
-        wait_for(
-            lambda: scene.discord.interaction(private)["followups"] == ["slow but sure 2.5"], 10, "follow-up"
-        )
-        wait_for(lambda: scene.discord.interaction(private)["content"] is None, 10, "the original to be gone")
+
+    def test_what_is_meant_for_one_is_not_shown_to_all(self, scene: Scene, asked: dict[str, int]) -> None:
+        def state() -> dict[str, Any]:
+            return scene.discord.interaction(asked["private"])
+
+        wait_for(lambda: state()["followups"] == ["slow but sure 2.5"], 10, state)
+        wait_for(lambda: state()["content"] is None, 10, "the placeholder to be gone")
+        posted = [
+            r
+            for r in scene.discord.requests()
+            if str(asked["private"]) in r.path and "slow but sure" in str(r.body)
+        ]
+        assert [r.body["flags"] & 64 for r in posted] == [64]
+
+    def test_nothing_said_leaves_nothing_behind(self, scene: Scene, asked: dict[str, int]) -> None:
+        def taken_away() -> bool:
+            return any(
+                r.method == "DELETE" and str(asked["silent"]) in r.path for r in scene.discord.requests()
+            )
+
+        wait_for(taken_away, 10, "what showed that the bot thinks to go")
+
+    def test_no_modal_after_a_defer(self, scene: Scene, asked: dict[str, int]) -> None:
+        assert "no modal can be shown" in answer(scene.discord, asked["late_modal"])["content"]
+
+    def test_what_can_not_be_answered_ends_with_one_line(self, scene: Scene, asked: dict[str, int]) -> None:
+        mention = f"interaction {asked['never']}"
+        wait_for(lambda: f"({mention}, attempt 1)" in logs(scene.fleet), 10, "the line")
+        (line,) = [line for line in logs(scene.fleet).splitlines() if mention in line]
+        assert "/never can't be answered any more" in line
+
+    def test_a_late_autocomplete_is_dropped(self, scene: Scene, asked: dict[str, int]) -> None:
+        path = f"/interactions/{asked['autocomplete']}/"
+        requests = scene.discord.requests
+        wait_for(lambda: any(r.path.startswith(path) for r in requests()), 20, "the late answer")
+        assert not scene.discord.interaction(asked["autocomplete"])["responded"]
+        assert str(asked["autocomplete"]) not in logs(scene.fleet)
 
     def test_a_handler_that_answers_at_the_same_moment(self, scene: Scene) -> None:
         asked = [scene.discord.slash("slow", {"seconds": 1.98 + 0.004 * index}) for index in range(12)]
@@ -179,28 +218,6 @@ class TestDefer:
             state = answer(scene.discord, interaction)
             assert str(state["content"]).startswith("slow but sure"), state
             assert not state["followups"]
-
-    def test_nothing_said_leaves_nothing_behind(self, scene: Scene) -> None:
-        interaction = scene.discord.slash("silent")
-        wait_for(lambda: scene.discord.interaction(interaction)["thinking"], 10, "the defer")
-        path = f"/webhooks/{scene.discord.bot_id}/"
-        wait_for(
-            lambda: any(
-                each.method == "DELETE" and each.path.startswith(path) and str(interaction) in each.path
-                for each in scene.discord.requests()
-            ),
-            10,
-            "what showed that the bot thinks to go",
-        )
-
-    def test_no_modal_after_a_defer(self, scene: Scene) -> None:
-        assert "no modal can be shown" in scene.ask("late_modal")["content"]
-
-    def test_what_can_not_be_answered_ends_with_one_line(self, scene: Scene) -> None:
-        interaction = scene.discord.slash("never")
-        wait_for(lambda: f"(interaction {interaction}, attempt 1)" in logs(scene.fleet), 10, "the line")
-        line = next(line for line in logs(scene.fleet).splitlines() if f"interaction {interaction}" in line)
-        assert "/never can't be answered any more" in line
 
 
 class TestComponents:
@@ -347,6 +364,31 @@ def test_a_replica_is_killed_under_a_load_of_commands(
     callbacks = [r for r in local_discord.requests() if r.path.endswith("/callback") and r.status == 200]
     assert len({each.path for each in callbacks}) == len(callbacks) == len(local_discord.messages())
     assert len(callbacks) >= 480
+    assert "Traceback" not in logs(fleet)
+
+
+def test_a_replica_that_is_paused_over_a_command_says_nothing_more(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    fleet = replicas(
+        BOT,
+        2,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": TTL},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+    wait_synced(local_discord)
+    interaction = local_discord.slash("slow", {"seconds": 2.5})
+    wait_for(lambda: local_discord.interaction(interaction)["thinking"], 10, "the defer")
+    deferred = next(r for r in local_discord.requests() if str(interaction) in r.path)
+    owner = next(each for each in fleet if f"r{each.index}" == deferred.replica)
+    owner.pause()
+    state = answer(local_discord, interaction)
+    owner.resume()
+    wait_for(lambda: "may not own interaction" in owner.log_text(), 20, "the paused one to hear of it")
+    assert local_discord.interaction(interaction) == state
+    assert (state["content"], state["followups"]) == ("slow but sure 2.5", [])
     assert "Traceback" not in logs(fleet)
 
 

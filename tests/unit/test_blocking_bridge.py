@@ -384,3 +384,53 @@ def test_calls_race_with_timeouts_and_close() -> None:
         assert not any(thread.is_alive() for thread in threads)
         assert bridge.pending == 0
         assert {"result", "timeout"} <= set(ended)
+
+
+class TestBegin:
+    """A call that is not waited for."""
+
+    def test_its_outcome_is_there_when_it_says_so(self, bridge: LoopBridge) -> None:
+        done = threading.Event()
+        begun = bridge.begin(value(5), done.set)
+        assert done.wait(10)
+        assert begun.result() == 5
+
+    def test_an_error_is_raised_by_result(self, bridge: LoopBridge) -> None:
+        async def fail() -> None:
+            raise KeyError("k")
+
+        done = threading.Event()
+        begun = bridge.begin(fail(), done.set)
+        assert done.wait(10)
+        with pytest.raises(KeyError):
+            begun.result()
+
+    def test_cancelling_ends_it_and_may_be_repeated(self, bridge: LoopBridge) -> None:
+        started, ended, done = threading.Event(), threading.Event(), threading.Event()
+
+        async def wait() -> None:
+            started.set()
+            try:
+                await asyncio.sleep(100)
+            finally:
+                ended.set()
+
+        begun = bridge.begin(wait(), done.set)
+        assert started.wait(10)
+        begun.cancel()
+        begun.cancel()
+        assert ended.wait(10)
+        assert bridge.pending == 0
+        assert not done.is_set()
+
+    def test_closing_the_bridge_ends_it(self, bridge: LoopBridge) -> None:
+        done = threading.Event()
+        begun = bridge.begin(asyncio.sleep(100), done.set)
+        bridge.close()
+        assert done.is_set()
+        with pytest.raises(DiscordHAError, match="cancelled"):
+            begun.result()
+
+    def test_a_lost_event_begins_nothing(self, bridge: LoopBridge) -> None:
+        with handler_scope(event(lambda: True), "handler"), pytest.raises(LockLost):
+            bridge.begin(value(), lambda: None)

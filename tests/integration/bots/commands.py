@@ -241,6 +241,11 @@ def on_ping(message):
     message.channel.send(message.content.replace("!ping", "pong", 1))
 
 
+@ha.event
+def on_app_command_completion(interaction, command):
+    logging.getLogger("bot").info("completed %s", command.qualified_name)
+
+
 @ha.on_error
 def on_error(event, handler, error):
     logging.getLogger("bot").warning("on_error %s %s %r", handler.name, event.attempt, error, exc_info=error)
