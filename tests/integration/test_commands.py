@@ -343,8 +343,8 @@ def test_a_replica_is_killed_under_a_load_of_commands(
     )
     fleet.wait_ready(60)
     wait_synced(local_discord)
-    load = local_discord.load("slash", rate=100, count=500, template="roll")
-    wait_for(lambda: local_discord.counters()["messages"] > 200, 30, "the middle")
+    load = local_discord.load("slash", rate=100, count=300, template="roll")
+    wait_for(lambda: local_discord.counters()["messages"] > 100, 30, "the middle")
     fleet[1].kill()
 
     def state(interaction: int) -> str:
@@ -363,7 +363,7 @@ def test_a_replica_is_killed_under_a_load_of_commands(
     wait_for(all_ended, 30, lambda: f"an end of {left}", interval=0.1)
     callbacks = [r for r in local_discord.requests() if r.path.endswith("/callback") and r.status == 200]
     assert len({each.path for each in callbacks}) == len(callbacks) == len(local_discord.messages())
-    assert len(callbacks) >= 480
+    assert len(callbacks) >= 280
     assert "Traceback" not in logs(fleet)
 
 
@@ -399,7 +399,7 @@ def test_an_interaction_that_is_taken_over_too_late_ends_with_a_line(
         BOT,
         2,
         discord=None,
-        env={"DISCORDHA_SESSION_TTL": "4"},
+        env={"DISCORDHA_SESSION_TTL": "3"},
         per_replica_env=per_replica(local_discord),
     )
     fleet.wait_ready(60)
