@@ -10,7 +10,7 @@ from typing import Any
 from discordha.testing import History, LocalDiscord, Replicas, Verdict, wait_for
 from discordha.testing.discord_records import Sent
 
-__all__ = ["BOTS", "EXAMPLES", "answered", "per_replica", "verdict"]
+__all__ = ["BOTS", "EXAMPLES", "answer", "answered", "per_replica", "verdict"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BOTS = Path(__file__).parent / "bots"
@@ -24,6 +24,17 @@ def per_replica(discord: LocalDiscord) -> Callable[[int], dict[str, str]]:
 def answered(discord: LocalDiscord, prefix: str = "pong") -> list[Any]:
     """The bot's messages that answer something."""
     return [message for message in discord.messages() if message.content.startswith(prefix)]
+
+
+def answer(discord: LocalDiscord, interaction: int, timeout: float = 20.0) -> dict[str, Any]:
+    """How an interaction was answered, once it is and no longer shows that the bot thinks."""
+
+    def answered() -> bool:
+        state = discord.interaction(interaction)
+        return bool(state["responded"]) and not state["thinking"]
+
+    wait_for(answered, timeout, lambda: f"an answer, not {discord.interaction(interaction)}", interval=0.02)
+    return discord.interaction(interaction)
 
 
 def verdict(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fleet import BOTS, EXAMPLES
+from fleet import BOTS, answer
 
 from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
@@ -17,17 +17,6 @@ TTL = "2"
 
 def per_replica(discord: LocalDiscord, **env: str) -> Callable[[int], dict[str, str]]:
     return lambda index: {**discord.env(f"r{index}"), "WHO": f"r{index}", **env}
-
-
-def answer(discord: LocalDiscord, interaction: int, timeout: float = 20.0) -> dict[str, Any]:
-    """How an interaction was answered, once it is and no longer shows that the bot thinks."""
-
-    def answered() -> bool:
-        state = discord.interaction(interaction)
-        return bool(state["responded"]) and not state["thinking"]
-
-    wait_for(answered, timeout, lambda: f"an answer, not {discord.interaction(interaction)}", interval=0.02)
-    return discord.interaction(interaction)
 
 
 def contents(discord: LocalDiscord) -> list[str]:
@@ -516,28 +505,3 @@ class TestSync:
         )
         assert answer(local_discord, local_discord.slash("roll"))["content"]
         assert len(syncs(local_discord)) == 1
-
-
-def test_the_example(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
-    fleet = replicas(
-        EXAMPLES / "commands.py",
-        2,
-        discord=None,
-        env={"DISCORDHA_SESSION_TTL": TTL},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    wait_synced(local_discord)
-    choices = answer(local_discord, local_discord.slash("tea", {"tea": "ea"}, autocomplete="tea"))["choices"]
-    assert [choice["name"] for choice in choices] == ["Earl Grey"]
-    state = answer(local_discord, local_discord.slash("tea", {"tea": "sencha", "cups": 3}))
-    assert state["content"] == "3 x sencha: will you have some?"
-    message = state["message_id"]
-    state = answer(local_discord, local_discord.click("tea:sencha:no", message))
-    assert (state["content"], state["ephemeral"]) == ("no sencha for user0", True)
-    assert (
-        answer(local_discord, local_discord.click("why:sencha", message))["modal"]["title"] == "Why this one?"
-    )
-    interaction = local_discord.submit("reason:sencha", {"reason": "it is green"})
-    assert answer(local_discord, interaction)["content"] == "sencha: it is green"
-    assert "Traceback" not in logs(fleet)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import EXAMPLES, logs, per_replica, verdict
+from fleet import EXAMPLES, answer, logs, per_replica, verdict
 
 from discordha.testing import LocalDiscord, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
@@ -103,3 +103,19 @@ def test_moderation(start: Start, local_discord: LocalDiscord) -> None:
     then("filter: 1 words")
     local_discord.send(channel, "!filter list", owner)
     then("filter: heck")
+
+
+def test_commands(start: Start, local_discord: LocalDiscord) -> None:
+    start("commands.py")
+    wait_for(lambda: len(local_discord.commands()) == 1, 30, "the command to be known")
+    choices = answer(local_discord, local_discord.slash("tea", {"tea": "ea"}, autocomplete="tea"))["choices"]
+    assert [choice["name"] for choice in choices] == ["Earl Grey"]
+    state = answer(local_discord, local_discord.slash("tea", {"tea": "sencha", "cups": 3}))
+    assert state["content"] == "3 x sencha: will you have some?"
+    message = state["message_id"]
+    state = answer(local_discord, local_discord.click("tea:sencha:no", message))
+    assert (state["content"], state["ephemeral"]) == ("no sencha for user0", True)
+    modal = answer(local_discord, local_discord.click("why:sencha", message))["modal"]
+    assert modal["title"] == "Why this one?"
+    interaction = local_discord.submit("reason:sencha", {"reason": "it is green"})
+    assert answer(local_discord, interaction)["content"] == "sencha: it is green"
