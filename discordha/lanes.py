@@ -203,7 +203,8 @@ class Lanes(Generic[Item]):
         """The calling handler thread waits for long: meanwhile there may be one more. Does not block."""
         with self._lock:
             self._lent += 1
-            if self._ready and not self._idle and not self._stopping:
+            room = self._max_workers + self._lent - len(self._threads)
+            if room > 0 and self._ready and not self._idle and not self._stopping:
                 self._spawn()
         try:
             yield

@@ -135,3 +135,26 @@ def test_a_thread_that_waits_is_lent_another() -> None:
     finally:
         go_on.set()
         assert lanes.stop(10)
+
+
+def test_waiting_again_and_again_makes_no_more_threads() -> None:
+    go_on, done = threading.Event(), threading.Event()
+
+    def work(lane: Lane[_Item]) -> None:
+        lanes.take(lane, 1)
+        if lane.key == "0":
+            for _ in range(200):
+                with lanes.lend():
+                    pass
+            done.set()
+        go_on.wait(10)
+
+    lanes: Lanes[_Item] = Lanes(work, workers=2, max_workers=3)
+    try:
+        for number in range(300):
+            lanes.put(str(number), _Item())
+        assert done.wait(10)
+        assert lanes.threads <= 4
+    finally:
+        go_on.set()
+        assert lanes.stop(10)
