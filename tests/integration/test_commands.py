@@ -106,6 +106,11 @@ class TestCommands:
         assert (sides["description"], sides["required"]) == ("how many sides", False)
         assert known["Quote"]["type"] == 3
 
+    def test_they_may_be_synced_and_asked_for_by_hand(self, scene: Scene) -> None:
+        scene.discord.send(scene.channel, "!known")
+        wanted = f"known {len(scene.discord.commands())} True"
+        wait_for(lambda: wanted in contents(scene.discord), 10, wanted)
+
     def test_autocomplete(self, scene: Scene) -> None:
         assert scene.choices("ap") == ["apple", "apricot"]
         assert scene.choices("x") == []

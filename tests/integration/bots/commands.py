@@ -241,6 +241,13 @@ def on_ping(message):
     message.channel.send(message.content.replace("!ping", "pong", 1))
 
 
+@ha.listen("message", where=lambda message: message.content == "!known")
+def on_known(message):
+    synced = {command.name for command in ha.tree.sync()}
+    known = {command.name for command in ha.tree.fetch_commands()}
+    message.channel.send(f"known {len(known)} {synced == known}")
+
+
 @ha.event
 def on_app_command_completion(interaction, command):
     logging.getLogger("bot").info("completed %s", command.qualified_name)
