@@ -115,7 +115,7 @@ class Answer(discord.InteractionResponse[Any]):
         try:
             original = await interaction.original_response()
         except discord.NotFound as error:
-            if is_unanswerable(error):
+            if is_unanswerable(error, self._parent.token):
                 raise
             self._before = _Before.UPDATE
             return
@@ -212,7 +212,7 @@ class Answer(discord.InteractionResponse[Any]):
         try:
             await super().autocomplete(choices)
         except discord.HTTPException as error:
-            if not is_unanswerable(error) and error.code != ACKNOWLEDGED:
+            if not is_unanswerable(error, self._parent.token) and error.code != ACKNOWLEDGED:
                 raise
             self._note("late")
 

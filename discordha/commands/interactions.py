@@ -108,6 +108,9 @@ class Interactions:
         """Handler thread."""
         interaction = unwrap(view)
 
+        def gone(error: Exception) -> bool:
+            return is_unanswerable(error, interaction.token)
+
         async def main() -> None:
             deferring = None
             if defer:
@@ -124,9 +127,9 @@ class Interactions:
             await answer._settle(deferring)
 
         try:
-            Trampoline(view._discordha_bridge).drive(main)
+            Trampoline(view._discordha_bridge, gone).drive(main)
         except discord.HTTPException as error:
-            if not is_unanswerable(error):
+            if not gone(error):
                 raise
             self._note("unanswerable")
             event = current_event()

@@ -37,13 +37,24 @@ from discordha.handlers import refuse_coroutine
 
 __all__ = ["Trampoline", "adapt", "is_unanswerable", "plain_function"]
 
-#: Discord's codes for an interaction that is gone: unknown interaction or webhook, invalid webhook token.
-UNANSWERABLE = frozenset({10062, 10015, 50027})
+#: Discord's code for an interaction that was not answered in time, or is gone.
+UNKNOWN_INTERACTION = 10062
+#: Discord's codes for what is done by a token that is gone: unknown webhook, invalid webhook token.
+UNKNOWN_TOKEN = frozenset({10015, 50027})
 
 
-def is_unanswerable(error: BaseException) -> bool:
-    """Whether Discord says that the interaction can't be answered any more."""
-    return isinstance(error, discord.HTTPException) and error.code in UNANSWERABLE
+def is_unanswerable(error: BaseException, token: str) -> bool:
+    """Whether Discord says that an interaction can't be answered any more; another webhook's troubles are
+    none of its.
+
+    :param token: the interaction's.
+    """
+    if not isinstance(error, discord.HTTPException):
+        return False
+    if error.code in UNKNOWN_TOKEN:
+        url = getattr(error.response, "url", None)
+        return url is not None and f"/{token}" in url.path
+    return error.code == UNKNOWN_INTERACTION
 
 
 class _Request(NamedTuple):
@@ -58,10 +69,12 @@ class Trampoline:
     """See the module.
 
     :param bridge: through which the coroutine is run, and views call.
+    :param ends: whether an error of a function ends the interaction, whatever it was called for.
     """
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Bridge, ends: Callable[[Exception], bool] = lambda error: False) -> None:
         self._bridge = bridge
+        self._ends = ends
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
 
     def drive(self, start: Callable[[], Awaitable[Any]]) -> Any:
@@ -97,7 +110,7 @@ class Trampoline:
             error = RuntimeError("StopIteration was raised")
             error.__cause__ = stop
         except Exception as raised:
-            if request.ends or is_unanswerable(raised):
+            if request.ends or self._ends(raised):
                 raise
             error = raised
         loop = request.answer.get_loop()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import discord
 import pytest
 from discord import app_commands as theirs
+from yarl import URL
 
 import discordha
 from discordha import ConfigError, app_commands
 from discordha.commands.answers import Answer
 from discordha.commands.components import Components, values_of
 from discordha.commands.sync import comparable, digest_of
-from discordha.commands.trampoline import adapt
+from discordha.commands.trampoline import adapt, is_unanswerable
 from discordha.commands.tree import Tree
 from discordha.coordination.command_records import CommandRecord
 
@@ -146,6 +148,20 @@ class TestDeclaring:
 
         with pytest.raises(discordha.DiscordHAError, match="plain function of a command"):
             asyncio.run(self._call(adapt(lambda one: one, "Things")))
+
+
+def refusal(code: int, path: str) -> discord.HTTPException:
+    response: Any = SimpleNamespace(status=404, reason="", url=URL(f"http://localhost/api/v10{path}"))
+    return discord.HTTPException(response, {"code": code, "message": "gone"})
+
+
+def test_only_the_interactions_own_token_makes_it_unanswerable() -> None:
+    assert is_unanswerable(refusal(10062, "/interactions/1/tok/callback"), "tok")
+    assert is_unanswerable(refusal(10015, "/webhooks/2/tok/messages/@original"), "tok")
+    assert is_unanswerable(refusal(50027, "/webhooks/2/tok"), "tok")
+    assert not is_unanswerable(refusal(10015, "/webhooks/3/other"), "tok")
+    assert not is_unanswerable(refusal(10008, "/webhooks/2/tok/messages/@original"), "tok")
+    assert not is_unanswerable(ValueError(), "tok")
 
 
 class TestComponents:
