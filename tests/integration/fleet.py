@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from discordha.testing import History, LocalDiscord, Replicas, Verdict, wait_for
+from discordha.testing import History, LocalDiscord, LocalEtcd, Replicas, Verdict, wait_for
 from discordha.testing.discord_records import Sent
 
-__all__ = ["BOTS", "EXAMPLES", "answer", "answered", "per_replica", "verdict"]
+__all__ = [
+    "BOTS",
+    "EXAMPLES",
+    "answer",
+    "answered",
+    "logs",
+    "members",
+    "per_replica",
+    "values",
+    "verdict",
+    "wait_members",
+]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BOTS = Path(__file__).parent / "bots"
@@ -64,3 +77,30 @@ def verdict(
 def logs(fleet: Replicas) -> str:
     """The ends of all logs."""
     return "\n".join(f"--- {replica.replica_id}\n{replica.log_text()[-2000:]}" for replica in fleet)
+
+
+def values(etcd: LocalEtcd, prefix: str) -> dict[str, tuple[bytes, int]]:
+    """What lies in etcd below a prefix: value and lease, by key."""
+    below = base64.b64encode(prefix.encode()).decode()
+    end = base64.b64encode((prefix[:-1] + chr(ord(prefix[-1]) + 1)).encode()).decode()
+    url = next(etcd.url(member.index) for member in etcd.members if member.alive and not member.paused)
+    found = etcd.api.call(url, "kv/range", {"key": below, "range_end": end}).get("kvs", [])
+    return {
+        base64.b64decode(kv["key"]).decode(): (base64.b64decode(kv["value"]), int(kv.get("lease", 0)))
+        for kv in found
+    }
+
+
+def members(etcd: LocalEtcd, name: str) -> dict[str, dict[str, Any]]:
+    """The records of the living replicas of a bot, by replica id."""
+    prefix = f"/discordha/v1/{name}/m/"
+    return {key.removeprefix(prefix): json.loads(value) for key, (value, _) in values(etcd, prefix).items()}
+
+
+def wait_members(etcd: LocalEtcd, name: str, count: int, timeout: float = 30.0) -> None:
+    """Blocks until so many replicas say that they are ready."""
+
+    def ready() -> int:
+        return sum(record["state"] == "ready" for record in members(etcd, name).values())
+
+    wait_for(lambda: ready() == count, timeout, lambda: f"{count} ready replicas, not {ready()}")

@@ -1,0 +1,66 @@
+"""Answers, and stops at a step where a message asks this replica for it: ``!stop <step> <replica>``.
+
+At the step a file ``<replica>.<step>.at`` appears in ``STEPS``; the bot goes on once ``.go`` stands beside it.
+The test's own switch: it wraps what lies around a claim, and changes nothing that the library decides.
+"""
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+import discord
+
+import discordha
+from discordha.coordination.claims import Claims
+
+logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s")
+ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
+STEPS = Path(os.environ["STEPS"])
+ME = os.environ["STEP_NAME"]
+wanted: dict[str, str] = {}  # which event is to stop at which step
+
+
+def stop_at(step, keys):
+    if any(wanted.get(key) == step for key in keys):
+        (STEPS / f"{ME}.{step}.at").touch()
+        go = STEPS / f"{ME}.{step}.go"
+        while not go.exists():
+            threading.Event().wait(0.01)
+
+
+def asks(message):
+    words = message.content.split()
+    if words[:1] == ["!stop"] and words[2] == ME:
+        wanted[f"message/{message.id}"] = words[1]
+    return words[:1] in (["!stop"], ["!ping"])
+
+
+claim, mark = Claims.claim, Claims.mark
+
+
+def slow_claim(self, requests):
+    keys = [request.key for request in requests]
+    stop_at("before_claim", keys)
+    answers = claim(self, requests)
+    stop_at("after_claim", keys)
+    return answers
+
+
+def slow_mark(self, claimed, done=None):
+    stop_at("before_mark", [claimed.key])
+    mark(self, claimed, done)
+
+
+Claims.claim, Claims.mark = slow_claim, slow_mark
+
+
+@ha.listen("message", where=asks)
+def on_question(message):
+    stop_at("in_handler", [f"message/{message.id}"])
+    content = message.content.replace("!stop", "went on", 1)
+    message.channel.send(content.replace("!ping", "pong", 1))
+
+
+if __name__ == "__main__":
+    ha.run()
