@@ -42,11 +42,12 @@ class CurrentEvent:
     :param attempt: 1 for the first run; more when an earlier owner died on it.
     :param shard_id: the shard it came in on.
     :param fencing_token: grows with each owner; hand it to systems that can refuse an older one. 0 where
-        nothing is owned, because every replica handles the event for itself.
+        nothing is owned: every replica handles the event for itself, or etcd is away (``on_store_loss``).
     :param occurrence: 1, 2, 3, ... for equal events without an identity of their own.
     :param is_lost: tells, without I/O and from any thread, whether the replica may not own the event any
         more.
     :param handler: qualified name of the running handler; set by ``handler_scope``.
+    :param for_itself: every replica handles the event, each for itself: their messages are not the same ones.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class CurrentEvent:
         "_ordinals",
         "attempt",
         "fencing_token",
+        "for_itself",
         "handler",
         "identity",
         "name",
@@ -71,6 +73,8 @@ class CurrentEvent:
         occurrence: int,
         is_lost: Callable[[], bool],
         handler: str = "",
+        *,
+        for_itself: bool = False,
     ) -> None:
         self.identity = identity
         self.name = name
@@ -79,6 +83,7 @@ class CurrentEvent:
         self.fencing_token = fencing_token
         self.occurrence = occurrence
         self.handler = handler
+        self.for_itself = for_itself
         self._is_lost = is_lost
         self._ordinals = itertools.count()
 
@@ -109,6 +114,7 @@ class CurrentEvent:
             self.occurrence,
             self._is_lost,
             handler,
+            for_itself=self.for_itself,
         )
 
 

@@ -56,11 +56,11 @@ def add_nonce(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     """Numbers one message create of the current handler. Returns the arguments to call with; changes
     ``kwargs``.
 
-    Nothing happens outside of handlers, for events that nobody owns (each replica sends for itself), and
-    when the caller gave a nonce.
+    Nothing happens outside of handlers, for events that each replica handles for itself, and when the caller
+    gave a nonce.
     """
     event = current_event()
-    if event is None or not event.fencing_token or kwargs.get("nonce") is not None:
+    if event is None or event.for_itself or kwargs.get("nonce") is not None:
         return args
     nonce = nonce_for(event, event.next_ordinal())
     if not _forwards(function):

@@ -244,6 +244,7 @@ class Turns:
             fencing_token=token,
             occurrence=1,
             is_lost=is_lost,
+            for_itself=event.identity.scope is Scope.EVERY,
         )
 
     def _run(self, item: Item, context: CurrentEvent) -> Outcome:

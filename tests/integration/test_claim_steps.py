@@ -8,6 +8,7 @@ One fleet takes all faults of a step at once: a victim for each fault, and one r
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -64,11 +65,15 @@ class Rig:
                 self.messages[victim.index] = f"{step} r{victim.index} {number}"
                 self.discord.send(self._channel(victim), f"!stop {self.messages[victim.index]}")
             with contextlib.suppress(WaitTimeout):
-                wait_for(lambda: not self._not_at(step, waiting), 1.0, "the steps", interval=0.01)
+                all_at = functools.partial(self._all_at, step)
+                wait_for(all_at, 1.0, "the steps", interval=0.01)
             waiting = self._not_at(step, waiting)
             if not waiting:
                 return
         raise AssertionError(f"{waiting} did not come to {step}:\n{logs(self.fleet)}")
+
+    def _all_at(self, step: str) -> bool:
+        return not self._not_at(step, self.victims)
 
     def _not_at(self, step: str, replicas: list[Replica]) -> list[Replica]:
         return [one for one in replicas if not (self.steps / f"r{one.index}.{step}.at").exists()]

@@ -8,7 +8,7 @@ import random
 import threading
 
 import pytest
-from fleet import BOTS, EXAMPLES, per_replica, verdict
+from fleet import BOTS, EXAMPLES, per_replica, values, verdict
 
 from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
@@ -17,9 +17,13 @@ TTL = "2"
 
 
 def keys_left(etcd: LocalEtcd, name: str) -> list[str]:
-    """What lies in etcd that is no done mark."""
+    """What lies in etcd that is no done mark under a lease."""
     root = f"/discordha/v1/{name}/"
-    return [key for key in etcd.keys(root) if not key.startswith(f"{root}e/")]
+    return [
+        key
+        for key, (value, lease) in values(etcd, root).items()
+        if not (key.startswith(f"{root}e/") and value.startswith(b"d ") and lease)
+    ]
 
 
 def test_three_replicas_answer_once_though_one_is_killed(
@@ -188,6 +192,13 @@ class TestClearErrors:
             replicas(EXAMPLES / "ping.py", 1, discord=None, env={"BOT_TOKEN": "", "DISCORDHA_TOKEN": ""})
         )
         assert "BOT_TOKEN" in text
+
+    def test_a_handler_with_the_wrong_arguments(
+        self, replicas: ReplicasFactory, local_discord: LocalDiscord
+    ) -> None:
+        text = self.run(replicas(BOTS / "wrong_arguments.py", 1, discord=None, env=local_discord.env()))
+        assert "ConfigError: on_message(message, channel) can't handle on_message" in text
+        assert "it is called with (message)" in text
 
 
 def test_leaving_the_context_leaves_no_thread(

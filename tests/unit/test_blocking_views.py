@@ -642,14 +642,22 @@ def test_a_forwarded_message_has_a_nonce(world: World) -> None:
     assert world.http.sent[0]["message_reference"]["type"] == discord.MessageReferenceType.forward.value
 
 
-def test_outside_of_handlers_and_for_events_nobody_owns_discord_py_chooses(world: World) -> None:
+def test_outside_of_handlers_and_for_events_of_every_replica_discord_py_chooses(world: World) -> None:
     world.view.channel.send("a")
-    with handler_scope(event(token=0), "on_ready"):
+    with handler_scope(event(token=0, for_itself=True), "on_ready"):
         world.view.channel.send("b")
-    with handler_scope(event(token=0), "on_ready"):
+    with handler_scope(event(token=0, for_itself=True), "on_ready"):
         world.view.channel.send("b")
     assert len(set(nonces(world))) == 3
     assert all(nonce.isdigit() for nonce in nonces(world))
+
+
+def test_what_is_handled_without_etcd_by_all_is_said_once(world: World) -> None:
+    for _ in range(2):
+        with handler_scope(event(token=0), "on_message"):
+            world.view.channel.send("a")
+    one, other = nonces(world)
+    assert one == other
 
 
 def test_a_lost_event_sends_nothing(world: World) -> None:

@@ -1,6 +1,7 @@
 """Answers, and stops at a step where a message asks this replica for it: ``!stop <step> <replica>``.
 
-At the step a file ``<replica>.<step>.at`` appears in ``STEPS``; the bot goes on once ``.go`` stands beside it.
+At the step a file ``<replica>.<step>.at`` appears in ``STEPS``; the bot goes on once ``.go`` stands beside
+it.
 The test's own switch: it wraps what lies around a claim, and changes nothing that the library decides.
 """
 
