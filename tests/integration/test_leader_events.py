@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 
+import pytest
 from fleet import BOTS, logs, per_replica
 
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, WaitTimeout, wait_for
@@ -33,20 +35,58 @@ def leader_of(fleet: Replicas, discord: LocalDiscord) -> Replica:
     return fleet[int(name.removeprefix("r"))]
 
 
+def said_at(replica: Replica, what: str) -> float:
+    """When a replica last logged something, by this machine's clock; 0 when it never did."""
+    lines = [line for line in replica.log_text().splitlines() if what in line]
+    if not lines:
+        return 0.0
+    return datetime.strptime(lines[-1][:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+
+
+def next_leader_at(fleet: Replicas, old: Replica, since: float) -> float:
+    """When another replica begins to act as the leader, by this machine's clock. Blocks until it does."""
+
+    def latest() -> float:
+        return max(said_at(one, "discordha.leadership: leads shard 0") for one in fleet if one is not old)
+
+    wait_for(lambda: latest() >= since, 30, "another leader", interval=0.01)
+    return latest()
+
+
 def check(discord: LocalDiscord, sent: Sequence[Sent], timeout: float = 30.0) -> None:
     """Handled counts equal sent counts, and the order of each message's reactions is kept."""
     with contextlib.suppress(WaitTimeout):
         wait_for(lambda: len(seen(discord)) >= len(sent), timeout, "every reaction", interval=0.1)
     handled = seen(discord)
     expected, found = Counter(each.key for each in sent), Counter(key for key, _, _ in handled)
-    assert found == expected, {"lost": expected - found, "repeated": found - expected}
+    wrong = {*(expected - found), *(found - expected)}
+    history = [
+        f"{message.at:.3f} {message.replica}: {message.content}"
+        for message in discord.messages()
+        if any(key in message.content for key in wrong)
+    ]
+    assert found == expected, {
+        "lost": expected - found,
+        "repeated": found - expected,
+        "sent": [f"{each.at:.3f} {each.key}" for each in sent if each.key in wrong],
+        "handled": history,
+    }
     orders: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for each in sent:
         orders[each.key.rsplit("/", 1)[1]][0].append(each.key)
     for key, _, _ in handled:
         orders[key.rsplit("/", 1)[1]][1].append(key)
-    for wanted, got in orders.values():
-        assert got == wanted
+    for target, (wanted, got) in orders.items():
+        for number, (one, other) in enumerate(zip(wanted, got, strict=True)):
+            assert one == other, {
+                "number": number,
+                "sent": wanted[number - 3 : number + 6],
+                "handled": [
+                    f"{message.at:.3f} {message.replica} {message.content}"
+                    for message in discord.messages()
+                    if message.content.startswith("seen ") and f"/{target} " in message.content
+                ][number - 3 : number + 6],
+            }
 
 
 def start(replicas: ReplicasFactory, discord: LocalDiscord, **env: str) -> Replicas:
@@ -71,28 +111,24 @@ def test_reactions_survive_kills_pauses_and_drains(
     gaps: dict[str, list[float]] = defaultdict(list)
     for how in ("kill", "drain", "kill", "pause", "kill", "drain", "kill", "pause", "kill"):
         leader = leader_of(fleet, local_discord)
-        count = len(seen(local_discord))
-        begun = len(seen(local_discord))
-        if how == "kill":
-            leader.kill()
-            wait_for(lambda count=count: len(seen(local_discord)) > count + 150, 30, "the successor")
-            leader.start()
-        elif how == "drain":
-            leader.drain()
+        since = time.time()
+        {"kill": leader.kill, "drain": leader.drain, "pause": leader.pause}[how]()
+        until = next_leader_at(fleet, leader, since)
+        if how == "drain":
             assert leader.wait_exit(20) == 0
-            leader.start()
-        else:
-            leader.pause()
-            wait_for(lambda count=count: len(seen(local_discord)) > count + 150, 30, "the successor")
+            since = said_at(leader, "no longer leads shard 0")
+        gaps[how].append(until - since)
+        if how == "pause":
             leader.resume()
+        else:
+            leader.start()
         leader.wait_ready(30)
-        times = [at for _, _, at in seen(local_discord)[begun:]]
-        gaps[how].append(max(after - before for before, after in itertools.pairwise(times)))
     check(local_discord, load.stop())
     report = {how: [round(gap, 3) for gap in found] for how, found in gaps.items()}
-    print(f"the longest time without an answer, seconds: {report}")
+    print(f"without a leader, seconds: {report}")
     assert max(gaps["kill"] + gaps["pause"]) <= TTL + 1, report
-    assert min(gaps["drain"]) <= 0.1, report  # a reaction comes every 20 ms
+    assert min(gaps["drain"]) <= 0.1, report
+    assert max(gaps["drain"]) <= 1.0, report  # the machine may be busy; nobody waits for a session to end
 
 
 def test_slow_handlers_finish_on_the_old_leader_when_it_drains(
@@ -115,8 +151,11 @@ def test_a_leader_that_discord_does_not_reach_gives_way(
     fleet = start(replicas, local_discord, DISCORDHA_DEAF_AFTER="2")
     load = local_discord.load("reaction", rate=40, users=local_discord.user_ids[:2])
     leader = leader_of(fleet, local_discord)
+    since = time.time()
     local_discord.fault(f"r{leader.index}", silent=True)
-    wait_for(lambda: leader_of(fleet, local_discord) is not leader, 20, "another leader")
+    gap = next_leader_at(fleet, leader, since) - since
+    print(f"a leader that hears nothing: another leads after {gap:.2f} s")
+    assert gap <= 2.0 + 1.0, gap
     local_discord.clear_faults()
     wait_for(lambda: all(s["attached"] for s in local_discord.sessions()), 30, "all to hear again")
     check(local_discord, load.stop())
@@ -137,7 +176,10 @@ def test_a_leader_that_hears_nothing_but_heartbeats_gives_way(
     check(local_discord, load.stop())
 
 
-def test_etcd_away_for_longer_than_the_ttl(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+@pytest.mark.parametrize("seconds", [4.0, pytest.param(20.0, marks=pytest.mark.long)])
+def test_etcd_away_for_longer_than_the_ttl(
+    seconds: float, replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
     with LocalEtcd() as etcd:
         fleet = replicas(
             BOTS / "reactions.py",
@@ -151,11 +193,18 @@ def test_etcd_away_for_longer_than_the_ttl(replicas: ReplicasFactory, local_disc
         load = local_discord.load("reaction", rate=40, users=local_discord.user_ids[:2])
         leader_of(fleet, local_discord)
         etcd.stop_all()
-        sent = len(load.sent())
-        wait_for(lambda: len(load.sent()) > sent + 160, 30, "reactions during the outage")
+        stopped = time.monotonic()
+        wait_for(lambda: time.monotonic() - stopped > seconds, seconds + 5, "the outage to last")
         etcd.start_all()
+        back = time.monotonic()
         leader_of(fleet, local_discord)
         check(local_discord, load.stop())
+        times = [at for _, _, at in seen(local_discord)]
+        past = [at - stopped for at in times if stopped + TTL + 0.25 < at < back - 0.5]
+        assert not past, "a leader acted past its lease"
+        recovered = min(at for at in times if at > back - 0.5) - back
+        print(f"etcd away for {seconds:g} s: a leader {recovered:.2f} s after it was back")
+        assert recovered <= TTL + 1, recovered
 
 
 def test_a_leader_cut_off_from_etcd(
