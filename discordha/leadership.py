@@ -56,8 +56,12 @@ TIDY = 5.0
 YIELD = 1.0
 #: Sessions that began within so many seconds count as equally old.
 SAME_AGE = 0.05
-#: How often such a replica looks whether its turn has come, seconds.
+#: How often such a replica looks whether its turn has come, seconds; it also looks when nobody is left.
 LOOK = 0.1
+#: The same while nobody leads, seconds.
+LOOK_SOON = 0.02
+#: States in which a replica does not stand for election.
+LEAVING = frozenset({"draining", "stopping", "deaf"})
 #: How long the watch may take to show a new leader what its predecessors did, seconds; then it is asked
 #: again.
 CATCH_UP = 2.0
@@ -140,6 +144,7 @@ class LeaderEvents:
             participate=config.participate_in_election,
         )
         shard.election.on_asked = lambda: self._ask_to_resign(shard, True)
+        shard.election.on_vacant = self._wake.set  # a young replica may stand now: at once
         coordination.journals.open(shard_id, journal)
 
     def stop(self) -> None:
@@ -192,6 +197,8 @@ class LeaderEvents:
             since = heard.get(str(shard_id)) if isinstance(heard, dict) else None
             if replica == self._replica_id or not isinstance(since, int | float):
                 continue
+            if record.get("state") in LEAVING:
+                continue  # it does not stand
             if since + members.silence(replica) > age + SAME_AGE:
                 return True
         return False
@@ -255,8 +262,9 @@ class LeaderEvents:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            waits = any(shard.hears and not shard.stands for shard in self._shards.values())
-            self._wake.wait(LOOK if waits else TIDY)
+            waiting = [shard for shard in self._shards.values() if shard.hears and not shard.stands]
+            vacant = any(shard.leaderless_since is not None for shard in waiting)
+            self._wake.wait(LOOK_SOON if vacant else LOOK if waiting else TIDY)
             self._wake.clear()
             for shard in self._shards.values():
                 try:

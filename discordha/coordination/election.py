@@ -20,6 +20,10 @@ __all__ = ["FIRST_PAUSE", "Election"]
 FIRST_PAUSE = 0.05
 
 
+def _nothing() -> None:
+    """Nobody waits for the place."""
+
+
 class Election:
     """One shard's election as one replica takes part in it. Made by ``Elections.open``; any thread."""
 
@@ -38,6 +42,8 @@ class Election:
         self.on_deposed = on_deposed
         #: Called on the watch's thread when somebody asks this leader to resign; it must be quick.
         self.on_asked: Callable[[], None] = self._resign_at_once
+        #: Called on the watch's thread when the last candidate is gone; it must be quick.
+        self.on_vacant: Callable[[], None] = _nothing
         # Guarded by the lock of ``Elections``:
         self.wanted = False  # campaigns, or leads
         self.leaving = False  # its key is to be deleted

@@ -392,6 +392,7 @@ class Elections:
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         """Applies what candidates did."""
         asked: list[Election] = []
+        vacant: list[Election] = []
         with self._lock:
             if not self._watching:
                 self._watching = True
@@ -403,6 +404,8 @@ class Elections:
                 if concerned is None:
                     continue
                 concerned.look = True
+                if kind == "delete" and self._candidates.first(concerned.shard_id) is None:
+                    vacant.append(concerned)
                 leading = concerned.leading
                 if leading is None or leading.key != kv.key or kv.mod_revision <= leading.fencing_token:
                     continue
@@ -414,6 +417,8 @@ class Elections:
         for election in asked:
             _log.info("asked to resign from shard %d", election.shard_id)
             election.on_asked()
+        for election in vacant:
+            election.on_vacant()
         self._wake.set()
         self._notify()
 

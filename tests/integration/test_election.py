@@ -97,6 +97,18 @@ def test_resigning_for_good_and_campaigning_later(nodes: Any) -> None:
     assert first.is_leader
 
 
+def test_whoever_waits_to_stand_hears_that_nobody_is_left(nodes: Any) -> None:
+    first = nodes("a").open()
+    wait_leader(first)
+    waiting = nodes("b").open(participate=False)
+    wait_for(lambda: waiting.leader == "a", 5, "the news")
+    vacant = threading.Event()
+    waiting.on_vacant = vacant.set
+    assert first.resign(False, timeout=5.0)
+    assert vacant.wait(5)
+    assert waiting.leader is None
+
+
 def test_an_observer_never_leads(nodes: Any) -> None:
     a = nodes("a")
     election = a.open(participate=False)
