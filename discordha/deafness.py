@@ -22,10 +22,15 @@ class Comparison:
     """One shard's.
 
     :param patience: seconds without an event after which peers are believed.
+    :param settle: seconds that a peer's record may lag behind: what it says sooner after this replica's last
+        event may be of events that both have received.
     """
 
-    def __init__(self, patience: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, patience: float, *, settle: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._patience = patience
+        self._settle = settle
         self._clock = clock
         self._events = -1
         self._since = 0.0
@@ -36,10 +41,11 @@ class Comparison:
     def observe(self, events: int, peers: Mapping[str, int]) -> bool:
         """Whether something should be done now: the shard is deaf, and the last remedy had its time.
 
-        ``tries`` counts the remedies since the last event. Never blocks.
+        ``tries`` counts the remedies since the last event. A shard is no longer deaf when an event comes, or
+        when peers receive none either after a remedy. Never blocks.
 
-        :param events: how many this replica has received.
-        :param peers: how many each peer has.
+        :param events: how many this replica has received, missed ones that RESUME brought included.
+        :param peers: how many each peer has, without those.
         """
         now = self._clock()
         if events != self._events:
@@ -47,12 +53,18 @@ class Comparison:
             self.deaf = False
             self.tries = 0
             return False
+        if now - self._since < self._settle:
+            self._peers = dict(peers)
+            return False
         for peer, count in peers.items():
             self._peers.setdefault(peer, count)
+        if now - self._since < self._patience:
+            return False
         more = max((count - self._peers[peer] for peer, count in peers.items()), default=0)
-        if more < ENOUGH or now - self._since < self._patience:
+        if more < ENOUGH:
+            self.deaf = False
             return False
         self.deaf = True
         self.tries += 1
-        self._since = now
+        self._since, self._peers = now, dict(peers)
         return True

@@ -336,6 +336,7 @@ class Replica:
             "hears": self.leaders.ages() if self.leaders is not None else {},
             "events": {str(shard): self.gateway.state(shard).events for shard in self.gateway.clients},
             "commands": dict(self._commands.digests),
+            "heard": {str(shard): self.gateway.state(shard).heard for shard in self.gateway.clients},
         }
 
     def reasons(self) -> list[str]:
@@ -446,14 +447,16 @@ class Replica:
         """Whether peers receive events on this shard while this replica does not; then something is done."""
         comparison = self._comparisons.get(shard_id)
         if comparison is None:
-            comparison = self._comparisons[shard_id] = Comparison(self.config.deaf_after)
+            comparison = self._comparisons[shard_id] = Comparison(
+                self.config.deaf_after, settle=self.config.session_ttl * 2 / 3 + LOOK
+            )
         peers: dict[str, int] = {}
         for replica, record in self.replicas().items():
             events = record.get("events")
             count = events.get(str(shard_id)) if isinstance(events, dict) else None
             if isinstance(count, int) and replica != self.replica_id:
                 peers[replica] = count
-        if comparison.observe(gateway.events, peers) and gateway.connected:
+        if comparison.observe(gateway.heard, peers) and gateway.connected:
             resume = comparison.tries == 1
             _log.warning(
                 "shard %d is deaf: other replicas receive events, and it does not; it reconnects %s",

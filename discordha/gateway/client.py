@@ -56,6 +56,8 @@ RESUME_TRIES = 2
 
 #: Dispatched by a task of discord.py's, not while their frame is parsed.
 _LATE = frozenset({"ready", "guild_available", "guild_join"})
+#: Sent to one session only, because of what it did itself.
+_OWN = frozenset({"READY", "RESUMED", "GUILD_CREATE", "GUILD_MEMBERS_CHUNK", "VOICE_SERVER_UPDATE"})
 _NETWORK_ERRORS = (
     OSError,
     discord.GatewayNotFound,
@@ -121,6 +123,7 @@ class ShardClient(discord.Client):
         self._last_frame = time.monotonic()
         self._frames = 0
         self._events = 0
+        self._heard = 0
         self._guilds_seen = 0
         self._told_ready = False
         self._disconnects = 0
@@ -180,7 +183,10 @@ class ShardClient(discord.Client):
         return ws.sequence > before + 1
 
     def _note_type(self, kind: str) -> None:
-        self._events += kind != "RESUMED"
+        if kind not in _OWN:
+            self._heard += 1
+            # Until RESUMED comes what peers received long ago, and says nothing about now.
+            self._events += self._connected
         if kind == "GUILD_CREATE":
             self._guilds_seen += 1
             if not self._told_ready:
@@ -247,6 +253,7 @@ class ShardClient(discord.Client):
             identifies=self._identifies,
             gaps=self.gaps,
             events=self._events,
+            heard=self._heard,
         )
 
     # -- the connection --------------------------------------------------------------------------------------

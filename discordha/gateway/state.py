@@ -17,7 +17,8 @@ class GatewayState(NamedTuple):
     :param silent: seconds since the last frame of any kind.
     :param frames: frames received by this process.
     :param gaps: how often frames were missing, and fetched by RESUME.
-    :param events: events received by this process.
+    :param events: events that came as they happened, and that other sessions get as well.
+    :param heard: the same with those that RESUME brought later.
     """
 
     shard_id: int
@@ -32,6 +33,7 @@ class GatewayState(NamedTuple):
     identifies: int
     gaps: int = 0
     events: int = 0
+    heard: int = 0
 
 
 #: Close codes after which the session is over: a sequence number that Discord does not know (4007), a session

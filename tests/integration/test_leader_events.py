@@ -176,6 +176,22 @@ def test_a_leader_that_hears_nothing_but_heartbeats_gives_way(
     check(local_discord, load.stop())
 
 
+def test_nobody_is_taken_for_deaf_when_a_load_ends(
+    replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
+) -> None:
+    """Peers' records lag behind, and a replica that starts receives what is for it alone."""
+    fleet = start(replicas, local_discord, DISCORDHA_DEAF_AFTER="2")
+    load = local_discord.load("reaction", rate=100, count=300, users=local_discord.user_ids[:2])
+    load.wait(20)
+    check(local_discord, load.sent())
+    fleet[2].restart(ready_timeout=30)
+    quiet = time.monotonic()
+    wait_for(lambda: time.monotonic() - quiet > 5.0, 10, "a quiet time")
+    for replica in fleet:
+        assert "is deaf" not in replica.log_text(), logs(fleet)
+    assert len(local_discord.identifies()) == 4
+
+
 @pytest.mark.parametrize("seconds", [4.0, pytest.param(20.0, marks=pytest.mark.long)])
 def test_etcd_away_for_longer_than_the_ttl(
     seconds: float, replicas: ReplicasFactory, local_discord: LocalDiscord

@@ -26,7 +26,7 @@ def start(replicas: ReplicasFactory, discord: LocalDiscord, **env: str) -> Repli
 def received(etcd: LocalEtcd, name: str, replica: str | None) -> int:
     """How many gateway events a replica says that it received."""
     record = members(etcd, name).get(str(replica), {})
-    return int(record.get("events", {}).get("0", 0))
+    return int(record.get("heard", {}).get("0", 0))
 
 
 def wait_settled(etcd: LocalEtcd, name: str, replica: str | None) -> None:
