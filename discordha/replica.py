@@ -328,6 +328,7 @@ class Replica:
         """For the member record; members' thread."""
         return {
             "state": self._state,
+            "reasons": self.reasons(),
             "shards": sorted(self.gateway.clients),
             "leads": [shard for shard in self.gateway.clients if self.is_leader(shard)],
             "queue": self.dispatcher.queue(),
@@ -411,6 +412,7 @@ class Replica:
             "gateway": {shard: self.gateway.state(shard)._asdict() for shard in self.gateway.clients},
             "leader": {shard: self.leader(shard) for shard in self.gateway.clients},
             "queue": self.dispatcher.queue(),
+            "journal": self.leaders.sizes() if self.leaders is not None else {},
             "running": self.runner.running(),
             "rest": self.limits.status() if self.limits is not None else {},
         }
@@ -427,6 +429,7 @@ class Replica:
             status["etcd"] = {
                 "calls": coordination.store.calls,
                 "failures": coordination.store.failures,
+                "unreadable": coordination.hints.unreadable + coordination.members.unreadable,
                 "transactions": coordination.commit.transactions,
                 "operations": coordination.commit.operations,
             }

@@ -1,19 +1,34 @@
 """Counters and latencies of one replica, kept by the parts themselves and read by ``operations``.
 
-Thread-safe: ``_lock`` guards both tables; it is held for a dictionary update only.
+Promises: counting costs a dictionary update and takes no lock, on however many threads at once; what a thread
+counted stays counted when it has ended; memory is bounded by the living threads and the names in use.
+
+Does not promise that a reading is one moment's: counts that are made meanwhile may be in it or not.
+
+Concurrency: each thread has cells of its own, which it alone writes. ``_lock`` guards the list of cells and
+what ended threads left; it is taken when a thread counts for the first time, and by readers.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from bisect import bisect_left
 from collections import Counter
 from typing import NamedTuple
 
-__all__ = ["BUCKETS", "Histogram", "Stats"]
+__all__ = ["BUCKETS", "STAGES", "Histogram", "Stats"]
 
 #: Upper bounds of the latency buckets, seconds.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+#: The stages of an event, in order: names of histograms.
+STAGES = {
+    "wait": "from its reception to the claim: other replicas' turns, the queue, events before it",
+    "claim": "from asking etcd to its answer",
+    "start": "from the claim to the start of its handlers: behind others of its batch",
+    "handler": "from the start of its handlers to their end",
+    "mark": "from the end of its handlers to the mark's answer",
+}
 
 
 class Histogram(NamedTuple):
@@ -23,45 +38,108 @@ class Histogram(NamedTuple):
     total: float
 
 
+class _Owner:
+    """Lives for as long as its thread does."""
+
+    __slots__ = ("__weakref__",)
+
+
+class _Cell:
+    """What one thread has counted. ``latencies``: a count for each bucket, then the sum."""
+
+    __slots__ = ("counters", "latencies")
+
+    def __init__(self) -> None:
+        self.counters: dict[tuple[str, str], int] = {}
+        self.latencies: dict[str, list[float]] = {}
+
+    def take(self, other: _Cell) -> None:
+        for key, count in other.counters.items():
+            self.counters[key] = self.counters.get(key, 0) + count
+        for name, values in other.latencies.items():
+            mine = self.latencies.setdefault(name, [0] * len(values))
+            for index, value in enumerate(values):
+                mine[index] += value
+
+
 class Stats:
     """Named counters with one optional label, and named latency histograms."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counters: Counter[tuple[str, str]] = Counter()
-        self._buckets: dict[str, list[int]] = {}
-        self._sums: dict[str, float] = {}
+        self._local = threading.local()
+        self._cells: list[tuple[weakref.ref[_Owner], _Cell]] = []
+        self._ended = _Cell()
 
     def add(self, name: str, label: str = "", count: int = 1) -> None:
         """Counts up. Never blocks for long; any thread."""
-        with self._lock:
-            self._counters[name, label] += count
+        try:
+            counters = self._local.cell.counters
+        except AttributeError:
+            counters = self._new_cell().counters
+        key = (name, label)
+        counters[key] = counters.get(key, 0) + count
 
     def observe(self, name: str, seconds: float) -> None:
         """Adds one latency. Never blocks for long; any thread."""
-        with self._lock:
-            buckets = self._buckets.get(name)
-            if buckets is None:
-                buckets = self._buckets[name] = [0] * (len(BUCKETS) + 1)
-                self._sums[name] = 0.0
-            buckets[bisect_left(BUCKETS, seconds)] += 1
-            self._sums[name] += seconds
+        try:
+            latencies = self._local.cell.latencies
+        except AttributeError:
+            latencies = self._new_cell().latencies
+        values = latencies.get(name)
+        if values is None:
+            values = latencies[name] = [0] * (len(BUCKETS) + 2)
+        values[bisect_left(BUCKETS, seconds)] += 1
+        values[-1] += seconds
 
     def count(self, name: str, label: str | None = None) -> int:
         """One counter; the sum over all labels where ``label`` is ``None``."""
-        with self._lock:
-            if label is not None:
-                return self._counters[name, label]
-            return sum(count for (known, _), count in self._counters.items() if known == name)
+        return sum(
+            count
+            for (known, about), count in self.counters().items()
+            if known == name and label in (None, about)
+        )
 
     def counters(self) -> dict[tuple[str, str], int]:
         """A copy of all counters, by (name, label)."""
-        with self._lock:
-            return dict(self._counters)
+        total: Counter[tuple[str, str]] = Counter()
+        for cell in self._all():
+            total.update(cell.counters.copy())
+        return dict(total)
 
     def histograms(self) -> dict[str, Histogram]:
         """A copy of all latencies."""
+        total = _Cell()
+        for cell in self._all():
+            copy = _Cell()
+            copy.latencies = {name: values.copy() for name, values in cell.latencies.copy().items()}
+            total.take(copy)
+        return {
+            name: Histogram(tuple(int(value) for value in values[:-1]), values[-1])
+            for name, values in total.latencies.items()
+        }
+
+    def _new_cell(self) -> _Cell:
+        cell, owner = _Cell(), _Owner()
+        self._local.cell, self._local.owner = cell, owner
         with self._lock:
-            return {
-                name: Histogram(tuple(counts), self._sums[name]) for name, counts in self._buckets.items()
-            }
+            self._tidy()
+            self._cells.append((weakref.ref(owner), cell))
+        return cell
+
+    def _tidy(self) -> None:
+        """What ended threads have counted goes into one cell. Caller holds the lock."""
+        living = []
+        for reference, cell in self._cells:
+            if reference() is None:
+                self._ended.take(cell)
+            else:
+                living.append((reference, cell))
+        self._cells = living
+
+    def _all(self) -> list[_Cell]:
+        with self._lock:
+            self._tidy()
+            ended = _Cell()
+            ended.take(self._ended)
+            return [ended, *(cell for _, cell in self._cells)]

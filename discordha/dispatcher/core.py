@@ -127,6 +127,9 @@ class Dispatcher:
             payload = decode_payload(raw)
         for scope, wanted in scopes.items():
             identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
+            if payload is None and raw is not None and identity.is_empty:
+                payload = decode_payload(raw)
+                identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
             self._sequence += 1
             event = Event(name, args, identity, shard_id, raw, self._clock())
             if scope is Scope.CLAIM:
@@ -218,8 +221,6 @@ class Dispatcher:
             return
         item.attempt = max(item.attempt, attempt + 1)
         if item.state is State.PARKED:
-            if item.attempt > 1:
-                self._stats.add("taken_over", item.event.name)
             self._route(item)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None:

@@ -33,6 +33,8 @@ class Item:
         "ahead",
         "attempt",
         "claim",
+        "claimed_at",
+        "ended_at",
         "entry",
         "event",
         "handlers",
@@ -54,6 +56,8 @@ class Item:
         self.attempt = 1
         self.claim: Claim | None = None
         self.ahead = False  # a claim ahead was asked for
+        self.claimed_at: float | None = None  # monotonic, of the claim that a handler thread made
+        self.ended_at = 0.0
         self.entry: Any = None  # the leader path's own
 
     @property

@@ -137,11 +137,14 @@ class Turns:
     def _claim(self, items: list[Item]) -> None:
         started = self._clock()
         answers = self._claims.claim([item.request() for item in items])
-        self._stats.observe("claim", self._clock() - started)
+        answered = self._clock()
         for item, answer in zip(items, answers, strict=True):
             if isinstance(answer, Claim):
                 item.claim = answer
                 item.attempt = answer.attempt
+                item.claimed_at = answered
+                self._stats.observe("wait", started - item.event.received_at)
+                self._stats.observe("claim", answered - started)
             elif isinstance(answer, Done):
                 if answer.buried:
                     self._stats.add("dead", item.event.name)
@@ -172,6 +175,7 @@ class Turns:
     def _run_claimed(self, item: Item, claim: Claim) -> None:
         self._stats.add("claimed", item.event.name)
         if claim.attempt > 1:
+            self._stats.add("taken_over", item.event.name)
             _log.info("%s is taken over (attempt %d)", item.key, claim.attempt)
         context = self._context(item, attempt=claim.attempt, token=claim.token, is_lost=lambda: claim.lost)
         outcome = self._run(item, context)
@@ -184,6 +188,7 @@ class Turns:
     def _on_marked(self, claim: Claim, marked: bool) -> None:
         item = self._ledger.get(claim.key)
         if item is not None:
+            self._stats.observe("mark", self._clock() - item.ended_at)
             self._ledger.forget(item)
         if not marked:
             self._stats.add("dropped", "mark_refused")
@@ -250,14 +255,19 @@ class Turns:
     def _run(self, item: Item, context: CurrentEvent) -> Outcome:
         event = item.event
         started = self._clock()
-        self._stats.observe("queue", started - event.received_at)
+        if item.claimed_at is not None:
+            self._stats.observe("start", started - item.claimed_at)
+        else:  # it needs no claim, or had one from before its turn
+            self._stats.observe("wait", started - event.received_at)
         outcome = self._runner.run(context, item.handlers, event.args)
-        duration = self._clock() - started
+        item.ended_at = self._clock()
+        duration = item.ended_at - started
         known = self._durations.get(event.name)
         # A slow run counts at once, fast ones slowly: a batch must not be too long.
         self._durations[event.name] = (
             duration if known is None or duration > known else known + 0.1 * (duration - known)
         )
         self._stats.observe("handler", duration)
+        self._stats.observe("event", item.ended_at - event.received_at)
         self._stats.add(outcome.value, event.name)
         return outcome

@@ -41,6 +41,11 @@ class Identity(NamedTuple):
     order: str
     snowflake: int | None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the event had none of the fields that it is known by."""
+        return not self.key.strip("-/")
+
 
 class Event:
     """One event as this replica received it.
@@ -96,7 +101,10 @@ def _compile(path: str) -> _Part:
     position, get = int(index), operator.attrgetter(attributes)
 
     def from_argument(args: tuple[Any, ...], payload: Mapping[str, Any]) -> Any:
-        return get(args[position])
+        try:
+            return get(args[position])
+        except (AttributeError, IndexError):
+            return None
 
     return from_argument
 
@@ -147,6 +155,8 @@ def identify(
     else:
         key = "/".join([_text(part(args, payload)) for part in rule.parts])
         snowflake = None
+    if payload and not key.strip("-/"):
+        key = _digest(payload)  # not what we know: at least it is no other event of its kind
     if len(key) > MAX_KEY:
         key = blake2b(key.encode(), digest_size=16).hexdigest()
     if ordering == "none" or rule.alone:

@@ -9,10 +9,11 @@ Concurrency: no thread; ``render`` may be called by any.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Any
 
 from discordha.operations.source import Source
-from discordha.stats import BUCKETS
+from discordha.stats import BUCKETS, STAGES, Histogram
 
 __all__ = ["CONTENT_TYPE", "render"]
 
@@ -49,11 +50,6 @@ _COUNTERS = {
     "loop_runs": ("loop_runs", "Runs of periodic tasks.", "loop"),
     "loop_errors": ("loop_errors", "Runs of periodic tasks that raised an error.", "loop"),
 }
-_HISTOGRAMS = {
-    "queue": ("queue_seconds", "From the arrival of an event to the start of its handlers."),
-    "claim": ("claim_seconds", "How long a claim took."),
-    "handler": ("handler_seconds", "How long an event's handlers ran."),
-}
 
 
 def render(source: Source) -> bytes:
@@ -85,26 +81,41 @@ def _families(source: Source) -> Iterator[Any]:
             family.add_metric([value], count)
         yield family
     histograms = source.stats.histograms()
-    for name, (title, text) in _HISTOGRAMS.items():
-        histogram = HistogramMetricFamily(f"discordha_{title}", text)
-        known = histograms.get(name)
-        if known is not None:
-            total, buckets = 0, []
-            for bound, count in zip((*map(str, BUCKETS), "+Inf"), known.counts, strict=True):
-                total += count
-                buckets.append((bound, total))
-            histogram.add_metric([], buckets, sum_value=known.total)
-        yield histogram
+    stages = HistogramMetricFamily(
+        "discordha_stage_seconds",
+        "How long events were in each stage: " + "; ".join(f"{name} {what}" for name, what in STAGES.items()),
+        labels=["stage"],
+    )
+    for name in STAGES:
+        _add(stages, [name], histograms.get(name))
+    yield stages
+    whole = HistogramMetricFamily("discordha_event_seconds", "From reception to the handlers' end.")
+    _add(whole, [], histograms.get("event"))
+    yield whole
     yield from _gauges(source.status(), CounterMetricFamily, GaugeMetricFamily)
 
 
+def _add(family: Any, labels: list[str], histogram: Histogram | None) -> None:
+    counts, seconds = histogram if histogram is not None else ((0,) * (len(BUCKETS) + 1), 0.0)
+    cumulated = accumulate(counts)
+    bounds = (*map(str, BUCKETS), "+Inf")
+    family.add_metric(labels, list(zip(bounds, cumulated, strict=True)), sum_value=seconds)
+
+
 def _gauges(status: dict[str, Any], counter: Any, gauge: Any) -> Iterator[Any]:
+    info = gauge("discordha_replica", "1; who this replica is.", labels=["replica", "version"])
+    info.add_metric([status["replica"], status["version"]], 1)
+    yield info
     yield gauge("discordha_ready", "1 when this replica is ready.", value=int(status["ready"]))
     yield gauge("discordha_uptime_seconds", "Since the start.", value=status["uptime"])
     queue = gauge("discordha_events", "Events in this replica, by state.", labels=["state"])
     for state, count in status["queue"].items():
         queue.add_metric([state], count)
     yield queue
+    journal = gauge("discordha_journal_events", "Leader's events kept, by shard.", labels=["shard"])
+    for shard, count in status["journal"].items():
+        journal.add_metric([str(shard)], count)
+    yield journal
     yield gauge("discordha_handlers_running", "Handlers that run now.", value=len(status["running"]))
     leads = gauge("discordha_leads", "1 when this replica leads the shard.", labels=["shard"])
     for shard, replica in status["leader"].items():

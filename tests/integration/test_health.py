@@ -63,7 +63,7 @@ def test_a_replica_from_start_to_outage(local_discord: LocalDiscord, namespace: 
             local_discord.send(local_discord.channel_ids[0], "fail")
             wait_for(lambda: value(port, "discordha_events_failed_total") == 1, 10, "both to be handled")
             assert value(port, "discordha_events_received_total") == 2
-            assert value(port, "discordha_handler_seconds_count") == 2
+            assert value(port, "discordha_event_seconds_count") == 2
             assert value(port, "discordha_session_alive") == 1
             wait_for(lambda: value(port, "discordha_leads") == 1, 10, "leadership")
             assert get(port, "/nothing")[0] == 404

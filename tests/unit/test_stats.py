@@ -1,0 +1,48 @@
+"""Counters that each thread keeps for itself."""
+
+from __future__ import annotations
+
+import threading
+
+from discordha.stats import Stats
+
+
+def test_what_many_threads_count_adds_up_also_when_they_have_ended() -> None:
+    stats = Stats()
+
+    def work() -> None:
+        for _ in range(1000):
+            stats.add("handled", "message")
+            stats.observe("claim", 0.002)
+
+    for _ in range(3):
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        stats.counters()  # a reader in between takes nothing away
+        for thread in threads:
+            thread.join()
+    stats.add("handled", "reaction", 5)
+    assert stats.count("handled") == 24_005
+    assert stats.count("handled", "message") == 24_000
+    assert stats.counters() == {("handled", "message"): 24_000, ("handled", "reaction"): 5}
+    claim = stats.histograms()["claim"]
+    assert sum(claim.counts) == claim.counts[1] == 24_000
+    assert abs(claim.total - 48) < 1e-6
+
+
+def test_ended_threads_leave_no_cells() -> None:
+    stats = Stats()
+    for _ in range(50):
+        thread = threading.Thread(target=stats.add, args=("handled",))
+        thread.start()
+        thread.join()
+    assert stats.count("handled") == 50
+    assert len(stats._cells) <= 1
+
+
+def test_nothing_is_there_before_it_was_counted() -> None:
+    stats = Stats()
+    assert stats.count("handled") == 0
+    assert stats.counters() == {}
+    assert stats.histograms() == {}
