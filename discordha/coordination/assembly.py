@@ -13,6 +13,7 @@ thread.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -27,13 +28,13 @@ from discordha.coordination.commons import EtcdShared
 from discordha.coordination.elections import Elections
 from discordha.coordination.hub import CoordinationWatch
 from discordha.coordination.journals import Journals
-from discordha.coordination.members import JSON, Members
+from discordha.coordination.members import JSON, Members, readable
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.runs import Runs
 from discordha.coordination.session import Session
 from discordha.coordination.shares import Meter, Shares
 from discordha.coordination.store import Store, StoreSettings
-from discordha.errors import StoreUnavailable
+from discordha.errors import ConfigError, StoreUnavailable
 
 __all__ = ["Coordination", "store_settings"]
 
@@ -123,12 +124,14 @@ class Coordination:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
 
         :raises StoreUnavailable: etcd did not answer in time; everything is stopped again.
-        :raises ConfigError: etcd refuses this replica; everything is stopped again.
+        :raises ConfigError: etcd refuses this replica, or a replica runs that it can't work beside;
+        everything is stopped again.
         """
         timeout = 2 * self._config.etcd_timeout
         with ExitStack() as undo:
             undo.callback(self.stop)
             self.session.start(timeout)
+            self._refuse_strangers()
             self.leases.start()
             self.commit.start()
             self.members.start()
@@ -139,6 +142,21 @@ class Coordination:
             if self.shares is not None:
                 self.shares.start()
             undo.pop_all()
+
+    def _refuse_strangers(self) -> None:
+        """Before this replica is a member: whether it can work beside those that are.
+
+        :raises ConfigError: it can't; says which replica.
+        """
+        for kv in self.store.range(f"{self.root}m/").items:
+            try:
+                record = json.loads(kv.value)
+            except (ValueError, RecursionError):
+                continue  # something else wrote it; the watch will say so
+            if isinstance(record, dict):
+                reason = readable(kv.key.rsplit("/", 1)[1], record)
+                if reason is not None:
+                    raise ConfigError(reason)
 
     def stop(self) -> None:
         """Writes what is pending, revokes the session, closes all connections. Blocks for a few round trips,

@@ -3,6 +3,8 @@
 Promises: a ``Leadership`` dies with its session's grant, without asking anybody; ``Candidates`` shows whose
 create revision is the lowest, as far as the watch has told.
 
+A key without a lease is nobody's candidature, whoever wrote it: it would stand for ever.
+
 Does not promise that a view is up to date: only a read from etcd tells who leads now.
 
 Concurrency: no threads. ``Candidates`` is written on the watch's thread alone; ``first`` may be read by any,
@@ -130,7 +132,7 @@ class Candidates:
         """What a candidate says of itself; nothing, when it can't be read."""
         try:
             record = json.loads(kv.value)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if isinstance(record, dict):
             return record
@@ -140,6 +142,8 @@ class Candidates:
     def _find_first(self) -> None:
         found: dict[int, KeyValue] = {}
         for kv in self._view.values():
+            if not kv.lease:
+                continue
             shard_id = self.shard_of(kv.key)
             known = found.get(shard_id)
             if known is None or kv.create_revision < known.create_revision:
@@ -155,7 +159,7 @@ def request_resignation(store: ElectionStore, root: str, shard_id: int) -> str |
 
     :return: the replica that was asked; ``None`` when nobody leads, or leadership moved meanwhile.
     """
-    candidates = store.range(f"{root}l/{shard_id}/").items
+    candidates = [kv for kv in store.range(f"{root}l/{shard_id}/").items if kv.lease]
     if not candidates:
         return None
     leader = min(candidates, key=lambda kv: kv.create_revision)

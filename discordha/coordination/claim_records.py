@@ -16,6 +16,7 @@ __all__ = [
     "Held",
     "Hint",
     "Ownership",
+    "marked_at",
     "parse_claim",
 ]
 
@@ -55,13 +56,16 @@ class Attempts(NamedTuple):
         """Reads the stored form; ``None`` when something else wrote the key."""
         try:
             data = json.loads(value)
+            payload = data.get("payload")
+            if not (payload is None or isinstance(payload, str)):
+                return None
             return cls(
                 int(data["attempt"]),
-                data.get("payload"),
+                payload,
                 int(data.get("shard", 0)),
-                tuple(data.get("history", ())),
+                tuple(str(line) for line in data.get("history", ())),
             )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
 
 
@@ -121,11 +125,22 @@ class ClaimListener(Protocol):
 
 
 def parse_claim(value: bytes) -> tuple[str, str, int] | None:
-    """Splits ``r <replica> <attempt>`` or ``d <replica> <attempt>``; ``None`` for anything else."""
-    parts = value.split(b" ")
-    if len(parts) != 3 or parts[0] not in (b"r", b"d"):
+    """Splits ``r <replica> <attempt>`` or ``d <replica> <attempt> <when>``; ``None`` for anything else.
+
+    What follows is ignored: a later version may say more.
+    """
+    parts = value.split(b" ", 4)
+    if len(parts) < 3 or parts[0] not in (b"r", b"d"):
         return None
     try:
         return parts[0].decode(), parts[1].decode(), int(parts[2])
     except ValueError:
         return None
+
+
+def marked_at(value: bytes) -> float | None:
+    """When a mark was made, in seconds since 1970 by its owner's clock: for people; nothing is decided by
+    it.
+    """
+    parts = value.split(b" ", 4)
+    return int(parts[3]) / 1000 if parts[0] == b"d" and len(parts) > 3 and parts[3].isdigit() else None

@@ -13,9 +13,9 @@ Protocol. One key an event, ``e/<key>``, moves from lease to lease:
 
 - claim: ``version == 0 -> put "r <replica> <attempt>"`` under the session lease. Its create revision is the
   fencing token.
-- mark: ``create_revision == token -> put "d <replica> <attempt>"`` under a retention lease shared by a time
-  bucket. If the session was lost meanwhile and nobody else has taken the event, the mark is put as well: the
-  handler did finish.
+- mark: ``create_revision == token -> put "d <replica> <attempt> <when>"`` under a retention lease shared by
+  a time bucket. If the session was lost meanwhile and nobody else has taken the event, the mark is put as
+  well: the handler did finish.
 - release (drain): ``create_revision == token -> put "r <replica> <attempt - 1>"``, then delete: the next
   owner's attempt is not counted up, because this one never started it.
 - The second and later attempts also write ``a/<key>``: JSON with the attempts so far and the gateway's
@@ -37,6 +37,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -251,7 +252,8 @@ class Claims:
         return Operation(Txn((Compare.version(key, 0),), writes, (Get(key),)), (key, attempts_key))
 
     def _value(self, state: str, attempt: int) -> bytes:
-        return f"{state} {self._replica_id} {attempt}".encode()
+        when = f" {int(time.time() * 1000)}" if state == "d" else ""  # for people; nothing is decided by it
+        return f"{state} {self._replica_id} {attempt}{when}".encode()
 
     def _read_answer(self, request: ClaimRequest, result: TxnResult, grant: Grant) -> Claim | Held | Done:
         if result.succeeded:

@@ -303,7 +303,7 @@ class Elections:
                 self._forget_key(election)  # someone deleted it
                 return
             election.revision = mine.create_revision
-            first = min(kv.create_revision for kv in candidates)
+            first = min(kv.create_revision for kv in candidates if kv.lease)
             if first == mine.create_revision and election.wanted and not election.leaving and grant.alive:
                 election.leading = Leadership(election.shard_id, key, mine.create_revision, grant)
                 self.elected += 1

@@ -42,18 +42,38 @@ from discordha.coordination.session import Grant
 from discordha.coordination.store import KeyValue, LeaseNotFound, Snapshot, WatchEvent
 from discordha.errors import DiscordHAError
 
-__all__ = ["FORMAT", "JSON", "CoordinationWatch", "Members"]
+__all__ = ["FORMAT", "JSON", "READS", "CoordinationWatch", "Members", "readable"]
 
 _log = logging.getLogger(__name__)
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
-#: The version of everything that this version writes into etcd.
+#: The format of everything that this version writes into etcd, and the oldest that it can work beside. The
+#: member record itself, as far as ``version``, ``format`` and ``reads``, is the same in all formats.
 FORMAT = 1
+READS = 1
 #: States in which a replica gets no events or takes no new ones: preferring it would cost each one the grace.
 NOT_PREFERRED = frozenset({"starting", "deaf", "draining", "stopping"})
 #: How many ordering keys' ranks are remembered.
 RANKS = 20_000
+
+
+def readable(replica: str, record: Mapping[str, JSON]) -> str | None:
+    """Why this version can't work beside a replica; ``None`` when it can.
+
+    Each says which format it writes and which it can read down to; versions that are neighbours overlap. A
+    record that does not say so is from a replica that is just starting, or from something else: no reason.
+    """
+    writes, reads = record.get("format", FORMAT), record.get("reads", record.get("format", READS))
+    if not isinstance(writes, int) or not isinstance(reads, int):
+        writes = reads = -1
+    if writes >= READS and reads <= FORMAT:
+        return None
+    return (
+        f"replica {replica} (version {record.get('version', '?')}) writes format {record.get('format')!r} "
+        f"into etcd, and this version ({__version__}) can only work beside formats {READS} to {FORMAT}: run "
+        "neighbouring versions, or let all replicas of the other one end first"
+    )
 
 
 class _Heartbeats(Protocol):
@@ -182,6 +202,7 @@ class Members:
             "pid": os.getpid(),
             "version": __version__,
             "format": FORMAT,
+            "reads": READS,
             "started": self._started,
             "state": self._state,
             **self._describe(),
@@ -251,7 +272,7 @@ class Members:
     def _read(self, kv: KeyValue) -> dict[str, JSON]:
         try:
             record = json.loads(kv.value)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if isinstance(record, dict):
             self._heard_at[kv.key[len(self._prefix) :]] = self._clock()
@@ -265,6 +286,10 @@ class Members:
         last = frozenset(
             member for member, record in records.items() if str(record.get("state")) in NOT_PREFERRED
         )
+        for member in records.keys() - self._records.keys():
+            reason = readable(member, records[member])
+            if reason is not None and member != self._replica_id:
+                _log.error("%s; it should have stayed out", reason)
         for gone in self._heard_at.keys() - records.keys():
             self._heard_at.pop(gone, None)
         with self._lock:

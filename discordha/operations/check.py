@@ -1,60 +1,58 @@
-"""``discordha check``: what an operator wants to know before the first run. Blocks on etcd and on Discord."""
+"""``discordha check``: what an operator wants to know before the first run. Blocks on etcd, and on Discord
+(``check_discord``).
+
+Promises: no check raises; with etcd out of reach nothing else is tried, so the answer comes within one of its
+time-outs.
+"""
 
 from __future__ import annotations
 
-import json
 import secrets
+import socket
 import ssl
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
+from discordha._version import __version__
+from discordha.coordination.members import FORMAT, readable
 from discordha.coordination.store import StoreSettings
 from discordha.errors import DiscordHAError
+from discordha.operations.check_discord import Result, discord_checks
 from discordha.operations.fleet import Fleet
 
 __all__ = ["Result", "checks", "role"]
 
 _BAD_VERSIONS = ("3.5.0", "3.5.1", "3.5.2")
-_PRIVILEGED = {
-    "presences": (1 << 12) | (1 << 13),
-    "members": (1 << 14) | (1 << 15),
-    "message content": (1 << 18) | (1 << 19),
-}
+#: Certificates that end within so many days deserve a warning.
+SOON = 14
 
 
-@dataclass(frozen=True)
-class Result:
-    """One thing that was checked. ``outcome``: ``ok``, ``warn`` or ``fail``."""
+def role(name: str, *, read_only: bool = False) -> list[str]:
+    """The etcdctl commands that make a user who may touch the bot's keys and nothing else.
 
-    what: str
-    outcome: str
-    detail: str
-
-
-def role(name: str | int) -> str:
-    """The etcdctl commands that make a user who may touch the bot's keys and nothing else."""
+    :param read_only: one who may only look: for ``status``, ``top``, ``event``, ``dead-letters list``.
+    """
     prefix = f"/discordha/v1/{name}"
-    return "\n".join(
-        [
-            f"etcdctl role add discordha-{name}",
-            f"etcdctl role grant-permission discordha-{name} readwrite --prefix {prefix}/",
-            f"etcdctl role grant-permission discordha-{name} readwrite --prefix {prefix}.data/",
-            f"etcdctl user add discordha-{name}",
-            f"etcdctl user grant-role discordha-{name} discordha-{name}",
-        ]
-    )
+    user, right = (f"discordha-{name}-reader", "read") if read_only else (f"discordha-{name}", "readwrite")
+    return [
+        f"etcdctl role add {user}",
+        f"etcdctl role grant-permission {user} {right} --prefix {prefix}/",
+        f"etcdctl role grant-permission {user} {right} --prefix {prefix}.data/",
+        f"etcdctl user add {user}",
+        f"etcdctl user grant-role {user} {user}",
+    ]
 
 
 def checks(fleet: Fleet, settings: StoreSettings, environ: Mapping[str, str]) -> list[Result]:
     """All checks; none raises."""
-    results = [*_etcd(fleet), *_certificates(settings), *_rights(fleet), *_replicas(fleet)]
-    results += _discord(environ)
-    return results
+    results = _etcd(fleet)
+    if not any(result.outcome != "fail" for result in results):
+        return [*results, *[each for each in _certificates(settings) if each.outcome == "fail"]]
+    results += [*_certificates(settings), *_server_certificates(settings)]
+    results += [*_rights(fleet), *_replicas(fleet)]
+    return [*results, *discord_checks(environ)]
 
 
 def _etcd(fleet: Fleet) -> list[Result]:
@@ -77,9 +75,16 @@ def _etcd(fleet: Fleet) -> list[Result]:
         else:
             detail = f"version {member.version}, {member.latency * 1000:.1f} ms, {member.db_size // 1024} KiB"
             results.append(Result(what, "ok", detail))
-    if len(members) == 1:
+    if len(members) == 1 and members[0].error is None:
         results.append(Result("etcd", "warn", "one endpoint only: name all members, so that one may fail"))
     return results
+
+
+def _valid_for(what: str, where: str, not_after: str) -> Result:
+    left = (ssl.cert_time_to_seconds(not_after) - time.time()) / 86400
+    if left < 0:
+        return Result(what, "fail", f"{where} ended {-left:.0f} days ago")
+    return Result(what, "warn" if left < SOON else "ok", f"{where} is valid for {left:.0f} days")
 
 
 def _certificates(settings: StoreSettings) -> list[Result]:
@@ -91,12 +96,35 @@ def _certificates(settings: StoreSettings) -> list[Result]:
         try:
             # The only way of the standard library to read a certificate's dates from a file.
             info: dict[str, Any] = ssl._ssl._test_decode_cert(path)  # type: ignore[attr-defined]
-            left = (ssl.cert_time_to_seconds(info["notAfter"]) - time.time()) / 86400
+            results.append(_valid_for(name, path, info["notAfter"]))
         except (OSError, ValueError, AttributeError, KeyError) as error:
             results.append(Result(name, "fail", f"{path}: {error}"))
+    return results
+
+
+def _server_certificates(settings: StoreSettings) -> list[Result]:
+    """What each member shows, by a handshake of our own."""
+    files = (settings.ca_cert, settings.cert, settings.key)
+    results = []
+    for endpoint in settings.endpoints:
+        parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+        if not (any(files) or parts.scheme == "https") or not parts.hostname or not parts.port:
             continue
-        outcome = "fail" if left < 0 else "warn" if left < 14 else "ok"
-        results.append(Result(name, outcome, f"{path} is valid for {left:.0f} days"))
+        what = f"certificate of {parts.netloc}"
+        try:
+            context = ssl.create_default_context(cafile=settings.ca_cert)
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # gRPC is not so strict
+            context.set_alpn_protocols(["h2"])
+            if settings.cert is not None:
+                context.load_cert_chain(settings.cert, settings.key)
+            with (
+                socket.create_connection((parts.hostname, parts.port), timeout=settings.timeout) as plain,
+                context.wrap_socket(plain, server_hostname=parts.hostname) as secure,
+            ):
+                info = secure.getpeercert()
+            results.append(_valid_for(what, "it", str((info or {})["notAfter"])))
+        except (OSError, ValueError, KeyError) as error:
+            results.append(Result(what, "fail", str(error)))
     return results
 
 
@@ -119,63 +147,16 @@ def _rights(fleet: Fleet) -> list[Result]:
 
 
 def _replicas(fleet: Fleet) -> list[Result]:
+    """Which versions would run together, this one among them."""
     try:
         members = fleet.members()
     except DiscordHAError as error:
         return [Result("replicas", "fail", str(error))]
-    versions = sorted({str(record.get("version", "?")) for record in members.values()})
     if not members:
-        return [Result("replicas", "ok", "none runs yet")]
-    outcome = "ok" if len(versions) == 1 else "warn"
-    return [Result("replicas", outcome, f"{len(members)} run, version {', '.join(versions)}")]
-
-
-def _get(environ: Mapping[str, str], path: str, token: str) -> tuple[dict[str, Any], str | None]:
-    base = environ.get("DISCORDHA_API_URL", "https://discord.com").rstrip("/")
-    base = base if "/api/v" in base else f"{base}/api/v10"
-    headers = {"Authorization": f"Bot {token}", "User-Agent": "DiscordBot (discordha, 1)"}
-    with urllib.request.urlopen(urllib.request.Request(base + path, headers=headers), timeout=10) as answer:
-        return json.load(answer), answer.headers.get("Date")
-
-
-def _discord(environ: Mapping[str, str]) -> list[Result]:
-    token = environ.get("BOT_TOKEN") or environ.get("DISCORDHA_TOKEN")
-    if not token:
-        return [Result("Discord", "warn", "not checked: BOT_TOKEN is not set")]
-    results: list[Result] = []
-    parts: list[Callable[[str, Mapping[str, str]], list[Result]]] = [_token, _application, _budget]
-    for part in parts:
-        try:
-            results += part(token, environ)
-        except urllib.error.HTTPError as error:
-            reason = "the token is refused: take a new one" if error.code == 401 else f"HTTP {error.code}"
-            return [*results, Result("Discord", "fail", reason)]
-        except (OSError, ValueError) as error:
-            return [*results, Result("Discord", "fail", f"can't be reached: {error}")]
-    return results
-
-
-def _token(token: str, environ: Mapping[str, str]) -> list[Result]:
-    user, date = _get(environ, "/users/@me", token)
-    results = [Result("Discord token", "ok", f"{user.get('username')} ({user.get('id')})")]
-    if date is not None:
-        off = time.time() - parsedate_to_datetime(date).timestamp()
-        outcome = "ok" if abs(off) < 60 else "warn"
-        results.append(Result("clock", outcome, f"{off:+.0f} s against Discord's (only logs depend on it)"))
-    return results
-
-
-def _application(token: str, environ: Mapping[str, str]) -> list[Result]:
-    about, _ = _get(environ, "/oauth2/applications/@me", token)
-    flags = int(about.get("flags") or 0)
-    allowed = [name for name, bits in _PRIVILEGED.items() if flags & bits]
-    return [Result("privileged intents", "ok", ", ".join(allowed) or "none is switched on")]
-
-
-def _budget(token: str, environ: Mapping[str, str]) -> list[Result]:
-    gateway, _ = _get(environ, "/gateway/bot", token)
-    limit = gateway["session_start_limit"]
-    left, total = int(limit["remaining"]), int(limit["total"])
-    outcome = "ok" if left > total / 10 else "warn"
-    detail = f"{left} of {total} new sessions left today; {gateway['shards']} shards recommended"
-    return [Result("session budget", outcome, detail)]
+        return [Result("replicas", "ok", f"none runs yet; this version is {__version__}, format {FORMAT}")]
+    refused = [reason for name, record in members.items() if (reason := readable(name, record)) is not None]
+    if refused:
+        return [Result("replicas", "fail", refused[0])]
+    versions = sorted({str(record.get("version", "?")) for record in members.values()} | {__version__})
+    detail = f"{len(members)} run; versions with this one: {', '.join(versions)}"
+    return [Result("replicas", "ok" if len(versions) == 1 else "warn", detail)]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from discordha.coordination.candidates import request_resignation
-from discordha.coordination.claim_records import parse_claim
-from discordha.coordination.store import Compare, Delete, Put, Store
+from discordha.coordination.claim_records import marked_at, parse_claim
+from discordha.coordination.store import Compare, Delete, Get, KeyValue, Put, Store
 from discordha.errors import DiscordHAError
+from discordha.events import EVENTS
 
 __all__ = ["Fleet", "Handled", "Letter"]
 
+#: Keys read in one transaction; etcd allows 128.
+BATCH = 100
 #: A command to a replica is forgotten after this, seconds.
 COMMAND_TTL = 30.0
 
@@ -32,12 +35,15 @@ class Letter:
 
 @dataclass(frozen=True)
 class Handled:
-    """What became of an event: ``done``, ``running``, ``dead``."""
+    """What became of an event: ``done``, ``running``, ``dead``. ``at``: when it was marked as done, in
+    seconds since 1970 by its owner's clock; ``None`` where that is not known.
+    """
 
     event: str
     state: str
     replica: str
     attempt: int
+    at: float | None = None
 
 
 class Fleet:
@@ -62,7 +68,7 @@ class Fleet:
         first: dict[int, tuple[int, str]] = {}
         for kv in self.store.range(f"{self.root}l/").items:
             shard = kv.key[len(self.root) :].split("/")[1]
-            if shard.isdecimal():
+            if shard.isdecimal() and kv.lease:
                 candidate = (kv.create_revision, str(_object(kv.value).get("replica", "?")))
                 first[int(shard)] = min(first.get(int(shard), candidate), candidate)
         return {shard: replica for shard, (_, replica) in sorted(first.items())}
@@ -78,32 +84,40 @@ class Fleet:
 
     def _letter(self, key: str, value: bytes) -> Letter:
         data = _object(value)
+        payload = data.get("payload")
         return Letter(
             key[len(self.root) + len("dead/") :],
-            int(data.get("attempt", 0)),
+            _whole(data.get("attempt")),
             str(data.get("error", "")),
-            data.get("payload"),
-            int(data.get("shard", 0)),
+            payload if isinstance(payload, str) else None,
+            _whole(data.get("shard")),
             str(data.get("replica", "?")),
         )
 
     def events(self, identity: str) -> list[Handled]:
         """What became of the events with an identity: ``123``, or ``message/123``."""
+        names = [identity] if "/" in identity else [f"{event}/{identity}" for event in EVENTS]
         found = []
-        suffix = identity if "/" in identity else f"/{identity}"
-        for kv in self.store.range(f"{self.root}e/{identity if '/' in identity else ''}").items:
-            if not kv.key.endswith(suffix):
-                continue
+        for kv in self._read([f"{self.root}e/{name}" for name in names]):
             parsed = parse_claim(kv.value)
             if parsed is not None:
                 state, replica, attempt = parsed
                 event = kv.key[len(self.root) + 2 :]
-                found.append(Handled(event, "done" if state == "d" else "running", replica, attempt))
-        found += [
-            Handled(letter.event, "dead", letter.replica, letter.attempts)
-            for letter in self.letters()
-            if f"/{letter.event}".endswith(suffix)
-        ]
+                state = "done" if state == "d" else "running"
+                found.append(Handled(event, state, replica, attempt, marked_at(kv.value)))
+        for kv in self._read([f"{self.root}dead/{name}" for name in names]):
+            letter = self._letter(kv.key, kv.value)
+            found.append(Handled(letter.event, "dead", letter.replica, letter.attempts))
+        return found
+
+    def _read(self, keys: Sequence[str]) -> list[KeyValue]:
+        """Those of the keys that exist."""
+        found: list[KeyValue] = []
+        for start in range(0, len(keys), BATCH):
+            result = self.store.txn((), [Get(key) for key in keys[start : start + BATCH]])
+            for response in result.responses:
+                assert isinstance(response, list)
+                found += response
         return found
 
     def etcd(self) -> list[dict[str, Any]]:
@@ -174,9 +188,13 @@ class Fleet:
         return self.store.delete(f"{self.root}dead/{event}")
 
 
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
 def _object(value: bytes) -> dict[str, Any]:
     try:
         data = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return dict(data) if isinstance(data, Mapping) else {}

@@ -137,7 +137,7 @@ def test_one_wins_and_the_other_learns_who(local_etcd: LocalEtcd, root: str) -> 
         assert b.hints.hint("message/1") is Hint.RUNNING
         assert a.mark(won)
         assert isinstance(b.claim("message/1"), Done)
-        assert stored(store, root, "message/1") == "d r0 1"
+        assert str(stored(store, root, "message/1")).startswith("d r0 1 ")
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
@@ -228,7 +228,7 @@ def test_without_a_session_claims_are_open_when_asked_for(local_etcd: LocalEtcd,
         assert a.claims.won_unowned == 1
         assert a.mark(first)
         assert isinstance(a.claim("message/1"), Done)
-        assert stored(store, root, "message/1") == "d r0 1"
+        assert str(stored(store, root, "message/1")).startswith("d r0 1 ")
 
 
 class Ears:

@@ -1,0 +1,75 @@
+"""A fleet's status as a table for people. Pure; any thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+__all__ = ["status_table"]
+
+_COLUMNS = ("replica", "version", "state", "uptime", "leads", "shards", "waiting", "running", "handled")
+_COLOURS = {"ready": "green", "draining": "yellow"}
+
+
+def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
+    """What ``Fleet.status`` found; records that can't be read show as ``?``.
+
+    :param error: why the table is not up to date.
+    """
+    table = Table(title=escape(status["root"]))
+    for column in _COLUMNS:
+        table.add_column(column)
+    for replica, record in sorted(status["replicas"].items()):
+        table.add_row(*_row(replica, record))
+    members = "; ".join(_member(member) for member in status["etcd"])
+    caption = f"etcd {members}. Dead letters: {status['dead_letters']}"
+    why = [
+        f"{replica}: {reason}"
+        for replica, record in sorted(status["replicas"].items())
+        for reason in _list(record.get("reasons"))
+    ]
+    table.caption = escape("\n".join([caption, *why]))
+    if error is not None:
+        table.caption += f"\n[red]as it was: {escape(error)}[/]"
+    return table
+
+
+def _row(replica: str, record: Mapping[str, Any]) -> list[str]:
+    queue = record.get("queue")
+    queue = queue if isinstance(queue, Mapping) else {}
+    state = str(record.get("state", "?"))
+    return [
+        escape(replica),
+        escape(str(record.get("version", "?"))),
+        f"[{_COLOURS.get(state, 'red')}]{escape(state)}[/]",
+        _uptime(record.get("started")),
+        ", ".join(map(str, _list(record.get("leads")))),
+        ", ".join(map(str, _list(record.get("shards")))),
+        str(_number(queue.get("waiting")) + _number(queue.get("delayed"))),
+        str(_number(queue.get("running"))),
+        str(_number(record.get("handled"))),
+    ]
+
+
+def _uptime(started: object) -> str:
+    if not isinstance(started, int):
+        return "?"
+    seconds = max(int(time.time()) - started, 0)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _member(member: Mapping[str, Any]) -> str:
+    what = member["error"] or f"{member['latency'] * 1000:.1f} ms{', leads' if member['is_leader'] else ''}"
+    return f"{member['endpoint']}: {what}"
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
