@@ -304,6 +304,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
+
+
 def _nearest(name: str, known: Sequence[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"; did you mean {nearest[0]}?" if nearest else ""
@@ -314,7 +318,7 @@ def _read(variable: str, name: str, kind: str, text: str) -> Any:
     if name == "intents":
         return _read_intents(variable, text)
     if name == "shard_count":
-        return int(text) if text.isdigit() else text
+        return int(text) if _is_whole(text) else text
     if kind.startswith("Sequence"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if kind.startswith("bool"):
@@ -333,7 +337,7 @@ def _read(variable: str, name: str, kind: str, text: str) -> Any:
 def _read_intents(variable: str, text: str) -> discord.Intents:
     import discord
 
-    if text.isdigit():
+    if _is_whole(text):
         intents = discord.Intents.none()
         intents.value = int(text)
         return intents

@@ -26,8 +26,11 @@ class Attempted(NamedTuple):
         """Reads the stored form; ``None`` when something else wrote the key."""
         try:
             data = json.loads(value)
-            return cls(int(data["attempt"]), str(data["event"]), data.get("payload"))
-        except (ValueError, KeyError, TypeError):
+            payload = data.get("payload")
+            if not (payload is None or isinstance(payload, str)):
+                return None
+            return cls(int(data["attempt"]), str(data["event"]), payload)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
 
 

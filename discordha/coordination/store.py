@@ -115,8 +115,13 @@ _make = tuple.__new__  # builds a NamedTuple in half the time of its own constru
 # -- messages ------------------------------------------------------------------------------------------------
 
 
+def _key(key: bytes) -> str:
+    """Ours are ASCII; one that is not even UTF-8 was written by something else, and must not stop a watch."""
+    return key.decode("utf-8", "backslashreplace")
+
+
 def _key_value(kv: Any) -> KeyValue:
-    fields = (kv.key.decode(), kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
+    fields = (_key(kv.key), kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
     return _make(KeyValue, fields)
 
 
@@ -178,7 +183,7 @@ def _read_watch(message: Any) -> WatchBatch:
     for event in message.events:
         kv = event.kv
         mod_revision = kv.mod_revision
-        fields = (kv.key.decode(), kv.value, kv.create_revision, mod_revision, kv.version, kv.lease)
+        fields = (_key(kv.key), kv.value, kv.create_revision, mod_revision, kv.version, kv.lease)
         events.append(_make(WatchEvent, ("delete" if event.type else "put", _make(KeyValue, fields))))
     if events:
         return WatchBatch(mod_revision, events)

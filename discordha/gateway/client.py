@@ -58,6 +58,8 @@ RESUME_TRIES = 2
 _LATE = frozenset({"ready", "guild_available", "guild_join"})
 #: Sent to one session only, because of what it did itself.
 _OWN = frozenset({"READY", "RESUMED", "GUILD_CREATE", "GUILD_MEMBERS_CHUNK", "VOICE_SERVER_UPDATE"})
+#: Without these there is no session.
+_VITAL = frozenset({"READY", "RESUMED"})
 _NETWORK_ERRORS = (
     OSError,
     discord.GatewayNotFound,
@@ -106,6 +108,11 @@ class ShardClient(discord.Client):
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.number = shard_id
         self.dispatch_errors = 0
+        self.parse_errors = 0
+        parsers = self._connection.parsers
+        parsers.update(
+            {kind: self._guarded(kind, parse) for kind, parse in parsers.items() if kind not in _VITAL}
+        )
         self._main_gateway = yarl.URL(gateway_url) if gateway_url else DiscordWebSocket.DEFAULT_GATEWAY
         self._deaf_after = deaf_after
         self._on_dispatch = on_dispatch
@@ -138,6 +145,20 @@ class ShardClient(discord.Client):
         self._resumable = True
 
     # -- the tap ---------------------------------------------------------------------------------------------
+
+    def _guarded(self, kind: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
+        """A parser of discord.py's that one payload with missing or strange fields does not break the
+        connection of: those after it must be received.
+        """
+
+        def guarded(data: Any) -> None:
+            try:
+                parse(data)
+            except Exception:  # noqa: BLE001 - whatever discord.py makes of it
+                self.parse_errors += 1
+                _log.exception("shard %d: discord.py can't read this %s: it is left out", self.number, kind)
+
+        return guarded
 
     def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
         """Takes what discord.py dispatches. Gateway thread, while the frame is parsed."""
@@ -220,17 +241,19 @@ class ShardClient(discord.Client):
         """Gives a stored frame to discord.py's parser once more; it is dispatched as it was the first
         time.
         """
-        frame = json.loads(raw)
-        parser = self._connection.parsers.get(frame.get("t"))
+        try:
+            frame = json.loads(raw)
+            kind, data = frame["t"], frame["d"]
+            parser = self._connection.parsers.get(kind)
+        except (ValueError, TypeError, KeyError):
+            parser = None
         if parser is None:
-            _log.warning("a stored event of type %r can't be replayed", frame.get("t"))
+            _log.warning("a stored event can't be replayed: %.80r is no frame of the gateway", raw)
             return
         before, self._raw = self._raw, raw
         self._replaying = raw
         try:
-            parser(frame["d"])
-        except Exception:  # noqa: BLE001 - whatever discord.py makes of an old frame
-            _log.exception("a stored %s can't be replayed", frame.get("t"))
+            parser(data)
         finally:
             self._raw = before
             self._replaying = None
