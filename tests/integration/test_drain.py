@@ -1,0 +1,101 @@
+"""Drains that do not go by the book: handlers that do not finish, operators in a hurry."""
+
+from __future__ import annotations
+
+import time
+
+from click.testing import CliRunner
+from fleet import BOTS, answered, per_replica
+
+from discordha.operations.commands import cli
+from discordha.testing import LocalDiscord, LocalEtcd, Replica, Replicas, wait_for
+from discordha.testing.plugin import ReplicasFactory
+
+#: Longer than any drain here waits.
+SLOW = 6.0
+
+
+def start(replicas: ReplicasFactory, discord: LocalDiscord, drain_timeout: float) -> Replicas:
+    fleet = replicas(
+        BOTS / "counting.py",
+        2,
+        discord=None,
+        env={
+            "DISCORDHA_SESSION_TTL": "2",
+            "DISCORDHA_DRAIN_TIMEOUT": str(drain_timeout),
+            "SLOW": str(SLOW),
+        },
+        per_replica_env=per_replica(discord),
+    )
+    fleet.wait_ready(60)
+    return fleet
+
+
+def begin(fleet: Replicas, discord: LocalDiscord) -> tuple[Replica, Replica, int]:
+    """Asks one question; who answers it, the other, and the question."""
+    question = discord.send(discord.channel_ids[0], "!ping 1")
+
+    def owner() -> Replica | None:
+        return next((replica for replica in fleet if f"begun {question} 1" in replica.run_text()), None)
+
+    first = wait_for(owner, 20, "a handler")
+    other = next(replica for replica in fleet if replica is not first)
+    return first, other, question
+
+
+def check_handed_on(first: Replica, other: Replica, question: int, discord: LocalDiscord) -> None:
+    """The one that left said which event it left, and the other one answers it, once."""
+    assert f"other replicas retry: message/{question} " in first.run_text()
+    wait_for(lambda: f"begun {question} 2" in other.run_text(), 10, "the second attempt")
+    wait_for(lambda: f"handled {question} 2" in other.run_text(), SLOW + 10, "its end")
+    assert [message.content for message in answered(discord)] == ["pong 1"]
+
+
+def test_handlers_that_exceed_the_drain_timeout_are_handed_on_by_name(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    fleet = start(replicas, local_discord, drain_timeout=2.5)
+    first, other, question = begin(fleet, local_discord)
+    begun = time.monotonic()
+    first.drain()
+    assert first.wait_exit(20) == 0
+    assert time.monotonic() - begun < SLOW - 1  # it did not wait for the handler
+    check_handed_on(first, other, question, local_discord)
+
+
+def test_a_second_signal_stops_at_once(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+    fleet = start(replicas, local_discord, drain_timeout=60)
+    first, other, question = begin(fleet, local_discord)
+    first.drain()
+    wait_for(lambda: "stopping, for 60 s at the most" in first.run_text(), 10, "the drain")
+    begun = time.monotonic()
+    first.drain()
+    assert first.wait_exit(20) == 0
+    assert time.monotonic() - begun < SLOW - 1.5
+    check_handed_on(first, other, question, local_discord)
+
+
+def test_an_operators_drain_waits_for_the_handlers_and_is_seen_in_the_status(
+    replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
+) -> None:
+    fleet = start(replicas, local_discord, drain_timeout=25)
+    first, other, question = begin(fleet, local_discord)
+    environment = {**local_etcd.env(), "DISCORDHA_NAME": namespace, "COLUMNS": "200"}
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(cli, arguments, env=environment, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    replica = str(first.replica_id)
+    assert "was asked to drain" in run("drain", replica, "--wait", "0")
+    wait_for(lambda: "draining" in run("status"), 5, "the state")
+    # What comes now is the other one's: nothing new is begun.
+    second = local_discord.send(local_discord.channel_ids[1], "!ping 2")
+    wait_for(lambda: f"begun {second} 1" in other.run_text(), 10, "the other one")
+    assert first.alive
+    assert first.wait_exit(SLOW + 15) == 0
+    assert f"handled {question} 1" in first.run_text()
+    assert "retry" not in first.run_text()
+    wait_for(lambda: f"handled {second} 1" in other.run_text(), SLOW + 10, "its end")
+    assert sorted(message.content for message in answered(local_discord)) == ["pong 1", "pong 2"]
