@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo run examples test test-secure test-all test-lowest chaos bench lint typecheck
-.PHONY: stubs stubs-check docs docs-check clean
+.PHONY: audit stubs stubs-check docs docs-check clean
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg).
 SHORT := tests/unit tests/model tests/integration tests/chaos -m "not long"
@@ -70,6 +70,10 @@ lint: venv ## ruff: rules and format
 
 typecheck: venv ## mypy --strict
 	$(BIN)/mypy --strict discordha
+
+audit: venv ## bandit on the code, pip-audit on what is installed (asks the advisory database on the network)
+	$(BIN)/bandit --quiet --ini .bandit --recursive discordha
+	$(BIN)/python -m pip_audit --skip-editable --progress-spinner off
 
 stubs: venv ## write the type stubs of the blocking views anew
 	$(BIN)/python tools/stubs.py

@@ -14,7 +14,6 @@ import queue
 import secrets
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType, TracebackType
@@ -25,6 +24,7 @@ from discordha.config import Config
 from discordha.coordination.commons import Shared
 from discordha.declarations import Declarations
 from discordha.errors import DiscordHAError
+from discordha.operations.logs import log_to_stderr
 from discordha.replica import Replica
 from discordha.shared_state import SharedState
 
@@ -147,11 +147,12 @@ class DiscordHA(Declarations, SharedState):
         """Runs until SIGTERM or SIGINT, then drains; a second signal stops at once. Blocks; main thread
         only.
 
-        Without a logging set-up of your own, discordha's messages from INFO on go to standard error.
+        Without a logging set-up of your own, discordha's messages go to standard error: from
+        ``DISCORDHA_LOG_LEVEL`` (``INFO``) on, as JSON with ``DISCORDHA_LOG_FORMAT=json``.
 
         :raises BaseException: what broke a part that this replica can't go on without, after stopping.
         """
-        _log_to_stderr()
+        log_to_stderr(self._replica_id, os.environ)
         self._forget_ends()
         failure: BaseException | None = None
         with _Signals(self._on_signal):
@@ -319,13 +320,3 @@ class _Signals:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-
-def _log_to_stderr() -> None:
-    """A bot whose author set up no logging still says what it does."""
-    if logging.getLogger().handlers or _log.handlers:
-        return
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    _log.addHandler(handler)
-    _log.setLevel(logging.INFO)

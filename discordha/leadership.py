@@ -132,7 +132,8 @@ class LeaderEvents:
             size=config.queue_size,
             retention=config.retention,
             max_attempts=config.max_attempts,
-            dropped=lambda reason: self._stats.add("dead" if reason == "dead" else "dropped", reason),
+            dropped=lambda reason: self._stats.add("dropped", reason),
+            buried=lambda event: self._stats.add("dead", event),
         )
         shard = _Shard(journal)
         with self._lock:

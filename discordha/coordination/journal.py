@@ -98,6 +98,7 @@ class Journal:
     :param ready: called with entries that are this replica's to run, in order; any thread, under the lock: it
         may take no lock but one that nobody holds while calling the journal.
     :param size: entries kept at the most.
+    :param dropped: hears why an entry was let go; ``buried``, the name of an event that became a dead letter.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Journal:
         retention: float,
         max_attempts: int,
         dropped: Callable[[str], None],
+        buried: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -130,6 +132,7 @@ class Journal:
         self._retention = retention
         self._max_attempts = max_attempts
         self._dropped = dropped
+        self._buried = buried
         self._clock = clock
         self._lock = threading.Lock()
         self._tally = Tally(
@@ -310,7 +313,7 @@ class Journal:
     def _letter(self, event: str, payload: str | None) -> Put:
         error = f"{self._max_attempts} attempts ended with their leader"
         _log.error("%s is a dead letter: %s", event, error)
-        self._dropped("dead")
+        self._buried(event.split("/", 1)[0])
         letter: dict[str, Any] = {
             "attempt": self._max_attempts,
             "payload": payload,

@@ -83,7 +83,7 @@ def _etcd(fleet: Fleet) -> list[Result]:
 def _valid_for(what: str, where: str, not_after: str) -> Result:
     left = (ssl.cert_time_to_seconds(not_after) - time.time()) / 86400
     if left < 0:
-        return Result(what, "fail", f"{where} ended {-left:.0f} days ago")
+        return Result(what, "fail", f"{where} ended {-left:.1f} days ago")
     return Result(what, "warn" if left < SOON else "ok", f"{where} is valid for {left:.0f} days")
 
 

@@ -124,6 +124,18 @@ class Fleet:
         """The members of etcd, with their latency in seconds and the size of their database in bytes."""
         return [member._asdict() for member in self.store.status()]
 
+    def identify(self) -> dict[str, Any] | None:
+        """What is left of the day's new sessions at Discord, as the replicas count it; ``None``: not counted
+        yet.
+        """
+        kv = self.store.get(f"{self.root}ib/day")
+        day = _object(kv.value) if kv is not None else {}
+        return (
+            {name: day[name] for name in ("remaining", "total")}
+            if day.keys() >= {"remaining", "total"}
+            else None
+        )
+
     def status(self) -> dict[str, Any]:
         """Everything at a glance."""
         leaders = self.leaders()
@@ -135,6 +147,7 @@ class Fleet:
             "replicas": members,
             "leaders": {str(shard): replica for shard, replica in leaders.items()},
             "etcd": self.etcd(),
+            "identify": self.identify(),
             "dead_letters": len(self.letters()),
         }
 

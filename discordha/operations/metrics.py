@@ -134,6 +134,10 @@ def _gauges(status: dict[str, Any], counter: Any, gauge: Any) -> Iterator[Any]:
         for shard, state in status["gateway"].items():
             family.add_metric([str(shard)], state[name])
         yield family
+    for name, number in status.get("identify", {}).items():
+        if isinstance(number, int | float):
+            text = f"Of the budget for new sessions at Discord, which all replicas share: {name}."
+            yield gauge(f"discordha_identify_{name}", text, value=number)
     session = status.get("session")
     if session is not None:
         yield gauge("discordha_session_alive", "1 while the session lives.", value=int(session["alive"]))

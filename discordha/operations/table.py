@@ -27,6 +27,8 @@ def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
         table.add_row(*_row(replica, record))
     members = "; ".join(_member(member) for member in status["etcd"])
     caption = f"etcd {members}. Dead letters: {status['dead_letters']}"
+    if status["identify"] is not None:
+        caption += ". New sessions left: {remaining} of {total}".format_map(status["identify"])
     why = [
         f"{replica}: {reason}"
         for replica, record in sorted(status["replicas"].items())

@@ -32,7 +32,7 @@ __all__ = ["EtcdMember", "LocalEtcd", "find_etcd"]
 
 _PREFIX = "/discordha/"
 _USER, _PASSWORD = "discordha", "discordha-test-password"
-_ROOT_PASSWORD = "root-test-password"
+_ROOT_PASSWORD = "root-test-password"  # nosec B105
 _START_TRIES = 5
 
 

@@ -26,7 +26,7 @@ from .waiting import WaitTimeout, wait_for
 
 __all__ = ["HasEnvironment", "Replica", "Replicas"]
 
-_READY = re.compile(rb"discordha ready replica=(\S+)")
+_READY = re.compile(rb"discordha ready replica=([\w.-]+)")
 _TAIL = 3_000
 _LIBRARY = str(Path(__file__).parents[2])
 

@@ -22,7 +22,7 @@ _USAGE = "usage: python -m discordha.testing.run_local SCRIPT [ARGUMENT...]"
 _NO_TOKEN = """\
 no token: set BOT_TOKEN to your bot's token (Discord developer portal, your application, "Bot", "Reset
 Token"), as in BOT_TOKEN=... make run
-Without a token, "make demo" shows the same bot on a local Discord."""
+Without a token, "make demo" shows the same bot on a local Discord."""  # nosec B105
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

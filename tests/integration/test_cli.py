@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from fleet import BOTS, EXAMPLES, per_replica
+from samples import check_sample
 
 from discordha.operations.commands import cli
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
@@ -104,11 +105,46 @@ def test_check(run: Run, local_discord: LocalDiscord, monkeypatch: pytest.Monkey
     }
     assert all(result["outcome"] != "fail" for result in results.values())
     assert "1000 of 1000" in results["session budget"]["detail"]
+    assert results["privileged intents"]["outcome"] == "ok"
+    assert "presences, members, message_content" in results["privileged intents"]["detail"]
     monkeypatch.setenv("BOT_TOKEN", "MTIz.wrong.token")
     failed = run("check", status=1).output
     assert "the token is refused" in failed
     role = run("check", "--print-role").output
     assert "etcdctl role grant-permission" in role
+
+
+def test_check_says_which_intents_are_not_allowed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalDiscord(privileged_intents=False) as discord:
+        for name, value in discord.env().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("DISCORDHA_INTENTS", "guilds,message_content")
+        output = run("check", status=1).output
+        assert "fail privileged intents: message_content must be switched on" in output
+        monkeypatch.setenv("DISCORDHA_INTENTS", "guilds")
+        assert "ok   privileged intents: allowed: none" in run("check").output
+
+
+def test_check_tells_when_certificates_end(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalEtcd(tls=True) as etcd:
+        for name, value in {**etcd.env(), "DISCORDHA_NAME": namespace}.items():
+            monkeypatch.setenv(name, value)
+        assert etcd.certificates is not None
+
+        def found() -> dict[str, tuple[str, str]]:
+            answer = CliRunner().invoke(cli, ["check", "--json"], catch_exceptions=False)
+            return {each["what"]: (each["outcome"], each["detail"]) for each in json.loads(answer.stdout)}
+
+        server = f"certificate of {etcd.endpoints[0]}"
+        assert found()[server][0] == found()["cert"][0] == found()["ca_cert"][0] == "ok"
+        assert "is valid for 29 days" in found()[server][1] or "is valid for 30 days" in found()[server][1]
+        etcd.certificates.rotate(days=3)
+        assert found()[server][0] == found()["cert"][0] == "warn"
+        assert "is valid for 3 days" in found()[server][1]
+        etcd.certificates.rotate(days=-1)
+        result = CliRunner().invoke(cli, ["check"], catch_exceptions=False)
+        assert result.exit_code == 1
+        assert "client.pem ended 1.0 days ago" in result.stdout
 
 
 def test_help_and_module_entry() -> None:
@@ -133,6 +169,7 @@ def test_demo() -> None:
         timeout=100,
     )
     verdict = json.loads(answer.stdout)
+    check_sample("demo", "discordha demo --json", json.dumps(verdict, indent=2), {})
     assert answer.returncode == 0, answer.stderr
     assert verdict["ok"]
     assert verdict["sent"] == verdict["answered"] > 100

@@ -119,7 +119,7 @@ def test_without_etcd_each_command_says_so_in_one_line_and_in_time(
     endpoint = silent if how == "silent" else "127.0.0.1:1"
     environment = {
         "DISCORDHA_ETCD_ENDPOINTS": endpoint,
-        "DISCORDHA_ETCD_TIMEOUT": "0.5",
+        "DISCORDHA_ETCD_TIMEOUT": "0.3",
         "DISCORDHA_NAME": "nobody",
         "BOT_TOKEN": "MTIz.any.token",
         "DISCORDHA_API_URL": local_discord_url,
@@ -132,7 +132,7 @@ def test_without_etcd_each_command_says_so_in_one_line_and_in_time(
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     assert result.stderr.startswith("discordha: ")
     assert endpoint in result.stderr
-    assert took < 0.5 + 1.0
+    assert took < 0.3 + 1.0
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from discordha.testing import LocalDiscord, LocalEtcd, Replica, Replicas, wait_f
 from discordha.testing.plugin import ReplicasFactory
 
 #: Longer than any drain here waits.
-SLOW = 6.0
+SLOW = 4.0
 
 
 def start(replicas: ReplicasFactory, discord: LocalDiscord, drain_timeout: float) -> Replicas:
@@ -54,7 +54,7 @@ def check_handed_on(first: Replica, other: Replica, question: int, discord: Loca
 def test_handlers_that_exceed_the_drain_timeout_are_handed_on_by_name(
     replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
-    fleet = start(replicas, local_discord, drain_timeout=2.5)
+    fleet = start(replicas, local_discord, drain_timeout=1.5)
     first, other, question = begin(fleet, local_discord)
     begun = time.monotonic()
     first.drain()
@@ -71,7 +71,7 @@ def test_a_second_signal_stops_at_once(replicas: ReplicasFactory, local_discord:
     begun = time.monotonic()
     first.drain()
     assert first.wait_exit(20) == 0
-    assert time.monotonic() - begun < SLOW - 1.5
+    assert time.monotonic() - begun < SLOW - 1
     check_handed_on(first, other, question, local_discord)
 
 

@@ -33,6 +33,7 @@ class Node:
         self.line: list[Entry] = []
         self.later = 0.0  # seconds: how far its clock has moved on
         self.dropped: list[str] = []
+        self.buried: list[str] = []
         parts = self.coordination
         self.journal = Journal(
             parts.store,
@@ -46,6 +47,7 @@ class Node:
             retention=600.0,
             max_attempts=max_attempts,
             dropped=self.dropped.append,
+            buried=self.buried.append,
             clock=lambda: time.monotonic() + self.later,
         )
         self.election: Election
@@ -342,7 +344,8 @@ def test_poison_becomes_a_dead_letter(node: Nodes, local_etcd: LocalEtcd, root: 
             assert entry.attempt == attempt
             each.coordination.session.stop()
     # The second leader buried it, and goes on with what stands behind.
-    assert nodes[1].dropped == ["dead"]
+    assert nodes[1].buried == ["poison"]
+    assert nodes[1].dropped == []
     assert nodes[1].work() == ["well 1 2"]
     wait_for(lambda: nodes[1].settled(0) and nodes[2].settled(0), 5, "the marks")
     with store_of(local_etcd) as store:

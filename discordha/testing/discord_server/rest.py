@@ -28,6 +28,9 @@ from .world import World
 
 __all__ = ["RestServer"]
 
+#: An application's flags that allow presences, members and message content, for less than 100 guilds.
+PRIVILEGED = (1 << 13) | (1 << 15) | (1 << 19)
+
 
 class _Upload:
     """A file of a multipart request, as simcord reads them."""
@@ -196,6 +199,8 @@ class RestServer:
             return error.status, error.to_json(), {}
         finally:
             self.pending_nonce = None
+        if path == "/oauth2/applications/@me" and isinstance(payload, dict):
+            payload = {**payload, "flags": PRIVILEGED if self.options.privileged_intents else 0}
         self._note_message(request.method, path, payload, record)
         if nonce is not None and isinstance(payload, dict):
             payload = {**payload, "nonce": nonce}
