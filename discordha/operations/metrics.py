@@ -134,6 +134,23 @@ def _gauges(status: dict[str, Any], counter: Any, gauge: Any) -> Iterator[Any]:
         for shard, state in status["gateway"].items():
             family.add_metric([str(shard)], state[name])
         yield family
+    rest = status.get("rest", {})
+    for name in ("limit", "share", "in_flight", "waiting", "paused_for"):
+        if name in rest:
+            yield gauge(
+                f"discordha_rest_{name}", f"Of this replica's requests to Discord: {name}.", value=rest[name]
+            )
+    for name in (
+        "requests",
+        "delayed",
+        "withheld",
+        "refused",
+        "limited_global",
+        "limited_user",
+        "limited_shared",
+    ):
+        if name in rest:
+            yield counter(f"discordha_rest_{name}", f"Of its requests to Discord: {name}.", value=rest[name])
     for name, number in status.get("identify", {}).items():
         if isinstance(number, int | float):
             text = f"Of the budget for new sessions at Discord, which all replicas share: {name}."

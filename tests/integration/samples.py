@@ -24,8 +24,9 @@ def check_sample(name: str, command: str, output: str, names: Mapping[str, str])
 
     :param names: what stands in the output, and what stands for it on the page.
     """
-    for found, shown in names.items():
-        output = output.replace(found, shown)
+    if names:
+        longest_first = sorted(names, key=len, reverse=True)
+        output = re.sub("|".join(map(re.escape, longest_first)), lambda found: names[found[0]], output)
     lines = [line.rstrip() for line in output.strip("\n").splitlines()]
     text = "\n".join([f"$ {command}", *lines])
     block = re.compile(rf"<!-- sample: {re.escape(name)} -->\n```\n(.*?)\n```", re.DOTALL)
@@ -65,5 +66,5 @@ def _fields(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _fields(inner) for name, inner in sorted(value.items())}
     if isinstance(value, list):
-        return [_fields(value[0])] if value else []
+        return [_fields(value[0])] if value and isinstance(value[0], dict) else "list"
     return type(value).__name__ if not isinstance(value, int | float) else "number"

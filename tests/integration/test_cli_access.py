@@ -86,6 +86,8 @@ def test_the_printed_roles_are_enough_and_no_more(
     found = json.loads(invoke(["status", "--json"], reader).stdout)
     assert len(found["replicas"]) == 2
     assert invoke(["top", "--json", "--count", "2", "--interval", "0"], reader).exit_code == 0
+    live = invoke(["top", "--count", "2", "--interval", "0"], reader)
+    assert live.exit_code == 0, live.output
     assert invoke(["dead-letters", "list"], reader).exit_code == 0
     for arguments in (["check"], ["drain", str(fleet[0].replica_id)], ["resign"]):
         refused = invoke(arguments, reader)

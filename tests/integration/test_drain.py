@@ -17,7 +17,7 @@ SLOW = 4.0
 
 def start(replicas: ReplicasFactory, discord: LocalDiscord, drain_timeout: float) -> Replicas:
     fleet = replicas(
-        BOTS / "counting.py",
+        BOTS / "recording.py",
         2,
         discord=None,
         env={

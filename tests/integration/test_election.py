@@ -119,6 +119,15 @@ def test_an_observer_never_leads(nodes: Any) -> None:
     assert not election.is_leader
 
 
+def test_a_key_without_a_lease_is_nobodys_candidature(nodes: Any, root: str, local_etcd: LocalEtcd) -> None:
+    with store_of(local_etcd) as store:
+        store.put(f"{root}l/0/odd", json.dumps({"replica": "odd"}).encode())
+        election = nodes("a").open()
+        wait_leader(election)
+        assert election.leader == "a"
+        assert request_resignation(store, root, 0) == "a"
+
+
 def test_one_thread_for_sixteen_shards(nodes: Any) -> None:
     a = nodes("a")
     idle = ours()

@@ -92,8 +92,8 @@ def test_each_reason_shows_in_time_and_goes_away(watched: Watched) -> None:
     took["gateway"] = watched.expect("not connected to Discord")
     watched.discord.clear_faults("r0")
     watched.expect_ready()
-    # Heartbeats are answered, but events reach its peer only. It says so, and reconnects at once, so that this
-    # is what the next look finds.
+    # Heartbeats are answered, but events reach its peer only. It says so, and reconnects at once, so that
+    # this is what the next look finds.
     load = watched.discord.load(rate=40, template="hello {n}")
     watched.discord.fault("r0", deaf=True)
     took["deaf"] = watched.expect("shard 0 is", DEAF_AFTER + IN_TIME)

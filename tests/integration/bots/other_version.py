@@ -1,4 +1,4 @@
-"""The counting bot as another version of the library would be: ``PRETEND_VERSION``, ``PRETEND_FORMAT``."""
+"""The recording bot as another version of the library would be: ``PRETEND_VERSION``, ``PRETEND_FORMAT``."""
 
 import os
 
@@ -11,7 +11,7 @@ from discordha.coordination import members  # noqa: E402
 members.FORMAT = int(os.environ.get("PRETEND_FORMAT", members.FORMAT))
 members.READS = int(os.environ.get("PRETEND_READS", members.READS))
 
-from counting import ha  # noqa: E402
+from recording import ha  # noqa: E402
 
 if __name__ == "__main__":
     ha.run()
