@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from discordha import Config, ConfigError
+from discordha.commands.components import Components
 from discordha.coordination.claim_hints import ClaimHints
 from discordha.coordination.claim_records import Attempts, marked_at, parse_claim
 from discordha.coordination.journal_entries import Attempted
@@ -197,3 +198,30 @@ def test_events_without_any_of_their_fields_are_told_apart_by_all_that_they_have
     )
     keys = {identify(name, (), {"unforeseen": number}, ordering="channel").key for number in range(3)}
     assert len(keys) == 3
+
+
+PATTERNS = st.one_of(
+    st.text(max_size=20),
+    st.lists(
+        st.sampled_from(["*", "{name}", "{other}", "{1}", "vote", ":", "(", "\\", "[", "$"]), max_size=6
+    ).map("".join),
+)
+
+
+@given(PATTERNS, st.text(max_size=100))
+@example("{name}{name}", "a")
+@example("{1}", "a")
+def test_any_custom_id_finds_a_component_or_none(pattern: str, custom_id: str) -> None:
+    def component(interaction: Any, **names: str) -> None: ...
+
+    components = Components()
+    try:
+        components.add(pattern, component, None)
+    except ConfigError as error:
+        assert "component" in str(error)  # noqa: PT017
+        return
+    found = components.find(custom_id)
+    assert found is None or set(found[1]) <= {"name", "other", *found[0].expression.groupindex}
+    if "*" not in pattern and "{" not in pattern:
+        assert components.find(pattern) is not None
+        assert (found is not None) == (custom_id == pattern)
