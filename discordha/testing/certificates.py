@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.x509 import Certificate, Name
+    from cryptography.x509 import Certificate, Name, SubjectKeyIdentifier
 
 __all__ = ["Certificates"]
 
@@ -65,9 +65,16 @@ class Certificates:
             .not_valid_after(now + datetime.timedelta(days=365))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(key_usage, critical=True)
+            .add_extension(self._identifier(), critical=False)
             .sign(self._authority_key, hashes.SHA256())
         )
         _replace(self.ca_cert, self._authority.public_bytes(serialization.Encoding.PEM))
+
+    def _identifier(self) -> SubjectKeyIdentifier:
+        """Names the authority's key: Python 3.13 refuses certificates without."""
+        from cryptography import x509
+
+        return x509.SubjectKeyIdentifier.from_public_key(self._authority_key.public_key())
 
     def _issue(self, who: str, cert_path: Path, key_path: Path, days: float) -> None:
         from cryptography import x509
@@ -94,6 +101,10 @@ class Certificates:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._identifier()),
+                critical=False,
+            )
             .sign(self._authority_key, hashes.SHA256())
         )
         private = key.private_bytes(

@@ -5,7 +5,11 @@ call is on record with its time; ends with the test process. What the REST API d
 that does not know is answered with 501 and noted in ``unknown_requests``. Times are ``time.monotonic()`` of
 this machine.
 
-Does not promise voice, the order of events between channels, or, unless asked for, Discord's rate limits.
+Voice is a gateway of its own over TLS and a UDP port; what the bot plays is decrypted and on record
+(``voice_recordings``); end-to-end encryption (DAVE) is off (version 0). discord.py always asks for TLS there,
+so ``env`` has ``SSL_CERT_FILE``: the system's authorities and this Discord's own, for the bot's process.
+
+Does not promise the order of events between channels, or, unless asked for, Discord's rate limits.
 
 Concurrency: a handle is used by one thread at a time; ``_lock`` makes sure of it.
 """
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import sys
 import tempfile
 import threading
@@ -22,11 +27,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .certificates import Certificates
 from .discord_records import BotMessage, Load, Request, Sent
 from .discord_server.options import DEFAULT_BOT_ID, Options, token_of
 from .discord_users import DiscordUsers
 from .ports import ReservedPort
 from .processes import ChildProcess
+from .voice_records import VoiceRecording
 from .waiting import WaitTimeout, wait_for
 
 __all__ = ["BotMessage", "Load", "LocalDiscord", "Request", "Sent"]
@@ -49,13 +56,28 @@ class LocalDiscord(DiscordUsers):
     :param nonce_window: seconds for which a nonce is remembered.
     :param global_limit: requests within a second that are answered, 50 at the real one; 0: any number.
     :param route_limit: the same for each route and channel, within ``route_window`` seconds; 0: any number.
+    :param max_voice_packets: packets of 20 ms that the record of a voice session keeps.
+    :param voice_resume_window: seconds after which a voice session without a socket ends.
+    :param voice_heartbeat_interval: seconds.
     """
 
     def __init__(self, *, bot_id: int = DEFAULT_BOT_ID, **options: Any) -> None:
         self._port = ReservedPort()
         self.token = token_of(bot_id)
-        self._options = Options(bot_id=bot_id, token=self.token, port=self._port.number, **options)
         self._holder = tempfile.TemporaryDirectory(prefix="discordha-discord-", ignore_cleanup_errors=True)
+        certificates = Certificates(Path(self._holder.name))
+        self._authorities = Path(self._holder.name) / "authorities.pem"
+        system = ssl.get_default_verify_paths().cafile
+        known = Path(system).read_bytes() if system else b""
+        self._authorities.write_bytes(known + b"\n" + certificates.ca_cert.read_bytes())
+        self._options = Options(
+            bot_id=bot_id,
+            token=self.token,
+            port=self._port.number,
+            voice_cert=str(certificates.server_cert),
+            voice_key=str(certificates.server_key),
+            **options,
+        )
         self._log = Path(self._holder.name) / "server.log"
         self._lock = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
@@ -151,6 +173,7 @@ class LocalDiscord(DiscordUsers):
             "BOT_TOKEN": self.token,
             "DISCORDHA_API_URL": self.api_url(replica, endpoint=endpoint),
             "DISCORDHA_GATEWAY_URL": self.gateway_url(replica, endpoint=endpoint),
+            "SSL_CERT_FILE": str(self._authorities),
         }
 
     @property
@@ -205,6 +228,18 @@ class LocalDiscord(DiscordUsers):
     def commands(self, guild_id: int | None = None) -> list[dict[str, Any]]:
         """The application commands that the bot has registered."""
         return list(self.control("commands", guild_id=guild_id))
+
+    def voice_sessions(self) -> list[dict[str, Any]]:
+        """The bot's voice sessions, in the order of their beginning, also those that have ended."""
+        return list(self.control("voice_sessions"))
+
+    def voice_recordings(self, guild_id: int | None = None) -> list[VoiceRecording]:
+        """What was heard in each voice session, of one guild or of all."""
+        return [
+            VoiceRecording.of(session, self.control("voice_packets", number=session["number"], since=0))
+            for session in self.voice_sessions()
+            if guild_id in (None, session["guild_id"])
+        ]
 
     def counters(self) -> dict[str, int]:
         """``events``, ``requests``, ``messages``, identify ``violations``, identifies ``remaining``, 429s by
@@ -295,6 +330,14 @@ class LocalDiscord(DiscordUsers):
     def invalidate(self, replica: str | None = None, *, resumable: bool = False) -> int:
         """Tells clients that their session is invalid (opcode 9). How many."""
         return int(self.control("invalidate", replica=replica, resumable=resumable))
+
+    def voice_kick(self, guild_id: int) -> None:
+        """A moderator takes the bot out of its voice channel."""
+        self.control("voice_kick", guild_id=guild_id)
+
+    def voice_disconnect(self, guild_id: int, *, code: int = 4000) -> int:
+        """Closes a guild's voice socket; the session can be resumed. How many."""
+        return int(self.control("voice_close", guild_id=guild_id, code=code))
 
     def set_identify_limit(self, remaining: int) -> None:
         """What is left of the day's IDENTIFYs."""

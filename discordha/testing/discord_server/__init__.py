@@ -9,6 +9,7 @@ the rules of IDENTIFY, nonces, faults, users and the record.
 - ``gateway``: the protocol of one WebSocket.
 - ``rest``: requests, nonces, the record.
 - ``interactions``: slash commands, buttons, modals.
+- ``voice`` and ``voice_udp``: voice channels, the voice gateway, what is heard.
 - ``loads``: users that act at a steady rate.
 - ``control``: what the test process asks for.
 

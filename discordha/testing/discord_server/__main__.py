@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from .interactions import Interactions
 from .options import Options
 from .rest import RestServer
 from .sessions import Sessions
+from .voice import VoiceServer
 from .world import World
 
 __all__ = ["main"]
@@ -34,10 +36,11 @@ async def _serve(options: Options) -> None:
 
     world = World(options, emit)
     sessions.world = world
-    gateway = GatewayServer(options, world, sessions)
+    voice = VoiceServer(options, world, sessions)
+    gateway = GatewayServer(options, world, sessions, voice)
     rest = RestServer(options, world, gateway)
     interactions = Interactions(world)
-    control = Control(world, sessions, gateway, rest, interactions)
+    control = Control(world, sessions, gateway, rest, interactions, voice=voice)
 
     app = web.Application(client_max_size=64 * 1024 * 1024)
     for path in ("/gateway/", "/gateway/{replica}", "/gateway"):
@@ -48,11 +51,26 @@ async def _serve(options: Options) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", options.port, backlog=1024).start()
+    await _serve_voice(options, voice)
     print("local discord ready", flush=True)
     while True:
         await asyncio.sleep(5.0)
         sessions.expire()
+        voice.expire()
         interactions.trim()
+
+
+async def _serve_voice(options: Options, voice: VoiceServer) -> None:
+    """The voice gateway and its UDP port, each on a port of its own, which VOICE_SERVER_UPDATE tells."""
+    app = web.Application()
+    app.router.add_get("/", voice.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(options.voice_cert, options.voice_key)
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    await voice.open_udp()
+    voice.endpoint = f"127.0.0.1:{runner.addresses[0][1]}"
 
 
 def main() -> None:

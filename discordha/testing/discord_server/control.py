@@ -14,6 +14,7 @@ from .interactions import Interactions
 from .loads import Loads
 from .rest import RestServer
 from .sessions import Session, Sessions, dumps
+from .voice import VoiceServer
 from .world import World
 
 __all__ = ["Control"]
@@ -29,6 +30,8 @@ class Control:
         gateway: GatewayServer,
         rest: RestServer,
         interactions: Interactions,
+        *,
+        voice: VoiceServer,
     ) -> None:
         self.world = world
         self.sessions = sessions
@@ -74,6 +77,10 @@ class Control:
             "set_limit": self.set_limit,
             "set_resume_host": self.set_resume_host,
             "trim": self.trim,
+            "voice_sessions": lambda: [session.describe() for session in voice.all],
+            "voice_packets": voice.packets,
+            "voice_kick": voice.kick,
+            "voice_close": voice.close_sockets,
         }
 
     async def handle(self, request: web.Request) -> web.Response:

@@ -17,6 +17,7 @@ from simcord import intents as simcord_intents
 
 from .options import Options
 from .sessions import Session, Sessions, dumps
+from .voice import VoiceServer
 from .world import World
 
 __all__ = ["GatewayServer"]
@@ -28,10 +29,11 @@ _CHUNK = 1000
 class GatewayServer:
     """Accepts gateway sockets at ``/gateway/<replica>``."""
 
-    def __init__(self, options: Options, world: World, sessions: Sessions) -> None:
+    def __init__(self, options: Options, world: World, sessions: Sessions, voice: VoiceServer) -> None:
         self.options = options
         self.world = world
         self.sessions = sessions
+        self.voice = voice
         self.refused: set[str] = set()
         self.last_identify: dict[int, float] = {}
         self.identifies: list[dict[str, Any]] = []
@@ -118,7 +120,7 @@ class _Connection:
         elif opcode == 8:
             self._request_members(data)
         elif opcode == 4:
-            self._voice_state(data)
+            self.server.voice.update(self.session, data)
         elif opcode != 3:
             await self.ws.close(code=4001, message=b"Unknown opcode")
             return False
@@ -257,11 +259,6 @@ class _Connection:
                 payload["nonce"] = data["nonce"]
             session.event("GUILD_MEMBERS_CHUNK", dumps(payload))
 
-    def _voice_state(self, data: dict[str, Any]) -> None:
-        channel = data.get("channel_id")
-        world = self.server.world
-        world.move_voice(int(data["guild_id"]), self.server.options.bot_id, int(channel) if channel else None)
-
     def leave(self) -> None:
         """The socket is gone."""
         session = self.session
@@ -269,6 +266,7 @@ class _Connection:
             return
         if self.clean:
             self.server.sessions.end(session)
+            self.server.voice.expire()
         else:
             session.detach()
 

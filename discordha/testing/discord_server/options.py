@@ -40,4 +40,9 @@ class Options:
     max_messages: int = 5_000
     bot_id: int = DEFAULT_BOT_ID
     port: int = 0
+    max_voice_packets: int = 60_000
+    voice_resume_window: float = 15.0
+    voice_heartbeat_interval: float = 13.75
+    voice_cert: str = ""
+    voice_key: str = ""
     token: str = token_of(DEFAULT_BOT_ID)
