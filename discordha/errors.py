@@ -14,6 +14,7 @@ __all__ = [
     "NotLeader",
     "SessionExpired",
     "StoreUnavailable",
+    "VoiceCommandExpired",
 ]
 
 
@@ -70,3 +71,7 @@ class HandlerTimeout(DiscordHAError):
     """A handler runs longer than ``handler_timeout``. Logged with the handler's stack, never thrown into
     it.
     """
+
+
+class VoiceCommandExpired(DiscordHAError, TimeoutError):
+    """No voice worker took the command within its TTL; it will not be played."""

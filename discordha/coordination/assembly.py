@@ -33,7 +33,11 @@ from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.runs import Runs
 from discordha.coordination.session import Session
 from discordha.coordination.shares import Meter, Shares
-from discordha.coordination.store import Store, StoreSettings
+from discordha.coordination.store import Store, StoreSettings, Watch
+from discordha.coordination.voice_means import Means
+from discordha.coordination.voice_queue import VoiceQueue
+from discordha.coordination.voice_records import Keys
+from discordha.coordination.voice_view import VoiceView
 from discordha.errors import ConfigError, StoreUnavailable
 
 __all__ = ["Coordination", "store_settings"]
@@ -113,12 +117,31 @@ class Coordination:
             silence=ttl,
         )
         self.watch.subscribe("k", self.shared.locks)
+        self.voice = VoiceQueue(
+            Means(
+                self.store,
+                self.session,
+                self.commit,
+                self.leases,
+                self._voice_watch,
+                Keys(root),
+                replica_id,
+                config.retention,
+                config.etcd_timeout,
+                config.max_attempts,
+                config.grace,
+            )
+        )
 
     def share_requests(self, meter: Meter, total: int) -> Shares:
         """Shares a number of requests a second with the other replicas. Before ``start``."""
         self.shares = Shares(self.store, self.session, self.root, self._replica_id, total=total, meter=meter)
         self.watch.subscribe("q", self.shares)
         return self.shares
+
+    def _voice_watch(self, view: VoiceView) -> Watch:
+        prefix = Keys(self.root).watched
+        return self.store.watch(prefix, view, silence=self._config.session_ttl, name="discordha-voice-watch")
 
     def start(self) -> None:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
@@ -163,6 +186,7 @@ class Coordination:
         or one time-out when etcd does not answer. Idempotent.
         """
         self._stop_calls.set()
+        self.voice.stop()
         self.claims.stop()
         self.shared.stop()
         self.elections.stop()
