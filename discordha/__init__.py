@@ -19,6 +19,7 @@ from discordha.errors import (
     NotLeader,
     SessionExpired,
     StoreUnavailable,
+    VoiceCommandExpired,
 )
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from discordha.cache_view import Cache
     from discordha.config import Config
     from discordha.context import CurrentEvent, current_event, unfenced
+    from discordha.coordination.voice_command import VoiceCommand
+    from discordha.coordination.voice_deliveries import VoiceDelivery
     from discordha.ha import DiscordHA
     from discordha.named_lock import NamedLock
+    from discordha.voice.worker import VoiceWorker
 
 __all__ = [
     "Cache",
@@ -43,6 +47,10 @@ __all__ = [
     "NotLeader",
     "SessionExpired",
     "StoreUnavailable",
+    "VoiceCommand",
+    "VoiceCommandExpired",
+    "VoiceDelivery",
+    "VoiceWorker",
     "__version__",
     "current_event",
     "unfenced",
@@ -55,6 +63,9 @@ _HOMES = {
     "CurrentEvent": "context",
     "DiscordHA": "ha",
     "NamedLock": "named_lock",
+    "VoiceCommand": "coordination.voice_command",
+    "VoiceDelivery": "coordination.voice_deliveries",
+    "VoiceWorker": "voice.worker",
     "current_event": "context",
     "unfenced": "context",
     "unwrap": "blocking",

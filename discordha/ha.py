@@ -27,10 +27,12 @@ from discordha.errors import DiscordHAError
 from discordha.operations.logs import log_to_stderr
 from discordha.replica import Replica
 from discordha.shared_state import SharedState
+from discordha.voice.facade import VoiceCalls
 
 if TYPE_CHECKING:
     import discord
 
+    from discordha.coordination.voice_queue import VoiceQueue
     from discordha.views import Wrap
 
 __all__ = ["DiscordHA"]
@@ -43,7 +45,7 @@ SIGNAL_SLICE = 0.2
 Result = TypeVar("Result")
 
 
-class DiscordHA(Declarations, SharedState):
+class DiscordHA(Declarations, SharedState, VoiceCalls):
     """A highly available Discord bot: one of several equal replicas, which handle each event once.
 
     :param config: the configuration; or its fields as ``options``.
@@ -104,6 +106,7 @@ class DiscordHA(Declarations, SharedState):
                 self._stats,
                 tasks=self._tasks,
                 tree=self._tree,
+                voice_workers=self._voice_workers,
                 on_error=self._on_error,
                 on_fatal=self._fail,
                 on_stop_asked=lambda: self._ends.put("an operator asked for it"),
@@ -264,6 +267,9 @@ class DiscordHA(Declarations, SharedState):
         args = replica.waiters.wait(event, where if where is not None else check, timeout)
         views = tuple(wrap(arg, replica.bridge) for arg in args)
         return views[0] if len(views) == 1 else (views or None)
+
+    def _voice_queue(self) -> VoiceQueue:
+        return self._running().voice
 
     @property
     def client(self) -> discord.Client:

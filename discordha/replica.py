@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discordha._version import __version__
 from discordha.blocking import Begun
@@ -35,6 +35,7 @@ from discordha.coordination.members import JSON
 from discordha.coordination.shared_alone import AloneShared
 from discordha.coordination.store import Snapshot, WatchEvent
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
+from discordha.coordination.voice_queue import VoiceQueue
 from discordha.deafness import Comparison
 from discordha.dispatcher import Dispatcher, Item
 from discordha.errors import DiscordHAError, NotLeader
@@ -47,6 +48,9 @@ from discordha.rest import RestLimits, shared_total
 from discordha.runner import ErrorHook, Runner
 from discordha.stats import Stats
 from discordha.wait_for import Waiters
+
+if TYPE_CHECKING:
+    from discordha.voice.worker import VoiceWorker
 
 __all__ = ["Replica"]
 
@@ -114,6 +118,7 @@ class Replica:
         *,
         tasks: list[Task],
         tree: Tree,
+        voice_workers: Sequence[VoiceWorker] = (),
         on_error: ErrorHook | None,
         on_fatal: Callable[[BaseException], None],
         on_stop_asked: Callable[[], None],
@@ -199,6 +204,12 @@ class Replica:
         self._health = HealthServer(self, config.http_address) if config.http_address is not None else None
         runs = self.coordination.runs if self.coordination is not None else None
         self._loops = LeaderLoops(tasks, runs, self._leadership, stats)
+        self.voice = (
+            self.coordination.voice
+            if self.coordination is not None
+            else VoiceQueue.alone(replica_id, retention=config.retention, max_attempts=config.max_attempts)
+        )
+        self._voice_workers = list(voice_workers)
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -223,6 +234,8 @@ class Replica:
             self._commands.start()
             self._monitor.start()
             self._loops.start()
+            for worker in self._voice_workers:
+                worker.start(self, self.voice, self.wait_until_ready)
             undo.pop_all()
 
     def wait_until_ready(self, timeout: float | None) -> bool:
@@ -256,6 +269,8 @@ class Replica:
             self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
         self._loops.stop(0.0)
         self._commands.stop()
+        for worker in self._voice_workers:
+            worker.stop(max(timeout / 2, 1.0))
         left = self.dispatcher.drain(max(timeout - FAREWELL, timeout / 2), hurry)
         self.waiters.close()
         if left:
@@ -271,6 +286,7 @@ class Replica:
         if self._monitor.is_alive():
             self._monitor.join()
         self.dispatcher.stop(timeout=0.1 if left else 1.0)
+        self.voice.stop()
         self.gateway.stop(max(deadline - self._clock(), 1.0))
         if self.leaders is not None:
             self.leaders.stop()
@@ -292,6 +308,20 @@ class Replica:
         """Gateway thread."""
         self.waiters.offer(name, args)
         self.dispatcher.receive(name, args, raw, shard_id)
+
+    # -- what voice needs ------------------------------------------------------------------------------------
+
+    def call(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
+        """Runs a coroutine on the gateway's loop and waits for it."""
+        return self.gateway.call(awaitable, timeout)
+
+    def channel(self, channel_id: int) -> Any:
+        """discord.py's channel, of whichever shard; ``None`` when the bot does not see it."""
+        for client in self.gateway.clients.values():
+            channel = client.get_channel(channel_id)
+            if channel is not None:
+                return channel
+        return None
 
     def _put(self, items: Sequence[Item]) -> None:
         self.dispatcher.lanes.put_all((item.lane, item) for item in items)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fleet import EXAMPLES, answer, logs, per_replica, verdict
+from tones import write_tones
 
 from discordha.testing import LocalDiscord, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
@@ -105,17 +106,25 @@ def test_moderation(start: Start, local_discord: LocalDiscord) -> None:
     then("filter: heck")
 
 
-def test_commands(start: Start, local_discord: LocalDiscord) -> None:
-    start("commands.py")
-    wait_for(lambda: len(local_discord.commands()) == 1, 30, "the command to be known")
-    choices = answer(local_discord, local_discord.slash("tea", {"tea": "ea"}, autocomplete="tea"))["choices"]
-    assert [choice["name"] for choice in choices] == ["Earl Grey"]
-    state = answer(local_discord, local_discord.slash("tea", {"tea": "sencha", "cups": 3}))
-    assert state["content"] == "3 x sencha: will you have some?"
-    message = state["message_id"]
-    state = answer(local_discord, local_discord.click("tea:sencha:no", message))
-    assert (state["content"], state["ephemeral"]) == ("no sencha for user0", True)
-    modal = answer(local_discord, local_discord.click("why:sencha", message))["modal"]
-    assert modal["title"] == "Why this one?"
-    interaction = local_discord.submit("reason:sencha", {"reason": "it is green"})
-    assert answer(local_discord, interaction)["content"] == "sencha: it is green"
+def test_soundboard(start: Start, local_discord: LocalDiscord, tmp_path: Path) -> None:
+    write_tones(tmp_path / "horn.wav", [440.0], 1.0)
+    start("soundboard.py", env={"SOUNDS": str(tmp_path)})
+    wait_for(lambda: len(local_discord.commands()) == 2, 30, "the commands to be known")
+    state = answer(local_discord, local_discord.slash("sound", {"name": "horn"}))
+    assert (state["content"], state["ephemeral"]) == ("Join a voice channel first.", True)
+    local_discord.move_voice(
+        local_discord.guild_ids[0], local_discord.user_ids[0], local_discord.voice_channel_ids[0]
+    )
+    choices = answer(local_discord, local_discord.slash("sound", {"name": "h"}, autocomplete="name"))[
+        "choices"
+    ]
+    assert [choice["name"] for choice in choices] == ["horn"]
+    state = answer(local_discord, local_discord.slash("sound", {"name": "flute"}))
+    assert state["content"] == "There is no flute."
+    state = answer(local_discord, local_discord.slash("sound", {"name": "horn"}))
+    assert state["content"] == "Done."
+    # A second, and the silence after it.
+    wait_for(lambda: sum(s["packets"] for s in local_discord.voice_sessions()) > 60, 30, "the sound")
+    (recording,) = local_discord.voice_recordings()
+    assert abs(recording.seconds - 1.0) <= 0.04
+    assert all(abs(tone - 440.0) < 1.0 for tone in recording.frequencies()[1:])

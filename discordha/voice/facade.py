@@ -1,0 +1,133 @@
+"""The voice calls of ``DiscordHA``: lock a guild's voice, queue a sound, watch the queue.
+
+Promises: see ``coordination.voice_queue``. A command that a handler sends is queued once, also when the
+handler runs again after a crash: its id is made of the event, as a message's nonce is.
+
+Concurrency: the calls block for round trips to etcd, on any thread but the gateway's; inside a handler whose
+event may be lost they raise ``LockLost``. Workers are declared before ``start``, by one thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from discordha.blocking.nonces import nonce_for
+from discordha.context import check_fence, current_event
+from discordha.coordination.voice_command import ACTIONS, VoiceCommand, check_module
+from discordha.coordination.voice_consumer import VoiceConsumer
+from discordha.coordination.voice_queue import VoiceQueue
+from discordha.errors import ConfigError
+
+if TYPE_CHECKING:
+    from discordha.voice.worker import VoiceWorker
+
+__all__ = ["VoiceCalls"]
+
+
+class VoiceCalls:
+    """The part of ``DiscordHA`` that concerns voice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._voice_workers: list[VoiceWorker] = []
+
+    def _voice_queue(self) -> VoiceQueue:
+        """The running replica's; what ``DiscordHA`` gives."""
+        raise NotImplementedError
+
+    def add_voice_worker(self, worker: VoiceWorker) -> None:
+        """What ``VoiceWorker`` calls when it is made. Before ``start``.
+
+        :raises ConfigError: there is one for its module already.
+        """
+        if any(known.module_id == worker.module_id for known in self._voice_workers):
+            raise ConfigError(f"there is a voice worker for {worker.module_id!r} already", field="module_id")
+        self._voice_workers.append(worker)
+
+    def lock_voice(self, module_id: str, guild_id: int) -> bool:
+        """Makes a guild's voice this module's, on this replica: no other module or replica plays there until
+        ``unlock_voice``, or until this replica dies. False when another has it. Blocks for a round trip.
+
+        :raises ConfigError: an argument is impossible.
+        :raises SessionExpired: this replica has lost its session.
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        check_fence("lock_voice")
+        return self._voice_queue().lock(*_guild(module_id, guild_id))
+
+    def unlock_voice(self, module_id: str, guild_id: int) -> bool:
+        """Frees what ``lock_voice`` took; what plays is played to its end. False when there is nothing to
+        free. Blocks for a round trip.
+
+        :raises ConfigError: an argument is impossible.
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        return self._voice_queue().unlock(*_guild(module_id, guild_id))
+
+    def send_voice_command(self, command: VoiceCommand, wait: bool = False, *, action: str = "play") -> None:
+        """Queues a command for the workers of its module, whichever replica they are on. Blocks for a round
+        trip; with ``wait`` until a worker has taken it, for 30 s at the most.
+
+        :param action: ``"play"`` queues ``file``; ``"overlay"`` plays it over what plays; ``"skip"``,
+            ``"stop"`` (which also empties the queue), ``"pause"`` and ``"resume"`` concern what plays;
+            ``"volume"`` takes the factor from ``file``, 0 to 2.
+        :raises VoiceCommandExpired: with ``wait``: no worker took it; it will not be played.
+        :raises ConfigError: the action is unknown.
+        :raises StoreUnavailable: etcd does not answer; ``maybe_applied`` says whether it may be queued.
+        :raises LockLost: the handler's event may not be this replica's any more.
+        """
+        if not isinstance(command, VoiceCommand):
+            raise ConfigError(f"a VoiceCommand is needed, not {type(command).__name__}", field="command")
+        if action not in ACTIONS:
+            raise ConfigError(f"action must be one of {', '.join(ACTIONS)}, not {action!r}", field="action")
+        if action == "volume":
+            _check_volume(command.file)
+        elif action in {"play", "overlay"} and not command.file:
+            raise ConfigError(f"{action} needs a file", field="file")
+        check_fence("send_voice_command")
+        event = current_event()
+        entry_id = None
+        if event is not None and event.fencing_token:
+            entry_id = f"e{nonce_for(event, event.next_ordinal())}"
+        self._voice_queue().send(
+            module_id=command.module_id,
+            guild_id=command.guild_id,
+            channel_id=command.channel_id,
+            file=command.file,
+            user_id=command.user_id,
+            action=action,
+            wait=wait,
+            entry_id=entry_id,
+        )
+
+    def watch_voice_commands(self, module_id: str) -> VoiceConsumer:
+        """Takes a module's commands on this replica: iterate, carry each out, ``ack`` it; close it at the end
+        (a ``with`` does)::
+
+            with ha.watch_voice_commands("music") as deliveries:
+                for delivery in deliveries:
+                    play(delivery.command, start=delivery.position)
+                    delivery.ack()
+
+        In a guild the next ``play`` comes after the acknowledgement of the one before. Iterating blocks, and
+        ends when the bot stops. Several threads may iterate at once.
+
+        :raises ConfigError: the name is impossible.
+        :raises DiscordHAError: this replica watches the module already.
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        return self._voice_queue().consume(check_module(module_id))
+
+
+def _guild(module_id: str, guild_id: int) -> tuple[str, int]:
+    command = VoiceCommand(module_id, guild_id, 1, "")
+    return command.module_id, command.guild_id
+
+
+def _check_volume(text: str) -> None:
+    try:
+        volume = float(text)
+    except ValueError:
+        volume = -1.0
+    if not 0.0 <= volume <= 2.0:
+        raise ConfigError(f"a volume is a number from 0 to 2, not {text!r}", field="file")

@@ -1,0 +1,68 @@
+"""A sound board: `/sound horn` plays sounds/horn.* in your voice channel, whichever replica gets the command.
+
+Every replica takes commands and plays. Kill the one that plays, and another goes on where it was. Needs
+`pip install "discordha[voice]"`. Run three of these with one token:
+
+BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 SOUNDS=sounds python examples/soundboard.py
+"""
+
+import logging
+import os
+from pathlib import Path
+
+import discord
+
+import discordha
+from discordha import app_commands
+
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+SOUNDS = Path(os.environ.get("SOUNDS", "sounds"))
+SOUNDS.mkdir(exist_ok=True)
+ha = discordha.DiscordHA.from_env(intents=discord.Intents.default())
+worker = discordha.VoiceWorker(ha, "soundboard", folder=SOUNDS)
+
+
+def sounds():
+    return {path.stem: path.name for path in SOUNDS.iterdir() if path.is_file()}
+
+
+def send(interaction, action, file=""):
+    voice = interaction.user.voice
+    if voice is None or voice.channel is None:
+        interaction.response.send_message("Join a voice channel first.", ephemeral=True)
+        return
+    interaction.response.defer(ephemeral=True)  # a worker may take a while
+    command = discordha.VoiceCommand(
+        "soundboard", interaction.guild.id, voice.channel.id, file, interaction.user.id
+    )
+    try:
+        ha.send_voice_command(command, wait=True, action=action)
+        interaction.followup.send("Done.")
+    except discordha.VoiceCommandExpired:
+        interaction.followup.send("No worker is free.")
+
+
+@ha.command(description="Plays a sound in your voice channel")
+@app_commands.describe(name="which one", over="over what plays, not after it")
+def sound(interaction: discord.Interaction, name: str, over: bool = False):
+    file = sounds().get(name)
+    if file is None:
+        interaction.response.send_message(f"There is no {name}.", ephemeral=True)
+    else:
+        send(interaction, "overlay" if over else "play", file)
+
+
+@sound.autocomplete("name")
+def complete_name(interaction, current):
+    names = sorted(name for name in sounds() if current.lower() in name.lower())
+    return [app_commands.Choice(name=name, value=name) for name in names[:25]]
+
+
+@ha.command(description="Ends what plays, and forgets what was to come")
+def hush(interaction: discord.Interaction):
+    send(interaction, "stop")
+
+
+if __name__ == "__main__":
+    ha.run()

@@ -1,0 +1,126 @@
+"""discord.py's voice client, fenced: what it tells Discord, and when; pinned to discord.py's own way."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from discord.voice_state import ConnectionFlowState
+
+from discordha.voice.connection import FencedVoiceClient
+
+pytestmark = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("nacl", "davey")),
+    reason="discordha[voice] is not installed",
+)
+
+
+class Bench:
+    """A voice client that is connected, as far as it knows, and a gateway that notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.lost = False
+        self.removed: list[int] = []
+        loop = asyncio.get_running_loop()
+        state = SimpleNamespace(
+            loop=loop, user=SimpleNamespace(id=1), _remove_voice_client=self.removed.append
+        )
+        client: Any = SimpleNamespace(_connection=state, ws=SimpleNamespace(session_id="mine"), loop=loop)
+        guild = SimpleNamespace(id=11, change_voice_state=self.change_voice_state, me=None)
+        channel: Any = SimpleNamespace(id=12, guild=guild, _get_voice_client_key=lambda: (11, "guild_id"))
+        self.voice = FencedVoiceClient(client, channel, lambda: self.lost)
+        self.state = self.voice._connection
+        self.state.session_id = "mine"
+        self.state.ws = SimpleNamespace(close=self.close)  # type: ignore[assignment]
+        self.state.timeout = 0.05
+        self.state.state = ConnectionFlowState.connected
+        self.closed = 0
+
+    async def change_voice_state(self, *, channel: Any, **options: Any) -> None:
+        self.asked.append(channel)
+
+    async def close(self, code: int = 1000) -> None:
+        self.closed += 1
+
+    async def update(self, channel_id: int | None, session_id: str = "mine") -> None:
+        data: Any = {"channel_id": channel_id, "session_id": session_id, "guild_id": 11}
+        await self.voice.on_voice_state_update(data)
+
+
+def bench(test: Callable[[Bench], Awaitable[None]]) -> Callable[[], None]:
+    def run() -> None:
+        async def inside() -> None:
+            made = Bench()
+            try:
+                await test(made)
+            finally:
+                made.state._socket_reader.stop()
+
+        asyncio.run(inside())
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return run
+
+
+@bench
+async def test_the_owner_leaves_the_channel(bench: Bench) -> None:
+    await bench.voice.disconnect(force=True)
+    assert bench.asked == [None]
+    assert bench.closed == 1
+    assert not bench.voice.kicked
+
+
+@bench
+async def test_who_has_lost_the_guild_does_not(bench: Bench) -> None:
+    bench.lost = True
+    await bench.voice.disconnect(force=True)
+    assert bench.asked == []
+    assert bench.closed == 1
+    assert not bench.voice.is_connected()
+
+
+@bench
+async def test_who_gives_up_does_not(bench: Bench) -> None:
+    await bench.voice.give_up()
+    await bench.update(None)
+    assert bench.asked == []
+    assert bench.removed == [11]
+    assert not bench.voice.kicked
+
+
+@bench
+async def test_another_session_takes_over(bench: Bench) -> None:
+    await bench.update(12, "another's")
+    assert bench.voice.given_up
+    assert bench.asked == []
+    assert bench.state.session_id == "mine"
+    assert not bench.voice.is_connected()
+
+
+@bench
+async def test_news_of_another_session_while_it_joins_is_old(bench: Bench) -> None:
+    bench.state.state = ConnectionFlowState.set_guild_voice_state
+    bench.state.session_id = None
+    await bench.update(12, "the one before")
+    assert bench.state.session_id is None
+    await bench.update(12, "mine")
+    assert bench.state.session_id == "mine"
+    assert bench.state.state is ConnectionFlowState.got_voice_state_update
+    assert not bench.voice.given_up
+
+
+@bench
+async def test_a_moderator_is_told_from_a_fault_of_the_network(bench: Bench) -> None:
+    bench.state.state = ConnectionFlowState.set_guild_voice_state
+    await bench.update(None)
+    await bench.update(None)  # what discord.py expects after it has left by itself
+    assert not bench.voice.kicked
+    bench.state.state = ConnectionFlowState.connected
+    await bench.update(None)
+    assert bench.voice.kicked
