@@ -244,7 +244,8 @@ async def _arm_on_loop(view: BaseView) -> None:
 def _begin_wait(view: BaseView) -> None:
     wait = BaseView.wait(view)
     try:
-        wait.send(None)
+        future = wait.send(None)
     except StopIteration:  # the view is finished already
         return
+    future._asyncio_future_blocking = False  # as a task does: else nobody else could await it
     wait.close()

@@ -584,6 +584,20 @@ def test_a_ui_view_made_on_a_handler_thread_hears_of_its_interactions(world: Wor
     assert buttons.is_finished()
 
 
+def test_a_ui_view_made_on_a_handler_thread_can_be_waited_for(world: World) -> None:
+    buttons = ui.View()
+    world.view.channel.send("press", view=buttons)
+
+    async def wait_and_stop() -> bool:
+        waiting = asyncio.create_task(buttons.wait())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        buttons.stop()
+        return await waiting
+
+    assert world.bridge.call(wait_and_stop()) is False
+
+
 # -- nonces ------------------------------------------------------------------------------------------------
 
 
