@@ -66,7 +66,8 @@ class Interactions:
         """Adds what the id of an option stands for."""
         backend = self.world.backend
         if kind == _CHANNEL:
-            channel = serializers.channel_payload(backend, backend.get_channel(value))
+            channel = dict(serializers.channel_payload(backend, backend.get_channel(value)))
+            channel["permissions"] = str((1 << 50) - 1)
             resolved.setdefault("channels", {})[str(value)] = channel
             return
         guild = backend.get_guild(guild_id) if guild_id is not None else None
