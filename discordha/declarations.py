@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from discordha.commands import Components, Interactions, Tree
+from discordha.commands import Command, Components, Interactions, Tree
 from discordha.errors import ConfigError
 from discordha.handlers import HandlerRegistry
 from discordha.leader_loop import Task
@@ -36,6 +36,15 @@ class Declarations:
         self._registry.set_source("interaction", interactions.handlers_for)
         self._on_error: ErrorHook | None = None
         self._tasks: list[Task] = []
+        self._add_methods()
+
+    def _add_methods(self) -> None:
+        """A subclass's methods named ``on_<event>`` are handlers, as they are in a ``discord.Client``."""
+        if type(self).on_error is not Declarations.on_error:
+            raise ConfigError("on_error is a decorator here: write @ha.on_error over a function of your own")
+        for name in dir(type(self)):
+            if name.startswith("on_") and not hasattr(Declarations, name):
+                self.add_handler(getattr(self, name))
 
     def event(self, function: Function) -> Function:
         """Decorator: registers a plain function named ``on_<event>``; see ``add_handler``."""
@@ -84,7 +93,7 @@ class Declarations:
         """
         return self._tree
 
-    def command(self, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    def command(self, **options: Any) -> Callable[[Callable[..., Any]], Command]:
         """Decorator: a plain function ``(interaction, option, ...)`` becomes a slash command, its options
         made from its annotations; the same as ``tree.command``. Before ``start``.
 

@@ -20,6 +20,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discordha.blocking import wrap
+from discordha.client_view import ClientView
 from discordha.config import Config
 from discordha.coordination.commons import Shared
 from discordha.declarations import Declarations
@@ -32,6 +33,7 @@ from discordha.voice.facade import VoiceCalls
 if TYPE_CHECKING:
     import discord
 
+    from discordha import views
     from discordha.coordination.voice_queue import VoiceQueue
     from discordha.views import Wrap
 
@@ -45,8 +47,10 @@ SIGNAL_SLICE = 0.2
 Result = TypeVar("Result")
 
 
-class DiscordHA(Declarations, SharedState, VoiceCalls):
+class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
     """A highly available Discord bot: one of several equal replicas, which handle each event once.
+
+    May be subclassed as ``discord.Client`` is: methods named ``on_<event>`` are handlers.
 
     :param config: the configuration; or its fields as ``options``.
     :raises ConfigError: an option is unknown or impossible; names it.
@@ -275,6 +279,9 @@ class DiscordHA(Declarations, SharedState, VoiceCalls):
     def client(self) -> discord.Client:
         """discord.py's own client, for what the views do not cover: its coroutines need ``call``."""
         return self._running().gateway.client
+
+    def _client_view(self) -> views.Client:
+        return self.wrap(self.client)
 
     # -- the fleet -------------------------------------------------------------------------------------------
 

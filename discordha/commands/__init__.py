@@ -6,8 +6,9 @@ answer of what is said in time, late, or again, ``sync`` tells Discord which com
 """
 
 from discordha.commands.components import Components
+from discordha.commands.declared import Command
 from discordha.commands.interactions import Interactions
 from discordha.commands.sync import CommandSync
 from discordha.commands.tree import Tree
 
-__all__ = ["CommandSync", "Components", "Interactions", "Tree"]
+__all__ = ["Command", "CommandSync", "Components", "Interactions", "Tree"]

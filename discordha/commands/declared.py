@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from discord import app_commands
 from discord.utils import MISSING
@@ -22,6 +22,7 @@ from discordha.commands.trampoline import adapt, plain_function
 __all__ = ["Command", "ContextMenu", "Group", "command", "context_menu"]
 
 Function = Callable[..., Any]
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _COMMANDS = "Commands"
 _CHECKS = "Checks"
@@ -94,16 +95,16 @@ class Command(app_commands.Command[Any, ..., Any]):
         self.checks = _Checks(self.checks)
         _adapt_parameters(self._params.values())
 
-    def error(self, coro: Any) -> Any:
+    def error(self, coro: Decorated) -> Decorated:
         """Decorator: a plain function that hears of this command's errors: (interaction, error)."""
         self.on_error = adapt(coro, _ERROR_HANDLERS)
         return coro
 
-    def autocomplete(self, name: str) -> Any:
+    def autocomplete(self, name: str) -> Callable[[Decorated], Decorated]:
         """Decorator: a plain function that gives the choices for an option: (interaction, what was typed)."""
         register = super().autocomplete(name)
 
-        def decorator(function: Function) -> Function:
+        def decorator(function: Decorated) -> Decorated:
             register(_autocomplete(function))
             return function
 
@@ -117,7 +118,7 @@ class ContextMenu(app_commands.ContextMenu):
         super().__init__(callback=_callback(callback), **options)
         self.checks = _Checks(self.checks)
 
-    def error(self, coro: Any) -> Any:
+    def error(self, coro: Decorated) -> Decorated:
         """Decorator: a plain function that hears of this command's errors: (interaction, error)."""
         self.on_error = adapt(coro, _ERROR_HANDLERS)
         return coro
@@ -134,7 +135,9 @@ class Group(app_commands.Group):
                 setattr(cls, name, adapt(cls.__dict__[name], what))
         super().__init_subclass__(**options)
 
-    def command(self, *, name: Any = MISSING, description: Any = MISSING, **options: Any) -> Any:
+    def command(  # type: ignore[override]
+        self, *, name: Any = MISSING, description: Any = MISSING, **options: Any
+    ) -> Callable[[Function], Command]:
         """Decorator: a plain function becomes a command of this group."""
 
         def decorator(function: Function) -> Command:
@@ -144,7 +147,7 @@ class Group(app_commands.Group):
 
         return decorator
 
-    def error(self, coro: Any) -> Any:
+    def error(self, coro: Decorated) -> Decorated:
         """Decorator: a plain function that hears of the errors of this group's commands."""
         super().error(adapt(coro, _ERROR_HANDLERS))
         return coro
@@ -175,7 +178,9 @@ def _make_menu(function: Function, name: Any, options: dict[str, Any]) -> Contex
     )
 
 
-def command(*, name: Any = MISSING, description: Any = MISSING, **options: Any) -> Any:
+def command(
+    *, name: Any = MISSING, description: Any = MISSING, **options: Any
+) -> Callable[[Function], Command]:
     """Decorator: a plain function becomes a command, to be added to a tree or found in a group's class.
 
     :param options: ``nsfw``, ``extras``, ``auto_locale_strings`` as in ``discord.app_commands.command``;
@@ -184,7 +189,7 @@ def command(*, name: Any = MISSING, description: Any = MISSING, **options: Any) 
     return lambda function: _make(function, name, description, dict(options))
 
 
-def context_menu(*, name: Any = MISSING, **options: Any) -> Any:
+def context_menu(*, name: Any = MISSING, **options: Any) -> Callable[[Function], ContextMenu]:
     """Decorator: a plain function becomes a context menu command, to be added to a tree.
 
     :param options: see ``command``.

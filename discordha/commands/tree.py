@@ -28,7 +28,7 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from discordha.blocking import wrap
-from discordha.commands.declared import Command, ContextMenu, Group, command, context_menu
+from discordha.commands.declared import Command, ContextMenu, Decorated, Group, command, context_menu
 from discordha.commands.trampoline import adapt
 from discordha.errors import ConfigError, DiscordHAError
 
@@ -128,7 +128,7 @@ class Tree(app_commands.CommandTree[Any]):
                 )
         super().add_command(command, **options)
 
-    def error(self, coro: Any) -> Any:
+    def error(self, coro: Decorated) -> Decorated:
         """Decorator: a plain function that hears of all commands' errors: (interaction, error)."""
         super().error(adapt(coro, "Error handlers"))
         return coro

@@ -32,6 +32,7 @@ LAYERS = {
     "shared_state": 3,
     "lanes": 3,
     "views": 1,
+    "client_view": 1,
     "rest": 3,
     "blocking": 4,
     "gateway": 4,

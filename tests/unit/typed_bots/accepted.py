@@ -12,6 +12,7 @@ from typing import assert_type
 import discord as discord_py
 
 import discordha
+from discordha import app_commands
 from discordha import views as discord
 
 ha = discordha.DiscordHA(token="token", intents=discord.Intents.all())
@@ -100,6 +101,54 @@ def by_hand(message: discord.Message, raw: discord_py.Message) -> None:
     assert_type(ha.wrap(ha.call(raw.channel.send("pong"))), discord.Message)
     assert_type(discord.Poll("Well?", duration=datetime.timedelta(hours=1)), discord_py.Poll)
     message.channel.send(poll=discord.Poll("Well?", duration=datetime.timedelta(hours=1)))
+
+
+class Bot(discordha.DiscordHA):
+    """As ``discord.Client`` is subclassed."""
+
+    def on_ready(self) -> None:
+        assert_type(self.user, discord.ClientUser | None)
+        assert_type(self.get_guild(1), discord.Guild | None)
+        assert_type(self.fetch_user(1), discord.User)
+        for guild in self.guilds:
+            assert_type(guild, discord.Guild)
+        channel = self.get_channel(1)
+        if isinstance(channel, discord.TextChannel):
+            assert_type(channel.send("ready"), discord.Message)
+
+
+@ha.command(description="Orders")
+@app_commands.describe(what="it", amount="how many")
+def order(interaction: discord.Interaction, what: str, amount: app_commands.Range[int, 1, 5] = 1) -> None:
+    interaction.response.send_message(f"{amount} {what}")
+
+
+@order.autocomplete("what")
+def complete(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+    return [app_commands.Choice(name=current, value=current)]
+
+
+@order.error
+def order_failed(interaction: discord.Interaction, error: app_commands.AppCommandError) -> None:
+    interaction.response.send_message(str(error), ephemeral=True)
+
+
+tools = ha.tree.group(name="tools", description="Tools")
+
+
+@tools.command(description="Measures")
+def measure(interaction: discord.Interaction) -> None:
+    interaction.response.defer()
+
+
+@ha.tree.context_menu(name="Quote")
+def quote(interaction: discord.Interaction, message: discord.Message) -> None:
+    interaction.response.send_message(message.content)
+
+
+@ha.component("vote:{choice}")
+def vote(interaction: discord.Interaction, choice: str, values: list[str]) -> None:
+    interaction.response.edit_message(content=choice)
 
 
 # The decorators keep what they decorate.
