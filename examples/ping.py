@@ -5,9 +5,8 @@ BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 python examples/ping.py
 
 import logging
 
-import discord
-
 import discordha
+from discordha import views as discord  # discord.py's names, with blocking types
 
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
@@ -15,7 +14,7 @@ ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 
 
 @ha.listen("message", where=lambda message: message.content.startswith("!ping"))
-def on_ping(message):  # a plain function, on a handler thread
+def on_ping(message: discord.Message) -> None:  # a plain function, on a handler thread
     message.channel.send(message.content.replace("!ping", "pong", 1))
 
 

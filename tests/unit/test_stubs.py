@@ -20,6 +20,7 @@ from discordha.blocking.kinds import is_model
 
 ROOT = Path(__file__).parents[2]
 BOTS = ROOT / "tests" / "unit" / "typed_bots"
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 STUB = ROOT / "discordha" / "views.pyi"
 CLASSES = {
     node.name: node for node in ast.parse(STUB.read_text("utf-8")).body if isinstance(node, ast.ClassDef)
@@ -148,9 +149,9 @@ def test_the_generator_writes_what_is_committed_and_notices_drift(
 
 @pytest.fixture(scope="module")
 def complaints() -> dict[str, dict[int, list[str]]]:
-    """What mypy says about the two bots: messages by file and line. In the project's cache: it is warm."""
+    """What mypy says about the bots: messages by file and line. In the project's cache: it is warm."""
     command = [sys.executable, "-m", "mypy", "--strict", "--hide-error-context", "--no-error-summary"]
-    files = [str(BOTS / name) for name in ("accepted.py", "refused.py")]
+    files = [str(BOTS / name) for name in ("accepted.py", "refused.py")] + [str(path) for path in EXAMPLES]
     run = subprocess.run(
         [*command, *files], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
     )
@@ -165,6 +166,12 @@ def complaints() -> dict[str, dict[int, list[str]]]:
 
 def test_mypy_accepts_a_bot_with_blocking_calls(complaints: dict[str, dict[int, list[str]]]) -> None:
     assert complaints.get("accepted.py", {}) == {}
+
+
+def test_mypy_accepts_the_examples(complaints: dict[str, dict[int, list[str]]]) -> None:
+    assert {path.name: complaints.get(path.name, {}) for path in EXAMPLES} == {
+        path.name: {} for path in EXAMPLES
+    }
 
 
 def test_mypy_refuses_mistakes(complaints: dict[str, dict[int, list[str]]]) -> None:
