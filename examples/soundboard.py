@@ -10,10 +10,9 @@ import logging
 import os
 from pathlib import Path
 
-import discord
-
 import discordha
 from discordha import app_commands
+from discordha import views as discord
 
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
@@ -23,19 +22,18 @@ ha = discordha.DiscordHA.from_env(intents=discord.Intents.default())
 worker = discordha.VoiceWorker(ha, "soundboard", folder=SOUNDS)
 
 
-def sounds():
+def sounds() -> dict[str, str]:
     return {path.stem: path.name for path in SOUNDS.iterdir() if path.is_file()}
 
 
-def send(interaction, action, file=""):
-    voice = interaction.user.voice
-    if voice is None or voice.channel is None:
+def send(interaction: discord.Interaction, action: str, file: str = "") -> None:
+    user = interaction.user
+    voice = user.voice if isinstance(user, discord.Member) else None
+    if voice is None or voice.channel is None or interaction.guild is None:
         interaction.response.send_message("Join a voice channel first.", ephemeral=True)
         return
     interaction.response.defer(ephemeral=True)  # a worker may take a while
-    command = discordha.VoiceCommand(
-        "soundboard", interaction.guild.id, voice.channel.id, file, interaction.user.id
-    )
+    command = discordha.VoiceCommand("soundboard", interaction.guild.id, voice.channel.id, file, user.id)
     try:
         ha.send_voice_command(command, wait=True, action=action)
         interaction.followup.send("Done.")
@@ -45,7 +43,7 @@ def send(interaction, action, file=""):
 
 @ha.command(description="Plays a sound in your voice channel")
 @app_commands.describe(name="which one", over="over what plays, not after it")
-def sound(interaction: discord.Interaction, name: str, over: bool = False):
+def sound(interaction: discord.Interaction, name: str, over: bool = False) -> None:
     file = sounds().get(name)
     if file is None:
         interaction.response.send_message(f"There is no {name}.", ephemeral=True)
@@ -54,13 +52,13 @@ def sound(interaction: discord.Interaction, name: str, over: bool = False):
 
 
 @sound.autocomplete("name")
-def complete_name(interaction, current):
+def complete_name(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
     names = sorted(name for name in sounds() if current.lower() in name.lower())
     return [app_commands.Choice(name=name, value=name) for name in names[:25]]
 
 
 @ha.command(description="Ends what plays, and forgets what was to come")
-def hush(interaction: discord.Interaction):
+def hush(interaction: discord.Interaction) -> None:
     send(interaction, "stop")
 
 
