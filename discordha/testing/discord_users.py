@@ -212,9 +212,11 @@ class DiscordUsers:
     ) -> Load:
         """Users act at a steady rate until ``count`` or ``duration``, or ``Load.stop``.
 
-        :param kind: ``message``, ``edit``, ``delete``, ``reaction``, ``typing``, ``join`` or ``slash``.
+        :param kind: ``message``, ``edit``, ``delete``, ``reaction``, ``typing``, ``join``, ``slash`` or
+            ``button``.
         :param rate: actions a second; 0 is as fast as can be.
-        :param template: a message's content, ``{n}`` being the action's number; a slash command's name.
+        :param template: a message's content, ``{n}`` being the action's number; a slash command's name; a
+            button's custom id.
         """
         number = self.control(
             "load",

@@ -1,56 +1,123 @@
-"""Says everything that it handles, so that an observer outside can count."""
+"""Says everything that it handles, so that an observer outside can count.
 
+Each answer has two lines: what was handled, and who handles it, in which run of a handler, since when. A run
+that Discord recognised by its nonce leaves no message, and yet its request is on record, with its run.
+
+The harness steers it by a file (``CHAOS_CONTROL``): ``{"slow": seconds, "clock": seconds}``. ``CHAOS_BROKEN``
+breaks the library in this process; see ``broken``.
+"""
+
+import itertools
+import json
 import logging
+import os
+import random
+import threading
+import time
+from pathlib import Path
 
+import clock
 import discord
 
 import discordha
+from discordha.blocking import nonces
 
-logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s")
+PROCESS = os.environ["DISCORDHA_REPLICA_ID"]
+#: Handlers take up to so long, seconds.
+HANDLER = float(os.environ.get("CHAOS_HANDLER", "0.03"))
+CONTROL = Path(os.environ["CHAOS_CONTROL"])
+
+
+class Stamp(logging.Formatter):
+    """With the time of the whole machine that no fault changes."""
+
+    def formatTime(self, record, datefmt=None):
+        return f"{time.monotonic():.3f} {PROCESS}"
+
+
+stream = logging.StreamHandler()
+stream.setFormatter(Stamp("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+logging.basicConfig(level=logging.INFO, handlers=[stream])
+if broken := os.environ.get("CHAOS_BROKEN"):
+    import broken as builds
+
+    builds.BROKEN[broken]()
+    logging.warning("this build is broken: %s", broken)
 ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
+numbers = itertools.count(1)
+pause = threading.Event()
 
 
-def say(channel_id, text):
-    ha.wrap(ha.client.get_channel(channel_id)).send(text)
+def handle(kind, key, send):
+    """One run: takes a while, then says so."""
+    started = time.monotonic()
+    control = json.loads(CONTROL.read_text()) if CONTROL.exists() else {}
+    clock.offset = control.get("clock", 0.0)
+    pause.wait(random.uniform(0, HANDLER) + control.get("slow", 0.0))
+    attempt = discordha.current_event().attempt
+    text = f"{kind} {key}\n{PROCESS} {next(numbers)} {started:.4f} {attempt}"
+    try:
+        send(text)
+    except OSError:  # the connection broke: discord.py does not try again, so this bot does, as a bot should
+        persist(lambda: send(text, nonce=nonces.nonce_for(discordha.current_event(), 0)))
+
+
+def persist(send):
+    """Tries again for a while. The nonce is that of the first try, which may have arrived."""
+    for wait in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2):
+        pause.wait(wait)
+        try:
+            return send()
+        except OSError as error:
+            logging.info("another try to send: %s", error)
+    return send()
+
+
+def say(kind, key, channel_id):
+    handle(kind, key, ha.wrap(ha.client.get_channel(channel_id)).send)
 
 
 @ha.listen("message", where=lambda message: message.content.startswith("!ping"))
 def on_question(message):
-    message.channel.send(f"message {message.content}")
+    handle("message", message.content, message.channel.send)
 
 
 @ha.event
 def on_raw_message_edit(payload):
     if payload.data.get("content", "").startswith("!edit"):
-        say(payload.channel_id, f"edit {payload.data['content']}")
+        say("edit", payload.data["content"], payload.channel_id)
 
 
 @ha.event
 def on_raw_message_delete(payload):
-    say(payload.channel_id, f"delete {payload.message_id}")
+    say("delete", payload.message_id, payload.channel_id)
 
 
 @ha.event
 def on_raw_reaction_add(payload):
-    key = f"add/{payload.user_id}/{payload.emoji.name}/{payload.message_id}"
-    say(payload.channel_id, f"reaction {key}")
+    say("reaction", f"add/{payload.user_id}/{payload.emoji.name}/{payload.message_id}", payload.channel_id)
 
 
 @ha.event
 def on_raw_reaction_remove(payload):
-    key = f"remove/{payload.user_id}/{payload.emoji.name}/{payload.message_id}"
-    say(payload.channel_id, f"reaction {key}")
+    say("reaction", f"remove/{payload.user_id}/{payload.emoji.name}/{payload.message_id}", payload.channel_id)
 
 
 @ha.event
 def on_member_join(member):
-    say(member.guild.text_channels[0].id, f"join {member.id}")
+    say("join", member.id, member.guild.text_channels[0].id)
+
+
+@ha.event
+def on_raw_typing(payload):
+    say("typing", f"{payload.channel_id}/{payload.user_id}", payload.channel_id)
 
 
 @ha.event
 def on_interaction(interaction):
+    kind = "button" if interaction.type is discord.InteractionType.component else "slash"
     try:
-        interaction.response.send_message(f"slash {interaction.id}")
+        handle(kind, interaction.id, lambda text, nonce=None: interaction.response.send_message(text))
     except discord.HTTPException:
         # Taken over too late, or answered by a replica that died right after.
         logging.info("interaction %s can't be answered any more", interaction.id)

@@ -1,18 +1,28 @@
-"""The faults of a chaos run: what each does, and how it is undone. One at a time, so that some replica
-always hears.
+"""The faults of a chaos run: what each does, how it is undone, and within which time its promise says that
+the bot goes on.
+
+One at a time, and the next when all replicas hear again and nothing that was sent before is open: so at
+every moment a replica that survives has received each event, which is what P2 asks for.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, wait_for
+from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas
 
-__all__ = ["FAULTS", "Fault", "World", "inject"]
+__all__ = ["DEAF_AFTER", "ETCD_TIMEOUT", "FAULTS", "TTL", "Fault", "Hit", "World"]
+
+#: Of the replicas in a chaos run, seconds.
+TTL = 2.0
+DEAF_AFTER = 2.0
+ETCD_TIMEOUT = 2.0
 
 
 @dataclass
@@ -22,184 +32,295 @@ class World:
     discord: LocalDiscord
     etcd: LocalEtcd
     fleet: Replicas
-    links: list[list[FaultProxy]]  # of each replica to each etcd member
-    ttl: float
+    etcd_links: list[list[FaultProxy]]  # of each replica to each etcd member
+    gateway_links: list[FaultProxy]
+    rest_links: list[FaultProxy]
+    directory: Path
     random: random.Random
+    leader: Callable[[], int | None]  # index of the replica that leads
     stop: threading.Event = field(default_factory=threading.Event)
 
     def victim(self) -> Replica:
-        """Some replica."""
-        return self.random.choice(list(self.fleet))
+        """Some replica; the leader as often as not."""
+        some, leads = self.random.randrange(len(self.fleet)), self.random.random() < 0.5
+        leader = self.leader() if leads else None
+        return self.fleet[some if leader is None else leader]
 
     def rest(self, low: float, high: float) -> None:
         """Lets the fault last for a random time."""
         self.stop.wait(self.random.uniform(low, high))
 
+    def control(self, replica: int, **values: float) -> None:
+        """Steers a bot; see there."""
+        path = self.directory / f"control-{replica}.json"
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(values))
+        fresh.replace(path)
+
     def well(self) -> bool:
-        """Whether everything answers again: every replica handles something new."""
-        return all(replica.alive and not replica.paused for replica in self.fleet)
+        """Whether each replica lives and has its connection to Discord."""
+        attached = {session["replica"] for session in self.discord.sessions() if session["attached"]}
+        return all(r.alive and not r.paused and f"r{r.index}" in attached for r in self.fleet)
+
+
+@dataclass
+class Hit:
+    """One fault that happened, by the machine's monotonic clock.
+
+    :param target: the replica's index; ``None``: all.
+    :param since: from when on the bound counts: the moment of death, or the end of what nobody can work in.
+    """
+
+    name: str
+    target: int | None
+    begun: float
+    since: float
+    ended: float = 0.0
+    overcome: float = 0.0
+    noise: float = 0.0
+    recovery: float = 0.0
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of fault. ``run`` breaks something and mends it again."""
+    """One kind of fault.
+
+    :param run: breaks something and mends it again; returns whom it hit and from when on the bound counts.
+    :param bound: seconds, beyond the noise of the machine, in which every event must be answered.
+    :param costs_sessions: whether it ends a session by itself: what ran then may be run again.
+    """
 
     name: str
-    run: Callable[[World], None]
+    run: Callable[[World], tuple[int | None, float]]
+    bound: float
     weight: int = 1
+    costs_sessions: bool = False
+
+    def inject(self, world: World) -> Hit:
+        """Runs it once."""
+        begun = time.monotonic()
+        target, since = self.run(world)
+        return Hit(self.name, target, begun, since, time.monotonic())
 
 
-def _kill(world: World) -> None:
+def _kill(world: World) -> tuple[int | None, float]:
     victim = world.victim()
     victim.kill()
-    world.rest(0.1, world.ttl * 1.5)
+    died = time.monotonic()
+    world.rest(0.1, TTL * 1.5)
     victim.start()
     victim.wait_ready(60)
+    return victim.index, died
 
 
-def _pause_short(world: World) -> None:
+def _restart(world: World) -> tuple[int | None, float]:
     victim = world.victim()
-    victim.pause()
-    world.rest(0.2, world.ttl * 0.6)
-    victim.resume()
+    died = time.monotonic()
+    victim.restart(ready_timeout=60)
+    return victim.index, died
 
 
-def _pause_long(world: World) -> None:
-    victim = world.victim()
-    victim.pause()
-    world.rest(world.ttl * 1.2, world.ttl * 2)
-    victim.resume()
-
-
-def _drain(world: World) -> None:
-    victim = world.victim()
-    victim.drain()
-    assert victim.wait_exit(60) == 0
-    victim.start()
-    victim.wait_ready(60)
-
-
-def _etcd_kill(world: World) -> None:
-    member = world.random.randrange(3)
-    world.etcd.member(member).kill()
-    world.rest(0.5, 3)
-    world.etcd.member(member).start()
-
-
-def _etcd_pause(world: World) -> None:
-    member = world.random.randrange(3)
-    world.etcd.member(member).pause()
-    world.rest(0.5, 4)
-    world.etcd.member(member).resume()
-
-
-def _etcd_outage(world: World) -> None:
-    world.etcd.stop_all()
-    world.rest(0.5, world.ttl * 2)
-    world.etcd.start_all()
-
-
-def _links(world: World) -> list[FaultProxy]:
-    return world.random.choice(world.links)
-
-
-def _etcd_cut(world: World) -> None:
-    for link in _links(world):
-        link.cut()
-
-
-def _etcd_black_hole(world: World) -> None:
-    links = _links(world)
-    for link in links:
-        link.black_hole()
-    world.rest(0.5, world.ttl * 2)
-    for link in links:
-        link.heal()
-
-
-def _etcd_delay(world: World) -> None:
-    links = _links(world)
-    for link in links:
-        link.delay(0.08)
-    world.rest(0.5, 2)
-    for link in links:
-        link.heal()
-
-
-def _named(world: World) -> str:
-    return f"r{world.victim().index}"
-
-
-def _gateway_drop(world: World) -> None:
-    world.discord.disconnect(_named(world))
-
-
-def _gateway_drop_session(world: World) -> None:
-    world.discord.disconnect(_named(world), end=True)
-
-
-def _gateway_reconnect(world: World) -> None:
-    world.discord.reconnect(_named(world))
-
-
-def _gateway_invalid(world: World) -> None:
-    world.discord.invalidate(_named(world))
-
-
-def _gateway_fault(**changes: object) -> Callable[[World], None]:
-    def run(world: World) -> None:
-        name = _named(world)
-        world.discord.fault(name, **changes)
-        world.rest(0.5, 3)
-        world.discord.clear_faults(name)
+def _pause(low: float, high: float, *, ends: bool) -> Callable[[World], tuple[int | None, float]]:
+    def run(world: World) -> tuple[int | None, float]:
+        victim = world.victim()
+        victim.pause()
+        paused = time.monotonic()
+        world.rest(low * TTL, high * TTL)
+        victim.resume()
+        return victim.index, paused if ends else time.monotonic()
 
     return run
 
 
-def _rest_errors(world: World) -> None:
-    world.discord.fault_rest(path="/channels/*", replica=_named(world), status=502, count=5)
+def _drain(world: World) -> tuple[int | None, float]:
+    victim = world.victim()
+    begun = time.monotonic()
+    victim.drain()
+    assert victim.wait_exit(60) == 0
+    victim.start()
+    victim.wait_ready(60)
+    return victim.index, begun
 
 
-def _rest_answer_lost(world: World) -> None:
-    world.discord.fault_rest(method="POST", path="/channels/*", status=502, count=5, when="after")
+def _etcd_kill(world: World) -> tuple[int | None, float]:
+    member = world.etcd.member(world.random.randrange(3))
+    begun = time.monotonic()
+    member.kill()
+    world.rest(0.5, 3)
+    member.start()
+    member.wait_ready(60)
+    return None, begun
 
 
-def _rest_slow(world: World) -> None:
-    world.discord.fault_rest(path="/channels/*", delay=0.3, count=30)
+def _etcd_pause(world: World) -> tuple[int | None, float]:
+    member = world.etcd.member(world.random.randrange(3))
+    begun = time.monotonic()
+    member.pause()
+    world.rest(0.5, 4)
+    member.resume()
+    return None, begun
 
+
+def _etcd_outage(world: World) -> tuple[int | None, float]:
+    world.etcd.stop_all()
+    world.rest(0.5, TTL * 2)
+    world.etcd.start_all()
+    return None, time.monotonic()
+
+
+Links = Callable[[World, int], list[FaultProxy]]
+LINKS: dict[str, Links] = {
+    "etcd": lambda world, replica: world.etcd_links[replica],
+    "gateway": lambda world, replica: [world.gateway_links[replica]],
+    "REST": lambda world, replica: [world.rest_links[replica]],
+}
+
+
+def _cut(which: str) -> Callable[[World], tuple[int | None, float]]:
+    def run(world: World) -> tuple[int | None, float]:
+        victim = world.victim().index
+        for link in LINKS[which](world, victim):
+            link.cut()
+        return victim, time.monotonic()
+
+    return run
+
+
+def _refused(which: str) -> Callable[[World], tuple[int | None, float]]:
+    """Nothing listens at the other end for a while."""
+
+    def run(world: World) -> tuple[int | None, float]:
+        victim = world.victim().index
+        links = LINKS[which](world, victim)
+        for link in links:
+            link.down()
+        world.rest(0.3, 2)
+        for link in links:
+            link.heal()
+        return victim, time.monotonic()
+
+    return run
+
+
+def _black_hole(which: str, *, counts_from_begin: bool) -> Callable[[World], tuple[int | None, float]]:
+    def run(world: World) -> tuple[int | None, float]:
+        victim = world.victim().index
+        links = LINKS[which](world, victim)
+        begun = time.monotonic()
+        for link in links:
+            link.black_hole()
+        world.rest(0.5, TTL * 2)
+        for link in links:
+            link.heal()
+        return victim, begun if counts_from_begin else time.monotonic()
+
+    return run
+
+
+def _delay(which: str, seconds: float) -> Callable[[World], tuple[int | None, float]]:
+    def run(world: World) -> tuple[int | None, float]:
+        victim = world.victim().index
+        links = LINKS[which](world, victim)
+        for link in links:
+            link.delay(seconds)
+        world.rest(0.5, 3)
+        for link in links:
+            link.heal()
+        return victim, time.monotonic()
+
+    return run
+
+
+def _gateway(act: Callable[[LocalDiscord, str], object]) -> Callable[[World], tuple[int | None, float]]:
+    def run(world: World) -> tuple[int | None, float]:
+        victim = world.victim().index
+        act(world.discord, f"r{victim}")
+        return victim, time.monotonic()
+
+    return run
+
+
+def _gateway_fault(**changes: object) -> Callable[[World], tuple[int | None, float]]:
+    def run(world: World) -> tuple[int | None, float]:
+        victim = world.victim().index
+        begun = time.monotonic()
+        world.discord.fault(f"r{victim}", **changes)
+        world.rest(0.5, 3)
+        world.discord.clear_faults(f"r{victim}")
+        return victim, begun
+
+    return run
+
+
+def _rest(every: bool = False, **fault: object) -> Callable[[World], tuple[int | None, float]]:
+    """The next few calls of one replica, or of all."""
+
+    def run(world: World) -> tuple[int | None, float]:
+        victim = world.victim().index
+        path = "/channels/*"
+        world.discord.fault_rest(path=path, replica="*" if every else f"r{victim}", **fault)  # type: ignore[arg-type]
+        return None if every else victim, time.monotonic()
+
+    return run
+
+
+def _slow_handlers(world: World) -> tuple[int | None, float]:
+    victim = world.victim().index
+    world.control(victim, slow=0.3)
+    world.rest(0.5, 2)
+    world.control(victim)
+    return victim, time.monotonic()
+
+
+def _clock_jump(world: World) -> tuple[int | None, float]:
+    victim = world.victim().index
+    begun = time.monotonic()
+    world.control(victim, clock=world.random.choice((-86_400.0, -900.0, 900.0, 86_400.0)))
+    world.rest(0.5, 3)
+    world.control(victim)
+    return victim, begun
+
+
+#: A takeover, as P2 promises it.
+_TAKEOVER = TTL + 1.0
+#: etcd elects a leader, which gives all leases their full TTL again; a call to the old one runs out.
+_ETCD = 2 * TTL + ETCD_TIMEOUT + 1.0
+#: A deaf leader is noticed, and its successor does what it had not received.
+_DEAF = DEAF_AFTER + TTL + 1.0
+#: discord.py tries a call that failed again after 1, 3, 5 and 7 s.
+_REST = 4.0 + 1.0
 
 FAULTS = [
-    Fault("kill -9", _kill, 3),
-    Fault("pause below the TTL", _pause_short),
-    Fault("pause above the TTL", _pause_long, 2),
-    Fault("drain", _drain, 2),
-    Fault("etcd member killed", _etcd_kill),
-    Fault("etcd member paused", _etcd_pause),
-    Fault("etcd outage", _etcd_outage),
-    Fault("etcd link cut", _etcd_cut),
-    Fault("etcd link black-holed", _etcd_black_hole, 2),
-    Fault("etcd link slow", _etcd_delay),
-    Fault("gateway drop, RESUME", _gateway_drop, 2),
-    Fault("gateway RECONNECT", _gateway_reconnect),
-    Fault("gateway session lost", _gateway_drop_session),
-    Fault("gateway INVALID_SESSION", _gateway_invalid),
-    Fault("gateway duplicates", _gateway_fault(duplicate=True)),
-    Fault("gateway slow", _gateway_fault(delay=0.5)),
-    Fault("gateway silent", _gateway_fault(silent=True)),
-    Fault("gateway deaf", _gateway_fault(deaf=True)),
-    Fault("gateway loses frames", _gateway_fault(drop=0.2)),
-    Fault("REST 502", _rest_errors),
-    Fault("REST answer lost", _rest_answer_lost),
-    Fault("REST slow", _rest_slow),
+    Fault("kill -9", _kill, _TAKEOVER, 3, costs_sessions=True),
+    Fault("kill -9, restart at once", _restart, _TAKEOVER, costs_sessions=True),
+    Fault("pause below the TTL", _pause(0.1, 0.45, ends=False), 1.0),
+    Fault("pause above the TTL", _pause(1.2, 2.0, ends=True), _TAKEOVER, 2, costs_sessions=True),
+    Fault("drain", _drain, 1.0, 2),
+    Fault("etcd member killed", _etcd_kill, _ETCD),
+    Fault("etcd member paused", _etcd_pause, _ETCD),
+    Fault("etcd outage", _etcd_outage, _ETCD),
+    Fault("etcd link cut", _cut("etcd"), _TAKEOVER),
+    Fault("etcd link black-holed", _black_hole("etcd", counts_from_begin=True), _TAKEOVER, 2),
+    Fault("etcd link slow", _delay("etcd", 0.08), 1.0),
+    Fault("gateway link cut", _cut("gateway"), _DEAF),
+    Fault("gateway link black-holed", _black_hole("gateway", counts_from_begin=True), _DEAF),
+    Fault("gateway link slow", _delay("gateway", 0.3), 1.0),
+    Fault("gateway drop, RESUME", _gateway(lambda d, name: d.disconnect(name)), _DEAF, 2),
+    Fault("gateway RECONNECT", _gateway(lambda d, name: d.reconnect(name)), _DEAF),
+    Fault("gateway drop, session lost", _gateway(lambda d, name: d.disconnect(name, end=True)), _DEAF),
+    Fault("gateway INVALID_SESSION", _gateway(lambda d, name: d.invalidate(name)), _DEAF),
+    Fault("gateway duplicates", _gateway_fault(duplicate=True), 1.0),
+    Fault("gateway slow", _gateway_fault(delay=0.5), 1.5),
+    Fault("gateway silent", _gateway_fault(silent=True), _DEAF),
+    Fault("gateway deaf", _gateway_fault(deaf=True), _DEAF),
+    Fault("gateway loses frames", _gateway_fault(drop=0.2), _DEAF),
+    Fault("REST link cut", _cut("REST"), _REST),
+    Fault("REST link down", _refused("REST"), _REST),
+    Fault("REST link black-holed", _black_hole("REST", counts_from_begin=False), _REST),
+    Fault("REST link slow", _delay("REST", 0.1), 1.0),
+    Fault("REST 502", _rest(status=502, count=5), _REST),
+    Fault("REST answer lost", _rest(True, method="POST", status=502, count=5, when="after"), _REST),
+    Fault("REST slow", _rest(True, delay=0.3, count=30), 1.0),
+    Fault("slow handlers", _slow_handlers, 2.0),
+    Fault("clock jump", _clock_jump, 1.0),
 ]
-
-
-def inject(world: World, fault: Fault, progress: Callable[[], int]) -> tuple[float, float, float]:
-    """Runs one fault and waits until the bot goes on; when it began, ended, and was overcome."""
-    begun = time.monotonic()
-    fault.run(world)
-    ended = time.monotonic()
-    before = progress()
-    wait_for(lambda: progress() > before + 20, 60, f"the bot to go on after {fault.name!r}", interval=0.02)
-    wait_for(world.well, 60, f"all replicas after {fault.name!r}")
-    return begun, ended, time.monotonic()

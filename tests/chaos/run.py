@@ -1,226 +1,153 @@
-"""A chaos run: load, faults, and the verdict from outside: what users did against what the bot said."""
+"""A chaos run: a mixed load, a seeded schedule of faults, and all that is needed for the verdict."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
-from collections import Counter, defaultdict
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faults import FAULTS, World, inject
+from faults import DEAF_AFTER, ETCD_TIMEOUT, FAULTS, TTL, Fault, Hit, World
+from observer import LogLine, Noise, Observer, log_lines
+from report import Report
+from verdict import Evidence, judge
 
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replicas, wait_for
 
-__all__ = ["Report", "Tally", "chaos"]
+__all__ = ["chaos", "from_environment"]
 
 BOT = Path(__file__).with_name("bot.py")
 #: Events a second of each kind.
-RATES = {"message": 30.0, "edit": 4.0, "delete": 4.0, "reaction": 20.0, "join": 3.0, "slash": 3.0}
-TEMPLATES = {"message": "!ping {n}", "edit": "!edit {n}", "slash": "roll"}
-#: Answered at the most once: 3 seconds are Discord's limit, and a dead replica's claim lives longer.
-BEST_EFFORT = frozenset({"slash"})
+RATES = {
+    "message": 30.0,
+    "edit": 4.0,
+    "delete": 4.0,
+    "reaction": 20.0,
+    "join": 3.0,
+    "typing": 2.0,
+    "slash": 3.0,
+    "button": 2.0,
+}
+TEMPLATES = {"message": "!ping {n}", "edit": "!edit {n}", "slash": "roll", "button": "press"}
+#: Nothing new is answered for so long, seconds: what is open is lost.
+PATIENCE = 2 * TTL + ETCD_TIMEOUT + 4.0
 
 
-@dataclass
-class Tally:
-    """One kind of event."""
+def chaos(
+    seconds: float,
+    seed: int,
+    *,
+    directory: Path,
+    only: Sequence[str] = (),
+    broken: str | None = None,
+    handler: float = 0.03,
+) -> Report:
+    """Runs for a while, and judges. Blocks; the same seed gives the same faults in the same order.
 
-    sent: int = 0
-    handled: int = 0
-    lost: int = 0
-    repeated: int = 0
-    out_of_order: int = 0
-    latency_p50: float = 0.0
-    latency_p99: float = 0.0
-    latency_max: float = 0.0
-
-
-@dataclass
-class Report:
-    """What came of a run."""
-
-    seed: int
-    seconds: float
-    events: dict[str, Tally] = field(default_factory=dict)
-    faults: dict[str, list[float]] = field(default_factory=dict)
-    timeline: list[tuple[str, float, float, float]] = field(default_factory=list)
-    violations: list[str] = field(default_factory=list)
-    points: list[tuple[float, float, str]] = field(default_factory=list)  # answered at, latency, replica
-
-    @property
-    def ok(self) -> bool:
-        """Nothing lost, repeated or out of order."""
-        return not self.violations
-
-    def table(self) -> str:
-        """For people."""
-        lines = [
-            f"{'event':10} {'sent':>7} {'handled':>8} {'lost':>5} {'repeated':>8} {'order':>6} "
-            f"{'p50':>8} {'p99':>8} {'max':>8}"
-        ]
-        for name, t in self.events.items():
-            lines.append(
-                f"{name:10} {t.sent:7} {t.handled:8} {t.lost:5} {t.repeated:8} {t.out_of_order:6} "
-                f"{t.latency_p50:8.3f} {t.latency_p99:8.3f} {t.latency_max:8.3f}"
-            )
-        lines.append("")
-        lines.append(f"{'fault':28} {'count':>5} {'recovery p50':>13} {'p99':>8} {'max':>8}")
-        for name, times in sorted(self.faults.items()):
-            ordered = sorted(times)
-            lines.append(
-                f"{name:28} {len(ordered):5} {_quantile(ordered, 0.5):13.3f} "
-                f"{_quantile(ordered, 0.99):8.3f} {ordered[-1]:8.3f}"
-            )
-        lines.append("")
-        lines.append(f"seed {self.seed}, {self.seconds:.0f} s: {'OK' if self.ok else 'VIOLATIONS'}")
-        lines.extend(self.violations[:20])
-        if self.violations:
-            lines += [
-                f"  {start:7.2f} to {end:7.2f} s: {name}, overcome at {overcome:.2f} s"
-                for name, start, end, overcome in self.timeline
-            ]
-        return "\n".join(lines)
-
-    def json(self) -> str:
-        """For machines."""
-        data = asdict(self)
-        data.pop("points")
-        return json.dumps({**data, "ok": self.ok})
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
-
-
-def chaos(seconds: float, seed: int, *, directory: Path | None = None, only: str | None = None) -> Report:
-    """Runs for a while; the same seed gives the same faults in the same order."""
-    ttl = 2.0
+    :param only: kinds of faults; none: all of them.
+    :param broken: a broken build, by its name in ``broken.BROKEN``.
+    :param handler: handlers take up to so many seconds.
+    """
     chance = random.Random(seed)
-    report = Report(seed, seconds)
     with ExitStack() as ends:
         discord = ends.enter_context(LocalDiscord(users=4))
         etcd = ends.enter_context(LocalEtcd(members=3, unsafe_no_fsync=False))
-        links = [
-            [ends.enter_context(FaultProxy(*_address(endpoint))) for endpoint in etcd.endpoints]
-            for _ in range(3)
-        ]
-        fleet = ends.enter_context(
-            Replicas(
-                BOT,
-                3,
-                etcd=None,
-                env={
-                    "DISCORDHA_SESSION_TTL": str(ttl),
-                    "DISCORDHA_DEAF_AFTER": "2",
-                    "DISCORDHA_ETCD_TIMEOUT": "2",
-                },
-                per_replica_env=lambda index: {
-                    **discord.env(f"r{index}"),
-                    "DISCORDHA_ETCD_ENDPOINTS": ",".join(link.endpoint for link in links[index]),
-                },
-                directory=directory,
-            )
-        )
+
+        def link(endpoint: str) -> FaultProxy:
+            return ends.enter_context(FaultProxy.to(endpoint.rpartition("//")[2]))
+
+        etcd_links = [[link(endpoint) for endpoint in etcd.endpoints] for _ in range(3)]
+        gateways = [link(f"127.0.0.1:{discord.port}") for _ in range(3)]
+        rests = [link(f"127.0.0.1:{discord.port}") for _ in range(3)]
+        # How long a replica waits for the preferred one: the shorter, the more of them claim the same event.
+        grace = chance.choice((0.005, 0.05))
+
+        def environment(index: int) -> dict[str, str]:
+            return {
+                **discord.env(f"r{index}", endpoint=rests[index].endpoint),
+                "DISCORDHA_GATEWAY_URL": discord.gateway_url(f"r{index}", endpoint=gateways[index].endpoint),
+                "DISCORDHA_ETCD_ENDPOINTS": ",".join(each.endpoint for each in etcd_links[index]),
+                "DISCORDHA_SESSION_TTL": str(TTL),
+                "DISCORDHA_DEAF_AFTER": str(DEAF_AFTER),
+                "DISCORDHA_ETCD_TIMEOUT": str(ETCD_TIMEOUT),
+                "DISCORDHA_GRACE": str(grace),
+                "CHAOS_CONTROL": str(directory / f"control-{index}.json"),
+                "CHAOS_HANDLER": str(handler),
+                "CHAOS_BROKEN": broken or "",
+            }
+
+        fleet = ends.enter_context(Replicas(BOT, 3, per_replica_env=environment, directory=directory))
         fleet.wait_ready(90)
-        world = World(discord, etcd, fleet, links, ttl, chance)
+        world = World(
+            discord, etcd, fleet, etcd_links, gateways, rests, directory, chance, lambda: _leader(fleet)
+        )
+        noise = ends.enter_context(Noise())
         loads = {
-            kind: discord.load(kind, rate=rate, template=TEMPLATES.get(kind, ""), users=discord.user_ids[:2])
+            kind: discord.load(
+                kind,
+                rate=rate,
+                template=TEMPLATES.get(kind, ""),
+                users=discord.user_ids[:2],
+                # Few, so that equal ones follow each other within a second.
+                channels=discord.channel_ids[: 2 if kind == "reaction" else None],
+            )
             for kind, rate in RATES.items()
         }
+        observer = Observer(discord, loads)
         begun = time.monotonic()
-        kinds = [fault for fault in FAULTS for _ in range(fault.weight) if only in (None, fault.name)]
-        chance.shuffle(kinds)
-        number = 0
-        while time.monotonic() - begun < seconds:
-            fault = kinds[number % len(kinds)]
-            number += 1
-            start, end, overcome = inject(world, fault, lambda: discord.counters()["messages"])
-            report.faults.setdefault(fault.name, []).append(overcome - end)
-            report.timeline.append((fault.name, start - begun, end - begun, overcome - begun))
-            world.rest(0.2, 1.0)
+        hits = _break(world, observer, _schedule(chance, only), begun + seconds)
         sent = {kind: load.stop() for kind, load in loads.items()}
-        _wait_for_answers(discord, sent)
-        _judge(report, discord, sent, begun)
-    return report
-
-
-def _address(endpoint: str) -> tuple[str, int]:
-    host, _, port = endpoint.rpartition(":")
-    return host.removeprefix("https://").removeprefix("http://"), int(port)
-
-
-def _answers(discord: LocalDiscord) -> dict[str, list[Any]]:
-    answers: dict[str, list[Any]] = defaultdict(list)
-    for message in discord.messages():
-        kind, _, key = message.content.partition(" ")
-        answers[kind].append((key, message))
-    return answers
-
-
-def _wait_for_answers(discord: LocalDiscord, sent: dict[str, list[Any]]) -> None:
-    def missing() -> int:
-        found = _answers(discord)
-        return sum(
-            max(len(done) - len(found[kind]), 0) for kind, done in sent.items() if kind not in BEST_EFFORT
+        observer.wait_answered(time.monotonic(), PATIENCE)
+        evidence = Evidence(
+            sent,
+            discord.messages(),
+            discord.requests(),
+            hits,
+            log_lines(fleet, " is lost: "),
+            noise.samples(),
+        )
+        judgement = judge(evidence)
+        return Report(
+            seed,
+            time.monotonic() - begun,
+            begun,
+            judgement,
+            evidence,
+            log_lines(fleet, "leads shard"),
+            broken,
         )
 
-    try:
-        wait_for(lambda: missing() == 0, 60, "every answer", interval=0.5)
-    except TimeoutError:
-        return  # the verdict names what is missing
+
+def _schedule(chance: random.Random, only: Sequence[str]) -> list[Fault]:
+    faults = [fault for fault in FAULTS for _ in range(fault.weight) if not only or fault.name in only]
+    chance.shuffle(faults)
+    return faults
 
 
-def _judge(report: Report, discord: LocalDiscord, sent: dict[str, list[Any]], begun: float) -> None:
-    answers = _answers(discord)
-    for kind, actions in sent.items():
-        tally = report.events[kind] = Tally(sent=len(actions))
-        expected = Counter(action.key for action in actions)
-        found = Counter(key for key, _ in answers[kind])
-        lost, repeated = expected - found, found - expected
-        tally.handled = sum((expected & found).values())
-        tally.lost, tally.repeated = sum(lost.values()), sum(repeated.values())
-        waiting: dict[str, list[float]] = defaultdict(list)
-        for action in actions:
-            waiting[action.key].append(action.at)
-        wrong = {"repeated": repeated} if kind in BEST_EFFORT else {"lost": lost, "repeated": repeated}
-        for what, keys in wrong.items():
-            for key, count in keys.items():
-                when = ", ".join(f"{at - begun:.2f}" for at in waiting[key])
-                report.violations.append(f"{what} {kind} {key} x{count}; sent at {when} s")
-        latencies = []
-        for key, message in answers[kind]:
-            if waiting[key]:
-                latency = message.at - waiting[key].pop(0)
-                latencies.append(latency)
-                report.points.append((message.at - begun, latency, message.replica))
-        latencies.sort()
-        tally.latency_p50, tally.latency_p99 = _quantile(latencies, 0.5), _quantile(latencies, 0.99)
-        tally.latency_max = latencies[-1] if latencies else 0.0
-        if kind == "reaction":
-            tally.out_of_order = _out_of_order(actions, answers[kind])
-            if tally.out_of_order and not lost and not repeated:
-                report.violations.append(f"{tally.out_of_order} reactions out of order")
+def _break(world: World, observer: Observer, faults: Sequence[Fault], until: float) -> list[Hit]:
+    """One fault after another, each when the one before is overcome."""
+    hits: list[Hit] = []
+    world.rest(1.0, 2.0)
+    while time.monotonic() < until:
+        hit = faults[len(hits) % len(faults)].inject(world)
+        wait_for(world.well, 60, f"all replicas after {hit.name!r}", interval=0.05)
+        observer.wait_answered(time.monotonic(), PATIENCE)
+        hit.overcome = time.monotonic()
+        hits.append(hit)
+        world.rest(0.3, 1.5)
+    return hits
 
 
-def _out_of_order(actions: list[Any], answers: list[Any]) -> int:
-    """On each message, add and remove of one user must alternate as they were sent."""
-    wanted: dict[str, list[str]] = defaultdict(list)
-    got: dict[str, list[str]] = defaultdict(list)
-    for action in actions:
-        wanted[action.key.rsplit("/", 1)[1]].append(action.key)
-    for key, _ in answers:
-        got[key.rsplit("/", 1)[1]].append(key)
-    return sum(
-        one != other for message in wanted for one, other in zip(wanted[message], got[message], strict=False)
-    )
+def _leader(fleet: Replicas) -> int | None:
+    lines: list[LogLine] = log_lines(fleet, "leads shard")
+    return lines[-1].replica if lines else None
 
 
 def from_environment(default: float) -> tuple[float, int]:
     """``CHAOS_SECONDS`` and ``CHAOS_SEED``."""
-    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 30))
-    return float(os.environ.get("CHAOS_SECONDS") or default), seed
+    environment: Any = os.environ
+    seed = int(environment.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 30))
+    return float(environment.get("CHAOS_SECONDS") or default), seed

@@ -88,6 +88,7 @@ class Loads:
             "typing": self._typing,
             "join": self._joins,
             "slash": self._slash,
+            "button": self._buttons,
         }
         action = makers[kind](channels or self.world.channels, template, users or self.world.users)
         load = Load(kind, action, rate, count, duration)
@@ -171,6 +172,20 @@ class Loads:
             interaction = self.interactions.slash(
                 template, {"n": number}, channel_id, users[number % len(users)], None
             )
+            return str(interaction), channel_id
+
+        return act
+
+    def _buttons(self, channels: Sequence[int], template: str, users: Sequence[int]) -> Action:
+        """Of a message in each channel; the template is the button's custom id."""
+        made: dict[int, int] = {}
+
+        def act(number: int) -> tuple[str, int]:
+            channel_id = channels[number % len(channels)]
+            if channel_id not in made:
+                made[channel_id] = self.world.send(channel_id, "with a button", users[0])
+            custom_id, user_id = template.replace("{n}", str(number)), users[number % len(users)]
+            interaction = self.interactions.click(custom_id, channel_id, made[channel_id], user_id, None)
             return str(interaction), channel_id
 
         return act

@@ -1,0 +1,69 @@
+"""Broken builds: each takes one guarantee out of the library, in the process that calls it, so that the
+checker can show that it would see. For tests only; nothing of this is in the library.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from discordha.blocking import nonces
+from discordha.context import Fence
+from discordha.coordination.claims import Claim, Claims
+from discordha.coordination.journal_tally import Tally
+
+__all__ = ["BROKEN"]
+
+
+def _claim_not_checked() -> None:
+    """Every claim is won, whatever etcd answers."""
+
+    def read(self: Claims, request: Any, result: Any, grant: Any) -> Claim:
+        return Claim(request.key, request.attempt, result.revision, grant)
+
+    Claims._read_answer = read  # type: ignore[method-assign]
+
+
+def _mark_skipped() -> None:
+    """A finished event is said to be marked, and is not."""
+
+    def mark(self: Claims, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None:
+        self._hints.note_done(claim.key)
+        if done is not None:
+            done(claim, True)
+
+    Claims.mark = mark  # type: ignore[method-assign]
+
+
+def _no_nonce() -> None:
+    """Each call that creates a message has a nonce of its own."""
+    nonces.nonce_for = lambda event, ordinal: secrets.token_hex(12)
+
+
+def _no_fence() -> None:
+    """A replica that lost its session goes on, and Discord can't recognise what it sends."""
+    Fence.broken = lambda self: None  # type: ignore[method-assign]
+    _no_nonce()
+
+
+def _struck_by_hash() -> None:
+    """One mark strikes out all equal events, as if they were one."""
+    counted = Tally._strike
+
+    def strike(self: Tally, name: str, *, recurs: bool) -> None:
+        counted(self, name, recurs=recurs)
+        while self._by_digest.get(name):
+            self.forget(self._by_digest[name][0])
+
+    Tally._strike = strike  # type: ignore[method-assign]
+
+
+#: By the value of ``CHAOS_BROKEN``.
+BROKEN: dict[str, Callable[[], None]] = {
+    "claim": _claim_not_checked,
+    "mark": _mark_skipped,
+    "nonce": _no_nonce,
+    "fence": _no_fence,
+    "journal": _struck_by_hash,
+}

@@ -1,0 +1,181 @@
+"""The verdict on chaos runs, on histories made by hand: each kind of violation is seen, and each excuse is
+an excuse for nothing else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from faults import Hit
+from observer import LogLine
+from report import Report
+from verdict import SETTLE, Evidence, Judgement, judge
+
+from discordha.testing.discord_records import BotMessage, Request, Sent
+
+
+class Story:
+    """A history under construction."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, list[Sent]] = {}
+        self.messages: list[BotMessage] = []
+        self.requests: list[Request] = []
+        self.hits: list[Hit] = []
+        self.losses: list[LogLine] = []
+
+    def asks(self, kind: str, key: str, at: float) -> None:
+        sent = self.sent.setdefault(kind, [])
+        sent.append(Sent(len(sent), key, 1, at))
+
+    def runs(self, kind: str, key: str, at: float, process: str, *, message: bool = True) -> None:
+        """A handler runs for 0.1 s; ``message``: and what it sends is new to Discord."""
+        number = len(self.requests)
+        content = f"{kind} {key}\n{process} {number} {at - 0.1:.3f} 1"
+        body, path = {"content": content}, "/channels/1/messages"
+        if kind == "slash":
+            body, path = {"data": body}, "/interactions/1/x/callback"  # type: ignore[dict-item]
+        self.requests.append(Request(number, at, "POST", path, process[:2], body, not message, 200))
+        if message:
+            self.messages.append(BotMessage(number, number, 1, content, at, process[:2], None))
+
+    def fault(self, name: str, target: int | None, begun: float, ended: float) -> None:
+        self.hits.append(Hit(name, target, begun, begun, ended, ended + 1.0))
+
+    def verdict(self) -> Judgement:
+        return judge(Evidence(self.sent, self.messages, self.requests, self.hits, self.losses, []))
+
+    def report(self) -> Report:
+        evidence = Evidence(self.sent, self.messages, self.requests, self.hits, self.losses, [])
+        leaders = [LogLine(0.5, "r0-1", 0, "leads shard 0"), LogLine(20.0, "r1-1", 1, "leads shard 0")]
+        return Report(7, 30.0, 0.0, judge(evidence), evidence, leaders)
+
+
+def _kinds(judgement: Judgement) -> list[str]:
+    return [violation.what.partition(":")[0] for violation in judgement.violations]
+
+
+def test_what_is_answered_once_is_well() -> None:
+    story = Story()
+    for number in range(3):
+        story.asks("reaction", "add/1", float(number))
+        story.runs("reaction", "add/1", number + 0.5, "r0-1")
+    judgement = story.verdict()
+    assert _kinds(judgement) == []
+    tally = judgement.events["reaction"]
+    assert (tally.sent, tally.handled, tally.lost, tally.repeated, tally.retried) == (3, 3, 0, 0, 0)
+    assert tally.max == 0.5
+
+
+def test_of_equal_events_each_must_be_answered() -> None:
+    story = Story()
+    for number in range(3):
+        story.asks("reaction", "add/1", float(number))
+    story.runs("reaction", "add/1", 1.5, "r0-1")
+    story.runs("reaction", "add/1", 2.5, "r0-1")
+    judgement = story.verdict()
+    assert _kinds(judgement) == ["lost"]
+    assert judgement.events["reaction"].lost == 1
+
+
+def test_a_second_message_is_a_violation_whatever_broke() -> None:
+    story = Story()
+    story.asks("message", "!ping 1", 9.0)
+    story.runs("message", "!ping 1", 10.0, "r0-1")
+    story.fault("kill -9", 0, 10.05, 13.0)
+    story.runs("message", "!ping 1", 12.0, "r1-1")
+    assert _kinds(story.verdict()) == ["repeated"]
+
+
+def test_a_run_after_a_death_is_a_retry_and_the_same_without_one_is_not() -> None:
+    story = Story()
+    story.asks("message", "!ping 1", 9.0)
+    story.runs("message", "!ping 1", 10.0, "r0-1")
+    story.runs("message", "!ping 1", 12.0, "r1-1", message=False)
+    assert _kinds(story.verdict()) == ["started again"]
+    story.fault("kill -9", 0, 10.05, 13.0)
+    judgement = story.verdict()
+    assert _kinds(judgement) == []
+    assert judgement.events["message"].retried == 1
+
+
+def test_the_death_of_another_or_long_after_excuses_nothing() -> None:
+    for target, died in ((2, 10.05), (0, 10.1 + SETTLE)):
+        story = Story()
+        story.asks("message", "!ping 1", 9.0)
+        story.runs("message", "!ping 1", 10.0, "r0-1")
+        story.fault("kill -9", target, died, died + 2)
+        story.runs("message", "!ping 1", died + 2, "r1-1", message=False)
+        assert _kinds(story.verdict()) == ["started again"]
+
+
+def test_a_fault_that_costs_no_session_excuses_no_second_run() -> None:
+    story = Story()
+    story.asks("message", "!ping 1", 9.0)
+    story.runs("message", "!ping 1", 10.0, "r0-1")
+    story.fault("drain", 0, 10.0, 12.0)
+    story.runs("message", "!ping 1", 11.0, "r1-1", message=False)
+    assert _kinds(story.verdict()) == ["started again"]
+    story.losses.append(LogLine(10.5, "r0-1", 0, "session 1 is lost: the process stood still"))
+    assert _kinds(story.verdict()) == []
+
+
+def test_a_lost_answer_that_is_asked_for_again_by_the_same_run_is_one_run() -> None:
+    story = Story()
+    story.asks("message", "!ping 1", 9.0)
+    story.runs("message", "!ping 1", 10.0, "r0-1")
+    story.requests.append(story.requests[0]._replace(at=11.0, duplicate=True))
+    assert _kinds(story.verdict()) == []
+
+
+def test_reactions_keep_their_order_and_messages_are_counted() -> None:
+    story = Story()
+    for kind in ("reaction", "message"):
+        story.asks(kind, "a", 1.0)
+        story.asks(kind, "b", 1.1)
+        story.runs(kind, "b", 1.3, "r0-1")
+        story.runs(kind, "a", 1.4, "r0-1")
+    judgement = story.verdict()
+    assert _kinds(judgement) == ["out of order in 1"]
+    assert [judgement.events[kind].out_of_order for kind in ("reaction", "message")] == [1, 1]
+
+
+def test_an_interaction_may_be_lost_while_something_is_broken_only() -> None:
+    story = Story()
+    story.asks("slash", "1", 10.0)
+    story.asks("slash", "2", 30.0)
+    story.fault("kill -9", 0, 11.0, 13.0)
+    judgement = story.verdict()
+    assert [violation.what for violation in judgement.violations] == ["lost: slash 2"]
+    assert judgement.events["slash"].excused == 1
+
+
+def test_what_waits_longer_than_a_promise_says_is_late() -> None:
+    story = Story()
+    story.asks("message", "!ping 1", 9.9)
+    story.fault("kill -9", 0, 10.0, 16.0)
+    story.runs("message", "!ping 1", 15.0, "r1-1")
+    judgement = story.verdict()
+    assert _kinds(judgement) == ["late"]
+    assert story.hits[0].recovery == 5.0
+
+
+def test_a_violation_comes_with_its_history(tmp_path: Path) -> None:
+    from page import write
+
+    story = Story()
+    story.asks("message", "!ping 1", 9.0)
+    story.asks("message", "!ping 2", 9.5)
+    story.runs("message", "!ping 1", 10.0, "r0-1")
+    story.runs("message", "!ping 2", 10.1, "r2-1")
+    story.fault("kill -9", 0, 10.05, 13.0)
+    story.runs("message", "!ping 1", 12.0, "r1-1")
+    report = story.report()
+    text = report.table()
+    for part in ("CHAOS_SEED=7", "VIOLATIONS", "repeated: message !ping 1", "begun by r1-1", "kill -9 of r0"):
+        assert part in text
+    assert "!ping 2" not in text.partition("repeated: ")[2]
+    page = write(report, tmp_path)
+    assert page.name == "chaos-7.html"
+    assert "repeated: message !ping 1" in page.read_text()
+    assert (tmp_path / "chaos-7.png").read_bytes().startswith(b"\x89PNG")

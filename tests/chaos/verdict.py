@@ -1,0 +1,346 @@
+"""The verdict on a chaos run, from outside: what users did, against what reached Discord.
+
+What is judged
+- *lost*: an event with no message (interactions: only when nothing was broken while they could be answered).
+- *repeated*: more messages than events.
+- *started again*: more runs of the handlers than events, where a run is known by what its request says, also
+  when Discord recognised the nonce and made no message. A run may be run again when its replica died or lost
+  its session soon after it: those are *retried*. Everything else is a violation of P1 or P3.
+- *out of order*: for the events that leaders handle, in each channel. For the others it is counted only: a
+  takeover may change their order.
+- *late*: an event from around a fault was answered later than the fault's promise and the machine's noise
+  allow.
+
+Whether a session was lost is taken from the logs, and counts as an excuse only; whether a replica was killed
+or paused, the harness knows.
+
+Pure: no I/O, no clock. All times are those of the machine's monotonic clock.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from faults import FAULTS, TTL, Hit
+from observer import BEST_EFFORT, LogLine, worst
+
+__all__ = ["Answer", "Evidence", "Judgement", "Run", "Tally", "Violation", "judge", "quantile", "runs_of"]
+
+#: A mark is in etcd so many seconds after the answer, when etcd can be reached.
+SETTLE = TTL + 1.0
+#: Handled by the leader, in order.
+ORDERED = frozenset({"edit", "reaction"})
+#: Answered in the channel in which they happened.
+IN_CHANNEL = frozenset({"message", "edit", "delete", "reaction"})
+#: An interaction has to be answered in this time, seconds.
+INTERACTION = 3.0
+
+
+class Run(NamedTuple):
+    """One run of a handler, as its requests tell: by which process, from when to when."""
+
+    process: str
+    number: str
+    started: float
+    attempt: int
+    first: float
+    statuses: tuple[str, ...]
+
+    @property
+    def replica(self) -> int:
+        """Index."""
+        return int(self.process[1:].partition("-")[0])
+
+
+class Answer(NamedTuple):
+    """One event and its message. ``None``: there is none."""
+
+    kind: str
+    key: str
+    sent: float
+    answered: float | None
+    process: str
+
+
+class Evidence(NamedTuple):
+    """All that is known of a run. ``sent``, ``messages`` and ``requests`` as LocalDiscord has them."""
+
+    sent: Mapping[str, Sequence[Any]]
+    messages: Sequence[Any]
+    requests: Sequence[Any]
+    hits: Sequence[Hit]
+    losses: Sequence[LogLine]
+    noise: Sequence[tuple[float, float]]
+
+
+@dataclass
+class Tally:
+    """One kind of event."""
+
+    sent: int = 0
+    handled: int = 0
+    lost: int = 0
+    excused: int = 0
+    repeated: int = 0
+    again: int = 0
+    retried: int = 0
+    out_of_order: int = 0
+    p50: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+
+
+@dataclass
+class Violation:
+    """Something that was promised not to happen, and the shortest history around it."""
+
+    what: str
+    at: float
+    history: list[tuple[float, str]] = field(default_factory=list)
+
+
+@dataclass
+class Judgement:
+    """See the module."""
+
+    events: dict[str, Tally] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    quiet: float = 0.0
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Nearest rank; 0.0 of nothing."""
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
+
+
+def _split(content: str) -> tuple[str, str, list[str]]:
+    head, _, tail = content.partition("\n")
+    kind, _, key = head.partition(" ")
+    return kind, key, tail.split()
+
+
+def runs_of(requests: Sequence[Any]) -> dict[tuple[str, str], list[Run]]:
+    """The runs of each kind and key, in the order of their first request."""
+    found: dict[tuple[str, str], dict[tuple[str, str], Run]] = defaultdict(dict)
+    for request in requests:
+        if request.method != "POST" or not isinstance(request.body, dict):
+            continue
+        data = request.body.get("data") if request.path.endswith("/callback") else request.body
+        content = data.get("content") if isinstance(data, dict) else None
+        if not content or "\n" not in content:
+            continue
+        kind, key, tag = _split(content)
+        if len(tag) != 4:
+            continue
+        process, number, started, attempt = tag
+        status = f"{request.status}{' known' if request.duplicate else ''}"
+        known = found[kind, key].get((process, number))
+        if known is None:
+            run = Run(process, number, float(started), int(attempt), request.at, (status,))
+        else:
+            run = known._replace(statuses=(*known.statuses, status))
+        found[kind, key][process, number] = run
+    return {name: sorted(runs.values(), key=lambda run: run.first) for name, runs in found.items()}
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """Everything; see the module. Fills in ``recovery`` and ``noise`` of the hits."""
+    result = Judgement()
+    runs = runs_of(evidence.requests)
+    by_key: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for message in evidence.messages:
+        kind, key, _ = _split(message.content)
+        by_key[kind, key].append(message)
+    for kind, actions in evidence.sent.items():
+        _judge_kind(kind, actions, by_key, runs, evidence, result)
+    unknown = [name for name in by_key if name[0] not in evidence.sent]
+    for kind, key in unknown:
+        result.violations.append(Violation(f"answered, and never asked: {kind} {key}", 0.0))
+    _judge_recovery(evidence, result)
+    result.violations.sort(key=lambda violation: violation.at)
+    return result
+
+
+def _judge_kind(  # noqa: PLR0917
+    kind: str,
+    actions: Sequence[Any],
+    by_key: Mapping[tuple[str, str], Sequence[Any]],
+    runs: Mapping[tuple[str, str], Sequence[Run]],
+    evidence: Evidence,
+    result: Judgement,
+) -> None:
+    tally = result.events[kind] = Tally(sent=len(actions))
+    when: dict[str, list[float]] = defaultdict(list)
+    for action in actions:
+        when[action.key].append(action.at)
+
+    def violation(what: str, key: str, at: float, count: int = 1) -> None:
+        text = f"{what}: {kind} {key}" + (f" x{count}" if count > 1 else "")
+        known = runs.get((kind, key), ())
+        history = _history(when[key], by_key.get((kind, key), ()), known, evidence, at)
+        result.violations.append(Violation(text, at, history))
+
+    latencies = []
+    for key, sent in when.items():
+        messages, known = by_key.get((kind, key), ()), runs.get((kind, key), ())
+        tally.handled += min(len(sent), len(messages))
+        for at, message in zip(sent, messages, strict=False):
+            latencies.append(message.at - at)
+            process = _split(message.content)[2][0]
+            result.answers.append(Answer(kind, key, at, message.at, process))
+        for at in sent[len(messages) :]:
+            result.answers.append(Answer(kind, key, at, None, ""))
+            if kind in BEST_EFFORT and _broken(evidence, at - SETTLE, at + INTERACTION):
+                tally.excused += 1
+                continue
+            tally.lost += 1
+            violation("lost", key, at)
+        if len(messages) > len(sent):
+            tally.repeated += len(messages) - len(sent)
+            violation("repeated", key, messages[len(sent)].at, len(messages) - len(sent))
+        more = len(known) - len(sent)
+        if more > 0:
+            allowed = min(more, sum(_may_run_again(run, evidence) for run in known))
+            tally.retried += allowed
+            if more > allowed:
+                tally.again += more - allowed
+                violation("started again", key, known[-1].first, more - allowed)
+    latencies.sort()
+    tally.p50, tally.p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
+    tally.max = latencies[-1] if latencies else 0.0
+    if kind in IN_CHANNEL and not tally.lost and not tally.repeated:
+        for channel, at, text in _disorder(kind, actions, evidence.messages):
+            tally.out_of_order += 1
+            if kind in ORDERED:
+                near = [(hit.begun, f"fault {_describe(hit)}") for hit in _near(evidence.hits, at)]
+                result.violations.append(Violation(f"out of order in {channel}: {kind} {text}", at, near))
+
+
+def _may_run_again(run: Run, evidence: Evidence) -> bool:
+    """Whether the replica of a run died, or lost its session, before its mark could be expected."""
+    costly = {fault.name for fault in FAULTS if fault.costs_sessions}
+    died = any(
+        hit.name in costly
+        and hit.target == run.replica
+        and run.started <= hit.begun + 0.2
+        and hit.begun - SETTLE <= run.first
+        for hit in evidence.hits
+    )
+    return died or any(
+        loss.process == run.process and run.started - 0.5 <= loss.at <= run.first + TTL + SETTLE
+        for loss in evidence.losses
+    )
+
+
+def _broken(evidence: Evidence, start: float, end: float) -> bool:
+    """Whether something was, or a session was lost."""
+    return any(hit.begun <= end and hit.overcome >= start for hit in evidence.hits) or any(
+        start <= loss.at <= end + SETTLE for loss in evidence.losses
+    )
+
+
+def _disorder(kind: str, actions: Sequence[Any], messages: Sequence[Any]) -> list[tuple[int, float, str]]:
+    """Answers to events after which another of their channel was answered first. Equal events stand for each
+    other: the first answer is that of the first one.
+    """
+    numbers: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for number, action in enumerate(actions):
+        numbers[action.channel_id, action.key].append(number)
+    latest: dict[int, int] = {}
+    taken: Counter[tuple[int, str]] = Counter()
+    found = []
+    for message in messages:
+        this, key, _ = _split(message.content)
+        name = (message.channel_id, key)
+        if this != kind or taken[name] >= len(numbers.get(name, ())):
+            continue
+        number = numbers[name][taken[name]]
+        taken[name] += 1
+        if number < latest.get(message.channel_id, -1):
+            found.append((message.channel_id, message.at, key))
+        latest[message.channel_id] = max(number, latest.get(message.channel_id, -1))
+    return found
+
+
+# -- recovery ------------------------------------------------------------------------------------------------
+
+
+def _judge_recovery(evidence: Evidence, result: Judgement) -> None:
+    """How long an event had to wait at the most because of each fault, counted from the fault or from its
+    own time.
+    """
+    bounds = {fault.name: fault.bound for fault in FAULTS}
+    answered = sorted(
+        (
+            answer
+            for answer in result.answers
+            if answer.answered is not None and answer.kind not in BEST_EFFORT
+        ),
+        key=lambda answer: answer.sent,
+    )
+    moments = [answer.sent for answer in answered]
+    quiet = sorted(
+        (answer.answered or 0.0) - answer.sent
+        for answer in answered
+        if not any(hit.begun - 1.0 <= answer.sent <= hit.overcome for hit in evidence.hits)
+    )
+    result.quiet = quantile(quiet, 0.99)
+    for hit in evidence.hits:
+        first = bisect.bisect_left(moments, hit.begun - 1.0)
+        last = bisect.bisect_right(moments, max(hit.ended, hit.since))
+        waits = [
+            ((answer.answered or 0.0) - max(answer.sent, hit.since), answer)
+            for answer in answered[first:last]
+        ]
+        hit.recovery, slowest = max(waits, key=lambda wait: wait[0], default=(0.0, None))
+        hit.recovery = max(hit.recovery, 0.0)
+        hit.noise = worst(evidence.noise, hit.begun, hit.overcome) + result.quiet
+        if slowest is not None and hit.recovery > bounds[hit.name] + hit.noise:
+            text = (
+                f"late: {slowest.kind} {slowest.key} waited {hit.recovery:.2f} s after {hit.name!r} "
+                f"(bound {bounds[hit.name]:.1f} s, noise {hit.noise:.2f} s)"
+            )
+            history = [
+                (hit.begun, f"fault {_describe(hit)}"),
+                (slowest.sent, "sent"),
+                (slowest.answered or 0.0, f"answered by {slowest.process}"),
+            ]
+            result.violations.append(Violation(text, slowest.sent, sorted(history)))
+
+
+# -- history -------------------------------------------------------------------------------------------------
+
+
+def _near(hits: Sequence[Hit], at: float) -> list[Hit]:
+    return [hit for hit in hits if hit.begun - 2.0 <= at <= hit.overcome + 2.0]
+
+
+def _describe(hit: Hit) -> str:
+    whom = "all" if hit.target is None else f"r{hit.target}"
+    ended, overcome = hit.ended - hit.begun, hit.overcome - hit.begun
+    return f"{hit.name} of {whom} for {ended:.2f} s, overcome after {overcome:.2f} s"
+
+
+def _history(
+    sent: Sequence[float], messages: Sequence[Any], runs: Sequence[Run], evidence: Evidence, at: float
+) -> list[tuple[float, str]]:
+    """Everything about one key, around a moment, by time."""
+    lines = [(when, "sent") for when in sent]
+    lines += [
+        (message.at, f"message {message.id} by {_split(message.content)[2][0]}") for message in messages
+    ]
+    for run in runs:
+        requests = ", ".join(run.statuses)
+        lines.append((run.started, f"begun by {run.process} (attempt {run.attempt}, run {run.number})"))
+        lines.append((run.first, f"first request of {run.process}, run {run.number}: {requests}"))
+    near = [line for line in lines if abs(line[0] - at) < 15.0]
+    lines = [*near, *((hit.begun, f"fault {_describe(hit)}") for hit in _near(evidence.hits, at))]
+    lines += [
+        (loss.at, f"{loss.process}: {loss.text}") for loss in evidence.losses if abs(loss.at - at) < 5.0
+    ]
+    return sorted(lines)[:40]
