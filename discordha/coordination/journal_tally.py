@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 #: A surplus mark waits so long for its event, seconds.
 SURPLUS_LIFE = 60.0
 #: While a gateway session is younger than this, seconds, a mark without an event is most likely that of an
-#: event from before: of a content that recurs, it must not strike out the next one.
+#: event from before: of a content that recurs, it must not strike out the next one. A leader that dies
+#: meanwhile leaves such marks to its successor: with the successor's first mark the time begins anew.
 SETTLE = 5.0
 
 
@@ -58,7 +59,9 @@ class Tally:
         self._surplus: dict[str, deque[float]] = {}  # when each one ends
         self._inferred: dict[str, deque[float]] = {}  # struck out before their mark came: when each one ends
         self._seen_snapshot = False
-        self._session_at = clock()
+        self._unsettled_until = clock() + SETTLE
+        self._marker = b""  # who wrote the last mark, and when it was seen
+        self._marked_at = 0.0
         self._doubtful: list[Entry] = []  # received while the session was young
         self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
         self.attempts: dict[tuple[str, int], Attempted] = {}
@@ -96,7 +99,7 @@ class Tally:
     def add(self, entry: Entry) -> None:
         """Keeps an entry, behind all others."""
         self._by_digest.setdefault(entry.digest, deque()).append(entry)
-        if entry.received_at - self._session_at < SETTLE:
+        if entry.received_at < self._unsettled_until:
             self._doubtful.append(entry)
         self._order.append(entry)
         self._by_lane.setdefault(entry.lane, deque()).append(entry)
@@ -165,7 +168,7 @@ class Tally:
 
     def new_session(self) -> None:
         """A new gateway session: what marks say now may be about events that this replica never got."""
-        self._session_at = self._clock()
+        self._unsettled_until = self._clock() + SETTLE
         self._surplus.clear()
         self._inferred.clear()
 
@@ -210,9 +213,17 @@ class Tally:
             if kind == "delete":
                 self._versions.pop(name, None)
             else:
+                self._note_marker(kv.value)
                 self._count_up(name, kv.version)
                 self._versions[name] = kv.version
         return freed
+
+    def _note_marker(self, marker: bytes) -> None:
+        """Another leader than before, and the one before had not settled this session: its successor must."""
+        now = self._clock()
+        if marker != self._marker and self._marked_at < self._unsettled_until:
+            self._unsettled_until = now + SETTLE
+        self._marker, self._marked_at = marker, now
 
     def _count_up(self, name: str, version: int) -> None:
         known = self._versions.get(name, 0)
@@ -232,7 +243,7 @@ class Tally:
         if self._inferred and self._take(self._inferred, name):
             return
         now = self._clock()
-        if now - self._session_at >= SETTLE or not recurs:
+        if now >= self._unsettled_until or not recurs:
             self._surplus.setdefault(name, deque()).append(now + SURPLUS_LIFE)
 
     def _strike_doubtful(self, struck: Entry) -> None:

@@ -42,8 +42,13 @@ def _no_nonce() -> None:
 
 
 def _no_fence() -> None:
-    """A replica that lost its session goes on, and Discord can't recognise what it sends."""
+    """A replica that lost its session goes on."""
     Fence.broken = lambda self: None  # type: ignore[method-assign]
+
+
+def _no_fence_no_nonce() -> None:
+    """The same, and Discord can't recognise what it sends."""
+    _no_fence()
     _no_nonce()
 
 
@@ -65,5 +70,6 @@ BROKEN: dict[str, Callable[[], None]] = {
     "mark": _mark_skipped,
     "nonce": _no_nonce,
     "fence": _no_fence,
+    "fence and nonce": _no_fence_no_nonce,
     "journal": _struck_by_hash,
 }

@@ -39,6 +39,7 @@ class World:
     random: random.Random
     leader: Callable[[], int | None]  # index of the replica that leads
     stop: threading.Event = field(default_factory=threading.Event)
+    woken: float = 0.0
 
     def victim(self) -> Replica:
         """Some replica; the leader as often as not."""
@@ -69,6 +70,7 @@ class Hit:
 
     :param target: the replica's index; ``None``: all.
     :param since: from when on the bound counts: the moment of death, or the end of what nobody can work in.
+    :param woken: when it went on after having stood still; 0.0 when it did not.
     """
 
     name: str
@@ -77,8 +79,14 @@ class Hit:
     since: float
     ended: float = 0.0
     overcome: float = 0.0
+    woken: float = 0.0
     noise: float = 0.0
     recovery: float = 0.0
+
+    @property
+    def stops_for_longer_than_ttl(self) -> bool:
+        """Whether the session ran out while the replica stood still."""
+        return self.woken - self.begun > TTL
 
 
 @dataclass(frozen=True)
@@ -98,9 +106,9 @@ class Fault:
 
     def inject(self, world: World) -> Hit:
         """Runs it once."""
-        begun = time.monotonic()
+        begun, world.woken = time.monotonic(), 0.0
         target, since = self.run(world)
-        return Hit(self.name, target, begun, since, time.monotonic())
+        return Hit(self.name, target, begun, since, time.monotonic(), woken=world.woken)
 
 
 def _kill(world: World) -> tuple[int | None, float]:
@@ -108,6 +116,20 @@ def _kill(world: World) -> tuple[int | None, float]:
     victim.kill()
     died = time.monotonic()
     world.rest(0.1, TTL * 1.5)
+    victim.start()
+    victim.wait_ready(60)
+    return victim.index, died
+
+
+def _kill_before_answers(world: World) -> tuple[int | None, float]:
+    """Messages are sent, and nobody knows: the answers are on their way when their replica dies."""
+    victim = world.victim()
+    link = world.rest_links[victim.index]
+    link.delay(0.4, "to_client")
+    world.rest(0.5, 0.8)
+    victim.kill()
+    died = time.monotonic()
+    link.heal()
     victim.start()
     victim.wait_ready(60)
     return victim.index, died
@@ -126,6 +148,7 @@ def _pause(low: float, high: float, *, ends: bool) -> Callable[[World], tuple[in
         victim.pause()
         paused = time.monotonic()
         world.rest(low * TTL, high * TTL)
+        world.woken = time.monotonic()
         victim.resume()
         return victim.index, paused if ends else time.monotonic()
 
@@ -293,6 +316,7 @@ _REST = 4.0 + 1.0
 FAULTS = [
     Fault("kill -9", _kill, _TAKEOVER, 3, costs_sessions=True),
     Fault("kill -9, restart at once", _restart, _TAKEOVER, costs_sessions=True),
+    Fault("kill -9, before answers", _kill_before_answers, _TAKEOVER, costs_sessions=True),
     Fault("pause below the TTL", _pause(0.1, 0.45, ends=False), 1.0),
     Fault("pause above the TTL", _pause(1.2, 2.0, ends=True), _TAKEOVER, 2, costs_sessions=True),
     Fault("drain", _drain, 1.0, 2),

@@ -78,7 +78,8 @@ class Report:
         lines += [
             "",
             f"sessions lost: {len(self.evidence.losses)}, of these while nothing was broken: "
-            f"{self.unexplained_losses()}; p99 in quiet times {self.judgement.quiet:.3f} s",
+            f"{self.unexplained_losses()}; requests that left after a loss: {self.judgement.acted}",
+            f"p99 in quiet times: {self.judgement.quiet:.3f} s",
             f"CHAOS_SEED={self.seed}, {self.seconds:.0f} s: {'OK' if self.ok else 'VIOLATIONS'}",
         ]
         for violation in self.judgement.violations[:_SHOWN]:

@@ -106,7 +106,7 @@ def chaos(
             discord.messages(),
             discord.requests(),
             hits,
-            log_lines(fleet, " is lost: "),
+            [line for line in log_lines(fleet, " is lost: ") if line.text.startswith("session ")],
             noise.samples(),
         )
         judgement = judge(evidence)

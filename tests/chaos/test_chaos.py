@@ -25,8 +25,9 @@ class Broken(NamedTuple):
 BUILDS = {
     "claim": Broken(("gateway duplicates",), {"started again"}, seconds=3.0),
     "mark": Broken(("kill -9",), {"started again"}),
-    "nonce": Broken(("kill -9", "pause above the TTL"), {"repeated"}, handler=0.12, seconds=35.0),
-    "fence": Broken(("pause above the TTL",), {"repeated"}, handler=0.12, seconds=35.0),
+    "nonce": Broken(("kill -9, before answers",), {"repeated"}),
+    "fence": Broken(("pause above the TTL",), {"acted after its loss"}, handler=0.12, seconds=35.0),
+    "fence and nonce": Broken(("pause above the TTL",), {"repeated"}, handler=0.12, seconds=35.0),
     "journal": Broken(("kill -9",), {"lost"}),
 }
 

@@ -160,6 +160,31 @@ def test_what_waits_longer_than_a_promise_says_is_late() -> None:
     assert story.hits[0].recovery == 5.0
 
 
+def test_who_slept_longer_than_its_session_lives_must_not_act() -> None:
+    story = Story()
+    for number in (1, 2):
+        story.asks("message", f"!ping {number}", 9.9)
+        story.runs("message", f"!ping {number}", 12.4, "r1-1")
+        body = {"content": f"message !ping {number}\nr0-1 {number} 9.95 1"}
+        path = "/channels/1/messages"
+        story.requests.append(Request(number, 13.1, "POST", path, "r0", body, True, 200))
+    story.fault("pause above the TTL", 0, 10.0, 13.0)
+    assert _kinds(story.verdict()) == []
+    story.hits[0].woken = 13.0
+    judgement = story.verdict()
+    assert _kinds(judgement) == ["acted after its loss"] * 2
+    assert judgement.acted == 2
+
+
+def test_of_equal_events_the_one_without_an_answer_is_named() -> None:
+    story = Story()
+    for number in range(3):
+        story.asks("reaction", "add/1", float(number))
+    story.runs("reaction", "add/1", 0.5, "r0-1")
+    story.runs("reaction", "add/1", 2.5, "r0-1")
+    assert [violation.at for violation in story.verdict().violations] == [1.0]
+
+
 def test_a_violation_comes_with_its_history(tmp_path: Path) -> None:
     from page import write
 

@@ -6,6 +6,9 @@ What is judged
 - *started again*: more runs of the handlers than events, where a run is known by what its request says, also
   when Discord recognised the nonce and made no message. A run may be run again when its replica died or lost
   its session soon after it: those are *retried*. Everything else is a violation of P1 or P3.
+- *acted after its loss*: runs that were under way when their replica was paused for longer than its TTL, and
+  whose first request came after it woke up. One for each pause is let through: a request may be leaving
+  when the pause begins.
 - *out of order*: for the events that leaders handle, in each channel. For the others it is counted only: a
   takeover may change their order.
 - *late*: an event from around a fault was answered later than the fault's promise and the machine's noise
@@ -36,6 +39,8 @@ SETTLE = TTL + 1.0
 ORDERED = frozenset({"edit", "reaction"})
 #: Answered in the channel in which they happened.
 IN_CHANNEL = frozenset({"message", "edit", "delete", "reaction"})
+#: Of one key, around a violation.
+_LINES = 16
 #: An interaction has to be answered in this time, seconds.
 INTERACTION = 3.0
 
@@ -111,6 +116,7 @@ class Judgement:
     violations: list[Violation] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     quiet: float = 0.0
+    acted: int = 0
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -161,6 +167,7 @@ def judge(evidence: Evidence) -> Judgement:
     unknown = [name for name in by_key if name[0] not in evidence.sent]
     for kind, key in unknown:
         result.violations.append(Violation(f"answered, and never asked: {kind} {key}", 0.0))
+    _judge_fence(runs, by_key, evidence, result)
     _judge_recovery(evidence, result)
     result.violations.sort(key=lambda violation: violation.at)
     return result
@@ -193,7 +200,7 @@ def _judge_kind(  # noqa: PLR0917
             latencies.append(message.at - at)
             process = _split(message.content)[2][0]
             result.answers.append(Answer(kind, key, at, message.at, process))
-        for at in sent[len(messages) :]:
+        for at in _unanswered(sent, [message.at for message in messages]):
             result.answers.append(Answer(kind, key, at, None, ""))
             if kind in BEST_EFFORT and _broken(evidence, at - SETTLE, at + INTERACTION):
                 tally.excused += 1
@@ -221,14 +228,52 @@ def _judge_kind(  # noqa: PLR0917
                 result.violations.append(Violation(f"out of order in {channel}: {kind} {text}", at, near))
 
 
+def _unanswered(sent: Sequence[float], answered: Sequence[float]) -> list[float]:
+    """Which of equal events have no answer: each answer is taken for that of the last one before it."""
+    if len(answered) >= len(sent):
+        return []
+    waiting: list[float] = []
+    moments = [(at, 0) for at in sent] + [(at, 1) for at in answered]
+    for at, is_answer in sorted(moments):
+        if not is_answer:
+            waiting.append(at)
+        elif waiting:
+            waiting.pop()
+    return waiting
+
+
+def _judge_fence(
+    runs: Mapping[tuple[str, str], Sequence[Run]],
+    by_key: Mapping[tuple[str, str], Sequence[Any]],
+    evidence: Evidence,
+    result: Judgement,
+) -> None:
+    """A replica that lost its session can't act any more (P5)."""
+    for hit in evidence.hits:
+        if not hit.stops_for_longer_than_ttl:
+            continue
+        stale = [
+            (name, run)
+            for name, known in runs.items()
+            for run in known
+            if run.replica == hit.target and run.started < hit.begun and hit.woken < run.first
+        ]
+        result.acted += len(stale)
+        for (kind, key), run in stale if len(stale) > 1 else ():
+            messages, known = by_key.get((kind, key), ()), runs[kind, key]
+            history = _history((), messages, known, evidence, run.first)
+            what = f"acted after its loss: {kind} {key} by {run.process}"
+            result.violations.append(Violation(what, run.first, history))
+
+
 def _may_run_again(run: Run, evidence: Evidence) -> bool:
     """Whether the replica of a run died, or lost its session, before its mark could be expected."""
     costly = {fault.name for fault in FAULTS if fault.costs_sessions}
     died = any(
         hit.name in costly
         and hit.target == run.replica
-        and run.started <= hit.begun + 0.2
-        and hit.begun - SETTLE <= run.first
+        and run.started <= hit.since + 0.2
+        and hit.since - SETTLE <= run.first
         for hit in evidence.hits
     )
     return died or any(
@@ -338,9 +383,9 @@ def _history(
         requests = ", ".join(run.statuses)
         lines.append((run.started, f"begun by {run.process} (attempt {run.attempt}, run {run.number})"))
         lines.append((run.first, f"first request of {run.process}, run {run.number}: {requests}"))
-    near = [line for line in lines if abs(line[0] - at) < 15.0]
+    near = sorted(lines, key=lambda line: abs(line[0] - at))[:_LINES]
     lines = [*near, *((hit.begun, f"fault {_describe(hit)}") for hit in _near(evidence.hits, at))]
     lines += [
         (loss.at, f"{loss.process}: {loss.text}") for loss in evidence.losses if abs(loss.at - at) < 5.0
     ]
-    return sorted(lines)[:40]
+    return sorted(lines)
