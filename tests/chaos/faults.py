@@ -111,6 +111,13 @@ class Fault:
         return Hit(self.name, target, begun, since, time.monotonic(), woken=world.woken)
 
 
+def _let_it_show(world: World) -> float:
+    """What is done in a moment is felt for a while; returns the moment."""
+    moment = time.monotonic()
+    world.rest(0.5, 1.5)
+    return moment
+
+
 def _kill(world: World) -> tuple[int | None, float]:
     victim = world.victim()
     victim.kill()
@@ -204,7 +211,7 @@ def _cut(which: str) -> Callable[[World], tuple[int | None, float]]:
         victim = world.victim().index
         for link in LINKS[which](world, victim):
             link.cut()
-        return victim, time.monotonic()
+        return victim, _let_it_show(world)
 
     return run
 
@@ -258,7 +265,7 @@ def _gateway(act: Callable[[LocalDiscord, str], object]) -> Callable[[World], tu
     def run(world: World) -> tuple[int | None, float]:
         victim = world.victim().index
         act(world.discord, f"r{victim}")
-        return victim, time.monotonic()
+        return victim, _let_it_show(world)
 
     return run
 
@@ -282,7 +289,7 @@ def _rest(every: bool = False, **fault: object) -> Callable[[World], tuple[int |
         victim = world.victim().index
         path = "/channels/*"
         world.discord.fault_rest(path=path, replica="*" if every else f"r{victim}", **fault)  # type: ignore[arg-type]
-        return None if every else victim, time.monotonic()
+        return None if every else victim, _let_it_show(world)
 
     return run
 

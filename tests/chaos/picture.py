@@ -13,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+from faults import FAULTS
 from matplotlib import pyplot
 from report import Report
 
@@ -97,9 +98,13 @@ def _latency(axis: Any, report: Report) -> None:
 
 def _leader(axis: Any, report: Report) -> None:
     terms = [*report.leaders]
+    costly = {fault.name for fault in FAULTS if fault.costs_sessions}
     for term, following in zip(terms, [*terms[1:], None], strict=True):
         start = max(term.at - report.begun, 0.0)
         end = following.at - report.begun if following is not None else report.seconds
+        for hit in report.evidence.hits:  # until the leader died, or stood still
+            if hit.name in costly and hit.target == term.replica and term.at < hit.since:
+                end = min(end, hit.since - report.begun)
         axis.barh(term.replica, max(end - start, 0.0), left=start, height=0.8, color=REPLICAS[term.replica])
     axis.set_yticks(range(3), ["r0", "r1", "r2"], fontsize=8)
     axis.set_ylim(2.6, -0.6)

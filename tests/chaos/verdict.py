@@ -332,12 +332,12 @@ def _judge_recovery(evidence: Evidence, result: Judgement) -> None:
     quiet = sorted(
         (answer.answered or 0.0) - answer.sent
         for answer in answered
-        if not any(hit.begun - 1.0 <= answer.sent <= hit.overcome for hit in evidence.hits)
+        if not any(hit.begun - 1.0 <= answer.sent <= hit.overcome + 0.5 for hit in evidence.hits)
     )
     result.quiet = quantile(quiet, 0.99)
     for hit in evidence.hits:
         first = bisect.bisect_left(moments, hit.begun - 1.0)
-        last = bisect.bisect_right(moments, max(hit.ended, hit.since))
+        last = bisect.bisect_right(moments, hit.overcome)
         waits = [
             ((answer.answered or 0.0) - max(answer.sent, hit.since), answer)
             for answer in answered[first:last]
