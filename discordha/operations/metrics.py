@@ -50,6 +50,17 @@ _COUNTERS = {
     "loop_runs": ("loop_runs", "Runs of periodic tasks.", "loop"),
     "loop_errors": ("loop_errors", "Runs of periodic tasks that raised an error.", "loop"),
 }
+#: Of the requests to Discord, where the replicas share their limit.
+_REST_GAUGES = ("limit", "share", "in_flight", "waiting", "paused_for")
+_REST_COUNTERS = (
+    "requests",
+    "delayed",
+    "withheld",
+    "refused",
+    "limited_global",
+    "limited_user",
+    "limited_shared",
+)
 
 
 def render(source: Source) -> bytes:
@@ -135,20 +146,12 @@ def _gauges(status: dict[str, Any], counter: Any, gauge: Any) -> Iterator[Any]:
             family.add_metric([str(shard)], state[name])
         yield family
     rest = status.get("rest", {})
-    for name in ("limit", "share", "in_flight", "waiting", "paused_for"):
+    for name in _REST_GAUGES:
         if name in rest:
             yield gauge(
                 f"discordha_rest_{name}", f"Of this replica's requests to Discord: {name}.", value=rest[name]
             )
-    for name in (
-        "requests",
-        "delayed",
-        "withheld",
-        "refused",
-        "limited_global",
-        "limited_user",
-        "limited_shared",
-    ):
+    for name in _REST_COUNTERS:
         if name in rest:
             yield counter(f"discordha_rest_{name}", f"Of its requests to Discord: {name}.", value=rest[name])
     for name, number in status.get("identify", {}).items():
