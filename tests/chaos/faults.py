@@ -317,7 +317,7 @@ _TAKEOVER = TTL + 1.0
 _ETCD = 2 * TTL + ETCD_TIMEOUT + 1.0
 #: A deaf leader is noticed, and its successor does what it had not received.
 _DEAF = DEAF_AFTER + TTL + 1.0
-#: discord.py tries a call that failed again after 1, 3, 5 and 7 s.
+#: discord.py tries a call that failed again after 1 s, and after 3 more.
 _REST = 4.0 + 1.0
 
 FAULTS = [
@@ -349,9 +349,9 @@ FAULTS = [
     Fault("REST link down", _refused("REST"), _REST),
     Fault("REST link black-holed", _black_hole("REST", counts_from_begin=False), _REST),
     Fault("REST link slow", _delay("REST", 0.1), 1.0),
-    Fault("REST 502", _rest(status=502, count=5), _REST),
+    Fault("REST 502", _rest(status=502, count=3), _REST),
     Fault("REST answer lost", _rest(True, method="POST", status=502, count=5, when="after"), _REST),
-    Fault("REST slow", _rest(True, delay=0.3, count=30), 1.0),
+    Fault("REST slow", _rest(True, delay=0.3, count=30), 2.0),
     Fault("slow handlers", _slow_handlers, 2.0),
     Fault("clock jump", _clock_jump, 1.0),
 ]
