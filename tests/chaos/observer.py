@@ -33,12 +33,13 @@ class LogLine(NamedTuple):
 
 
 def log_lines(fleet: Replicas, wanted: str) -> list[LogLine]:
-    """The lines with a text in it, of all replicas, by time."""
+    """The lines of all replicas whose text fits a pattern, by time."""
+    pattern = re.compile(wanted)
     found = [
         LogLine(float(line[1]), line[2], int(line[3]), line[6])
         for replica in fleet
         for line in _LINE.finditer(replica.log_text())
-        if wanted in line[6]
+        if pattern.match(line[6])
     ]
     return sorted(found)
 

@@ -32,6 +32,8 @@ RATES = {
     "button": 2.0,
 }
 TEMPLATES = {"message": "!ping {n}", "edit": "!edit {n}", "slash": "roll", "button": "press"}
+#: In the logs.
+_LEADS = r"leads shard \d+ "
 #: Nothing new is answered for so long, seconds: what is open is lost.
 PATIENCE = 2 * TTL + ETCD_TIMEOUT + 4.0
 
@@ -106,7 +108,7 @@ def chaos(
             discord.messages(),
             discord.requests(),
             hits,
-            [line for line in log_lines(fleet, " is lost: ") if line.text.startswith("session ")],
+            log_lines(fleet, r"session \d+ .* is lost: "),
             noise.samples(),
         )
         judgement = judge(evidence)
@@ -116,7 +118,7 @@ def chaos(
             begun,
             judgement,
             evidence,
-            log_lines(fleet, "leads shard"),
+            log_lines(fleet, _LEADS),
             broken,
         )
 
@@ -142,7 +144,7 @@ def _break(world: World, observer: Observer, faults: Sequence[Fault], until: flo
 
 
 def _leader(fleet: Replicas) -> int | None:
-    lines: list[LogLine] = log_lines(fleet, "leads shard")
+    lines: list[LogLine] = log_lines(fleet, _LEADS)
     return lines[-1].replica if lines else None
 
 
