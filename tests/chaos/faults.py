@@ -7,86 +7,15 @@ every moment a replica that survives has received each event, which is what P2 a
 
 from __future__ import annotations
 
-import json
-import random
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas
+from world import DEAF_AFTER, ETCD_TIMEOUT, TTL, Hit, World
 
-__all__ = ["DEAF_AFTER", "ETCD_TIMEOUT", "FAULTS", "TTL", "Fault", "Hit", "World"]
+from discordha.testing import FaultProxy, LocalDiscord
 
-#: Of the replicas in a chaos run, seconds.
-TTL = 2.0
-DEAF_AFTER = 2.0
-ETCD_TIMEOUT = 2.0
-
-
-@dataclass
-class World:
-    """What can be broken."""
-
-    discord: LocalDiscord
-    etcd: LocalEtcd
-    fleet: Replicas
-    etcd_links: list[list[FaultProxy]]  # of each replica to each etcd member
-    gateway_links: list[FaultProxy]
-    rest_links: list[FaultProxy]
-    directory: Path
-    random: random.Random
-    leader: Callable[[], int | None]  # index of the replica that leads
-    stop: threading.Event = field(default_factory=threading.Event)
-    woken: float = 0.0
-
-    def victim(self) -> Replica:
-        """Some replica; the leader as often as not."""
-        some, leads = self.random.randrange(len(self.fleet)), self.random.random() < 0.5
-        leader = self.leader() if leads else None
-        return self.fleet[some if leader is None else leader]
-
-    def rest(self, low: float, high: float) -> None:
-        """Lets the fault last for a random time."""
-        self.stop.wait(self.random.uniform(low, high))
-
-    def control(self, replica: int, **values: float) -> None:
-        """Steers a bot; see there."""
-        path = self.directory / f"control-{replica}.json"
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(values))
-        fresh.replace(path)
-
-    def well(self) -> bool:
-        """Whether each replica lives and has its connection to Discord."""
-        attached = {session["replica"] for session in self.discord.sessions() if session["attached"]}
-        return all(r.alive and not r.paused and f"r{r.index}" in attached for r in self.fleet)
-
-
-@dataclass
-class Hit:
-    """One fault that happened, by the machine's monotonic clock.
-
-    :param target: the replica's index; ``None``: all.
-    :param since: from when on the bound counts: the moment of death, or the end of what nobody can work in.
-    :param woken: when it went on after having stood still; 0.0 when it did not.
-    """
-
-    name: str
-    target: int | None
-    begun: float
-    since: float
-    ended: float = 0.0
-    overcome: float = 0.0
-    woken: float = 0.0
-    noise: float = 0.0
-    recovery: float = 0.0
-
-    @property
-    def stops_for_longer_than_ttl(self) -> bool:
-        """Whether the session ran out while the replica stood still."""
-        return self.woken - self.begun > TTL
+__all__ = ["FAULTS", "Fault"]
 
 
 @dataclass(frozen=True)

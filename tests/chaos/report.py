@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from faults import FAULTS, Hit
+from evidence import Evidence
+from faults import FAULTS
 from observer import LogLine
-from verdict import Evidence, Judgement, quantile
+from verdict import Judgement, quantile
+from world import Hit
 
 __all__ = ["Report"]
 

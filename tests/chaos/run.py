@@ -10,10 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from faults import DEAF_AFTER, ETCD_TIMEOUT, FAULTS, TTL, Fault, Hit, World
+from evidence import Evidence
+from faults import FAULTS, Fault
 from observer import LogLine, Noise, Observer, log_lines
 from report import Report
-from verdict import Evidence, judge
+from verdict import judge
+from world import DEAF_AFTER, ETCD_TIMEOUT, TTL, Hit, World
 
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replicas, wait_for
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faults import Hit
+from evidence import Evidence
 from observer import LogLine
 from report import Report
-from verdict import SETTLE, Evidence, Judgement, judge
+from verdict import SETTLE, Judgement, judge
+from world import Hit
 
 from discordha.testing.discord_records import BotMessage, Request, Sent
 

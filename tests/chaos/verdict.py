@@ -28,10 +28,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from faults import FAULTS, TTL, Hit
-from observer import BEST_EFFORT, LogLine, worst
+from evidence import Evidence, Run, describe, history_of, near, runs_of, split
+from faults import FAULTS
+from observer import BEST_EFFORT, worst
+from world import TTL
 
-__all__ = ["Answer", "Evidence", "Judgement", "Run", "Tally", "Violation", "judge", "quantile", "runs_of"]
+__all__ = ["Answer", "Judgement", "Tally", "Violation", "judge", "quantile"]
 
 #: A mark is in etcd so many seconds after the answer, when etcd can be reached.
 SETTLE = TTL + 1.0
@@ -39,26 +41,8 @@ SETTLE = TTL + 1.0
 ORDERED = frozenset({"edit", "reaction"})
 #: Answered in the channel in which they happened.
 IN_CHANNEL = frozenset({"message", "edit", "delete", "reaction"})
-#: Of one key, around a violation.
-_LINES = 16
 #: An interaction has to be answered in this time, seconds.
 INTERACTION = 3.0
-
-
-class Run(NamedTuple):
-    """One run of a handler, as its requests tell: by which process, from when to when."""
-
-    process: str
-    number: str
-    started: float
-    attempt: int
-    first: float
-    statuses: tuple[str, ...]
-
-    @property
-    def replica(self) -> int:
-        """Index."""
-        return int(self.process[1:].partition("-")[0])
 
 
 class Answer(NamedTuple):
@@ -69,17 +53,6 @@ class Answer(NamedTuple):
     sent: float
     answered: float | None
     process: str
-
-
-class Evidence(NamedTuple):
-    """All that is known of a run. ``sent``, ``messages`` and ``requests`` as LocalDiscord has them."""
-
-    sent: Mapping[str, Sequence[Any]]
-    messages: Sequence[Any]
-    requests: Sequence[Any]
-    hits: Sequence[Hit]
-    losses: Sequence[LogLine]
-    noise: Sequence[tuple[float, float]]
 
 
 @dataclass
@@ -124,43 +97,13 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
 
-def _split(content: str) -> tuple[str, str, list[str]]:
-    head, _, tail = content.partition("\n")
-    kind, _, key = head.partition(" ")
-    return kind, key, tail.split()
-
-
-def runs_of(requests: Sequence[Any]) -> dict[tuple[str, str], list[Run]]:
-    """The runs of each kind and key, in the order of their first request."""
-    found: dict[tuple[str, str], dict[tuple[str, str], Run]] = defaultdict(dict)
-    for request in requests:
-        if request.method != "POST" or not isinstance(request.body, dict):
-            continue
-        data = request.body.get("data") if request.path.endswith("/callback") else request.body
-        content = data.get("content") if isinstance(data, dict) else None
-        if not content or "\n" not in content:
-            continue
-        kind, key, tag = _split(content)
-        if len(tag) != 4:
-            continue
-        process, number, started, attempt = tag
-        status = f"{request.status}{' known' if request.duplicate else ''}"
-        known = found[kind, key].get((process, number))
-        if known is None:
-            run = Run(process, number, float(started), int(attempt), request.at, (status,))
-        else:
-            run = known._replace(statuses=(*known.statuses, status))
-        found[kind, key][process, number] = run
-    return {name: sorted(runs.values(), key=lambda run: run.first) for name, runs in found.items()}
-
-
 def judge(evidence: Evidence) -> Judgement:
     """Everything; see the module. Fills in ``recovery`` and ``noise`` of the hits."""
     result = Judgement()
     runs = runs_of(evidence.requests)
     by_key: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for message in evidence.messages:
-        kind, key, _ = _split(message.content)
+        kind, key, _ = split(message.content)
         by_key[kind, key].append(message)
     for kind, actions in evidence.sent.items():
         _judge_kind(kind, actions, by_key, runs, evidence, result)
@@ -189,7 +132,7 @@ def _judge_kind(  # noqa: PLR0917
     def violation(what: str, key: str, at: float, count: int = 1) -> None:
         text = f"{what}: {kind} {key}" + (f" x{count}" if count > 1 else "")
         known = runs.get((kind, key), ())
-        history = _history(when[key], by_key.get((kind, key), ()), known, evidence, at)
+        history = history_of(when[key], by_key.get((kind, key), ()), known, evidence, at)
         result.violations.append(Violation(text, at, history))
 
     latencies = []
@@ -198,7 +141,7 @@ def _judge_kind(  # noqa: PLR0917
         tally.handled += min(len(sent), len(messages))
         for at, message in zip(sent, messages, strict=False):
             latencies.append(message.at - at)
-            process = _split(message.content)[2][0]
+            process = split(message.content)[2][0]
             result.answers.append(Answer(kind, key, at, message.at, process))
         for at in _unanswered(sent, [message.at for message in messages]):
             result.answers.append(Answer(kind, key, at, None, ""))
@@ -224,8 +167,8 @@ def _judge_kind(  # noqa: PLR0917
         for channel, at, text in _disorder(kind, actions, evidence.messages):
             tally.out_of_order += 1
             if kind in ORDERED:
-                near = [(hit.begun, f"fault {_describe(hit)}") for hit in _near(evidence.hits, at)]
-                result.violations.append(Violation(f"out of order in {channel}: {kind} {text}", at, near))
+                around = [(hit.begun, f"fault {describe(hit)}") for hit in near(evidence.hits, at)]
+                result.violations.append(Violation(f"out of order in {channel}: {kind} {text}", at, around))
 
 
 def _unanswered(sent: Sequence[float], answered: Sequence[float]) -> list[float]:
@@ -261,7 +204,7 @@ def _judge_fence(
         result.acted += len(stale)
         for (kind, key), run in stale if len(stale) > 1 else ():
             messages, known = by_key.get((kind, key), ()), runs[kind, key]
-            history = _history((), messages, known, evidence, run.first)
+            history = history_of((), messages, known, evidence, run.first)
             what = f"acted after its loss: {kind} {key} by {run.process}"
             result.violations.append(Violation(what, run.first, history))
 
@@ -300,7 +243,7 @@ def _disorder(kind: str, actions: Sequence[Any], messages: Sequence[Any]) -> lis
     taken: Counter[tuple[int, str]] = Counter()
     found = []
     for message in messages:
-        this, key, _ = _split(message.content)
+        this, key, _ = split(message.content)
         name = (message.channel_id, key)
         if this != kind or taken[name] >= len(numbers.get(name, ())):
             continue
@@ -351,41 +294,8 @@ def _judge_recovery(evidence: Evidence, result: Judgement) -> None:
                 f"(bound {bounds[hit.name]:.1f} s, noise {hit.noise:.2f} s)"
             )
             history = [
-                (hit.begun, f"fault {_describe(hit)}"),
+                (hit.begun, f"fault {describe(hit)}"),
                 (slowest.sent, "sent"),
                 (slowest.answered or 0.0, f"answered by {slowest.process}"),
             ]
             result.violations.append(Violation(text, slowest.sent, sorted(history)))
-
-
-# -- history -------------------------------------------------------------------------------------------------
-
-
-def _near(hits: Sequence[Hit], at: float) -> list[Hit]:
-    return [hit for hit in hits if hit.begun - 2.0 <= at <= hit.overcome + 2.0]
-
-
-def _describe(hit: Hit) -> str:
-    whom = "all" if hit.target is None else f"r{hit.target}"
-    ended, overcome = hit.ended - hit.begun, hit.overcome - hit.begun
-    return f"{hit.name} of {whom} for {ended:.2f} s, overcome after {overcome:.2f} s"
-
-
-def _history(
-    sent: Sequence[float], messages: Sequence[Any], runs: Sequence[Run], evidence: Evidence, at: float
-) -> list[tuple[float, str]]:
-    """Everything about one key, around a moment, by time."""
-    lines = [(when, "sent") for when in sent]
-    lines += [
-        (message.at, f"message {message.id} by {_split(message.content)[2][0]}") for message in messages
-    ]
-    for run in runs:
-        requests = ", ".join(run.statuses)
-        lines.append((run.started, f"begun by {run.process} (attempt {run.attempt}, run {run.number})"))
-        lines.append((run.first, f"first request of {run.process}, run {run.number}: {requests}"))
-    near = sorted(lines, key=lambda line: abs(line[0] - at))[:_LINES]
-    lines = [*near, *((hit.begun, f"fault {_describe(hit)}") for hit in _near(evidence.hits, at))]
-    lines += [
-        (loss.at, f"{loss.process}: {loss.text}") for loss in evidence.losses if abs(loss.at - at) < 5.0
-    ]
-    return sorted(lines)
