@@ -57,7 +57,7 @@ def chaos(
     """
     chance = random.Random(seed)
     with ExitStack() as ends:
-        discord = ends.enter_context(LocalDiscord(users=4))
+        discord = ends.enter_context(LocalDiscord(users=4, max_messages=100_000))
         etcd = ends.enter_context(LocalEtcd(members=3, unsafe_no_fsync=False))
 
         def link(endpoint: str) -> FaultProxy:
