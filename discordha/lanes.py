@@ -52,13 +52,14 @@ def _sequence_of(item: _Sequenced) -> int:
 class Lane(Generic[Item]):
     """The items of one key. Only ``Lanes`` touches it, under its lock."""
 
-    __slots__ = ("is_ready", "items", "key", "ready_since", "working_since")
+    __slots__ = ("is_ready", "items", "key", "ready_since", "told", "working_since")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.items: list[Item] = []
         self.is_ready = False  # stands in the ready queue
         self.ready_since = 0.0
+        self.told = -1  # ``behind`` has told of everything up to this sequence number
         self.working_since: float | None = None
 
 
@@ -167,15 +168,23 @@ class Lanes(Generic[Item]):
             return out
 
     def behind(self, seconds: float) -> list[Item]:
-        """The items that wait in lanes whose thread has been busy for longer than ``seconds``."""
+        """The items that wait in lanes whose thread has been busy for longer than ``seconds``: each is named
+        once, so that a long queue costs nothing to look at again.
+        """
         now = self._clock()
+        found: list[Item] = []
         with self._lock:
-            return [
-                item
-                for lane in self._working
-                if lane.working_since is not None and now - lane.working_since >= seconds
-                for item in lane.items
-            ]
+            for lane in self._working:
+                if lane.working_since is None or now - lane.working_since < seconds:
+                    continue
+                items = lane.items
+                first = len(items)
+                while first and items[first - 1].sequence > lane.told:
+                    first -= 1
+                if first < len(items):
+                    found.extend(items[first:])
+                    lane.told = items[-1].sequence
+        return found
 
     def sizes(self) -> tuple[int, int, int]:
         """Lanes ready to be worked, lanes being worked, items waiting."""

@@ -16,7 +16,8 @@ Concurrency
   record. ``describe`` runs on it.
 - The listener calls (``on_snapshot``, ``on_events``, ``on_lost``) and with them the callbacks of
   ``add_listener`` run on the watch's thread.
-- ``_lock`` guards the view of the members and the cache of ranks; nothing is called under it.
+- ``_lock`` guards the view of the members, and the cache of ranks when it is written; nothing is called
+  under it.
 - At stop the thread ends after the write in flight. At a lost session the record is gone, and this replica
   is not ``live``; it is written again as soon as the next grant begins. At a lost watch the view grows old
   until the stream is back.
@@ -32,8 +33,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
-
-from cachetools import LRUCache
 
 from discordha._version import __version__
 from discordha.coordination.hub import CoordinationWatch
@@ -124,7 +123,7 @@ class Members:
         self._heard_at: dict[str, float] = {}  # when each record came in
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
-        self._ranks: LRUCache[str, int] = LRUCache(RANKS)
+        self._ranks: dict[str, int] = {}
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._failing = False
@@ -236,16 +235,18 @@ class Members:
 
         No I/O; any thread. The answer is remembered until the members change.
         """
+        known = self._ranks.get(ordering_key)  # one step: no lock, as this is asked for each event
+        if known is not None:
+            return known
         with self._lock:
-            known = self._ranks.get(ordering_key)
-            if known is not None:
-                return known
             seen, last = self._seen, self._last
         ranked = order(ordering_key, {*seen, self._replica_id})
         ranked.sort(key=last.__contains__)  # stable: those that rank last keep their order
         rank = ranked.index(self._replica_id)
         with self._lock:
             if self._seen is seen and self._last is last:
+                if len(self._ranks) >= RANKS:
+                    self._ranks.clear()
                 self._ranks[ordering_key] = rank
         return rank
 

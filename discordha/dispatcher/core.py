@@ -119,9 +119,12 @@ class Dispatcher:
         if not handlers:
             return
         self._stats.add("received", name)
-        scopes: dict[Scope, list[Handler]] = {}
-        for handler in handlers:
-            scopes.setdefault(handler.scope, []).append(handler)
+        scopes: dict[Scope, Sequence[Handler]] = {}
+        if len(handlers) == 1:
+            scopes[handlers[0].scope] = handlers
+        else:
+            for scope in {handler.scope: None for handler in handlers}:
+                scopes[scope] = [handler for handler in handlers if handler.scope is scope]
         payload: Mapping[str, Any] | None = None
         if raw is not None and EVENTS[name].needs_payload:
             payload = decode_payload(raw)
@@ -202,7 +205,8 @@ class Dispatcher:
             self._ledger.delay(item, rank, self._clock() + rank * self._config.grace)
         elif self._ledger.move(item, State.WAITING, only_from=(State.PARKED,)):
             self.lanes.put(item.lane, item)
-        self._tick.set()
+        if not self._tick.is_set():
+            self._tick.set()
 
     # -- what the watch says (watch thread) ------------------------------------------------------------------
 

@@ -220,8 +220,8 @@ class Turns:
         def answer(request: ClaimRequest, claim: Claim | None) -> None:
             item = by_key[request.key]
             if claim is None:
-                item.ahead = False
-            elif item.state in (State.WAITING, State.RUNNING):
+                return  # held, done, or not known: the claim that is made in its turn tells
+            if item.state in (State.WAITING, State.RUNNING):
                 if item.claim is None:
                     item.claim = claim
             elif item.state is not State.FINISHED:

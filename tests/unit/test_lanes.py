@@ -147,7 +147,10 @@ def test_behind_names_what_waits_for_a_slow_item() -> None:
     assert started.wait(5)
     second = Job(2)
     lanes.put("k", second)
-    assert lanes.behind(0.0) == [second]
     assert lanes.behind(60.0) == []
+    assert lanes.behind(0.0) == [second]
+    third = Job(3)
+    lanes.put("k", third)
+    assert lanes.behind(0.0) == [third], "each is named once"
     release.set()
     assert lanes.stop(5)
