@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: audit stubs stubs-check docs docs-check clean
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg).
-SHORT := tests/unit tests/model tests/integration tests/chaos -m "not long"
+SHORT := tests/unit tests/model tests/integration tests/chaos tests/benchmarks -m "not long"
 SUPPORTED := 3.11 3.12 3.13
 
 help: ## show this
@@ -61,8 +61,8 @@ test-lowest: ## the tests with the oldest dependencies that setup.cfg allows, in
 chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=...)
 	$(PYTEST) tests/chaos -m long --timeout 0 -s $(ARGS)
 
-bench: venv ## all benchmarks: minutes
-	$(PYTEST) tests/benchmarks --timeout 0 -s $(ARGS)
+bench: venv ## all benchmarks as one table: minutes (BENCH=fleet,latency picks some)
+	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 lint: venv ## ruff: rules and format
 	$(BIN)/ruff check .

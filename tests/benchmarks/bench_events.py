@@ -1,0 +1,161 @@
+"""Events through the whole path: gateway, claim, handler, mark. Each function returns rows for the table, and
+the single rounds that they are made of.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from rig import Burst, Rig, median, quantile, ratio
+from table import Row
+
+from discordha.coordination.rendezvous import order
+
+__all__ = ["fleet", "latency", "losing", "original", "throughput", "writes"]
+
+MICRO = 1e6
+
+
+def _result(*rows: Row, **more: Any) -> dict[str, Any]:
+    return {"rows": [row.as_dict() for row in rows], **more}
+
+
+def _rounds(bursts: list[Burst]) -> list[dict[str, Any]]:
+    return [burst._asdict() for burst in bursts]
+
+
+def throughput(events: int = 5_000, rounds: int = 3) -> dict[str, Any]:
+    """One replica against plain discord.py: bursts in turn, so that both see the same machine."""
+    kinds: Mapping[str, tuple[str, dict[str, Any]]] = {
+        "plain discord.py": ("plain", {"etcd": False}),
+        "without etcd (ha=False)": ("ha", {"etcd": False}),
+        "with etcd": ("ha", {}),
+        "with etcd, tuned collector": ("ha", {"COLLECTOR": "tuned"}),
+    }
+    found: dict[str, list[Burst]] = {name: [] for name in kinds}
+    with ExitStack() as ends:
+        rigs = {name: ends.enter_context(Rig([bot], **options)) for name, (bot, options) in kinds.items()}
+        for number in range(rounds + 1):
+            for name, rig in rigs.items():
+                burst = rig.burst(events)
+                if number:  # the first one grows the process
+                    found[name].append(burst)
+    plain = found["plain discord.py"]
+    rows = []
+    for name, bursts in found.items():
+        rows.append(Row(f"{name}: events/s", median(b.rate for b in bursts)))
+        rows.append(Row(f"{name}: CPU an event", median(b.cpu for b in bursts) * MICRO, "µs"))
+        if bursts is not plain:
+            share = median(ratio(b.rate, p.rate) for b, p in zip(bursts, plain, strict=True))
+            goal = 0.5 if name == "with etcd" else None
+            rows.append(Row(f"{name}: events/s against plain", share, "x", at_least=goal))
+    return _result(*rows, rounds={name: _rounds(bursts) for name, bursts in found.items()})
+
+
+def fleet(events: int = 5_000, rounds: int = 3, replicas: int = 3) -> dict[str, Any]:
+    """Three replicas on this machine: each event once."""
+    with Rig(["ha"] * replicas) as rig:
+        rig.burst(events)
+        bursts = [rig.burst(events) for _ in range(rounds)]
+    return _result(
+        Row(f"{replicas} replicas: events/s, each once", median(b.rate for b in bursts), at_least=3_000),
+        Row("CPU an event, of all replicas together", median(b.cpu for b in bursts) * MICRO, "µs"),
+        Row("consensus writes an event, in a burst", median(b.writes for b in bursts), at_most=0.1),
+        Row("handled more than once", sum(b.handled for b in bursts) - events * rounds, at_most=0),
+        rounds=_rounds(bursts),
+    )
+
+
+def original(events: int = 1_000, rounds: int = 2, replicas: int = 3) -> dict[str, Any]:
+    """The original's protocol and ours under the same load, three replicas each."""
+    found: dict[str, list[Burst]] = {}
+    for bot in ("original", "ha"):
+        with Rig([bot] * replicas) as rig:
+            rig.burst(events)
+            found[bot] = [rig.burst(events) for _ in range(rounds)]
+    rate = {bot: median(b.rate for b in bursts) for bot, bursts in found.items()}
+    write = {bot: median(b.writes for b in bursts) for bot, bursts in found.items()}
+    return _result(
+        Row("the original's protocol: events/s", rate["original"]),
+        Row("discordha: events/s", rate["ha"]),
+        Row("discordha against it", ratio(rate["ha"], rate["original"]), "x", at_least=1.0),
+        Row("the original's protocol: consensus writes an event", write["original"]),
+        Row("discordha: consensus writes an event", write["ha"]),
+        rounds={bot: _rounds(bursts) for bot, bursts in found.items()},
+    )
+
+
+def latency(rate: float = 100.0, count: int = 800) -> dict[str, Any]:
+    """What a claim adds before the handler runs, against one raw transaction from the same process."""
+    with Rig(["ha"], RAW=50) as rig:
+        before, after = rig.steady(rate=rate, count=count)
+    added = after[0]["added"][len(before[0]["added"]) :]
+    raw = after[0]["raw"][len(before[0]["raw"]) :]
+    rows = []
+    for share, name, goal in ((0.5, "p50", 1.5), (0.99, "p99", 4.0)):
+        ours, theirs = quantile(added, share), quantile(raw, share)
+        rows += [
+            Row(f"added latency at {rate:g}/s, {name}", ours * 1000, "ms"),
+            Row(f"one raw etcd transaction, {name}", theirs * 1000, "ms"),
+            Row(f"added latency against it, {name}", ratio(ours, theirs), "x", at_most=goal),
+        ]
+    return _result(*rows, samples={"added": len(added), "raw": len(raw)})
+
+
+def writes(rate: float = 100.0, count: int = 500, replicas: tuple[int, ...] = (1, 3, 5)) -> dict[str, Any]:
+    """Consensus writes an event at a steady rate, everything counted: heartbeats, leases, shares."""
+    rows = []
+    for number in replicas:
+        with Rig(["ha"] * number) as rig:
+            assert rig.etcd is not None
+            proposals = rig.etcd.metrics().proposals
+            rig.steady(rate=rate, count=count)
+            made = rig.etcd.metrics().proposals - proposals
+        name = f"consensus writes an event at {rate:g}/s, {number} replicas"
+        rows.append(Row(name, made / count, at_most=2.1))
+    return _result(*rows)
+
+
+def losing(rate: float = 200.0, count: int = 1_500) -> dict[str, Any]:
+    """CPU of a replica that loses every event, against plain discord.py that handles it. What either spends
+    when nothing happens is measured beside it and taken off in a row of its own."""
+    with ExitStack() as ends:
+        plain = ends.enter_context(Rig(["plain"], etcd=False))
+        pair = ends.enter_context(Rig(["ha", "ha"]))
+        # Channels whose events are r0's by preference, so that r1 loses them.
+        ids = pair.discord.channel_ids
+        lost = [channel for channel in ids if order(str(channel), ["r0", "r1"])[0] == "r0"]
+        spent: dict[str, float] = {}
+        idle: dict[str, float] = {}
+        for name, rig, index, channels in (
+            ("plain", plain, 0, None),
+            ("loser", pair, 1, lost),
+        ):
+            idle[name] = _idle(rig, index)
+            begun = time.monotonic()
+            before, after = rig.steady(rate=rate, count=count, channels=channels)
+            took = time.monotonic() - begun
+            spent[name] = (after[index]["cpu"] - before[index]["cpu"]) / count
+            idle[name] *= took / count
+            if name == "loser":
+                won = after[1]["count"] - before[1]["count"]
+    net = {name: spent[name] - idle[name] for name in spent}
+    return _result(
+        Row(f"plain discord.py: CPU an event at {rate:g}/s", spent["plain"] * MICRO, "µs"),
+        Row("a losing replica: CPU an event", spent["loser"] * MICRO, "µs"),
+        Row("a losing replica against plain", ratio(spent["loser"], spent["plain"]), "x", at_most=1.5),
+        Row("the same without what both spend idle", ratio(net["loser"], net["plain"]), "x"),
+        Row("events that the loser handled after all", won),
+        idle=idle,
+    )
+
+
+def _idle(rig: Rig, index: int) -> float:
+    """CPU seconds a second while nothing happens."""
+    before = rig.meters()[index]
+    time.sleep(2.0)
+    after = rig.meters()[index]
+    return ratio(after["cpu"] - before["cpu"], after["at"] - before["at"])

@@ -1,0 +1,62 @@
+"""The same bot on discordha. ``WORK``: seconds that its handler takes. ``RAW``: raw etcd transactions a
+second that it makes beside its work, to compare with what a claim adds.
+"""
+
+import gc
+import os
+import threading
+import time
+
+import discord
+from meter import Meter
+
+import discordha
+from discordha.coordination.assembly import store_settings
+from discordha.coordination.store import Compare, Put, Store
+
+meter = Meter()
+ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
+WORK = float(os.environ.get("WORK", "0"))
+RAW = float(os.environ.get("RAW", "0"))
+arrived: dict[int, float] = {}
+added: list[float] = []
+raw: list[float] = []
+
+
+def arrives(message):
+    """Asked on the gateway's thread, before anything else happens to the event."""
+    arrived[message.id] = time.monotonic()
+    return True
+
+
+@ha.listen("message", where=arrives if RAW else None)
+def on_message(message):
+    if RAW:
+        added.append(time.monotonic() - arrived.pop(message.id))
+    if WORK:
+        threading.Event().wait(WORK)
+    meter.hit()
+
+
+def transact():
+    store = Store(store_settings(ha.config))
+    for number in range(1 << 30):
+        threading.Event().wait(1 / RAW)
+        key = f"{ha.config.root}raw/{number % 100}"
+        begun = time.monotonic()
+        store.txn((Compare.version("/none", 0),), (Put(key, b"r0 1"),))
+        raw.append(time.monotonic() - begun)
+
+
+if RAW:
+    meter.more = {"added": added, "raw": raw}
+    threading.Thread(target=transact, daemon=True).start()
+
+if os.environ.get("COLLECTOR") == "tuned":
+    # What docs/performance.md advises: what is there at the start is looked at no more, the rest seldom.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+if __name__ == "__main__":
+    ha.run()

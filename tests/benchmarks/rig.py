@@ -1,0 +1,170 @@
+"""What the benchmarks share: bots on a local Discord and etcd, loads that arrive all at once or at a rate,
+and what each bot measured of itself.
+
+All times are of one machine's monotonic clock. A number alone means little on a machine that others use:
+each benchmark compares two things that ran one after the other, or side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, wait_for
+
+__all__ = ["Burst", "Rig", "median", "quantile", "ratio"]
+
+BOTS = Path(__file__).parent / "bots"
+
+
+def median(values: Iterable[float]) -> float:
+    return statistics.median(values)
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """0 where there is nothing."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
+
+
+def ratio(one: float, other: float) -> float:
+    return one / other if other else 0.0
+
+
+class Burst(NamedTuple):
+    """What came of events that all arrived at once."""
+
+    rate: float
+    """Handled a second, from the first to the last, by all bots together."""
+    writes: float
+    """Consensus writes an event."""
+    handled: int
+    cpu: float
+    """Seconds of CPU an event, of all bots together: less at the mercy of what else the machine does."""
+
+
+class Rig:
+    """Bots of one kind, or of several: ``bots`` names a script for each. A context manager."""
+
+    def __init__(self, bots: Sequence[str], *, etcd: bool = True, channels: int = 40, **env: Any) -> None:
+        self.bots = list(bots)
+        self._with_etcd = etcd
+        self._channels = channels
+        self._env = {key: str(value) for key, value in env.items()}
+        self._ends = ExitStack()
+        self.etcd: LocalEtcd | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._ends.close()
+            raise
+        return self
+
+    def _start(self) -> None:
+        enter = self._ends.enter_context
+        self.directory = Path(enter(tempfile.TemporaryDirectory(prefix="discordha-bench-")))
+        self.discord = enter(LocalDiscord(channels=self._channels, max_messages=100, resume_buffer=100))
+        self.etcd = enter(LocalEtcd()) if self._with_etcd else None
+        self.links = [enter(FaultProxy("127.0.0.1", self.discord.port)) for _ in self.bots]
+        self.fleets = [
+            enter(
+                Replicas(
+                    BOTS / f"{bot}.py",
+                    1,
+                    etcd=self.etcd,
+                    env={
+                        "DISCORDHA_NAME": "bench",
+                        "DISCORDHA_REPLICA_ID": f"r{index}",
+                        "DISCORDHA_HA": str(self._with_etcd).lower(),
+                        # The bursts wait behind a stalled link: that is no deafness here.
+                        "DISCORDHA_DEAF_AFTER": "600",
+                        "METER": str(self.directory / f"r{index}.json"),
+                        **self.discord.env(f"r{index}"),
+                        "DISCORDHA_GATEWAY_URL": self.discord.gateway_url(
+                            f"r{index}", endpoint=self.links[index].endpoint
+                        ),
+                        **self._env,
+                    },
+                )
+            )
+            for index, bot in enumerate(self.bots)
+        ]
+        for fleet in self.fleets:
+            fleet.wait_ready(60)
+        # Whatever is done once, is done: caches, connections, the threads of the pool.
+        self.steady(rate=200, count=400)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.close()
+
+    def replica(self, index: int) -> Replica:
+        return self.fleets[index][0]
+
+    def meters(self) -> list[dict[str, Any]]:
+        """What each bot says; waits for reports that are newer than the call."""
+        now = time.monotonic()
+        found: list[dict[str, Any]] = []
+        for index in range(len(self.bots)):
+            path = self.directory / f"r{index}.json"
+
+            def read(path: Path = path) -> dict[str, Any] | None:
+                state = json.loads(path.read_text()) if path.exists() else {"at": 0.0}
+                return state if state["at"] > now else None
+
+            found.append(wait_for(read, 30, f"a report of r{index}", interval=0.05))
+        return found
+
+    def _wait_handled(
+        self, before: Sequence[dict[str, Any]], count: int, timeout: float
+    ) -> list[dict[str, Any]]:
+        """Until all bots together have handled so many more; plain ones count each for itself."""
+        guarded = sum(bot != "plain" for bot in self.bots) if self._with_etcd else 0
+        wanted = count * (len(self.bots) - guarded) + (count if guarded else 0)
+        latest: list[dict[str, Any]] = []
+
+        def done() -> bool:
+            latest[:] = self.meters()
+            return sum(m["count"] for m in latest) - sum(m["count"] for m in before) >= wanted
+
+        wait_for(done, timeout, lambda: f"{wanted} handled: {[m['count'] for m in latest]}", interval=0.05)
+        return list(latest)
+
+    def steady(
+        self, *, rate: float, count: int, channels: Sequence[int] | None = None
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Messages at a rate, until all are handled; what the bots said before and after."""
+        before = self.meters()
+        load = self.discord.load(rate=rate, count=count, template="{n}", channels=channels)
+        load.wait(count / rate * 3 + 60)
+        after = self._wait_handled(before, count, 120)
+        self.discord.trim()
+        return before, after
+
+    def burst(self, count: int) -> Burst:
+        """Messages that arrive all at once: the links to the gateway stall until all have been sent."""
+        before = self.meters()
+        for link in self.links:
+            link.black_hole("to_client")
+        self.discord.load(rate=0, count=count, template="{n}").wait(120)
+        writes = self.etcd.metrics().proposals if self.etcd is not None else 0
+        begun = time.monotonic()
+        for link in self.links:
+            link.heal()
+        after = self._wait_handled(before, count, 120)
+        handled = sum(m["count"] for m in after) - sum(m["count"] for m in before)
+        if self.etcd is not None:
+            writes = self.etcd.metrics().proposals - writes
+        took = max(m["last"] for m in after if m["last"]) - begun
+        cpu = sum(m["cpu"] for m in after) - sum(m["cpu"] for m in before)
+        return Burst(count / took, writes / count, handled, cpu / count)
