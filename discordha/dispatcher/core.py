@@ -3,8 +3,9 @@
 Promises
 - An event is admitted once: the same event from a RESUME, a duplicate delivery or a takeover finds itself
   here.
-- The preferred replica claims at once, the r-th in rank after r x ``grace``; a claim that somebody holds
-  is waited for without a thread; when its owner dies, the event is tried again with the next attempt.
+- The preferred replica claims at once, the r-th in rank after r x ``grace``, or somewhat later while it is
+  late with all of its own events (``HELP_WITHIN``); a claim that somebody holds is waited for without a
+  thread; when its owner dies, the event is tried again with the next attempt.
 - Events of one lane run one after another, in the order of the gateway.
 - Whatever is dropped is counted by reason: ``dropped`` in the stats.
 
@@ -46,6 +47,9 @@ _log = logging.getLogger(__name__)
 
 #: A replica that never received an event gives those that did this long to take it over, seconds.
 ORPHAN_PATIENCE = 1.0
+#: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
+#: event that nobody has claimed only after so many times its rank's grace.
+HELP_WITHIN = 10
 
 
 class Dispatcher:
@@ -81,6 +85,7 @@ class Dispatcher:
         self._draining = False
         self._full = False
         self._next_sweep = 0.0
+        self._late_until = 0.0  # the timer's own
         self._stop = threading.Event()
         self._tick = threading.Event()
         self._timer = threading.Thread(target=self._run_timer, name="discordha-timer", daemon=True)
@@ -204,6 +209,7 @@ class Dispatcher:
         if rank > 0:
             self._ledger.delay(item, rank, self._clock() + rank * self._config.grace)
         elif self._ledger.move(item, State.WAITING, only_from=(State.PARKED,)):
+            item.waits_since = self._clock()
             self.lanes.put(item.lane, item)
         if not self._tick.is_set():
             self._tick.set()
@@ -306,8 +312,9 @@ class Dispatcher:
 
     def _on_tick(self) -> None:
         now = self._clock()
+        self._note_lateness(now)
         for item in self._ledger.due(now):
-            self._wake(item)
+            self._wake(item, now)
         if not self._gives_back:
             self._turns.claim_ahead(self._config.grace / 2)
         self.lanes.tend()
@@ -318,16 +325,29 @@ class Dispatcher:
             self._next_sweep = now + self._config.retention / 20
             self._sweep(now)
 
-    def _wake(self, item: Item) -> None:
+    def _note_lateness(self, now: float) -> None:
+        """While even the promptest event in our lanes begins late, peers' events are better left to them."""
+        promptest = self._turns.promptest()
+        if promptest is not None:
+            late = promptest > self._config.grace
+            self._late_until = now + 2 * self._config.grace if late else now
+
+    def _wake(self, item: Item, now: float) -> None:
         """The grace of a delayed item is over: unless somebody has it, it is ours to claim."""
         hint = self._claims.hint(item.key)
         if hint is Hint.DONE:
             self._ledger.forget(item)
-        elif (
-            hint is Hint.UNKNOWN
-            and not self._gives_back
-            and self._ledger.move(item, State.WAITING, only_from=(State.PARKED,))
-        ):
+            return
+        if hint is not Hint.UNKNOWN or self._gives_back:
+            return
+        if now < self._late_until:
+            rank = self._members.rank(item.order)
+            grace = rank * self._config.grace
+            if now - item.event.received_at < HELP_WITHIN * grace:
+                self._ledger.delay(item, rank, now + grace)
+                return
+        if self._ledger.move(item, State.WAITING, only_from=(State.PARKED,)):
+            item.waits_since = now
             self._stats.add("hedged", item.event.name)
             self.lanes.put(item.lane, item)
 

@@ -42,6 +42,7 @@ class Item:
         "lane",
         "sequence",
         "state",
+        "waits_since",
     )
 
     def __init__(  # noqa: PLR0917
@@ -58,6 +59,7 @@ class Item:
         self.ahead = False  # a claim ahead was asked for
         self.claimed_at: float | None = None  # monotonic, of the claim that a handler thread made
         self.ended_at = 0.0
+        self.waits_since = event.received_at  # since when it stands in its lane
         self.entry: Any = None  # the leader path's own
 
     @property

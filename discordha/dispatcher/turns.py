@@ -17,6 +17,7 @@ stop, ``claim`` gives up and the items are forgotten, which leaves them to other
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -68,6 +69,7 @@ class Turns:
         self._gives_back = gives_back
         self._clock = clock
         self._durations: dict[str, float] = {}
+        self._promptest = math.inf
         self.lanes: Lanes[Item]
         self.leader: LeaderPath | None = None
 
@@ -229,6 +231,14 @@ class Turns:
 
         self._claims.claim_later([item.request() for item in waiting], answer)
 
+    def promptest(self) -> float | None:
+        """How long the promptest event that began since the last call had stood in its lane, seconds;
+        ``None`` when none began. For the timer's thread. A run that falls between may be missed: it tells of
+        load, and decides nothing.
+        """
+        promptest, self._promptest = self._promptest, math.inf
+        return None if promptest == math.inf else promptest
+
     # -- running ---------------------------------------------------------------------------------------------
 
     def _run_as_leader(self, item: Item) -> None:
@@ -255,6 +265,7 @@ class Turns:
     def _run(self, item: Item, context: CurrentEvent) -> Outcome:
         event = item.event
         started = self._clock()
+        self._promptest = min(self._promptest, started - item.waits_since)
         if item.claimed_at is not None:
             self._stats.observe("start", started - item.claimed_at)
         else:  # it needs no claim, or had one from before its turn

@@ -69,12 +69,13 @@ def fleet(events: int = 5_000, rounds: int = 3, replicas: int = 3) -> dict[str, 
     )
 
 
-def original(events: int = 1_000, rounds: int = 2, replicas: int = 3) -> dict[str, Any]:
+def original(events: int = 1_000, rounds: int = 2, replicas: int = 3, *, warm: bool = True) -> dict[str, Any]:
     """The original's protocol and ours under the same load, three replicas each."""
     found: dict[str, list[Burst]] = {}
     for bot in ("original", "ha"):
-        with Rig([bot] * replicas) as rig:
-            rig.burst(events)
+        with Rig([bot] * replicas, warm_up=400 if warm else 0) as rig:
+            if warm:
+                rig.burst(events)
             found[bot] = [rig.burst(events) for _ in range(rounds)]
     rate = {bot: median(b.rate for b in bursts) for bot, bursts in found.items()}
     write = {bot: median(b.writes for b in bursts) for bot, bursts in found.items()}

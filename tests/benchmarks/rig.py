@@ -53,10 +53,13 @@ class Burst(NamedTuple):
 class Rig:
     """Bots of one kind, or of several: ``bots`` names a script for each. A context manager."""
 
-    def __init__(self, bots: Sequence[str], *, etcd: bool = True, channels: int = 40, **env: Any) -> None:
+    def __init__(
+        self, bots: Sequence[str], *, etcd: bool = True, channels: int = 40, warm_up: int = 400, **env: Any
+    ) -> None:
         self.bots = list(bots)
         self._with_etcd = etcd
         self._channels = channels
+        self._warm_up = warm_up
         self._env = {key: str(value) for key, value in env.items()}
         self._ends = ExitStack()
         self.etcd: LocalEtcd | None = None
@@ -101,7 +104,8 @@ class Rig:
         for fleet in self.fleets:
             fleet.wait_ready(60)
         # Whatever is done once, is done: caches, connections, the threads of the pool.
-        self.steady(rate=200, count=400)
+        if self._warm_up:
+            self.steady(rate=200, count=self._warm_up)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
