@@ -193,6 +193,9 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stops it."""
+        replica = self._replica
+        if kind is not None and replica is not None:
+            replica.note_failure()
         self.stop()
 
     def _forget_ends(self) -> None:
@@ -279,6 +282,13 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
     def client(self) -> discord.Client:
         """discord.py's own client, for what the views do not cover: its coroutines need ``call``."""
         return self._running().gateway.client
+
+    def client_for(self, guild_id: int) -> discord.Client:
+        """discord.py's client of the shard that a guild is on. Does not block; any thread.
+
+        :raises DiscordHAError: this replica does not host that shard; REST calls work through any client.
+        """
+        return self._running().shards.client_for(guild_id)
 
     def _client_view(self) -> views.Client:
         return self.wrap(self.client)

@@ -21,14 +21,11 @@ Concurrency
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
-
-from cachetools import LRUCache
 
 from discordha.config import Config
 from discordha.context import CurrentEvent
@@ -38,14 +35,16 @@ from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
 from discordha.coordination.journal_tally import SETTLE
+from discordha.coordination.store import Compare
 from discordha.errors import DiscordHAError
+from discordha.events import guild_of
 from discordha.runner import Outcome
 from discordha.stats import Stats
 
 if TYPE_CHECKING:
     from discordha.dispatcher import Item
 
-__all__ = ["AloneLeader", "LeaderEvents"]
+__all__ = ["LeaderEvents"]
 
 _log = logging.getLogger(__name__)
 
@@ -67,11 +66,20 @@ LEAVING = frozenset({"draining", "stopping", "deaf"})
 CATCH_UP = 2.0
 
 
+def _always() -> bool:
+    return True
+
+
 class _Shard:
     """One shard's election and journal. ``hears``: connected to Discord."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, number: int, count: int | None, may_act: Callable[[], bool]) -> None:
         self.journal = journal
+        self.number = number
+        self.count = count
+        self.may_act = may_act
+        self.retired = False  # leads no more, and does not stand
+        self.fresh = False  # a gateway session has begun, and etcd does not know yet
         self.election: Election
         self.elected: Leadership | None = None  # to be made to act
         self.resign: bool | None = None  # asked to resign; true: stand again at once
@@ -118,8 +126,22 @@ class LeaderEvents:
         """Starts the thread. Does not block."""
         self._thread.start()
 
-    def open(self, shard_id: int) -> None:
-        """Begins to keep a shard's journal and to observe its election. Does not block on etcd."""
+    def open(
+        self,
+        shard_id: int,
+        number: int = 0,
+        count: int | None = None,
+        *,
+        guard: Sequence[Compare] = (),
+        may_act: Callable[[], bool] = _always,
+    ) -> None:
+        """Begins to keep a shard's journal and to observe its election. Does not block on etcd.
+
+        :param shard_id: the shard's key.
+        :param number: the shard's number, of ``count``; no count: there are no shards.
+        :param guard: what must hold in etcd for anybody to stand.
+        :param may_act: a leader waits until it says so; asked on the leader's thread; quick.
+        """
         coordination, config = self._coordination, self._config
         journal = Journal(
             coordination.store,
@@ -134,19 +156,64 @@ class LeaderEvents:
             max_attempts=config.max_attempts,
             dropped=lambda reason: self._stats.add("dropped", reason),
             buried=lambda event: self._stats.add("dead", event),
+            revision=lambda: coordination.watch.revision,
         )
-        shard = _Shard(journal)
-        with self._lock:
-            self._shards = {**self._shards, shard_id: shard}
+        shard = _Shard(journal, number, count, may_act)
+        # Shards come and go: whoever hosted this one before has more than a newcomer.
+        shard.saw_leader = count is not None
         shard.election = coordination.elections.open(
             shard_id,
             lambda leadership: self._elected(shard, leadership),
             lambda leadership: self._deposed(shard, leadership),
             participate=config.participate_in_election,
+            guard=guard,
         )
         shard.election.on_asked = lambda: self._ask_to_resign(shard, True)
         shard.election.on_vacant = self._wake.set  # a young replica may stand now: at once
-        coordination.journals.open(shard_id, journal)
+        coordination.journals.open(shard_id, journal, number, count or 1)
+        with self._lock:
+            self._shards = {**self._shards, shard_id: shard}
+
+    def retire(self, shard_id: int) -> None:
+        """Hands a shard's leadership over for good, and keeps its journal. Does not block; see ``is_out``."""
+        shard = self._shards.get(shard_id)
+        if shard is not None and not shard.retired:
+            shard.retired = True
+            shard.stands = False
+            self._coordination.members.poke()  # nobody is to wait for it
+            self._ask_to_resign(shard, False)
+
+    def is_out(self, shard_id: int) -> bool:
+        """Whether a retired shard is led by others now, or could be. No I/O; any thread."""
+        shard = self._shards.get(shard_id)
+        return shard is None or (shard.resign is None and shard.election.is_out)
+
+    def close(self, shard_id: int) -> None:
+        """Forgets a shard: its journal and its election. Blocks for a moment. Idempotent."""
+        with self._lock:
+            shard = self._shards.get(shard_id)
+            self._shards = {known: other for known, other in self._shards.items() if known != shard_id}
+        if shard is not None:
+            self._coordination.journals.close(shard_id)
+            self._coordination.elections.close(shard.election, timeout=1.0)
+
+    def oldest(self, shard_id: int) -> float | None:
+        """When the oldest event in a shard's journal came in. No I/O; any thread."""
+        shard = self._shards.get(shard_id)
+        return shard.journal.oldest if shard is not None else None
+
+    def busy(self, shard_id: int) -> bool:
+        """Whether events of a shard run here, or wait for their mark, or wait to be run by this leader."""
+        shard = self._shards.get(shard_id)
+        if shard is None:
+            return False
+        return shard.election.is_leader or shard.journal.under_way > 0
+
+    def backlog(self) -> float:
+        """For how many seconds the oldest event has waited that this replica is to run as a leader."""
+        now = self._clock()
+        waits = [now - oldest for shard in self._shards.values() if (oldest := _in_line(shard)) is not None]
+        return max(waits, default=0.0)
 
     def stop(self) -> None:
         """Ends the thread. Blocks for a call in flight. Idempotent."""
@@ -165,6 +232,8 @@ class LeaderEvents:
         if shard is None:
             return
         shard.hears = connected
+        if shard.retired:
+            return
         if connected and not shard.stands:
             self._wake.set()
         elif not connected and shard.stands:
@@ -208,7 +277,9 @@ class LeaderEvents:
         """For how many seconds each shard's gateway session has lasted: for the member record."""
         now = self._clock()
         return {
-            str(number): round(now - shard.since, 3) for number, shard in self._shards.items() if shard.since
+            str(key): round(now - shard.since, 3)
+            for key, shard in self._shards.items()
+            if shard.since and not shard.retired
         }
 
     def new_session(self, shard_id: int) -> None:
@@ -223,6 +294,8 @@ class LeaderEvents:
             shard.journal.deactivate()
             shard.journal.on_new_session()
             shard.since = self._clock()
+            shard.fresh = True
+            self._wake.set()
             self._coordination.members.poke()
             if shard.stands:
                 self._ask_to_resign(shard, False)
@@ -249,7 +322,7 @@ class LeaderEvents:
         leadership = shard.election.leadership
         if leadership is not None:
             shard.journal.hand_over(leadership)
-        shard.stands = again and shard.hears
+        shard.stands = again and shard.hears and not shard.retired
         shard.election.resign(shard.stands, timeout=timeout)
 
     def _elected(self, shard: _Shard, leadership: Leadership) -> None:
@@ -265,8 +338,10 @@ class LeaderEvents:
         while not self._stop.is_set():
             waiting = [shard for shard in self._shards.values() if shard.hears and not shard.stands]
             vacant = any(shard.leaderless_since is not None for shard in waiting)
-            self._wake.wait(LOOK_SOON if vacant else LOOK if waiting else TIDY)
+            busy = waiting or any(shard.elected or shard.fresh for shard in self._shards.values())
+            self._wake.wait(LOOK_SOON if vacant else LOOK if busy else TIDY)
             self._wake.clear()
+            self._note_sessions()
             for shard in self._shards.values():
                 try:
                     self._tend(shard)
@@ -281,17 +356,37 @@ class LeaderEvents:
                 for shard in self._shards.values():
                     shard.journal.sweep()
 
+    def _note_sessions(self) -> None:
+        """Writes a marker after gateway sessions began: what others receive once they have seen it comes in
+        here, too.
+        """
+        fresh = [shard for shard in self._shards.values() if shard.fresh]
+        grant = self._coordination.session.current
+        if not fresh or grant is None or not self._coordination.watch.alive:
+            return
+        for shard in fresh:
+            shard.fresh = False
+        try:
+            noted = self._coordination.watch.sync(CATCH_UP, lease=grant.lease_id)
+        except DiscordHAError:
+            noted = False
+        for shard in fresh:
+            if not noted:
+                shard.fresh = True
+            elif not shard.fresh:
+                shard.journal.note_session(self._coordination.watch.revision)
+
     def _tend(self, shard: _Shard) -> None:
         resign, shard.resign = shard.resign, None
         if resign is not None:
             self._hand_over(shard, again=resign, timeout=1.0)
-        if shard.hears and not shard.stands and self._may_stand(shard):
+        if shard.hears and not shard.stands and not shard.retired and self._may_stand(shard):
             with self._lock:
-                if not self._over:
+                if not self._over and not shard.retired:
                     shard.stands = True
                     shard.election.campaign()
         leadership = shard.elected
-        if leadership is None or not leadership.alive:
+        if leadership is None or not leadership.alive or not shard.may_act():
             return
         # A marker behind everything that was written before tells that the watch has shown all of it.
         if not self._coordination.watch.sync(CATCH_UP, lease=leadership.lease_id):
@@ -299,7 +394,7 @@ class LeaderEvents:
             return
         shard.elected = None
         if leadership.alive:
-            _log.info("leads shard %d (token %d)", leadership.shard_id, leadership.fencing_token)
+            _log.info("leads shard %d (token %d)", shard.number, leadership.fencing_token)
             shard.journal.activate(leadership)
             shard.journal.bury_orphans()
 
@@ -309,7 +404,8 @@ class LeaderEvents:
         """Takes an event. Gateway thread."""
         shard = self._shards.get(item.event.shard_id)
         if shard is not None:
-            shard.journal.received(item.key, item.lane, item, item.event.raw)
+            partition = "0" if shard.count is None else str(guild_of(item.event, shard.number, shard.count))
+            shard.journal.received(item.key, item.lane, item, item.event.raw, partition=partition)
 
     def _ready(self, entries: Sequence[Entry]) -> None:
         """The journal says that these are to be run here, under its lock."""
@@ -335,7 +431,7 @@ class LeaderEvents:
             identity=event.identity.key,
             name=event.name,
             attempt=entry.attempt,
-            shard_id=event.shard_id,
+            shard_id=shard.number,
             fencing_token=leadership.fencing_token,
             occurrence=entry.occurrence,
             is_lost=lambda: entry.lost,
@@ -344,8 +440,9 @@ class LeaderEvents:
     def finished(self, item: Item, outcome: Outcome) -> None:
         """After an event was run. Handler threads; never blocks."""
         entry: Entry = item.entry
-        shard = self._shards[item.event.shard_id]
-        shard.journal.finished(entry, handled=outcome is not Outcome.LOST)
+        shard = self._shards.get(item.event.shard_id)
+        if shard is not None:
+            shard.journal.finished(entry, handled=outcome is not Outcome.LOST)
 
     @property
     def under_way(self) -> int:
@@ -357,36 +454,5 @@ class LeaderEvents:
         return {shard_id: len(shard.journal) for shard_id, shard in self._shards.items()}
 
 
-class AloneLeader:
-    """The same where there is no etcd: this replica leads, always.
-
-    Concurrency: ``received`` runs on the gateway thread alone; the rest is stateless.
-    """
-
-    under_way = 0
-
-    def __init__(self, put: Callable[[Sequence[Item]], None]) -> None:
-        self._put = put
-        self._occurrences: LRUCache[str, int] = LRUCache(20_000)
-        self._tokens = itertools.count(1)
-
-    def received(self, item: Item) -> None:
-        """Takes an event: straight to the handlers."""
-        item.entry = self._occurrences[item.key] = self._occurrences.get(item.key, 0) + 1
-        self._put((item,))
-
-    def begin(self, item: Item) -> CurrentEvent | None:
-        """Always."""
-        event = item.event
-        return CurrentEvent(
-            identity=event.identity.key,
-            name=event.name,
-            attempt=1,
-            shard_id=event.shard_id,
-            fencing_token=next(self._tokens),
-            occurrence=item.entry,
-            is_lost=lambda: False,
-        )
-
-    def finished(self, item: Item, outcome: Outcome) -> None:
-        """Nobody needs to know."""
+def _in_line(shard: _Shard) -> float | None:
+    return shard.journal.oldest_in_line if shard.election.is_leader and shard.may_act() else None

@@ -32,6 +32,8 @@ from discordha.coordination.assembly import Coordination
 from discordha.coordination.candidates import Leadership
 from discordha.coordination.commons import Shared
 from discordha.coordination.members import JSON
+from discordha.coordination.preference import ShardPreference
+from discordha.coordination.shard_keys import number_of
 from discordha.coordination.shared_alone import AloneShared
 from discordha.coordination.store import Snapshot, WatchEvent
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
@@ -40,12 +42,19 @@ from discordha.deafness import Comparison
 from discordha.dispatcher import Dispatcher, Item
 from discordha.errors import DiscordHAError, NotLeader
 from discordha.gateway import Gateway, GatewayState
+from discordha.gateway.client import IdentifyTurn
+from discordha.gateway.session_limits import SessionLimits
 from discordha.handlers import HandlerRegistry
+from discordha.identify import Identify
+from discordha.identify_turn import AloneIdentify
+from discordha.leader_alone import AloneLeader
 from discordha.leader_loop import LeaderLoops, Task
-from discordha.leadership import AloneLeader, LeaderEvents
+from discordha.leadership import LeaderEvents
 from discordha.operations.health import HealthServer
 from discordha.rest import RestLimits, shared_total
 from discordha.runner import ErrorHook, Runner
+from discordha.shard_index import ShardIndex
+from discordha.shards import Hosting
 from discordha.stats import Stats
 from discordha.wait_for import Waiters
 
@@ -58,6 +67,8 @@ _log = logging.getLogger("discordha")
 
 #: How often the monitor looks, seconds.
 LOOK = 0.5
+#: The share of ``drain_timeout`` in which other replicas may take over this one's shards.
+GIVE_AWAY = 0.6
 #: What stays of ``drain_timeout`` for marks, the gateway and the session, seconds.
 FAREWELL = 2.0
 
@@ -133,6 +144,7 @@ class Replica:
         self._started_at = self._clock()
         self._state = "starting"
         self._was_ready = threading.Event()
+        self._was_ready_once = False
         self._look = threading.Event()
         self._stop = threading.Event()
         self._stop_lock = threading.Lock()  # guards ``_stopped``
@@ -149,6 +161,10 @@ class Replica:
         self._alone = AloneMembers(replica_id)
         limit = config.rest_limit
         self.limits = RestLimits(limit) if limit else None
+        self.identify: Identify | AloneIdentify = AloneIdentify()
+        self.hosting: Hosting | None = None
+        self._failed = False
+        sharded = config.shard_count is not None
         if config.ha:
             coordination = self.coordination = Coordination(config, root, replica_id, self._describe)
             self.shared: Shared = coordination.shared
@@ -160,8 +176,11 @@ class Replica:
                 self.runner,
                 stats,
                 claims=coordination.claims,
-                members=coordination.members,
+                members=ShardPreference(coordination.plan, coordination.members, replica_id)
+                if sharded
+                else coordination.members,
                 inject=self._inject,
+                hosts=self._hosts,
             )
             coordination.hints.set_listener(self.dispatcher)
             self.leaders = LeaderEvents(config, coordination, replica_id, stats, self._put)
@@ -184,8 +203,8 @@ class Replica:
             config,
             on_dispatch=self._received,
             on_client=tree.attach,
-            on_fatal=on_fatal,
-            before_identify=None,
+            on_fatal=self._fail,
+            before_identify=self._before_identify,
             on_state=self._on_gateway_state,
             on_new_session=self._on_new_session,
             limits=self.limits,
@@ -201,6 +220,29 @@ class Replica:
             patience=2 * config.session_ttl,
             stats=stats,
         )
+        plan = self.coordination.plan if self.coordination is not None else None
+        self.shards = ShardIndex(self.gateway, plan)
+        if self.coordination is not None:
+            self.identify = Identify(
+                self.coordination.session,
+                self.coordination.identify_queue,
+                self.coordination.identify_budget,
+                live=lambda: self.replicas().keys(),
+                needed=self._is_needed,
+                fetch=self.gateway.session_limits,
+            )
+        if self.coordination is not None and self.leaders is not None and sharded:
+            self.hosting = Hosting(
+                self.coordination,
+                self.gateway,
+                self.leaders,
+                self.dispatcher,
+                replica_id,
+                replication=config.replication,
+                deaf_after=config.deaf_after,
+                is_deaf=self._is_deaf,
+                on_fatal=self._fail,
+            )
         self._health = HealthServer(self, config.http_address) if config.http_address is not None else None
         runs = self.coordination.runs if self.coordination is not None else None
         self._loops = LeaderLoops(tasks, runs, self._leadership, stats)
@@ -229,14 +271,31 @@ class Replica:
             self.dispatcher.start()
             if self.leaders is not None:
                 self.leaders.start()
-                self.leaders.open(0)
             self.gateway.start()
+            self._open_shards(self.gateway.session_limits())
             self._commands.start()
             self._monitor.start()
             self._loops.start()
             for worker in self._voice_workers:
                 worker.start(self, self.voice, self.wait_until_ready)
             undo.pop_all()
+
+    def _open_shards(self, limits: SessionLimits) -> None:
+        """The only connection, or the shards. Blocks until Discord has accepted the first, or on etcd."""
+        self.identify.start(limits)
+        wanted = self.config.shard_count
+        count = limits.shards if wanted == "auto" else wanted
+        if self.hosting is not None:
+            assert isinstance(count, int)
+            self.hosting.start(count)
+        elif isinstance(count, int):
+            self.shards.count = count
+            for number in range(count):
+                self.gateway.open_shard(number, number, count)
+        else:
+            if self.leaders is not None:
+                self.leaders.open(0)
+            self.gateway.open_shard(0)
 
     def wait_until_ready(self, timeout: float | None) -> bool:
         """Blocks until the replica has been ready for the first time; false when that takes longer, or at
@@ -265,6 +324,9 @@ class Replica:
         self._state = "draining"
         if self.coordination is not None:
             self.coordination.members.set_state("draining")
+        if self.hosting is not None:
+            self.hosting.give_away(max(timeout - FAREWELL, 0.0) * GIVE_AWAY, hurry)
+            self.hosting.stop()
         if self.leaders is not None:
             self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
         self._loops.stop(0.0)
@@ -288,6 +350,8 @@ class Replica:
         self.dispatcher.stop(timeout=0.1 if left else 1.0)
         self.voice.stop()
         self.gateway.stop(max(deadline - self._clock(), 1.0))
+        if isinstance(self.identify, Identify):
+            self.identify.stop(clean=self._was_ready_once and not self._failed)
         if self.leaders is not None:
             self.leaders.stop()
         self.shared.stop()
@@ -331,9 +395,42 @@ class Replica:
     def _inject(self, payload: str, shard_id: int) -> None:
         self.gateway.inject(payload, shard_id)
 
+    def _fail(self, error: BaseException) -> None:
+        """Any thread."""
+        self._failed = True
+        self._on_fatal(error)
+
+    def note_failure(self) -> None:
+        """What ends this replica is an error of the bot's: its start counts as a crash. Any thread."""
+        self._failed = True
+
+    async def _before_identify(self, key: int, initial: bool) -> IdentifyTurn:
+        """Gateway's loop."""
+        return await self.identify.turn(key, initial)
+
+    def _is_needed(self, key: int) -> bool:
+        """Whether no replica is ready for a shard. No I/O; any thread."""
+        if self.coordination is None:
+            return True
+        if self.hosting is not None:
+            return not self.coordination.plan.ready(key)
+        others = self.coordination.members.records().items()
+        return not any(name != self.replica_id and r.get("state") == "ready" for name, r in others)
+
+    def _hosts(self, key: int) -> bool:
+        """Whether this replica receives a shard's events. No I/O; any thread."""
+        return self.hosting is None or self.hosting.hosts(key)
+
+    def _is_deaf(self, key: int) -> bool:
+        """Whether peers receive a shard's events, and this replica does not. No I/O; any thread."""
+        comparison = self._comparisons.get(key)
+        return comparison is not None and comparison.deaf
+
     def _on_gateway_state(self, shard_id: int, state: GatewayState) -> None:
         """Gateway thread."""
         self._look.set()
+        if self.hosting is not None:
+            self.hosting.poke()
 
     def _on_new_session(self, shard_id: int) -> None:
         """Gateway thread."""
@@ -359,15 +456,17 @@ class Replica:
         return {
             "state": self._state,
             "reasons": self.reasons(),
-            "shards": sorted(self.gateway.clients),
-            "leads": [shard for shard in self.gateway.clients if self.is_leader(shard)],
+            "shards": list(self.shards.clients()),
+            "leads": [shard for shard in self.shards.clients() if self.is_leader(shard)],
+            "backlog": round(self.leaders.backlog(), 3) if self.leaders is not None else 0.0,
+            "identify": self._identify_summary(),
             "queue": self.dispatcher.queue(),
             "handled": self.stats.count("handled"),
             "threads": self.dispatcher.lanes.threads,
             "hears": self.leaders.ages() if self.leaders is not None else {},
-            "events": {str(shard): self.gateway.state(shard).events for shard in self.gateway.clients},
+            "events": {str(key): client.state().events for key, client in self.gateway.clients.items()},
             "commands": dict(self._commands.digests),
-            "heard": {str(shard): self.gateway.state(shard).heard for shard in self.gateway.clients},
+            "heard": {str(key): client.state().heard for key, client in self.gateway.clients.items()},
         }
 
     def reasons(self) -> list[str]:
@@ -380,21 +479,36 @@ class Replica:
                 reasons.append("no session in etcd")
             if not self.coordination.watch.alive:
                 reasons.append("the watch on etcd is down")
-        for shard_id in self.gateway.clients:
-            state = self.gateway.state(shard_id)
-            if not state.ready:
+        for key, client in self.gateway.clients.items():
+            if self.hosting is not None and not self.hosting.was_ready(key):
+                continue  # on its way in or out, or ``missing``
+            shard_id = number_of(key)
+            if not client.state().ready:
                 reasons.append(f"shard {shard_id} is not connected to Discord")
-            elif shard_id in self._comparisons and self._comparisons[shard_id].deaf:
+            elif self._is_deaf(key):
                 reasons.append(f"shard {shard_id} is deaf: other replicas receive events, and it does not")
-        if not self.gateway.clients:
+        if self.hosting is not None:
+            if not self._was_ready_once:
+                reasons += [f"shard {number} is not connected to Discord" for number in self.hosting.missing]
+                if not self.hosting.planned:
+                    reasons.append("the plan does not say yet which shards are its own")
+        elif not self.gateway.clients:
             reasons.append("not connected to Discord")
+        if reasons and isinstance(self.identify, Identify) and self.identify.reason is not None:
+            reasons.append(f"no new session for now: {self.identify.reason}")
         return reasons
+
+    def _identify_summary(self) -> dict[str, JSON]:
+        if not isinstance(self.identify, Identify):
+            return {}
+        status = self.identify.status()
+        return {name: status[name] for name in ("slot", "crashes", "wait", "waiting", "reason")}
 
     def is_leader(self, shard_id: int) -> bool:
         """Whether this replica leads the shard. No I/O."""
         if self.leaders is None:
             return True
-        election = self.leaders.election(shard_id)
+        election = self.leaders.election(self.shards.key(shard_id))
         return election is not None and election.is_leader
 
     def require_leadership(self, shard_id: int) -> int:
@@ -404,7 +518,7 @@ class Replica:
         """
         if self.leaders is None:
             return 0
-        election = self.leaders.election(shard_id)
+        election = self.leaders.election(self.shards.key(shard_id))
         leadership = election.leadership if election is not None else None
         if leadership is None:
             raise NotLeader(f"{self.leader(shard_id) or 'nobody'} leads shard {shard_id}, not this replica")
@@ -412,15 +526,18 @@ class Replica:
 
     def _leadership(self) -> Leadership | None:
         """The present term of leading shard 0."""
-        election = self.leaders.election(0) if self.leaders is not None else None
+        election = self.leaders.election(self.shards.key(0)) if self.leaders is not None else None
         return election.leadership if election is not None else None
 
     def leader(self, shard_id: int) -> str | None:
         """Who leads the shard. No I/O."""
         if self.leaders is None:
             return self.replica_id
-        election = self.leaders.election(shard_id)
-        return election.leader if election is not None else None
+        key = self.shards.key(shard_id)
+        election = self.leaders.election(key)
+        if election is not None:
+            return election.leader
+        return self.coordination.elections.first(key) if self.coordination is not None else None
 
     def replicas(self) -> Mapping[str, Mapping[str, Any]]:
         """The living replicas and their records. No I/O."""
@@ -439,13 +556,23 @@ class Replica:
             "ready": not reasons,
             "reasons": reasons,
             "uptime": self._clock() - self._started_at,
-            "gateway": {shard: self.gateway.state(shard)._asdict() for shard in self.gateway.clients},
-            "leader": {shard: self.leader(shard) for shard in self.gateway.clients},
+            "gateway": {shard: client.state()._asdict() for shard, client in self.shards.clients().items()},
+            "leader": {shard: self.leader(shard) for shard in self.shards.clients()},
             "queue": self.dispatcher.queue(),
             "journal": self.leaders.sizes() if self.leaders is not None else {},
             "running": self.runner.running(),
             "rest": self.limits.status() if self.limits is not None else {},
         }
+        if isinstance(self.identify, Identify):
+            status["identify"] = self.identify.status()
+        if coordination is not None and self.hosting is not None:
+            plan = coordination.plan
+            status["shards"] = {
+                "count": plan.count,
+                "next": next((n for g, n in plan.generations.items() if g != plan.serving), None),
+                "hosts": list(self.shards.clients()),
+                "missing": self.hosting.missing,
+            }
         if coordination is not None:
             session, watch = coordination.session, coordination.watch
             grant = session.current
@@ -493,7 +620,7 @@ class Replica:
             resume = comparison.tries == 1
             _log.warning(
                 "shard %d is deaf: other replicas receive events, and it does not; it reconnects %s",
-                shard_id,
+                number_of(shard_id),
                 "by RESUME" if resume else "with a new session",
             )
             self.gateway.reconnect(shard_id, resume=resume)
@@ -501,8 +628,8 @@ class Replica:
 
     def _judge(self) -> None:
         if self.leaders is not None:
-            for shard_id in self.gateway.clients:
-                gateway = self.gateway.state(shard_id)
+            for shard_id, client in self.gateway.clients.items():
+                gateway = client.state()
                 deaf = self._compare(shard_id, gateway)
                 if gateway.connected and not deaf:
                     self.leaders.hears(shard_id, True)
@@ -518,6 +645,7 @@ class Replica:
         if state != "ready":
             _log.warning("replica %s is not ready: %s", self.replica_id, "; ".join(reasons))
         elif before == "starting":
+            self._was_ready_once = True
             self._was_ready.set()
             _log.info("discordha ready replica=%s", self.replica_id)
         else:

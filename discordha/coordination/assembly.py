@@ -27,11 +27,14 @@ from discordha.coordination.commit import GroupCommit
 from discordha.coordination.commons import EtcdShared
 from discordha.coordination.elections import Elections
 from discordha.coordination.hub import CoordinationWatch
+from discordha.coordination.identify_budget import IdentifyBudget
+from discordha.coordination.identify_queue import IdentifyQueue
 from discordha.coordination.journals import Journals
 from discordha.coordination.members import JSON, Members, readable
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.runs import Runs
 from discordha.coordination.session import Session
+from discordha.coordination.shard_plan import ShardPlan
 from discordha.coordination.shares import Meter, Shares
 from discordha.coordination.store import Store, StoreSettings, Watch
 from discordha.coordination.voice_means import Means
@@ -104,6 +107,12 @@ class Coordination:
         for component in ("j", "jc", "ja"):
             self.watch.subscribe(component, self.journals)
         self.command_records = CommandRecords(self.store, self.session, root, replica_id)
+        self.plan = ShardPlan(self.store, root, replica_id)
+        self.watch.subscribe("s", self.plan)
+        self.identify_queue = IdentifyQueue(self.store, root, replica_id)
+        self.watch.subscribe("iq", self.identify_queue)
+        self.identify_budget = IdentifyBudget(self.store, root, replica_id)
+        self.watch.subscribe("ib", self.identify_budget)
         self.runs = Runs(self.store, root, replica_id)
         self.watch.subscribe("lp", self.runs)
         self.shares: Shares | None = None

@@ -123,6 +123,11 @@ class Candidates:
         replica = self.read(kv).get("replica") if kv is not None else None
         return replica if isinstance(replica, str) else None
 
+    @property
+    def lowest(self) -> float:
+        """The lowest shard key that has a candidate; infinite when there is none."""
+        return min(self._first, default=float("inf"))
+
     def shard_of(self, key: str) -> int:
         """-1 for a key that is no candidate's."""
         shard = key[len(self._prefix) :].partition("/")[0]

@@ -5,11 +5,12 @@ Concurrency: a handle without a thread; the state is guarded by the lock of ``El
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from discordha.coordination.candidates import Leadership
 from discordha.coordination.session import Grant
+from discordha.coordination.store import Compare
 
 if TYPE_CHECKING:
     from discordha.coordination.elections import Elections
@@ -38,6 +39,7 @@ class Election:
         self._elections = elections
         self.shard_id = shard_id
         self.participate = participate
+        self.guard: Sequence[Compare] = ()  # conditions for standing
         self.on_elected = on_elected
         self.on_deposed = on_deposed
         #: Called on the watch's thread when somebody asks this leader to resign; it must be quick.
@@ -74,6 +76,11 @@ class Election:
     def leader(self) -> str | None:
         """The replica that leads as far as the watch shows; ``None`` when it is known to be dead. No I/O."""
         return self._elections.leader(self)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether this replica has no key here, as far as it knows. No I/O."""
+        return self.entered is None
 
     def campaign(self) -> None:
         """Wants to lead, from now on and after every loss. Does not block. Without effect for a replica that

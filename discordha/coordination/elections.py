@@ -114,17 +114,28 @@ class Elections:
         on_deposed: Callable[[Leadership], None],
         *,
         participate: bool = True,
+        guard: Sequence[Compare] = (),
     ) -> Election:
         """Begins to observe a shard's election; ``campaign`` makes it a candidate. Does not block.
 
         :param participate: false only observes, for ever.
+        :param guard: without these, etcd lets nobody stand any more.
         """
         election = Election(self, shard_id, on_elected, on_deposed, participate)
+        election.guard = guard
         with self._lock:
             if shard_id in self._elections:
                 raise ValueError(f"the election of shard {shard_id} is open already")
             self._elections[shard_id] = election
         return election
+
+    def first(self, shard_id: int) -> str | None:
+        """Who leads a shard, whether or not this replica observes its election. No I/O; any thread."""
+        return self._candidates.first(shard_id)
+
+    def stands_before(self, shard_id: int) -> bool:
+        """Whether anybody stands for, or leads, a shard with a lower key. No I/O; any thread."""
+        return self._candidates.lowest < shard_id
 
     def close(self, election: Election, *, timeout: float = 0.0) -> None:
         """Resigns and forgets the election. Blocks for at most ``timeout`` seconds."""
@@ -274,13 +285,18 @@ class Elections:
         value = json.dumps({"replica": self._replica_id}).encode()
         everyone = GetPrefix(f"{self._prefix}{election.shard_id}/")
         result = self._store.txn(
-            (Compare.version(key, 0),),
+            (Compare.version(key, 0), *election.guard),
             (Put(key, value, grant.lease_id), everyone),
             (everyone,),
             timeout=CALL_TIMEOUT,
         )
         candidates = result.responses[-1]
         assert isinstance(candidates, list)
+        if not result.succeeded and not any(kv.key == key for kv in candidates):
+            with self._lock:  # the guard: there is nothing to stand for any more
+                election.wanted = False
+                self._forget_key(election)
+            return
         self._decide(election, grant, candidates)
 
     def _look(self, election: Election, grant: Grant) -> None:

@@ -7,7 +7,7 @@ becomes leader is what the old one left undone.
 
 Promises
 - Equal events are counted, not hashed away: three equal reactions are three entries and three marks. The
-  *version* of the key ``j/<shard>/<digest>`` counts the marks, so a watch that is rebuilt, or a mark whose
+  *version* of the key ``j/<guild>/<digest>`` counts the marks, so a watch that is rebuilt, or a mark whose
   answer was lost and is sent again, changes nothing.
 - A mark may be seen before its event arrives: it is kept as a *surplus*, and strikes the event out when it
   comes.
@@ -29,8 +29,11 @@ mark will get, which is the same on every replica that has seen the same marks.
 - mark: ``leadership key stands and version(j) == n - 1 -> put j``; or, for a carried event, ``carry stands
   and version(j) == n - 1 -> put j, delete carry``. Else the version that is found tells: ``n`` or more, it
   was applied.
-- carry: ``leadership key stands and version(j) < n -> put jc/<shard>/<digest>/<n>`` under the session lease.
-- attempt: ``leadership key stands -> put ja/<shard>/<digest>/<n>``, before an event is run again.
+- carry: ``leadership key stands and version(j) < n -> put jc/<guild>/<digest>/<n>`` under the session lease.
+- attempt: ``leadership key stands -> put ja/<guild>/<digest>/<n>``, before an event is run again.
+
+The guild in a key (0 where there are no shards, or no guild) tells which shard's journal it belongs to,
+however many shards there are: so both generations of a bot that is being resharded count in the same keys.
 
 Concurrency
 - No thread. ``received`` runs on the gateway thread and never blocks; ``on_snapshot`` and ``on_events`` on
@@ -99,6 +102,8 @@ class Journal:
         may take no lock but one that nobody holds while calling the journal.
     :param size: entries kept at the most.
     :param dropped: hears why an entry was let go; ``buried``, the name of an event that became a dead letter.
+    :param revision: how far the watch has come: it goes into marks, so that others can tell which events they
+        did not receive.
     """
 
     def __init__(
@@ -116,6 +121,7 @@ class Journal:
         max_attempts: int,
         dropped: Callable[[str], None],
         buried: Callable[[str], None],
+        revision: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -123,9 +129,9 @@ class Journal:
         self._leases = leases
         self._root = root
         self._shard_id = shard_id
-        self._marks_at = f"{root}j/{shard_id}/"
-        self._carries_at = f"{root}jc/{shard_id}/"
-        self._attempts_at = f"{root}ja/{shard_id}/"
+        self._marks_at = f"{root}j/"
+        self._carries_at = f"{root}jc/"
+        self._attempts_at = f"{root}ja/"
         self._replica_id = replica_id
         self._ready = ready
         self._size = size
@@ -133,6 +139,7 @@ class Journal:
         self._max_attempts = max_attempts
         self._dropped = dropped
         self._buried = buried
+        self._revision = revision
         self._clock = clock
         self._lock = threading.Lock()
         self._tally = Tally(
@@ -143,12 +150,16 @@ class Journal:
 
     # -- events ----------------------------------------------------------------------------------------------
 
-    def received(self, key: str, lane: str, item: Any, payload: str | None) -> None:
-        """Takes an event. Never blocks; gateway thread, in the order of the gateway."""
-        entry = Entry(key, lane, item, payload, self._clock())
+    def received(self, key: str, lane: str, item: Any, payload: str | None, *, partition: str = "0") -> None:
+        """Takes an event. Never blocks; gateway thread, in the order of the gateway.
+
+        :param partition: the event's guild.
+        """
+        entry = Entry(key, lane, item, payload, self._clock(), partition)
+        entry.revision = self._revision()
         with self._lock:
             tally = self._tally
-            if tally.consume_surplus(entry.digest):
+            if tally.consume_surplus(entry.name):
                 return
             full = len(tally) >= self._size
             if full and (self._leadership is not None or not tally.drop_oldest()):
@@ -167,6 +178,11 @@ class Journal:
         """
         with self._lock:
             self._tally.new_session()
+
+    def note_session(self, revision: int) -> None:
+        """Whoever had seen this revision when it received an event received one that came in here, too."""
+        with self._lock:
+            self._tally.session_revision = revision
 
     def _may_run(self, entry: Entry) -> bool:
         """Whether an entry is ours to run now. Caller holds the lock."""
@@ -249,10 +265,10 @@ class Journal:
     def _carry(self, entry: Entry, lease: int) -> Txn:
         """Its mark may be there already: then a carry would stand in the way of later ones."""
         put = Put(self._carry_key(entry), self._replica_id.encode(), lease)
-        return Txn((Compare.version_below(self._marks_at + entry.digest, entry.occurrence),), (put,))
+        return Txn((Compare.version_below(self._marks_at + entry.name, entry.occurrence),), (put,))
 
     def _carry_key(self, entry: Entry) -> str:
-        return f"{self._carries_at}{entry.digest}/{entry.occurrence}"
+        return f"{self._carries_at}{entry.name}/{entry.occurrence}"
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -279,7 +295,7 @@ class Journal:
             entry.state = EntryState.RUNNING
             entry.leadership = leadership
             entry.occurrence = self._tally.occurrence(entry)
-            known = self._tally.attempts.get((entry.digest, entry.occurrence))
+            known = self._tally.attempts.get((entry.name, entry.occurrence))
         if not entry.replayed and known is None:
             return True
         entry.attempt = (known.attempt if known is not None else 1) + 1
@@ -289,7 +305,7 @@ class Journal:
         return self._note_attempt(entry, leadership)
 
     def _note_attempt(self, entry: Entry, leadership: Leadership) -> bool:
-        key = f"{self._attempts_at}{entry.digest}/{entry.occurrence}"
+        key = f"{self._attempts_at}{entry.name}/{entry.occurrence}"
         record = {"attempt": entry.attempt, "replica": self._replica_id, "event": entry.key}
         if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
             record["payload"] = entry.payload
@@ -360,14 +376,14 @@ class Journal:
             entry.state = EntryState.FINISHED
         leadership = entry.leadership
         assert leadership is not None
-        key = self._marks_at + entry.digest
+        key = self._marks_at + entry.name
         previous = Compare.version(key, entry.occurrence - 1)
-        put = Put(key, self._replica_id.encode(), self._leases.current())
+        put = Put(key, f"{self._replica_id} {entry.revision}".encode(), self._leases.current())
         look: Op = Get(key)
         keys = [key, *(op.key for op in more if isinstance(op, Put))]
         done: list[Op] = [put, *more]
         if entry.attempt > 1:
-            attempts_key = f"{self._attempts_at}{entry.digest}/{entry.occurrence}"
+            attempts_key = f"{self._attempts_at}{entry.name}/{entry.occurrence}"
             done.append(Delete(attempts_key))
             keys.append(attempts_key)
         carry_key = self._carry_key(entry)
@@ -422,6 +438,19 @@ class Journal:
         """How many entries run here, or wait for their mark."""
         with self._lock:
             return sum(1 for e in self._tally if e.state in (EntryState.RUNNING, EntryState.FINISHED))
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest entry came in; ``None`` when there is none."""
+        with self._lock:
+            return self._tally.oldest
+
+    @property
+    def oldest_in_line(self) -> float | None:
+        """The same of those that have not begun."""
+        waits = (EntryState.HELD, EntryState.QUEUED)
+        with self._lock:
+            return next((entry.received_at for entry in self._tally if entry.state in waits), None)
 
     def __len__(self) -> int:
         return len(self._tally)

@@ -50,7 +50,7 @@ class EntryState(enum.Enum):
 
 
 class Entry:
-    """One event in the journal. ``item`` is the owner's."""
+    """One event in the journal. ``item`` is the owner's; ``name`` is what its keys end with."""
 
     __slots__ = (
         "attempt",
@@ -60,17 +60,28 @@ class Entry:
         "key",
         "lane",
         "leadership",
+        "name",
         "occurrence",
         "payload",
         "received_at",
         "refused",
         "replayed",
+        "revision",
         "state",
     )
 
-    def __init__(self, key: str, lane: str, item: Any, payload: str | None, received_at: float) -> None:
+    def __init__(  # noqa: PLR0917
+        self,
+        key: str,
+        lane: str,
+        item: Any,
+        payload: str | None,
+        received_at: float,
+        partition: str | None = None,
+    ) -> None:
         self.key = key
         self.digest = digest(key)
+        self.name = self.digest if partition is None else f"{partition}/{self.digest}"
         self.lane = lane
         self.item = item
         self.payload = payload
@@ -82,6 +93,7 @@ class Entry:
         self.occurrence = 0
         self.leadership: Leadership | None = None
         self.carry = 0  # revision of its carry key
+        self.revision = 0  # how far the watch had come when it was received
 
     @property
     def lost(self) -> bool:

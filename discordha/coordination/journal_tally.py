@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 #: A surplus mark waits so long for its event, seconds.
 SURPLUS_LIFE = 60.0
+#: One whose event the leader received before it could know of this replica's gateway session: that one most
+#: likely never comes here.
+MOMENT = 1.0
 #: While a gateway session is younger than this, seconds, a mark without an event is most likely that of an
 #: event from before: of a content that recurs, it must not strike out the next one. A leader that dies
 #: meanwhile leaves such marks to its successor: with the successor's first mark the time begins anew.
@@ -62,6 +65,7 @@ class Tally:
         self._unsettled_until = clock() + SETTLE
         self._marker = b""  # who wrote the last mark, and when it was seen
         self._marked_at = 0.0
+        self.session_revision: int | None = None  # what was received at it or later is received here, too
         self._doubtful: list[Entry] = []  # received while the session was young
         self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
         self.attempts: dict[tuple[str, int], Attempted] = {}
@@ -69,6 +73,11 @@ class Tally:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest entry came in."""
+        return next((entry.received_at for entry in self), None)
 
     def __iter__(self) -> Iterator[Entry]:
         return (entry for entry in self._order if entry.state is not EntryState.GONE)
@@ -87,8 +96,8 @@ class Tally:
         if ends is None:
             return False
         now = self._clock()
-        while ends and ends[0] <= now:
-            ends.popleft()
+        for ended in [end for end in ends if end <= now]:
+            ends.remove(ended)
         found = bool(ends)
         if found:
             ends.popleft()
@@ -98,7 +107,7 @@ class Tally:
 
     def add(self, entry: Entry) -> None:
         """Keeps an entry, behind all others."""
-        self._by_digest.setdefault(entry.digest, deque()).append(entry)
+        self._by_digest.setdefault(entry.name, deque()).append(entry)
         if entry.received_at < self._unsettled_until:
             self._doubtful.append(entry)
         self._order.append(entry)
@@ -108,12 +117,12 @@ class Tally:
     def forget(self, entry: Entry) -> None:
         """The entry is gone."""
         entry.state = EntryState.GONE
-        same = self._by_digest.get(entry.digest)
+        same = self._by_digest.get(entry.name)
         if same is not None and entry in same:
             same.remove(entry)
             self._count -= 1
             if not same:
-                del self._by_digest[entry.digest]
+                del self._by_digest[entry.name]
         while self._order and self._order[0].state is EntryState.GONE:
             self._order.popleft()
         lane = self._by_lane.get(entry.lane)
@@ -132,7 +141,7 @@ class Tally:
 
     def occurrence(self, entry: Entry) -> int:
         """The version that the entry's mark will get."""
-        return self._versions.get(entry.digest, 0) + 1 + self._by_digest[entry.digest].index(entry)
+        return self._versions.get(entry.name, 0) + 1 + self._by_digest[entry.name].index(entry)
 
     def first_to_run(self, lane: str) -> Entry | None:
         """The oldest entry of a lane that has not been run."""
@@ -143,7 +152,7 @@ class Tally:
         """Whether the mark of an equal entry before it is on the way."""
         return any(
             other.state is EntryState.FINISHED and other.occurrence < entry.occurrence
-            for other in self._by_digest.get(entry.digest, ())
+            for other in self._by_digest.get(entry.name, ())
         )
 
     def blocked_lanes(self) -> set[str]:
@@ -169,6 +178,7 @@ class Tally:
     def new_session(self) -> None:
         """A new gateway session: what marks say now may be about events that this replica never got."""
         self._unsettled_until = self._clock() + SETTLE
+        self.session_revision = None
         self._surplus.clear()
         self._inferred.clear()
 
@@ -178,7 +188,7 @@ class Tally:
         """
         now = self._clock()
         for kept in (self._surplus, self._inferred):
-            for name in [name for name, ends in kept.items() if ends[-1] <= now]:
+            for name in [name for name, ends in kept.items() if max(ends) <= now]:
                 del kept[name]
         old = [e for e in self if e.received_at < before and e.state is EntryState.HELD]
         for entry in old:
@@ -213,8 +223,9 @@ class Tally:
             if kind == "delete":
                 self._versions.pop(name, None)
             else:
-                self._note_marker(kv.value)
-                self._count_up(name, kv.version)
+                marker, received = _parse(kv.value)
+                self._note_marker(marker)
+                self._count_up(name, kv.version, received)
                 self._versions[name] = kv.version
         return freed
 
@@ -225,13 +236,13 @@ class Tally:
             self._unsettled_until = now + SETTLE
         self._marker, self._marked_at = marker, now
 
-    def _count_up(self, name: str, version: int) -> None:
+    def _count_up(self, name: str, version: int, received: int = 0) -> None:
         known = self._versions.get(name, 0)
         # A lower version: the key expired meanwhile, and counts anew.
         for _ in range(version - known if version >= known else version):
-            self._strike(name, recurs=known > 0)
+            self._strike(name, recurs=known > 0, received=received)
 
-    def _strike(self, name: str, *, recurs: bool) -> None:
+    def _strike(self, name: str, *, recurs: bool, received: int) -> None:
         same = self._by_digest.get(name)
         if same:
             struck = same[0]
@@ -244,7 +255,9 @@ class Tally:
             return
         now = self._clock()
         if now >= self._unsettled_until or not recurs:
-            self._surplus.setdefault(name, deque()).append(now + SURPLUS_LIFE)
+            began = self.session_revision
+            before = received > 0 and (began is None or received < began)
+            self._surplus.setdefault(name, deque()).append(now + (MOMENT if before else SURPLUS_LIFE))
 
     def _strike_doubtful(self, struck: Entry) -> None:
         """Leaders work a lane in order: what stands before a struck entry was handled as well, and its mark
@@ -257,12 +270,12 @@ class Tally:
                 self.forget(entry)
                 self.struck += 1
                 # Or it is late, because etcd did not take it at once.
-                self._inferred.setdefault(entry.digest, deque()).append(self._clock() + SETTLE)
+                self._inferred.setdefault(entry.name, deque()).append(self._clock() + SETTLE)
 
     def _apply_other(self, kind: str, kv: KeyValue) -> bool:
         """Carries and attempts; true when a carry is gone."""
         prefix = self._carries_at if kv.key.startswith(self._carries_at) else self._attempts_at
-        name, _, number = kv.key[len(prefix) :].partition("/")
+        name, _, number = kv.key[len(prefix) :].rpartition("/")
         if not kv.key.startswith(prefix) or not number.isdecimal():
             return False
         at = (name, int(number))
@@ -279,3 +292,9 @@ class Tally:
             else:
                 self.attempts[at] = record
         return False
+
+
+def _parse(value: bytes) -> tuple[bytes, int]:
+    """Who wrote a mark, and how far its watch had come when it received the event; 0: not known."""
+    writer, _, revision = value.partition(b" ")
+    return writer, int(revision) if revision.isdigit() else 0

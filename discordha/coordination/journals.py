@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from discordha.coordination.journal import Journal
+from discordha.coordination.shard_keys import number_for
 from discordha.coordination.store import KeyValue, Snapshot, WatchEvent
 
 __all__ = ["Journals"]
@@ -14,54 +15,75 @@ __all__ = ["Journals"]
 class Journals:
     """The journals of all shards, as one ``WatchListener`` for the components ``j``, ``jc`` and ``ja``.
 
-    Concurrency: ``_journals`` is replaced as a whole by ``open`` and ``close`` (under ``_lock``), and read by
-    the watch. A journal that is opened later has missed the snapshot: it gets the one that is kept here.
+    A key's guild tells which shard it concerns, in each generation: while a bot is being resharded, two
+    journals hear of it.
+
+    Concurrency: the tables are changed by ``open`` and ``close`` under ``_lock``, which the watch holds while
+    it tells the journals. A journal that is opened later has missed the snapshot: it gets the one that is
+    kept here.
     """
 
     def __init__(self, root: str) -> None:
         self._cut = len(root)
         self._lock = threading.Lock()
-        self._journals: dict[int, Journal] = {}
+        self._journals: dict[int, tuple[Journal, int, int]] = {}  # by shard key, with number and count
+        self._routes: dict[int, dict[int, list[Journal]]] = {}  # by count, then by number
         self._view: dict[str, KeyValue] = {}
 
-    def open(self, shard_id: int, journal: Journal) -> None:
-        """Adds a shard's journal."""
+    def open(self, shard_id: int, journal: Journal, number: int = 0, count: int = 1) -> None:
+        """Adds a shard's journal.
+
+        :param shard_id: the shard's key.
+        :param number: the shard's number, of ``count``.
+        """
         with self._lock:
-            self._journals = {**self._journals, shard_id: journal}
-            journal.on_snapshot([kv for kv in self._view.values() if self._shard_of(kv.key) == shard_id])
+            self._journals[shard_id] = (journal, number, count)
+            self._routes.setdefault(count, {}).setdefault(number, []).append(journal)
+            journal.on_snapshot([kv for kv in self._view.values() if journal in self._concerned(kv.key)])
 
     def close(self, shard_id: int) -> None:
         """Forgets a shard's journal."""
         with self._lock:
-            self._journals = {
-                known: journal for known, journal in self._journals.items() if known != shard_id
-            }
+            known = self._journals.pop(shard_id, None)
+            if known is not None:
+                journal, number, count = known
+                self._routes[count][number].remove(journal)
 
-    def _shard_of(self, key: str) -> int:
+    def _concerned(self, key: str) -> list[Journal]:
         parts = key[self._cut :].split("/", 2)
-        return int(parts[1]) if len(parts) > 1 and parts[1].isdecimal() else -1
+        if len(parts) < 3 or not parts[1].isdecimal():
+            return []
+        guild = int(parts[1])
+        return [
+            journal
+            for count, journals in self._routes.items()
+            for journal in journals.get(number_for(guild, count), ())
+        ]
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Hands each journal its part."""
         with self._lock:
             self._view = {kv.key: kv for kv in snapshot.items}
-            for shard_id, journal in self._journals.items():
-                journal.on_snapshot([kv for kv in snapshot.items if self._shard_of(kv.key) == shard_id])
+            parts: dict[Journal, list[KeyValue]] = {journal: [] for journal, _, _ in self._journals.values()}
+            for kv in snapshot.items:
+                for journal in self._concerned(kv.key):
+                    parts[journal].append(kv)
+            for journal, part in parts.items():
+                journal.on_snapshot(part)
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         """Hands each journal its part."""
-        parts: dict[int, list[WatchEvent]] = {}
+        parts: dict[Journal, list[WatchEvent]] = {}
         with self._lock:
             for event in events:
                 if event.kind == "delete":
                     self._view.pop(event.kv.key, None)
                 else:
                     self._view[event.kv.key] = event.kv
-                parts.setdefault(self._shard_of(event.kv.key), []).append(event)
-            for shard_id, part in parts.items():
-                journal = self._journals.get(shard_id)
-                if journal is not None:
-                    journal.on_events(part)
+                for journal in self._concerned(event.kv.key):
+                    parts.setdefault(journal, []).append(event)
+            for journal, part in parts.items():
+                journal.on_events(part)
 
     def on_lost(self) -> None:
         """Nothing is struck out until the watch is back."""

@@ -52,7 +52,8 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 FORMAT = 1
 READS = 1
 #: States in which a replica gets no events or takes no new ones: preferring it would cost each one the grace.
-NOT_PREFERRED = frozenset({"starting", "deaf", "draining", "stopping"})
+LEAVING = frozenset({"draining", "stopping"})
+NOT_PREFERRED = LEAVING | {"starting", "deaf"}
 #: How many ordering keys' ranks are remembered.
 RANKS = 20_000
 
@@ -123,6 +124,7 @@ class Members:
         self._heard_at: dict[str, float] = {}  # when each record came in
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
+        self._draining: frozenset[str] = frozenset()
         self._ranks: dict[str, int] = {}
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -229,9 +231,18 @@ class Members:
         """Seconds since a member's record came in, by this replica's clock. No I/O; any thread."""
         return self._clock() - self._heard_at.get(member, self._clock())
 
-    def rank(self, ordering_key: str) -> int:
+    @property
+    def draining(self) -> frozenset[str]:
+        """The members that are about to leave. No I/O; any thread."""
+        return self._draining
+
+    def has_peers(self, shard: int = 0) -> bool:
+        """Whether another replica takes what this one leaves. No I/O; any thread."""
+        return len(self.live) > 1
+
+    def rank(self, ordering_key: str, shard: int = 0) -> int:
         """How many members are preferred to this replica for a channel: 0 when it is the preferred one, or
-        alone.
+        alone. Where there are no shards, all members host the only one.
 
         No I/O; any thread. The answer is remembered until the members change.
         """
@@ -291,10 +302,12 @@ class Members:
             reason = readable(member, records[member])
             if reason is not None and member != self._replica_id:
                 _log.error("%s; it should have stayed out", reason)
+        draining = frozenset(m for m, record in records.items() if str(record.get("state")) in LEAVING)
         for gone in self._heard_at.keys() - records.keys():
             self._heard_at.pop(gone, None)
         with self._lock:
             self._records = records
+            self._draining = draining
             moved = seen != self._seen
             if moved or last != self._last:
                 self._seen, self._last = seen, last

@@ -33,7 +33,11 @@ class AloneMembers:
     def __init__(self, replica_id: str) -> None:
         self.live = (replica_id,)
 
-    def rank(self, ordering_key: str) -> int:
+    def has_peers(self, shard: int = 0) -> bool:
+        """There are none."""
+        return False
+
+    def rank(self, ordering_key: str, shard: int = 0) -> int:
         """Always first."""
         return 0
 

@@ -45,7 +45,8 @@ __all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
 
-#: A replica that never received an event gives those that did this long to take it over, seconds.
+#: A replica that never received an event gives those that did this long to take it over, seconds; one that
+#: does not even host its shard three times as long.
 ORPHAN_PATIENCE = 1.0
 #: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
 #: event that nobody has claimed only after so many times its rank's grace.
@@ -56,6 +57,7 @@ class Dispatcher:
     """See the module. Started by ``start``, ended by ``drain`` and ``stop``.
 
     :param inject: gives a stored payload to discord.py once more: (text, shard).
+    :param hosts: whether this replica receives a shard's events.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Dispatcher:
         claims: ClaimStore,
         members: Preference,
         inject: Callable[[str, int], None],
+        hosts: Callable[[int], bool] = lambda shard_id: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -77,6 +80,7 @@ class Dispatcher:
         self._claims = claims
         self._members = members
         self._inject = inject
+        self._hosts = hosts
         self._clock = clock
         self._lock = threading.Lock()
         self._orphans: dict[str, tuple[float, Attempts]] = {}
@@ -96,7 +100,7 @@ class Dispatcher:
             runner,
             stats,
             route=self._route,
-            gives_back=lambda: self._gives_back,
+            gives_back=self._gives_back,
             clock=clock,
         )
         self.lanes: Lanes[Item] = Lanes(
@@ -203,9 +207,9 @@ class Dispatcher:
         if hint is Hint.DONE:
             self._ledger.forget(item)
             return
-        if hint is Hint.RUNNING or self._gives_back:
+        if hint is Hint.RUNNING or self._gives_back(item):
             return
-        rank = self._members.rank(item.order)
+        rank = self._members.rank(item.order, item.event.shard_id)
         if rank > 0:
             self._ledger.delay(item, rank, self._clock() + rank * self._config.grace)
         elif self._ledger.move(item, State.WAITING, only_from=(State.PARKED,)):
@@ -240,7 +244,8 @@ class Dispatcher:
         if key in self._ledger:
             return
         with self._lock:
-            self._orphans[key] = (self._clock() + ORPHAN_PATIENCE, attempts)
+            patience = ORPHAN_PATIENCE if self._hosts(attempts.shard_id) else 3 * ORPHAN_PATIENCE
+            self._orphans[key] = (self._clock() + patience, attempts)
         self._tick.set()
 
     def on_resync(self) -> None:
@@ -250,9 +255,9 @@ class Dispatcher:
 
     # -- draining --------------------------------------------------------------------------------------------
 
-    @property
-    def _gives_back(self) -> bool:
-        return self._draining and len(self._members.live) > 1
+    def _gives_back(self, item: Item) -> bool:
+        """Whether an event is left to others: this replica drains, and another one receives it, too."""
+        return self._draining and self._members.has_peers(item.event.shard_id)
 
     def drain(self, timeout: float, hurry: Callable[[], bool] | None = None) -> list[str]:
         """Begins nothing new and waits for what runs. Blocks for at most ``timeout`` seconds, or until
@@ -264,15 +269,16 @@ class Dispatcher:
         """
         deadline = self._clock() + timeout
         self._draining = True
-        if self._gives_back:
-            self._turns.give_back(self.lanes.clear(lambda item: item.event.identity.scope is Scope.CLAIM))
+        self._turns.give_back(
+            self.lanes.clear(lambda item: item.event.identity.scope is Scope.CLAIM and self._gives_back(item))
+        )
         while self._clock() < deadline and not self._stop.wait(0.005):
             if hurry is not None and hurry():
                 break
             ready, working, waiting = self.lanes.sizes()
             if working or ready or waiting:
                 continue
-            if self._gives_back or not self._ledger.count(State.DELAYED):
+            if not self._ledger.count(State.DELAYED, lambda item: not self._gives_back(item)):
                 break
         return self._runner.running()
 
@@ -291,6 +297,10 @@ class Dispatcher:
         if self._timer.is_alive():
             self._timer.join()
         return self.lanes.stop(timeout)
+
+    def oldest(self, shard_id: int) -> float | None:
+        """When the oldest event of a shard came in that is not done; ``None`` when all are. Any thread."""
+        return self._ledger.oldest(shard_id)
 
     def queue(self) -> dict[str, int]:
         """How many events are in which state."""
@@ -315,7 +325,7 @@ class Dispatcher:
         self._note_lateness(now)
         for item in self._ledger.due(now):
             self._wake(item, now)
-        if not self._gives_back:
+        if not self._draining:
             self._turns.claim_ahead(self._config.grace / 2)
         self.lanes.tend()
         self._runner.warn_of_slow_handlers()
@@ -338,10 +348,10 @@ class Dispatcher:
         if hint is Hint.DONE:
             self._ledger.forget(item)
             return
-        if hint is not Hint.UNKNOWN or self._gives_back:
+        if hint is not Hint.UNKNOWN or self._gives_back(item):
             return
         if now < self._late_until:
-            rank = self._members.rank(item.order)
+            rank = self._members.rank(item.order, item.event.shard_id)
             grace = rank * self._config.grace
             if now - item.event.received_at < HELP_WITHIN * grace:
                 self._ledger.delay(item, rank, now + grace)

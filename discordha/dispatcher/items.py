@@ -93,12 +93,13 @@ class ClaimStore(Protocol):
 
 
 class Preference(Protocol):
-    """Who claims first: ``Members``, or nobody else where there is no etcd."""
+    """Who claims first: ``Members``, or among a shard's hosts ``ShardPreference``; nobody else where there is
+    no etcd.
+    """
 
-    @property
-    def live(self) -> tuple[str, ...]: ...
+    def has_peers(self, shard: int = 0) -> bool: ...
 
-    def rank(self, ordering_key: str) -> int: ...
+    def rank(self, ordering_key: str, shard: int = 0) -> int: ...
 
 
 class LeaderPath(Protocol):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from discordha.dispatcher.items import Item, State
 
@@ -124,10 +124,18 @@ class Ledger:
                 if item.event.received_at < moment and item.state in (*_STANDBY, State.WAITING)
             ]
 
-    def count(self, state: State) -> int:
-        """How many items are in a state."""
+    def oldest(self, shard_id: int) -> float | None:
+        """When the oldest item of a shard came in; ``None`` when there is none."""
         with self._lock:
-            return sum(1 for item in self._known.values() if item.state is state)
+            times = (
+                item.event.received_at for item in self._known.values() if item.event.shard_id == shard_id
+            )
+            return min(times, default=None)
+
+    def count(self, state: State, where: Callable[[Item], bool] = lambda item: True) -> int:
+        """How many items are in a state. ``where`` is called under the lock: it must be quick."""
+        with self._lock:
+            return sum(1 for item in self._known.values() if item.state is state and where(item))
 
     def counts(self) -> dict[str, int]:
         """How many items are in which state."""

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 
 from discordha.context import CurrentEvent
 from discordha.coordination.claim_records import Claim, ClaimRequest, Done, Held, Hint
+from discordha.coordination.shard_keys import number_of
 from discordha.dispatcher.items import ClaimStore, Item, LeaderPath, State
 from discordha.dispatcher.ledger import Ledger
 from discordha.events import Scope
@@ -47,7 +48,7 @@ class Turns:
     """See the module.
 
     :param route: what becomes of an item that is nobody's at the moment.
-    :param gives_back: whether this replica leaves its events to others, because it drains.
+    :param gives_back: whether this replica leaves an event to others, because it drains.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Turns:
         stats: Stats,
         *,
         route: Callable[[Item], None],
-        gives_back: Callable[[], bool],
+        gives_back: Callable[[Item], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -105,7 +106,7 @@ class Turns:
     # -- events of scope claim -------------------------------------------------------------------------------
 
     def _work_claimed(self, lane: Lane[Item], items: list[Item]) -> None:
-        if self._gives_back():
+        if self._gives_back(items[0]):
             self.give_back(items)
             return
         items = [item for item in items if self._ledger.move(item, State.RUNNING, only_from=(State.WAITING,))]
@@ -127,7 +128,7 @@ class Turns:
             claim = item.claim
             if claim is None:
                 continue
-            if self._gives_back():
+            if self._gives_back(item):
                 self.give_back(items[index:])
                 return
             if claim.lost:
@@ -255,7 +256,7 @@ class Turns:
             identity=event.identity.key or event.name,
             name=event.name,
             attempt=attempt,
-            shard_id=event.shard_id,
+            shard_id=number_of(event.shard_id),
             fencing_token=token,
             occurrence=1,
             is_lost=is_lost,

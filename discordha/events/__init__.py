@@ -1,5 +1,6 @@
 """Events: what discord.py dispatches, who handles each, and by what it is known to all replicas alike."""
 
+from discordha.events.guild import guild_of
 from discordha.events.identity import Event, Identity, decode_payload, identify
 from discordha.events.table import EVENTS, EventSpec, Scope, suggest
 
@@ -10,6 +11,7 @@ __all__ = [
     "Identity",
     "Scope",
     "decode_payload",
+    "guild_of",
     "identify",
     "suggest",
 ]

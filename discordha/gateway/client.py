@@ -27,7 +27,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import discord
@@ -39,12 +39,24 @@ from discordha.gateway.requests import request_trace
 from discordha.gateway.state import FATAL_CODES, NEW_SESSION_CODES, GatewayState
 from discordha.rest import RestLimits
 
-__all__ = ["BeforeIdentify", "OnDispatch", "ShardClient"]
+__all__ = ["BeforeIdentify", "IdentifyTurn", "OnDispatch", "ShardClient"]
 
 _log = logging.getLogger(__name__)
 
 OnDispatch = Callable[[str, tuple[Any, ...], "str | None", int], None]
-BeforeIdentify = Callable[[int, bool], Awaitable[None]]
+
+
+class IdentifyTurn(Protocol):
+    """The right to send one IDENTIFY. Neither call blocks; gateway thread."""
+
+    def sent(self) -> bool:
+        """The IDENTIFY goes out now; false when the turn has run out, and it must not."""
+
+    def over(self) -> None:
+        """It was answered, or will not be: the next one's pause begins. Idempotent."""
+
+
+BeforeIdentify = Callable[[int, bool], Awaitable[IdentifyTurn]]
 
 #: Pauses between two tries to connect, seconds: doubled from the first to the last, and jittered.
 FIRST_PAUSE = 0.1
@@ -75,8 +87,9 @@ class ShardClient(discord.Client):
     """A client for one shard.
 
     :param limits: what all clients of this replica keep together.
+    :param key: what the shard is called by all who are told of it; by default its number.
     :param on_dispatch: takes every event; must not block.
-    :param before_identify: awaited before each IDENTIFY.
+    :param before_identify: awaited before a connection is made that will send an IDENTIFY.
     :param on_change: called when the connection came or went.
     :param on_new_session: called when a new session begins, before its first event.
     """
@@ -94,6 +107,7 @@ class ShardClient(discord.Client):
         before_identify: BeforeIdentify | None,
         on_change: Callable[[int], None],
         on_new_session: Callable[[int], None],
+        key: int | None = None,
     ) -> None:
         super().__init__(
             intents=intents,
@@ -107,6 +121,7 @@ class ShardClient(discord.Client):
         self.http.ws_connect = self._note_socket  # type: ignore[method-assign]
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.number = shard_id
+        self.key = shard_id if key is None else key
         self.dispatch_errors = 0
         self.parse_errors = 0
         parsers = self._connection.parsers
@@ -117,6 +132,9 @@ class ShardClient(discord.Client):
         self._deaf_after = deaf_after
         self._on_dispatch = on_dispatch
         self._before_identify = before_identify
+        self._turn: IdentifyTurn | None = None
+        self._leaving = False
+        self._closing: asyncio.Task[None] | None = None
         self._on_change = on_change
         self._on_new_session = on_new_session
         self._raw: str | None = None
@@ -140,7 +158,6 @@ class ShardClient(discord.Client):
         self._sequence: int | None = None
         self._session_gateway: yarl.URL | None = None
         self._polling: asyncio.Task[None] | None = None
-        self._greeting: asyncio.Timeout | None = None
         self._dropped = False
         self._resumable = True
 
@@ -176,7 +193,7 @@ class ShardClient(discord.Client):
             super().dispatch(event, *args, **kwargs)
         if event == "ready":
             self._told_ready = True
-            self._on_change(self.number)
+            self._on_change(self.key)
         elif self._replaying is None and self.ws is not None:
             if self._is_repeated(self.ws):
                 self.repeated += 1
@@ -184,7 +201,7 @@ class ShardClient(discord.Client):
             if self._is_gap(self._before, self.ws):
                 return  # ``_poll`` sees it, too
         try:
-            self._on_dispatch(event, args, None if event in _LATE else self._raw, self.number)
+            self._on_dispatch(event, args, None if event in _LATE else self._raw, self.key)
         except Exception:  # noqa: BLE001 - one event that can't be taken must not end the connection
             self.dispatch_errors += 1
             _log.exception("on_%s could not be taken", event)
@@ -211,10 +228,12 @@ class ShardClient(discord.Client):
         if kind == "GUILD_CREATE":
             self._guilds_seen += 1
             if not self._told_ready:
-                self.loop.call_soon(self._on_change, self.number)
+                self.loop.call_soon(self._on_change, self.key)
         elif kind == "READY":
             self._guilds_seen = 0
-            self._on_new_session(self.number)
+            if self._turn is not None:
+                self._turn.over()
+            self._on_new_session(self.key)
             self._set_connected(True)
         elif kind == "RESUMED":
             self._resumes += 1
@@ -227,15 +246,15 @@ class ShardClient(discord.Client):
             if not connected:
                 self._disconnects += 1
                 self.dispatch("disconnect")
-            self._on_change(self.number)
+            self._on_change(self.key)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Waits for this replica's turn."""
+        """The IDENTIFY goes out. Its turn was waited for before the connection was made, since Discord does
+        not wait.
+        """
+        if self._turn is not None and not self._turn.sent():
+            raise ReconnectWebSocket(self.number, resume=False)
         self._identifies += 1
-        if self._before_identify is not None:
-            if self._greeting is not None:
-                self._greeting.reschedule(None)  # Discord has answered; the turn may take its time
-            await self._before_identify(self.number, initial)
 
     def replay(self, raw: str) -> None:
         """Gives a stored frame to discord.py's parser once more; it is dispatched as it was the first
@@ -290,7 +309,7 @@ class ShardClient(discord.Client):
         failures = 0
         initial = True
         try:
-            while not self.is_closed():
+            while not self.is_closed() and not self._leaving:
                 frames = self._frames
                 pause = 0.0
                 self._dropped = False
@@ -338,13 +357,24 @@ class ShardClient(discord.Client):
 
     async def _connect(self, initial: bool, failures: int) -> None:
         resume = self._session is not None
+        turn: IdentifyTurn | None = None
+        if not resume and self._before_identify is not None:
+            turn = await self._before_identify(self.key, initial)
+        self._turn = turn
+        try:
+            await self._converse(resume, initial, failures)
+        finally:
+            if turn is not None:
+                turn.over()
+
+    async def _converse(self, resume: bool, initial: bool, failures: int) -> None:
         gateway = self._main_gateway
         if resume and self._session_gateway is not None and failures < RESUME_TRIES:
             gateway = self._session_gateway
         self._socket = None
         try:
             patience = min(self._deaf_after * (failures + 1), PATIENCE)
-            async with asyncio.timeout(patience) as self._greeting:
+            async with asyncio.timeout(patience):
                 ws = await DiscordWebSocket.from_client(
                     self,
                     initial=initial,
@@ -385,13 +415,16 @@ class ShardClient(discord.Client):
                 raise ReconnectWebSocket(self.number)
 
     def _close_soon(self, socket: aiohttp.ClientWebSocketResponse | None) -> None:
-        """Closes a socket that may not answer, with a code that keeps the session alive."""
+        """Closes a socket that may not answer, with a code that keeps the session alive, unless this replica
+        leaves it for good.
+        """
         if socket is None or socket.closed:
             return
+        code = 1000 if self._leaving else 4000
 
         async def close() -> None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(socket.close(code=4000), 2.0)
+                await asyncio.wait_for(socket.close(code=code), 2.0)
 
         self._closing = asyncio.get_running_loop().create_task(close())
 
@@ -418,6 +451,18 @@ class ShardClient(discord.Client):
             self._dropped = True
             self._resumable = resume
             self._polling.cancel()
+
+    async def leave(self, serving: asyncio.Task[None]) -> None:
+        """Ends the gateway session for good; REST calls still work, until the client is closed.
+
+        :param serving: the task that runs ``serve``.
+        """
+        self._leaving = True
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        if self._closing is not None:
+            await asyncio.gather(self._closing, return_exceptions=True)
+        self._connected = False
 
     async def _probe(self) -> None:
         """Asks for a sign of life when nothing came for half of ``deaf_after``; gives the connection up

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import re
 import threading
@@ -34,6 +35,7 @@ from discordha.blocking import LoopBridge
 from discordha.config import Config
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway.client import BeforeIdentify, OnDispatch, ShardClient
+from discordha.gateway.session_limits import SessionLimits, fetch_session_limits
 from discordha.gateway.state import GatewayState
 from discordha.rest import RestLimits
 
@@ -53,7 +55,7 @@ STANDSTILL = 1.0
 class Gateway:
     """See the module.
 
-    :param before_identify: awaited before each IDENTIFY: (shard, is it the client's first).
+    :param before_identify: awaited before each IDENTIFY: (shard key, is it the client's first).
     :param limits: Discord's limits of REST requests; none: something else keeps them.
     :param on_new_session: called when a shard begins a new session, before its first event.
     :param on_client: called with each new client, before it logs in.
@@ -82,6 +84,7 @@ class Gateway:
         self._loop = asyncio.new_event_loop()
         self._bridge = LoopBridge(self._loop, call_timeout=config.call_timeout)
         self._clients: dict[int, ShardClient] = {}
+        self._left: dict[int, ShardClient] = {}  # without a session, for the handlers that still run
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="discordha-gateway", daemon=True)
@@ -89,19 +92,23 @@ class Gateway:
 
     # -- life ------------------------------------------------------------------------------------------------
 
-    def start(self, shards: Mapping[int, int | None] | None = None) -> None:
-        """Logs in and begins to connect. Blocks until Discord has accepted the token.
-
-        :param shards: shard numbers and their count; by default the only one.
-        :raises ConfigError: Discord refuses the token.
-        :raises DiscordHAError: Discord can't be reached.
-        """
+    def start(self) -> None:
+        """Starts the thread. Does not block; shards are opened one by one."""
         if self._config.api_url is not None:
             base = self._config.api_url.rstrip("/")
             Route.BASE = base if re.search(r"/api/v\d+$", base) else f"{base}/api/v10"
         self._thread.start()
-        for shard_id, count in (shards or {0: None}).items():
-            self.open_shard(shard_id, count)
+
+    def session_limits(self) -> SessionLimits:
+        """What Discord says of shards and of the budget for sessions. Blocks for a request.
+
+        :raises ConfigError: Discord refuses the token.
+        :raises DiscordHAError: Discord can't be reached, or the gateway stops.
+        """
+        limits: SessionLimits = self._await(
+            self._try(lambda: fetch_session_limits(self._config.token, Route.BASE))
+        )
+        return limits
 
     def stop(self, timeout: float) -> None:
         """Ends all sessions and the thread. Blocks for at most about ``timeout`` seconds. Idempotent."""
@@ -119,18 +126,28 @@ class Gateway:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(max(timeout, 0.5))
 
-    def open_shard(self, shard_id: int, shard_count: int | None) -> None:
+    def open_shard(self, key: int, number: int = 0, shard_count: int | None = None) -> None:
         """Logs in for one more shard and begins to connect it. Blocks until Discord has accepted the
         token.
 
+        :param key: what the shard is called by from now on.
+        :param number: its number, of ``shard_count``.
         :raises ConfigError: Discord refuses the token.
         :raises DiscordHAError: Discord can't be reached, or the gateway stops.
         """
-        self._await(self._open(shard_id, shard_count))
+        self._await(self._open(key, number, shard_count))
 
-    def close_shard(self, shard_id: int) -> None:
-        """Ends a shard's session. Blocks until it is closed."""
-        self._await(self._close(shard_id))
+    def leave_shard(self, key: int) -> None:
+        """Ends a shard's gateway session, so that no more events come; REST calls through its client still
+        work. Blocks until it has ended. Idempotent.
+        """
+        self._await(self._leave(key))
+
+    def close_shard(self, key: int) -> None:
+        """Ends a shard's session, if that has not ended, and its client. Blocks until it is closed.
+        Idempotent.
+        """
+        self._await(self._close(key))
 
     def inject(self, raw: str, shard_id: int) -> None:
         """Gives a stored frame to discord.py's parser once more. Does not block; any thread."""
@@ -155,8 +172,8 @@ class Gateway:
         return self._loop
 
     @property
-    def clients(self) -> Mapping[int, discord.Client]:
-        """The clients, by shard."""
+    def clients(self) -> Mapping[int, ShardClient]:
+        """The clients, by shard key. Replaced as a whole when it changes."""
         return self._clients
 
     @property
@@ -219,12 +236,13 @@ class Gateway:
             raise DiscordHAError("the bot stops")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    async def _open(self, shard_id: int, shard_count: int | None) -> None:
+    async def _open(self, key: int, number: int, shard_count: int | None) -> None:
         config = self._config
         assert config.intents is not None
         client = ShardClient(
             intents=config.intents,
-            shard_id=shard_id,
+            key=key,
+            shard_id=number,
             shard_count=shard_count,
             gateway_url=config.gateway_url,
             limits=self._limits,
@@ -236,18 +254,17 @@ class Gateway:
         )
         self._on_client(client)
         try:
-            await self._login(client)
+            await self._try(lambda: client.login(config.token))
         except BaseException:
             await client.close()
             raise
-        self._clients = {**self._clients, shard_id: client}
-        self._serving[shard_id] = self._loop.create_task(self._serve(client))
+        self._clients = {**self._clients, key: client}
+        self._serving[key] = self._loop.create_task(self._serve(client))
 
-    async def _login(self, client: ShardClient) -> None:
-        for tried in range(1, LOGIN_TRIES + 1):
+    async def _try(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        for tried in itertools.count(1):
             try:
-                await client.login(self._config.token)
-                return
+                return await call()
             except discord.LoginFailure:
                 raise ConfigError(
                     "Discord refuses the token (401): is it complete, and not reset since? Take a new one "
@@ -258,6 +275,7 @@ class Gateway:
                     raise DiscordHAError(f"Discord's API can't be reached: {error}") from None
                 _log.warning("logging in to Discord failed: %s; trying again", error)
                 await asyncio.sleep(LOGIN_PAUSE * tried)
+        raise AssertionError("unreachable")
 
     async def _serve(self, client: ShardClient) -> None:
         try:
@@ -270,19 +288,30 @@ class Gateway:
             _log.exception("the connection of shard %d broke", client.number)
             self._on_fatal(error)
 
-    async def _close(self, shard_id: int) -> None:
-        client = self._clients.get(shard_id)
-        if client is None:
-            return
-        self._clients = {number: other for number, other in self._clients.items() if number != shard_id}
-        task = self._serving.pop(shard_id)
-        with contextlib.suppress(Exception):
-            await client.close()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async def _leave(self, key: int) -> None:
+        client = self._clients.get(key)
+        if client is not None:
+            self._left[key] = client
+            self._clients = {known: other for known, other in self._clients.items() if known != key}
+            await client.leave(self._serving.pop(key))
+
+    async def _close(self, key: int) -> None:
+        client = self._clients.get(key)
+        task = None
+        if client is not None:
+            self._clients = {known: other for known, other in self._clients.items() if known != key}
+            task = self._serving.pop(key)
+        else:
+            client = self._left.pop(key, None)
+        if client is not None:
+            with contextlib.suppress(Exception):
+                await client.close()
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _end(self) -> None:
-        await asyncio.gather(*(self._close(shard_id) for shard_id in list(self._clients)))
+        await asyncio.gather(*(self._close(key) for key in [*self._clients, *self._left]))
         # aiohttp's connectors close their sockets in the next turns of the loop.
         await asyncio.sleep(0.05)
 

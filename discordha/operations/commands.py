@@ -194,5 +194,26 @@ def resign(shard: int, wait: float, as_json: bool, **options: Any) -> None:
     say(as_json, text, shard=shard, resigned=leader, leads=now)
 
 
+@cli.command()
+@etcd_options
+@click.argument("count", type=click.IntRange(1, 999_999))
+@click.option(
+    "--wait", default=600.0, show_default=True, help="Seconds to wait until it is done; 0: do not wait."
+)
+@json_option
+def reshard(count: int, wait: float, as_json: bool, **options: Any) -> None:
+    """Change the number of shards while the bot runs.
+
+    The new shards start beside the old ones, and take over when all are ready. Asked for the present number
+    while that is under way, it is called off.
+    """
+    with open_fleet(options) as fleet:
+        before, _ = fleet.reshard(count)
+        if wait and not _wait(lambda: fleet.shard_counts() == (count, None), wait):
+            fail(f"the new shards are not all ready after {wait:g} s; the {before} old ones go on")
+    text = f"{count} shards {'serve' if wait else 'were asked for'}, {before} before"
+    say(as_json, text, shards=count, before=before)
+
+
 cli.add_command(dead_letters)
 cli.add_command(event)

@@ -9,6 +9,8 @@ from typing import Any
 
 from discordha.coordination.candidates import request_resignation
 from discordha.coordination.claim_records import marked_at, parse_claim
+from discordha.coordination.shard_keys import generation_of, key_of, number_of
+from discordha.coordination.shard_plan import request_reshard
 from discordha.coordination.store import Compare, Delete, Get, KeyValue, Put, Store
 from discordha.errors import DiscordHAError
 from discordha.events import EVENTS
@@ -64,13 +66,15 @@ class Fleet:
         return {kv.key.rsplit("/", 1)[1]: _object(kv.value) for kv in found}
 
     def leaders(self) -> dict[int, str]:
-        """Who leads each shard."""
+        """Who leads each shard, of the generation that serves."""
+        serving = self._serving()
         first: dict[int, tuple[int, str]] = {}
         for kv in self.store.range(f"{self.root}l/").items:
             shard = kv.key[len(self.root) :].split("/")[1]
-            if shard.isdecimal() and kv.lease:
+            if shard.isdecimal() and kv.lease and generation_of(int(shard)) == serving:
+                number = number_of(int(shard))
                 candidate = (kv.create_revision, str(_object(kv.value).get("replica", "?")))
-                first[int(shard)] = min(first.get(int(shard), candidate), candidate)
+                first[number] = min(first.get(number, candidate), candidate)
         return {shard: replica for shard, (_, replica) in sorted(first.items())}
 
     def letters(self) -> list[Letter]:
@@ -128,17 +132,17 @@ class Fleet:
         """What is left of the day's new sessions at Discord, as the replicas count it; ``None``: not counted
         yet.
         """
-        kv = self.store.get(f"{self.root}ib/day")
-        day = _object(kv.value) if kv is not None else {}
-        return (
-            {name: day[name] for name in ("remaining", "total")}
-            if day.keys() >= {"remaining", "total"}
-            else None
-        )
+        found = {kv.key.rsplit("/", 1)[1]: kv for kv in self.store.range(f"{self.root}ib/").items}
+        day = _object(found["day"].value) if "day" in found else {}
+        if not all(isinstance(day.get(name), int) for name in ("remaining", "total")):
+            return None
+        spent = found["spent"].version if "spent" in found else 0
+        return {"remaining": max(day["remaining"] - spent, 0), "total": day["total"]}
 
     def status(self) -> dict[str, Any]:
         """Everything at a glance."""
         leaders = self.leaders()
+        count, following = self.shard_counts()
         members = self.members()
         for replica, record in members.items():
             record["leads"] = [shard for shard, leader in leaders.items() if leader == replica]
@@ -146,6 +150,7 @@ class Fleet:
             "root": self.root,
             "replicas": members,
             "leaders": {str(shard): replica for shard, replica in leaders.items()},
+            "shards": {"count": count, "next": following},
             "etcd": self.etcd(),
             "identify": self.identify(),
             "dead_letters": len(self.letters()),
@@ -167,7 +172,23 @@ class Fleet:
 
     def resign(self, shard_id: int) -> str | None:
         """Asks the leader of a shard to resign; its name."""
-        return request_resignation(self.store, self.root, shard_id)
+        return request_resignation(self.store, self.root, key_of(self._serving(), shard_id))
+
+    def reshard(self, count: int) -> tuple[int, int]:
+        """Asks for another number of shards; see ``request_reshard``."""
+        return request_reshard(self.store, self.root, count)
+
+    def shard_counts(self) -> tuple[int | None, int | None]:
+        """The number of shards, and the one to come; ``None`` where there is none."""
+        serving = self._serving()
+        found = self.store.range(f"{self.root}s/g/").items
+        names = {kv.key.rsplit("/", 1)[1]: _object(kv.value).get("count") for kv in found}
+        counts = {int(name): count for name, count in names.items() if name.isdecimal() and count}
+        return counts.get(serving), next((counts[g] for g in sorted(counts) if g > serving), None)
+
+    def _serving(self) -> int:
+        kv = self.store.get(f"{self.root}s/serving")
+        return int(kv.value) if kv is not None and kv.value.isdigit() else 0
 
     def replay(self, event: str) -> None:
         """Gives a dead letter back to the replicas: some live one handles it, with its attempts counted

@@ -27,6 +27,10 @@ def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
         table.add_row(*_row(replica, record))
     members = "; ".join(_member(member) for member in status["etcd"])
     caption = f"etcd {members}. Dead letters: {status['dead_letters']}"
+    shards = status["shards"]
+    if shards["count"]:
+        caption += f". Shards: {shards['count']}"
+        caption += f", {shards['next']} to come" if shards["next"] else ""
     if status["identify"] is not None:
         caption += ". New sessions left: {remaining} of {total}".format_map(status["identify"])
     why = [

@@ -48,7 +48,9 @@ class LocalDiscord(DiscordUsers):
     :param shards: how many shards it recommends.
     :param max_concurrency: how many IDENTIFYs at once.
     :param identify_interval: seconds between two IDENTIFYs of a bucket: 5 at the real one, 0 switches it off.
-    :param session_limit: IDENTIFYs that are left for today.
+        ``/gateway/bot`` says it, unlike the real one.
+    :param session_limit: IDENTIFYs a day: 1,000 or more at the real one; so many here that tests which kill
+        replicas are not taken for a crash loop.
     :param heartbeat_interval: seconds.
     :param privileged_intents: whether the bot may ask for them.
     :param sign_attachments: attachment addresses differ from session to session.

@@ -104,7 +104,7 @@ def test_check(run: Run, local_discord: LocalDiscord, monkeypatch: pytest.Monkey
         result["what"]: result for result in json.loads(run("check", "--json").output)
     }
     assert all(result["outcome"] != "fail" for result in results.values())
-    assert "1000 of 1000" in results["session budget"]["detail"]
+    assert "100000 of 100000" in results["session budget"]["detail"]
     assert results["privileged intents"]["outcome"] == "ok"
     assert "presences, members, message_content" in results["privileged intents"]["detail"]
     monkeypatch.setenv("BOT_TOKEN", "MTIz.wrong.token")

@@ -38,6 +38,7 @@ def status(**changes: Any) -> dict[str, Any]:
             {"endpoint": "etcd-0:2379", "error": None, "latency": 0.0012, "is_leader": True},
             {"endpoint": "etcd-1:2379", "error": "can't be reached", "latency": 0.0, "is_leader": False},
         ],
+        "shards": {"count": None, "next": None},
         "identify": None,
         "dead_letters": 1,
     }
@@ -67,3 +68,8 @@ def test_it_says_what_is_left_of_the_budget_and_that_it_is_old() -> None:
     text = " ".join(shown(status(identify={"remaining": 7, "total": 1000}), "etcd does not answer").split())
     assert "New sessions left: 7 of 1000" in text
     assert "as it was: etcd does not answer" in text
+
+
+def test_it_says_how_many_shards_serve_and_are_to_come() -> None:
+    assert "Shards: 4, 8 to come" in shown(status(shards={"count": 4, "next": 8}))
+    assert "to come" not in shown(status(shards={"count": 8, "next": None}))

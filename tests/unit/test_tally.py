@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from discordha.coordination.journal_entries import Entry, EntryState, digest
-from discordha.coordination.journal_tally import SETTLE, SURPLUS_LIFE, Tally
+from discordha.coordination.journal_tally import MOMENT, SETTLE, SURPLUS_LIFE, Tally
 from discordha.coordination.store import KeyValue, WatchEvent
 
 
@@ -148,3 +148,15 @@ def test_old_entries_are_forgotten() -> None:
     bench.receive("new")
     assert bench.tally.expire(bench.now - 5) == 1
     assert bench.left() == ["new"]
+
+
+def test_a_mark_of_an_event_from_before_the_session_is_not_taken_for_the_next_one() -> None:
+    """Its content had never been seen: only its writer can tell when it received it."""
+    bench = Bench()
+    bench.tally.new_session()
+    bench.tally.session_revision = 50
+    bench.tally.apply([WatchEvent("put", value(f"/j/{digest('before')}", 1, b"leader 49"))])
+    bench.tally.apply([WatchEvent("put", value(f"/j/{digest('after')}", 1, b"leader 50"))])
+    bench.now += 2 * MOMENT
+    assert bench.receive("before") is not None
+    assert bench.receive("after") is None

@@ -62,6 +62,8 @@ class GatewayServer:
             "remaining": self.remaining,
             "reset_after": 86_400_000,
             "max_concurrency": self.options.max_concurrency,
+            # Not in Discord's answer, where it is 5 s, always.
+            "identify_interval": int(self.options.identify_interval * 1000),
         }
 
 

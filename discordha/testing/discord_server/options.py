@@ -26,7 +26,7 @@ class Options:
     shards: int = 1
     max_concurrency: int = 1
     identify_interval: float = 0.0
-    session_limit: int = 1000
+    session_limit: int = 100_000
     heartbeat_interval: float = 41.25
     privileged_intents: bool = True
     sign_attachments: bool = False
