@@ -46,7 +46,7 @@ class Scene:
             token="x" * 60, intents=discord.Intents.none(), ha=False, grace=GRACE, workers=4, queue_size=100
         )
         members = AloneMembers("r0")
-        members.rank = lambda key: 0 if key == str(OURS) else 1  # type: ignore[method-assign]
+        members.rank = lambda key, shard: 0 if key == str(OURS) else 1  # type: ignore[method-assign]
         self.dispatcher = Dispatcher(
             config,
             registry,
