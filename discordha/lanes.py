@@ -24,7 +24,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -59,7 +59,7 @@ class Lane(Generic[Item]):
         self.items: list[Item] = []
         self.is_ready = False  # stands in the ready queue
         self.ready_since = 0.0
-        self.told = -1  # ``behind`` has told of everything up to this sequence number
+        self.told = -1  # ``behind`` has named everything up to this sequence number
         self.working_since: float | None = None
 
 
@@ -167,23 +167,26 @@ class Lanes(Generic[Item]):
                     lane.items = [item for item in lane.items if not wanted(item)]
             return out
 
-    def behind(self, seconds: float) -> list[Item]:
+    def behind(self, seconds: float, limit: int) -> list[Item]:
         """The items that wait in lanes whose thread has been busy for longer than ``seconds``: each is named
         once, so that a long queue costs nothing to look at again.
+
+        :param limit: how many at the most, in equal parts from each such lane, each from its head.
         """
         now = self._clock()
         found: list[Item] = []
         with self._lock:
-            for lane in self._working:
-                if lane.working_since is None or now - lane.working_since < seconds:
-                    continue
-                items = lane.items
-                first = len(items)
-                while first and items[first - 1].sequence > lane.told:
-                    first -= 1
-                if first < len(items):
-                    found.extend(items[first:])
-                    lane.told = items[-1].sequence
+            slow = [
+                lane
+                for lane in self._working
+                if lane.working_since is not None and now - lane.working_since >= seconds
+            ]
+            for lane in slow:
+                first = bisect_right(lane.items, lane.told, key=_sequence_of)
+                named = lane.items[first : first + max(limit // len(slow), 1)]
+                if named:
+                    found.extend(named)
+                    lane.told = named[-1].sequence
         return found
 
     def sizes(self) -> tuple[int, int, int]:

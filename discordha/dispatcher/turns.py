@@ -9,15 +9,16 @@ Promises
 - An event whose claim is lost before or under its handler goes back in line, for whoever is first.
 
 Concurrency: ``work`` runs on handler threads and may block on etcd; ``claim_ahead`` runs on the timer's
-thread and does not. No lock of its own: an item that is ``RUNNING`` belongs to the thread that moved it
-there. At a lost lease claims are lost, and each item is tried again; at a lost watch nothing changes here; at
-stop, ``claim`` gives up and the items are forgotten, which leaves them to other replicas.
+thread and does not. ``_lock`` guards ``_asked`` alone; an item that is ``RUNNING`` belongs to the thread that
+moved it there. At a lost lease claims are lost, and each item is tried again; at a lost watch nothing changes
+here; at stop, ``claim`` gives up and the items are forgotten, which leaves them to other replicas.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -38,6 +39,9 @@ _log = logging.getLogger(__name__)
 #: A handler thread claims as many events of a lane at once as recently ran within this many seconds.
 BATCH_SECONDS = 0.005
 MAX_BATCH = 64
+#: Claims ahead that may wait for etcd at once. Each holds a dozen objects, and a backlog of thousands of them
+#: costs more in Python's cyclic collector than all else together.
+MAX_AHEAD = 256
 
 
 def _never() -> bool:
@@ -71,6 +75,8 @@ class Turns:
         self._clock = clock
         self._durations: dict[str, float] = {}
         self._promptest = math.inf
+        self._lock = threading.Lock()
+        self._asked = 0  # claims ahead without an answer yet
         self.lanes: Lanes[Item]
         self.leader: LeaderPath | None = None
 
@@ -206,9 +212,12 @@ class Turns:
 
     def claim_ahead(self, patience: float) -> None:
         """Claims what waits behind a handler that has run for ``patience`` seconds. Never blocks."""
+        room = MAX_AHEAD - self._asked
+        if room <= 0:
+            return
         waiting = [
             item
-            for item in self.lanes.behind(patience)
+            for item in self.lanes.behind(patience, room)
             if item.claim is None
             and not item.ahead
             and item.attempt == 1
@@ -218,9 +227,13 @@ class Turns:
             return
         for item in waiting:
             item.ahead = True
+        with self._lock:
+            self._asked += len(waiting)
         by_key = {item.key: item for item in waiting}
 
         def answer(request: ClaimRequest, claim: Claim | None) -> None:
+            with self._lock:
+                self._asked -= 1
             item = by_key[request.key]
             if claim is None:
                 return  # held, done, or not known: the claim that is made in its turn tells

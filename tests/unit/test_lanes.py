@@ -147,10 +147,13 @@ def test_behind_names_what_waits_for_a_slow_item() -> None:
     assert started.wait(5)
     second = Job(2)
     lanes.put("k", second)
-    assert lanes.behind(60.0) == []
-    assert lanes.behind(0.0) == [second]
-    third = Job(3)
+    assert lanes.behind(60.0, 10) == []
+    assert lanes.behind(0.0, 10) == [second]
+    third, fourth = Job(3), Job(4)
     lanes.put("k", third)
-    assert lanes.behind(0.0) == [third], "each is named once"
+    lanes.put("k", fourth)
+    assert lanes.behind(0.0, 1) == [third], "each is named once, and so many as were asked for"
+    assert lanes.behind(0.0, 1) == [fourth]
+    assert lanes.behind(0.0, 1) == []
     release.set()
     assert lanes.stop(5)
