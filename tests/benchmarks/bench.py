@@ -1,4 +1,4 @@
-"""make bench: all benchmarks as one table, and out/bench.json.
+"""make bench: all benchmarks as one table, in out/bench.json, and in docs/performance.md.
 
 ``BENCH=name,name`` (or arguments) picks some; their results replace those of an earlier run in the file.
 A benchmark that fails is a line of the table, and the exit status.
@@ -25,6 +25,7 @@ import table
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "bench.json"
+PAGE = ROOT / "docs" / "performance.md"
 
 
 def _measured(module: str) -> Callable[[], dict[str, Any]]:
@@ -83,9 +84,14 @@ def main(names: list[str]) -> int:
         results[name] |= {"machine": about, "took": round(time.monotonic() - begun, 1)}
         print(f"{name}: {results[name]['took']} s", flush=True)
         before = json.loads(OUT.read_text())["benchmarks"] if OUT.exists() else {}
-        table.write(OUT, about, {**before, **results})
+        known_now = {**before, **results}
+        table.write(OUT, about, {name: known_now[name] for name in known if name in known_now})
     table.show(results)
     print(f"written: {OUT.relative_to(ROOT)}")
+    if PAGE.exists():
+        everything = json.loads(OUT.read_text())
+        table.fill(PAGE, everything["machine"], everything["benchmarks"])
+        print(f"written: {PAGE.relative_to(ROOT)}")
     if "curves" in results and "error" not in results["curves"]:
         import plots  # matplotlib takes its time to load
 

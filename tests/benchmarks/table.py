@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Row", "machine", "show", "write"]
+__all__ = ["Row", "fill", "machine", "markdown", "show", "write"]
 
 
 class Row(NamedTuple):
@@ -98,3 +98,27 @@ def write(path: Path, about: Mapping[str, Any], results: Mapping[str, Any]) -> N
     """Writes everything as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": about, "benchmarks": results}, indent=2) + "\n")
+
+
+def markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table as docs/performance.md shows it."""
+    lines = ["| benchmark | what | value | goal | verdict |", "|---|---|---|---|---|"]
+    for name, result in results.items():
+        for index, row in enumerate(result.get("rows", ())):
+            shown = "" if index else f"`BENCH={name}`, load {result['machine']['load_before']:g}"
+            value = f"{row['value']:,.3g}" if abs(row["value"]) < 1000 else f"{row['value']:,.0f}"
+            unit = f" {row['unit']}" if row["unit"] else ""
+            lines.append(f"| {shown} | {row['what']} | {value}{unit} | {row['goal']} | {row['verdict']} |")
+    return "\n".join(lines)
+
+
+def fill(page: Path, about: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Writes machine, versions and table between the two marks of the page."""
+    begin, end = "<!-- written by make bench -->", "<!-- end -->"
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    versions = ", ".join(
+        f"{name} {value}" for name, value in about.items() if name not in {"cpus", "load_before", "system"}
+    )
+    head = f"{about['cpus']} CPUs, {about['system']}; {versions}."
+    page.write_text(f"{before}{begin}\n{head}\n\n{markdown(results)}\n{end}{after}")

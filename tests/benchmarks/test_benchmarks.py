@@ -35,3 +35,13 @@ def test_original_and_ours_handle_a_burst_once_and_stand_in_the_table(tmp_path: 
     shown = io.StringIO()
     table.show({"original": found}, Console(file=shown, width=140))
     assert "the original's protocol: events/s" in shown.getvalue()
+
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n<!-- written by make bench -->\nold\n<!-- end -->\nafter\n")
+    about = table.machine()
+    for _ in range(2):  # the second time finds what the first has written
+        table.fill(page, about, {"original": {**found, "machine": about}})
+    text = page.read_text()
+    assert text.startswith("# Title") and text.endswith("after\n")
+    assert "old" not in text
+    assert text.count("BENCH=original") == 1
