@@ -42,6 +42,7 @@ def test_original_and_ours_handle_a_burst_once_and_stand_in_the_table(tmp_path: 
     for _ in range(2):  # the second time finds what the first has written
         table.fill(page, about, {"original": {**found, "machine": about}})
     text = page.read_text()
-    assert text.startswith("# Title") and text.endswith("after\n")
+    assert text.startswith("# Title")
+    assert text.endswith("after\n")
     assert "old" not in text
     assert text.count("BENCH=original") == 1
