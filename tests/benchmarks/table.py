@@ -48,7 +48,7 @@ class Row(NamedTuple):
             return "met"
         bound = self.at_least if self.at_least is not None else self.at_most
         assert bound is not None
-        return f"missed by a factor of {max(bound, self.value) / max(min(bound, self.value), 1e-9):.2g}"
+        return f"missed by a factor of {max(bound, self.value) / max(min(bound, self.value), 1e-9):.3g}"
 
     def as_dict(self) -> dict[str, Any]:
         """For the JSON file."""
