@@ -90,7 +90,7 @@ def original(events: int = 1_000, rounds: int = 2, replicas: int = 3, *, warm: b
 
 
 def latency(rate: float = 100.0, count: int = 800) -> dict[str, Any]:
-    """What a claim adds before the handler runs, against one raw transaction from the same process, as often."""
+    """What a claim adds before the handler runs, against raw transactions of the same process, as often."""
     with Rig(["ha"], RAW=rate) as rig:
         before, after = rig.steady(rate=rate, count=count)
     added = after[0]["added"][len(before[0]["added"]) :]
