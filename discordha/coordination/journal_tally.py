@@ -63,7 +63,7 @@ class Tally:
         self._inferred: dict[str, deque[float]] = {}  # struck out before their mark came: when each one ends
         self._seen_snapshot = False
         self._unsettled_until = clock() + SETTLE
-        self._marker = b""  # who wrote the last mark, and when it was seen
+        self._marker = b""  # who wrote the last mark (empty: none was seen), and when it was seen
         self._marked_at = 0.0
         self.session_revision: int | None = None  # what was received at it or later is received here, too
         self._doubtful: list[Entry] = []  # received while the session was young
@@ -232,7 +232,8 @@ class Tally:
     def _note_marker(self, marker: bytes) -> None:
         """Another leader than before, and the one before had not settled this session: its successor must."""
         now = self._clock()
-        if marker != self._marker and self._marked_at < self._unsettled_until:
+        before = self._marker
+        if before and marker != before and self._marked_at < self._unsettled_until:
             self._unsettled_until = now + SETTLE
         self._marker, self._marked_at = marker, now
 
