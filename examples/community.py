@@ -31,7 +31,7 @@ ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 
 # What all replicas know. A handler runs again on another replica when its own dies, so whatever is written
 # here is written under a key of its own: written twice, it is the same.
-warnings = ha.cache("warnings", ttl=30 * 86400.0)  # guild/user/message -> reason
+warnings = ha.cache("warnings", ttl=30 * 86400.0)  # guild/user/message -> its number among the user's
 role_messages = ha.cache("role messages", local=True)  # message -> True; asked for each reaction
 votes = ha.cache("votes", ttl=7 * 86400.0)  # poll/user -> choice
 totals = ha.cache("totals")  # guild/what -> how often; for the status, where one more or less is no harm
@@ -114,8 +114,8 @@ def offer_roles(message: discord.Message) -> None:
 def warn(message: discord.Message, user: discord.User | discord.Member, reason: str) -> None:
     assert message.guild is not None
     key = f"{message.guild.id}/{user.id}/"
-    warnings.set(f"{key}{message.id}", reason)
-    count = len(warnings.items(key))
+    with ha.lock(f"warnings {key}", timeout=10.0):  # no two replicas give the same number
+        count = warnings.get_or_set(f"{key}{message.id}", lambda: len(warnings.items(key)) + 1)
     message.channel.send(f"{user.mention}: {reason} (warning {count} of {WARNINGS})")
     if count >= WARNINGS and isinstance(user, discord.Member):
         user.timeout(SILENCE, reason=f"{count} warnings")
