@@ -1,8 +1,17 @@
 """The tally of a journal: entries by content, and what etcd says of them. No I/O, no threads, no lock of
 its own.
 
-Promises: equal entries stand in the order of arrival; each mark strikes out the oldest one, or is kept as
-a surplus for the next to come; an entry's *occurrence* is the version that its mark will get.
+Promises: equal entries stand in the order of arrival; each mark strikes out the one that it is about, or is
+kept as a surplus for it to come; an entry's *occurrence* is the version that its mark will get.
+
+Which one a mark is about. A new gateway session has not received what happened before it, and the marks of
+that still come. Every mark tells how far its writer's watch had come when it received the event. After a
+session begins, this replica writes a marker (``session_revision``). Who had seen it has received an event of
+this session: such a mark is *certain*. Any other mark may be about an event from before: it strikes out what
+was received in an earlier session, and nothing of this one, lest an event be lost that nobody has handled.
+Entries that came in before the marker was seen here are *doubtful*: some of them were handled, and their
+marks were not certain. Leaders work a lane in order, so a certain mark strikes out what is doubtful before
+its event in the same lane.
 
 Concurrency: ``Journal`` calls everything here under its lock.
 """
@@ -23,12 +32,8 @@ _log = logging.getLogger(__name__)
 
 #: A surplus mark waits so long for its event, seconds.
 SURPLUS_LIFE = 60.0
-#: One whose event the leader received before it could know of this replica's gateway session: that one most
-#: likely never comes here.
-MOMENT = 1.0
-#: While a gateway session is younger than this, seconds, a mark without an event is most likely that of an
-#: event from before: of a content that recurs, it must not strike out the next one. A leader that dies
-#: meanwhile leaves such marks to its successor: with the successor's first mark the time begins anew.
+#: A gateway session younger than this, seconds, may lack what is still under way; and for so long the mark of
+#: an event that was struck out with a later one may still come.
 SETTLE = 5.0
 
 
@@ -62,11 +67,10 @@ class Tally:
         self._surplus: dict[str, deque[float]] = {}  # when each one ends
         self._inferred: dict[str, deque[float]] = {}  # struck out before their mark came: when each one ends
         self._seen_snapshot = False
-        self._unsettled_until = clock() + SETTLE
-        self._marker = b""  # who wrote the last mark (empty: none was seen), and when it was seen
-        self._marked_at = 0.0
+        self._session_at = clock()
         self.session_revision: int | None = None  # what was received at it or later is received here, too
-        self._doubtful: list[Entry] = []  # received while the session was young
+        self._doubtful: list[Entry] = []
+        self._uncertain: dict[str, int] = {}  # marks that were not certain, while some entries are doubtful
         self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
         self.attempts: dict[tuple[str, int], Attempted] = {}
         self.struck = 0
@@ -108,11 +112,19 @@ class Tally:
     def add(self, entry: Entry) -> None:
         """Keeps an entry, behind all others."""
         self._by_digest.setdefault(entry.name, deque()).append(entry)
-        if entry.received_at < self._unsettled_until:
+        if not self._is_settled(entry):
             self._doubtful.append(entry)
         self._order.append(entry)
         self._by_lane.setdefault(entry.lane, deque()).append(entry)
         self._count += 1
+
+    def _is_certain(self, revision: int) -> bool:
+        """Whether an event that was received at a revision is one of this session."""
+        return self.session_revision is not None and revision >= self.session_revision
+
+    def _is_settled(self, entry: Entry) -> bool:
+        """Whether the mark of an entry will be certain, as far as this replica can tell."""
+        return self._is_certain(entry.revision)
 
     def forget(self, entry: Entry) -> None:
         """The entry is gone."""
@@ -177,8 +189,10 @@ class Tally:
 
     def new_session(self) -> None:
         """A new gateway session: what marks say now may be about events that this replica never got."""
-        self._unsettled_until = self._clock() + SETTLE
+        self._session_at = self._clock()
         self.session_revision = None
+        self._doubtful.clear()
+        self._uncertain.clear()
         self._surplus.clear()
         self._inferred.clear()
 
@@ -200,17 +214,17 @@ class Tally:
     def snapshot(self, items: Sequence[KeyValue]) -> None:
         """Replaces the view; what was missed is told by the versions."""
         cut = len(self._marks_at)
-        versions = {kv.key[cut:]: kv.version for kv in items if kv.key.startswith(self._marks_at)}
+        marks = {kv.key[cut:]: kv for kv in items if kv.key.startswith(self._marks_at)}
         self.carried.clear()
         self.attempts.clear()
         for kv in items:
             self._apply_other("put", kv)
         if self._seen_snapshot:
-            for name, version in versions.items():
-                self._count_up(name, version)
+            for name, kv in marks.items():
+                self._count_up(name, kv)
         # The first snapshot is the baseline: what was marked before it is not about events that come.
         self._seen_snapshot = True
-        self._versions = versions
+        self._versions = {name: kv.version for name, kv in marks.items()}
 
     def apply(self, events: Sequence[WatchEvent]) -> bool:
         """Follows the watch; true when a carry is gone, so that something may run now."""
@@ -223,55 +237,57 @@ class Tally:
             if kind == "delete":
                 self._versions.pop(name, None)
             else:
-                marker, received = _parse(kv.value)
-                self._note_marker(marker)
-                self._count_up(name, kv.version, received)
+                self._count_up(name, kv)
                 self._versions[name] = kv.version
         return freed
 
-    def _note_marker(self, marker: bytes) -> None:
-        """Another leader than before, and the one before had not settled this session: its successor must."""
-        now = self._clock()
-        before = self._marker
-        if before and marker != before and self._marked_at < self._unsettled_until:
-            self._unsettled_until = now + SETTLE
-        self._marker, self._marked_at = marker, now
-
-    def _count_up(self, name: str, version: int, received: int = 0) -> None:
+    def _count_up(self, name: str, mark: KeyValue) -> None:
         known = self._versions.get(name, 0)
+        writer, revision = _parse(mark.value)
         # A lower version: the key expired meanwhile, and counts anew.
-        for _ in range(version - known if version >= known else version):
-            self._strike(name, recurs=known > 0, received=received)
+        for _ in range(mark.version - known if mark.version >= known else mark.version):
+            self._strike(name, writer == self._replica_id, self._is_certain(revision))
 
-    def _strike(self, name: str, *, recurs: bool, received: int) -> None:
-        same = self._by_digest.get(name)
-        if same:
-            struck = same[0]
+    def _strike(self, name: str, own: bool, certain: bool) -> None:
+        struck = self._find(self._by_digest.get(name, ()), own, certain)
+        if struck is not None:
             self.forget(struck)
             self.struck += 1
-            if self._doubtful:
+            if self._doubtful and certain:
                 self._strike_doubtful(struck)
-            return
-        if self._inferred and self._take(self._inferred, name):
-            return
-        now = self._clock()
-        if now >= self._unsettled_until or not recurs:
-            began = self.session_revision
-            before = received > 0 and (began is None or received < began)
-            self._surplus.setdefault(name, deque()).append(now + (MOMENT if before else SURPLUS_LIFE))
+        elif not certain:
+            if self._doubtful:
+                self._uncertain[name] = self._uncertain.get(name, 0) + 1
+        elif not (self._inferred and self._take(self._inferred, name)):
+            self._surplus.setdefault(name, deque()).append(self._clock() + SURPLUS_LIFE)
+
+    def _find(self, same: Sequence[Entry], own: bool, certain: bool) -> Entry | None:
+        """Which of some equal entries a mark is about."""
+        if own:
+            finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
+            if finished is not None:
+                return finished
+        if certain:
+            settled = next((entry for entry in same if self._is_settled(entry)), None)
+            return settled if settled is not None else next(iter(same), None)
+        return next((entry for entry in same if entry.received_at < self._session_at), None)
 
     def _strike_doubtful(self, struck: Entry) -> None:
-        """Leaders work a lane in order: what stands before a struck entry was handled as well, and its mark
-        came before it did, while marks without an event were not kept.
-        """
+        """Leaders work a lane in order: what stands before a struck entry was handled as well."""
         self._doubtful = [entry for entry in self._doubtful if entry.state is not EntryState.GONE]
         for entry in list(self._doubtful):
             before = entry.lane == struck.lane and entry.received_at <= struck.received_at
             if before and entry.state is EntryState.HELD:
                 self.forget(entry)
                 self.struck += 1
-                # Or it is late, because etcd did not take it at once.
-                self._inferred.setdefault(entry.name, deque()).append(self._clock() + SETTLE)
+                seen = self._uncertain.get(entry.name, 0)
+                if seen:
+                    self._uncertain[entry.name] = seen - 1  # one of these was its mark
+                else:
+                    # Its mark is late, because etcd did not take it at once.
+                    self._inferred.setdefault(entry.name, deque()).append(self._clock() + SETTLE)
+        if not self._doubtful:
+            self._uncertain.clear()
 
     def _apply_other(self, kind: str, kv: KeyValue) -> bool:
         """Carries and attempts; true when a carry is gone."""
@@ -295,7 +311,7 @@ class Tally:
         return False
 
 
-def _parse(value: bytes) -> tuple[bytes, int]:
-    """Who wrote a mark, and how far its watch had come when it received the event; 0: not known."""
-    writer, _, revision = value.partition(b" ")
-    return writer, int(revision) if revision.isdigit() else 0
+def _parse(value: bytes) -> tuple[str, int]:
+    """Who wrote a mark, and how far its watch had come when it received the event."""
+    writer, _, revision = value.decode(errors="replace").partition(" ")
+    return writer, int(revision) if revision.isdecimal() else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,7 +14,6 @@ from discordha.coordination.candidates import Leadership
 from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
-from discordha.coordination.journal_tally import SETTLE
 from discordha.testing import LocalEtcd, wait_for
 
 TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAwMQ.AAAAAA.aaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -31,7 +29,6 @@ class Node:
         self.name = name
         self.coordination = Coordination(config, root, name, dict)
         self.line: list[Entry] = []
-        self.later = 0.0  # seconds: how far its clock has moved on
         self.dropped: list[str] = []
         self.buried: list[str] = []
         parts = self.coordination
@@ -47,8 +44,8 @@ class Node:
             retention=600.0,
             max_attempts=max_attempts,
             dropped=self.dropped.append,
+            revision=lambda: parts.watch.revision,
             buried=self.buried.append,
-            clock=lambda: time.monotonic() + self.later,
         )
         self.election: Election
         self.terms: list[Leadership] = []
@@ -62,7 +59,15 @@ class Node:
         self.election = self.coordination.elections.open(
             0, self.terms.append, lambda term: self.journal.deactivate()
         )
-        self.later = 2 * SETTLE  # its gateway session is not young
+        self.note_session()
+
+    def note_session(self) -> int:
+        """Writes a marker: what others receive once they have seen it comes in here, too."""
+        grant, watch = self.coordination.session.current, self.coordination.watch
+        assert grant is not None
+        assert watch.sync(5, lease=grant.lease_id)
+        self.journal.note_session(watch.revision)
+        return watch.revision
 
     def lead(self) -> Leadership:
         """Campaigns, and acts as the leader once all marks have been seen."""
@@ -118,6 +123,8 @@ def node(local_etcd: LocalEtcd, root: str) -> Iterator[Nodes]:
         new = Node(local_etcd, root, name, **options)
         made.append(new)
         new.start()
+        revision = new.coordination.watch.revision
+        assert all(each.coordination.watch.wait_revision(revision, 5) for each in made)
         return new
 
     yield make
@@ -166,7 +173,7 @@ def test_a_young_session_does_not_take_marks_of_events_before_it_for_those_of_th
     young.journal.on_new_session()
     leader.work(2)
     wait_for(lambda: leader.settled(0), 5, "the marks")
-    assert young.coordination.watch.sync(5)
+    assert leader.coordination.watch.wait_revision(young.note_session(), 5)
     leader.receive("add")
     young.receive("add")
     assert len(young.journal) == 1

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from discordha.coordination.journal_entries import Entry, EntryState, digest
-from discordha.coordination.journal_tally import MOMENT, SETTLE, SURPLUS_LIFE, Tally
+from discordha.coordination.journal_tally import SURPLUS_LIFE, Tally
 from discordha.coordination.store import KeyValue, WatchEvent
+
+#: The revision of the present gateway session.
+SESSION = 50
 
 
 class Bench:
@@ -14,21 +17,32 @@ class Bench:
         self.now = 1000.0
         self.tally = Tally("/j/", "/jc/", "/ja/", replica_id="me", clock=lambda: self.now)
         self.tally.snapshot([])
+        self.tally.session_revision = SESSION
         self.versions: dict[str, int] = {}
-        self.now += 2 * SETTLE
+
+    def new_session(self) -> None:
+        """Its marker is not seen yet: ``seen`` says when it is."""
+        self.now += 1
+        self.tally.new_session()
+
+    def seen(self) -> None:
+        self.tally.session_revision = SESSION
 
     def receive(self, key: str, lane: str = "lane") -> Entry | None:
         """``None`` when a mark was here before."""
+        self.now += 0.001
         entry = Entry(key, lane, key, None, self.now)
+        entry.revision = self.tally.session_revision or SESSION - 1
         if self.tally.consume_surplus(entry.digest):
             return None
         self.tally.add(entry)
         return entry
 
-    def mark(self, key: str, leader: bytes = b"") -> None:
+    def mark(self, key: str, *, received: int = SESSION, by: str = "leader") -> None:
         """Some replica has handled one event of this content."""
         version = self.versions[key] = self.versions.get(key, 0) + 1
-        self.tally.apply([WatchEvent("put", value(f"/j/{digest(key)}", version, leader))])
+        content = f"{by} {received}".encode()
+        self.tally.apply([WatchEvent("put", value(f"/j/{digest(key)}", version, content))])
 
     def left(self) -> list[str]:
         return [entry.key for entry in self.tally]
@@ -62,58 +76,82 @@ def test_a_snapshot_counts_what_was_missed_and_a_key_that_began_anew() -> None:
     for _ in range(5):
         bench.receive("add")
     bench.mark("add")
-    bench.tally.snapshot([value(f"/j/{digest('add')}", 3)])
+    bench.tally.snapshot([value(f"/j/{digest('add')}", 3, b"leader 50")])
     assert len(bench.tally) == 2
     # The key expired and was written once since.
-    bench.tally.snapshot([value(f"/j/{digest('add')}", 1)])
+    bench.tally.snapshot([value(f"/j/{digest('add')}", 1, b"leader 50")])
     assert len(bench.tally) == 1
 
 
-def test_in_a_young_session_what_stands_before_a_marked_event_was_handled_too() -> None:
-    """Its mark may have come before it did, and was ignored."""
+def test_marks_of_the_time_before_a_session_strike_out_nothing_of_it() -> None:
+    """However long they go on, and however many leaders die over them."""
     bench = Bench()
-    bench.mark("add")
-    bench.tally.new_session()
-    bench.mark("add")  # of an event before the session
+    bench.new_session()
     bench.receive("add")
-    bench.receive("remove")
+    bench.mark("add", received=SESSION - 1, by="first")
+    bench.seen()
+    bench.receive("add")
+    bench.now += 60
+    bench.mark("add", received=SESSION - 1, by="second")
+    assert bench.left() == ["add", "add"]
+    assert bench.receive("add") is not None
+
+
+def test_they_strike_out_what_came_in_before_the_session_too() -> None:
+    bench = Bench()
+    bench.receive("add")
+    bench.new_session()
+    second = bench.receive("add")
+    bench.mark("add", received=SESSION - 1)
+    assert list(bench.tally) == [second]
+
+
+def test_a_certain_mark_strikes_out_what_is_doubtful_before_its_event() -> None:
+    """That was handled, and its mark told nothing certain."""
+    bench = Bench()
+    bench.new_session()
+    for key in ("add", "remove"):
+        bench.receive(key)
+        bench.mark(key, received=SESSION - 1)
     bench.receive("elsewhere", "other lane")
-    bench.mark("remove")
-    assert bench.left() == ["elsewhere"]
+    bench.seen()
+    bench.receive("add")
+    bench.receive("last")
+    bench.mark("add")
+    assert bench.left() == ["elsewhere", "last"]
+    # The marks of what was struck out had been here: none is waited for.
+    bench.mark("add")
+    assert bench.receive("add") is None
 
 
 def test_a_mark_that_comes_late_is_not_taken_for_the_next_one() -> None:
-    """Struck out by inference in a young session; its own mark comes when the session is young no more."""
+    """Its event was struck out with a later one of its lane."""
     bench = Bench()
-    bench.mark("add")
-    bench.tally.new_session()
+    bench.new_session()
     bench.receive("add")
+    bench.seen()
     bench.receive("remove")
-    bench.now += SETTLE - 0.1
     bench.mark("remove")
     assert bench.left() == []
-    bench.now += 0.2
     bench.mark("add")
     assert bench.receive("add") is not None
 
 
-def test_what_a_leader_left_of_the_time_before_a_session_is_marked_by_its_successor() -> None:
-    """Found by chaos: two leaders died within seconds of a session's begin. Each content was one mark ahead
-    from then on, and the third leader knew nothing of the last event of each.
-    """
+def test_before_the_marker_is_seen_no_mark_is_certain() -> None:
     bench = Bench()
-    bench.mark("add", b"first")
-    bench.tally.new_session()
-    bench.receive("add")
-    bench.mark("add", b"first")  # of an event before the session
-    bench.now += SETTLE + 1  # the leader dies, and nobody leads for a while
-    bench.mark("add", b"second")  # of the event that was struck out
+    bench.new_session()
+    bench.mark("add", received=10**6)
     assert bench.receive("add") is not None
-    bench.now += SETTLE
-    bench.mark("add", b"second")
-    assert bench.left() == []
-    bench.mark("add", b"third")  # before its event: this leader's predecessor had settled the session
-    assert bench.receive("add") is None
+
+
+def test_an_own_mark_is_about_what_was_run_here() -> None:
+    bench = Bench()
+    bench.new_session()
+    first, second = bench.receive("add"), bench.receive("add")
+    assert first is not None and second is not None  # noqa: PT018
+    first.state = EntryState.FINISHED
+    bench.mark("add", received=SESSION - 1, by="me")
+    assert list(bench.tally) == [second]
 
 
 def test_lanes_are_blocked_by_what_others_still_run() -> None:
@@ -148,15 +186,3 @@ def test_old_entries_are_forgotten() -> None:
     bench.receive("new")
     assert bench.tally.expire(bench.now - 5) == 1
     assert bench.left() == ["new"]
-
-
-def test_a_mark_of_an_event_from_before_the_session_is_not_taken_for_the_next_one() -> None:
-    """Its content had never been seen: only its writer can tell when it received it."""
-    bench = Bench()
-    bench.tally.new_session()
-    bench.tally.session_revision = 50
-    bench.tally.apply([WatchEvent("put", value(f"/j/{digest('before')}", 1, b"leader 49"))])
-    bench.tally.apply([WatchEvent("put", value(f"/j/{digest('after')}", 1, b"leader 50"))])
-    bench.now += 2 * MOMENT
-    assert bench.receive("before") is not None
-    assert bench.receive("after") is None
