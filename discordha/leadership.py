@@ -292,9 +292,9 @@ class LeaderEvents:
         if shard is not None:
             # Nothing that comes now may be run before what another has received meanwhile.
             shard.journal.deactivate()
+            shard.fresh = True  # first: a marker that is under way is that of the session before
             shard.journal.on_new_session()
             shard.since = self._clock()
-            shard.fresh = True
             self._wake.set()
             self._coordination.members.poke()
             if shard.stands:
