@@ -249,28 +249,32 @@ class Tally:
             self._strike(name, writer == self._replica_id, self._is_certain(revision))
 
     def _strike(self, name: str, own: bool, certain: bool) -> None:
-        struck = self._find(self._by_digest.get(name, ()), own, certain)
+        struck = self._find(name, own, certain)
         if struck is not None:
             self.forget(struck)
             self.struck += 1
             if self._doubtful and certain:
                 self._strike_doubtful(struck)
         elif not certain:
-            if self._doubtful:
+            if self._doubtful or self.session_revision is None:
                 self._uncertain[name] = self._uncertain.get(name, 0) + 1
         elif not (self._inferred and self._take(self._inferred, name)):
             self._surplus.setdefault(name, deque()).append(self._clock() + SURPLUS_LIFE)
 
-    def _find(self, same: Sequence[Entry], own: bool, certain: bool) -> Entry | None:
-        """Which of some equal entries a mark is about."""
+    def _find(self, name: str, own: bool, certain: bool) -> Entry | None:
+        """Which of the equal entries a mark is about."""
+        same = self._by_digest.get(name, ())
         if own:
             finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
             if finished is not None:
                 return finished
-        if certain:
-            settled = next((entry for entry in same if self._is_settled(entry)), None)
-            return settled if settled is not None else next(iter(same), None)
-        return next((entry for entry in same if entry.received_at < self._session_at), None)
+        if not certain:
+            return next((entry for entry in same if entry.received_at < self._session_at), None)
+        doubtful = [e for e in same if e.received_at >= self._session_at and not self._is_settled(e)]
+        if len(doubtful) <= self._uncertain.get(name, 0):
+            # Each of those had its mark, or so it may be: this one is about one that came later.
+            return next((entry for entry in same if self._is_settled(entry)), next(iter(same), None))
+        return doubtful[0]
 
     def _strike_doubtful(self, struck: Entry) -> None:
         """Leaders work a lane in order: what stands before a struck entry was handled as well."""

@@ -137,6 +137,20 @@ def test_a_mark_that_comes_late_is_not_taken_for_the_next_one() -> None:
     assert bench.receive("add") is not None
 
 
+def test_a_certain_mark_may_be_about_what_is_doubtful() -> None:
+    """Its leader had seen the marker before this replica did."""
+    bench = Bench()
+    bench.new_session()
+    first = bench.receive("add")
+    bench.seen()
+    second = bench.receive("add")
+    assert first is not None and second is not None  # noqa: PT018
+    bench.mark("add")
+    assert list(bench.tally) == [second]
+    bench.mark("add")
+    assert bench.left() == []
+
+
 def test_before_the_marker_is_seen_no_mark_is_certain() -> None:
     bench = Bench()
     bench.new_session()
