@@ -14,7 +14,7 @@ from discordha.testing.discord_records import Sent
 
 __all__ = ["BOT", "MixedLoad", "Outcome", "quantile"]
 
-BOT = Path(__file__).parents[1] / "chaos" / "bot.py"
+BOT = Path(__file__).with_name("bots") / "mixed.py"
 
 
 @dataclass

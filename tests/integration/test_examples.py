@@ -13,6 +13,7 @@ from rest import custom_ids, make_role, rest, roles_of
 from tones import write_tones
 
 from discordha.testing import LocalDiscord, Replicas, wait_for
+from discordha.testing.discord_records import Request
 from discordha.testing.plugin import ReplicasFactory
 
 Start = Callable[..., Replicas]
@@ -216,10 +217,14 @@ def test_community(start: Start, local_discord: LocalDiscord) -> None:
     community.type(f"!warn <@{users[1]}> no", users[0], "for moderators")
     for number in (1, 2, 3):
         community.type(f"!warn <@{users[1]}> spam", owner, f"<@{users[1]}>: spam (warning {number} of 3)")
-    silenced = [
-        r for r in discord.requests() if r.method == "PATCH" and r.path.endswith(f"/members/{users[1]}")
-    ]
-    assert [r.body.keys() for r in silenced] == [{"communication_disabled_until"}]
+
+    def silenced() -> list[Request]:
+        return [
+            r for r in discord.requests() if r.method == "PATCH" and r.path.endswith(f"/members/{users[1]}")
+        ]
+
+    found = wait_for(silenced, 10, "the third warning's time-out")
+    assert [r.body.keys() for r in found] == [{"communication_disabled_until"}]
     community.type(f"!forgive <@{users[1]}>", owner, "all is forgiven")
     community.type(f"!warn <@{users[1]}> again", owner, "again (warning 1 of 3)")
     community.type("!roles", owner, "React for a role")
