@@ -36,6 +36,20 @@ def syncs(discord: LocalDiscord) -> list[tuple[str, list[str]]]:
     ]
 
 
+def say_until(
+    discord: LocalDiscord, channel: int, content: str, heard: Callable[[], bool], timeout: float = 10.0
+) -> None:
+    """Says it until it is heard: who asks listens only from then on, a moment after the question is seen."""
+
+    def said() -> bool:
+        if heard():
+            return True
+        discord.send(channel, content)
+        return False
+
+    wait_for(said, timeout, lambda: f"{content!r} to be heard, not {contents(discord)[-3:]}", interval=0.5)
+
+
 def wait_synced(discord: LocalDiscord, count: int = 1) -> None:
     wait_for(lambda: len(syncs(discord)) >= count, 30, lambda: f"{count} syncs, not {syncs(discord)}")
 
@@ -268,26 +282,28 @@ class TestWaitFor:
         scene.discord.send(channel, "!ask 1")
         wait_for(lambda: "go on" in contents(scene.discord), 10, "the question")
         scene.discord.send(channel, "reply 2")
-        scene.discord.send(channel, "reply 1")
-        wait_for(lambda: "heard reply 1" in contents(scene.discord), 10, "the answer to be heard")
+        say_until(scene.discord, channel, "reply 1", lambda: "heard reply 1" in contents(scene.discord))
         assert "heard reply 2" not in contents(scene.discord)
 
     def test_in_a_command_and_its_timeout(self, scene: Scene) -> None:
         channel = scene.discord.channel_ids[2]
         answer(scene.discord, scene.discord.slash("ask", channel_id=channel))
-        scene.discord.send(channel, "answer 42")
-        wait_for(lambda: "you said answer 42" in contents(scene.discord), 10, "the answer")
+        say_until(
+            scene.discord, channel, "answer 42", lambda: "you said answer 42" in contents(scene.discord)
+        )
         answer(scene.discord, scene.discord.slash("ask", {"seconds": 0.3}, channel_id=channel))
         wait_for(lambda: "nothing" in contents(scene.discord), 10, "the time-out")
 
     def test_many_that_wait_starve_nobody(self, scene: Scene) -> None:
         channel = scene.discord.channel_ids[3]
-        asked = [scene.discord.slash("ask", channel_id=channel) for _ in range(240)]
+        asked = [scene.discord.slash("ask", {"seconds": 90}, channel_id=channel) for _ in range(240)]
         for interaction in asked:
             answer(scene.discord, interaction, 60)
         assert scene.ask("roll", channel_id=channel)["content"]
-        scene.discord.send(channel, "answer all")
-        wait_for(lambda: contents(scene.discord).count("you said answer all") == 240, 60, "all of them")
+        heard = "you said answer all"
+        say_until(
+            scene.discord, channel, "answer all", lambda: contents(scene.discord).count(heard) == 240, 60
+        )
 
 
 @pytest.mark.parametrize(
@@ -425,8 +441,8 @@ def test_a_command_waits_no_more_when_its_replica_drains(
     assert owner.wait_exit(20) == 0
     wait_for(lambda: "is taken over (attempt 2)" in logs(fleet), 10, "another to wait")
     wait_for(lambda: sum(r.duplicate for r in local_discord.requests()) == 1, 10, "it to ask again, in vain")
-    local_discord.send(channel, "reply 5")
-    wait_for(lambda: contents(local_discord) == ["go on", "heard reply 5"], 10, "the answer")
+    say_until(local_discord, channel, "reply 5", lambda: len(local_discord.messages()) == 2)
+    assert contents(local_discord) == ["go on", "heard reply 5"]
 
 
 class TestSync:

@@ -53,6 +53,7 @@ def test_five_replicas_of_eight_shards_start_at_once(
         assert len({identify["replica"] for identify in identifies[: len(identifies) // 2]}) == 5, "fair"
 
 
+@pytest.mark.long  # each start waits for the end of the session before it
 def test_a_crash_loop_waits_longer_each_time(
     replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str
 ) -> None:

@@ -15,7 +15,9 @@ from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
 
-def test_ten_moves_of_leadership(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+@pytest.mark.parametrize("moves", [4, pytest.param(10, marks=pytest.mark.long)])
+def test_moves_of_leadership(moves: int, replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+    """Every fourth one by a death, the others by drains."""
     fleet = replicas(
         BOTS / "loop.py",
         3,
@@ -33,7 +35,7 @@ def test_ten_moves_of_leadership(replicas: ReplicasFactory, local_discord: Local
         return found
 
     kills = []
-    for move in range(10):
+    for move in range(moves):
         count = len(runs())
         wait_for(lambda count=count: len(runs()) > count + 8, 20, "some runs")
         leader = fleet[int(runs()[-1][3].removeprefix("r"))]

@@ -49,7 +49,7 @@ def handled(etcd: LocalEtcd, name: str) -> int:
 @pytest.mark.parametrize(
     ("count", "rate", "retention"),
     [
-        pytest.param(6_000, 400.0, 4.0, id="short"),
+        pytest.param(4_800, 400.0, 4.0, id="short"),
         pytest.param(200_000, 800.0, 20.0, id="200000", marks=[pytest.mark.long, pytest.mark.timeout(900)]),
     ],
 )
