@@ -10,8 +10,6 @@ Concurrency
   while ``start`` has failed half way.
 - What the gateway calls (``on_dispatch``, ``on_state``) runs on its thread and never blocks; what the
   coordination watch calls runs on its thread and never blocks.
-- The thread ``discordha-monitor`` is owned here: twice a second it looks whether the replica is ready,
-  deaf, or asked to drain, and says so in the member record.
 - At a lost session or watch the replica is not ready, and goes on as soon as they are back.
 """
 
@@ -24,21 +22,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from discordha._version import __version__
+from discordha import report
 from discordha.blocking import Begun
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
 from discordha.coordination.assembly import Coordination
 from discordha.coordination.candidates import Leadership
 from discordha.coordination.commons import Shared
-from discordha.coordination.members import JSON
 from discordha.coordination.preference import ShardPreference
-from discordha.coordination.shard_keys import number_of
 from discordha.coordination.shared_alone import AloneShared
 from discordha.coordination.store import Snapshot, WatchEvent
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
 from discordha.coordination.voice_queue import VoiceQueue
-from discordha.deafness import Comparison
 from discordha.dispatcher import Dispatcher, Item
 from discordha.errors import DiscordHAError, NotLeader
 from discordha.gateway import Gateway, GatewayState
@@ -50,6 +45,7 @@ from discordha.identify_turn import AloneIdentify
 from discordha.leader_alone import AloneLeader
 from discordha.leader_loop import LeaderLoops, Task
 from discordha.leadership import LeaderEvents
+from discordha.monitor import Monitor
 from discordha.operations.health import HealthServer
 from discordha.rest import RestLimits, shared_total
 from discordha.runner import ErrorHook, Runner
@@ -65,8 +61,6 @@ __all__ = ["Replica"]
 
 _log = logging.getLogger("discordha")
 
-#: How often the monitor looks, seconds.
-LOOK = 0.5
 #: The share of ``drain_timeout`` in which other replicas may take over this one's shards.
 GIVE_AWAY = 0.6
 #: What stays of ``drain_timeout`` for marks, the gateway and the session, seconds.
@@ -142,16 +136,14 @@ class Replica:
         self._on_stop_asked = on_stop_asked
         self._clock = time.monotonic
         self._started_at = self._clock()
-        self._state = "starting"
+        self.state = "starting"
         self._was_ready = threading.Event()
-        self._was_ready_once = False
-        self._look = threading.Event()
+        self.was_ready = False
         self._stop = threading.Event()
-        self._stop_lock = threading.Lock()  # guards ``_stopped``
-        self._stopped = False
+        self._stop_lock = threading.Lock()  # guards ``stopped``
+        self.stopped = False
         self._ended = threading.Event()
-        self._monitor = threading.Thread(target=self._run_monitor, name="discordha-monitor", daemon=True)
-        self._comparisons: dict[int, Comparison] = {}  # the monitor's
+        self.monitor = Monitor(self)
         bridge = self.bridge = _LateBridge()
         self.leaders: LeaderEvents | None = None
         self.runner = Runner(bridge, stats, handler_timeout=config.handler_timeout)
@@ -166,7 +158,9 @@ class Replica:
         self._failed = False
         sharded = config.shard_count is not None
         if config.ha:
-            coordination = self.coordination = Coordination(config, root, replica_id, self._describe)
+            coordination = self.coordination = Coordination(
+                config, root, replica_id, lambda: report.describe(self)
+            )
             self.shared: Shared = coordination.shared
             if self.limits is not None:
                 self.limits.share(coordination.share_requests(self.limits, shared_total(self.limits.limit)))
@@ -210,7 +204,7 @@ class Replica:
             limits=self.limits,
         )
         bridge.gateway = self.gateway
-        self._commands = CommandSync(
+        self.commands = CommandSync(
             tree,
             self.gateway,
             self.coordination.command_records if self.coordination is not None else None,
@@ -240,7 +234,7 @@ class Replica:
                 replica_id,
                 replication=config.replication,
                 deaf_after=config.deaf_after,
-                is_deaf=self._is_deaf,
+                is_deaf=self.monitor.is_deaf,
                 on_fatal=self._fail,
             )
         self._health = HealthServer(self, config.http_address) if config.http_address is not None else None
@@ -273,8 +267,8 @@ class Replica:
                 self.leaders.start()
             self.gateway.start()
             self._open_shards(self.gateway.session_limits())
-            self._commands.start()
-            self._monitor.start()
+            self.commands.start()
+            self.monitor.start()
             self._loops.start()
             for worker in self._voice_workers:
                 worker.start(self, self.voice, self.wait_until_ready)
@@ -310,7 +304,7 @@ class Replica:
         :return: the handlers that were still running; other replicas run their events again.
         """
         with self._stop_lock:
-            first, self._stopped = not self._stopped, True
+            first, self.stopped = not self.stopped, True
         if not first:
             self._ended.wait(timeout + FAREWELL)
             return []
@@ -321,7 +315,7 @@ class Replica:
 
     def _drain_and_stop(self, timeout: float, hurry: Callable[[], bool] | None) -> list[str]:
         deadline = self._clock() + timeout
-        self._state = "draining"
+        self.state = "draining"
         if self.coordination is not None:
             self.coordination.members.set_state("draining")
         if self.hosting is not None:
@@ -330,7 +324,7 @@ class Replica:
         if self.leaders is not None:
             self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
         self._loops.stop(0.0)
-        self._commands.stop()
+        self.commands.stop()
         for worker in self._voice_workers:
             worker.stop(max(timeout / 2, 1.0))
         left = self.dispatcher.drain(max(timeout - FAREWELL, timeout / 2), hurry)
@@ -343,21 +337,19 @@ class Replica:
         if not self._loops.stop(max(deadline - FAREWELL - self._clock(), 0.0)):
             _log.warning("a loop did not end in time")
         self._stop.set()
-        self._look.set()
         self._was_ready.set()
-        if self._monitor.is_alive():
-            self._monitor.join()
+        self.monitor.stop()
         self.dispatcher.stop(timeout=0.1 if left else 1.0)
         self.voice.stop()
         self.gateway.stop(max(deadline - self._clock(), 1.0))
         if isinstance(self.identify, Identify):
-            self.identify.stop(clean=self._was_ready_once and not self._failed)
+            self.identify.stop(clean=self.was_ready and not self._failed)
         if self.leaders is not None:
             self.leaders.stop()
         self.shared.stop()
         if self.coordination is not None:
             self.coordination.stop()
-        self._commands.join()
+        self.commands.join()
         if self._health is not None:
             self._health.stop()
         return left
@@ -421,14 +413,9 @@ class Replica:
         """Whether this replica receives a shard's events. No I/O; any thread."""
         return self.hosting is None or self.hosting.hosts(key)
 
-    def _is_deaf(self, key: int) -> bool:
-        """Whether peers receive a shard's events, and this replica does not. No I/O; any thread."""
-        comparison = self._comparisons.get(key)
-        return comparison is not None and comparison.deaf
-
     def _on_gateway_state(self, shard_id: int, state: GatewayState) -> None:
         """Gateway thread."""
-        self._look.set()
+        self.monitor.poke()
         if self.hosting is not None:
             self.hosting.poke()
 
@@ -451,58 +438,35 @@ class Replica:
 
     # -- what it says of itself ------------------------------------------------------------------------------
 
-    def _describe(self) -> dict[str, JSON]:
-        """For the member record; members' thread."""
-        return {
-            "state": self._state,
-            "reasons": self.reasons(),
-            "shards": list(self.shards.clients()),
-            "leads": [shard for shard in self.shards.clients() if self.is_leader(shard)],
-            "backlog": round(self.leaders.backlog(), 3) if self.leaders is not None else 0.0,
-            "identify": self._identify_summary(),
-            "queue": self.dispatcher.queue(),
-            "handled": self.stats.count("handled"),
-            "threads": self.dispatcher.lanes.threads,
-            "hears": self.leaders.ages() if self.leaders is not None else {},
-            "events": {str(key): client.state().events for key, client in self.gateway.clients.items()},
-            "commands": dict(self._commands.digests),
-            "heard": {str(key): client.state().heard for key, client in self.gateway.clients.items()},
-        }
-
     def reasons(self) -> list[str]:
         """Why this replica is not ready; empty when it is. No I/O; any thread."""
-        reasons = []
-        if self._stopped:
-            reasons.append("draining")
-        if self.coordination is not None:
-            if self.coordination.session.current is None:
-                reasons.append("no session in etcd")
-            if not self.coordination.watch.alive:
-                reasons.append("the watch on etcd is down")
-        for key, client in self.gateway.clients.items():
-            if self.hosting is not None and not self.hosting.was_ready(key):
-                continue  # on its way in or out, or ``missing``
-            shard_id = number_of(key)
-            if not client.state().ready:
-                reasons.append(f"shard {shard_id} is not connected to Discord")
-            elif self._is_deaf(key):
-                reasons.append(f"shard {shard_id} is deaf: other replicas receive events, and it does not")
-        if self.hosting is not None:
-            if not self._was_ready_once:
-                reasons += [f"shard {number} is not connected to Discord" for number in self.hosting.missing]
-                if not self.hosting.planned:
-                    reasons.append("the plan does not say yet which shards are its own")
-        elif not self.gateway.clients:
-            reasons.append("not connected to Discord")
-        if reasons and isinstance(self.identify, Identify) and self.identify.reason is not None:
-            reasons.append(f"no new session for now: {self.identify.reason}")
-        return reasons
+        return report.reasons(self)
 
-    def _identify_summary(self) -> dict[str, JSON]:
-        if not isinstance(self.identify, Identify):
-            return {}
-        status = self.identify.status()
-        return {name: status[name] for name in ("slot", "crashes", "wait", "waiting", "reason")}
+    def status(self) -> dict[str, Any]:
+        """For health checks and metrics; see ``operations.source``. No I/O; any thread."""
+        return report.status(self)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._started_at
+
+    def note_reasons(self, reasons: list[str]) -> None:
+        """Why this replica is not ready, or that it is. The monitor's thread."""
+        state = "ready" if not reasons else ("starting" if not self._was_ready.is_set() else "deaf")
+        if state == self.state or self.stopped:
+            return
+        before, self.state = self.state, state
+        if self.coordination is not None:
+            self.coordination.members.set_state(state)
+        if state != "ready":
+            _log.warning("replica %s is not ready: %s", self.replica_id, "; ".join(reasons))
+        elif before == "starting":
+            self.was_ready = True
+            self._was_ready.set()
+            _log.info("discordha ready replica=%s", self.replica_id)
+        else:
+            _log.info("replica %s is ready again", self.replica_id)
 
     def is_leader(self, shard_id: int) -> bool:
         """Whether this replica leads the shard. No I/O."""
@@ -542,111 +506,5 @@ class Replica:
     def replicas(self) -> Mapping[str, Mapping[str, Any]]:
         """The living replicas and their records. No I/O."""
         if self.coordination is None:
-            return {self.replica_id: self._describe()}
+            return {self.replica_id: report.describe(self)}
         return self.coordination.members.records()
-
-    def status(self) -> dict[str, Any]:
-        """For health checks and metrics; see ``operations.source``. No I/O; any thread."""
-        reasons = self.reasons()
-        coordination = self.coordination
-        status: dict[str, Any] = {
-            "replica": self.replica_id,
-            "version": __version__,
-            "state": self._state,
-            "ready": not reasons,
-            "reasons": reasons,
-            "uptime": self._clock() - self._started_at,
-            "gateway": {shard: client.state()._asdict() for shard, client in self.shards.clients().items()},
-            "leader": {shard: self.leader(shard) for shard in self.shards.clients()},
-            "queue": self.dispatcher.queue(),
-            "journal": self.leaders.sizes() if self.leaders is not None else {},
-            "running": self.runner.running(),
-            "rest": self.limits.status() if self.limits is not None else {},
-        }
-        if isinstance(self.identify, Identify):
-            status["identify"] = self.identify.status()
-        if coordination is not None and self.hosting is not None:
-            plan = coordination.plan
-            status["shards"] = {
-                "count": plan.count,
-                "next": next((n for g, n in plan.generations.items() if g != plan.serving), None),
-                "hosts": list(self.shards.clients()),
-                "missing": self.hosting.missing,
-            }
-        if coordination is not None:
-            session, watch = coordination.session, coordination.watch
-            grant = session.current
-            status["session"] = {
-                "alive": grant is not None,
-                "number": grant.number if grant is not None else None,
-                "losses": session.losses,
-                "renewals": session.renewals,
-            }
-            status["watch"] = {"alive": watch.alive, "revision": watch.revision, "losses": watch.losses}
-            status["etcd"] = {
-                "calls": coordination.store.calls,
-                "failures": coordination.store.failures,
-                "unreadable": coordination.hints.unreadable + coordination.members.unreadable,
-                "transactions": coordination.commit.transactions,
-                "operations": coordination.commit.operations,
-            }
-        return status
-
-    def _run_monitor(self) -> None:
-        while not self._stop.is_set():
-            self._look.wait(LOOK)
-            self._look.clear()
-            if self._stopped:
-                return
-            try:
-                self._judge()
-            except Exception:  # noqa: BLE001 - it looks again
-                _log.exception("the monitor failed")
-
-    def _compare(self, shard_id: int, gateway: GatewayState) -> bool:
-        """Whether peers receive events on this shard while this replica does not; then something is done."""
-        comparison = self._comparisons.get(shard_id)
-        if comparison is None:
-            comparison = self._comparisons[shard_id] = Comparison(
-                self.config.deaf_after, settle=self.config.session_ttl * 2 / 3 + LOOK
-            )
-        peers: dict[str, int] = {}
-        for replica, record in self.replicas().items():
-            events = record.get("events")
-            count = events.get(str(shard_id)) if isinstance(events, dict) else None
-            if isinstance(count, int) and replica != self.replica_id:
-                peers[replica] = count
-        if comparison.observe(gateway.heard, peers) and gateway.connected:
-            resume = comparison.tries == 1
-            _log.warning(
-                "shard %d is deaf: other replicas receive events, and it does not; it reconnects %s",
-                number_of(shard_id),
-                "by RESUME" if resume else "with a new session",
-            )
-            self.gateway.reconnect(shard_id, resume=resume)
-        return comparison.deaf
-
-    def _judge(self) -> None:
-        if self.leaders is not None:
-            for shard_id, client in self.gateway.clients.items():
-                gateway = client.state()
-                deaf = self._compare(shard_id, gateway)
-                if gateway.connected and not deaf:
-                    self.leaders.hears(shard_id, True)
-                elif deaf or gateway.since >= self.config.deaf_after:
-                    self.leaders.hears(shard_id, False)
-        reasons = self.reasons()
-        state = "ready" if not reasons else ("starting" if not self._was_ready.is_set() else "deaf")
-        if state == self._state or self._stopped:
-            return
-        before, self._state = self._state, state
-        if self.coordination is not None:
-            self.coordination.members.set_state(state)
-        if state != "ready":
-            _log.warning("replica %s is not ready: %s", self.replica_id, "; ".join(reasons))
-        elif before == "starting":
-            self._was_ready_once = True
-            self._was_ready.set()
-            _log.info("discordha ready replica=%s", self.replica_id)
-        else:
-            _log.info("replica %s is ready again", self.replica_id)

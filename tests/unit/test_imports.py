@@ -51,6 +51,8 @@ LAYERS = {
     "shard_planner": 6,
     "identify": 6,
     "identify_turn": 6,
+    "monitor": 7,
+    "report": 7,
     "replica": 7,
     "ha": 7,
     "__init__": 8,
