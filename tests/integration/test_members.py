@@ -78,6 +78,8 @@ def see(replicas: Sequence[Replica], *names: str) -> None:
     wait_for(
         lambda: all(
             replica.members.live == names
+            # Live in its own eyes it is before its record arrives, and listeners hear of that a moment later.
+            and replica.changes[-1:] == [names]
             and all(record.get("state") == "ready" for record in replica.members.records().values())
             for replica in replicas
         ),
@@ -261,6 +263,7 @@ def test_after_a_loss_everybody_hears_that_it_is_over(local_etcd: LocalEtcd, roo
         watch.start()
         try:
             assert watch.wait_synced(5)
+            wait_for(lambda: watch.alive, 5, "the stream")  # it follows the snapshot
             proxy.cut()
             wait_for(lambda: first.lost == second.lost == 1, 5, "the loss")
             revision = store.put(f"{root}m/a", b"1")
