@@ -82,7 +82,8 @@ class Monitor:
                 deaf = self._compare(key, gateway)
                 if gateway.connected and not deaf:
                     replica.leaders.hears(key, True)
-                elif deaf or gateway.since >= replica.config.deaf_after:
+                # A connection that is given up for its silence was none before, either.
+                elif deaf or max(gateway.since, gateway.silent) >= replica.config.deaf_after:
                     replica.leaders.hears(key, False)
         replica.note_reasons(report.reasons(replica))
 
