@@ -12,7 +12,7 @@ from discordha.testing import LocalDiscord, LocalEtcd, Replica, Replicas, wait_f
 from discordha.testing.plugin import ReplicasFactory
 
 #: Longer than any drain here waits.
-SLOW = 4.0
+SLOW = 6.0
 
 
 def start(replicas: ReplicasFactory, discord: LocalDiscord, drain_timeout: float) -> Replicas:

@@ -190,8 +190,8 @@ def test_refuse_spares_open_connections_and_down_does_not(proxy: FaultProxy, cli
 def test_a_dead_target_resets_the_client() -> None:
     with (
         FaultProxy("127.0.0.1", 1) as nowhere,
+        pytest.raises(ConnectionResetError),  # while it connects, or after
         socket.create_connection((nowhere.host, nowhere.port), timeout=5.0) as client,
-        pytest.raises(ConnectionResetError),
     ):
         client.recv(1)
 

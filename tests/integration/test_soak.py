@@ -93,7 +93,8 @@ def test_nothing_grows(
         assert last.watchers == samples[0].watchers, "watches grow"
         bucket = max(retention / 10, 1.0)  # a lease for each, granted when three quarters of one are over
         buckets = (retention + bucket + 1.0) / (0.75 * bucket) + 1
-        assert max(each.leases for each in steady) <= 3 * (1 + buckets), "leases grow"
+        # And one or two of each replica's own: its turn and its slot at IDENTIFY.
+        assert max(each.leases for each in steady) <= 3 * (1 + buckets + 2), "leases grow"
         assert last.keys <= rate * 3 * retention + 100, "keys grow"
         wait_for(
             lambda: etcd.metrics().keys < 50,
