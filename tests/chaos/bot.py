@@ -113,14 +113,22 @@ def on_raw_typing(payload):
     say("typing", f"{payload.channel_id}/{payload.user_id}", payload.channel_id)
 
 
-@ha.event
-def on_interaction(interaction):
-    kind = "button" if interaction.type is discord.InteractionType.component else "slash"
+def answer(kind, interaction):
     try:
         handle(kind, interaction.id, lambda text, nonce=None: interaction.response.send_message(text))
     except discord.HTTPException:
         # Taken over too late, or answered by a replica that died right after.
         logging.info("interaction %s can't be answered any more", interaction.id)
+
+
+@ha.command(name="roll", description="Rolls")
+def roll(interaction: discord.Interaction, n: int):
+    answer("slash", interaction)
+
+
+@ha.component("press")
+def press(interaction):
+    answer("button", interaction)
 
 
 if __name__ == "__main__":
