@@ -182,7 +182,7 @@ class Journal:
     def note_session(self, revision: int) -> None:
         """Whoever had seen this revision when it received an event received one that came in here, too."""
         with self._lock:
-            self._tally.session_revision = revision
+            self._tally.note_session(revision)
 
     def _may_run(self, entry: Entry) -> bool:
         """Whether an entry is ours to run now. Caller holds the lock."""

@@ -9,9 +9,9 @@ that still come. Every mark tells how far its writer's watch had come when it re
 session begins, this replica writes a marker (``session_revision``). Who had seen it has received an event of
 this session: such a mark is *certain*. Any other mark may be about an event from before: it strikes out what
 was received in an earlier session, and nothing of this one, lest an event be lost that nobody has handled.
-Entries that came in before the marker was seen here are *doubtful*: some of them were handled, and their
-marks were not certain. Leaders work a lane in order, so a certain mark strikes out what is doubtful before
-its event in the same lane.
+Entries that came in before the marker was seen here, or soon after, are *doubtful*: some of them were
+handled, and their marks were not certain. Leaders work a lane in order, so a certain mark strikes out what
+is doubtful before its event in the same lane.
 
 Concurrency: ``Journal`` calls everything here under its lock.
 """
@@ -69,6 +69,7 @@ class Tally:
         self._seen_snapshot = False
         self._session_at = clock()
         self.session_revision: int | None = None  # what was received at it or later is received here, too
+        self._noted_at = 0.0  # when it was seen here
         self._doubtful: list[Entry] = []
         self._uncertain: dict[str, int] = {}  # marks that were not certain, while some entries are doubtful
         self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
@@ -123,8 +124,10 @@ class Tally:
         return self.session_revision is not None and revision >= self.session_revision
 
     def _is_settled(self, entry: Entry) -> bool:
-        """Whether the mark of an entry will be certain, as far as this replica can tell."""
-        return self._is_certain(entry.revision)
+        """Whether the mark of an entry will be certain, as far as this replica can tell: its leader's watch
+        may lag behind.
+        """
+        return self._is_certain(entry.revision) and entry.received_at >= self._noted_at + SETTLE
 
     def forget(self, entry: Entry) -> None:
         """The entry is gone."""
@@ -186,6 +189,11 @@ class Tally:
             for at, record in self.attempts.items()
             if at not in here and record.attempt >= max_attempts
         ]
+
+    def note_session(self, revision: int) -> None:
+        """The session's marker was seen at a revision."""
+        self.session_revision = revision
+        self._noted_at = self._clock()
 
     def new_session(self) -> None:
         """A new gateway session: what marks say now may be about events that this replica never got."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from discordha.coordination.journal_entries import Entry, EntryState, digest
-from discordha.coordination.journal_tally import SURPLUS_LIFE, Tally
+from discordha.coordination.journal_tally import SETTLE, SURPLUS_LIFE, Tally
 from discordha.coordination.store import KeyValue, WatchEvent
 
 #: The revision of the present gateway session.
@@ -17,8 +17,8 @@ class Bench:
         self.now = 1000.0
         self.tally = Tally("/j/", "/jc/", "/ja/", replica_id="me", clock=lambda: self.now)
         self.tally.snapshot([])
-        self.tally.session_revision = SESSION
         self.versions: dict[str, int] = {}
+        self.seen()
 
     def new_session(self) -> None:
         """Its marker is not seen yet: ``seen`` says when it is."""
@@ -26,7 +26,8 @@ class Bench:
         self.tally.new_session()
 
     def seen(self) -> None:
-        self.tally.session_revision = SESSION
+        self.tally.note_session(SESSION)
+        self.now += SETTLE + 1
 
     def receive(self, key: str, lane: str = "lane") -> Entry | None:
         """``None`` when a mark was here before."""
@@ -147,6 +148,19 @@ def test_a_certain_mark_may_be_about_what_is_doubtful() -> None:
     assert first is not None and second is not None  # noqa: PT018
     bench.mark("add")
     assert list(bench.tally) == [second]
+    bench.mark("add")
+    assert bench.left() == []
+
+
+def test_a_leader_whose_watch_lags_leaves_nothing_behind() -> None:
+    """It had not seen the marker when it received what came in here right after."""
+    bench = Bench()
+    bench.new_session()
+    bench.tally.note_session(SESSION)
+    bench.receive("add")
+    bench.mark("add", received=SESSION - 1)
+    bench.now += SETTLE + 1
+    bench.receive("add")
     bench.mark("add")
     assert bench.left() == []
 
