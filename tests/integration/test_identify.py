@@ -20,8 +20,8 @@ from discordha.testing.plugin import ReplicasFactory
     [
         pytest.param(4, 1.0, id="4"),
         pytest.param(1, 1.0, id="1", marks=pytest.mark.long),
-        pytest.param(4, 5.0, id="4-as-documented", marks=pytest.mark.long),
-        pytest.param(1, 5.0, id="1-as-documented", marks=pytest.mark.long),
+        pytest.param(4, 5.0, id="4-as-documented", marks=(pytest.mark.long, pytest.mark.timeout(600))),
+        pytest.param(1, 5.0, id="1-as-documented", marks=(pytest.mark.long, pytest.mark.timeout(600))),
     ],
 )
 def test_five_replicas_of_eight_shards_start_at_once(
