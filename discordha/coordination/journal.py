@@ -21,7 +21,10 @@ Promises
   letter.
 
 Does not promise that a handler runs once: a leader may die between the side effect and the mark. Nor that
-events which discord.py dispatches only for cached objects are the same on all replicas.
+events which discord.py dispatches only for cached objects are the same on all replicas. A replica whose
+gateway session has just begun can't always tell whose mark it sees (see ``Tally``), and keeps the event
+then: should it lead before a later event of the lane is marked, that event runs again. It is never lost for
+that.
 
 Protocol, all under the retention lease unless said otherwise. ``n`` is the *occurrence*: the version that the
 mark will get, which is the same on every replica that has seen the same marks.
