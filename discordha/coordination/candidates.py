@@ -15,36 +15,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from discordha.coordination.session import Grant
 from discordha.coordination.store import (
     Compare,
     KeyValue,
     LeaseNotFound,
-    Op,
     Put,
     Snapshot,
-    TxnResult,
+    Store,
     WatchEvent,
 )
 
-__all__ = ["Candidates", "ElectionStore", "Leadership", "request_resignation"]
-
-
-class ElectionStore(Protocol):
-    """The part of ``Store`` that an election uses."""
-
-    def txn(
-        self,
-        compare: Sequence[Compare],
-        success: Sequence[Op],
-        failure: Sequence[Op] = (),
-        *,
-        timeout: float | None = None,
-    ) -> TxnResult: ...
-
-    def range(self, prefix: str, *, timeout: float | None = None) -> Snapshot: ...
+__all__ = ["Candidates", "Leadership", "request_resignation"]
 
 
 class Leadership:
@@ -156,7 +140,7 @@ class Candidates:
         self._first = found
 
 
-def request_resignation(store: ElectionStore, root: str, shard_id: int) -> str | None:
+def request_resignation(store: Store, root: str, shard_id: int) -> str | None:
     """Asks the leader of a shard to resign, from outside: for operators. Blocks on etcd.
 
     Marks the leader's own key, so the request dies with the leadership that it was meant for, and leadership

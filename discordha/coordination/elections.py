@@ -35,11 +35,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from discordha.coordination.candidates import Candidates, ElectionStore, Leadership
+from discordha.coordination.candidates import Candidates, Leadership
 from discordha.coordination.election import FIRST_PAUSE, Election
-from discordha.coordination.session import Grant
+from discordha.coordination.session import Grant, Session
 from discordha.coordination.store import (
     Compare,
     Delete,
@@ -48,6 +48,7 @@ from discordha.coordination.store import (
     LeaseNotFound,
     Put,
     Snapshot,
+    Store,
     WatchEvent,
 )
 from discordha.errors import DiscordHAError, NotLeader
@@ -64,15 +65,6 @@ LAST_PAUSE = 0.5
 CALL_TIMEOUT = 2.0
 
 
-class _Grants(Protocol):
-    """The part of ``Session`` that an election uses."""
-
-    @property
-    def current(self) -> Grant | None: ...
-
-    def add_listener(self, on_begin: Callable[[Grant], None], on_lost: Callable[[Grant], None]) -> None: ...
-
-
 class Elections:
     """All elections of one replica. A ``WatchListener`` for the component ``l``.
 
@@ -81,8 +73,8 @@ class Elections:
 
     def __init__(
         self,
-        store: ElectionStore,
-        session: _Grants,
+        store: Store,
+        session: Session,
         root: str,
         replica_id: str,
         *,

@@ -27,10 +27,10 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from discordha.coordination.cache_values import Record
-from discordha.coordination.store import Compare, Delete, KeyValue, Lease, Op, Txn, TxnResult
+from discordha.coordination.store import Compare, Delete, KeyValue, Store, Txn, TxnResult
 from discordha.errors import DiscordHAError
 
 __all__ = ["Expiry"]
@@ -43,14 +43,6 @@ BATCH = 64
 PAUSE = 0.5
 #: How often a key that is counted up all the time is tried at once.
 TRIES = 5
-
-
-class _Store(Protocol):
-    def grant(self, ttl: float, *, timeout: float | None = None) -> Lease: ...
-    def get(self, key: str, *, timeout: float | None = None) -> KeyValue | None: ...
-    def txn(
-        self, compare: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op] = ()
-    ) -> TxnResult: ...
 
 
 class _Due(NamedTuple):
@@ -66,7 +58,7 @@ class Expiry:
     :param clock: monotonic seconds.
     """
 
-    def __init__(self, store: _Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
         self._lock = threading.Lock()

@@ -18,19 +18,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from discordha.coordination.store import KeyValue, Snapshot, Watch, WatchEvent, WatchListener
+from discordha.coordination.store import KeyValue, Snapshot, Store, WatchEvent, WatchListener
 
 __all__ = ["CoordinationWatch"]
 
 _log = logging.getLogger(__name__)
-
-
-class _Watchable(Protocol):
-    def watch(
-        self, prefix: str, listener: WatchListener, *, silence: float, name: str = ..., heartbeats: bool = ...
-    ) -> Watch: ...
 
 
 class CoordinationWatch:
@@ -41,7 +34,7 @@ class CoordinationWatch:
         which the stream is given up.
     """
 
-    def __init__(self, store: _Watchable, root: str, *, silence: float) -> None:
+    def __init__(self, store: Store, root: str, *, silence: float) -> None:
         self._cut = len(root)
         self._listeners: list[WatchListener] = []
         self._routes: dict[str, int] = {}

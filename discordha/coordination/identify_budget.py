@@ -25,18 +25,17 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from discordha.coordination.session import Grant
 from discordha.coordination.store import (
     Compare,
     Delete,
     KeyValue,
-    Lease,
     Op,
     Put,
     Snapshot,
-    TxnResult,
+    Store,
     WatchEvent,
 )
 
@@ -75,28 +74,13 @@ def delay(crashes: int, total: int) -> float:
     return 0.0 if over < 0 else min(2.0 ** min(over + 1, 16), LAST_DELAY)
 
 
-class _Store(Protocol):
-    def txn(
-        self,
-        compare: Sequence[Compare],
-        success: Sequence[Op],
-        failure: Sequence[Op] = (),
-        *,
-        timeout: float | None = None,
-    ) -> TxnResult: ...
-
-    def delete(self, key: str, *, timeout: float | None = None) -> bool: ...
-    def grant(self, ttl: float, *, timeout: float | None = None) -> Lease: ...
-    def revoke(self, lease_id: int, *, timeout: float | None = None) -> None: ...
-
-
 class IdentifyBudget:
     """The budget as one replica sees it. A ``WatchListener`` for the component ``ib``.
 
     :param root: key prefix of the bot, ending in ``/``.
     """
 
-    def __init__(self, store: _Store, root: str, replica_id: str) -> None:
+    def __init__(self, store: Store, root: str, replica_id: str) -> None:
         self._store = store
         self._prefix = f"{root}ib/"
         self._replica_id = replica_id

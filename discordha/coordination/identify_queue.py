@@ -22,38 +22,21 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from discordha.coordination.session import Grant
 from discordha.coordination.store import (
     Compare,
     Delete,
-    Lease,
     Op,
     Put,
     Snapshot,
-    TxnResult,
+    Store,
     WatchEvent,
 )
 from discordha.errors import DiscordHAError
 
 __all__ = ["IdentifyQueue", "Place", "Turn"]
-
-
-class _Store(Protocol):
-    def txn(
-        self,
-        compare: Sequence[Compare],
-        success: Sequence[Op],
-        failure: Sequence[Op] = (),
-        *,
-        timeout: float | None = None,
-    ) -> TxnResult: ...
-
-    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
-    def grant(self, ttl: float, *, timeout: float | None = None) -> Lease: ...
-    def keep_alive(self, lease_id: int, *, timeout: float | None = None) -> float: ...
-    def revoke(self, lease_id: int, *, timeout: float | None = None) -> None: ...
 
 
 class Place(NamedTuple):
@@ -87,7 +70,7 @@ class IdentifyQueue:
     """
 
     def __init__(
-        self, store: _Store, root: str, replica_id: str, *, clock: Callable[[], float] = time.monotonic
+        self, store: Store, root: str, replica_id: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
         self._prefix = f"{root}iq/"

@@ -56,7 +56,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from discordha.coordination.candidates import Leadership
 from discordha.coordination.commit import GroupCommit, Operation
@@ -71,6 +71,7 @@ from discordha.coordination.store import (
     LeaseNotFound,
     Op,
     Put,
+    Store,
     Txn,
     TxnResult,
     WatchEvent,
@@ -87,17 +88,6 @@ BATCH = 100
 MAX_PAYLOAD = 256 * 1024
 
 
-class _Store(Protocol):
-    def txn(
-        self,
-        compare: Sequence[Compare],
-        success: Sequence[Op],
-        failure: Sequence[Op] = (),
-        *,
-        timeout: float | None = None,
-    ) -> TxnResult: ...
-
-
 class Journal:
     """One shard's journal. A ``WatchListener`` for its keys; see ``Journals``.
 
@@ -111,7 +101,7 @@ class Journal:
 
     def __init__(
         self,
-        store: _Store,
+        store: Store,
         commit: GroupCommit,
         leases: RetentionLeases,
         root: str,

@@ -32,11 +32,10 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 from urllib.parse import quote
 
-from discordha.coordination.commit import Operation
-from discordha.coordination.session import Grant
+from discordha.coordination.commit import GroupCommit, Operation
+from discordha.coordination.session import Grant, Session
 from discordha.coordination.store import (
     Compare,
     Delete,
@@ -44,11 +43,10 @@ from discordha.coordination.store import (
     GetPrefix,
     KeyValue,
     LeaseNotFound,
-    Op,
     Put,
     Snapshot,
+    Store,
     Txn,
-    TxnResult,
     WatchEvent,
 )
 from discordha.errors import DiscordHAError, StoreUnavailable
@@ -59,27 +57,6 @@ __all__ = ["EtcdLock", "Locks"]
 LOOK = 0.25
 #: Pause before a request is repeated, seconds.
 PAUSE = 0.05
-
-
-class _Store(Protocol):
-    def txn(
-        self,
-        compare: Sequence[Compare],
-        success: Sequence[Op],
-        failure: Sequence[Op] = (),
-        *,
-        timeout: float | None = None,
-    ) -> TxnResult: ...
-
-
-class _Commit(Protocol):
-    def execute(self, operations: Sequence[Operation]) -> None: ...
-    def submit(self, operations: Sequence[Operation]) -> None: ...
-
-
-class _Grants(Protocol):
-    @property
-    def current(self) -> Grant | None: ...
 
 
 class EtcdLock:
@@ -117,9 +94,9 @@ class Locks:
 
     def __init__(
         self,
-        store: _Store,
-        session: _Grants,
-        commit: _Commit,
+        store: Store,
+        session: Session,
+        commit: GroupCommit,
         prefix: str,
         replica_id: str,
         *,

@@ -19,33 +19,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from discordha.coordination.candidates import Leadership
 from discordha.coordination.store import (
     Compare,
     Delete,
     LeaseNotFound,
-    Op,
     Put,
     Snapshot,
-    TxnResult,
+    Store,
     WatchEvent,
 )
 from discordha.errors import DiscordHAError
 
 __all__ = ["Run", "Runs"]
-
-
-class _Store(Protocol):
-    def txn(
-        self,
-        compare: Sequence[Compare],
-        success: Sequence[Op],
-        failure: Sequence[Op] = (),
-        *,
-        timeout: float | None = None,
-    ) -> TxnResult: ...
 
 
 class Run(NamedTuple):
@@ -69,7 +57,7 @@ class Runs:
 
     def __init__(
         self,
-        store: _Store,
+        store: Store,
         root: str,
         replica_id: str,
         *,

@@ -38,9 +38,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol, Self
 
-from discordha.coordination.store import Lease
+from discordha.coordination.store import Store
 from discordha.errors import ConfigError, DiscordHAError, SessionExpired, StoreUnavailable
 
 __all__ = ["Grant", "Session"]
@@ -50,16 +49,6 @@ _log = logging.getLogger(__name__)
 #: Pauses between two tries to begin a new grant, seconds: doubled from the first to the last.
 FIRST_PAUSE = 0.05
 LAST_PAUSE = 1.0
-
-
-class _Leases(Protocol):
-    """The part of ``Store`` that a session uses."""
-
-    def clone(self) -> Self: ...
-    def grant(self, ttl: float, *, timeout: float | None = None) -> Lease: ...
-    def keep_alive(self, lease_id: int, *, timeout: float | None = None) -> float: ...
-    def revoke(self, lease_id: int, *, timeout: float | None = None) -> None: ...
-    def close(self) -> None: ...
 
 
 class Grant:
@@ -123,7 +112,7 @@ class Session:
     :param clock: monotonic seconds.
     """
 
-    def __init__(self, store: _Leases, *, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store, *, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store.clone()
         self._ttl = ttl
         self._clock = clock

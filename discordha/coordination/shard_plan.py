@@ -29,7 +29,6 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from discordha.coordination.placement import Placement
 from discordha.coordination.session import Grant
@@ -38,11 +37,9 @@ from discordha.coordination.store import (
     Compare,
     Delete,
     KeyValue,
-    Op,
     Put,
     Snapshot,
     Store,
-    TxnResult,
     WatchEvent,
 )
 from discordha.errors import DiscordHAError
@@ -52,27 +49,13 @@ __all__ = ["ShardPlan", "request_reshard"]
 _log = logging.getLogger(__name__)
 
 
-class _Store(Protocol):
-    def txn(
-        self,
-        compare: Sequence[Compare],
-        success: Sequence[Op],
-        failure: Sequence[Op] = (),
-        *,
-        timeout: float | None = None,
-    ) -> TxnResult: ...
-
-    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
-    def delete(self, key: str, *, timeout: float | None = None) -> bool: ...
-
-
 class ShardPlan:
     """The plan as one replica sees it. A ``WatchListener`` for the component ``s``.
 
     :param root: key prefix of the bot, ending in ``/``.
     """
 
-    def __init__(self, store: _Store, root: str, replica_id: str) -> None:
+    def __init__(self, store: Store, root: str, replica_id: str) -> None:
         self._store = store
         self._prefix = f"{root}s/"
         self._replica_id = replica_id

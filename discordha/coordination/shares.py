@@ -36,16 +36,14 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from discordha.coordination.allotment import allot
-from discordha.coordination.session import Grant
+from discordha.coordination.session import Grant, Session
 from discordha.coordination.store import (
     Compare,
     KeyValue,
-    Lease,
     LeaseNotFound,
-    Op,
     Put,
     Snapshot,
-    TxnResult,
+    Store,
     WatchEvent,
 )
 from discordha.errors import DiscordHAError
@@ -88,25 +86,6 @@ class Meter(Protocol):
         """Discord wants nothing from this bot for so long."""
 
 
-class _Store(Protocol):
-    def txn(
-        self,
-        compare: Sequence[Compare],
-        success: Sequence[Op],
-        failure: Sequence[Op] = (),
-        *,
-        timeout: float | None = None,
-    ) -> TxnResult: ...
-    def get(self, key: str, *, timeout: float | None = None) -> KeyValue | None: ...
-    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
-    def grant(self, ttl: float, *, timeout: float | None = None) -> Lease: ...
-
-
-class _Session(Protocol):
-    @property
-    def current(self) -> Grant | None: ...
-
-
 class _Share(NamedTuple):
     """One replica's entry: what it holds, what it would use, what Discord refused it."""
 
@@ -123,7 +102,7 @@ class Shares:
     """
 
     def __init__(
-        self, store: _Store, session: _Session, root: str, replica_id: str, *, total: int, meter: Meter
+        self, store: Store, session: Session, root: str, replica_id: str, *, total: int, meter: Meter
     ) -> None:
         self.total = total
         self._store = store
