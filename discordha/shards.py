@@ -71,7 +71,8 @@ class Hosting:
     """See the module.
 
     :param replication: on how many replicas each shard runs.
-    :param deaf_after: seconds after which a shard that is not ready is withdrawn.
+    :param deaf_after: seconds after which a shard that is not ready is withdrawn; after its last sign of life
+        where its connection fell silent.
     :param is_deaf: whether peers receive events of a shard while this replica does not.
     :param on_fatal: hears of what this replica can't go on with.
     """
@@ -276,7 +277,8 @@ class Hosting:
         """Tells the others whether this replica is ready for the shard."""
         key, grant = hosted.key, self._coordination.session.current
         now = self._clock()
-        if self._gateway.state(key).ready and not self._is_deaf(key):
+        state = self._gateway.state(key)
+        if state.ready and not self._is_deaf(key):
             hosted.lost_at = None
             if grant is not None and hosted.announced is not grant:
                 self._plan.announce(key, grant)
@@ -285,7 +287,9 @@ class Hosting:
             return
         if hosted.lost_at is None:
             hosted.lost_at = now
-        if hosted.announced is not None and (self._is_deaf(key) or now - hosted.lost_at >= self._deaf_after):
+        # A connection that is given up for its silence was none before, either.
+        lost_for = max(now - hosted.lost_at, state.silent)
+        if hosted.announced is not None and (self._is_deaf(key) or lost_for >= self._deaf_after):
             self._plan.withdraw(key)
             hosted.announced = None
 

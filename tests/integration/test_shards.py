@@ -12,7 +12,7 @@ from typing import Any
 import discord as discord_py
 import pytest
 from click.testing import CliRunner
-from fleet import BOTS, logs, per_replica, verdict
+from fleet import BOTS, answered, logs, per_replica, values, verdict
 from shard_watch import ShardWatch
 
 from discordha import DiscordHA, current_event
@@ -239,6 +239,36 @@ def test_one_host_for_each_shard(
             check_reactions(discord, reactions.stop(), fleet)
             assert old.alone == {}
             assert not new.hosts()
+
+
+def test_a_silent_shard_is_withdrawn_a_time_after_its_last_sign_of_life(
+    replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str
+) -> None:
+    """Not that time after the silent connection was given up, which is as long after the sign of life."""
+    deaf_after = 4.0
+    with LocalDiscord(guilds=2, shards=2, channels=1, users=2) as discord:
+        fleet = start(replicas, discord, 2, 2, DISCORDHA_DEAF_AFTER=str(deaf_after))
+        fleet.wait_ready(60)
+        watch = ShardWatch(discord, 2)
+        wait_for(lambda: watch.settled(2, 2), 30, "both on both", interval=0.1)
+        shard = (discord.guild_ids[0] >> 22) % 2
+
+        def ready() -> set[str]:
+            below = f"/discordha/v1/{namespace}/s/h/{shard}/"
+            return {key.removeprefix(below) for key in values(local_etcd, below)}
+
+        both = {replica.replica_id for replica in fleet}
+        wait_for(lambda: ready() == both, 20, lambda: f"both announced, not {ready()}")
+        discord.send(discord.channel_ids[0], "!ping now")  # a frame to count from
+        wait_for(lambda: answered(discord), 20, "the answer")
+        silent_from = time.monotonic()
+        discord.fault("r0", silent=True)
+        wait_for(lambda: len(ready()) == 1, 20, lambda: f"one left\n{logs(fleet)}")
+        took = time.monotonic() - silent_from
+        assert ready() == {fleet[1].replica_id}
+        assert took < 1.5 * deaf_after, f"withdrawn after {took:.2f} s of silence"
+        discord.clear_faults("r0")
+        wait_for(lambda: ready() == both, 30, lambda: f"both again, not {ready()}\n{logs(fleet)}")
 
 
 def test_shards_without_etcd(monkeypatch: pytest.MonkeyPatch) -> None:
