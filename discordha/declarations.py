@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from discordha.commands import Command, Components, Interactions, Tree
+from discordha.commands import Command, Components, Interactions, PersistentViews, Tree
 from discordha.errors import ConfigError
 from discordha.handlers import HandlerRegistry
 from discordha.leader_loop import Task
 from discordha.runner import ErrorHook
 from discordha.stats import Stats
+
+if TYPE_CHECKING:
+    import discord
 
 __all__ = ["Declarations"]
 
@@ -32,7 +35,8 @@ class Declarations:
         self._tree = Tree()
         self._components = Components()
         self._registry = HandlerRegistry()
-        interactions = Interactions(self._tree, self._components, self._stats)
+        self._views = PersistentViews()
+        interactions = Interactions(self._tree, self._components, self._views, self._stats)
         self._registry.set_source("interaction", interactions.handlers_for)
         self._on_error: ErrorHook | None = None
         self._tasks: list[Task] = []
@@ -45,6 +49,11 @@ class Declarations:
         for name in dir(type(self)):
             if name.startswith("on_") and not hasattr(Declarations, name):
                 self.add_handler(getattr(self, name))
+
+    def _attach(self, client: discord.Client) -> None:
+        """Makes a new client know what discord.py looks up in it. Gateway thread."""
+        self._tree.attach(client)
+        self._views.attach(client)
 
     def event(self, function: Function) -> Function:
         """Decorator: registers a plain function named ``on_<event>``; see ``add_handler``."""
@@ -125,6 +134,26 @@ class Declarations:
             return function
 
         return register
+
+    def add_view(
+        self, view: discord.ui.View | discord.ui.LayoutView, *, message_id: int | None = None
+    ) -> None:
+        """Registers a persistent view, as ``discord.Client.add_view`` does: its callbacks stay coroutines on
+        the loop, and each press is handled once, by whichever replica claims it; see docs/commands.md.
+        Before ``start``.
+
+        :param message_id: the message that it is attached to, if it is to follow that message's edits.
+        :raises ConfigError: it is not persistent.
+        """
+        self._views.add(view, message_id)
+
+    def add_dynamic_items(self, *items: type[discord.ui.DynamicItem[Any]]) -> None:
+        """Registers classes of dynamic items, as ``discord.Client.add_dynamic_items`` does; handled once, as
+        ``add_view`` says. Before ``start``.
+
+        :raises ConfigError: one is no such class.
+        """
+        self._views.add_items(items)
 
     def on_error(self, hook: Hook) -> Hook:
         """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log.

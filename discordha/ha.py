@@ -110,6 +110,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
                 self._stats,
                 tasks=self._tasks,
                 tree=self._tree,
+                on_client=self._attach,
                 voice_workers=self._voice_workers,
                 on_error=self._on_error,
                 on_fatal=self._fail,

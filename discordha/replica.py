@@ -55,6 +55,8 @@ from discordha.stats import Stats
 from discordha.wait_for import Waiters
 
 if TYPE_CHECKING:
+    import discord
+
     from discordha.voice.worker import VoiceWorker
 
 __all__ = ["Replica"]
@@ -109,6 +111,7 @@ class _Commands:
 class Replica:
     """See the module. One use: a bot that starts again makes another one.
 
+    :param on_client: makes each of discord.py's clients know what the bot declares; gateway thread.
     :param on_fatal: hears of what this replica can't go on with; any thread; must be short.
     :param on_stop_asked: hears that an operator wants this replica to drain; any thread; must be short.
     """
@@ -123,6 +126,7 @@ class Replica:
         *,
         tasks: list[Task],
         tree: Tree,
+        on_client: Callable[[discord.Client], None],
         voice_workers: Sequence[VoiceWorker] = (),
         on_error: ErrorHook | None,
         on_fatal: Callable[[BaseException], None],
@@ -196,7 +200,7 @@ class Replica:
         self.gateway = Gateway(
             config,
             on_dispatch=self._received,
-            on_client=tree.attach,
+            on_client=on_client,
             on_fatal=self._fail,
             before_identify=self._before_identify,
             on_state=self._on_gateway_state,

@@ -2,8 +2,8 @@
 
 Promises
 - An interaction is claimed as every event with an identity: one replica answers, another takes over.
-- Commands and autocompletes that this version of the bot does not know, and custom ids that fit no pattern,
-  are not claimed: another version's replica may.
+- Commands and autocompletes that this version of the bot does not know, and custom ids that fit no pattern
+  and no persistent view, are not claimed: another version's replica may.
 - An interaction that can't be answered any more, because it was taken over too late or answered too slowly,
   ends with one line in the log.
 
@@ -25,9 +25,11 @@ import discord
 from discordha.blocking import unwrap
 from discordha.commands.answers import Answer, install
 from discordha.commands.components import Component, Components, values_of
+from discordha.commands.persistent import PersistentViews, Press
 from discordha.commands.trampoline import Trampoline, adapt, is_unanswerable
 from discordha.commands.tree import Tree
 from discordha.context import current_event
+from discordha.errors import LockLost
 from discordha.events import Scope
 from discordha.handlers import Handler
 from discordha.stats import Stats
@@ -45,9 +47,10 @@ class Interactions:
     :param stats: counts ``interactions`` by ``deferred``, ``late``, ``resumed``, ``unanswerable``.
     """
 
-    def __init__(self, tree: Tree, components: Components, stats: Stats) -> None:
+    def __init__(self, tree: Tree, components: Components, views: PersistentViews, stats: Stats) -> None:
         self._tree = tree
         self._components = components
+        self._views = views
         self._stats = stats
 
     def handlers_for(self, args: Sequence[Any]) -> list[Handler]:
@@ -57,15 +60,16 @@ class Interactions:
             command = self._tree.find(interaction)
             if command is None:
                 return []
-            run, name = self._command(interaction, command), f"/{command.qualified_name}"
-        elif interaction.type in (_Kind.component, _Kind.modal_submit):
+            return [_handler(self._command(interaction, command), f"/{command.qualified_name}")]
+        handlers = []
+        if interaction.type in (_Kind.component, _Kind.modal_submit):
             found = self._components.find(str(interaction.custom_id))
-            if found is None:
-                return []
-            run, name = self._component(interaction, *found), found[0].name
-        else:
-            return []
-        return [Handler(run, "interaction", Scope.CLAIM, None, name)]
+            if found is not None:
+                handlers.append(_handler(self._component(interaction, *found), found[0].name))
+        if interaction.type is _Kind.component:
+            for press in self._views.presses(interaction):
+                handlers.append(_handler(self._press(interaction, press), press.name))
+        return handlers
 
     def _note(self, what: str) -> None:
         self._stats.add("interactions", what)
@@ -94,6 +98,20 @@ class Interactions:
 
         defer = component.defer == "auto"
         return functools.partial(self._run, component.name, answer, invoke, defer=defer, ephemeral=False)
+
+    def _press(self, interaction: discord.Interaction[Any], press: Press) -> Callable[..., Any]:
+        """A view's callback hears of its errors itself (``View.on_error``): a lost event must not look like
+        one that was handled.
+        """
+        answer = install(interaction, self._note)
+
+        async def invoke(interaction: Any) -> None:
+            await press.run(interaction)
+            event = current_event()
+            if event is not None and event.lost:
+                raise LockLost(f"this replica may not own {event.identity} any more: {press.name} ran for it")
+
+        return functools.partial(self._run, press.name, answer, invoke, defer=True, ephemeral=False)
 
     def _run(
         self,
@@ -140,3 +158,7 @@ class Interactions:
                 event.attempt if event is not None else 1,
                 error,
             )
+
+
+def _handler(run: Callable[..., Any], name: str) -> Handler:
+    return Handler(run, "interaction", Scope.CLAIM, None, name)

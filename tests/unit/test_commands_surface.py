@@ -16,6 +16,7 @@ import discordha
 from discordha import ConfigError, app_commands
 from discordha.commands.answers import Answer
 from discordha.commands.components import Components, values_of
+from discordha.commands.persistent import PersistentViews
 from discordha.commands.sync import comparable, digest_of
 from discordha.commands.trampoline import adapt, is_unanswerable
 from discordha.commands.tree import Tree
@@ -268,3 +269,79 @@ class TestSyncing:
         for number in range(50):
             record = record.followed_by(str(number))
         assert len(record.older) == 20
+
+
+class Lasting(discord.ui.View):
+    """A persistent view with one button that does something, and one that does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=None)
+        self.add_item(discord.ui.Button(label="plain", custom_id="lasting:plain"))
+
+    @discord.ui.button(label="yes", custom_id="lasting:yes")
+    async def yes(self, interaction: Any, button: Any) -> None:
+        """Does something."""
+
+
+class Numbered(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"numbered:(?P<number>[0-9]+)"):
+    """Does something for each number."""
+
+
+class TestPersistentViews:
+    """Which callbacks a press is claimed for, on discord.py's own client."""
+
+    @staticmethod
+    def pressed(client: discord.Client, custom_id: str, message_id: int = 5) -> list[str]:
+        interaction: Any = SimpleNamespace(
+            data={"component_type": 2, "custom_id": custom_id},
+            message=SimpleNamespace(id=message_id),
+            _state=client._connection,
+        )
+        return [press.name for press in PersistentViews.presses(interaction)]
+
+    def test_what_was_declared_or_given_to_the_client_or_sent(self) -> None:
+        views = PersistentViews()
+        views.add(Lasting(), None)
+        views.add_items((Numbered,))
+        client = discord.Client(intents=discord.Intents.none())
+        assert self.pressed(client, "lasting:yes") == []
+        views.attach(client)
+        assert self.pressed(client, "lasting:yes") == [f"{__name__}.Lasting(lasting:yes)"]
+        assert self.pressed(client, "lasting:plain") == []
+        assert self.pressed(client, "numbered:12") == [
+            f"{__name__}.Numbered({Numbered.__discord_ui_compiled_template__.pattern})"
+        ]
+        other = discord.ui.View(timeout=None)
+        other.add_item(discord.ui.Button(label="layout", custom_id="lasting:yes"))
+        client._connection.store_view(other, 5)  # as if it had been sent: it only lays a button out
+        assert self.pressed(client, "lasting:yes") == [f"{__name__}.Lasting(lasting:yes)"]
+        (declared,) = (view for view in client.persistent_views if isinstance(view, Lasting))
+        declared.stop()
+        assert self.pressed(client, "lasting:yes") == []
+
+    def test_a_view_with_a_timeout_is_its_senders_alone(self) -> None:
+        client = discord.Client(intents=discord.Intents.none())
+        PersistentViews().attach(client)
+        lasting = Lasting()
+        client._connection.store_view(lasting, 5)
+        assert self.pressed(client, "lasting:yes") == [f"{__name__}.Lasting(lasting:yes)"]
+        assert self.pressed(client, "lasting:yes", 6) == []
+        lasting.timeout = 60.0
+        assert self.pressed(client, "lasting:yes") == []
+
+    def test_what_is_not_persistent_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="timeout=None, and each item a custom_id"):
+            bot().add_view(discord.ui.View())
+        with pytest.raises(ConfigError, match=r"takes a discord\.ui\.View, not Modal"):
+            bot().add_view(discord.ui.Modal(title="m", custom_id="m"))  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"subclasses of discord\.ui\.DynamicItem"):
+            bot().add_dynamic_items(discord.ui.Button)  # type: ignore[arg-type]
+
+    def test_what_is_used_of_discord_py(self) -> None:
+        """Fails when a new discord.py calls callbacks in another way."""
+        parse = inspect.getsource(discord.state.ConnectionState.parse_interaction_create)
+        assert "self._view_store.dispatch_view(component_type, custom_id, interaction)" in parse
+        dispatch = inspect.getsource(discord.ui.view.ViewStore.dispatch_view)
+        assert "self.dispatch_dynamic_items(component_type, custom_id, interaction)" in dispatch
+        scheduled = discord.ui.view.BaseView._scheduled_task
+        assert list(inspect.signature(scheduled).parameters) == ["self", "item", "interaction"]

@@ -227,6 +227,67 @@ def feedback(interaction, number, values):
     interaction.response.send_message(f"feedback {number}: {values['text']}")
 
 
+class Poll(discord.ui.View):
+    def __init__(self):
+        super().__init__(timeout=None)
+
+    async def interaction_check(self, interaction):
+        logging.getLogger("bot").info("checked %s", interaction.user.name)
+        return interaction.user.name != "user4"
+
+    @discord.ui.button(label="yes", custom_id="poll:yes")
+    async def yes(self, interaction, button):
+        event = discordha.current_event()
+        await interaction.response.send_message(f"poll on {WHO} attempt {event.attempt}")
+
+    @discord.ui.button(label="die", custom_id="poll:die")
+    async def die(self, interaction, button):
+        await interaction.response.send_message(f"died on {WHO}")
+        if discordha.current_event().attempt == 1:
+            os._exit(9)
+
+
+class Legacy(discord.ui.View):
+    def __init__(self):
+        super().__init__(timeout=None)
+
+    @discord.ui.button(label="legacy", custom_id="legacy:yes")
+    async def legacy(self, interaction, button):
+        await interaction.response.send_message(f"legacy on {WHO}")
+
+
+class Counter(discord.ui.DynamicItem[discord.ui.Button], template=r"dynamic:(?P<number>[0-9]+)"):
+    def __init__(self, number):
+        super().__init__(discord.ui.Button(label=str(number), custom_id=f"dynamic:{number}"))
+        self.number = number
+
+    @classmethod
+    async def from_custom_id(cls, interaction, item, match):
+        return cls(int(match["number"]))
+
+    async def callback(self, interaction):
+        await interaction.response.send_message(f"dynamic {self.number} on {WHO}")
+
+
+if os.environ.get("VIEWS"):
+    ha.add_view(Poll())
+    ha.add_dynamic_items(Counter)
+
+
+@ha.event
+def on_ready():
+    if os.environ.get("VIEWS"):
+        ha.wrap(ha.client).add_view(Legacy())  # as bots do that know discord.py's client
+        logging.getLogger("bot").info("views added")
+
+
+@ha.command(description="Shows persistent views")
+def persistent(interaction):
+    view = Poll()
+    view.add_item(Counter(7))
+    interaction.response.send_message(f"views by {WHO}", view=view)
+
+
 @ha.listen("message", where=lambda message: message.content.startswith("!ask"))
 def on_ask(message):
     message.channel.send("go on")
