@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from discordha.running import Part
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,42 +31,35 @@ if TYPE_CHECKING:
 __all__ = ["ClientView"]
 
 
-class ClientView:
+class ClientView(Part):
     """The part of ``DiscordHA`` that stands in for ``discord.Client``. Asks Discord in ``fetch_...`` only."""
-
-    def _client_view(self) -> views.Client:
-        """The running client.
-
-        :raises DiscordHAError: the bot does not run.
-        """
-        raise NotImplementedError
 
     @property
     def user(self) -> views.ClientUser | None:
         """The bot's own user, once it is logged in."""
-        return self._client_view().user
+        return self._running().client_view.user
 
     @property
     def guilds(self) -> Sequence[views.Guild]:
         """The guilds that the bot is in, as far as this replica knows."""
-        return self._client_view().guilds
+        return self._running().client_view.guilds
 
     def get_guild(self, id: int, /) -> views.Guild | None:
         """See ``discord.Client.get_guild``."""
-        return self._client_view().get_guild(id)
+        return self._running().client_view.get_guild(id)
 
     def get_channel(self, id: int, /) -> Channel | None:
         """See ``discord.Client.get_channel``."""
-        return self._client_view().get_channel(id)
+        return self._running().client_view.get_channel(id)
 
     def get_partial_messageable(self, id: int, *, guild_id: int | None = None) -> views.PartialMessageable:
         """A channel to send to, known by its id alone; see ``discord.Client.get_partial_messageable``."""
-        return self._client_view().get_partial_messageable(id, guild_id=guild_id)
+        return self._running().client_view.get_partial_messageable(id, guild_id=guild_id)
 
     def get_user(self, id: int, /) -> views.User | None:
         """See ``discord.Client.get_user``."""
-        return self._client_view().get_user(id)
+        return self._running().client_view.get_user(id)
 
     def fetch_user(self, user_id: int, /) -> views.User:
         """See ``discord.Client.fetch_user``. Blocks."""
-        return self._client_view().fetch_user(user_id)
+        return self._running().client_view.fetch_user(user_id)

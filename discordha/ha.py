@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from discordha.blocking import wrap
 from discordha.client_view import ClientView
 from discordha.config import Config
-from discordha.coordination.commons import Shared
 from discordha.declarations import Declarations
 from discordha.errors import DiscordHAError
 from discordha.operations.logs import log_to_stderr
@@ -33,8 +32,6 @@ from discordha.voice.facade import VoiceCalls
 if TYPE_CHECKING:
     import discord
 
-    from discordha import views
-    from discordha.coordination.voice_queue import VoiceQueue
     from discordha.views import Wrap
 
 __all__ = ["DiscordHA"]
@@ -219,9 +216,6 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         if replica is not None:
             replica.give_up_waiting()
 
-    def _shared(self) -> Shared:
-        return self._running().shared
-
     def _running(self) -> Replica:
         replica = self._replica
         if replica is None:
@@ -276,9 +270,6 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         views = tuple(wrap(arg, replica.bridge) for arg in args)
         return views[0] if len(views) == 1 else (views or None)
 
-    def _voice_queue(self) -> VoiceQueue:
-        return self._running().voice
-
     @property
     def client(self) -> discord.Client:
         """discord.py's own client, for what the views do not cover: its coroutines need ``call``."""
@@ -290,9 +281,6 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         :raises DiscordHAError: this replica does not host that shard; REST calls work through any client.
         """
         return self._running().shards.client_for(guild_id)
-
-    def _client_view(self) -> views.Client:
-        return self.wrap(self.client)
 
     # -- the fleet -------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from discordha import report
-from discordha.blocking import Begun
+from discordha.blocking import Begun, wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
 from discordha.coordination.assembly import Coordination
@@ -57,6 +57,7 @@ from discordha.wait_for import Waiters
 if TYPE_CHECKING:
     import discord
 
+    from discordha import views
     from discordha.voice.worker import VoiceWorker
 
 __all__ = ["Replica"]
@@ -369,11 +370,17 @@ class Replica:
         self.waiters.offer(name, args)
         self.dispatcher.receive(name, args, raw, shard_id)
 
-    # -- what voice needs ------------------------------------------------------------------------------------
+    # -- what the facade and voice need ----------------------------------------------------------------------
 
     def call(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
         """Runs a coroutine on the gateway's loop and waits for it."""
         return self.gateway.call(awaitable, timeout)
+
+    @property
+    def client_view(self) -> views.Client:
+        """discord.py's client, as a blocking view."""
+        view: views.Client = wrap(self.gateway.client, self.bridge)
+        return view
 
     def channel(self, channel_id: int) -> Any:
         """discord.py's channel, of whichever shard; ``None`` when the bot does not see it."""

@@ -8,26 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from discordha.cache_view import Cache
-from discordha.coordination.commons import Shared
 from discordha.coordination.keyed_locks import KeyedLocks
 from discordha.named_lock import NamedLock
+from discordha.running import Part
 
 __all__ = ["SharedState"]
 
 
-class SharedState:
+class SharedState(Part):
     """The part of ``DiscordHA`` that reads and writes what is shared."""
 
     def __init__(self) -> None:
         super().__init__()
         self._flights = KeyedLocks()
-
-    def _shared(self) -> Shared:
-        """What the running replica shares.
-
-        :raises DiscordHAError: the bot does not run.
-        """
-        raise NotImplementedError
 
     def cache(self, name: str, ttl: float | None = None, *, local: bool = False, type: Any = None) -> Cache:
         """A view on the cache ``name``, which all replicas share: JSON values by key. Does not block.
@@ -37,7 +30,7 @@ class SharedState:
             are seen a few milliseconds later. Without the watch they come from etcd.
         :param type: what values are read back as: a dataclass, ``list[...]`` of one, and so on.
         """
-        return Cache(self._shared, self._flights, name, ttl=ttl, local=local, kind=type)
+        return Cache(lambda: self._running().shared, self._flights, name, ttl=ttl, local=local, kind=type)
 
     def cache_read(self, cache: str, key: str | int, *, type: Any = None) -> Any:
         """The value under a key. Blocks for a round trip.
@@ -63,4 +56,4 @@ class SharedState:
 
         :param timeout: seconds to wait; ``None``: for as long as etcd answers.
         """
-        return NamedLock(lambda: self._shared().locks, name, timeout)
+        return NamedLock(lambda: self._running().shared.locks, name, timeout)

@@ -15,8 +15,8 @@ from discordha.blocking.nonces import nonce_for
 from discordha.context import check_fence, current_event
 from discordha.coordination.voice_command import ACTIONS, VoiceCommand, check_module
 from discordha.coordination.voice_consumer import VoiceConsumer
-from discordha.coordination.voice_queue import VoiceQueue
 from discordha.errors import ConfigError
+from discordha.running import Part
 
 if TYPE_CHECKING:
     from discordha.voice.worker import VoiceWorker
@@ -24,16 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["VoiceCalls"]
 
 
-class VoiceCalls:
+class VoiceCalls(Part):
     """The part of ``DiscordHA`` that concerns voice."""
 
     def __init__(self) -> None:
         super().__init__()
         self._voice_workers: list[VoiceWorker] = []
-
-    def _voice_queue(self) -> VoiceQueue:
-        """The running replica's; what ``DiscordHA`` gives."""
-        raise NotImplementedError
 
     def add_voice_worker(self, worker: VoiceWorker) -> None:
         """What ``VoiceWorker`` calls when it is made. Before ``start``.
@@ -53,7 +49,7 @@ class VoiceCalls:
         :raises StoreUnavailable: etcd does not answer.
         """
         check_fence("lock_voice")
-        return self._voice_queue().lock(*_guild(module_id, guild_id))
+        return self._running().voice.lock(*_guild(module_id, guild_id))
 
     def unlock_voice(self, module_id: str, guild_id: int) -> bool:
         """Frees what ``lock_voice`` took; what plays is played to its end. False when there is nothing to
@@ -62,7 +58,7 @@ class VoiceCalls:
         :raises ConfigError: an argument is impossible.
         :raises StoreUnavailable: etcd does not answer.
         """
-        return self._voice_queue().unlock(*_guild(module_id, guild_id))
+        return self._running().voice.unlock(*_guild(module_id, guild_id))
 
     def send_voice_command(self, command: VoiceCommand, wait: bool = False, *, action: str = "play") -> None:
         """Queues a command for the workers of its module, whichever replica they are on. Blocks for a round
@@ -89,7 +85,7 @@ class VoiceCalls:
         entry_id = None
         if event is not None and event.fencing_token:
             entry_id = f"e{nonce_for(event, event.next_ordinal())}"
-        self._voice_queue().send(
+        self._running().voice.send(
             module_id=command.module_id,
             guild_id=command.guild_id,
             channel_id=command.channel_id,
@@ -116,7 +112,7 @@ class VoiceCalls:
         :raises DiscordHAError: this replica watches the module already.
         :raises StoreUnavailable: etcd does not answer.
         """
-        return self._voice_queue().consume(check_module(module_id))
+        return self._running().voice.consume(check_module(module_id))
 
 
 def _guild(module_id: str, guild_id: int) -> tuple[str, int]:

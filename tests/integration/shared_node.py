@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from discordha.coordination.commit import GroupCommit
-from discordha.coordination.commons import EtcdShared, Shared
+from discordha.coordination.commons import EtcdShared
 from discordha.coordination.hub import CoordinationWatch
 from discordha.coordination.members import Members
 from discordha.coordination.session import Session
@@ -32,8 +32,8 @@ class AloneNode(SharedState):
         super().__init__()
         self.shared = AloneShared()
 
-    def _shared(self) -> Shared:
-        return self.shared
+    def _running(self) -> Any:
+        return self
 
     def __enter__(self) -> Self:
         return self
@@ -63,8 +63,8 @@ class Node(SharedState):
         self.hub.subscribe("m", self.members)
         self.hub.subscribe("k", self.shared.locks)
 
-    def _shared(self) -> Shared:
-        return self.shared
+    def _running(self) -> Any:
+        return self
 
     def __enter__(self) -> Self:
         self.session.start(20.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import discord
@@ -77,8 +78,8 @@ def test_the_clients_names_are_views() -> None:
             return discord.Client(intents=discord.Intents.none())
 
         class Known(ClientView):
-            def _client_view(self) -> Any:
-                return client
+            def _running(self) -> Any:
+                return SimpleNamespace(client_view=client)
 
         client = wrap(bridge.call(connect()), bridge)
         known = Known()
