@@ -1,4 +1,7 @@
-"""``/readyz``: no within 2 s for each reason that a replica may have, and yes again when it is over."""
+"""``/readyz``: no within 2 s for each reason that a replica may have, and yes again when it is over.
+
+From when the 2 s count is in docs/operating.md: a lease must run out, and a silence last for a while.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from discordha.testing.plugin import ReplicasFactory
 #: What is promised, seconds.
 IN_TIME = 2.0
 TTL = 2.0
-#: When a connection that says nothing counts as dead: only from then on a replica can know.
-DEAF_AFTER = 0.5
+#: For how long a replica receives nothing, while its peers do, before it counts as deaf: more than the
+#: TTL + 0.5 s that their records may take to show it.
+DEAF_AFTER = 3.0
 
 
 @dataclass
@@ -96,8 +100,8 @@ def test_each_reason_shows_in_time_and_goes_away(watched: Watched) -> None:
     # this is what the next look finds.
     load = watched.discord.load(rate=40, template="hello {n}")
     watched.discord.fault("r0", deaf=True)
-    # Peers' records tell what it misses; they come every third of a TTL.
-    took["deaf"] = watched.expect("shard 0 is", DEAF_AFTER + 2 * TTL / 3 + IN_TIME)
+    # It is deaf when that has lasted for DEAF_AFTER; within 2 s after that it shows.
+    took["deaf"] = watched.expect("shard 0 is", DEAF_AFTER + IN_TIME)
     wait_for(lambda: "shard 0 is deaf" in watched.fleet[0].run_text(), 5, "the reason in the log")
     watched.discord.clear_faults("r0")
     watched.expect_ready()
