@@ -29,24 +29,20 @@ Concurrency
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from discordha.coordination.ballot import Ballot, Standing
 from discordha.coordination.candidates import Candidates, Leadership
 from discordha.coordination.election import FIRST_PAUSE, Election
+from discordha.coordination.notices import Notices
 from discordha.coordination.session import Grant, Session
 from discordha.coordination.store import (
     Compare,
-    Delete,
-    GetPrefix,
-    KeyValue,
     LeaseNotFound,
-    Put,
     Snapshot,
     Store,
     WatchEvent,
@@ -61,8 +57,6 @@ _log = logging.getLogger(__name__)
 POLL = 0.5
 #: The longest pause between two tries while etcd does not answer, seconds: doubled from the first on.
 LAST_PAUSE = 0.5
-#: A call to etcd may take so long, seconds: it is repeated without harm.
-CALL_TIMEOUT = 2.0
 
 
 class Elections:
@@ -80,18 +74,16 @@ class Elections:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
         self._session = session
-        self._prefix = f"{root}l/"
         self._replica_id = replica_id
         self._clock = clock
         self._lock = threading.Lock()
         self._left = threading.Condition(self._lock)  # some election is no longer leaving
         self._elections: dict[int, Election] = {}
-        self._candidates = Candidates(self._prefix)
+        self._candidates = Candidates(f"{root}l/")
+        self._ballot = Ballot(store, f"{root}l/", replica_id)
         self._watching = False
-        self._notices: deque[tuple[Callable[[Leadership], None], Leadership]] = deque()
-        self._notifying = False
+        self._notices = Notices(self._lock)
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="discordha-election", daemon=True)
@@ -153,7 +145,7 @@ class Elections:
                 election.wanted = False
                 self._depose(election)
             self._left.notify_all()
-        self._notify()
+        self._notices.deliver()
 
     # -- what an Election asks for ---------------------------------------------------------------------------
 
@@ -170,7 +162,7 @@ class Elections:
             election.leaving = election.entered is not None
             self._depose(election)
         self._wake.set()
-        self._notify()
+        self._notices.deliver()
         if threading.current_thread() is self._thread:
             return not election.leaving
         with self._lock:
@@ -180,12 +172,8 @@ class Elections:
     def proclaim(self, election: Election, record: Mapping[str, Any]) -> None:
         """See ``Election.proclaim``."""
         leadership = election.leadership
-        if leadership is not None:
-            value = json.dumps({**record, "replica": self._replica_id}).encode()
-            put = Put(leadership.key, value, leadership.lease_id)
-            if self._store.txn((leadership.guard(),), (put,)).succeeded:
-                return
-        raise NotLeader(f"this replica does not lead shard {election.shard_id}")
+        if leadership is None or not self._ballot.proclaim(leadership, record):
+            raise NotLeader(f"this replica does not lead shard {election.shard_id}")
 
     def leader(self, election: Election) -> str | None:
         """See ``Election.leader``."""
@@ -223,7 +211,7 @@ class Elections:
         """Does the next thing there is to do for an election; false when there is nothing, or etcd does not
         answer."""
         step = self._next_step(election)
-        self._notify()
+        self._notices.deliver()
         if step is None:
             return False
         try:
@@ -238,7 +226,7 @@ class Elections:
             self._pause(election)
             return False
         election.pause = FIRST_PAUSE
-        self._notify()
+        self._notices.deliver()
         return True
 
     def _pause(self, election: Election) -> None:
@@ -268,42 +256,28 @@ class Elections:
                 return lambda: self._look(election, grant)
             return None
 
-    def _key(self, election: Election, grant: Grant) -> str:
-        return f"{self._prefix}{election.shard_id}/{grant.lease_id:x}"
-
     def _enter(self, election: Election, grant: Grant) -> None:
         """Stands as a candidate, or finds out that it does: may be repeated."""
-        key = self._key(election, grant)
-        value = json.dumps({"replica": self._replica_id}).encode()
-        everyone = GetPrefix(f"{self._prefix}{election.shard_id}/")
-        result = self._store.txn(
-            (Compare.version(key, 0), *election.guard),
-            (Put(key, value, grant.lease_id), everyone),
-            (everyone,),
-            timeout=CALL_TIMEOUT,
-        )
-        candidates = result.responses[-1]
-        assert isinstance(candidates, list)
-        if not result.succeeded and not any(kv.key == key for kv in candidates):
-            with self._lock:  # the guard: there is nothing to stand for any more
-                election.wanted = False
-                self._forget_key(election)
+        standing = self._ballot.enter(election.shard_id, grant, election.guard)
+        if standing is not None:
+            self._decide(election, grant, standing)
             return
-        self._decide(election, grant, candidates)
+        with self._lock:  # the guard: there is nothing to stand for any more
+            election.wanted = False
+            self._forget_key(election)
 
     def _look(self, election: Election, grant: Grant) -> None:
         """Reads the candidates again after waiting."""
         try:
-            found = self._store.range(f"{self._prefix}{election.shard_id}/", timeout=CALL_TIMEOUT)
+            standing = self._ballot.look(election.shard_id, grant)
         except DiscordHAError:
             with self._lock:
                 election.look = True
             raise
-        self._decide(election, grant, found.items)
+        self._decide(election, grant, standing)
 
-    def _decide(self, election: Election, grant: Grant, candidates: Sequence[KeyValue]) -> None:
-        key = self._key(election, grant)
-        mine = next((kv for kv in candidates if kv.key == key), None)
+    def _decide(self, election: Election, grant: Grant, standing: Standing) -> None:
+        mine = standing.mine
         with self._lock:
             if election.entered is not grant:
                 return
@@ -311,21 +285,17 @@ class Elections:
                 self._forget_key(election)  # someone deleted it
                 return
             election.revision = mine.create_revision
-            first = min(kv.create_revision for kv in candidates if kv.lease)
-            if first == mine.create_revision and election.wanted and not election.leaving and grant.alive:
-                election.leading = Leadership(election.shard_id, key, mine.create_revision, grant)
+            leads = standing.first == mine.create_revision
+            if leads and election.wanted and not election.leaving and grant.alive:
+                election.leading = Leadership(election.shard_id, mine.key, mine.create_revision, grant)
                 self.elected += 1
-                self._notices.append((election.on_elected, election.leading))
+                self._notices.put(election.on_elected, election.leading)
                 _log.info("leads shard %d (token %d)", election.shard_id, mine.create_revision)
 
     def _leave(self, election: Election) -> None:
         grant, revision = election.entered, election.revision
         if grant is not None:
-            key = self._key(election, grant)
-            # Without a known revision the key may still be there, by a write whose answer got lost; nobody
-            # else writes a key of this lease.
-            guard = (Compare.create_revision(key, revision),) if revision else ()
-            self._store.txn(guard, (Delete(key),), timeout=CALL_TIMEOUT)
+            self._ballot.leave(election.shard_id, grant, revision)
         with self._lock:
             self._forget_key(election)
 
@@ -351,7 +321,7 @@ class Elections:
             for election in self._elections.values():
                 if election.leading is not None and election.leading.lost:
                     self._depose(election)
-        self._notify()
+        self._notices.deliver()
         self._wake.set()
 
     def _depose(self, election: Election) -> None:
@@ -360,24 +330,8 @@ class Elections:
         if leading is not None:
             leading.end()
             self.deposed += 1
-            self._notices.append((election.on_deposed, leading))
+            self._notices.put(election.on_deposed, leading)
             _log.info("no longer leads shard %d (token %d)", election.shard_id, leading.fencing_token)
-
-    def _notify(self) -> None:
-        """Calls back in order. One thread at a time; whoever comes second leaves its notice to the first."""
-        while True:
-            with self._lock:
-                if self._notifying or not self._notices:
-                    return
-                self._notifying = True
-                call, leadership = self._notices.popleft()
-            try:
-                call(leadership)
-            except Exception:  # noqa: BLE001 - the election outlives its listeners' faults
-                _log.exception("a listener of the election of shard %d failed", leadership.shard_id)
-            finally:
-                with self._lock:
-                    self._notifying = False
 
     # -- the coordination watch ------------------------------------------------------------------------------
 
@@ -395,7 +349,7 @@ class Elections:
                     self._depose(election)
                     self._forget_key(election)
         self._wake.set()
-        self._notify()
+        self._notices.deliver()
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         """Applies what candidates did."""
@@ -428,7 +382,7 @@ class Elections:
         for election in vacant:
             election.on_vacant()
         self._wake.set()
-        self._notify()
+        self._notices.deliver()
 
     def on_lost(self) -> None:
         """From now on candidates ask etcd themselves."""
