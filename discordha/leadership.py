@@ -34,11 +34,11 @@ from discordha.coordination.candidates import Leadership
 from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
-from discordha.coordination.journal_tally import SETTLE
 from discordha.coordination.store import Compare
 from discordha.errors import DiscordHAError
-from discordha.events import guild_of
+from discordha.leader_shard import LeaderShard
 from discordha.runner import Outcome
+from discordha.seniority import Seniority
 from discordha.stats import Stats
 
 if TYPE_CHECKING:
@@ -50,17 +50,11 @@ _log = logging.getLogger(__name__)
 
 #: How often old entries are forgotten, seconds.
 TIDY = 5.0
-#: Among replicas whose gateway sessions are all young, the oldest stands first: the others wait this long,
-#: seconds, for as long as nobody leads.
-YIELD = 1.0
-#: Sessions that began within so many seconds count as equally old.
-SAME_AGE = 0.05
-#: How often such a replica looks whether its turn has come, seconds; it also looks when nobody is left.
+#: How often a replica that waits to stand looks whether its turn has come, seconds; it also looks when nobody
+#: is left.
 LOOK = 0.1
 #: The same while nobody leads, seconds.
 LOOK_SOON = 0.02
-#: States in which a replica does not stand for election.
-LEAVING = frozenset({"draining", "stopping", "deaf"})
 #: How long the watch may take to show a new leader what its predecessors did, seconds; then it is asked
 #: again.
 CATCH_UP = 2.0
@@ -68,26 +62,6 @@ CATCH_UP = 2.0
 
 def _always() -> bool:
     return True
-
-
-class _Shard:
-    """One shard's election and journal. ``hears``: connected to Discord."""
-
-    def __init__(self, journal: Journal, number: int, count: int | None, may_act: Callable[[], bool]) -> None:
-        self.journal = journal
-        self.number = number
-        self.count = count
-        self.may_act = may_act
-        self.retired = False  # leads no more, and does not stand
-        self.fresh = False  # a gateway session has begun, and etcd does not know yet
-        self.election: Election
-        self.elected: Leadership | None = None  # to be made to act
-        self.resign: bool | None = None  # asked to resign; true: stand again at once
-        self.hears = False
-        self.stands = False
-        self.since = 0.0  # when its gateway session began
-        self.saw_leader = False
-        self.leaderless_since: float | None = None
 
 
 class LeaderEvents:
@@ -113,7 +87,7 @@ class LeaderEvents:
         self._put = put
         self._clock = clock
         self._lock = threading.Lock()
-        self._shards: dict[int, _Shard] = {}
+        self._shards: dict[int, LeaderShard] = {}
         self._over = False
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -158,9 +132,11 @@ class LeaderEvents:
             buried=lambda event: self._stats.add("dead", event),
             revision=lambda: coordination.watch.revision,
         )
-        shard = _Shard(journal, number, count, may_act)
         # Shards come and go: whoever hosted this one before has more than a newcomer.
-        shard.saw_leader = count is not None
+        seniority = Seniority(
+            coordination.members, self._replica_id, shard_id, led=count is not None, clock=self._clock
+        )
+        shard = LeaderShard(journal, seniority, number, count, may_act)
         shard.election = coordination.elections.open(
             shard_id,
             lambda leadership: self._elected(shard, leadership),
@@ -205,14 +181,12 @@ class LeaderEvents:
     def busy(self, shard_id: int) -> bool:
         """Whether events of a shard run here, or wait for their mark, or wait to be run by this leader."""
         shard = self._shards.get(shard_id)
-        if shard is None:
-            return False
-        return shard.election.is_leader or shard.journal.under_way > 0
+        return shard is not None and shard.busy
 
     def backlog(self) -> float:
         """For how many seconds the oldest event has waited that this replica is to run as a leader."""
         now = self._clock()
-        waits = [now - oldest for shard in self._shards.values() if (oldest := _in_line(shard)) is not None]
+        waits = [now - since for shard in self._shards.values() if (since := shard.waiting_since) is not None]
         return max(waits, default=0.0)
 
     def stop(self) -> None:
@@ -240,46 +214,12 @@ class LeaderEvents:
             shard.stands = False
             self._ask_to_resign(shard, False)
 
-    def _may_stand(self, shard: _Shard) -> bool:
-        """Whether a replica that hears may stand for election.
-
-        A journal that has just begun may lack what is still under way: others should lead first.
-        """
-        now = self._clock()
-        age = now - shard.since
-        if age >= SETTLE:
-            return True
-        if shard.election.leader is not None:
-            shard.saw_leader = True
-            shard.leaderless_since = None
-            return False
-        if not shard.saw_leader or not self._older_peers(shard.election.shard_id, age):
-            return True
-        if shard.leaderless_since is None:
-            shard.leaderless_since = now
-        return now - shard.leaderless_since >= YIELD
-
-    def _older_peers(self, shard_id: int, age: float) -> bool:
-        """Whether a peer has heard the shard without a break for longer, as far as is known."""
-        members = self._coordination.members
-        for replica, record in members.records().items():
-            heard = record.get("hears")
-            since = heard.get(str(shard_id)) if isinstance(heard, dict) else None
-            if replica == self._replica_id or not isinstance(since, int | float):
-                continue
-            if record.get("state") in LEAVING:
-                continue  # it does not stand
-            if since + members.silence(replica) > age + SAME_AGE:
-                return True
-        return False
-
     def ages(self) -> dict[str, float]:
         """For how many seconds each shard's gateway session has lasted: for the member record."""
-        now = self._clock()
         return {
-            str(key): round(now - shard.since, 3)
+            str(key): round(age, 3)
             for key, shard in self._shards.items()
-            if shard.since and not shard.retired
+            if (age := shard.seniority.age) is not None and not shard.retired
         }
 
     def new_session(self, shard_id: int) -> None:
@@ -294,7 +234,7 @@ class LeaderEvents:
             shard.journal.deactivate()
             shard.fresh = True  # first: a marker that is under way is that of the session before
             shard.journal.on_new_session()
-            shard.since = self._clock()
+            shard.seniority.begin()
             self._wake.set()
             self._coordination.members.poke()
             if shard.stands:
@@ -314,30 +254,30 @@ class LeaderEvents:
         shard = self._shards.get(shard_id)
         return shard.election if shard is not None else None
 
-    def _ask_to_resign(self, shard: _Shard, again: bool) -> None:
+    def _ask_to_resign(self, shard: LeaderShard, again: bool) -> None:
         shard.resign = again
         self._wake.set()
 
-    def _hand_over(self, shard: _Shard, *, again: bool, timeout: float) -> None:
+    def _hand_over(self, shard: LeaderShard, *, again: bool, timeout: float) -> None:
         leadership = shard.election.leadership
         if leadership is not None:
             shard.journal.hand_over(leadership)
         shard.stands = again and shard.hears and not shard.retired
         shard.election.resign(shard.stands, timeout=timeout)
 
-    def _elected(self, shard: _Shard, leadership: Leadership) -> None:
-        shard.saw_leader = True
+    def _elected(self, shard: LeaderShard, leadership: Leadership) -> None:
+        shard.seniority.led()
         shard.elected = leadership
         self._wake.set()
 
-    def _deposed(self, shard: _Shard, leadership: Leadership) -> None:
+    def _deposed(self, shard: LeaderShard, leadership: Leadership) -> None:
         shard.elected = None
         shard.journal.deactivate()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             waiting = [shard for shard in self._shards.values() if shard.hears and not shard.stands]
-            vacant = any(shard.leaderless_since is not None for shard in waiting)
+            vacant = any(shard.seniority.waits for shard in waiting)
             busy = waiting or any(shard.elected or shard.fresh for shard in self._shards.values())
             self._wake.wait(LOOK_SOON if vacant else LOOK if busy else TIDY)
             self._wake.clear()
@@ -376,11 +316,12 @@ class LeaderEvents:
             elif not shard.fresh:
                 shard.journal.note_session(self._coordination.watch.revision)
 
-    def _tend(self, shard: _Shard) -> None:
+    def _tend(self, shard: LeaderShard) -> None:
         resign, shard.resign = shard.resign, None
         if resign is not None:
             self._hand_over(shard, again=resign, timeout=1.0)
-        if shard.hears and not shard.stands and not shard.retired and self._may_stand(shard):
+        waiting = shard.hears and not shard.stands and not shard.retired
+        if waiting and shard.seniority.may_stand(shard.election.leader):
             with self._lock:
                 if not self._over and not shard.retired:
                     shard.stands = True
@@ -404,8 +345,7 @@ class LeaderEvents:
         """Takes an event. Gateway thread."""
         shard = self._shards.get(item.event.shard_id)
         if shard is not None:
-            partition = "0" if shard.count is None else str(guild_of(item.event, shard.number, shard.count))
-            shard.journal.received(item.key, item.lane, item, item.event.raw, partition=partition)
+            shard.received(item)
 
     def _ready(self, entries: Sequence[Entry]) -> None:
         """The journal says that these are to be run here, under its lock."""
@@ -417,32 +357,14 @@ class LeaderEvents:
         """Before an event is run; ``None`` when it is not this replica's to run. Handler threads; may block
         on etcd.
         """
-        entry: Entry | None = item.entry
         shard = self._shards.get(item.event.shard_id)
-        if entry is None or shard is None or not shard.journal.begin(entry):
-            return None
-        leadership = entry.leadership
-        assert leadership is not None
-        if entry.attempt > 1:
-            self._stats.add("taken_over", item.event.name)
-            _log.info("%s is run again (attempt %d)", item.key, entry.attempt)
-        event = item.event
-        return CurrentEvent(
-            identity=event.identity.key,
-            name=event.name,
-            attempt=entry.attempt,
-            shard_id=shard.number,
-            fencing_token=leadership.fencing_token,
-            occurrence=entry.occurrence,
-            is_lost=lambda: entry.lost,
-        )
+        return shard.begin(item, self._stats) if shard is not None else None
 
     def finished(self, item: Item, outcome: Outcome) -> None:
         """After an event was run. Handler threads; never blocks."""
-        entry: Entry = item.entry
         shard = self._shards.get(item.event.shard_id)
         if shard is not None:
-            shard.journal.finished(entry, handled=outcome is not Outcome.LOST)
+            shard.finished(item, outcome)
 
     @property
     def under_way(self) -> int:
@@ -452,7 +374,3 @@ class LeaderEvents:
     def sizes(self) -> dict[int, int]:
         """How many events each shard's journal holds."""
         return {shard_id: len(shard.journal) for shard_id, shard in self._shards.items()}
-
-
-def _in_line(shard: _Shard) -> float | None:
-    return shard.journal.oldest_in_line if shard.election.is_leader and shard.may_act() else None

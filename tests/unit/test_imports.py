@@ -40,6 +40,8 @@ LAYERS = {
     "runner": 4,
     "dispatcher": 5,
     "leadership": 5,
+    "leader_shard": 5,
+    "seniority": 3,
     "leader_loop": 5,
     # Commands run through the blocking views and are synced through etcd; what a bot declares holds them.
     "commands": 5,
