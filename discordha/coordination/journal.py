@@ -51,7 +51,6 @@ Concurrency
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -62,17 +61,14 @@ from discordha.coordination.candidates import Leadership
 from discordha.coordination.commit import GroupCommit, Operation
 from discordha.coordination.journal_entries import Entry, EntryState
 from discordha.coordination.journal_tally import Tally
+from discordha.coordination.journal_writes import JournalWrites
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.store import (
-    Compare,
-    Delete,
-    Get,
     KeyValue,
     LeaseNotFound,
     Op,
     Put,
     Store,
-    Txn,
     TxnResult,
     WatchEvent,
 )
@@ -84,8 +80,6 @@ _log = logging.getLogger(__name__)
 
 #: Carries that go into one transaction.
 BATCH = 100
-#: A payload larger than this is not kept for a dead letter.
-MAX_PAYLOAD = 256 * 1024
 
 
 class Journal:
@@ -120,12 +114,8 @@ class Journal:
         self._store = store
         self._commit = commit
         self._leases = leases
-        self._root = root
         self._shard_id = shard_id
-        self._marks_at = f"{root}j/"
-        self._carries_at = f"{root}jc/"
-        self._attempts_at = f"{root}ja/"
-        self._replica_id = replica_id
+        self._writes = writes = JournalWrites(root, shard_id, replica_id, max_attempts)
         self._ready = ready
         self._size = size
         self._retention = retention
@@ -136,7 +126,7 @@ class Journal:
         self._clock = clock
         self._lock = threading.Lock()
         self._tally = Tally(
-            self._marks_at, self._carries_at, self._attempts_at, replica_id=replica_id, clock=clock
+            writes.marks_at, writes.carries_at, writes.attempts_at, replica_id=replica_id, clock=clock
         )
         self._leadership: Leadership | None = None
         self.replayed = 0
@@ -242,7 +232,7 @@ class Journal:
             ]
         for start in range(0, len(under_way), BATCH):
             batch = under_way[start : start + BATCH]
-            puts = [self._carry(entry, leadership.lease_id) for entry in batch]
+            puts = [self._writes.carry(entry, leadership.lease_id) for entry in batch]
             try:
                 result = self._store.txn((leadership.guard(),), puts)
             except (DiscordHAError, LeaseNotFound) as error:
@@ -254,14 +244,6 @@ class Journal:
                 if isinstance(answer, TxnResult) and answer.succeeded:
                     entry.carry = result.revision
         return True
-
-    def _carry(self, entry: Entry, lease: int) -> Txn:
-        """Its mark may be there already: then a carry would stand in the way of later ones."""
-        put = Put(self._carry_key(entry), self._replica_id.encode(), lease)
-        return Txn((Compare.version_below(self._marks_at + entry.name, entry.occurrence),), (put,))
-
-    def _carry_key(self, entry: Entry) -> str:
-        return f"{self._carries_at}{entry.name}/{entry.occurrence}"
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -298,12 +280,7 @@ class Journal:
         return self._note_attempt(entry, leadership)
 
     def _note_attempt(self, entry: Entry, leadership: Leadership) -> bool:
-        key = f"{self._attempts_at}{entry.name}/{entry.occurrence}"
-        record = {"attempt": entry.attempt, "replica": self._replica_id, "event": entry.key}
-        if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
-            record["payload"] = entry.payload
-        put = Put(key, json.dumps(record).encode(), self._leases.current())
-        operation = Operation(Txn((leadership.guard(),), (put,)), (key,))
+        operation = self._writes.attempt(entry, leadership, self._leases.current())
         self._commit.execute((operation,))
         try:
             noted = operation.value().succeeded
@@ -323,16 +300,7 @@ class Journal:
         error = f"{self._max_attempts} attempts ended with their leader"
         _log.error("%s is a dead letter: %s", event, error)
         self._buried(event.split("/", 1)[0])
-        letter: dict[str, Any] = {
-            "attempt": self._max_attempts,
-            "payload": payload,
-            "shard": self._shard_id,
-            "replica": self._replica_id,
-            "event": event,
-            "error": error,
-            "history": [],
-        }
-        return Put(f"{self._root}dead/{event}", json.dumps(letter).encode())
+        return self._writes.letter(event, payload, error)
 
     def bury_orphans(self) -> None:
         """Makes dead letters of events that ended with every replica which had received them. Blocks on etcd.
@@ -345,7 +313,7 @@ class Journal:
         for (name, occurrence), record in orphans:
             if leadership is None:
                 return
-            over = Delete(f"{self._attempts_at}{name}/{occurrence}")
+            over = self._writes.forget_attempt(name, occurrence)
             self._store.txn((leadership.guard(),), (self._letter(record.event, record.payload), over))
 
     def finished(self, entry: Entry, *, handled: bool) -> None:
@@ -369,49 +337,27 @@ class Journal:
             entry.state = EntryState.FINISHED
         leadership = entry.leadership
         assert leadership is not None
-        key = self._marks_at + entry.name
-        previous = Compare.version(key, entry.occurrence - 1)
-        put = Put(key, f"{self._replica_id} {entry.revision}".encode(), self._leases.current())
-        look: Op = Get(key)
-        keys = [key, *(op.key for op in more if isinstance(op, Put))]
-        done: list[Op] = [put, *more]
-        if entry.attempt > 1:
-            attempts_key = f"{self._attempts_at}{entry.name}/{entry.occurrence}"
-            done.append(Delete(attempts_key))
-            keys.append(attempts_key)
-        carry_key = self._carry_key(entry)
-        carried = Txn(
-            (Compare.create_revision(carry_key, entry.carry), previous), (*done, Delete(carry_key)), (look,)
-        )
-        operation = Operation(
-            Txn((leadership.guard(), previous), done, (carried,) if entry.carry else (look,)),
-            (*keys, carry_key),
+        operation = self._writes.mark(
+            entry,
+            leadership,
+            self._leases.current(),
+            more,
             lambda operation: self._marked(entry, operation, more),
-            persistent=True,
         )
         self._commit.submit((operation,))
 
     def _marked(self, entry: Entry, operation: Operation, more: tuple[Op, ...]) -> None:
         """etcd's answer to a mark. Any thread."""
         try:
-            result = operation.value()
+            version = self._writes.version_instead(operation.value())
         except LeaseNotFound:
             self._leases.renew()
             self._mark(entry, more)
             return
         except StoreUnavailable:
             return  # the replica stops; its successor runs the entry again
-        if result.succeeded:
-            return  # the watch strikes it out
-        answer = result.responses[0]
-        if isinstance(answer, TxnResult):
-            if answer.succeeded:
-                return
-            answer = answer.responses[0]
-        assert isinstance(answer, list)
-        version = answer[0].version if answer else 0
-        if version >= entry.occurrence:
-            return  # an earlier try was applied although its answer got lost
+        if version is None or version >= entry.occurrence:
+            return  # the watch strikes it out; an earlier try may have been applied, and its answer lost
         with self._lock:
             if entry.state is not EntryState.FINISHED:
                 return
