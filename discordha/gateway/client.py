@@ -1,8 +1,6 @@
-"""One shard's client: discord.py's own, with a connect loop that suits a fleet and a tap on what it
-dispatches.
+"""One shard's client: discord.py's own, with a connect loop that suits a fleet.
 
 Promises
-- Each event that discord.py dispatches is handed on at once, with the text of the frame that it came in.
 - The connection is taken up again for as long as the process lives: by RESUME where the session may still
   live, at the main address when the session's own does not answer, with pauses that never exceed
   ``LAST_PAUSE``.
@@ -10,9 +8,10 @@ Promises
   is given up and taken up again.
 - A frame whose number says that one before it is missing is not taken: RESUME brings both, in order.
 
-Does not promise that discord.py's cache is complete before the client is ready.
+Does not promise anything of what comes through: ``TappedClient`` does.
 
-Concurrency: everything runs on the gateway's loop, but for ``state``, which reads single values.
+Concurrency: everything runs on the gateway's loop. At stop ``leave`` ends what ``serve`` does. A lost lease
+or watch does not concern a connection.
 
 Source: the loop follows the gateway's documented life cycle (connecting, resuming, close codes), with
 discord.py's ``DiscordWebSocket`` doing the protocol.
@@ -22,12 +21,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiohttp
 import discord
@@ -35,15 +33,13 @@ import yarl
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket, WebSocketClosure
 
 from discordha.errors import ConfigError
-from discordha.gateway.requests import request_trace
-from discordha.gateway.state import FATAL_CODES, NEW_SESSION_CODES, GatewayState
+from discordha.gateway.state import FATAL_CODES, NEW_SESSION_CODES
+from discordha.gateway.tap import OnDispatch, TappedClient
 from discordha.rest import RestLimits
 
 __all__ = ["BeforeIdentify", "IdentifyTurn", "OnDispatch", "ShardClient"]
 
 _log = logging.getLogger(__name__)
-
-OnDispatch = Callable[[str, tuple[Any, ...], "str | None", int], None]
 
 
 class IdentifyTurn(Protocol):
@@ -66,12 +62,6 @@ PATIENCE = 30.0
 #: Failures at the session's own address before the main one is tried.
 RESUME_TRIES = 2
 
-#: Dispatched by a task of discord.py's, not while their frame is parsed.
-_LATE = frozenset({"ready", "guild_available", "guild_join"})
-#: Sent to one session only, because of what it did itself.
-_OWN = frozenset({"READY", "RESUMED", "GUILD_CREATE", "GUILD_MEMBERS_CHUNK", "VOICE_SERVER_UPDATE"})
-#: Without these there is no session.
-_VITAL = frozenset({"READY", "RESUMED"})
 _NETWORK_ERRORS = (
     OSError,
     discord.GatewayNotFound,
@@ -83,15 +73,13 @@ _NETWORK_ERRORS = (
 )
 
 
-class ShardClient(discord.Client):
+class ShardClient(TappedClient):
     """A client for one shard.
 
-    :param limits: what all clients of this replica keep together.
-    :param key: what the shard is called by all who are told of it; by default its number.
-    :param on_dispatch: takes every event; must not block.
+    :param deaf_after: seconds of silence after which a connection is given up.
     :param before_identify: awaited before a connection is made that will send an IDENTIFY.
-    :param on_change: called when the connection came or went.
-    :param on_new_session: called when a new session begins, before its first event.
+
+    The other arguments are those of ``TappedClient``.
     """
 
     def __init__(
@@ -111,192 +99,30 @@ class ShardClient(discord.Client):
     ) -> None:
         super().__init__(
             intents=intents,
-            shard_id=shard_id if shard_count is not None else None,
+            shard_id=shard_id,
             shard_count=shard_count,
-            enable_debug_events=True,
-            http_trace=request_trace(limits),
+            limits=limits,
+            on_dispatch=on_dispatch,
+            on_change=on_change,
+            on_new_session=on_new_session,
+            key=key,
         )
         # discord.py keeps a socket to itself until Discord has greeted: one that fell silent would stay open.
         self._open_socket = self.http.ws_connect
         self.http.ws_connect = self._note_socket  # type: ignore[method-assign]
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self.number = shard_id
-        self.key = shard_id if key is None else key
-        self.dispatch_errors = 0
-        self.parse_errors = 0
-        parsers = self._connection.parsers
-        parsers.update(
-            {kind: self._guarded(kind, parse) for kind, parse in parsers.items() if kind not in _VITAL}
-        )
         self._main_gateway = yarl.URL(gateway_url) if gateway_url else DiscordWebSocket.DEFAULT_GATEWAY
         self._deaf_after = deaf_after
-        self._on_dispatch = on_dispatch
         self._before_identify = before_identify
         self._turn: IdentifyTurn | None = None
         self._leaving = False
         self._closing: asyncio.Task[None] | None = None
-        self._on_change = on_change
-        self._on_new_session = on_new_session
-        self._raw: str | None = None
-        self._replaying: str | None = None
-        self._before: int | None = None
-        self._gap_after: int | None = None
-        self.repeated = 0
-        self.gaps = 0
-        self._connected = False
-        self._changed_at = time.monotonic()
-        self._last_frame = time.monotonic()
-        self._frames = 0
-        self._events = 0
-        self._heard = 0
-        self._guilds_seen = 0
-        self._told_ready = False
-        self._disconnects = 0
-        self._resumes = 0
-        self._identifies = 0
         self._session: str | None = None
         self._sequence: int | None = None
         self._session_gateway: yarl.URL | None = None
         self._polling: asyncio.Task[None] | None = None
         self._dropped = False
         self._resumable = True
-
-    # -- the tap ---------------------------------------------------------------------------------------------
-
-    def _guarded(self, kind: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
-        """A parser of discord.py's that one payload with missing or strange fields does not break the
-        connection of: those after it must be received.
-        """
-
-        def guarded(data: Any) -> None:
-            try:
-                parse(data)
-            except Exception:  # noqa: BLE001 - whatever discord.py makes of it
-                self.parse_errors += 1
-                _log.exception("shard %d: discord.py can't read this %s: it is left out", self.number, kind)
-
-        return guarded
-
-    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
-        """Takes what discord.py dispatches. Gateway thread, while the frame is parsed."""
-        if event == "socket_raw_receive":
-            self._raw = args[0]
-            self._last_frame = time.monotonic()
-            self._frames += 1
-            return
-        if event == "socket_event_type":
-            # discord.py notes the frame's own number after this, and before it parses the frame.
-            self._before = self.ws.sequence if self.ws is not None else None
-            self._note_type(args[0])
-            return
-        if self._listeners:
-            super().dispatch(event, *args, **kwargs)
-        if event == "ready":
-            self._told_ready = True
-            self._on_change(self.key)
-        elif self._replaying is None and self.ws is not None:
-            if self._is_repeated(self.ws):
-                self.repeated += 1
-                return
-            if self._is_gap(self._before, self.ws):
-                return  # ``_poll`` sees it, too
-        try:
-            self._on_dispatch(event, args, None if event in _LATE else self._raw, self.key)
-        except Exception:  # noqa: BLE001 - one event that can't be taken must not end the connection
-            self.dispatch_errors += 1
-            _log.exception("on_%s could not be taken", event)
-
-    def _is_repeated(self, ws: DiscordWebSocket) -> bool:
-        """Whether the frame being parsed was received before: its number is not higher than the last
-        one's.
-        """
-        return self._before is not None and ws.sequence is not None and ws.sequence <= self._before
-
-    def _is_gap(self, before: int | None, ws: DiscordWebSocket) -> bool:
-        """Whether frames are missing between a number and that of the frame being parsed. Where RESUME has
-        brought the same gap again, nothing is missing.
-        """
-        if before is None or ws.sequence is None or before == self._gap_after:
-            return False
-        return ws.sequence > before + 1
-
-    def _note_type(self, kind: str) -> None:
-        if kind not in _OWN:
-            self._heard += 1
-            # Until RESUMED comes what peers received long ago, and says nothing about now.
-            self._events += self._connected
-        if kind == "GUILD_CREATE":
-            self._guilds_seen += 1
-            if not self._told_ready:
-                self.loop.call_soon(self._on_change, self.key)
-        elif kind == "READY":
-            self._guilds_seen = 0
-            if self._turn is not None:
-                self._turn.over()
-            self._on_new_session(self.key)
-            self._set_connected(True)
-        elif kind == "RESUMED":
-            self._resumes += 1
-            self._set_connected(True)
-
-    def _set_connected(self, connected: bool) -> None:
-        if connected != self._connected:
-            self._connected = connected
-            self._changed_at = time.monotonic()
-            if not connected:
-                self._disconnects += 1
-                self.dispatch("disconnect")
-            self._on_change(self.key)
-
-    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """The IDENTIFY goes out. Its turn was waited for before the connection was made, since Discord does
-        not wait.
-        """
-        if self._turn is not None and not self._turn.sent():
-            raise ReconnectWebSocket(self.number, resume=False)
-        self._identifies += 1
-
-    def replay(self, raw: str) -> None:
-        """Gives a stored frame to discord.py's parser once more; it is dispatched as it was the first
-        time.
-        """
-        try:
-            frame = json.loads(raw)
-            kind, data = frame["t"], frame["d"]
-            parser = self._connection.parsers.get(kind)
-        except (ValueError, TypeError, KeyError):
-            parser = None
-        if parser is None:
-            _log.warning("a stored event can't be replayed: %.80r is no frame of the gateway", raw)
-            return
-        before, self._raw = self._raw, raw
-        self._replaying = raw
-        try:
-            parser(data)
-        finally:
-            self._raw = before
-            self._replaying = None
-
-    def state(self) -> GatewayState:
-        """How the connection is. Any thread."""
-        now = time.monotonic()
-        ws = self.ws
-        return GatewayState(
-            shard_id=self.number,
-            connected=self._connected,
-            ready=self._connected
-            and (self._told_ready or self._guilds_seen >= len(self._connection._guilds)),
-            latency=float(ws.latency) if ws is not None else float("inf"),
-            since=now - self._changed_at,
-            silent=now - self._last_frame,
-            frames=self._frames,
-            disconnects=self._disconnects,
-            resumes=self._resumes,
-            identifies=self._identifies,
-            gaps=self.gaps,
-            events=self._events,
-            heard=self._heard,
-        )
 
     # -- the connection --------------------------------------------------------------------------------------
 
@@ -350,6 +176,19 @@ class ShardClient(discord.Client):
             probe.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await probe
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """The IDENTIFY goes out. Its turn was waited for before the connection was made, since Discord does
+        not wait.
+        """
+        if self._turn is not None and not self._turn.sent():
+            raise ReconnectWebSocket(self.number, resume=False)
+        self._identifies += 1
+
+    def _session_began(self) -> None:
+        if self._turn is not None:
+            self._turn.over()
+        super()._session_began()
 
     async def _note_socket(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
         self._socket = await self._open_socket(url, compress=compress)
