@@ -125,7 +125,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
 
         :raises DiscordHAError: the bot has not been started, or what stopped it.
         """
-        ready = self._running().wait_until_ready(timeout)
+        ready = self._running().readiness.wait(timeout)
         if self._failure is not None:
             raise self._failure
         return ready
@@ -214,7 +214,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         self._ends.put(f"{type(error).__name__}: {error}")
         replica = self._replica
         if replica is not None:
-            replica.give_up_waiting()
+            replica.readiness.give_up()
 
     def _running(self) -> Replica:
         replica = self._replica
@@ -286,18 +286,18 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
 
     def is_leader(self, shard_id: int = 0) -> bool:
         """Whether this replica leads the shard. No round trip; any thread."""
-        return self._running().is_leader(shard_id)
+        return self._running().leading.is_leader(shard_id)
 
     def require_leadership(self, shard_id: int = 0) -> int:
         """The fencing token of leading the shard. No round trip; any thread.
 
         :raises NotLeader: this replica does not lead it.
         """
-        return self._running().require_leadership(shard_id)
+        return self._running().leading.require(shard_id)
 
     def leader(self, shard_id: int = 0) -> str | None:
         """The replica that leads the shard, as far as this one knows. No round trip; any thread."""
-        return self._running().leader(shard_id)
+        return self._running().leading.leader(shard_id)
 
     def replicas(self) -> Mapping[str, Mapping[str, Any]]:
         """The living replicas and what each says of itself, as far as this one knows. No round trip; any

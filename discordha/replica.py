@@ -23,21 +23,20 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from discordha import report
-from discordha.blocking import Begun, wrap
+from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
 from discordha.coordination.assembly import Coordination
-from discordha.coordination.candidates import Leadership
 from discordha.coordination.commons import Shared
+from discordha.coordination.orders import Orders
 from discordha.coordination.preference import ShardPreference
 from discordha.coordination.shared_alone import AloneShared
-from discordha.coordination.store import Snapshot, WatchEvent
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
 from discordha.coordination.voice_queue import VoiceQueue
 from discordha.dispatcher import Dispatcher, Item
-from discordha.errors import DiscordHAError, NotLeader
 from discordha.gateway import Gateway, GatewayState
 from discordha.gateway.client import IdentifyTurn
+from discordha.gateway.late_bridge import LateBridge
 from discordha.gateway.session_limits import SessionLimits
 from discordha.handlers import HandlerRegistry
 from discordha.identify import Identify
@@ -45,8 +44,10 @@ from discordha.identify_turn import AloneIdentify
 from discordha.leader_alone import AloneLeader
 from discordha.leader_loop import LeaderLoops, Task
 from discordha.leadership import LeaderEvents
+from discordha.leading import Leading
 from discordha.monitor import Monitor
 from discordha.operations.health import HealthServer
+from discordha.readiness import Readiness
 from discordha.rest import RestLimits, shared_total
 from discordha.runner import ErrorHook, Runner
 from discordha.shard_index import ShardIndex
@@ -68,45 +69,6 @@ _log = logging.getLogger("discordha")
 GIVE_AWAY = 0.6
 #: What stays of ``drain_timeout`` for marks, the gateway and the session, seconds.
 FAREWELL = 2.0
-
-
-class _LateBridge:
-    """The views' bridge: the gateway's, once there is a gateway."""
-
-    gateway: Gateway | None = None
-
-    def call(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
-        """See ``LoopBridge.call``."""
-        return self._ready().call(awaitable, timeout)
-
-    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> Begun:
-        """See ``LoopBridge.begin``."""
-        return self._ready().bridge.begin(awaitable, on_done)
-
-    def _ready(self) -> Gateway:
-        if self.gateway is None:
-            raise DiscordHAError("the bot has not started: there is no connection to Discord yet")
-        return self.gateway
-
-
-class _Commands:
-    """Watches ``x/<replica>/<command>``: what an operator asks of this replica."""
-
-    def __init__(self, prefix: str, obey: Callable[[str], None]) -> None:
-        self._prefix = prefix
-        self._obey = obey
-
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Whatever was asked before this replica began was asked of another one."""
-
-    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Hands new commands on."""
-        for kind, kv in events:
-            if kind == "put" and kv.key.startswith(self._prefix):
-                self._obey(kv.key[len(self._prefix) :])
-
-    def on_lost(self) -> None:
-        """A command that is missed is not obeyed: whoever asks sees that nothing happens."""
 
 
 class Replica:
@@ -141,15 +103,13 @@ class Replica:
         self._on_stop_asked = on_stop_asked
         self._clock = time.monotonic
         self._started_at = self._clock()
-        self.state = "starting"
-        self._was_ready = threading.Event()
-        self.was_ready = False
+        self.readiness = Readiness(replica_id, self._announce)
         self._stop = threading.Event()
         self._stop_lock = threading.Lock()  # guards ``stopped``
         self.stopped = False
         self._ended = threading.Event()
         self.monitor = Monitor(self)
-        bridge = self.bridge = _LateBridge()
+        bridge = self.bridge = LateBridge()
         self.leaders: LeaderEvents | None = None
         self.runner = Runner(bridge, stats, handler_timeout=config.handler_timeout)
         if on_error is not None:
@@ -184,7 +144,7 @@ class Replica:
             coordination.hints.set_listener(self.dispatcher)
             self.leaders = LeaderEvents(config, coordination, replica_id, stats, self._put)
             self.dispatcher.set_leader_path(self.leaders)
-            coordination.watch.subscribe("x", _Commands(f"{root}x/{replica_id}/", self._obey))
+            coordination.watch.subscribe("x", Orders(root, replica_id, self._obey))
         else:
             self.shared = AloneShared()
             self.dispatcher = Dispatcher(
@@ -221,6 +181,8 @@ class Replica:
         )
         plan = self.coordination.plan if self.coordination is not None else None
         self.shards = ShardIndex(self.gateway, plan)
+        elections = self.coordination.elections if self.coordination is not None else None
+        self.leading = Leading(self.leaders, elections, self.shards, replica_id)
         if self.coordination is not None:
             self.identify = Identify(
                 self.coordination.session,
@@ -244,7 +206,7 @@ class Replica:
             )
         self._health = HealthServer(self, config.http_address) if config.http_address is not None else None
         runs = self.coordination.runs if self.coordination is not None else None
-        self._loops = LeaderLoops(tasks, runs, self._leadership, stats)
+        self._loops = LeaderLoops(tasks, runs, self.leading.term, stats)
         self.voice = (
             self.coordination.voice
             if self.coordination is not None
@@ -276,7 +238,7 @@ class Replica:
             self.monitor.start()
             self._loops.start()
             for worker in self._voice_workers:
-                worker.start(self, self.voice, self.wait_until_ready)
+                worker.start(self, self.voice, self.readiness.wait)
             undo.pop_all()
 
     def _open_shards(self, limits: SessionLimits) -> None:
@@ -296,12 +258,6 @@ class Replica:
                 self.leaders.open(0)
             self.gateway.open_shard(0)
 
-    def wait_until_ready(self, timeout: float | None) -> bool:
-        """Blocks until the replica has been ready for the first time; false when that takes longer, or at
-        stop.
-        """
-        return self._was_ready.wait(timeout) and not self._stop.is_set()
-
     def stop(self, timeout: float, hurry: Callable[[], bool] | None = None) -> list[str]:
         """Drains and ends everything. Blocks for about ``timeout`` seconds at the most. Idempotent.
 
@@ -320,9 +276,7 @@ class Replica:
 
     def _drain_and_stop(self, timeout: float, hurry: Callable[[], bool] | None) -> list[str]:
         deadline = self._clock() + timeout
-        self.state = "draining"
-        if self.coordination is not None:
-            self.coordination.members.set_state("draining")
+        self.readiness.drain()
         if self.hosting is not None:
             self.hosting.give_away(max(timeout - FAREWELL, 0.0) * GIVE_AWAY, hurry)
             self.hosting.stop()
@@ -342,13 +296,13 @@ class Replica:
         if not self._loops.stop(max(deadline - FAREWELL - self._clock(), 0.0)):
             _log.warning("a loop did not end in time")
         self._stop.set()
-        self._was_ready.set()
+        self.readiness.end()
         self.monitor.stop()
         self.dispatcher.stop(timeout=0.1 if left else 1.0)
         self.voice.stop()
         self.gateway.stop(max(deadline - self._clock(), 1.0))
         if isinstance(self.identify, Identify):
-            self.identify.stop(clean=self.was_ready and not self._failed)
+            self.identify.stop(clean=self.readiness.was_ready and not self._failed)
         if self.leaders is not None:
             self.leaders.stop()
         self.shared.stop()
@@ -443,10 +397,6 @@ class Replica:
         else:
             _log.warning("the command %r is unknown to this version", command)
 
-    def give_up_waiting(self) -> None:
-        """Ends ``wait_until_ready``: this replica can't go on. Any thread."""
-        self._was_ready.set()
-
     # -- what it says of itself ------------------------------------------------------------------------------
 
     def reasons(self) -> list[str]:
@@ -462,57 +412,9 @@ class Replica:
         """Seconds since the start."""
         return self._clock() - self._started_at
 
-    def note_reasons(self, reasons: list[str]) -> None:
-        """Why this replica is not ready, or that it is. The monitor's thread."""
-        state = "ready" if not reasons else ("starting" if not self._was_ready.is_set() else "deaf")
-        if state == self.state or self.stopped:
-            return
-        before, self.state = self.state, state
+    def _announce(self, state: str) -> None:
         if self.coordination is not None:
             self.coordination.members.set_state(state)
-        if state != "ready":
-            _log.warning("replica %s is not ready: %s", self.replica_id, "; ".join(reasons))
-        elif before == "starting":
-            self.was_ready = True
-            self._was_ready.set()
-            _log.info("discordha ready replica=%s", self.replica_id)
-        else:
-            _log.info("replica %s is ready again", self.replica_id)
-
-    def is_leader(self, shard_id: int) -> bool:
-        """Whether this replica leads the shard. No I/O."""
-        if self.leaders is None:
-            return True
-        election = self.leaders.election(self.shards.key(shard_id))
-        return election is not None and election.is_leader
-
-    def require_leadership(self, shard_id: int) -> int:
-        """The fencing token of leading the shard; 0 without etcd.
-
-        :raises NotLeader: another replica leads it.
-        """
-        if self.leaders is None:
-            return 0
-        election = self.leaders.election(self.shards.key(shard_id))
-        leadership = election.leadership if election is not None else None
-        if leadership is None:
-            raise NotLeader(f"{self.leader(shard_id) or 'nobody'} leads shard {shard_id}, not this replica")
-        return leadership.fencing_token
-
-    def _leadership(self) -> Leadership | None:
-        """The present term of leading shard 0."""
-        election = self.leaders.election(self.shards.key(0)) if self.leaders is not None else None
-        return election.leadership if election is not None else None
-
-    def leader(self, shard_id: int) -> str | None:
-        """Who leads the shard. No I/O."""
-        if self.leaders is None:
-            return self.replica_id
-        key = self.shards.key(shard_id)
-        election = self.leaders.election(key)
-        if election is not None:
-            return election.leader
-        return self.coordination.elections.first(key) if self.coordination is not None else None
 
     def replicas(self) -> Mapping[str, Mapping[str, Any]]:
         """The living replicas and their records. No I/O."""

@@ -23,10 +23,10 @@ __all__ = ["describe", "reasons", "status"]
 def describe(replica: Replica) -> dict[str, JSON]:
     """For the member record."""
     return {
-        "state": replica.state,
+        "state": replica.readiness.state,
         "reasons": reasons(replica),
         "shards": list(replica.shards.clients()),
-        "leads": [shard for shard in replica.shards.clients() if replica.is_leader(shard)],
+        "leads": [shard for shard in replica.shards.clients() if replica.leading.is_leader(shard)],
         "backlog": round(replica.leaders.backlog(), 3) if replica.leaders is not None else 0.0,
         "identify": _identify(replica),
         "queue": replica.dispatcher.queue(),
@@ -58,7 +58,7 @@ def reasons(replica: Replica) -> list[str]:
         elif replica.monitor.is_deaf(key):
             found.append(f"shard {shard_id} is deaf: other replicas receive events, and it does not")
     if replica.hosting is not None:
-        if not replica.was_ready:
+        if not replica.readiness.was_ready:
             found += [f"shard {number} is not connected to Discord" for number in replica.hosting.missing]
             if not replica.hosting.planned:
                 found.append("the plan does not say yet which shards are its own")
@@ -76,12 +76,12 @@ def status(replica: Replica) -> dict[str, Any]:
     found: dict[str, Any] = {
         "replica": replica.replica_id,
         "version": __version__,
-        "state": replica.state,
+        "state": replica.readiness.state,
         "ready": not why,
         "reasons": why,
         "uptime": replica.uptime,
         "gateway": {shard: client.state()._asdict() for shard, client in replica.shards.clients().items()},
-        "leader": {shard: replica.leader(shard) for shard in replica.shards.clients()},
+        "leader": {shard: replica.leading.leader(shard) for shard in replica.shards.clients()},
         "queue": replica.dispatcher.queue(),
         "journal": replica.leaders.sizes() if replica.leaders is not None else {},
         "running": replica.runner.running(),

@@ -54,6 +54,8 @@ LAYERS = {
     "shard_planner": 6,
     "identify": 6,
     "identify_turn": 6,
+    "leading": 6,
+    "readiness": 1,
     "monitor": 7,
     "report": 7,
     "replica": 7,
