@@ -103,9 +103,14 @@ class TappedClient(discord.Client):
     def _guarded(self, kind: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
         """A parser of discord.py's that one payload with missing or strange fields does not break the
         connection of: those after it must be received.
+
+        A frame that is not to be taken now is not even read: discord.py would note what it says, and keep
+        silent when it comes in its turn (``member_join`` of a member that it knows).
         """
 
         def guarded(data: Any) -> None:
+            if self._is_passed_over():
+                return
             try:
                 parse(data)
             except Exception:  # noqa: BLE001 - whatever discord.py makes of it
@@ -131,26 +136,26 @@ class TappedClient(discord.Client):
         if event == "ready":
             self._told_ready = True
             self._on_change(self.key)
-        elif self._replaying is None and self.ws is not None:
-            if self._is_repeated(self.ws):
-                self.repeated += 1
-                return
-            if self._is_gap(self._before, self.ws):
-                return  # ``_poll`` sees it, too
         try:
             self._on_dispatch(event, args, None if event in _LATE else self._raw, self.key)
         except Exception:  # noqa: BLE001 - one event that can't be taken must not end the connection
             self.dispatch_errors += 1
             _log.exception("on_%s could not be taken", event)
 
-    def _is_repeated(self, ws: DiscordWebSocket) -> bool:
-        """Whether the frame being parsed was received before: its number is not higher than the last
-        one's.
+    def _is_passed_over(self) -> bool:
+        """Whether the frame at hand was received before, or comes again by RESUME after one that is missing
+        (which the connection sees, too).
         """
-        return self._before is not None and ws.sequence is not None and ws.sequence <= self._before
+        ws, before = self.ws, self._before
+        if self._replaying is not None or ws is None or ws.sequence is None or before is None:
+            return False
+        if ws.sequence <= before:
+            self.repeated += 1
+            return True
+        return self._is_gap(before, ws)
 
     def _is_gap(self, before: int | None, ws: DiscordWebSocket) -> bool:
-        """Whether frames are missing between a number and that of the frame being parsed. Where RESUME has
+        """Whether frames are missing between a number and that of the frame at hand. Where RESUME has
         brought the same gap again, nothing is missing.
         """
         if before is None or ws.sequence is None or before == self._gap_after:
