@@ -222,6 +222,18 @@ class LeaderEvents:
             if (age := shard.seniority.age) is not None and not shard.retired
         }
 
+    def connected(self, shard_id: int, connected: bool) -> None:
+        """The shard's connection came, also by RESUME, or went. Gateway thread; never blocks."""
+        shard = self._shards.get(shard_id)
+        if shard is not None:
+            shard.journal.on_connection(connected)
+
+    def heard(self, shard_id: int, frames: int) -> None:
+        """The shard is connected, and so many frames have come. The monitor's thread; never blocks."""
+        shard = self._shards.get(shard_id)
+        if shard is not None:
+            shard.journal.on_heard(frames)
+
     def new_session(self, shard_id: int) -> None:
         """The gateway began a new session for the shard. Gateway thread.
 

@@ -380,6 +380,8 @@ class Replica:
 
     def _on_gateway_state(self, shard_id: int, state: GatewayState) -> None:
         """Gateway thread."""
+        if self.leaders is not None:
+            self.leaders.connected(shard_id, state.connected)
         self.monitor.poke()
         if self.hosting is not None:
             self.hosting.poke()

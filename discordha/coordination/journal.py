@@ -129,6 +129,9 @@ class Journal:
             writes.marks_at, writes.carries_at, writes.attempts_at, replica_id=replica_id, clock=clock
         )
         self._leadership: Leadership | None = None
+        self._live = True  # the gateway thread's own, like ``_stamp``
+        self._stamp = 0
+        self._heard = (0, 0, 0, 0)  # the monitor's: frames; how far the watch had come; before that; proven
         self.replayed = 0
 
     # -- events ----------------------------------------------------------------------------------------------
@@ -139,10 +142,12 @@ class Journal:
         :param partition: the event's guild.
         """
         entry = Entry(key, lane, item, payload, self._clock(), partition)
-        entry.revision = self._revision()
+        if self._live:
+            self._stamp = self._revision()
+        entry.revision = self._stamp if self._live else max(self._stamp, self._heard[3])
         with self._lock:
             tally = self._tally
-            if tally.consume_surplus(entry.name):
+            if tally.consume_surplus(entry):
                 return
             full = len(tally) >= self._size
             if full and (self._leadership is not None or not tally.drop_oldest()):
@@ -154,6 +159,21 @@ class Journal:
                     self._ready((entry,))
         if full:
             self._dropped("journal_full")
+
+    def on_connection(self, live: bool) -> None:
+        """The connection broke, or stands again. Gateway thread.
+
+        What RESUME brings in between happened at some time since the last frame: its mark must not say more.
+        """
+        self._live = live
+
+    def on_heard(self, frames: int) -> None:
+        """The connection stands, and so many frames have come. Now and then; one thread.
+
+        A frame that came after the last look came after what the watch had shown at the one before that.
+        """
+        before, last, earlier, proven = self._heard
+        self._heard = (frames, self._revision(), last, earlier if frames != before else proven)
 
     def on_new_session(self) -> None:
         """The gateway began a new session: what marks say now may be about events that this replica never

@@ -8,10 +8,15 @@ Which one a mark is about. A new gateway session has not received what happened 
 that still come. Every mark tells how far its writer's watch had come when it received the event. After a
 session begins, this replica writes a marker (``session_revision``). Who had seen it has received an event of
 this session: such a mark is *certain*. Any other mark may be about an event from before: it strikes out what
-was received in an earlier session, and nothing of this one, lest an event be lost that nobody has handled.
+was received in an earlier session for which it is certain, and nothing of this one, lest an event be lost
+that nobody has handled.
 Entries that came in before the marker was seen here, or soon after, are *doubtful*: some of them were
 handled, and their marks were not certain. Leaders work a lane in order, so a certain mark strikes out what
 is doubtful before its event in the same lane.
+
+Rests on this: who has seen a marker has received what happened before the marker's session began, or knows
+that it has not (RESUME brings it; see ``Journal.on_connection``). ``tests/model/sessions_model.py`` has all
+of it, and what is lost without.
 
 Concurrency: ``Journal`` calls everything here under its lock.
 """
@@ -69,7 +74,9 @@ class Tally:
         self._seen_snapshot = False
         self._session_at = clock()
         self.session_revision: int | None = None  # what was received at it or later is received here, too
+        self._earlier: list[tuple[float, int | None]] = []  # sessions: when each ended, and its revision
         self._noted_at = 0.0  # when it was seen here
+        self._told_at = 0.0  # when etcd last said anything
         self._doubtful: list[Entry] = []
         self._uncertain: dict[str, int] = {}  # marks that were not certain, while some entries are doubtful
         self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
@@ -89,11 +96,13 @@ class Tally:
 
     # -- entries ---------------------------------------------------------------------------------------------
 
-    def consume_surplus(self, name: str) -> bool:
-        """Whether a mark was here before its event."""
-        found = self._take(self._surplus, name)
+    def consume_surplus(self, entry: Entry) -> bool:
+        """Whether an entry's mark was here before it."""
+        found = self._take(self._surplus, entry.name)
         if found:
             self.struck += 1
+            if self._doubtful:
+                self._strike_doubtful(entry)
         return found
 
     def _take(self, kept: dict[str, deque[float]], name: str) -> bool:
@@ -122,6 +131,15 @@ class Tally:
     def _is_certain(self, revision: int) -> bool:
         """Whether an event that was received at a revision is one of this session."""
         return self.session_revision is not None and revision >= self.session_revision
+
+    def _is_of(self, entry: Entry, revision: int) -> bool:
+        """Whether an event that was received at a revision is one of the session of an entry, or came
+        later.
+        """
+        began = next(
+            (began for end, began in self._earlier if entry.received_at < end), self.session_revision
+        )
+        return began is not None and revision >= began
 
     def _is_settled(self, entry: Entry) -> bool:
         """Whether the mark of an entry will be certain, as far as this replica can tell: its leader's watch
@@ -197,7 +215,12 @@ class Tally:
 
     def new_session(self) -> None:
         """A new gateway session: what marks say now may be about events that this replica never got."""
-        self._session_at = self._clock()
+        now = self._clock()
+        oldest = self.oldest
+        self._earlier = [(end, began) for end, began in self._earlier if oldest is not None and oldest < end]
+        if oldest is not None:
+            self._earlier.append((now, self.session_revision))
+        self._session_at = now
         self.session_revision = None
         self._doubtful.clear()
         self._uncertain.clear()
@@ -229,7 +252,8 @@ class Tally:
             self._apply_other("put", kv)
         if self._seen_snapshot:
             for name, kv in marks.items():
-                self._count_up(name, kv)
+                self._count_up(name, kv, settled=self._told_at >= self._noted_at + SETTLE)
+        self._told_at = self._clock()
         # The first snapshot is the baseline: what was marked before it is not about events that come.
         self._seen_snapshot = True
         self._versions = {name: kv.version for name, kv in marks.items()}
@@ -237,6 +261,7 @@ class Tally:
     def apply(self, events: Sequence[WatchEvent]) -> bool:
         """Follows the watch; true when a carry is gone, so that something may run now."""
         freed = False
+        self._told_at = self._clock()
         for kind, kv in events:
             if not kv.key.startswith(self._marks_at):
                 freed |= self._apply_other(kind, kv)
@@ -249,15 +274,21 @@ class Tally:
                 self._versions[name] = kv.version
         return freed
 
-    def _count_up(self, name: str, mark: KeyValue) -> None:
+    def _count_up(self, name: str, mark: KeyValue, *, settled: bool = True) -> None:
+        """Strikes out what was marked since the last time.
+
+        :param settled: of several marks that were missed, those before the last are as certain as that one.
+        """
         known = self._versions.get(name, 0)
         writer, revision = _parse(mark.value)
         # A lower version: the key expired meanwhile, and counts anew.
-        for _ in range(mark.version - known if mark.version >= known else mark.version):
-            self._strike(name, writer == self._replica_id, self._is_certain(revision))
+        missed = mark.version - known if mark.version >= known else mark.version
+        for left in range(missed, 0, -1):
+            self._strike(name, writer == self._replica_id, revision if settled or left == 1 else 0)
 
-    def _strike(self, name: str, own: bool, certain: bool) -> None:
-        struck = self._find(name, own, certain)
+    def _strike(self, name: str, own: bool, revision: int) -> None:
+        struck = self._find(name, own, revision)
+        certain = self._is_certain(revision)
         if struck is not None:
             self.forget(struck)
             self.struck += 1
@@ -269,15 +300,16 @@ class Tally:
         elif not (self._inferred and self._take(self._inferred, name)):
             self._surplus.setdefault(name, deque()).append(self._clock() + SURPLUS_LIFE)
 
-    def _find(self, name: str, own: bool, certain: bool) -> Entry | None:
+    def _find(self, name: str, own: bool, revision: int) -> Entry | None:
         """Which of the equal entries a mark is about."""
         same = self._by_digest.get(name, ())
         if own:
             finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
             if finished is not None:
                 return finished
-        if not certain:
-            return next((entry for entry in same if entry.received_at < self._session_at), None)
+        if not self._is_certain(revision):
+            earlier = (entry for entry in same if entry.received_at < self._session_at)
+            return next((entry for entry in earlier if self._is_of(entry, revision)), None)
         doubtful = [e for e in same if e.received_at >= self._session_at and not self._is_settled(e)]
         if len(doubtful) <= self._uncertain.get(name, 0):
             # Each of those had its mark, or so it may be: this one is about one that came later.

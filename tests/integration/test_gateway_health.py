@@ -13,7 +13,7 @@ from fleet import BOTS, logs, per_replica
 
 from discordha import Config, DiscordHA
 from discordha.gateway.state import FATAL_CODES
-from discordha.testing import LocalDiscord, Replica, Replicas, WaitTimeout, wait_for
+from discordha.testing import LocalDiscord, LocalEtcd, Replica, Replicas, WaitTimeout, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
 
@@ -122,6 +122,25 @@ def test_frames_that_are_lost_are_fetched_and_each_event_comes_once(
     assert sorted(joined) == sorted(sent)
     assert state["gaps"] > 0
     assert state["identifies"] == 1
+
+
+def test_the_journal_knows_what_happened_before_it_came(
+    local_discord: LocalDiscord, local_etcd: LocalEtcd
+) -> None:
+    """What RESUME brings: from the end of a connection until the next one stands."""
+    settings = {**local_etcd.client_settings(), "deaf_after": 1.0, "session_ttl": 2.0}
+    with DiscordHA(Config.from_env(local_discord.env(), intents=discord.Intents.all(), **settings)) as ha:
+        assert ha.wait_until_ready(20)
+        assert ha._replica is not None
+        assert ha._replica.leaders is not None
+        journal = ha._replica.leaders._shards[0].journal
+        assert journal._live
+        wait_for(lambda: journal._heard[3] > 0, 20, "signs of life")
+        local_discord.fault(silent=True)
+        wait_for(lambda: not journal._live, 20, "the connection to be given up")
+        local_discord.clear_faults()
+        wait_for(lambda: journal._live, 20, "the connection to stand again")
+        assert gateway(ha)["resumes"] == 1
 
 
 def missing(discord: LocalDiscord, sent: list[str]) -> Counter[str]:

@@ -14,6 +14,7 @@ from discordha.coordination.candidates import Leadership
 from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
+from discordha.coordination.journal_tally import SETTLE
 from discordha.testing import LocalEtcd, wait_for
 
 TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAwMQ.AAAAAA.aaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -324,6 +325,7 @@ def test_an_event_that_comes_while_leadership_begins_stands_behind(node: Nodes) 
 
 def test_a_watch_that_is_rebuilt_counts_versions(node: Nodes, local_etcd: LocalEtcd, root: str) -> None:
     leader, standby = node("a"), node("b")
+    standby.journal._tally._noted_at -= SETTLE  # its gateway session is no longer young
     leader.lead()
     for each in (leader, standby):
         each.receive(*["add"] * 5)

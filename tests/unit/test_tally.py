@@ -8,6 +8,8 @@ from discordha.coordination.store import KeyValue, WatchEvent
 
 #: The revision of the present gateway session.
 SESSION = 50
+#: That of the one before.
+EARLIER = 10
 
 
 class Bench:
@@ -18,15 +20,15 @@ class Bench:
         self.tally = Tally("/j/", "/jc/", "/ja/", replica_id="me", clock=lambda: self.now)
         self.tally.snapshot([])
         self.versions: dict[str, int] = {}
-        self.seen()
+        self.seen(EARLIER)
 
     def new_session(self) -> None:
         """Its marker is not seen yet: ``seen`` says when it is."""
         self.now += 1
         self.tally.new_session()
 
-    def seen(self) -> None:
-        self.tally.note_session(SESSION)
+    def seen(self, revision: int = SESSION) -> None:
+        self.tally.note_session(revision)
         self.now += SETTLE + 1
 
     def receive(self, key: str, lane: str = "lane") -> Entry | None:
@@ -34,7 +36,7 @@ class Bench:
         self.now += 0.001
         entry = Entry(key, lane, key, None, self.now)
         entry.revision = self.tally.session_revision or SESSION - 1
-        if self.tally.consume_surplus(entry.digest):
+        if self.tally.consume_surplus(entry):
             return None
         self.tally.add(entry)
         return entry
@@ -214,3 +216,59 @@ def test_old_entries_are_forgotten() -> None:
     bench.receive("new")
     assert bench.tally.expire(bench.now - 5) == 1
     assert bench.left() == ["new"]
+
+
+def test_a_mark_that_was_before_its_event_tells_of_what_stands_before_that() -> None:
+    """Found by the model."""
+    bench = Bench()
+    bench.new_session()
+    bench.receive("add")
+    bench.mark("add", received=SESSION - 1)
+    bench.seen()
+    bench.mark("remove")
+    assert bench.left() == ["add"]
+    assert bench.receive("remove") is None
+    assert bench.left() == []
+
+
+def test_marks_of_the_time_before_a_session_strike_out_nothing_of_it_after_the_next_has_begun() -> None:
+    """Found by the model."""
+    bench = Bench()
+    bench.new_session()
+    bench.seen()
+    bench.receive("add")
+    bench.new_session()
+    bench.mark("add", received=SESSION - 1)
+    assert bench.left() == ["add"]
+    bench.mark("add", received=SESSION)
+    assert bench.left() == []
+
+
+def test_sessions_are_forgotten_with_what_came_in_in_them() -> None:
+    bench = Bench()
+    for _ in range(3):
+        bench.receive("add")
+        bench.new_session()
+    assert len(bench.tally._earlier) == 3
+    bench.now += 1
+    bench.tally.expire(bench.now)
+    bench.new_session()
+    assert bench.tally._earlier == []
+
+
+def test_of_marks_that_were_missed_in_a_young_session_only_the_last_is_certain() -> None:
+    """The others may be about events from before it. Found by the model."""
+    bench = Bench()
+    bench.new_session()
+    bench.tally.note_session(SESSION)
+    first, second = bench.receive("add"), bench.receive("add")
+    assert first is not None and second is not None  # noqa: PT018
+    bench.tally.snapshot([value(f"/j/{digest('add')}", 2, b"leader 50")])
+    assert list(bench.tally) == [second]
+    # Where the session was old before they were missed, they are as certain.
+    bench.now += SETTLE
+    bench.mark("remove")
+    third = bench.receive("add")
+    assert third is not None
+    bench.tally.snapshot([value(f"/j/{digest('add')}", 4, b"leader 50")])
+    assert bench.left() == []
