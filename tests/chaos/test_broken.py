@@ -1,0 +1,24 @@
+"""Broken builds are broken in what they say, and in nothing else: who changes a signature changes them."""
+
+from __future__ import annotations
+
+import pytest
+from broken import BROKEN
+
+from discordha.coordination.journal_entries import Entry
+from discordha.coordination.journal_tally import Tally
+from discordha.coordination.store import KeyValue, WatchEvent
+
+
+def test_one_mark_strikes_out_all_equal_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tally, "_strike", Tally._strike)  # put back at the end
+    BROKEN["journal"]()
+    tally = Tally("/j/", "/jc/", "/ja/", replica_id="me")
+    tally.snapshot([])
+    tally.note_session(1)
+    for number in range(3):
+        tally.add(Entry("add", "lane", number, None, 0.0))
+    tally.add(Entry("remove", "other lane", 3, None, 0.0))
+    name = next(iter(tally)).name
+    tally.apply([WatchEvent("put", KeyValue(f"/j/{name}", b"leader 2", 1, 1, 1, 0))])
+    assert [entry.key for entry in tally] == ["remove"]
