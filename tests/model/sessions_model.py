@@ -1,0 +1,445 @@
+"""Young gateway sessions as a model: what the marks say that a replica sees, of events that it may never have
+received.
+
+A replica loses its gateway connection, and its new session brings only what happens from then on. Meanwhile
+a leader runs events and marks them, dies at any moment, and another follows it, with a young session or an
+old one. Whatever a replica's tally makes of that is computed by ``journal_tally.Tally`` itself: the model
+can't drift from it. What surrounds the tally (``Journal``, ``LeaderEvents``, etcd, Discord) is mirrored
+here; names are theirs.
+
+What is a step: an event reaches a replica, its watch shows it a revision, a leader runs an event, the mark
+reaches etcd; a connection ends, its successor begins, the marker is written, is noted; a leader dies, etcd
+ends its lease, another leads; seconds pass; a watch begins anew from a snapshot.
+
+What it leaves out is in ``journal_model``: handlers that outlive their leadership (carries), leases that end.
+
+Assumptions, each of which can be dropped:
+- ``prompt``: whoever sees a marker has received what happened before the marker's session began. So the
+  gateway connections of two replicas that are both connected are less apart than READY and a write to etcd.
+- ``bounded``: ``SETTLE`` seconds pass only when all that could be received and seen has been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
+
+from explore import Step
+from tallies import Mark, Tallies, lane_of
+
+from discordha.coordination.journal_tally import Tally
+
+__all__ = ["SessionsModel", "State"]
+
+
+class Marker(NamedTuple):
+    """One revision of etcd."""
+
+    replica: int
+    session: int
+
+
+class Replica(NamedTuple):
+    """``node``: its tally, by number. ``received``: the next event of the gateway's. ``seen``: revisions so
+    far. ``session``: of how many it has heard; ``since``: the first event of the last one at Discord.
+    ``young``: no seconds have passed since it began. ``live``: what it receives happens now, and is not
+    brought by RESUME; ``stamp``: what its last event got.
+    """
+
+    node: int
+    alive: bool = True
+    received: int = 0
+    seen: int = 0
+    connected: bool = True
+    session: int = 0
+    since: int = 0
+    fresh: bool = False
+    young: bool = False
+    live: bool = True
+    stamp: int = 0
+    had: int = 0  # bits of events
+
+
+class State(NamedTuple):
+    """Everything. ``log``: etcd's revisions; ``wire``: marks on their way, in order; ``ran``: what the
+    present leader has run and not marked; ``runs``: of each event, by the entry that was run; ``excused``:
+    what may be run once more, because its leader died before the mark; ``again``: by whom what was run again
+    that its leader could not know to be over.
+    """
+
+    replicas: tuple[Replica, ...]
+    log: tuple[Mark | Marker, ...] = ()
+    leader: int | None = 0
+    ran: tuple[tuple[str, int], ...] = ()
+    wire: tuple[Mark, ...] = ()
+    runs: tuple[int, ...] = ()
+    excused: str = ""
+    again: tuple[tuple[int, str], ...] = ()
+    deaths: int = 0
+    sessions: int = 0
+    calms: int = 0
+    snapshots: int = 0
+    breaks: int = 0
+    wrong: str | None = None
+
+
+class SessionsModel:
+    """Steps, invariant and goal.
+
+    :param stream: events, a letter each; equal letters are equal events; capitals have a lane of their own.
+    :param deaths: how many replicas die; ``sessions``: how many connections end; ``calms``: how often
+        ``SETTLE`` seconds pass; ``snapshots``: how often a watch begins anew; ``breaks``: how
+        often the connection of one whose session does not end breaks, and is taken up by RESUME.
+    :param cut: whose connections may end; ``ended``: they have ended in the beginning.
+    :param low_water: whether marks tell it.
+    :param replayed_as_new: whether what RESUME brings gets a stamp as if it happened now.
+    :param tally: the class that keeps count.
+    :param markers: whether sessions write them; else how far a replica's own watch has come stands for it.
+        ``own_marker``: whether only that of the present session counts.
+    :param polite: a young replica leads only when no older one lives (``LeaderEvents._may_stand``).
+    """
+
+    def __init__(
+        self,
+        replicas: int,
+        stream: str,
+        *,
+        deaths: int = 1,
+        sessions: int = 1,
+        calms: int = 1,
+        snapshots: int = 0,
+        breaks: int = 0,
+        cut: Collection[int] = (1,),
+        ended: bool = False,
+        tally: type[Tally] = Tally,
+        markers: bool = True,
+        own_marker: bool = True,
+        polite: bool = True,
+        prompt: bool = True,
+        bounded: bool = True,
+        low_water: bool = False,
+        repeats: bool = True,
+        replayed_as_new: bool = False,
+    ) -> None:
+        self._count = replicas
+        self._stream = stream
+        self._deaths = deaths
+        self._sessions = sessions
+        self._calms = calms
+        self._snapshots = snapshots
+        self._breaks = breaks
+        self._replayed_as_new = replayed_as_new
+        self._ended = ended
+        self._cut = frozenset(cut)
+        self._markers = markers
+        self._own_marker = own_marker
+        self._polite = polite
+        self._prompt = prompt
+        self._bounded = bounded
+        self._low_water = low_water
+        self._repeats = repeats
+        self._tallies = Tallies(tally)
+
+    def initial(self) -> State:
+        """All are connected, have been for long, and nothing has happened. The first one leads."""
+        replicas = []
+        for number in range(self._count):
+            replicas.append(
+                Replica(
+                    self._tallies.settled(str(number)), connected=not (self._ended and number in self._cut)
+                )
+            )
+        return State(tuple(replicas), runs=(0,) * len(self._stream))
+
+    def invariant(self, state: State) -> str | None:
+        """What a step has found wrong; and what is lost: fewer are left to be run than have to be."""
+        if state.wrong:
+            return state.wrong
+        living = [replica for replica in state.replicas if replica.alive]
+        held = [self._tallies.held(replica.node) for replica in living]
+        for content in set(self._stream):
+            left = sum(keys.count(content) for keys in held)
+            for at, other in enumerate(self._stream):
+                if other == content:
+                    come = sum(1 for replica in living if replica.received <= at)
+                    left += come if self._is_known(state, at) else max(come - 1, 0)
+            if self._short(state, content) > left:
+                return f"P2: {content} is lost"
+        return None
+
+    def goal(self, state: State) -> bool:
+        """P2 and P4: whatever a replica that lives has received, or has been run, is run."""
+        return all(
+            replica.received == len(self._stream) for replica in state.replicas if replica.alive
+        ) and all(self._short(state, content) <= 0 for content in set(self._stream))
+
+    def _short(self, state: State, content: str) -> int:
+        """How many of the equal events that are known have not been run."""
+        same = [at for at, other in enumerate(self._stream) if other == content]
+        return sum(self._is_known(state, at) for at in same) - sum(state.runs[at] for at in same)
+
+    @staticmethod
+    def _is_known(state: State, at: int) -> bool:
+        """Whether an event has been run, or received by a replica that lives."""
+        return state.runs[at] > 0 or any(
+            replica.alive and replica.had >> at & 1 for replica in state.replicas
+        )
+
+    def steps(self, state: State) -> Iterator[Step[State]]:
+        """All that may happen next."""
+        for number, replica in enumerate(state.replicas):
+            if not replica.alive:
+                continue
+            if replica.connected and replica.received < len(self._stream):
+                yield self._receives(state, number, replica)
+            if replica.seen < len(state.log) and self._may_see(state, replica):
+                yield self._sees(state, number, replica)
+            yield from self._begins_session(state, number, replica)
+            if not replica.live and replica.received >= self._heard(state):
+                yield Step(f"{number} has RESUMED", self._set(state, number, replica._replace(live=True)))
+            yield from self._leads(state, number, replica)
+            yield from self._fails(state, number, replica)
+        if state.wire:
+            yield self._arrives(state)
+        if state.leader is not None and not state.replicas[state.leader].alive:
+            yield self._lease_ends(state, state.leader)
+        if state.calms < self._calms and (not self._bounded or self._is_calm(state)):
+            yield self._passes(state)
+
+    # -- what a replica receives and sees --------------------------------------------------------------------
+
+    def _receives(self, state: State, number: int, replica: Replica) -> Step[State]:
+        at = replica.received
+        stamp = replica.seen if replica.live or self._replayed_as_new else replica.stamp
+        node, _ = self._tallies.do(replica.node, "received", self._stream[at], at, stamp)
+        replica = replica._replace(node=node, received=at + 1, stamp=stamp, had=replica.had | 1 << at)
+        return Step(f"{number} receives {self._stream[at]} ({at})", self._set(state, number, replica))
+
+    def _may_see(self, state: State, replica: Replica) -> bool:
+        write = state.log[replica.seen]
+        if isinstance(write, Mark) or not self._prompt or not (replica.connected and replica.live):
+            return True
+        return replica.received >= state.replicas[write.replica].since
+
+    def _sees(self, state: State, number: int, replica: Replica) -> Step[State]:
+        write = state.log[replica.seen]
+        replica = replica._replace(seen=replica.seen + 1)
+        if isinstance(write, Mark):
+            node, _ = self._tallies.do(replica.node, "apply", write)
+            replica = replica._replace(node=node)
+        return Step(f"{number} sees {_tell(write)}", self._set(state, number, replica))
+
+    # -- gateway sessions ------------------------------------------------------------------------------------
+
+    def _begins_session(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
+        if not replica.connected:
+            # Discord's new session brings what happens from some moment on that is not before anything that
+            # anybody has received.
+            first = self._heard(state)
+            if state.leader == number and state.ran:
+                return  # carries are the other model's
+            node, _ = self._tallies.do(replica.node, "new_session")
+            if not self._markers:
+                node, _ = self._tallies.do(node, "note_session", replica.seen)
+            leader = None if state.leader == number else state.leader
+            for since in range(first, len(self._stream) + 1):
+                begun = replica._replace(
+                    node=node,
+                    received=since,
+                    since=since,
+                    connected=True,
+                    session=replica.session + 1,
+                    fresh=self._markers,
+                    young=True,
+                    live=True,
+                )
+                yield Step(
+                    f"{number} has a new session from {since} on",
+                    self._set(state, number, begun, leader=leader),
+                )
+            return
+        if replica.fresh:
+            marker = Marker(number, replica.session)
+            yield Step(
+                f"the marker of {number} arrives",
+                self._set(state, number, replica._replace(fresh=False), log=(*state.log, marker)),
+            )
+        if self._is_noted(replica) or not self._markers:
+            return
+        sessions = [
+            write.session
+            for write in state.log[: replica.seen]
+            if isinstance(write, Marker) and write.replica == number
+        ]
+        if replica.session in sessions or (sessions and not self._own_marker):
+            node, _ = self._tallies.do(replica.node, "note_session", replica.seen)
+            yield Step(f"{number} notes its marker", self._set(state, number, replica._replace(node=node)))
+
+    def _is_noted(self, replica: Replica) -> bool:
+        return bool(self._tallies.ask(replica.node, lambda tally: tally.session_revision is not None))
+
+    # -- leadership ------------------------------------------------------------------------------------------
+
+    def _leads(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
+        if state.leader is None and replica.connected and replica.live and replica.seen == len(state.log):
+            older = any(
+                each.alive and each.connected and not each.young
+                for at, each in enumerate(state.replicas)
+                if at != number
+            )
+            if not (self._polite and replica.young and older):
+                yield Step(f"{number} leads", state._replace(leader=number, ran=()))
+        if state.leader != number:
+            return
+        for lane in sorted({lane_of(content) for content in self._stream}):
+            node, ran = self._tallies.do(replica.node, "runs", lane)
+            if ran is None:
+                continue
+            index, occurrence, stamp, low = ran
+            if not self._low_water:
+                low = 0
+            elif low < 0:
+                low = replica.seen
+            content = self._stream[index]
+            mark = Mark(content, number, stamp, occurrence, index, low)
+            runs = (*state.runs[:index], state.runs[index] + 1, *state.runs[index + 1 :])
+            after = self._set(
+                state,
+                number,
+                replica._replace(node=node),
+                runs=runs,
+                wire=(*state.wire, mark),
+                ran=(*state.ran, (content, index)),
+            )
+            yield Step(f"{number} runs {content} ({index})", self._judge(after, content, number))
+
+    def _judge(self, state: State, content: str, number: int) -> State:
+        """Whether it may have been run once more."""
+        if self._short(state, content) >= 0:
+            return state
+        # The next one is not excused by the same: ``runs`` says what was worth something.
+        worth = state._replace(runs=self._less(state.runs, content))
+        again = (number, content)
+        if not self._repeats or state.again.count(again) < self._doubts(state, number, content):
+            return worth._replace(again=tuple(sorted((*state.again, again))))
+        if content in state.excused:
+            return worth._replace(excused=state.excused.replace(content, "", 1))
+        return state._replace(wrong=f"P4: {content} is run again, and nothing excuses it")
+
+    def _doubts(self, state: State, number: int, content: str) -> int:
+        """How many equal events a leader may run again: it received them in a session that those who ran
+        them did not know of when they received them. But not if a later event of the lane, and of a content
+        that leaves no doubt, was received here, too, and marked by one who did know; unless there were equal
+        ones of both kinds, whose marks may have been taken for each other.
+        """
+        replica = state.replicas[number]
+        revision = self._tallies.ask(replica.node, lambda tally: tally.session_revision)
+        marks = [
+            write
+            for write in state.log
+            if isinstance(write, Mark)
+            and write.replica != number
+            and write.index >= replica.since
+            and lane_of(write.content) == lane_of(content)
+        ]
+        uncertain = [mark for mark in marks if revision is None or mark.stamp < revision]
+        unclear = {mark.content for mark in uncertain}
+        clear = [
+            mark.index for mark in marks if mark.content not in unclear and mark.index < replica.received
+        ]
+        mixed = any(mark.content == content for mark in marks if mark not in uncertain)
+        last = -1 if mixed else max(clear, default=-1)
+        return sum(1 for mark in uncertain if mark.content == content and mark.index > last)
+
+    def _less(self, runs: tuple[int, ...], content: str) -> tuple[int, ...]:
+        at = next(at for at, other in enumerate(self._stream) if other == content and runs[at] > 1)
+        return (*runs[:at], runs[at] - 1, *runs[at + 1 :])
+
+    def _arrives(self, state: State) -> Step[State]:
+        """version == occurrence - 1 -> put."""
+        mark, rest = state.wire[0], state.wire[1:]
+        version = sum(1 for write in state.log if isinstance(write, Mark) and write.content == mark.content)
+        state = state._replace(wire=rest, ran=_without(state.ran, (mark.content, mark.index)))
+        if version != mark.occurrence - 1:
+            state = state._replace(wrong=f"{_tell(mark)} is number {mark.occurrence} after {version}")
+        return Step(f"{_tell(mark)} arrives", state._replace(log=(*state.log, mark)))
+
+    # -- faults ----------------------------------------------------------------------------------------------
+
+    def _fails(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
+        living = sum(1 for each in state.replicas if each.alive)
+        if state.deaths < self._deaths and living > 1 and state.leader == number:
+            # What nobody asks for any more is left out: fewer states.
+            dead = Replica(-1, alive=False, connected=False, received=replica.received, since=replica.since)
+            yield Step(f"{number} dies", self._set(state, number, dead, deaths=state.deaths + 1), fault=True)
+        if state.sessions < self._sessions and replica.connected and number in self._cut:
+            cut = replica._replace(connected=False)
+            after = self._set(state, number, cut, sessions=state.sessions + 1)
+            yield Step(f"the session of {number} ends", after, fault=True)
+        if state.breaks < self._breaks and replica.connected and replica.live and number not in self._cut:
+            broken = replica._replace(live=False)
+            after = self._set(state, number, broken, breaks=state.breaks + 1)
+            yield Step(f"the connection of {number} breaks", after, fault=True)
+            if replica.stamp < replica.seen:
+                after = self._set(state, number, broken._replace(stamp=replica.seen), breaks=after.breaks)
+                yield Step(f"the connection of {number} breaks after a frame", after, fault=True)
+        unseen = range(replica.seen, len(state.log))
+        if state.snapshots < self._snapshots and unseen:
+            if not all(self._may_see(state, replica._replace(seen=at)) for at in unseen):
+                return
+            last = {write.content: write for write in state.log if isinstance(write, Mark)}
+            node, _ = self._tallies.do(replica.node, "snapshot", *last.values())
+            anew = replica._replace(node=node, seen=len(state.log))
+            after = self._set(state, number, anew, snapshots=state.snapshots + 1)
+            yield Step(f"the watch of {number} begins anew", after, fault=True)
+
+    def _lease_ends(self, state: State, number: int) -> Step[State]:
+        """Marks that are on their way are refused from now on: what they are about may be run again."""
+        excused = "".join(sorted(state.excused + "".join(content for content, _ in state.ran)))
+        return Step(
+            f"etcd ends the lease of {number}",
+            state._replace(leader=None, wire=(), ran=(), excused=excused),
+        )
+
+    def _heard(self, state: State) -> int:
+        """How many events have happened for sure."""
+        return max(max(each.received, each.since) for each in state.replicas)
+
+    def _is_calm(self, state: State) -> bool:
+        heard = self._heard(state)
+        return all(
+            each.connected
+            and each.live
+            and each.received >= heard
+            and each.seen == len(state.log)
+            and not each.fresh
+            and self._is_noted(each)
+            for each in state.replicas
+            if each.alive
+        )
+
+    def _passes(self, state: State) -> Step[State]:
+        replicas = []
+        for replica in state.replicas:
+            node = self._tallies.do(replica.node, "passes")[0] if replica.alive else replica.node
+            replicas.append(replica._replace(node=node, young=False))
+        after = state._replace(replicas=tuple(replicas), calms=state.calms + 1)
+        return Step("seconds pass", after, fault=True)
+
+    # -- how a state changes ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def _set(state: State, number: int, replica: Replica, **changes: Any) -> State:
+        replicas = (*state.replicas[:number], replica, *state.replicas[number + 1 :])
+        return state._replace(replicas=replicas, **changes)
+
+
+def _without(ran: tuple[tuple[str, int], ...], one: tuple[str, int]) -> tuple[tuple[str, int], ...]:
+    at = ran.index(one)
+    return (*ran[:at], *ran[at + 1 :])
+
+
+def _tell(write: Mark | Marker) -> str:
+    if isinstance(write, Marker):
+        return f"the marker of {write.replica}"
+    return f"the mark of {write.content} ({write.index}) by {write.replica}, received at {write.stamp}"

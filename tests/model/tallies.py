@@ -1,0 +1,172 @@
+"""Tallies as values: the library's own ``Tally``, as the transition function of a model.
+
+Promises: a tally is a number; a call on it gives the number of what it is then, and its answer, and is
+computed once. Two tallies have one number exactly when nothing tells them apart.
+
+The calls do what ``Journal`` does with its tally.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from discordha.coordination.journal_entries import Entry, EntryState, digest
+from discordha.coordination.journal_tally import SETTLE, Tally
+from discordha.coordination.store import KeyValue, WatchEvent
+
+__all__ = ["Mark", "Tallies", "lane_of"]
+
+MARKS = "/j/"
+
+
+class Clock:
+    """One replica's; it stands still but for events and what the model makes of it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Mark(NamedTuple):
+    """One revision of etcd, or on its way there. ``stamp``: how far its writer's watch had come when it
+    received the event. ``index``: which event it was, which nobody knows. ``low``: everything that its writer
+    received before it had seen so much is marked; only where that is tried.
+    """
+
+    content: str
+    replica: int
+    stamp: int
+    occurrence: int
+    index: int
+    low: int = 0
+
+
+class Tallies:
+    """All that were met so far.
+
+    :param kind: the class that keeps count.
+    """
+
+    def __init__(self, kind: type[Tally]) -> None:
+        self._kind = kind
+        self._stored: list[bytes] = []
+        self._numbers: dict[Any, int] = {}
+        self._done: dict[tuple[Any, ...], tuple[int, Any]] = {}
+
+    def settled(self, replica_id: str) -> int:
+        """One whose gateway session began long ago."""
+        clock = Clock()
+        tally = self._kind(MARKS, "/jc/", "/ja/", replica_id=replica_id, clock=clock)
+        tally.snapshot([])
+        tally.note_session(0)
+        clock.now += SETTLE + 1
+        return self._store(tally)
+
+    def held(self, node: int) -> str:
+        """The contents of what has not been run."""
+        return str(self.ask(node, _held))
+
+    def do(self, node: int, call: str, *arguments: Any) -> tuple[int, Any]:
+        """What a tally is after a call, and what it answered. Computed once."""
+        key = (node, call, *arguments)
+        found = self._done.get(key)
+        if found is None:
+            tally = self._load(node)
+            answer = getattr(self, f"_do_{call}")(tally, *arguments)
+            found = self._done[key] = self._store(tally), answer
+        return found
+
+    def ask(self, node: int, question: Callable[[Tally], Any]) -> Any:
+        key = (node, question.__code__)
+        found = self._done.get(key)
+        if found is None:
+            found = self._done[key] = node, question(self._load(node))
+        return found[1]
+
+    def _store(self, tally: Tally) -> int:
+        key = _freeze(vars(tally))
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._stored)
+            self._stored.append(pickle.dumps(tally))
+        return number
+
+    def _load(self, node: int) -> Tally:
+        tally: Tally = pickle.loads(self._stored[node])
+        return tally
+
+    def _do_received(self, tally: Tally, content: str, index: int, revision: int) -> None:
+        """``Journal.received``."""
+        clock = tally._clock
+        assert isinstance(clock, Clock)
+        clock.now += 0.001
+        entry = Entry(content, lane_of(content), index, None, clock.now)
+        entry.revision = revision
+        if not tally.consume_surplus(entry):
+            tally.add(entry)
+
+    def _do_apply(self, tally: Tally, mark: Mark) -> None:
+        tally.apply([WatchEvent("put", _value(mark))])
+
+    def _do_snapshot(self, tally: Tally, *marks: Mark) -> None:
+        tally.snapshot([_value(mark) for mark in marks])
+
+    def _do_new_session(self, tally: Tally) -> None:
+        clock = tally._clock
+        assert isinstance(clock, Clock)
+        clock.now += 0.001
+        tally.new_session()
+
+    def _do_note_session(self, tally: Tally, revision: int) -> None:
+        tally.note_session(revision)
+
+    def _do_passes(self, tally: Tally) -> None:
+        clock = tally._clock
+        assert isinstance(clock, Clock)
+        clock.now += SETTLE + 1
+
+    def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int] | None:
+        """``Journal.begin`` to ``Journal._mark``: the first of a lane that has not been run."""
+        entry = tally.first_to_run(lane)
+        if entry is None:
+            return None
+        entry.occurrence = tally.occurrence(entry)
+        entry.state = EntryState.FINISHED
+        low = min((each.revision for each in tally if each.state is EntryState.HELD), default=-1)
+        return entry.item, entry.occurrence, entry.revision, low
+
+
+def _held(tally: Tally) -> str:
+    return "".join(entry.key for entry in tally if entry.state is EntryState.HELD)
+
+
+def lane_of(content: str) -> str:
+    """Capitals have a lane of their own."""
+    return content if content.isupper() else "lane"
+
+
+def _value(mark: Mark) -> KeyValue:
+    content = f"{mark.replica} {mark.stamp}{f' {mark.low}' if mark.low else ''}".encode()
+    return KeyValue(f"{MARKS}{digest(mark.content)}", content, 1, 1, mark.occurrence, 0)
+
+
+def _freeze(value: Any) -> Any:
+    """Something hashable that tells two tallies apart exactly when they may act differently."""
+    if isinstance(value, Entry):
+        return (value.item, value.key, value.received_at, value.revision, value.state.value, value.occurrence)
+    if isinstance(value, dict):
+        return tuple(
+            (key, _freeze(value[key]))
+            for key in sorted(value, key=str)
+            if key not in ("struck", "_marks_at", "_carries_at", "_attempts_at")
+        )
+    if isinstance(value, list | tuple | deque):
+        return tuple(_freeze(each) for each in value)
+    if isinstance(value, Clock):
+        return value.now
+    return value
