@@ -1,103 +1,112 @@
 """make bench: all benchmarks as one table, in out/bench.json, and in docs/performance.md.
 
-``BENCH=name,name`` (or arguments) picks some; their results replace those of an earlier run in the file.
+``BENCH=name,name`` (or arguments) picks some; their results replace those of an earlier run, and all others
+stay. The rows of all are kept in docs/performance.json. ``steady``, five minutes long, runs only when picked.
 A benchmark that fails is a line of the table, and the exit status.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import bench_curves
 import bench_events
+import bench_shards
+import bench_shared_state
+import bench_steady
 import table
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "bench.json"
 PAGE = ROOT / "docs" / "performance.md"
+RECORD = PAGE.with_suffix(".json")
 
 
-def _measured(module: str) -> Callable[[], dict[str, Any]]:
-    """A module of another part, with ``measure() -> dict``: each number of it is a row."""
+class Benchmark(NamedTuple):
+    """One group of the table."""
 
-    def run() -> dict[str, Any]:
-        found = importlib.import_module(module).measure()
-        rows: list[dict[str, Any]] = []
-
-        def flatten(name: str, value: Any) -> None:
-            if isinstance(value, dict):
-                for key, part in value.items():
-                    flatten(f"{name} {key}".strip(), part)
-            elif isinstance(value, int | float):
-                rows.append(table.Row(name.replace("_", " "), float(value)).as_dict())
-
-        flatten("", found)
-        return {"rows": rows, "found": found}
-
-    return run
+    title: str
+    run: Callable[[], dict[str, Any]]
+    when_asked: bool = False
+    """Only when it is named."""
 
 
-def benchmarks() -> dict[str, Callable[[], dict[str, Any]]]:
-    """All there are, by name, in the order of the table."""
-    found: dict[str, Callable[[], dict[str, Any]]] = {
-        "throughput": bench_events.throughput,
-        "fleet": bench_events.fleet,
-        "latency": bench_events.latency,
-        "writes": bench_events.writes,
-        "losing": bench_events.losing,
-        "original": bench_events.original,
-        "curves": bench_curves.curves,
-        "shared_state": _measured("bench_shared_state"),
-    }
-    if importlib.util.find_spec("bench_shards") is not None:
-        found["shards"] = _measured("bench_shards")
-    return found
+def _shared_state() -> dict[str, Any]:
+    found = bench_shared_state.measure()
+    return {"rows": [table.Row(name, value).as_dict() for name, value in found.items()]}
+
+
+BENCHMARKS = {
+    "throughput": Benchmark("One replica against plain discord.py, bursts", bench_events.throughput),
+    "fleet": Benchmark("Three replicas on one machine, bursts", bench_events.fleet),
+    "latency": Benchmark("One replica against raw etcd transactions, 100 a second", bench_events.latency),
+    "writes": Benchmark("Consensus writes at a steady rate", bench_events.writes),
+    "losing": Benchmark("A replica that loses every event, against plain discord.py", bench_events.losing),
+    "original": Benchmark("Three replicas against the original's protocol, bursts", bench_events.original),
+    "steady": Benchmark("Five minutes at 1,000 events a second", bench_steady.steady, when_asked=True),
+    "curves": Benchmark("How it scales", bench_curves.curves),
+    "shared_state": Benchmark("Caches, counters, locks", _shared_state),
+    "shards": Benchmark("Shards", bench_shards.shards),
+}
 
 
 def main(names: list[str]) -> int:
     """Runs them; 1 when one failed, 2 for an unknown name. A goal that is missed is told, and no failure."""
-    known = benchmarks()
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     results: dict[str, dict[str, Any]] = {}
-    for name in names or known:
+    for name in names or [name for name, benchmark in BENCHMARKS.items() if not benchmark.when_asked]:
         begun = time.monotonic()
         about = table.machine()
         try:
-            results[name] = known[name]()
+            results[name] = BENCHMARKS[name].run()
         except Exception as error:  # noqa: BLE001 - the other benchmarks run all the same
             traceback.print_exc()
-            results[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
+            results[name] = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
         results[name] |= {"machine": about, "took": round(time.monotonic() - begun, 1)}
         print(f"{name}: {results[name]['took']} s", flush=True)
-        before = json.loads(OUT.read_text())["benchmarks"] if OUT.exists() else {}
-        known_now = {**before, **results}
-        table.write(OUT, about, {name: known_now[name] for name in known if name in known_now})
+        table.write(OUT, about, _merged(OUT, results))
     table.show(results)
     print(f"written: {OUT.relative_to(ROOT)}")
-    if PAGE.exists():
-        everything = json.loads(OUT.read_text())
-        table.fill(PAGE, everything["machine"], everything["benchmarks"])
-        print(f"written: {PAGE.relative_to(ROOT)}")
-    if "curves" in results and "error" not in results["curves"]:
-        import plots  # matplotlib takes its time to load
-
-        for path in plots.draw(results["curves"], ROOT / "docs"):
-            print(f"written: {path.relative_to(ROOT)}")
+    publish(results)
     return int(any("error" in result for result in results.values()))
+
+
+def _merged(path: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file has, and the new results, in the order of the table."""
+    known = {**(json.loads(path.read_text())["benchmarks"] if path.exists() else {}), **results}
+    return {name: known[name] for name in BENCHMARKS if name in known}
+
+
+def publish(results: Mapping[str, Any], page: Path = PAGE, record: Path = RECORD) -> None:
+    """Brings page, record and plots up to date; what has not run now stays in them as it is.
+
+    :param record: the rows of all benchmarks, part of the sources like the page.
+    """
+    kept = {
+        name: {key: result[key] for key in ("rows", "error", "machine", "took") if key in result}
+        for name, result in results.items()
+    }
+    everything = _merged(record, kept)
+    about = next(reversed(list(results.values())))["machine"]
+    table.write(record, about, everything)
+    titles = {name: benchmark.title for name, benchmark in BENCHMARKS.items()}
+    table.fill(page, about, everything, titles)
+    import plots  # matplotlib takes its time to load
+
+    for path in (record, page, *plots.draw(results, page.parent)):
+        print(f"written: {path.name}")
 
 
 if __name__ == "__main__":

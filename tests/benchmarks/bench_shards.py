@@ -1,48 +1,100 @@
-"""What a shard costs: memory and time to start, against plain ``discord.AutoShardedClient``.
+"""What shards cost: time to start, memory, and events a second, as they grow in number.
 
-The same guilds are divided into one shard and into several, so that what differs is the shards alone. The
-local Discord wants 5 s between two IDENTIFYs, as the real one does: both spend most of the time on that.
+The same guilds are divided into one shard and into several, so that what differs is the shards alone.
 
-``measure()`` returns the numbers; ``python tests/benchmarks/bench_shards.py`` prints them as JSON.
+Two parts. One process with all shards against plain ``discord.AutoShardedClient``, both at Discord's own
+pace of one IDENTIFY in 5 s, which is what both spend their time on. And two replicas with 1 to 16 shards,
+each shard on both: there the local Discord wants 1 s between two IDENTIFYs, so that a run takes minutes;
+*possible* is the time that this pace alone takes.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rig import Rig
+from table import Row
+
 from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
 
-__all__ = ["measure"]
+__all__ = ["shards"]
 
 BOTS = Path(__file__).parent / "bots"
 MANY = 8
-GUILDS = 64
+GUILDS = {"guilds": 64, "channels": 4, "users": 50}
+PACE = 5.0
+CURVE_PACE = 1.0
+KINDS = {"plain": "plain discord.py", "ha": "discordha"}
+MB, MICRO = 1e6, 1e6
 
 
-def measure() -> dict[str, Any]:
-    """Seconds to start and bytes of memory for each shard; the first shard apart. Blocks for a minute."""
-    found: dict[str, Any] = {}
+def shards(
+    counts: Sequence[int] = (1, 2, 4, 8, 16), replicas: int = 2, burst: int = 3_000, *, against: bool = True
+) -> dict[str, Any]:
+    """Blocks for about four minutes.
+
+    :param against: whether plain discord.py is measured, too.
+    """
+    rows = _against_plain() if against else []
+    points = [_point(count, replicas, burst) for count in counts]
+    for point in points:
+        name = f"{replicas} replicas, {point['shards']} shard{'s' * (point['shards'] > 1)} on each"
+        rows += [
+            Row(f"{name}: events/s", point["rate"]),
+            Row(f"{name}: CPU an event", point["cpu"] * MICRO, "µs"),
+            Row(f"{name}: all ready after ({point['possible']:g} s possible)", point["seconds"], "s"),
+            Row(f"{name}: memory of a replica", point["memory"] / MB, "MB"),
+        ]
+    rows.append(Row("IDENTIFYs that came too early", sum(p["violations"] for p in points), at_most=0))
+    return {"rows": [row.as_dict() for row in rows], "guilds": GUILDS["guilds"], "shards": points}
+
+
+def _point(count: int, replicas: int, burst: int) -> dict[str, Any]:
+    """So many shards, each on all replicas."""
+    options = {**GUILDS, "shards": count, "identify_interval": CURVE_PACE}
+    settings = {"DISCORDHA_SHARD_COUNT": count, "DISCORDHA_REPLICATION": replicas}
+    with Rig(["ha"] * replicas, discord=options, **settings) as rig:
+        rig.burst(burst)
+        found = rig.burst(burst)
+        return {
+            "shards": count,
+            "rate": found.rate,
+            "cpu": found.cpu,
+            "handled": found.handled,
+            "seconds": rig.ready_after,
+            "possible": (count * replicas - 1) * CURVE_PACE,
+            "memory": sum(rig.memory()) / replicas,
+            "violations": rig.discord.counters()["violations"],
+        }
+
+
+def _against_plain() -> list[Row]:
+    rows = []
+    least = (MANY - 1) * PACE
     with LocalEtcd() as etcd:
-        for kind in ("plain", "ha"):
-            one, many = _run(kind, 1, etcd), _run(kind, MANY, etcd)
-            found[kind] = {
-                "first_shard": one,
-                "each_more": {unit: (many[unit] - one[unit]) / (MANY - 1) for unit in ("seconds", "bytes")},
-            }
-    found["guilds"], found["shards"] = GUILDS, MANY
-    return found
+        for kind, name in KINDS.items():
+            one, many = _start(kind, 1, etcd), _start(kind, MANY, etcd)
+            rows += [
+                Row(f"{name}, one process: 1 shard ready after", one["seconds"], "s"),
+                Row(
+                    f"{name}, one process: {MANY} shards ready after ({least:g} s possible)",
+                    many["seconds"],
+                    "s",
+                ),
+                Row(f"{name}, one process: memory with 1 shard", one["bytes"] / MB, "MB"),
+                Row(f"{name}, one process: memory with {MANY} shards", many["bytes"] / MB, "MB"),
+            ]
+    return rows
 
 
-def _run(kind: str, shards: int, etcd: LocalEtcd) -> dict[str, float]:
-    with LocalDiscord(guilds=GUILDS, shards=shards, channels=4, users=50, identify_interval=5.0) as discord:
-        env = {"SHARDS": str(shards), "DISCORDHA_NAME": LocalEtcd.namespace(), "DISCORDHA_REPLICATION": "1"}
+def _start(kind: str, count: int, etcd: LocalEtcd) -> dict[str, float]:
+    """``seconds`` from the process's start to all shards ready, and its memory in ``bytes`` then."""
+    with LocalDiscord(**GUILDS, shards=count, identify_interval=PACE) as discord:
+        env = {"SHARDS": str(count), "DISCORDHA_NAME": LocalEtcd.namespace(), "DISCORDHA_REPLICATION": "1"}
         with Replicas(BOTS / f"shards_{kind}.py", 1, etcd=etcd, discord=discord, env=env) as fleet:
             wait_for(lambda: "measured " in fleet[0].log_text(), 300, fleet[0].tail)
             line = next(row for row in fleet[0].log_text().splitlines() if row.startswith("measured "))
             return dict(json.loads(line.removeprefix("measured ")))
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure(), indent=2))

@@ -7,15 +7,18 @@ each benchmark compares two things that ran one after the other, or side by side
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+
+import psutil
 
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, wait_for
 
@@ -51,14 +54,38 @@ class Burst(NamedTuple):
 
 
 class Rig:
-    """Bots of one kind, or of several: ``bots`` names a script for each. A context manager."""
+    """Bots of one kind, or of several. A context manager.
+
+    :param bots: a script for each.
+    :param etcd: whether there is one.
+    :param warm_up: messages before anything is measured.
+    :param discord: more options of the local Discord.
+    :param etcd_flags: more command line flags of etcd.
+    :param fsync: whether etcd waits for the disk, as it does by itself.
+    :param links: whether the gateway is reached through a proxy that can stall: bursts need it, and it takes
+        its share of the machine.
+    :param env: the bots' environment.
+    """
 
     def __init__(
-        self, bots: Sequence[str], *, etcd: bool = True, channels: int = 40, warm_up: int = 400, **env: Any
+        self,
+        bots: Sequence[str],
+        *,
+        etcd: bool = True,
+        channels: int = 40,
+        warm_up: int = 400,
+        discord: Mapping[str, Any] | None = None,
+        etcd_flags: Sequence[str] = (),
+        fsync: bool = False,
+        links: bool = True,
+        **env: Any,
     ) -> None:
         self.bots = list(bots)
         self._with_etcd = etcd
-        self._channels = channels
+        self._discord_options = {"channels": channels, "max_messages": 100, "resume_buffer": 100}
+        self._discord_options |= discord or {}
+        self._etcd_options = {"flags": etcd_flags, "unsafe_no_fsync": not fsync}
+        self._with_links = links
         self._warm_up = warm_up
         self._env = {key: str(value) for key, value in env.items()}
         self._ends = ExitStack()
@@ -75,9 +102,11 @@ class Rig:
     def _start(self) -> None:
         enter = self._ends.enter_context
         self.directory = Path(enter(tempfile.TemporaryDirectory(prefix="discordha-bench-")))
-        self.discord = enter(LocalDiscord(channels=self._channels, max_messages=100, resume_buffer=100))
-        self.etcd = enter(LocalEtcd()) if self._with_etcd else None
-        self.links = [enter(FaultProxy("127.0.0.1", self.discord.port)) for _ in self.bots]
+        self.discord = enter(LocalDiscord(**self._discord_options))
+        self.etcd = enter(LocalEtcd(**self._etcd_options)) if self._with_etcd else None
+        count = len(self.bots) if self._with_links else 0
+        self.links = [enter(FaultProxy("127.0.0.1", self.discord.port)) for _ in range(count)]
+        begun = time.monotonic()
         self.fleets = [
             enter(
                 Replicas(
@@ -91,9 +120,10 @@ class Rig:
                         # The bursts wait behind a stalled link: that is no deafness here.
                         "DISCORDHA_DEAF_AFTER": "600",
                         "METER": str(self.directory / f"r{index}.json"),
+                        "RECORD": str(self.directory / f"r{index}.record"),
                         **self.discord.env(f"r{index}"),
                         "DISCORDHA_GATEWAY_URL": self.discord.gateway_url(
-                            f"r{index}", endpoint=self.links[index].endpoint
+                            f"r{index}", endpoint=self.links[index].endpoint if self.links else None
                         ),
                         **self._env,
                     },
@@ -102,7 +132,9 @@ class Rig:
             for index, bot in enumerate(self.bots)
         ]
         for fleet in self.fleets:
-            fleet.wait_ready(60)
+            fleet.wait_ready(120)
+        #: Seconds from the start of the first bot to all ready.
+        self.ready_after = time.monotonic() - begun
         # Whatever is done once, is done: caches, connections, the threads of the pool.
         if self._warm_up:
             self.steady(rate=200, count=self._warm_up)
@@ -114,6 +146,26 @@ class Rig:
 
     def replica(self, index: int) -> Replica:
         return self.fleets[index][0]
+
+    def memory(self) -> list[int]:
+        """Bytes that each bot has in memory."""
+        return [psutil.Process(fleet[0].pid).memory_info().rss for fleet in self.fleets]
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds of CPU so far: of all bots together, of the local Discord, of etcd, and of the whole
+        machine, other programs and all.
+        """
+        bots = {fleet[0].pid for fleet in self.fleets}
+        times = psutil.cpu_times()
+        spent = {"bots": 0.0, "discord": 0.0, "etcd": 0.0, "machine": sum(times) - times.idle - times.iowait}
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                words = " ".join(child.cmdline()[:3])
+                other = "discord" if "discord_server" in words else "etcd" if "etcd" in words else None
+                kind = "bots" if child.pid in bots else other
+                if kind is not None:
+                    spent[kind] += sum(child.cpu_times()[:2])
+        return spent
 
     def meters(self) -> list[dict[str, Any]]:
         """What each bot says; waits for reports that are newer than the call."""

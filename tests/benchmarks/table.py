@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Row", "fill", "machine", "markdown", "show", "write"]
+__all__ = ["Row", "fill", "goals", "machine", "markdown", "show", "write"]
+
+
+def _number(value: float) -> str:
+    """Three digits that count, or a whole number."""
+    if abs(value) < 999.5:
+        return f"{value:,.3g}"
+    return f"{value:,.0f}"
 
 
 class Row(NamedTuple):
@@ -36,8 +43,10 @@ class Row(NamedTuple):
     def goal(self) -> str:
         """The goal in words."""
         if self.at_least is not None:
-            return f"≥ {self.at_least:g}"
-        return "" if self.at_most is None else f"≤ {self.at_most:g}"
+            return f"≥ {_number(self.at_least)}"
+        if self.at_most == 0:
+            return "none"
+        return "" if self.at_most is None else f"≤ {_number(self.at_most)}"
 
     @property
     def verdict(self) -> str:
@@ -48,7 +57,9 @@ class Row(NamedTuple):
             return "met"
         bound = self.at_least if self.at_least is not None else self.at_most
         assert bound is not None
-        return f"missed by a factor of {max(bound, self.value) / max(min(bound, self.value), 1e-9):.3g}"
+        if not bound or not self.value:
+            return "missed"
+        return f"missed by a factor of {max(bound, self.value) / min(bound, self.value):.3g}"
 
     def as_dict(self) -> dict[str, Any]:
         """For the JSON file."""
@@ -82,11 +93,10 @@ def show(results: Mapping[str, Mapping[str, Any]], console: Console | None = Non
             table.add_row(name, str(result["error"]), "", "", "[red]failed")
         for index, row in enumerate(result.get("rows", ())):
             colour = "" if not row["verdict"] else "[green]" if row["verdict"] == "met" else "[yellow]"
-            value = f"{row['value']:,.4g}" if abs(row["value"]) < 1000 else f"{row['value']:,.0f}"
             table.add_row(
                 "" if index else name,
                 row["what"],
-                f"{value} {row['unit']}".strip(),
+                _value(row),
                 row["goal"],
                 colour + row["verdict"],
             )
@@ -100,20 +110,59 @@ def write(path: Path, about: Mapping[str, Any], results: Mapping[str, Any]) -> N
     path.write_text(json.dumps({"machine": about, "benchmarks": results}, indent=2) + "\n")
 
 
-def markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The table as docs/performance.md shows it."""
-    lines = ["| benchmark | what | value | goal | verdict |", "|---|---|---|---|---|"]
+def _value(row: Mapping[str, Any]) -> str:
+    return f"{_number(row['value'])} {row['unit']}".strip()
+
+
+def goals(results: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> str:
+    """What has a goal, and whether it is met; for docs/performance.md."""
+    lines = ["| | goal | value | verdict |", "|---|---|---|---|"]
+    counts = {True: 0, False: 0}
     for name, result in results.items():
-        for index, row in enumerate(result.get("rows", ())):
-            shown = "" if index else f"`BENCH={name}`, load {result['machine']['load_before']:g}"
-            value = f"{row['value']:,.3g}" if abs(row["value"]) < 1000 else f"{row['value']:,.0f}"
-            unit = f" {row['unit']}" if row["unit"] else ""
-            lines.append(f"| {shown} | {row['what']} | {value}{unit} | {row['goal']} | {row['verdict']} |")
+        rows = [row for row in result.get("rows", ()) if row["verdict"]]
+        if rows or "error" in result:
+            verdict = "**failed**" if "error" in result else ""
+            lines.append(f"| **{titles.get(name, name)}** (`BENCH={name}`) | | | {verdict} |")
+        for row in rows:
+            met = row["verdict"] == "met"
+            counts[met] += 1
+            verdict = "met" if met else f"**{row['verdict']}**"
+            lines.append(f"| {row['what']} | {row['goal']} | {_value(row)} | {verdict} |")
+    told = f"{counts[True]} of {sum(counts.values())} are met. `make bench BENCH=name` repeats a group."
+    return f"{told}\n\n" + "\n".join(lines)
+
+
+def markdown(
+    results: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str], about: Mapping[str, Any]
+) -> str:
+    """All numbers, for docs/performance.md; what was measured on something else than ``about`` says so."""
+    lines = ["| | value | goal | verdict |", "|---|---|---|---|"]
+    for name, result in results.items():
+        machine = result["machine"]
+        notes = [f"`BENCH={name}`", f"load {machine['load_before']:g}"]
+        notes += [
+            f"{part} {value}"
+            for part, value in machine.items()
+            if part != "load_before" and value != about.get(part)
+        ]
+        lines.append(f"| **{titles.get(name, name)}** ({', '.join(notes)}) | | | |")
+        if "error" in result:
+            lines.append(f"| {result['error']} | | | failed |")
+        for row in result.get("rows", ()):
+            lines.append(f"| {row['what']} | {_value(row)} | {row['goal']} | {row['verdict']} |")
     return "\n".join(lines)
 
 
-def fill(page: Path, about: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes machine, versions and table between the two marks of the page."""
+def fill(
+    page: Path,
+    about: Mapping[str, Any],
+    results: Mapping[str, Mapping[str, Any]],
+    titles: Mapping[str, str] | None = None,
+) -> None:
+    """Writes the goals, machine and versions, and all numbers between the two marks of the page.
+
+    :param titles: what each benchmark is, in words.
+    """
     begin, end = "<!-- written by make bench -->", "<!-- end -->"
     before, _, rest = page.read_text().partition(begin)
     _, _, after = rest.partition(end)
@@ -121,4 +170,13 @@ def fill(page: Path, about: Mapping[str, Any], results: Mapping[str, Mapping[str
         f"{name} {value}" for name, value in about.items() if name not in {"cpus", "load_before", "system"}
     )
     head = f"{about['cpus']} CPUs, {about['system']}; {versions}."
-    page.write_text(f"{before}{begin}\n{head}\n\n{markdown(results)}\n{end}{after}")
+    parts = (
+        begin,
+        "## The goals",
+        goals(results, titles or {}),
+        "## All numbers",
+        head,
+        markdown(results, titles or {}, about),
+        end,
+    )
+    page.write_text(before + "\n\n".join(parts) + after)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import bench
 import bench_events
+import bench_shards
+import bench_steady
+import pytest
 import table
 from rich.console import Console
 from table import Row
@@ -18,6 +21,9 @@ def test_verdicts() -> None:
     assert Row("a", 0.25, at_least=0.5).verdict == "missed by a factor of 2"
     assert Row("a", 3.0, at_most=1.5).verdict == "missed by a factor of 2"
     assert Row("a", 1.0).verdict == ""
+    assert Row("a", 3.0, at_most=0).verdict == "missed"
+    assert Row("a", 0.0, at_most=0).verdict == "met"
+    assert Row("a", 23_000.0, at_most=22_000.0).goal == "≤ 22,000"
 
 
 def test_unknown_names_are_refused() -> None:
@@ -36,13 +42,103 @@ def test_original_and_ours_handle_a_burst_once_and_stand_in_the_table(tmp_path: 
     table.show({"original": found}, Console(file=shown, width=140))
     assert "the original's protocol: events/s" in shown.getvalue()
 
-    page = tmp_path / "page.md"
-    page.write_text("# Title\n<!-- written by make bench -->\nold\n<!-- end -->\nafter\n")
-    about = table.machine()
-    for _ in range(2):  # the second time finds what the first has written
-        table.fill(page, about, {"original": {**found, "machine": about}})
+
+PAGE = "# Title\n<!-- written by make bench -->\nold\n<!-- end -->\nafter\n"
+
+
+def result(*rows: Row) -> dict[str, object]:
+    return {"rows": [row.as_dict() for row in rows], "machine": table.machine(), "took": 1.0, "rounds": []}
+
+
+def test_what_did_not_run_stays_on_the_page(tmp_path: Path) -> None:
+    page, record = tmp_path / "page.md", tmp_path / "page.json"
+    page.write_text(PAGE)
+    bench.publish(
+        {
+            "fleet": result(Row("fleet's rate", 4_000.0, at_least=3_000)),
+            "writes": result(Row("writes of old", 1.9, at_most=2.1), Row("no goal", 7.0)),
+        },
+        page,
+        record,
+    )
+    # The next run picks two: one that is there, and one that comes before all others.
+    bench.publish(
+        {
+            "writes": result(Row("writes of now", 4.2, at_most=2.1)),
+            "throughput": result(Row("ratio", 0.6, at_least=0.5)),
+        },
+        page,
+        record,
+    )
     text = page.read_text()
     assert text.startswith("# Title")
     assert text.endswith("after\n")
-    assert "old" not in text
-    assert text.count("BENCH=original") == 1
+    assert "old\n" not in text
+    assert "writes of old" not in text
+    assert "no goal" not in text
+    goals, numbers = text.split("## All numbers")
+    for part in (goals, numbers):
+        places = [part.index(word) for word in ("ratio", "fleet's rate", "writes of now")]
+        assert places == sorted(places), "in the order of the benchmarks, whatever ran first"
+    assert "2 of 3 are met" in goals
+    assert "**missed by a factor of 2**" in goals
+    assert list(json.loads(record.read_text())["benchmarks"]) == ["throughput", "fleet", "writes"]
+    assert "rounds" not in record.read_text(), "single rounds are in out/bench.json alone"
+
+
+def test_a_benchmark_that_failed_and_another_version_are_told(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    about = table.machine()
+    old = {**result(Row("rate", 1.0)), "machine": {**about, "discord.py": "2.0"}}
+    table.fill(page, about, {"fleet": old, "writes": {"error": "OSError: full", "machine": about}})
+    goals, numbers = page.read_text().split("## All numbers")
+    assert "**failed**" in goals
+    assert "OSError: full" in numbers
+    assert "discord.py 2.0" in numbers
+
+
+def test_the_five_minutes_run_only_when_they_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[str] = []
+
+    def pretend(name: str) -> dict[str, object]:
+        ran.append(name)
+        return {"rows": []}
+
+    every = {
+        name: each._replace(run=lambda name=name: pretend(name)) for name, each in bench.BENCHMARKS.items()
+    }
+    monkeypatch.setattr(bench, "BENCHMARKS", every)
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "OUT", tmp_path / "out" / "bench.json")
+    monkeypatch.setattr(bench, "publish", lambda results: None)
+    assert bench.main([]) == 0
+    assert ran == [name for name in every if name != "steady"]
+    assert bench.main(["steady"]) == 0
+    assert ran[-1] == "steady"
+    assert list(json.loads(bench.OUT.read_text())["benchmarks"]) == list(every)
+
+
+def values(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
+    return {str(row["what"]): row["value"] for row in found["rows"]}
+
+
+def test_a_steady_load_in_small() -> None:
+    found = bench_steady.steady(seconds=4, rate=100, replicas=2, retention=4)
+    rows = values(found)
+    assert rows["lost, of 400 events"] == 0
+    assert rows["handled again, of 400 events"] == 0
+    assert rows["handled by r0"] + rows["handled by r1"] == 400
+    assert 0 < rows["added latency, p50"] <= rows["added latency, p99"]
+    assert rows["added latency, p99"] < rows["from sent to handler begun, most"]
+    assert 0 < rows["claims and marks in etcd, most"] <= 100 * (4 + 1 + 1)
+    assert len(found["samples"]) > 10
+
+
+def test_shards_in_small() -> None:
+    found = bench_shards.shards(counts=(2,), burst=100, against=False)
+    assert [point["handled"] for point in found["shards"]] == [100]
+    assert values(found)["IDENTIFYs that came too early"] == 0
+    assert found["shards"][0]["seconds"] > found["shards"][0]["possible"] == 3.0

@@ -9,10 +9,9 @@ import time
 
 import discord
 from meter import Meter
+from raw import transact
 
 import discordha
-from discordha.coordination.assembly import store_settings
-from discordha.coordination.store import Compare, Put, Store
 
 meter = Meter()
 ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
@@ -38,23 +37,9 @@ def on_message(message):
     meter.hit()
 
 
-def transact():
-    """Each is timed from when it was due, as events are: when etcd stands still for a moment, it concerns all
-    that come meanwhile, and not one of them.
-    """
-    store = Store(store_settings(ha.config))
-    begun = time.monotonic()
-    for number in range(1 << 30):
-        begun += 1 / RAW
-        threading.Event().wait(max(begun - time.monotonic(), 0.0))
-        key = f"/raw/{number % 100}"
-        store.txn((Compare.version("/none", 0),), (Put(key, b"r0 1"),))
-        raw.append(time.monotonic() - begun)
-
-
 if RAW:
     meter.more = {"added": added, "raw": raw}
-    threading.Thread(target=transact, daemon=True).start()
+    transact(ha.config, RAW, raw)
 
 if os.environ.get("COLLECTOR") == "tuned":
     # What docs/performance.md advises: what is there at the start is looked at no more, the rest seldom.

@@ -1,0 +1,200 @@
+"""A load that lasts: 1,000 events a second on three replicas for five minutes. Is anything lost or repeated,
+what does a claim add, and do etcd's keys and its database stay as they are once the first retention window is
+over?
+
+Retention is 20 s here, so that the marks of a dozen windows come and go; etcd forgets old revisions after as
+long: both a thirtieth of the default and of what docs/operating.md advises. etcd waits for its disk (fsync).
+Every event has a number of its own: each handler that begins puts it on record, and what was sent is known
+from the local Discord, so that nothing rests on the library's own word.
+
+*Added latency* is what it is in ``latency``: from when the replica's gateway thread saw the event to when its
+handler began, on the replica that handled it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rig import Rig, median, quantile, ratio
+from table import Row
+
+from discordha.testing import LocalEtcd, wait_for
+
+__all__ = ["steady"]
+
+ROOT = "/discordha/v1/bench/"
+#: What docs/operating.md advises, but for the length of the compaction.
+ETCD = ("--quota-backend-bytes=2147483648", "--auto-compaction-mode=periodic")
+#: First components of keys, as docs/design.md lists them.
+PREFIXES = ("e", "a", "dead", "m", "l", "j", "k", "ac", "al", "q", "iq", "ib")
+DEFAULT_RETENTION = 600.0
+MB = 1e6
+
+
+class Sample(NamedTuple):
+    """What could grow. ``at``: seconds since the load began; sizes in bytes; memory: the largest bot's."""
+
+    at: float
+    keys: int
+    prefixes: dict[str, int]
+    in_use: int
+    size: int
+    leases: int
+    memory: int
+
+
+class Handled(NamedTuple):
+    """One handler that began: of which event, on which replica, when it was seen and when it began."""
+
+    number: int
+    replica: int
+    arrived: float
+    begun: float
+
+
+def steady(
+    seconds: float | None = None, rate: float = 1_000.0, replicas: int = 3, retention: float = 20.0
+) -> dict[str, Any]:
+    """Blocks for the load, and until its marks have ended.
+
+    :param seconds: how long the load lasts; ``STEADY_SECONDS``, 300 by default.
+    """
+    seconds = float(os.environ.get("STEADY_SECONDS", "300")) if seconds is None else seconds
+    count = int(seconds * rate)
+    flags = (*ETCD, f"--auto-compaction-retention={max(int(retention), 1)}s")
+    settings = {"DISCORDHA_RETENTION": retention, "DISCORDHA_SESSION_TTL": min(5.0, retention / 2), "RAW": 10}
+    with Rig(["steady"] * replicas, warm_up=0, etcd_flags=flags, fsync=True, links=False, **settings) as rig:
+        etcd = rig.etcd
+        assert etcd is not None
+        rig.discord.load(rate=200, count=min(400, count // 4), template="warm").wait(60)
+        proposals, cpu, begun = etcd.metrics().proposals, rig.cpu(), time.monotonic()
+        load = rig.discord.load(rate=rate, count=count, template="{n}")
+        samples = [_sample(rig, etcd, 0.0)]
+        while not samples[-1].at >= seconds:
+            time.sleep(max(seconds / 150, 0.2))
+            samples.append(_sample(rig, etcd, time.monotonic() - begun))
+        sent = load.wait(seconds + 60)
+        took = time.monotonic() - begun
+        spent = {name: (value - cpu[name]) / took for name, value in rig.cpu().items()}
+        proposals = etcd.metrics().proposals - proposals
+        load_average = os.getloadavg()[0]
+        # A repetition may come for as long as there are marks: they are waited for, and so is what is late.
+        wait_for(
+            lambda: _count(etcd, f"{ROOT}e/") == 0,
+            3 * retention + 60,
+            lambda: f"the marks to end, not {_count(etcd, f'{ROOT}e/')}",
+            interval=0.5,
+        )
+        handled = [each for index in range(replicas) for each in _handled(rig.directory, index)]
+        raw = _floats(rig.directory / "r0.raw")
+    times = Counter(each.number for each in handled)
+    sent_at = {int(each.key): each.at for each in sent}
+    late = [each.at - sent[0].at - each.number / rate for each in sent]
+    added = [each.begun - each.arrived for each in handled]
+    whole = [each.begun - sent_at[each.number] for each in handled]
+    rows = [
+        Row(f"events sent at {rate:g}/s to {replicas} replicas, {seconds:g} s", len(sent)),
+        Row(f"lost, of {len(sent):,} events", sum(not times[number] for number in sent_at), at_most=0),
+        Row(
+            f"handled again, of {len(sent):,} events", sum(number - 1 for number in times.values()), at_most=0
+        ),
+        *_shares(handled, replicas),
+        *_latencies("added latency", added),
+        *_latencies("from sent to handler begun", whole),
+        *_latencies("one raw etcd transaction (10/s beside it)", raw),
+        *_latencies("sent later than due", late),
+        Row("consensus writes an event", proposals / count),
+        Row(f"busy cores, of {os.cpu_count()}: the whole machine", spent["machine"]),
+        Row("busy cores: all replicas together", spent["bots"]),
+        Row("busy cores: etcd", spent["etcd"]),
+        Row("busy cores: the local Discord, which makes the load", spent["discord"]),
+        *_growth(samples, seconds, rate, retention),
+    ]
+    return {
+        "rows": [row.as_dict() for row in rows],
+        "retention": retention,
+        "seconds": seconds,
+        "load_after": load_average,
+        "samples": [sample._asdict() for sample in samples],
+    }
+
+
+def _sample(rig: Rig, etcd: LocalEtcd, at: float) -> Sample:
+    metrics = etcd.metrics()
+    prefixes = {prefix: _count(etcd, f"{ROOT}{prefix}/") for prefix in PREFIXES}
+    prefixes["others"] = _count(etcd, ROOT) - sum(prefixes.values())
+    return Sample(
+        at, metrics.keys, prefixes, metrics.db_in_use, metrics.db_size, metrics.leases, max(rig.memory())
+    )
+
+
+def _count(etcd: LocalEtcd, prefix: str) -> int:
+    """How many keys are below a prefix; none of them travels."""
+    end = prefix[:-1] + chr(ord("/") + 1)
+    start, end = (base64.b64encode(key.encode()).decode() for key in (prefix, end))
+    answer = etcd.api.call(etcd.url(), "kv/range", {"key": start, "range_end": end, "count_only": True})
+    return int(answer.get("count", 0))
+
+
+def _floats(path: Path) -> array[float]:
+    """What the bot has written; the end of a number that it is writing is left out."""
+    data = path.read_bytes()
+    return array("d", data[: len(data) // 8 * 8])
+
+
+def _handled(directory: Path, replica: int) -> Iterator[Handled]:
+    found = _floats(directory / f"r{replica}.record")
+    for number, arrived, begun in zip(found[::3], found[1::3], found[2::3], strict=False):
+        yield Handled(int(number), replica, arrived, begun)
+
+
+def _shares(handled: Sequence[Handled], replicas: int) -> list[Row]:
+    counts = Counter(each.replica for each in handled)
+    return [Row(f"handled by r{index}", counts[index]) for index in range(replicas)]
+
+
+def _latencies(name: str, values: Sequence[float]) -> list[Row]:
+    return [
+        Row(f"{name}, p50", quantile(values, 0.5) * 1000, "ms"),
+        Row(f"{name}, p99", quantile(values, 0.99) * 1000, "ms"),
+        Row(f"{name}, most", max(values, default=0.0) * 1000, "ms"),
+    ]
+
+
+def _growth(samples: Sequence[Sample], seconds: float, rate: float, retention: float) -> list[Row]:
+    """Whether it stays as it is: the mean of the last third of the run against that of the middle one."""
+    middle = [each for each in samples if seconds / 3 <= each.at < seconds * 2 / 3]
+    last = [each for each in samples if seconds * 2 / 3 <= each.at <= seconds]
+
+    def grown(field: str) -> float:
+        one, other = ([getattr(each, field) for each in part] for part in (middle, last))
+        return ratio(sum(other) / len(other), sum(one) / len(one))
+
+    # docs/operating.md; and etcd takes up to a second until it has seen that a lease is over.
+    window = retention + max(retention / 10, 1.0) + 1.0
+    marks = max(each.prefixes["e"] for each in samples)
+    others = max(sum(each.prefixes.values()) - each.prefixes["e"] for each in samples)
+    bytes_a_key = ratio(sum(each.in_use for each in last), sum(each.keys for each in last))
+    by_default = rate * DEFAULT_RETENTION * 1.1  # retention and one bucket
+    return [
+        Row("claims and marks in etcd, most", marks, at_most=rate * window),
+        Row("all other keys of the bot, most", others),
+        Row("keys: last third of the run against the middle one", grown("keys"), "x", at_most=1.05),
+        Row("database in use, most", max(each.in_use for each in samples) / MB, "MB"),
+        Row("database in use: last third against the middle one", grown("in_use"), "x", at_most=1.05),
+        Row("database file, at the end", samples[-1].size / MB, "MB"),
+        Row("database file: last third against the middle one", grown("size"), "x", at_most=1.05),
+        Row("leases, most", max(each.leases for each in samples)),
+        Row("memory of a replica, last third (median)", median(each.memory for each in last) / MB, "MB"),
+        Row("memory of a replica: last third against the middle one", grown("memory"), "x", at_most=1.05),
+        Row("database in use a key, old revisions included", bytes_a_key, "bytes"),
+        Row(f"computed for retention={DEFAULT_RETENTION:g} (the default): claims and marks", by_default),
+        Row("computed for the same: database in use", by_default * bytes_a_key / MB, "MB"),
+    ]
