@@ -83,13 +83,14 @@ def steady(
         sent = load.wait(seconds + 60)
         took = time.monotonic() - begun
         spent = {name: (value - cpu[name]) / took for name, value in rig.cpu().items()}
+        others = spent["machine"] - spent["bots"] - spent["etcd"] - spent["discord"]
         proposals = etcd.metrics().proposals - proposals
         load_average = os.getloadavg()[0]
         # A repetition may come for as long as there are marks: they are waited for, and so is what is late.
         wait_for(
-            lambda: _count(etcd, f"{ROOT}e/") == 0,
+            lambda: _below(etcd, "e") == 0,
             3 * retention + 60,
-            lambda: f"the marks to end, not {_count(etcd, f'{ROOT}e/')}",
+            lambda: f"the marks to end, not {_below(etcd, 'e')}",
             interval=0.5,
         )
         handled = [each for index in range(replicas) for each in _handled(rig.directory, index)]
@@ -115,6 +116,7 @@ def steady(
         Row("busy cores: all replicas together", spent["bots"]),
         Row("busy cores: etcd", spent["etcd"]),
         Row("busy cores: the local Discord, which makes the load", spent["discord"]),
+        Row("busy cores: everything else, other programs too", others),
         *_growth(samples, seconds, rate, retention),
     ]
     return {
@@ -128,19 +130,25 @@ def steady(
 
 def _sample(rig: Rig, etcd: LocalEtcd, at: float) -> Sample:
     metrics = etcd.metrics()
-    prefixes = {prefix: _count(etcd, f"{ROOT}{prefix}/") for prefix in PREFIXES}
-    prefixes["others"] = _count(etcd, ROOT) - sum(prefixes.values())
+    prefixes = {prefix: _below(etcd, prefix) for prefix in PREFIXES}
+    # All that is not below e/, whose number changes while the others are counted.
+    rest = _count(etcd, ROOT, f"{ROOT}e/") + _count(etcd, f"{ROOT}e0", f"{ROOT}\x7f")
+    prefixes["others"] = rest - sum(prefixes.values()) + prefixes["e"]
     return Sample(
         at, metrics.keys, prefixes, metrics.db_in_use, metrics.db_size, metrics.leases, max(rig.memory())
     )
 
 
-def _count(etcd: LocalEtcd, prefix: str) -> int:
-    """How many keys are below a prefix; none of them travels."""
-    end = prefix[:-1] + chr(ord("/") + 1)
-    start, end = (base64.b64encode(key.encode()).decode() for key in (prefix, end))
-    answer = etcd.api.call(etcd.url(), "kv/range", {"key": start, "range_end": end, "count_only": True})
-    return int(answer.get("count", 0))
+def _below(etcd: LocalEtcd, component: str) -> int:
+    """How many keys of the bot begin with a component."""
+    return _count(etcd, f"{ROOT}{component}/", f"{ROOT}{component}0")  # 0 follows the slash
+
+
+def _count(etcd: LocalEtcd, start: str, end: str) -> int:
+    """How many keys lie from ``start`` to before ``end``; none of them travels."""
+    key, range_end = (base64.b64encode(each.encode()).decode() for each in (start, end))
+    body = {"key": key, "range_end": range_end, "count_only": True}
+    return int(etcd.api.call(etcd.url(), "kv/range", body).get("count", 0))
 
 
 def _floats(path: Path) -> array[float]:
