@@ -61,7 +61,7 @@ test-lowest: ## the tests with the oldest dependencies that setup.cfg allows, in
 chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=...)
 	$(PYTEST) tests/chaos -m long --timeout 0 -s $(ARGS)
 
-bench: venv ## all benchmarks as one table: minutes (BENCH=fleet,latency picks some)
+bench: venv ## all benchmarks as one table: minutes (BENCH=fleet,latency picks some; BENCH=steady is one more)
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 lint: venv ## ruff: rules and format

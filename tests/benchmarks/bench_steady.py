@@ -26,6 +26,7 @@ from rig import Rig, median, quantile, ratio
 from table import Row
 
 from discordha.testing import LocalEtcd, wait_for
+from discordha.testing.discord_records import Sent
 
 __all__ = ["steady"]
 
@@ -59,6 +60,20 @@ class Handled(NamedTuple):
     begun: float
 
 
+class Run(NamedTuple):
+    """What came of the load."""
+
+    sent: list[Sent]
+    handled: list[Handled]
+    raw: Sequence[float]
+    """Seconds of each raw etcd transaction."""
+    samples: list[Sample]
+    cores: dict[str, float]
+    """How many each kind of process kept busy, by ``Rig.cpu``'s names."""
+    proposals: int
+    load_after: float
+
+
 def steady(
     seconds: float | None = None, rate: float = 1_000.0, replicas: int = 3, retention: float = 20.0
 ) -> dict[str, Any]:
@@ -67,65 +82,52 @@ def steady(
     :param seconds: how long the load lasts; ``STEADY_SECONDS``, 300 by default.
     """
     seconds = float(os.environ.get("STEADY_SECONDS", "300")) if seconds is None else seconds
-    count = int(seconds * rate)
     flags = (*ETCD, f"--auto-compaction-retention={max(int(retention), 1)}s")
     settings = {"DISCORDHA_RETENTION": retention, "DISCORDHA_SESSION_TTL": min(5.0, retention / 2), "RAW": 10}
     with Rig(["steady"] * replicas, warm_up=0, etcd_flags=flags, fsync=True, links=False, **settings) as rig:
-        etcd = rig.etcd
-        assert etcd is not None
-        rig.discord.load(rate=200, count=min(400, count // 4), template="warm").wait(60)
-        proposals, cpu, begun = etcd.metrics().proposals, rig.cpu(), time.monotonic()
-        load = rig.discord.load(rate=rate, count=count, template="{n}")
-        samples = [_sample(rig, etcd, 0.0)]
-        while not samples[-1].at >= seconds:
-            time.sleep(max(seconds / 150, 0.2))
-            samples.append(_sample(rig, etcd, time.monotonic() - begun))
-        sent = load.wait(seconds + 60)
-        took = time.monotonic() - begun
-        spent = {name: (value - cpu[name]) / took for name, value in rig.cpu().items()}
-        others = spent["machine"] - spent["bots"] - spent["etcd"] - spent["discord"]
-        proposals = etcd.metrics().proposals - proposals
-        load_average = os.getloadavg()[0]
-        # A repetition may come for as long as there are marks: they are waited for, and so is what is late.
-        wait_for(
-            lambda: _below(etcd, "e") == 0,
-            3 * retention + 60,
-            lambda: f"the marks to end, not {_below(etcd, 'e')}",
-            interval=0.5,
-        )
-        handled = [each for index in range(replicas) for each in _handled(rig.directory, index)]
-        raw = _floats(rig.directory / "r0.raw")
-    times = Counter(each.number for each in handled)
-    sent_at = {int(each.key): each.at for each in sent}
-    late = [each.at - sent[0].at - each.number / rate for each in sent]
-    added = [each.begun - each.arrived for each in handled]
-    whole = [each.begun - sent_at[each.number] for each in handled]
+        run = _run(rig, seconds, rate, retention)
     rows = [
-        Row(f"events sent at {rate:g}/s to {replicas} replicas, {seconds:g} s", len(sent)),
-        Row(f"lost, of {len(sent):,} events", sum(not times[number] for number in sent_at), at_most=0),
-        Row(
-            f"handled again, of {len(sent):,} events", sum(number - 1 for number in times.values()), at_most=0
-        ),
-        *_shares(handled, replicas),
-        *_latencies("added latency", added),
-        *_latencies("from sent to handler begun", whole),
-        *_latencies("one raw etcd transaction (10/s beside it)", raw),
-        *_latencies("sent later than due", late),
-        Row("consensus writes an event", proposals / count),
-        Row(f"busy cores, of {os.cpu_count()}: the whole machine", spent["machine"]),
-        Row("busy cores: all replicas together", spent["bots"]),
-        Row("busy cores: etcd", spent["etcd"]),
-        Row("busy cores: the local Discord, which makes the load", spent["discord"]),
-        Row("busy cores: everything else, other programs too", others),
-        *_growth(samples, seconds, rate, retention),
+        Row(f"events sent at {rate:,g}/s to {replicas} replicas, {seconds:g} s", len(run.sent)),
+        *_counts(run, replicas),
+        *_times(run, rate),
+        Row("consensus writes an event", run.proposals / len(run.sent)),
+        *_cores(run),
+        *_growth(run.samples, seconds, rate, retention),
     ]
     return {
         "rows": [row.as_dict() for row in rows],
         "retention": retention,
         "seconds": seconds,
-        "load_after": load_average,
-        "samples": [sample._asdict() for sample in samples],
+        "load_after": run.load_after,
+        "samples": [sample._asdict() for sample in run.samples],
     }
+
+
+def _run(rig: Rig, seconds: float, rate: float, retention: float) -> Run:
+    etcd, count = rig.etcd, int(seconds * rate)
+    assert etcd is not None
+    rig.discord.load(rate=200, count=min(400, count // 4), template="warm").wait(60)
+    proposals, cpu, begun = etcd.metrics().proposals, rig.cpu(), time.monotonic()
+    load = rig.discord.load(rate=rate, count=count, template="{n}")
+    samples = [_sample(rig, etcd, 0.0)]
+    while samples[-1].at < seconds:
+        time.sleep(max(seconds / 150, 0.2))
+        samples.append(_sample(rig, etcd, time.monotonic() - begun))
+    sent = load.wait(seconds + 60)
+    took = time.monotonic() - begun
+    cores = {name: (value - cpu[name]) / took for name, value in rig.cpu().items()}
+    proposals = etcd.metrics().proposals - proposals
+    load_after = os.getloadavg()[0]
+    # A repetition may come for as long as there are marks: they are waited for, and so is what is late.
+    wait_for(
+        lambda: _below(etcd, "e") == 0,
+        3 * retention + 60,
+        lambda: f"the marks to end, not {_below(etcd, 'e')}",
+        interval=0.5,
+    )
+    handled = [each for index in range(len(rig.bots)) for each in _handled(rig.directory, index)]
+    raw = _floats(rig.directory / "r0.raw")
+    return Run(sent, handled, raw, samples, cores, proposals, load_after)
 
 
 def _sample(rig: Rig, etcd: LocalEtcd, at: float) -> Sample:
@@ -163,9 +165,41 @@ def _handled(directory: Path, replica: int) -> Iterator[Handled]:
         yield Handled(int(number), replica, arrived, begun)
 
 
-def _shares(handled: Sequence[Handled], replicas: int) -> list[Row]:
-    counts = Counter(each.replica for each in handled)
-    return [Row(f"handled by r{index}", counts[index]) for index in range(replicas)]
+def _counts(run: Run, replicas: int) -> list[Row]:
+    times = Counter(each.number for each in run.handled)
+    shares = Counter(each.replica for each in run.handled)
+    lost = sum(not times[int(each.key)] for each in run.sent)
+    of = f"of {len(run.sent):,} events"
+    return [
+        Row(f"lost, {of}", lost, at_most=0),
+        Row(f"handled again, {of}", len(run.handled) - len(times), at_most=0),
+        *(Row(f"handled by r{index}", shares[index]) for index in range(replicas)),
+    ]
+
+
+def _times(run: Run, rate: float) -> list[Row]:
+    sent_at = {int(each.key): each.at for each in run.sent}
+    first = run.sent[0].at
+    return [
+        *_latencies("added latency", [each.begun - each.arrived for each in run.handled]),
+        *_latencies(
+            "from sent to handler begun", [each.begun - sent_at[each.number] for each in run.handled]
+        ),
+        *_latencies("one raw etcd transaction (10/s beside it)", run.raw),
+        *_latencies("sent later than due", [each.at - first - each.number / rate for each in run.sent]),
+    ]
+
+
+def _cores(run: Run) -> list[Row]:
+    cores = run.cores
+    others = cores["machine"] - cores["bots"] - cores["etcd"] - cores["discord"]
+    return [
+        Row(f"busy cores, of {os.cpu_count()}: the whole machine", cores["machine"]),
+        Row("busy cores: all replicas together", cores["bots"]),
+        Row("busy cores: etcd", cores["etcd"]),
+        Row("busy cores: the local Discord, which makes the load", cores["discord"]),
+        Row("busy cores: everything else, other programs too", others),
+    ]
 
 
 def _latencies(name: str, values: Sequence[float]) -> list[Row]:
