@@ -180,12 +180,14 @@ def _counts(run: Run, replicas: int) -> list[Row]:
 def _times(run: Run, rate: float) -> list[Row]:
     sent_at = {int(each.key): each.at for each in run.sent}
     first = run.sent[0].at
+    added = [each.begun - each.arrived for each in run.handled]
     return [
-        *_latencies("added latency", [each.begun - each.arrived for each in run.handled]),
+        *_latencies("added latency", added),
+        *_latencies("one raw etcd transaction (10/s beside it)", run.raw),
+        Row("added latency against it, p99", ratio(quantile(added, 0.99), quantile(run.raw, 0.99)), "x"),
         *_latencies(
             "from sent to handler begun", [each.begun - sent_at[each.number] for each in run.handled]
         ),
-        *_latencies("one raw etcd transaction (10/s beside it)", run.raw),
         *_latencies("sent later than due", [each.at - first - each.number / rate for each in run.sent]),
     ]
 

@@ -71,7 +71,9 @@ def _shards(found: Mapping[str, Any], to: Path) -> list[Path]:
     memory.plot(numbers, [p["memory"] / MB for p in points], "o-")
     memory.set(ylabel="memory of a replica, MB")
     for axes in (rate, ready, memory):
-        axes.set(xlabel="shards, each on both of 2 replicas", xscale="log", ylim=(0, None))
+        axes.set(
+            xlabel="shards, each on both of 2 replicas", xscale="log", ylim=(0, axes.get_ylim()[1] * 1.05)
+        )
         axes.set_xticks(numbers, [str(number) for number in numbers])
         axes.minorticks_off()
     return [_save(figure, (rate, ready, memory), to / "performance-shards.png")]
