@@ -205,6 +205,12 @@ class _Connection:
         self.kv = etcdrpc.KVStub(channel)
         self.lease = etcdrpc.LeaseStub(channel)
         self.watch = etcdrpc.WatchStub(channel)
+        # The same method, called so that nothing is asked after the first request (see ``open_watch``).
+        self.listen = channel.unary_stream(
+            "/etcdserverpb.Watch/Watch",
+            request_serializer=etcdrpc.WatchRequest.SerializeToString,
+            response_deserializer=etcdrpc.WatchResponse.FromString,
+        )
         self.auth = etcdrpc.AuthStub(channel)
         self.maintenance = etcdrpc.MaintenanceStub(channel)
 
@@ -222,11 +228,15 @@ class WatchStream:
         endpoint: Endpoint,
         blame: Callable[[Endpoint], None],
         translate: Callable[[Any], Failure],
+        over: threading.Event,
+        ended: Callable[[], None],
     ) -> None:
         self._call = call
         self._endpoint = endpoint
         self._blame = blame
         self._translate = translate
+        self._over = over
+        self._ended = ended
 
     @property
     def endpoint(self) -> str:
@@ -242,12 +252,14 @@ class WatchStream:
             if failure.blame_endpoint and error.code() is not grpc.StatusCode.CANCELLED:
                 self._blame(self._endpoint)
             raise failure.error from error
+        self._ended()
         raise StoreUnavailable(f"etcd at {self._endpoint.netloc} ended the watch")
 
     def cancel(self, *, blame: bool = False) -> None:
         """Ends the stream; any thread. ``blame``: the next one should try another endpoint."""
         if blame:
             self._blame(self._endpoint)
+        self._over.set()
         self._call.cancel()
 
 
@@ -276,6 +288,7 @@ class Store:
         self._connections: dict[str, _Connection] = {}
         self._token: str | None = None
         self._closed = False
+        self._listens = True  # no etcd has ended a watch yet because nothing more would be asked
         self.calls = 0
         self.failures = 0
 
@@ -463,11 +476,16 @@ class Store:
             clock=self._clock,
         )
 
-    def open_watch(self, prefix: str, start_revision: int, pulse: Callable[[], bool]) -> WatchStream:
+    def open_watch(
+        self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
+    ) -> WatchStream:
         """Opens a watch stream from a revision on. Blocks only for a token.
 
         :param pulse: called again and again on a thread of gRPC: blocks until a sign of life should be asked
-            for and returns true, or false when the stream is over.
+            for and returns true, or false when the stream is over. ``None``: no sign of life is asked for.
+            Then the request side of the stream is closed at once, which etcd takes as "no more requests" and
+            goes on; and the stream is read by the thread that iterates alone. Something between that takes
+            it for the end of the watch (etcd's ``grpc-proxy``) is asked in the other way from then on.
         """
         start = prefix.encode()
         create = etcdrpc.WatchRequest(
@@ -476,20 +494,34 @@ class Store:
             )
         )
         progress = etcdrpc.WatchRequest(progress_request=etcdrpc.WatchProgressRequest())
+        over = threading.Event()
+        listens = pulse is None and self._listens
 
         def requests() -> Iterator[Any]:
             yield create
+            if pulse is None:
+                over.wait()
+                return
             while pulse():
                 yield progress
+
+        def ended() -> None:
+            if listens:
+                self._listens = False
 
         limit = self.settings.timeout
         to, head = self._ready(self._clock() + limit)
         try:
-            call = to.watch.Watch(requests(), metadata=head)
+            call = to.listen(create, metadata=head) if listens else to.watch.Watch(requests(), metadata=head)
         except ValueError as error:  # the channel was closed by another thread
             raise StoreUnavailable(f"the connection to etcd at {to.endpoint.netloc} was closed") from error
         return WatchStream(
-            call, to.endpoint, self._fail, lambda error: self._explain(error, to.endpoint, limit, write=False)
+            call,
+            to.endpoint,
+            self._fail,
+            lambda error: self._explain(error, to.endpoint, limit, write=False),
+            over,
+            ended,
         )
 
     def forget_token(self) -> None:

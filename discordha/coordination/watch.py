@@ -15,8 +15,9 @@ with now. Nor that each change of a key is seen across a gap: a snapshot shows o
 
 Concurrency
 - One thread, owned by the ``Watch``: started by ``start``, joined by ``stop``. It alone calls the listener,
-  with no lock held; the listener must be quick and must not call etcd. gRPC adds a thread for each stream,
-  which asks for signs of life; it ends with it.
+  with no lock held; the listener must be quick and must not call etcd. Each stream has one thread more that
+  notices silence: where signs of life must be asked for, gRPC's, which asks; with ``heartbeats`` one of ours
+  (``<name>-pulse``), joined when the stream has ended.
 - ``_state`` (a condition) guards ``_stream``, ``_revision``, ``_synced`` and ``alive``; nothing is called
   under it.
 - At stop the stream is cancelled and the connection closed, so the thread ends at once, in whatever call it
@@ -71,9 +72,16 @@ class _Source(Protocol):
 
     def range(self, prefix: str) -> Snapshot: ...
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
-    def open_watch(self, prefix: str, start_revision: int, pulse: Callable[[], bool]) -> _Stream: ...
+    def open_watch(
+        self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
+    ) -> _Stream: ...
     def forget_token(self) -> None: ...
     def close(self) -> None: ...
+
+
+def _while_true(call: Callable[[], bool]) -> None:
+    while call():
+        pass
 
 
 class Watch:
@@ -225,10 +233,17 @@ class Watch:
             stream.cancel(blame=True)
             return False
 
-        stream = self._store.open_watch(self._prefix, self._revision + 1, pulse)
+        # Nobody need be asked for a sign of life where changes come all the time.
+        stream = self._store.open_watch(self._prefix, self._revision + 1, None if self._heartbeats else pulse)
         with self._state:
             self._stream = stream
+        pulses: threading.Thread | None = None
         try:
+            if self._heartbeats:
+                pulses = threading.Thread(
+                    target=_while_true, args=(pulse,), name=f"{self._thread.name}-pulse", daemon=True
+                )
+                pulses.start()
             if self._stop.is_set():
                 return
             for batch in stream:
@@ -252,6 +267,8 @@ class Watch:
             stream.cancel()
             with self._state:
                 self._stream = None
+            if pulses is not None:
+                pulses.join()
 
     def _deliver(self, batch: WatchBatch) -> None:
         events = batch.events

@@ -199,7 +199,7 @@ class Meddler:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def open_watch(self, prefix: str, start_revision: int, pulse: Callable[[], bool]) -> Any:
+    def open_watch(self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None) -> Any:
         self.opened += 1
         self._before_open(self.opened)
         return self._store.open_watch(prefix, start_revision, pulse)
