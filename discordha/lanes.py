@@ -200,6 +200,11 @@ class Lanes(Generic[Item]):
         return len(self._working)
 
     @property
+    def active(self) -> bool:
+        """Whether a lane is being worked, or ready to be."""
+        return bool(self._working or self._ready)
+
+    @property
     def threads(self) -> int:
         """How many handler threads there are now."""
         return len(self._threads)

@@ -14,7 +14,9 @@ Concurrency
 - ``on_done``, ``on_free``, ``on_orphan``, ``on_resync`` run on the watch thread.
 - Handler threads (owned by ``Lanes``) run ``Turns.work``; they make the blocking claims.
 - The thread ``discordha-timer`` (owned here) wakes for delayed events, retries, claims ahead, slow
-  handlers and old age.
+  handlers and old age. It sleeps until the next of these, and whoever adds something that is due earlier
+  wakes it (``_wake_timer``): a losing replica's events are done before their grace is over, and cost it
+  nothing.
 - ``_lock`` guards ``_orphans``. Order of locks: this one, the ledger's, the lanes', the claims'; none is
   held while another part is called.
 - At a lost lease: items under way finish or get ``LockLost``; they are retried like a dead peer's.
@@ -25,6 +27,7 @@ Concurrency
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +95,9 @@ class Dispatcher:
         self._late_until = 0.0  # the timer's own
         self._stop = threading.Event()
         self._tick = threading.Event()
+        self._wakes_at = math.inf  # when the timer will look again
+        self._lanes_used = False  # since it looked last
+        self._rested = True  # it found nothing to wait for last time
         self._timer = threading.Thread(target=self._run_timer, name="discordha-timer", daemon=True)
         self._ledger = Ledger(config.queue_size)
         self._turns = Turns(
@@ -158,6 +164,8 @@ class Dispatcher:
             self.lanes.put(lane, item)
         elif self._turns.leader is not None:
             self._turns.leader.received(item)
+        self._lanes_used = True
+        self._wake_timer(event.received_at + self._config.grace / 4)
 
     def _admit(self, event: Event, identity: Identity, handlers: Sequence[Handler]) -> None:
         name = event.name
@@ -210,13 +218,16 @@ class Dispatcher:
         if hint is Hint.RUNNING or self._gives_back(item):
             return
         rank = self._members.rank(item.order, item.event.shard_id)
+        now = self._clock()
         if rank > 0:
-            self._ledger.delay(item, rank, self._clock() + rank * self._config.grace)
+            due = now + rank * self._config.grace
+            self._ledger.delay(item, rank, due)
+            self._wake_timer(due)
         elif self._ledger.move(item, State.WAITING, only_from=(State.PARKED,)):
-            item.waits_since = self._clock()
+            item.waits_since = now
             self.lanes.put(item.lane, item)
-        if not self._tick.is_set():
-            self._tick.set()
+            self._lanes_used = True
+            self._wake_timer(now + self._config.grace / 4)
 
     # -- what the watch says (watch thread) ------------------------------------------------------------------
 
@@ -308,17 +319,46 @@ class Dispatcher:
 
     # -- timer -----------------------------------------------------------------------------------------------
 
+    def _wake_timer(self, due: float) -> None:
+        """Something is due at a moment: the timer must not sleep for longer. Called after it was added."""
+        if due < self._wakes_at and not self._tick.is_set():
+            self._tick.set()
+
     def _run_timer(self) -> None:
-        tick = self._config.grace / 4
         while not self._stop.is_set():
-            if not len(self._ledger) and not self._orphans and not self.lanes.busy:
-                self._tick.wait()
+            # In this order: what is added from here on either is seen by ``_pause`` or sets ``_tick``.
+            self._wakes_at = math.inf
             self._tick.clear()
-            self._stop.wait(tick)
+            now = self._clock()
+            pause = self._pause(now)
+            if pause is None:
+                self._tick.wait()
+            else:
+                self._wakes_at = now + pause
+                self._tick.wait(pause)
+            if self._stop.is_set():
+                return
             try:
                 self._on_tick()
             except Exception:  # noqa: BLE001 - time must go on
                 _log.exception("the timer failed")
+
+    def _pause(self, now: float) -> float | None:
+        """Until when nothing is due, in seconds from now; ``None``: until something is added."""
+        tick = self._config.grace / 4
+        if self._lanes_used or self.lanes.active or self._orphans:
+            self._lanes_used = False
+            self._rested = False
+            return tick
+        due = self._ledger.next_due()
+        if due is None and not len(self._ledger):
+            if self._rested:
+                return None
+            self._rested = True  # more may come: one sleep costs less than to be woken
+            return self._config.grace
+        self._rested = False
+        until = self._next_sweep if due is None else min(due, self._next_sweep)
+        return max(until - now, tick)
 
     def _on_tick(self) -> None:
         now = self._clock()

@@ -97,6 +97,17 @@ class Ledger:
                         due.append(item)
         return due
 
+    def next_due(self) -> float | None:
+        """When the first grace is over of an item that still waits; ``None`` when none does."""
+        first: float | None = None
+        with self._lock:
+            for queue in self._delayed.values():
+                while queue and queue[0][1].state is not State.DELAYED:
+                    queue.popleft()
+                if queue and (first is None or queue[0][0] < first):
+                    first = queue[0][0]
+        return first
+
     def forget(self, item: Item) -> None:
         """The event is done, or none of ours any more."""
         with self._lock:

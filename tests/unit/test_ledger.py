@@ -114,3 +114,19 @@ class TestAgeGuard:
         assert not guard.refuses(self.snowflake(1_000))
         assert not guard.refuses(self.snowflake(9_000))
         assert guard.refuses(self.snowflake(1_000))
+
+
+def test_next_due_passes_over_what_is_done() -> None:
+    ledger = Ledger(10)
+    a, b, c = item("a"), item("b"), item("c")
+    for known in (a, b, c):
+        ledger.admit(known)
+    assert ledger.next_due() is None
+    ledger.delay(a, 1, 1.0)
+    ledger.delay(b, 1, 2.0)
+    ledger.delay(c, 2, 1.5)
+    assert ledger.next_due() == 1.0
+    ledger.forget_standby(["a"])
+    assert ledger.next_due() == 1.5
+    ledger.forget_standby(["c", "b"])
+    assert ledger.next_due() is None
