@@ -47,6 +47,10 @@ __all__ = ["Coordination", "store_settings"]
 
 _log = logging.getLogger(__name__)
 
+#: A mark waits up to so long for the next claim, seconds, while claims come often enough for it to ride along
+#: (``GroupCommit``): by so much longer may a crash make a finished event run again.
+MARK_RIDE = 0.008
+
 
 def store_settings(config: Config) -> StoreSettings:
     """How to reach etcd, as the configuration says."""
@@ -82,7 +86,7 @@ class Coordination:
         ttl = config.session_ttl
         self.store = Store(store_settings(config), stop=self._stop_calls)
         self.session = Session(self.store, ttl=ttl)
-        self.commit = GroupCommit(self.store)
+        self.commit = GroupCommit(self.store, ride=MARK_RIDE)
         self.leases = RetentionLeases(self.store, retention=config.retention)
         self.watch = CoordinationWatch(self.store, root, silence=ttl)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)

@@ -15,10 +15,11 @@ Source: the combining scheme is *flat combining* (Hendler, Incze, Shavit, Tzafri
 log: a caller that finds no sender becomes the sender, the others wait and one of them is promoted.
 
 Concurrency
-- ``_lock`` guards ``_pending``, ``_unanswered``, ``_sending``, ``_armed`` and ``_closed``; no I/O and no
-  callback under it.
+- ``_lock`` guards ``_pending``, ``_unanswered``, ``_sending``, ``_armed``, ``_since``, ``_gap`` and
+  ``_closed``; no I/O and no callback under it.
 - The thread ``discordha-commit`` is owned by this object: it sends operations that nobody waits for, at most
-  ``linger`` seconds after they were submitted, unless a waiting caller takes them along first.
+  ``linger`` seconds after they were submitted (``ride``, while callers come more often than that), unless a
+  waiting caller takes them along first.
 - Callbacks run on the thread that sent the transaction, with no lock held. They must be short.
 - At stop, what is pending is sent once more, then later submissions fail with ``StoreUnavailable``.
 """
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -40,6 +42,10 @@ _log = logging.getLogger(__name__)
 
 #: How long persistent operations wait between two tries while etcd does not answer, seconds.
 RETRY_PAUSE = 0.25
+#: Callers that come further apart than this are so far apart that it does not matter how far, seconds.
+FAR_APART = 0.1
+#: A ride is waited for while callers come within this share of it, on the average.
+LIKELY = 0.75
 #: etcd's default limit is 128 operations a transaction, less what the nested transactions hold themselves.
 MAX_OPERATIONS = 120
 
@@ -103,11 +109,26 @@ class GroupCommit:
 
     :param store: where to send.
     :param linger: seconds that an operation nobody waits for may wait for company.
+    :param ride: the same while callers come so often that the next one is likely to come within it, and takes
+        the operation along: one transaction less, and one message less of everybody's watch.
+    :param clock: monotonic seconds.
     """
 
-    def __init__(self, store: _Transactional, *, linger: float = 0.003) -> None:
+    def __init__(
+        self,
+        store: _Transactional,
+        *,
+        linger: float = 0.003,
+        ride: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._linger = linger
+        self._ride = max(ride, linger)
+        self._clock = clock
+        self._since = 0.0  # when what has waited for longest in ``_pending`` was submitted
+        self._called = clock() - FAR_APART  # when the last caller came
+        self._gap = FAR_APART  # seconds between two callers, on the average of the last few
         self._lock = threading.Lock()
         self._pending: deque[Operation] = deque()
         self._unanswered: list[Operation] = []  # persistent ones, waiting for their next try
@@ -144,6 +165,12 @@ class GroupCommit:
             self._unanswered.clear()
         self._answer_all(left, StoreUnavailable("the replica has stopped"))
 
+    def due(self) -> float:
+        """When what waits now is sent at the latest, on the clock: it has waited for ``linger`` seconds then,
+        or for ``ride``.
+        """
+        return self._since + (self._ride if self._gap < LIKELY * self._ride else self._linger)
+
     def submit(self, operations: Sequence[Operation]) -> None:
         """Queues operations whose answer goes to their callback. Never blocks; any thread."""
         with self._lock:
@@ -151,6 +178,8 @@ class GroupCommit:
                 refused: Sequence[Operation] = operations
             else:
                 refused = ()
+                if not self._pending:
+                    self._since = self._clock()
                 self._pending.extend(operations)
                 arm = not self._armed and not self._sending
                 if arm:
@@ -172,6 +201,11 @@ class GroupCommit:
         with self._lock:
             closed = self._closed
             if not closed:
+                now = self._clock()
+                self._gap += (min(now - self._called, FAR_APART) - self._gap) / 4
+                self._called = now
+                if not self._pending:
+                    self._since = now
                 self._pending.extend(operations)
                 lead = not self._sending
                 self._sending = True
@@ -297,8 +331,10 @@ class GroupCommit:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wake.wait()
-            if not self._stop.is_set():
-                self._stop.wait(RETRY_PAUSE if self._unanswered else self._linger)
+            if self._unanswered:
+                self._stop.wait(RETRY_PAUSE)
+            else:
+                self._await_company()
             self._wake.clear()
             with self._lock:
                 self._pending.extendleft(reversed(self._unanswered))
@@ -306,6 +342,17 @@ class GroupCommit:
             self._drain()
         while self._drain():
             pass
+
+    def _await_company(self) -> None:
+        """Blocks until what has waited for longest is due, or a caller has taken everything along."""
+        while not self._stop.is_set():
+            with self._lock:
+                if not self._pending or self._unanswered:
+                    return
+            left = self.due() - self._clock()
+            if left <= 0:
+                return
+            self._stop.wait(left)
 
     def _drain(self) -> bool:
         """Sends one batch if nobody else is sending; false when there is nothing to do or etcd did not

@@ -169,3 +169,73 @@ def test_many_threads_each_get_their_own_answer(commit: GroupCommit, gate: Gate)
     assert len(seen) == 1600
     sent = [key for batch in gate.batches for key in batch]
     assert len(sent) == len(set(sent)) == 1600
+
+
+class Steps:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def called_every(group: GroupCommit, clock: Steps, seconds: float) -> None:
+    for number in range(30):
+        clock.now += seconds
+        group.execute([put(f"call-{seconds}-{number}")])
+
+
+@pytest.mark.parametrize(("apart", "age", "sent"), [(0.05, 0.004, True), (0.05, 0.002, False)])
+def test_without_callers_it_lingers_for_a_moment(gate: Gate, apart: float, age: float, sent: bool) -> None:
+    group, clock = _riding(gate, apart)
+    group.submit([put("mark")])
+    clock.now += age
+    assert (_left(group, clock) <= 0) is sent
+
+
+@pytest.mark.parametrize(("age", "sent"), [(0.007, False), (0.009, True)])
+def test_while_callers_come_often_it_waits_for_the_next(gate: Gate, age: float, sent: bool) -> None:
+    group, clock = _riding(gate, 0.005)
+    group.submit([put("mark")])
+    clock.now += age
+    assert (_left(group, clock) <= 0) is sent
+
+
+def test_the_next_caller_takes_it_along(gate: Gate) -> None:
+    group, clock = _riding(gate, 0.005)
+    operation = put("mark")
+    group.submit([operation])
+    clock.now += 0.005
+    group.execute([put("next")])
+    assert gate.batches[-1] == ["mark", "next"]
+    assert operation.result is not None
+    assert group.waiting == 0
+
+
+def test_a_ride_that_does_not_come_is_not_waited_for_longer(gate: Gate) -> None:
+    """With its thread and a clock that runs: sent by itself."""
+    group = GroupCommit(gate, ride=0.02)
+    group.start()
+    try:
+        for number in range(60):
+            group.execute([put(f"call-{number}")])
+        answered = threading.Event()
+        group.submit([put("mark", callback=lambda operation: answered.set())])
+        assert answered.wait(5)
+        assert gate.batches[-1] == ["mark"]
+    finally:
+        group.stop()
+
+
+def _riding(gate: Gate, apart: float) -> tuple[GroupCommit, Steps]:
+    """Without its thread: the test asks what that would do."""
+    clock = Steps()
+    group = GroupCommit(gate, linger=0.003, ride=0.008, clock=clock)
+    called_every(group, clock, apart)
+    return group, clock
+
+
+def _left(group: GroupCommit, clock: Steps) -> float:
+    return group.due() - clock.now
