@@ -17,6 +17,7 @@ __all__ = [
     "DeleteDone",
     "Get",
     "GetPrefix",
+    "Guarded",
     "KeyValue",
     "Lease",
     "LeaseNotFound",
@@ -131,7 +132,34 @@ class Txn(NamedTuple):
     failure: Sequence[Op] = ()
 
 
-Op: TypeAlias = Put | Get | GetPrefix | Delete | Txn
+class Guarded(NamedTuple):
+    """The transaction that claims and marks are made of: a put of one key under one condition on it, else the
+    key is read. As one flat object, since Python's collector walks over all that wait in a burst.
+    """
+
+    key: str
+    target: Literal["version", "create_revision"]
+    expected: int
+    value: bytes
+    lease: int
+
+    @property
+    def compare(self) -> tuple[Compare, ...]:
+        """As ``Txn`` has it."""
+        return (Compare(self.key, self.target, self.expected),)
+
+    @property
+    def success(self) -> tuple[Op, ...]:
+        """As ``Txn`` has it."""
+        return (Put(self.key, self.value, self.lease),)
+
+    @property
+    def failure(self) -> tuple[Op, ...]:
+        """As ``Txn`` has it."""
+        return (Get(self.key),)
+
+
+Op: TypeAlias = Put | Get | GetPrefix | Delete | Txn | Guarded
 
 
 class PutDone(NamedTuple):

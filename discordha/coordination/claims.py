@@ -14,8 +14,9 @@ Protocol. One key an event, ``e/<key>``, moves from lease to lease:
 - claim: ``version == 0 -> put "r <replica> <attempt>"`` under the session lease. Its create revision is the
   fencing token.
 - mark: ``create_revision == token -> put "d <replica> <attempt> <when>"`` under a retention lease shared by
-  a time bucket. If the session was lost meanwhile and nobody else has taken the event, the mark is put as
-  well: the handler did finish.
+  a time bucket. If the session was lost meanwhile, and with it the claim, ``version == 0`` takes the place
+  of the condition: while nobody else has taken the event the mark is put as well, since the handler did
+  finish.
 - release (drain): ``create_revision == token -> put "r <replica> <attempt - 1>"``, then delete: the next
   owner's attempt is not counted up, because this one never started it.
 - The second and later attempts also write ``a/<key>``: JSON with the attempts so far and the gateway's
@@ -56,7 +57,17 @@ from discordha.coordination.claim_records import (
 from discordha.coordination.commit import GroupCommit, Operation
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.session import Grant, Session
-from discordha.coordination.store import Compare, Delete, Get, KeyValue, LeaseNotFound, Put, Txn, TxnResult
+from discordha.coordination.store import (
+    Compare,
+    Delete,
+    Get,
+    Guarded,
+    KeyValue,
+    LeaseNotFound,
+    Put,
+    Txn,
+    TxnResult,
+)
 from discordha.errors import StoreUnavailable
 
 __all__ = [
@@ -85,6 +96,27 @@ class _Unowned:
 
     alive = True
     lease_id = 0
+
+
+class _Mark(Operation):
+    """The mark of a claim, on its way. ``late``: of one whose claim is gone."""
+
+    __slots__ = ("claim", "done", "late")
+
+    def __init__(
+        self,
+        txn: Txn | Guarded,
+        keys: tuple[str, ...],
+        claim: Claim,
+        done: Callable[[Claim, bool], None] | None,
+        callback: Callable[[Operation], None],
+        *,
+        late: bool = False,
+    ) -> None:
+        super().__init__(txn, keys, callback, persistent=True)
+        self.claim = claim
+        self.done = done
+        self.late = late
 
 
 class Claims:
@@ -123,6 +155,8 @@ class Claims:
         self._open_on_loss = open_on_loss
         self._backlog = backlog
         self._unowned = _Unowned()
+        self._first = f"r {replica_id} 1".encode()
+        self._answered = self._on_mark  # bound once, not for each mark
         self._stop = threading.Event()
         self.won_unowned = 0
         self.marks_skipped = 0
@@ -215,8 +249,7 @@ class Claims:
     def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
         key = self._prefix + request.key
         if request.attempt <= 1:
-            mine = Put(key, self._value("r", 1), grant.lease_id)
-            return Operation(Txn((Compare.version(key, 0),), (mine,), (Get(key),)), (key,))
+            return Operation(Guarded(key, "version", 0, self._first, grant.lease_id), (key,))
         attempts_key = self._attempts_prefix + request.key
         known = self._hints.attempts(request.key)
         history = (
@@ -302,52 +335,55 @@ class Claims:
                 if done is not None:
                     done(claim, True)
                 return
-        lease = self._leases.current()
-        put = Put(key, self._value("d", claim.attempt), lease)
-        late = Txn((Compare.version(key, 0),), (put,), (Get(key),))
-        success: tuple[Put | Delete, ...] = (put,)
-        keys: tuple[str, ...] = (key,)
+        value, lease = self._value("d", claim.attempt), self._leases.current()
         if claim.attempt > 1 or self._hints.attempts(claim.key) is not None:
             attempts_key = self._attempts_prefix + claim.key
-            success = (put, Delete(attempts_key))
-            keys = (key, attempts_key)
-        operation = Operation(
-            Txn((Compare.create_revision(key, claim.token),), success, (late,)), keys, persistent=True
-        )
+            txn: Txn | Guarded = Txn(
+                (Compare.create_revision(key, claim.token),),
+                (Put(key, value, lease), Delete(attempts_key)),
+                (Get(key),),
+            )
+            mark = _Mark(txn, (key, attempts_key), claim, done, self._answered)
+        else:
+            guarded = Guarded(key, "create_revision", claim.token, value, lease)
+            mark = _Mark(guarded, (key,), claim, done, self._answered)
+        self._commit.submit((mark,))
 
-        def answered(operation: Operation) -> None:
-            try:
-                result = operation.value()
-            except LeaseNotFound:
-                self._leases.renew()
-                self.mark(claim, done)
-            except StoreUnavailable:
-                _log.warning(
-                    "the mark of %s was not written: the replica stopped while etcd did not answer", claim.key
-                )
-                if done is not None:
-                    done(claim, False)
-            else:
-                marked = self._marked(result, claim)
-                if marked:
-                    self._hints.note_done(claim.key)
-                if done is not None:
-                    done(claim, marked)
+    def _on_mark(self, operation: Operation) -> None:
+        assert isinstance(operation, _Mark)
+        claim, done = operation.claim, operation.done
+        try:
+            result = operation.value()
+        except LeaseNotFound:
+            self._leases.renew()
+            self.mark(claim, done)
+            return
+        except StoreUnavailable:
+            _log.warning(
+                "the mark of %s was not written: the replica stopped while etcd did not answer", claim.key
+            )
+            marked = False
+        else:
+            if not result.succeeded and not result.responses[0] and not operation.late:
+                self._mark_late(operation)
+                return
+            marked = result.succeeded or self._is_mine(result)
+            if marked:
+                self._hints.note_done(claim.key)
+        if done is not None:
+            done(claim, marked)
 
-        operation.callback = answered
-        self._commit.submit((operation,))
+    def _mark_late(self, refused: _Mark) -> None:
+        """The claim is gone with its session, and nobody has taken the event: the handler did finish."""
+        claim, key = refused.claim, self._prefix + refused.claim.key
+        guarded = Guarded(key, "version", 0, self._value("d", claim.attempt), self._leases.current())
+        self._commit.submit((_Mark(guarded, (key,), claim, refused.done, self._answered, late=True),))
 
-    def _marked(self, result: TxnResult, claim: Claim) -> bool:
-        if result.succeeded:
-            return True
-        late = result.responses[0]
-        assert isinstance(late, TxnResult)
-        if late.succeeded:
-            return True
-        found = late.responses[0]
+    def _is_mine(self, refused: TxnResult) -> bool:
+        """Whether a mark was refused by our own: an earlier try was applied although its answer got lost."""
+        found = refused.responses[0]
         assert isinstance(found, list)
         parsed = parse_claim(found[0].value) if found else None
-        # Our own mark, when an earlier try was applied although its answer got lost.
         return parsed is not None and parsed[0] == "d" and parsed[1] == self._replica_id
 
     def release(self, claim: Claim) -> None:

@@ -33,7 +33,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from discordha.coordination.store import Compare, LeaseNotFound, Op, Txn, TxnResult
+from discordha.coordination.store import Compare, Guarded, LeaseNotFound, Op, Txn, TxnResult
 from discordha.errors import StoreUnavailable
 
 __all__ = ["GroupCommit", "Operation"]
@@ -70,7 +70,7 @@ class Operation:
 
     def __init__(
         self,
-        txn: Txn,
+        txn: Txn | Guarded,
         keys: tuple[str, ...],
         callback: Callable[[Operation], None] | None = None,
         *,
@@ -259,7 +259,7 @@ class GroupCommit:
                 whole = self._store.txn((), [operation.txn for operation in batch])
                 for operation, response in zip(batch, whole.responses, strict=True):
                     assert isinstance(response, TxnResult)
-                    operation.result = response._replace(revision=whole.revision)
+                    operation.result = response
         except LeaseNotFound:
             # One dead lease fails the whole transaction: find out whose.
             self._send_singly(batch)

@@ -46,6 +46,7 @@ from discordha.coordination._ops import (
     DeleteDone,
     Get,
     GetPrefix,
+    Guarded,
     KeyValue,
     Lease,
     LeaseNotFound,
@@ -72,6 +73,7 @@ __all__ = [
     "DeleteDone",
     "Get",
     "GetPrefix",
+    "Guarded",
     "KeyValue",
     "Lease",
     "LeaseNotFound",
@@ -103,6 +105,8 @@ PAGE = 5_000
 #: A member that has lost its cluster refuses at once instead of keeping callers until their time-out.
 _REQUIRE_LEADER: _Metadata = (("hasleader", "true"),)
 _PUT_DONE = PutDone()
+_DONE: list[Response] = [_PUT_DONE]  # nobody writes to it
+_CREATE = etcdrpc.Compare.CREATE
 _TARGETS = {
     "version": etcdrpc.Compare.VERSION,
     "create_revision": etcdrpc.Compare.CREATE,
@@ -142,7 +146,22 @@ def _fill_txn(message: Any, compare: Sequence[Compare], success: Sequence[Op], f
 
 def _fill_ops(add: Callable[[], Any], ops: Sequence[Op]) -> None:
     for op in ops:
-        if isinstance(op, Put):
+        if isinstance(op, Guarded):
+            key = op.key.encode()
+            whole = add().request_txn
+            condition = whole.compare.add()
+            condition.key = key
+            if op.target == "version":
+                condition.version = op.expected
+            else:
+                condition.target = _CREATE
+                condition.create_revision = op.expected
+            put = whole.success.add().request_put
+            put.key = key
+            put.value = op.value
+            put.lease = op.lease
+            whole.failure.add().request_range.key = key
+        elif isinstance(op, Put):
             put = add().request_put
             put.key = op.key.encode()
             put.value = op.value
@@ -166,7 +185,14 @@ def _read_txn(message: Any, success: Sequence[Op], failure: Sequence[Op], revisi
     succeeded: bool = message.succeeded
     responses: list[Response] = []
     for op, response in zip(success if succeeded else failure, message.responses, strict=True):
-        if isinstance(op, Put):
+        if isinstance(op, Guarded):
+            inner = response.response_txn
+            if inner.succeeded:
+                responses.append(_make(TxnResult, (True, revision, _DONE)))
+            else:
+                found = [_key_value(kv) for kv in inner.responses[0].response_range.kvs]
+                responses.append(TxnResult(False, revision, [found]))
+        elif isinstance(op, Put):
             responses.append(_PUT_DONE)
         elif isinstance(op, Txn):
             responses.append(_read_txn(response.response_txn, op.success, op.failure, revision))
@@ -228,6 +254,7 @@ class WatchStream:
         endpoint: Endpoint,
         blame: Callable[[Endpoint], None],
         translate: Callable[[Any], Failure],
+        *,
         over: threading.Event,
         ended: Callable[[], None],
     ) -> None:
@@ -520,8 +547,8 @@ class Store:
             to.endpoint,
             self._fail,
             lambda error: self._explain(error, to.endpoint, limit, write=False),
-            over,
-            ended,
+            over=over,
+            ended=ended,
         )
 
     def forget_token(self) -> None:

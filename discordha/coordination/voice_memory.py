@@ -22,6 +22,7 @@ from discordha.coordination.store import (
     Delete,
     DeleteDone,
     Get,
+    Guarded,
     KeyValue,
     Lease,
     LeaseNotFound,
@@ -122,7 +123,7 @@ class MemoryStore:
             for inner in (*op.success, *op.failure):
                 self._check_lease(inner)
 
-    def _run(self, txn: Txn, revision: int, events: list[WatchEvent]) -> TxnResult:
+    def _run(self, txn: Txn | Guarded, revision: int, events: list[WatchEvent]) -> TxnResult:
         succeeded = all(self._holds(condition) for condition in txn.compare)
         responses: list[Response] = []
         for op in txn.success if succeeded else txn.failure:
@@ -141,7 +142,7 @@ class MemoryStore:
             elif isinstance(op, Get):
                 found = self._keys.get(op.key)
                 responses.append([found] if found is not None else [])
-            elif isinstance(op, Txn):
+            elif isinstance(op, Txn | Guarded):
                 responses.append(self._run(op, revision, events))
             else:
                 responses.append([kv for key, kv in self._keys.items() if key.startswith(op.prefix)])

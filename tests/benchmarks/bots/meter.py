@@ -14,7 +14,7 @@ from typing import Any
 
 
 def threads() -> dict[str, list[float]]:
-    """CPU seconds and waits (each a wake-up) of each thread since its start; gRPC's own by their short name."""
+    """CPU seconds and waits (each a wake-up) of each thread since its start; gRPC's by their short name."""
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     found: dict[str, list[float]] = {}
     for task in Path("/proc/self/task").iterdir():
