@@ -91,7 +91,7 @@ class Dispatcher:
         self._guards: dict[int, AgeGuard] = {}
         self._draining = False
         self._full = False
-        self._next_sweep = 0.0
+        self._next_sweep = clock() + config.retention / 20
         self._late_until = 0.0  # the timer's own
         self._stop = threading.Event()
         self._tick = threading.Event()

@@ -3,7 +3,9 @@ while."""
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -132,3 +134,31 @@ def test_help_is_offered_again_once_the_lateness_is_over(scene: Scene) -> None:
     wait_for(lambda: 3 in scene.begun, 10, "it to begin")
     scene.tick(GRACE * 1.01)
     wait_for(lambda: 7 in scene.begun, 10, "the peer's to be taken")
+
+
+def test_the_timer_sleeps_until_something_is_due(scene: Scene) -> None:
+    timer = scene.dispatcher
+    assert timer._pause(scene.now) is None
+    scene.receive(7, THEIRS)
+    assert timer._pause(scene.now) == pytest.approx(GRACE)
+    scene.now += GRACE / 2
+    assert timer._pause(scene.now) == pytest.approx(GRACE / 2)
+    timer.on_done(["message/7"])
+    assert timer._pause(scene.now) == GRACE  # once, as more may come
+    assert timer._pause(scene.now) is None
+    scene.receive(8, OURS, slow=True)
+    wait_for(lambda: scene.begun == [8], 10, "it to begin")
+    assert timer._pause(scene.now) == GRACE / 4
+    assert timer._pause(scene.now) == GRACE / 4  # for as long as it runs
+
+
+def test_a_timer_that_sleeps_is_woken_by_what_is_due_earlier(scene: Scene) -> None:
+    """With its thread and a clock that runs: however long it would have slept, peers' events are taken."""
+    scene.dispatcher._clock = time.monotonic
+    scene.dispatcher.start()
+    for number in (1, 2, 3):
+        wait_for(lambda: scene.dispatcher._wakes_at == math.inf, 10, "the timer to have nothing to wait for")
+        scene.receive(number, THEIRS)
+        wait_for(lambda number=number: number in scene.begun, 10, f"{number} to be taken")
+        wait_for(lambda: not len(scene.dispatcher._ledger), 10, "its mark")
+    assert scene.stats.count("hedged") == 3
