@@ -113,6 +113,8 @@ _TARGETS = {
     "mod_revision": etcdrpc.Compare.MOD,
     "value": etcdrpc.Compare.VALUE,
 }
+#: What a watch ends with that something between us and etcd has ended.
+_ENDED = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN})
 _make = tuple.__new__  # builds a NamedTuple in half the time of its own constructor
 
 
@@ -271,15 +273,21 @@ class WatchStream:
         return self._endpoint.netloc
 
     def __iter__(self) -> Iterator[WatchBatch]:
+        told = False
         try:
             for message in self._call:
-                yield _read_watch(message)
+                batch = _read_watch(message)
+                told = told or bool(batch.events)
+                yield batch
         except grpc.RpcError as error:
+            if not told and not self._over.is_set() and error.code() in _ENDED:
+                self._ended()
             failure = self._translate(error)
             if failure.blame_endpoint and error.code() is not grpc.StatusCode.CANCELLED:
                 self._blame(self._endpoint)
             raise failure.error from error
-        self._ended()
+        if not told:
+            self._ended()
         raise StoreUnavailable(f"etcd at {self._endpoint.netloc} ended the watch")
 
     def cancel(self, *, blame: bool = False) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from discordha.coordination.store import Delete, KeyValue, Put, Snapshot, Store,
 from discordha.coordination.watch import Watch
 from discordha.errors import StoreUnavailable
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
+from discordha.testing.local_etcd import find_etcd
+from discordha.testing.ports import ReservedPort
 
 
 @pytest.fixture
@@ -415,3 +419,37 @@ def test_an_event_carries_all_that_etcd_says(store: Store, root: str) -> None:
     gone = recorder.batches[1][1][0]
     assert (gone.kind, gone.kv.key, gone.kv.mod_revision) == ("delete", f"{root}a", created + 1)
     assert isinstance(recorder.snapshots[0], Snapshot)
+
+
+def test_through_etcds_own_proxy_which_ends_a_watch_that_asks_nothing_more(
+    local_etcd: LocalEtcd, root: str
+) -> None:
+    """``grpc-proxy`` takes the end of the requests for the end of the watch; etcd does not."""
+    with ExitStack() as ends:
+        port = ReservedPort()
+        ends.callback(port.release)
+        address = f"127.0.0.1:{port.number}"
+        command = [find_etcd(), "grpc-proxy", "start", f"--endpoints={local_etcd.endpoints[0]}"]
+        proxy = subprocess.Popen(
+            [*command, f"--listen-addr={address}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        ends.callback(proxy.wait)
+        ends.callback(proxy.kill)
+        store = ends.enter_context(store_of(local_etcd, endpoints=(address,)))
+        wait_for(lambda: _answers(store), 10, "the proxy")
+        recorder = Recorder()
+        watch = store.watch(root, recorder, silence=5.0, heartbeats=True)
+        with running(watch):
+            wait_for(lambda: watch.alive and watch.losses == 1, 10, "the watch in the other way")
+            store.put(f"{root}key", b"1")
+            assert watch.sync(5)
+            assert recorder.state == {f"{root}key": b"1"}
+            assert watch.losses == 1
+
+
+def _answers(store: Store) -> bool:
+    try:
+        store.get("nothing", timeout=0.5)
+    except StoreUnavailable:
+        return False
+    return True
