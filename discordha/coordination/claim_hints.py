@@ -19,9 +19,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from cachetools import TTLCache
-
 from discordha.coordination.claim_records import Attempts, ClaimListener, Held, Hint, parse_claim
+from discordha.coordination.remembered import Remembered
 from discordha.coordination.store import KeyValue, Snapshot, WatchEvent
 
 __all__ = ["ClaimHints"]
@@ -50,7 +49,7 @@ class ClaimHints:
         self._listener: ClaimListener | None = None
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
-        self._done: TTLCache[str, bool] = TTLCache(size, retention, timer=clock)
+        self._done = Remembered(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
         self._revision = 0
         self.unreadable = 0
@@ -79,7 +78,7 @@ class ClaimHints:
     def note_done(self, key: str) -> None:
         """A claim or a mark was answered with *done*."""
         with self._lock:
-            self._done[key] = True
+            self._done.add(key)
 
     def note_held(self, key: str, held: Held) -> None:
         """A claim was refused: whoever holds it is noted, unless the watch has come further already and will
@@ -103,7 +102,7 @@ class ClaimHints:
             self._held = held
             self._attempts = attempts
             for key in done:
-                self._done[key] = True
+                self._done.add(key)
             self._revision = snapshot.revision
             orphans = [
                 (key, known) for key, known in attempts.items() if key not in held and key not in self._done
@@ -159,7 +158,7 @@ class ClaimHints:
                         freed.append((key, was.attempt))
                         concerned.add(key)
                     else:
-                        self._done.pop(key, None)
+                        self._done.discard(key)
                     continue
                 parsed = parse_claim(kv.value)
                 if parsed is None:
@@ -167,7 +166,7 @@ class ClaimHints:
                     _log.warning("the key %s holds no claim (%.40r): ignored", kv.key, kv.value)
                 elif parsed[0] == "d":
                     self._held.pop(key, None)
-                    self._done[key] = True
+                    self._done.add(key)
                     finished.append(key)
                 else:
                     self._held[key] = Held(parsed[1], parsed[2], kv.mod_revision)

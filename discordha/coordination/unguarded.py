@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from cachetools import TTLCache
-
 from discordha.coordination.claim_records import Claim, ClaimRequest, Done, Held, Hint
+from discordha.coordination.remembered import Remembered
 
 __all__ = ["AloneMembers", "Forever", "UnguardedClaims"]
 
@@ -49,7 +48,7 @@ class UnguardedClaims:
         self, *, retention: float, hints: int = 100_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._lock = threading.Lock()
-        self._done: TTLCache[str, bool] = TTLCache(hints, retention, timer=clock)
+        self._done = Remembered(hints, retention, clock)
         self._tokens = itertools.count(1)
         self._grant = Forever()
 
@@ -83,7 +82,7 @@ class UnguardedClaims:
     def mark(self, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None:
         """Marks at once."""
         with self._lock:
-            self._done[claim.key] = True
+            self._done.add(claim.key)
         if done is not None:
             done(claim, True)
 
