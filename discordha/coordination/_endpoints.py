@@ -44,7 +44,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     # The thread that reads a stream reads it from the socket's queue itself, without gRPC's thread between: a
-    # third less CPU for a message that comes alone. A gRPC that does not know the option passes it over.
+    # quarter less CPU for a message that comes alone. A gRPC that does not know the option passes it over.
     ("SingleThreadedUnaryStream", 1),
     ("grpc.enable_retries", 0),  # whether a write may be repeated is not gRPC's to decide
     (
