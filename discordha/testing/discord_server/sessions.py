@@ -185,6 +185,7 @@ class Sessions:
     def end(self, session: Session) -> None:
         """The session can't be resumed any more."""
         session.detach()
+        session.buffer.clear()  # the largest part, and what holds it may wait for the collector for long
         self.all.pop(session.id, None)
 
     def expire(self) -> None:
