@@ -69,6 +69,8 @@ _log = logging.getLogger("discordha")
 GIVE_AWAY = 0.6
 #: What stays of ``drain_timeout`` for marks, the gateway and the session, seconds.
 FAREWELL = 2.0
+#: How long the peers' being told that this replica drains may take, seconds; then it drains all the same.
+TELL = 0.5
 
 
 class Replica:
@@ -277,6 +279,9 @@ class Replica:
     def _drain_and_stop(self, timeout: float, hurry: Callable[[], bool] | None) -> list[str]:
         deadline = self._clock() + timeout
         self.readiness.drain()
+        if self.coordination is not None:
+            # First of all: whoever sees that leadership is free, or gets an event, knows that we leave.
+            self.coordination.members.announce("draining", min(TELL, timeout))
         if self.hosting is not None:
             self.hosting.give_away(max(timeout - FAREWELL, 0.0) * GIVE_AWAY, hurry)
             self.hosting.stop()

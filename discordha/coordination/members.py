@@ -17,7 +17,7 @@ Concurrency
 - The listener calls (``on_snapshot``, ``on_events``, ``on_lost``) and with them the callbacks of
   ``add_listener`` run on the watch's thread.
 - ``_lock`` guards the view of the members, and the cache of ranks when it is written; nothing is called
-  under it.
+  under it. ``_written``, a condition, guards ``_asked`` and ``_told``; only ``poke`` is called under it.
 - At stop the thread ends after the write in flight. At a lost session the record is gone, and this replica
   is not ``live``; it is written again as soon as the next grant begins. At a lost watch the view grows old
   until the stream is back.
@@ -126,6 +126,10 @@ class Members:
         self._last: frozenset[str] = frozenset()
         self._draining: frozenset[str] = frozenset()
         self._ranks: dict[str, int] = {}
+        self._version = 0
+        self._written = threading.Condition()
+        self._asked = 0  # records that somebody waits for
+        self._told = 0  # how many of those are written
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._failing = False
@@ -142,6 +146,8 @@ class Members:
         """Ends the heartbeat and joins its thread. The record goes with the session's lease. Idempotent."""
         self._stop.set()
         self._wake.set()
+        with self._written:
+            self._written.notify_all()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -164,6 +170,20 @@ class Members:
             self._state = state
             self.poke()
 
+    def announce(self, state: str, timeout: float) -> bool:
+        """Changes the state, and blocks until it stands in etcd, so that whatever is written after is seen
+        after it; for ``timeout`` seconds at the most. False when it does not: etcd does not answer, or the
+        session is lost. Any thread but the watch's.
+        """
+        self._state = state
+        with self._written:
+            self._asked += 1
+            wanted = self._asked
+            self.poke()
+            if self._thread.is_alive() and self._session.current is not None:
+                self._written.wait_for(lambda: self._told >= wanted or self._stop.is_set(), timeout)
+            return self._told >= wanted
+
     def poke(self) -> None:
         """Writes the record now, in the background. Never blocks; any thread."""
         self._wake.set()
@@ -172,11 +192,15 @@ class Members:
         while not self._stop.is_set():
             grant = self._session.current
             self._wake.clear()
-            if grant is not None:
-                self._write(grant)
+            asked = self._asked
+            if grant is not None and self._write(grant):
+                with self._written:
+                    self._told = asked
+                    self._written.notify_all()
             self._wake.wait(self._interval)
 
-    def _write(self, grant: Grant) -> None:
+    def _write(self, grant: Grant) -> bool:
+        """Whether the record stands in etcd as it is now."""
         try:
             value = json.dumps(self._record()).encode()
             self._store.put(
@@ -195,6 +219,8 @@ class Members:
             if self._failing:
                 self._failing = False
                 _log.info("the member record is written again")
+            return True
+        return False
 
     def _record(self) -> dict[str, JSON]:
         return {
@@ -239,6 +265,11 @@ class Members:
     def has_peers(self, shard: int = 0) -> bool:
         """Whether another replica takes what this one leaves. No I/O; any thread."""
         return len(self.live) > 1
+
+    @property
+    def version(self) -> int:
+        """Grows when ranks may have changed. No I/O; any thread."""
+        return self._version
 
     def rank(self, ordering_key: str, shard: int = 0) -> int:
         """How many members are preferred to this replica for a channel: 0 when it is the preferred one, or
@@ -312,6 +343,7 @@ class Members:
             if moved or last != self._last:
                 self._seen, self._last = seen, last
                 self._ranks.clear()
+                self._version += 1
         if moved:
             for callback in self._listeners:
                 try:

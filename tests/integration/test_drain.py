@@ -6,6 +6,7 @@ import time
 
 from click.testing import CliRunner
 from fleet import BOTS, answered, per_replica
+from store_helpers import Recorder, running, store_of
 
 from discordha.operations.commands import cli
 from discordha.testing import LocalDiscord, LocalEtcd, Replica, Replicas, wait_for
@@ -99,3 +100,35 @@ def test_an_operators_drain_waits_for_the_handlers_and_is_seen_in_the_status(
     assert "retry" not in first.run_text()
     wait_for(lambda: f"handled {second} 1" in other.run_text(), SLOW + 10, "its end")
     assert sorted(message.content for message in answered(local_discord)) == ["pong 1", "pong 2"]
+
+
+def test_peers_are_told_before_leadership_is_free(
+    replicas: ReplicasFactory, local_etcd: LocalEtcd, root: str
+) -> None:
+    """Else a successor may wait for the one that leaves to stand for election."""
+    fleet = replicas(BOTS / "recording.py", 3)
+    fleet.wait_ready(60)
+    recorder = Recorder()
+    with store_of(local_etcd) as store, running(store.watch(root, recorder, silence=5.0)):
+        for replica in fleet:
+            replica.drain()
+            assert replica.wait_exit(30) == 0
+        wait_for(lambda: len(gone(recorder, f"{root}m/")) == 3, 10, "all to be seen to go")
+    leases = {kv.key: kv.lease for snapshot in recorder.snapshots for kv in snapshot.items}
+    events = [event for _, batch in recorder.batches for event in batch]
+    for replica in fleet:
+        member = f"{root}m/{replica.replica_id}"
+        told = next(kv.mod_revision for kind, kv in events if kv.key == member and b'"draining"' in kv.value)
+        stood = [key for key in gone(recorder, f"{root}l/") if key.endswith(f"/{leases[member]:x}")]
+        assert len(stood) == 1
+        assert told < gone(recorder, f"{root}l/")[stood[0]]
+
+
+def gone(recorder: Recorder, prefix: str) -> dict[str, int]:
+    """The keys that were deleted, and in which revision each first was."""
+    found: dict[str, int] = {}
+    for _, batch in list(recorder.batches):
+        for kind, kv in batch:
+            if kind == "delete" and kv.key.startswith(prefix):
+                found.setdefault(kv.key, kv.mod_revision)
+    return found

@@ -141,6 +141,36 @@ def test_a_replica_that_drains_is_preferred_by_nobody(fleet: Fleet) -> None:
     assert [len(replica.changes) for replica in replicas] == changes, "nobody came or went"
 
 
+def test_what_is_announced_stands_in_etcd_before_anything_written_after(fleet: Fleet, store: Store) -> None:
+    a, b = fleet("a", "b")
+    see([a, b], "a", "b")
+    version = a.members.version
+    assert b.members.announce("draining", 5.0)
+    kv = store.get(b.members._prefix + "b")
+    assert kv is not None
+    assert b'"draining"' in kv.value
+    wait_for(lambda: a.members.version > version, 5, "a to rank anew")
+    assert {a.members.rank(f"c{channel}") for channel in range(50)} == {0}
+
+
+def test_an_announcement_that_etcd_does_not_take_is_not_waited_for_for_long(
+    local_etcd: LocalEtcd, fleet: Fleet
+) -> None:
+    with (
+        FaultProxy.to(local_etcd.endpoints[0]) as proxy,
+        store_of(local_etcd, endpoints=[proxy.endpoint]) as cut_off,
+    ):
+        (a,) = fleet("a", store=cut_off)
+        see([a], "a")
+        proxy.black_hole()
+        assert not a.members.announce("draining", 0.2)
+        wait_for(lambda: a.session.current is None, 10, "the session's end")
+        assert not a.members.announce("draining", 60.0), "without a session there is nothing to wait for"
+        proxy.heal()
+        a.stop()
+        assert not a.members.announce("draining", 60.0), "nor once it has stopped"
+
+
 def test_the_record_comes_back_with_the_next_session(fleet: Fleet, store: Store) -> None:
     a, b = fleet("a", "b")
     see([a, b], "a", "b")
