@@ -144,6 +144,7 @@ class Replica:
                 hosts=self._hosts,
             )
             coordination.hints.set_listener(self.dispatcher)
+            coordination.members.changed = self.dispatcher.on_ranks
             self.leaders = LeaderEvents(config, coordination, replica_id, stats, self._put)
             self.dispatcher.set_leader_path(self.leaders)
             coordination.watch.subscribe("x", Orders(root, replica_id, self._obey))

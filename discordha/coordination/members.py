@@ -14,8 +14,8 @@ rests on it.
 Concurrency
 - ``discordha-members``, owned by ``Members``: started by ``start``, joined by ``stop``. It alone writes the
   record. ``describe`` runs on it.
-- The listener calls (``on_snapshot``, ``on_events``, ``on_lost``) and with them the callbacks of
-  ``add_listener`` run on the watch's thread.
+- The listener calls (``on_snapshot``, ``on_events``, ``on_lost``) and with them ``changed`` run on the watch's
+  thread.
 - ``_lock`` guards the view of the members, and the cache of ranks when it is written; nothing is called
   under it. ``_written``, a condition, guards ``_asked`` and ``_told``; only ``poke`` is called under it.
 - At stop the thread ends after the write in flight. At a lost session the record is gone, and this replica
@@ -117,7 +117,8 @@ class Members:
         self._interval = interval
         self._started = int(time.time())  # for people who read the record; nothing is decided by it
         self._state = "starting"
-        self._listeners: list[Callable[[tuple[str, ...]], None]] = []
+        #: Called on the watch's thread when ranks may have changed. Set before the watch starts.
+        self.changed: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._clock = clock
         self._records: dict[str, dict[str, JSON]] = {}
@@ -150,11 +151,6 @@ class Members:
             self._written.notify_all()
         if self._thread.is_alive():
             self._thread.join()
-
-    def add_listener(self, callback: Callable[[tuple[str, ...]], None]) -> None:
-        """Calls back on the watch's thread when the members that the watch shows have changed. Before the
-        watch starts."""
-        self._listeners.append(callback)
 
     # -- this replica ----------------------------------------------------------------------------------------
 
@@ -339,14 +335,10 @@ class Members:
         with self._lock:
             self._records = records
             self._draining = draining
-            moved = seen != self._seen
-            if moved or last != self._last:
+            moved = seen != self._seen or last != self._last
+            if moved:
                 self._seen, self._last = seen, last
                 self._ranks.clear()
                 self._version += 1
         if moved:
-            for callback in self._listeners:
-                try:
-                    callback(seen)
-                except Exception:  # noqa: BLE001 - the next one must hear of it all the same
-                    _log.exception("a listener of the members failed")
+            self.changed()

@@ -34,10 +34,16 @@ class ShardPreference:
         self._ranks: LRUCache[tuple[str, int], int] = LRUCache(RANKS)
         self._known: tuple[int, frozenset[str]] = (-1, frozenset())
 
+    @property
+    def version(self) -> tuple[int, frozenset[str]]:
+        """Differs once ranks may. No I/O; any thread."""
+        return self._plan.version, self._members.draining
+
     def rank(self, ordering_key: str, shard: int = 0) -> int:
         """How many hosts are preferred to this replica. No I/O; any thread."""
-        plan, draining = self._plan, self._members.draining
-        version = (plan.version, draining)
+        plan = self._plan
+        version = self.version
+        draining = version[1]
         with self._lock:
             if version != self._known:
                 self._known = version

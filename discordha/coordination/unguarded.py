@@ -29,6 +29,8 @@ class Forever:
 class AloneMembers:
     """The membership of a replica that has no peers."""
 
+    version: object = 0  # ranks never change
+
     def __init__(self, replica_id: str) -> None:
         self.live = (replica_id,)
 

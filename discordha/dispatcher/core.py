@@ -4,7 +4,8 @@ Promises
 - An event is admitted once: the same event from a RESUME, a duplicate delivery or a takeover finds itself
   here.
 - The preferred replica claims at once, the r-th in rank after r x ``grace``, or somewhat later while it is
-  late with all of its own events (``HELP_WITHIN``); a claim that somebody holds is waited for without a
+  late with all of its own events (``HELP_WITHIN``); who becomes the preferred one while an event waits for
+  that, claims it then; a claim that somebody holds is waited for without a
   thread; when its owner dies, the event is tried again with the next attempt.
 - Events of one lane run one after another, in the order of the gateway.
 - Whatever is dropped is counted by reason: ``dropped`` in the stats.
@@ -93,6 +94,7 @@ class Dispatcher:
         self._full = False
         self._next_sweep = clock() + config.retention / 20
         self._late_until = 0.0  # the timer's own
+        self._ranked_by: object = members.version  # the same
         self._stop = threading.Event()
         self._tick = threading.Event()
         self._wakes_at = math.inf  # when the timer will look again
@@ -362,6 +364,7 @@ class Dispatcher:
 
     def _on_tick(self) -> None:
         now = self._clock()
+        self._note_ranks()
         self._note_lateness(now)
         for item in self._ledger.due(now):
             self._wake(item, now)
@@ -374,6 +377,24 @@ class Dispatcher:
         if now >= self._next_sweep:
             self._next_sweep = now + self._config.retention / 20
             self._sweep(now)
+
+    def on_ranks(self) -> None:
+        """Ranks may have changed: looked into at once. Never blocks; any thread."""
+        self._wake_timer(self._clock())
+
+    def _note_ranks(self) -> None:
+        """When somebody leaves or is ready, events that wait for their grace may be ours now: those of a
+        replica that has just begun to drain, or what came while only our peers knew that we are ready.
+        """
+        version = self._members.version
+        if version == self._ranked_by:
+            return
+        self._ranked_by = version
+        for item in self._ledger.delayed():
+            if self._members.rank(item.order, item.event.shard_id) == 0 and self._ledger.move(
+                item, State.PARKED, only_from=(State.DELAYED,)
+            ):
+                self._route(item)
 
     def _note_lateness(self, now: float) -> None:
         """While even the promptest event in our lanes begins late, peers' events are better left to them."""

@@ -97,6 +97,10 @@ class Preference(Protocol):
     no etcd.
     """
 
+    @property
+    def version(self) -> object:
+        """Differs once ranks may."""
+
     def has_peers(self, shard: int = 0) -> bool: ...
 
     def rank(self, ordering_key: str, shard: int = 0) -> int: ...

@@ -108,6 +108,11 @@ class Ledger:
                     first = queue[0][0]
         return first
 
+    def delayed(self) -> list[Item]:
+        """All that wait for their rank's grace."""
+        with self._lock:
+            return [item for item in self._known.values() if item.state is State.DELAYED]
+
     def forget(self, item: Item) -> None:
         """The event is done, or none of ours any more."""
         with self._lock:

@@ -47,7 +47,7 @@ class Scene:
         config = Config(
             token="x" * 60, intents=discord.Intents.none(), ha=False, grace=GRACE, workers=4, queue_size=100
         )
-        members = AloneMembers("r0")
+        self.members = members = AloneMembers("r0")
         members.rank = lambda key, shard: 0 if key == str(OURS) else 1  # type: ignore[method-assign]
         self.dispatcher = Dispatcher(
             config,
@@ -97,6 +97,29 @@ def scene() -> Iterator[Scene]:
 
 def test_an_event_that_nobody_claims_is_taken_after_the_grace(scene: Scene) -> None:
     scene.receive(7, THEIRS)
+    scene.tick(GRACE / 2)
+    assert scene.dispatcher.queue()["delayed"] == 1
+    scene.tick(GRACE)
+    wait_for(lambda: scene.begun == [7], 10, "it to be taken")
+    assert scene.stats.count("hedged") == 1
+
+
+def test_what_waits_for_a_peer_that_leaves_does_not_wait_for_the_grace(scene: Scene) -> None:
+    scene.receive(7, THEIRS)
+    scene.tick(GRACE / 10)
+    assert scene.dispatcher.queue()["delayed"] == 1
+    scene.members.rank = lambda key, shard: 0  # type: ignore[method-assign]
+    scene.members.version = 1
+    scene.tick(GRACE / 10)
+    wait_for(lambda: scene.begun == [7], 10, "it to be taken")
+    assert scene.stats.count("hedged") == 0
+    scene.tick(2 * GRACE)  # its place among those that wait is of no consequence
+    assert scene.begun == [7]
+
+
+def test_what_is_still_a_peers_waits_on_when_ranks_change(scene: Scene) -> None:
+    scene.receive(7, THEIRS)
+    scene.members.version = 1
     scene.tick(GRACE / 2)
     assert scene.dispatcher.queue()["delayed"] == 1
     scene.tick(GRACE)
