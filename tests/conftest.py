@@ -6,6 +6,7 @@ outlives the run fails the run.
 
 from __future__ import annotations
 
+import compileall
 import gc
 from collections.abc import Iterator
 
@@ -13,9 +14,20 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+import discordha
+
 # Machines that run these are small and shared: a slow example is no failure, a wrong one is.
 settings.register_profile("discordha", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("discordha")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled() -> None:
+    """As ``pip install`` does it: where Python may not write what it compiled, each replica that a test
+    starts would compile the library anew.
+    """
+    for folder in discordha.__path__:
+        compileall.compile_dir(folder, quiet=2)
 
 
 @pytest.fixture(scope="session", autouse=True)

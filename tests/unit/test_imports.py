@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,3 +195,14 @@ def test_public_modules_say_what_they_export(module: str) -> None:
         if isinstance(target, ast.Name)
     }
     assert "__all__" in assigned, f"{module} has no __all__"
+
+
+def test_a_bot_imports_nothing_that_only_tools_and_tests_need() -> None:
+    """A replica that starts while others work takes little of the machine that it may share with them."""
+    script = "import sys, discordha; discordha.DiscordHA; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    extras = {"prometheus_client", "click", "rich", "simcord", "pytest", "psutil", "cryptography", "numpy"}
+    unwanted = extras | {"aiohttp.web", "discord.ext", "discordha.testing", "discordha.operations.cli"}
+    names = loaded.stdout.split()
+    assert "discordha.ha" in names
+    assert not [name for name in names if inside(name, unwanted)]
