@@ -114,14 +114,21 @@ def test_peers_are_told_before_leadership_is_free(
             replica.drain()
             assert replica.wait_exit(30) == 0
         wait_for(lambda: len(gone(recorder, f"{root}m/")) == 3, 10, "all to be seen to go")
-    leases = {kv.key: kv.lease for snapshot in recorder.snapshots for kv in snapshot.items}
-    events = [event for _, batch in recorder.batches for event in batch]
-    for replica in fleet:
-        member = f"{root}m/{replica.replica_id}"
-        told = next(kv.mod_revision for kind, kv in events if kv.key == member and b'"draining"' in kv.value)
-        stood = [key for key in gone(recorder, f"{root}l/") if key.endswith(f"/{leases[member]:x}")]
-        assert len(stood) == 1
-        assert told < gone(recorder, f"{root}l/")[stood[0]]
+    replica_of = {
+        f"{kv.lease:x}": kv.key
+        for snapshot in recorder.snapshots
+        for kv in snapshot.items
+        if kv.key.startswith(f"{root}m/")
+    }
+    told: dict[str, int] = {}
+    for _, batch in recorder.batches:
+        for _, kv in batch:
+            if b'"draining"' in kv.value:
+                told.setdefault(kv.key, kv.mod_revision)
+    left = gone(recorder, f"{root}l/")
+    assert left, "somebody stood for election"
+    for candidacy, revision in left.items():
+        assert told[replica_of[candidacy.rsplit("/", 1)[1]]] < revision
 
 
 def gone(recorder: Recorder, prefix: str) -> dict[str, int]:
