@@ -14,8 +14,8 @@ rests on it.
 Concurrency
 - ``discordha-members``, owned by ``Members``: started by ``start``, joined by ``stop``. It alone writes the
   record. ``describe`` runs on it.
-- The listener calls (``on_snapshot``, ``on_events``, ``on_lost``) and with them ``changed`` run on the watch's
-  thread.
+- The listener calls (``on_snapshot``, ``on_events``, ``on_lost``), and with them ``changed``, run on the
+  watch's thread.
 - ``_lock`` guards the view of the members, and the cache of ranks when it is written; nothing is called
   under it. ``_written``, a condition, guards ``_asked`` and ``_told``; only ``poke`` is called under it.
 - At stop the thread ends after the write in flight. At a lost session the record is gone, and this replica

@@ -1,7 +1,7 @@
-"""Keys that are remembered for a time: what is done.
+"""Keys that are remembered for a time: the TTL cache of what is done.
 
 Promises: a key is known for ``ttl`` seconds from when it was added last, unless ``size`` newer ones came;
-never for longer. Each costs one float in a dictionary in order of time, and nothing that Python's collector
+never for longer. Each costs one float in a ``cachetools.FIFOCache``, and nothing that Python's collector
 looks at, since a replica remembers up to 100,000 of them for good. (``cachetools.TTLCache`` has an object
 with five references for each, which the collector walked over in every burst.)
 
@@ -10,8 +10,9 @@ Concurrency: no lock of its own; whoever owns one guards it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
+
+from cachetools import FIFOCache
 
 __all__ = ["Remembered"]
 
@@ -24,10 +25,9 @@ class Remembered:
     """
 
     def __init__(self, size: int, ttl: float, clock: Callable[[], float]) -> None:
-        self._size = size
         self._ttl = ttl
         self._clock = clock
-        self._until: OrderedDict[str, float] = OrderedDict()
+        self._until: FIFOCache[str, float] = FIFOCache(size)
 
     def __contains__(self, key: str) -> bool:
         until = self._until.get(key)
@@ -40,10 +40,10 @@ class Remembered:
         """Remembers a key from now on, and forgets what is too old or too much."""
         now = self._clock()
         known = self._until
+        known.pop(key, None)  # so that the first one is the oldest
         known[key] = now + self._ttl
-        known.move_to_end(key)
-        while len(known) > self._size or known[next(iter(known))] <= now:
-            known.popitem(last=False)
+        while known[next(iter(known))] <= now:
+            known.popitem()
 
     def discard(self, key: str) -> None:
         """Forgets a key, if it is known."""
