@@ -3,6 +3,8 @@
 Promises
 - A key written under ``current()`` lives for at least ``retention`` and at most ``retention + bucket``
   seconds, while etcd answers. Leases are granted ahead of time, so nobody waits for one but the first.
+- About ``FULL`` keys go under one lease: etcd deletes them in one go when it ends, and answers nobody
+  meanwhile (25 ms for 5,000 keys, 155 for 15,000).
 - A lease that etcd lost is replaced once, however many writers notice.
 
 Does not promise the full ``retention`` after an outage of etcd that began before the next bucket's lease was
@@ -13,7 +15,7 @@ Concurrency
 - One thread, ``discordha-retention``, owned by this object: started by ``start``, joined by ``stop``. It
   grants the next bucket's lease.
 - ``_granting`` lets one thread at a time ask for a lease; it is held during that call. ``_current`` is
-  replaced as a whole and read without a lock.
+  replaced as a whole and read without a lock. ``_used`` counts without one: a few more or less do not matter.
 - At a lost session or watch nothing changes here.
 """
 
@@ -34,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 #: The next lease is asked for when this part of the bucket is left.
 AHEAD = 0.25
+#: The next lease is asked for, too, when the current one was handed out so often.
+FULL = 2_000
 #: Pauses between two tries while etcd does not answer, seconds: doubled from the first to the last.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 2.0
@@ -55,7 +59,7 @@ class RetentionLeases:
     """Hands out the lease of the current bucket of time.
 
     :param retention: seconds that a key lives at least.
-    :param bucket: seconds that one lease is handed out for; by default a tenth of the retention.
+    :param bucket: seconds that one lease is handed out for at the most; by default a tenth of the retention.
     :param clock: monotonic seconds.
     """
 
@@ -73,6 +77,8 @@ class RetentionLeases:
         self._clock = clock
         self._current: _Bucket | None = None
         self._granting = threading.Lock()
+        self._used = 0  # how often the current lease was handed out
+        self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="discordha-retention", daemon=True)
         self.granted = 0
@@ -89,6 +95,7 @@ class RetentionLeases:
     def stop(self) -> None:
         """Ends the thread; the leases live on. Blocks for a call in flight. Idempotent; any thread."""
         self._stop.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -98,6 +105,9 @@ class RetentionLeases:
         :raises StoreUnavailable: there is no lease yet, and etcd does not answer.
         """
         bucket = self._current
+        self._used += 1
+        if self._used == FULL:
+            self._wake.set()
         return bucket.lease_id if bucket is not None else self._replace(None).lease_id
 
     def renew(self, lost: int | None = None) -> None:
@@ -125,6 +135,7 @@ class RetentionLeases:
             asked_at = self._clock()
             lease = self._store.grant(self._retention + self._bucket)
             new = self._current = _Bucket(lease.id, asked_at + self._bucket)
+            self._used = 0
             self.granted += 1
             return new
 
@@ -133,7 +144,10 @@ class RetentionLeases:
         while not self._stop.is_set():
             bucket = self._current
             assert bucket is not None  # start() has granted one
-            if self._stop.wait(max(bucket.ends_at - self._bucket * AHEAD - self._clock(), 0.0)):
+            if self._used < FULL:
+                self._wake.wait(max(bucket.ends_at - self._bucket * AHEAD - self._clock(), 0.0))
+            self._wake.clear()
+            if self._stop.is_set():
                 return
             if self._current is not bucket:
                 continue

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from store_helpers import settings_of
 
-from discordha.coordination.retention import RetentionLeases
+from discordha.coordination.retention import FULL, RetentionLeases
 from discordha.coordination.store import LeaseNotFound, Store
 from discordha.errors import StoreUnavailable
 from discordha.testing import LocalEtcd, wait_for
@@ -45,6 +45,22 @@ def test_the_next_lease_is_there_before_the_bucket_ends(store: Store) -> None:
         assert store.keep_alive(first) > 0.0  # what lies under it lives on
     finally:
         leases.stop()
+        leases.stop()
+
+
+def test_a_lease_that_was_handed_out_often_is_followed_by_another(store: Store) -> None:
+    leases = RetentionLeases(store, retention=600.0)
+    leases.start()
+    try:
+        first = leases.current()
+        handed_out = 1
+        while leases.current() == first:
+            handed_out += 1
+            time.sleep(0 if handed_out < FULL else 0.01)
+        assert FULL - 1 <= handed_out < FULL + 500
+        assert leases.granted == 2
+        assert store.keep_alive(first) > 600.0  # what lies under it lives on
+    finally:
         leases.stop()
 
 
