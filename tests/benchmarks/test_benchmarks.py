@@ -134,7 +134,7 @@ def test_a_steady_load_in_small() -> None:
     assert 0 < rows["added latency, p50"] <= rows["added latency, p99"]
     assert rows["added latency, p99"] < rows["from sent to handler begun, most"]
     assert 0 < rows["claims and marks in etcd, most"] <= 100 * (4 + 1 + 1)
-    assert len(found["samples"]) > 10
+    assert len(found["samples"]) > 3
 
 
 def test_shards_in_small() -> None:

@@ -88,7 +88,8 @@ def test_nothing_grows(
             values = [getattr(each, field) for each in steady]
             print(f"  {field:9} first {values[0]:>12,} last {values[-1]:>12,} most {max(values):>12,}")
         assert last.memory <= first.memory * 1.1 + (4 << 20), "resident memory grows"
-        assert last.threads <= first.threads + 2, "threads grow"
+        # Handler threads, and those of gRPC's pool, come and go with the load: a leak is more than a few.
+        assert last.threads <= first.threads + 6, "threads grow"
         assert last.files <= first.files + 2, "open files grow"
         assert last.watchers == samples[0].watchers, "watches grow"
         bucket = max(retention / 10, 1.0)  # a lease for each, granted when three quarters of one are over
