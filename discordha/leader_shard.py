@@ -35,6 +35,9 @@ __all__ = ["LeaderShard"]
 
 _log = logging.getLogger(__name__)
 
+#: Said of an event that is run again although an earlier leader may have handled it (see guarantees.md).
+DOUBTFUL = "; it may have been handled: it came just as this replica's gateway session began"
+
 
 class LeaderShard:
     """See the module. ``hears``: connected to Discord; ``stands``: a candidate, or the leader.
@@ -91,7 +94,8 @@ class LeaderShard:
         event = item.event
         if entry.attempt > 1:
             stats.add("taken_over", event.name)
-            _log.info("%s is run again (attempt %d)", item.key, entry.attempt)
+            why = DOUBTFUL if entry.doubtful else ""
+            _log.info("%s is run again (attempt %d)%s", item.key, entry.attempt, why)
         return CurrentEvent(
             identity=event.identity.key,
             name=event.name,

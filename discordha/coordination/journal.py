@@ -210,6 +210,7 @@ class Journal:
             for entry in self._tally:
                 if entry.state is EntryState.HELD:
                     entry.replayed = True
+                    entry.doubtful = self._tally.may_be_handled(entry)
             self._release()
         for entry in unmarked:
             self._mark(entry, ())

@@ -56,6 +56,7 @@ class Entry:
         "attempt",
         "carry",
         "digest",
+        "doubtful",
         "item",
         "key",
         "lane",
@@ -88,6 +89,7 @@ class Entry:
         self.received_at = received_at
         self.state = EntryState.HELD
         self.replayed = False
+        self.doubtful = False  # replayed, and perhaps handled before
         self.refused = False  # finished here, but its mark was refused
         self.attempt = 1
         self.occurrence = 0

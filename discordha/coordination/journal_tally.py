@@ -147,6 +147,10 @@ class Tally:
         """
         return self._is_certain(entry.revision) and entry.received_at >= self._noted_at + SETTLE
 
+    def may_be_handled(self, entry: Entry) -> bool:
+        """Whether a mark was seen that may have been about an entry, and did not strike it out."""
+        return self._uncertain.get(entry.name, 0) > 0 and entry in self._doubtful
+
     def forget(self, entry: Entry) -> None:
         """The entry is gone."""
         entry.state = EntryState.GONE

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from discordha.leader_shard import DOUBTFUL
 from discordha.testing import History, LocalDiscord, LocalEtcd, Replicas, Verdict, wait_for
 from discordha.testing.discord_records import Sent
 
@@ -17,6 +18,7 @@ __all__ = [
     "EXAMPLES",
     "answer",
     "answered",
+    "doubtful_runs",
     "logs",
     "members",
     "per_replica",
@@ -32,6 +34,13 @@ BOTS = Path(__file__).parent / "bots"
 def per_replica(discord: LocalDiscord) -> Callable[[int], dict[str, str]]:
     """So that the record knows which replica called."""
     return lambda index: discord.env(f"r{index}")
+
+
+def doubtful_runs(fleet: Replicas) -> int:
+    """How often a leader said that it runs an event again that may have been handled: what guarantees.md does
+    not promise, where a gateway session had just begun.
+    """
+    return logs(fleet).count(DOUBTFUL)
 
 
 def answered(discord: LocalDiscord, prefix: str = "pong") -> list[Any]:

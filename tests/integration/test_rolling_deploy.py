@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-from fleet import per_replica
+from fleet import doubtful_runs, per_replica
 from mixed import BOT, MixedLoad, Outcome, quantile
 
 from discordha.testing import LocalDiscord
@@ -35,11 +35,17 @@ class Deploy:
     before: float
     control: float
     during: float
+    doubtful: int = 0
 
-    def check(self) -> None:
-        """Nothing is lost, nothing repeated."""
+    def check(self, *, doubtful: int = 0) -> None:
+        """Nothing is lost, nothing repeated.
+
+        :param doubtful: so many reactions may be.
+        """
         for kind, outcome in self.outcomes.items():
-            assert outcome.ok, (kind, outcome.lost, outcome.repeated)
+            assert not outcome.lost, (kind, outcome.lost)
+            allowed = doubtful if kind == "reaction" else 0
+            assert outcome.repeated.total() <= allowed, (kind, outcome.repeated, doubtful)
 
 
 def deploy(
@@ -71,7 +77,9 @@ def deploy(
             load.wait_answers(int(settle * RATE))
     steps.append((time.monotonic(), "after"))
     load.wait_answers(int(RATE))
-    return judge(load.stop(), steps, rounds)
+    done = judge(load.stop(), steps, rounds)
+    done.doubtful = doubtful_runs(fleet)
+    return done
 
 
 def judge(outcomes: dict[str, Outcome], steps: list[tuple[float, str]], rounds: int) -> Deploy:
@@ -121,11 +129,13 @@ def judge(outcomes: dict[str, Outcome], steps: list[tuple[float, str]], rounds: 
 
 
 def test_two_rounds(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
-    """A second between two replicas, as orchestrators leave at least: one that led within a tenth of a second
-    of its start may run again what came in with its session (see what guarantees.md does not promise).
+    """Replicas follow each other within a second.
+
+    One may lead so soon after its start that it runs again what came in just as its session began. Then it
+    says so (see what guarantees.md does not promise).
     """
     done = deploy(replicas, local_discord, rounds=2, calm=2.0, settle=1.0)
-    done.check()
+    done.check(doubtful=done.doubtful)
     for outcome in done.outcomes.values():
         # Nobody waits for a session to end.
         assert max(latency for _, latency in outcome.latencies) < 5.0

@@ -422,20 +422,21 @@ def test_an_event_carries_all_that_etcd_says(store: Store, root: str) -> None:
 
 
 def test_through_etcds_own_proxy_which_ends_a_watch_that_asks_nothing_more(
-    local_etcd: LocalEtcd, root: str
+    single: LocalEtcd,
 ) -> None:
     """``grpc-proxy`` takes the end of the requests for the end of the watch; etcd does not."""
+    root = "/discordha/w/"
     with ExitStack() as ends:
         port = ReservedPort()
         ends.callback(port.release)
         address = f"127.0.0.1:{port.number}"
-        command = [find_etcd(), "grpc-proxy", "start", f"--endpoints={local_etcd.endpoints[0]}"]
+        command = [find_etcd(), "grpc-proxy", "start", f"--endpoints={single.endpoints[0]}"]
         proxy = subprocess.Popen(
             [*command, f"--listen-addr={address}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         ends.callback(proxy.wait)
         ends.callback(proxy.kill)
-        store = ends.enter_context(store_of(local_etcd, endpoints=(address,)))
+        store = ends.enter_context(store_of(single, endpoints=(address,)))
         wait_for(lambda: _answers(store), 10, "the proxy")
         recorder = Recorder()
         watch = store.watch(root, recorder, silence=5.0, heartbeats=True)

@@ -272,3 +272,18 @@ def test_of_marks_that_were_missed_in_a_young_session_only_the_last_is_certain()
     assert third is not None
     bench.tally.snapshot([value(f"/j/{digest('add')}", 4, b"leader 50")])
     assert bench.left() == []
+
+
+def test_an_event_that_may_have_been_handled_is_known() -> None:
+    bench = Bench()
+    bench.new_session()
+    entry, other = bench.receive("add"), bench.receive("remove")
+    assert entry is not None and other is not None  # noqa: PT018
+    bench.mark("add", received=SESSION - 1)
+    assert bench.left() == ["add", "remove"]
+    assert bench.tally.may_be_handled(entry)
+    assert not bench.tally.may_be_handled(other)
+    bench.seen()
+    settled = bench.receive("add")
+    assert settled is not None
+    assert not bench.tally.may_be_handled(settled)
