@@ -15,7 +15,7 @@ from scrape import addresses, samples, value
 
 from discordha.operations import metrics
 from discordha.stats import BUCKETS, STAGES, Stats
-from discordha.testing import LocalDiscord, Replicas, wait_for
+from discordha.testing import LocalDiscord, Replica, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,21 @@ def history(fleet: Replicas) -> tuple[Counter[str], int]:
     found = [match.groups() for replica in fleet for match in HISTORY.finditer(replica.log_text())]
     again = sum(1 for what, _, attempt in found if what == "begun" and attempt != "1")
     return Counter(what for what, _, _ in found), again
+
+
+def pause_busiest(fleet: Replicas) -> Replica:
+    """Pauses the replica with the most handlers under way; at least one."""
+    while True:
+        running: dict[int, int] = {}
+        for replica in fleet:
+            found = Counter(match.group(1) for match in HISTORY.finditer(replica.log_text()))
+            running[replica.index] = found["begun"] - found["failed"] - found["handled"]
+        busiest = fleet[max(running, key=running.__getitem__)]
+        busiest.pause()
+        found = Counter(match.group(1) for match in HISTORY.finditer(busiest.log_text()))
+        if found["begun"] > found["failed"] + found["handled"]:
+            return busiest
+        busiest.resume()
 
 
 def test_scraped_metrics_agree_with_the_bots_own_history(
@@ -47,9 +62,9 @@ def test_scraped_metrics_agree_with_the_bots_own_history(
         load = local_discord.load(rate=40)
         failing = [local_discord.send(local_discord.channel_ids[0], "!fail") for _ in range(5)]
         wait_for(lambda: local_discord.counters()["messages"] > 40, 30, "some answers")
-        fleet[0].pause()  # what it has begun is taken over
+        paused = pause_busiest(fleet)  # what it has begun is taken over
         wait_for(lambda: history(fleet)[1] > 0, 30, "a takeover")
-        fleet[0].resume()
+        paused.resume()
         sent = load.stop()
         count = len(sent) + len(failing)
         wait_for(lambda: len({m.content for m in answered(local_discord)}) == len(sent), 60, "all answers")
