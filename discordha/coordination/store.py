@@ -40,6 +40,7 @@ from etcd3 import etcdrpc
 
 from discordha.coordination._endpoints import Endpoint
 from discordha.coordination._failures import Compacted, Failure, explain, is_auth_disabled
+from discordha.coordination._messages import fill_txn, key_value, read_txn
 from discordha.coordination._ops import (
     Compare,
     Delete,
@@ -64,6 +65,7 @@ from discordha.coordination._ops import (
     WatchEvent,
     prefix_end,
 )
+from discordha.coordination._streams import Connection, WatchStream
 from discordha.coordination.watch import Watch, WatchListener
 from discordha.errors import StoreUnavailable
 
@@ -104,198 +106,6 @@ _Metadata = tuple[tuple[str, str], ...]
 PAGE = 5_000
 #: A member that has lost its cluster refuses at once instead of keeping callers until their time-out.
 _REQUIRE_LEADER: _Metadata = (("hasleader", "true"),)
-_PUT_DONE = PutDone()
-_DONE: list[Response] = [_PUT_DONE]  # nobody writes to it
-_CREATE = etcdrpc.Compare.CREATE
-_TARGETS = {
-    "version": etcdrpc.Compare.VERSION,
-    "create_revision": etcdrpc.Compare.CREATE,
-    "mod_revision": etcdrpc.Compare.MOD,
-    "value": etcdrpc.Compare.VALUE,
-}
-#: What a watch ends with that something between us and etcd has ended.
-_ENDED = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN})
-_make = tuple.__new__  # builds a NamedTuple in half the time of its own constructor
-
-
-# -- messages ------------------------------------------------------------------------------------------------
-
-
-def _key(key: bytes) -> str:
-    """Ours are ASCII; one that is not even UTF-8 was written by something else, and must not stop a watch."""
-    return key.decode("utf-8", "backslashreplace")
-
-
-def _key_value(kv: Any) -> KeyValue:
-    fields = (_key(kv.key), kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
-    return _make(KeyValue, fields)
-
-
-def _fill_txn(message: Any, compare: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op]) -> None:
-    """Writes a transaction into its message. ``VERSION`` is the default; 0 is ``EQUAL``, 2 ``LESS``."""
-    for key, target, expected, below in compare:
-        condition = message.compare.add()
-        condition.key = key.encode()
-        condition.result = 2 if below else 0
-        if target != "version":
-            condition.target = _TARGETS[target]
-        setattr(condition, target, expected)
-    if success:
-        _fill_ops(message.success.add, success)
-    if failure:
-        _fill_ops(message.failure.add, failure)
-
-
-def _fill_ops(add: Callable[[], Any], ops: Sequence[Op]) -> None:
-    for op in ops:
-        if isinstance(op, Guarded):
-            key = op.key.encode()
-            whole = add().request_txn
-            condition = whole.compare.add()
-            condition.key = key
-            if op.target == "version":
-                condition.version = op.expected
-            else:
-                condition.target = _CREATE
-                condition.create_revision = op.expected
-            put = whole.success.add().request_put
-            put.key = key
-            put.value = op.value
-            put.lease = op.lease
-            whole.failure.add().request_range.key = key
-        elif isinstance(op, Put):
-            put = add().request_put
-            put.key = op.key.encode()
-            put.value = op.value
-            put.lease = op.lease
-        elif isinstance(op, Txn):
-            nested = add().request_txn
-            nested.SetInParent()
-            _fill_txn(nested, op.compare, op.success, op.failure)
-        elif isinstance(op, Get):
-            add().request_range.key = op.key.encode()
-        elif isinstance(op, Delete):
-            add().request_delete_range.key = op.key.encode()
-        else:
-            scan = add().request_range
-            scan.key = op.prefix.encode()
-            scan.range_end = prefix_end(scan.key)
-
-
-def _read_txn(message: Any, success: Sequence[Op], failure: Sequence[Op], revision: int) -> TxnResult:
-    """Reads an answer. What was asked says which fields are set, which is quicker than asking the message."""
-    succeeded: bool = message.succeeded
-    responses: list[Response] = []
-    for op, response in zip(success if succeeded else failure, message.responses, strict=True):
-        if isinstance(op, Guarded):
-            inner = response.response_txn
-            if inner.succeeded:
-                responses.append(_make(TxnResult, (True, revision, _DONE)))
-            else:
-                found = [_key_value(kv) for kv in inner.responses[0].response_range.kvs]
-                responses.append(TxnResult(False, revision, [found]))
-        elif isinstance(op, Put):
-            responses.append(_PUT_DONE)
-        elif isinstance(op, Txn):
-            responses.append(_read_txn(response.response_txn, op.success, op.failure, revision))
-        elif isinstance(op, Delete):
-            responses.append(DeleteDone(response.response_delete_range.deleted))
-        else:
-            responses.append([_key_value(kv) for kv in response.response_range.kvs])
-    return TxnResult(succeeded, revision, responses)
-
-
-def _read_watch(message: Any) -> WatchBatch:
-    events: list[WatchEvent] = []
-    mod_revision = 0
-    for event in message.events:
-        kv = event.kv
-        mod_revision = kv.mod_revision
-        fields = (_key(kv.key), kv.value, kv.create_revision, mod_revision, kv.version, kv.lease)
-        events.append(_make(WatchEvent, ("delete" if event.type else "put", _make(KeyValue, fields))))
-    if events:
-        return WatchBatch(mod_revision, events)
-    cancelled = (message.cancel_reason or "no reason given") if message.canceled else None
-    return WatchBatch(
-        0, events, message.created, message.compact_revision, cancelled, message.header.revision
-    )
-
-
-# -- the store -----------------------------------------------------------------------------------------------
-
-
-class _Connection:
-    """The stubs of one endpoint's channel."""
-
-    def __init__(self, endpoint: Endpoint, channel: Any) -> None:
-        self.endpoint = endpoint
-        self.channel = channel
-        self.kv = etcdrpc.KVStub(channel)
-        self.lease = etcdrpc.LeaseStub(channel)
-        self.watch = etcdrpc.WatchStub(channel)
-        # The same method, called so that nothing is asked after the first request (see ``open_watch``).
-        self.listen = channel.unary_stream(
-            "/etcdserverpb.Watch/Watch",
-            request_serializer=etcdrpc.WatchRequest.SerializeToString,
-            response_deserializer=etcdrpc.WatchResponse.FromString,
-        )
-        self.auth = etcdrpc.AuthStub(channel)
-        self.maintenance = etcdrpc.MaintenanceStub(channel)
-
-
-class WatchStream:
-    """One watch on one connection: iterate for ``WatchBatch``. Made by ``Store.open_watch``; used by
-    ``Watch`` alone.
-
-    Iteration blocks; it raises ``StoreUnavailable`` when the stream breaks and after ``cancel``.
-    """
-
-    def __init__(
-        self,
-        call: Any,
-        endpoint: Endpoint,
-        blame: Callable[[Endpoint], None],
-        translate: Callable[[Any], Failure],
-        *,
-        over: threading.Event,
-        ended: Callable[[], None],
-    ) -> None:
-        self._call = call
-        self._endpoint = endpoint
-        self._blame = blame
-        self._translate = translate
-        self._over = over
-        self._ended = ended
-
-    @property
-    def endpoint(self) -> str:
-        """``host:port``, for messages."""
-        return self._endpoint.netloc
-
-    def __iter__(self) -> Iterator[WatchBatch]:
-        told = False
-        try:
-            for message in self._call:
-                batch = _read_watch(message)
-                told = told or bool(batch.events)
-                yield batch
-        except grpc.RpcError as error:
-            if not told and not self._over.is_set() and error.code() in _ENDED:
-                self._ended()
-            failure = self._translate(error)
-            if failure.blame_endpoint and error.code() is not grpc.StatusCode.CANCELLED:
-                self._blame(self._endpoint)
-            raise failure.error from error
-        if not told:
-            self._ended()
-        raise StoreUnavailable(f"etcd at {self._endpoint.netloc} ended the watch")
-
-    def cancel(self, *, blame: bool = False) -> None:
-        """Ends the stream; any thread. ``blame``: the next one should try another endpoint."""
-        if blame:
-            self._blame(self._endpoint)
-        self._over.set()
-        self._call.cancel()
 
 
 class Store:
@@ -320,7 +130,7 @@ class Store:
         self._auth_turn = threading.Lock()
         self._endpoints = Endpoint.all_of(settings)
         self._client: Any = etcd3.MultiEndpointEtcd3Client(endpoints=self._endpoints, failover=True)
-        self._connections: dict[str, _Connection] = {}
+        self._connections: dict[str, Connection] = {}
         self._token: str | None = None
         self._closed = False
         self._listens = True  # no etcd has ended a watch yet because nothing more would be asked
@@ -345,7 +155,7 @@ class Store:
         """The key, or ``None`` when it is absent."""
         request = etcdrpc.RangeRequest(key=key.encode())
         answer = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)
-        return _key_value(answer.kvs[0]) if answer.kvs else None
+        return key_value(answer.kvs[0]) if answer.kvs else None
 
     def range(
         self, prefix: str, *, keys_only: bool = False, limit: int = 0, timeout: float | None = None
@@ -372,7 +182,7 @@ class Store:
             )
             page = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)  # noqa: B023
             revision = revision or page.header.revision
-            items.extend(_key_value(kv) for kv in page.kvs)
+            items.extend(key_value(kv) for kv in page.kvs)
             if not page.more or (limit and len(items) >= limit):
                 return Snapshot(revision, items)
             start = page.kvs[-1].key + b"\0"
@@ -417,9 +227,9 @@ class Store:
         :raises RequestRefused: two operations write one key, or there are too many.
         """
         request = etcdrpc.TxnRequest()
-        _fill_txn(request, compare, success, failure)
+        fill_txn(request, compare, success, failure)
         answer = self._call(lambda to, left, head: to.kv.Txn(request, left, head), timeout, write=True)
-        return _read_txn(answer, success, failure, answer.header.revision)
+        return read_txn(answer, success, failure, answer.header.revision)
 
     # -- leases ----------------------------------------------------------------------------------------------
 
@@ -435,7 +245,7 @@ class Store:
         """Renews a lease once; returns the seconds it was renewed for, 0.0 when it is gone."""
         request = etcdrpc.LeaseKeepAliveRequest(ID=lease_id)
 
-        def renew(to: _Connection, left: float, head: _Metadata) -> float:
+        def renew(to: Connection, left: float, head: _Metadata) -> float:
             answers = to.lease.LeaseKeepAlive(iter((request,)), left, head)
             try:
                 return float(next(answers).TTL)
@@ -568,7 +378,7 @@ class Store:
     # -- calls -----------------------------------------------------------------------------------------------
 
     def _call(
-        self, invoke: Callable[[_Connection, float, _Metadata], T], timeout: float | None, *, write: bool
+        self, invoke: Callable[[Connection, float, _Metadata], T], timeout: float | None, *, write: bool
     ) -> T:
         limit = self.settings.timeout if timeout is None else timeout
         deadline = self._clock() + limit
@@ -610,13 +420,13 @@ class Store:
         if self._closed:
             raise StoreUnavailable("the connection to etcd is closed: the replica has stopped")
 
-    def _connection(self, endpoint: Endpoint, channel: Any) -> _Connection:
+    def _connection(self, endpoint: Endpoint, channel: Any) -> Connection:
         known = self._connections.get(endpoint.netloc)
         if known is None or known.channel is not channel:
-            known = self._connections[endpoint.netloc] = _Connection(endpoint, channel)
+            known = self._connections[endpoint.netloc] = Connection(endpoint, channel)
         return known
 
-    def _choose(self) -> _Connection:
+    def _choose(self) -> Connection:
         """The endpoint in use, else the next that has not failed lately, else the one that failed longest
         ago."""
         with self._lock:
@@ -634,7 +444,7 @@ class Store:
 
     # -- authentication --------------------------------------------------------------------------------------
 
-    def _ready(self, deadline: float) -> tuple[_Connection, _Metadata]:
+    def _ready(self, deadline: float) -> tuple[Connection, _Metadata]:
         if self.settings.user is not None and self._token is None:
             self._authenticate(deadline)
         return self._choose(), self._metadata()
