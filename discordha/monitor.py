@@ -87,9 +87,7 @@ class Monitor:
                 # A connection that is given up for its silence was none before, either.
                 elif deaf or max(gateway.since, gateway.silent) >= replica.config.deaf_after:
                     replica.leaders.hears(key, False)
-        reasons = report.reasons(replica)
-        if not replica.stopped:
-            replica.readiness.note(reasons)
+        replica.readiness.note(report.reasons(replica))
 
     def _compare(self, key: int, gateway: GatewayState) -> bool:
         """Whether peers receive events on this shard while this replica does not; then something is done."""

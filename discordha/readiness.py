@@ -7,9 +7,10 @@ A replica is *starting* until it has been ready once, then *ready*, or *deaf* wh
 Promises: each change is announced once, with the reasons in the log. ``wait`` ends when the replica has been
 ready, when it never will be, and when it stops.
 
-Concurrency: no thread, no lock. ``note`` is the monitor's; ``drain`` and ``end`` are called by whoever stops
-the replica, ``give_up`` by any thread. At a lost session or watch nothing is to be done here: the reasons say
-so.
+Concurrency: no thread. ``note`` is the monitor's; ``drain`` and ``end`` are called by whoever stops the
+replica, ``give_up`` by any thread. ``_lock`` guards the change of ``state`` and its announcement, lest a look
+of the monitor's that ends late call a draining replica ready. At a lost session or watch nothing is to be
+done here: the reasons say so.
 """
 
 from __future__ import annotations
@@ -32,18 +33,20 @@ class Readiness:
     def __init__(self, replica_id: str, announce: Callable[[str], None]) -> None:
         self._replica_id = replica_id
         self._announce = announce
+        self._lock = threading.Lock()
         self._awaited = threading.Event()  # ready once, or not to be waited for
         self._ended = False
         self.state = "starting"
         self.was_ready = False
 
     def note(self, reasons: Sequence[str]) -> None:
-        """Why the replica is not ready; no reason: it is. Not after ``drain``. Never blocks."""
+        """Why the replica is not ready; no reason: it is. Nothing, once it drains. Never blocks."""
         state = "ready" if not reasons else ("starting" if not self._awaited.is_set() else "deaf")
-        if state == self.state:
-            return
-        before, self.state = self.state, state
-        self._announce(state)
+        with self._lock:
+            if self.state in (state, "draining"):
+                return
+            before, self.state = self.state, state
+            self._announce(state)
         if state != "ready":
             _log.warning("replica %s is not ready: %s", self._replica_id, "; ".join(reasons))
         elif before == "starting":
@@ -65,8 +68,9 @@ class Readiness:
 
     def drain(self) -> None:
         """The replica begins nothing new."""
-        self.state = "draining"
-        self._announce("draining")
+        with self._lock:
+            self.state = "draining"
+            self._announce("draining")
 
     def end(self) -> None:
         """The replica has drained. Idempotent."""

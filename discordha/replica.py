@@ -145,6 +145,7 @@ class Replica:
             )
             coordination.hints.set_listener(self.dispatcher)
             coordination.members.changed = self.dispatcher.on_ranks
+            coordination.plan.listeners.append(self.dispatcher.on_ranks)
             self.leaders = LeaderEvents(config, coordination, replica_id, stats, self._put)
             self.dispatcher.set_leader_path(self.leaders)
             coordination.watch.subscribe("x", Orders(root, replica_id, self._obey))
@@ -282,7 +283,7 @@ class Replica:
         self.readiness.drain()
         if self.coordination is not None:
             # First of all: whoever sees that leadership is free, or gets an event, knows that we leave.
-            self.coordination.members.announce("draining", min(TELL, timeout))
+            self.coordination.members.flush(min(TELL, timeout))
         if self.hosting is not None:
             self.hosting.give_away(max(timeout - FAREWELL, 0.0) * GIVE_AWAY, hurry)
             self.hosting.stop()

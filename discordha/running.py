@@ -8,6 +8,7 @@ Concurrency: no state. ``_running`` reads a single value; any thread.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 from discordha.coordination.commons import Shared
@@ -35,12 +36,12 @@ class Running(Protocol):
         """discord.py's client, as a blocking view."""
 
 
-class Part:
+class Part(ABC):
     """Base of the parts of ``DiscordHA``."""
 
+    @abstractmethod
     def _running(self) -> Running:
         """The replica, which ``DiscordHA`` has.
 
         :raises DiscordHAError: the bot does not run.
         """
-        raise NotImplementedError

@@ -15,7 +15,7 @@ before them is finished), *resigning* (leadership moves), *left* (no session any
 Concurrency
 - The thread ``discordha-shards`` is owned by ``Hosting``: started by ``start``, joined by ``stop``. It blocks
   on etcd and on Discord's API, and all state is its own but for what is replaced as a whole (``_hosted``).
-- The plan's ``changed`` runs on the watch's thread, and only wakes it.
+- The plan's ``listeners`` are told on the watch's thread: it is only woken by them.
 - At a lost session announcements are gone; they are made again under the next grant. At a lost watch nothing
   moves until it is back. At stop, ``give_away`` first.
 """
@@ -106,7 +106,7 @@ class Hosting:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="discordha-shards", daemon=True)
-        self._plan.changed = self._wake.set
+        self._plan.listeners.append(self._wake.set)
 
     # -- life ------------------------------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ class Tally:
         self._earlier: list[tuple[float, int | None]] = []  # sessions: when each ended, and its revision
         self._noted_at = 0.0  # when it was seen here
         self._told_at = 0.0  # when etcd last said anything
-        self._doubtful: list[Entry] = []
+        self._doubtful: deque[Entry] = deque()  # those that are gone leave it at its head, and are skipped
         self._uncertain: dict[str, int] = {}  # marks that were not certain, while some entries are doubtful
         self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
         self.attempts: dict[tuple[str, int], Attempted] = {}
@@ -160,8 +160,9 @@ class Tally:
             self._count -= 1
             if not same:
                 del self._by_digest[entry.name]
-        while self._order and self._order[0].state is EntryState.GONE:
-            self._order.popleft()
+        for kept in (self._order, self._doubtful):
+            while kept and kept[0].state is EntryState.GONE:
+                kept.popleft()
         lane = self._by_lane.get(entry.lane)
         while lane and lane[0].state is EntryState.GONE:
             lane.popleft()
@@ -322,7 +323,7 @@ class Tally:
 
     def _strike_doubtful(self, struck: Entry) -> None:
         """Leaders work a lane in order: what stands before a struck entry was handled as well."""
-        self._doubtful = [entry for entry in self._doubtful if entry.state is not EntryState.GONE]
+        self._doubtful = deque(entry for entry in self._doubtful if entry.state is not EntryState.GONE)
         for entry in list(self._doubtful):
             before = entry.lane == struck.lane and entry.received_at <= struck.received_at
             if before and entry.state is EntryState.HELD:

@@ -166,12 +166,12 @@ class Members:
             self._state = state
             self.poke()
 
-    def announce(self, state: str, timeout: float) -> bool:
-        """Changes the state, and blocks until it stands in etcd, so that whatever is written after is seen
-        after it; for ``timeout`` seconds at the most. False when it does not: etcd does not answer, or the
-        session is lost. Any thread but the watch's.
+    def flush(self, timeout: float) -> bool:
+        """Blocks until the record stands in etcd as it is now, so that what is written later is seen later.
+
+        False when it does not within ``timeout`` seconds: etcd does not answer, or the session is lost. Any
+        thread but the watch's.
         """
-        self._state = state
         with self._written:
             self._asked += 1
             wanted = self._asked

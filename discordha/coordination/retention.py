@@ -106,7 +106,7 @@ class RetentionLeases:
         """
         bucket = self._current
         self._used += 1
-        if self._used == FULL:
+        if self._used >= FULL and not self._wake.is_set():
             self._wake.set()
         return bucket.lease_id if bucket is not None else self._replace(None).lease_id
 
@@ -144,15 +144,13 @@ class RetentionLeases:
         while not self._stop.is_set():
             bucket = self._current
             assert bucket is not None  # start() has granted one
-            if self._used < FULL:
-                self._wake.wait(max(bucket.ends_at - self._bucket * AHEAD - self._clock(), 0.0))
-            self._wake.clear()
-            if self._stop.is_set():
-                return
-            if self._current is not bucket:
+            left = bucket.ends_at - self._bucket * AHEAD - self._clock()
+            if self._used < FULL and left > 0:
+                self._wake.wait(left)
+                self._wake.clear()
                 continue
             try:
-                self._replace(bucket)
+                self._replace(bucket)  # nothing, where another thread was faster
                 pause = FIRST_PAUSE
             except DiscordHAError as error:
                 _log.log(

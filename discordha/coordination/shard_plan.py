@@ -18,8 +18,8 @@ Keys below ``s/``, without a lease unless said otherwise:
 - ``s/p/<generation>``: JSON, the hosts of each shard.
 - ``s/h/<shard key>/<replica>``: the replica is ready for the shard; under its session.
 
-Concurrency: no thread. ``_lock`` guards the view; the watch's thread writes it, and tells ``changed`` with no
-lock held. What writes to etcd blocks, and is called by the owner's thread. At a lost session announcements
+Concurrency: no thread. ``_lock`` guards the view; the watch's thread writes it, and tells ``listeners`` with
+no lock held. What writes to etcd blocks, and is called by the owner's thread. At a lost session announcements
 are gone, and made again under the next grant; at a lost watch the view grows old.
 """
 
@@ -64,7 +64,8 @@ class ShardPlan:
         self._serving: int | None = None
         self._placements: dict[int, tuple[int, Placement]] = {}  # with the revision of the write
         self._ready: dict[int, frozenset[str]] = {}
-        self.changed: Callable[[], None] = lambda: None
+        #: Told of each change, on the watch's thread. Filled before the watch starts.
+        self.listeners: list[Callable[[], None]] = []
         self.version = 0  # grows with each change of who is ready
 
     # -- what the plan says; no I/O; any thread --------------------------------------------------------------
@@ -158,7 +159,7 @@ class ShardPlan:
             for kv in snapshot.items:
                 self._apply("put", kv)
             self.version += 1
-        self.changed()
+        self._tell()
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         """Follows the watch."""
@@ -166,7 +167,11 @@ class ShardPlan:
             for kind, kv in events:
                 self._apply(kind, kv)
             self.version += 1
-        self.changed()
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self.listeners:
+            listener()
 
     def on_lost(self) -> None:
         """Nothing moves until the watch is back."""

@@ -149,7 +149,8 @@ def test_what_is_announced_stands_in_etcd_before_anything_written_after(fleet: F
     a, b = fleet("a", "b")
     see([a, b], "a", "b")
     version = a.members.version
-    assert b.members.announce("draining", 5.0)
+    b.members.set_state("draining")
+    assert b.members.flush(5.0)
     kv = store.get(b.members._prefix + "b")
     assert kv is not None
     assert b'"draining"' in kv.value
@@ -167,12 +168,12 @@ def test_an_announcement_that_etcd_does_not_take_is_not_waited_for_for_long(
         (a,) = fleet("a", store=cut_off)
         see([a], "a")
         proxy.black_hole()
-        assert not a.members.announce("draining", 0.2)
+        assert not a.members.flush(0.2)
         wait_for(lambda: a.session.current is None, 10, "the session's end")
-        assert not a.members.announce("draining", 60.0), "without a session there is nothing to wait for"
+        assert not a.members.flush(60.0), "without a session there is nothing to wait for"
         proxy.heal()
         a.stop()
-        assert not a.members.announce("draining", 60.0), "nor once it has stopped"
+        assert not a.members.flush(60.0), "nor once it has stopped"
 
 
 def test_the_record_comes_back_with_the_next_session(fleet: Fleet, store: Store) -> None:

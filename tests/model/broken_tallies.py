@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 from discordha.coordination.journal_entries import Entry, EntryState
@@ -110,7 +111,7 @@ class SurplusTellsNothing(Tally):
     """The model: what stands before an event whose mark was here first stays doubtful."""
 
     def consume_surplus(self, entry: Entry) -> bool:
-        doubtful, self._doubtful = self._doubtful, []
+        doubtful, self._doubtful = self._doubtful, deque()
         found = super().consume_surplus(entry)
         self._doubtful = doubtful
         return found

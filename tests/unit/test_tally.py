@@ -287,3 +287,14 @@ def test_an_event_that_may_have_been_handled_is_known() -> None:
     settled = bench.receive("add")
     assert settled is not None
     assert not bench.tally.may_be_handled(settled)
+
+
+def test_what_is_doubtful_is_bounded_while_the_marker_is_not_seen() -> None:
+    """Events come, etcd is away, and the journal makes room for the newest."""
+    bench = Bench()
+    bench.new_session()
+    for number in range(50):
+        bench.receive(f"{number}")
+        if len(bench.tally) > 5:
+            assert bench.tally.drop_oldest()
+    assert len(bench.tally._doubtful) == 5
