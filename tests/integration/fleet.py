@@ -25,6 +25,7 @@ __all__ = [
     "values",
     "verdict",
     "wait_members",
+    "whole_logs",
 ]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -40,7 +41,7 @@ def doubtful_runs(fleet: Replicas) -> int:
     """How often a leader said that it runs an event again that may have been handled: what guarantees.md does
     not promise, where a gateway session had just begun.
     """
-    return logs(fleet).count(DOUBTFUL)
+    return whole_logs(fleet).count(DOUBTFUL)
 
 
 def answered(discord: LocalDiscord, prefix: str = "pong") -> list[Any]:
@@ -86,6 +87,11 @@ def verdict(
 def logs(fleet: Replicas) -> str:
     """The ends of all logs."""
     return "\n".join(f"--- {replica.replica_id}\n{replica.log_text()[-2000:]}" for replica in fleet)
+
+
+def whole_logs(fleet: Replicas) -> str:
+    """All logs, over all runs."""
+    return "\n".join(replica.log_text() for replica in fleet)
 
 
 def values(etcd: LocalEtcd, prefix: str) -> dict[str, tuple[bytes, int]]:

@@ -6,34 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fleet import BOTS, answer
+from commands_bot import BOT, TTL, per_replica, wait_looked, wait_synced
+from fleet import answer, whole_logs
 
 from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
-BOT = BOTS / "commands.py"
-TTL = "2"
-
-
-def per_replica(discord: LocalDiscord, **env: str) -> Callable[[int], dict[str, str]]:
-    return lambda index: {**discord.env(f"r{index}"), "WHO": f"r{index}", **env}
-
 
 def contents(discord: LocalDiscord) -> list[str]:
     return [message.content for message in discord.messages()]
-
-
-def logs(fleet: Replicas) -> str:
-    return "\n".join(replica.log_text() for replica in fleet)
-
-
-def syncs(discord: LocalDiscord) -> list[tuple[str, list[str]]]:
-    """Each bulk overwrite: its path, and the names of the commands."""
-    return [
-        (request.path, sorted(command["name"] for command in request.body))
-        for request in discord.requests()
-        if request.method == "PUT" and request.path.endswith("/commands") and request.status == 200
-    ]
 
 
 def say_until(
@@ -48,20 +29,6 @@ def say_until(
         return False
 
     wait_for(said, timeout, lambda: f"{content!r} to be heard, not {contents(discord)[-3:]}", interval=0.5)
-
-
-def wait_synced(discord: LocalDiscord, count: int = 1) -> None:
-    wait_for(lambda: len(syncs(discord)) >= count, 30, lambda: f"{count} syncs, not {syncs(discord)}")
-
-
-def wait_looked(discord: LocalDiscord, interaction: int) -> None:
-    """Blocks until the second attempt has looked for what the first one has answered."""
-    at = f"/webhooks/{discord.bot_id}/"
-    wait_for(
-        lambda: any(r.path.startswith(at) and str(interaction) in r.path for r in discord.requests()),
-        10,
-        "the second attempt to look",
-    )
 
 
 class Scene:
@@ -114,7 +81,7 @@ class TestCommands:
 
     def test_completion_is_an_event_where_the_command_ran(self, scene: Scene) -> None:
         scene.ask("roll")
-        wait_for(lambda: "completed roll" in logs(scene.fleet), 10, "on_app_command_completion")
+        wait_for(lambda: "completed roll" in whole_logs(scene.fleet), 10, "on_app_command_completion")
 
     def test_options_are_resolved_as_annotated(self, scene: Scene) -> None:
         user = scene.discord.user_ids[2]
@@ -154,20 +121,26 @@ class TestCommands:
         scene.discord.slash("reign", user_id=users[1])
         scene.discord.slash("tools shout", {"text": "no"}, user_id=users[4])
         wait_for(
-            lambda: "on_error /reign 1 MissingPermissions" in logs(scene.fleet), 10, "MissingPermissions"
+            lambda: "on_error /reign 1 MissingPermissions" in whole_logs(scene.fleet),
+            10,
+            "MissingPermissions",
         )
-        wait_for(lambda: "on_error /tools shout 1 CheckFailure" in logs(scene.fleet), 10, "CheckFailure")
+        wait_for(
+            lambda: "on_error /tools shout 1 CheckFailure" in whole_logs(scene.fleet), 10, "CheckFailure"
+        )
 
     def test_an_error_goes_to_on_error_with_the_handlers_line(self, scene: Scene) -> None:
         scene.discord.slash("fail")
         scene.discord.slash("order", {"fruit": "broken"}, autocomplete="fruit")
-        wait_for(lambda: "on_error /fail 1 KeyError" in logs(scene.fleet), 10, "the error")
-        wait_for(lambda: "on_error /order 1 ValueError" in logs(scene.fleet), 10, "the autocomplete's error")
-        assert 'raise KeyError("the handler\'s own")' in logs(scene.fleet)
+        wait_for(lambda: "on_error /fail 1 KeyError" in whole_logs(scene.fleet), 10, "the error")
+        wait_for(
+            lambda: "on_error /order 1 ValueError" in whole_logs(scene.fleet), 10, "the autocomplete's error"
+        )
+        assert 'raise KeyError("the handler\'s own")' in whole_logs(scene.fleet)
 
     def test_a_command_of_another_version_is_left_alone(self, scene: Scene) -> None:
         interaction = scene.discord.slash("unheard")
-        wait_for(lambda: "does not know the command 'unheard'" in logs(scene.fleet), 10, "the warning")
+        wait_for(lambda: "does not know the command 'unheard'" in whole_logs(scene.fleet), 10, "the warning")
         assert scene.ask("roll")["content"]
         assert not scene.discord.interaction(interaction)["responded"]
 
@@ -219,8 +192,8 @@ class TestDefer:
 
     def test_what_can_not_be_answered_ends_with_one_line(self, scene: Scene, asked: dict[str, int]) -> None:
         mention = f"interaction {asked['never']}"
-        wait_for(lambda: f"({mention}, attempt 1)" in logs(scene.fleet), 10, "the line")
-        (line,) = [line for line in logs(scene.fleet).splitlines() if mention in line]
+        wait_for(lambda: f"({mention}, attempt 1)" in whole_logs(scene.fleet), 10, "the line")
+        (line,) = [line for line in whole_logs(scene.fleet).splitlines() if mention in line]
         assert "/never can't be answered any more" in line
 
     def test_a_late_autocomplete_is_dropped(self, scene: Scene, asked: dict[str, int]) -> None:
@@ -228,7 +201,7 @@ class TestDefer:
         requests = scene.discord.requests
         wait_for(lambda: any(r.path.startswith(path) for r in requests()), 20, "the late answer")
         assert not scene.discord.interaction(asked["autocomplete"])["responded"]
-        assert str(asked["autocomplete"]) not in logs(scene.fleet)
+        assert str(asked["autocomplete"]) not in whole_logs(scene.fleet)
 
     def test_a_handler_that_answers_at_the_same_moment(self, scene: Scene) -> None:
         asked = [scene.discord.slash("slow", {"seconds": 1.98 + 0.004 * index}) for index in range(12)]
@@ -335,13 +308,13 @@ def test_a_replica_that_dies_over_a_command_is_replaced(
     wait_synced(local_discord)
     interaction = local_discord.slash("crash", {"when": when})
     wait_for(lambda: sum(replica.runs for replica in fleet) == 4, 20, "the death")
-    wait_for(lambda: "is taken over (attempt 2)" in logs(fleet), 20, "the takeover")
+    wait_for(lambda: "is taken over (attempt 2)" in whole_logs(fleet), 20, "the takeover")
     state = answer(local_discord, interaction)
     # Answered once: the second attempt completes the defer, or finds the answer in its place.
     assert answer(local_discord, local_discord.slash("roll"))["content"]
     wait_looked(local_discord, interaction)
     assert (state["content"], state["followups"]) == (content, [])
-    assert "Traceback" not in logs(fleet)
+    assert "Traceback" not in whole_logs(fleet)
 
 
 def test_a_replica_is_killed_under_a_load_of_commands(
@@ -365,7 +338,7 @@ def test_a_replica_is_killed_under_a_load_of_commands(
         assert not found["followups"]
         if found["responded"]:
             return str(found["content"])
-        return "gone" if f"any more (interaction {interaction}, attempt 2)" in logs(fleet) else ""
+        return "gone" if f"any more (interaction {interaction}, attempt 2)" in whole_logs(fleet) else ""
 
     left = [int(sent.key) for sent in load.wait(30)]
 
@@ -377,7 +350,7 @@ def test_a_replica_is_killed_under_a_load_of_commands(
     callbacks = [r for r in local_discord.requests() if r.path.endswith("/callback") and r.status == 200]
     assert len({each.path for each in callbacks}) == len(callbacks) == len(local_discord.messages())
     assert len(callbacks) >= 280
-    assert "Traceback" not in logs(fleet)
+    assert "Traceback" not in whole_logs(fleet)
 
 
 def test_a_replica_that_is_paused_over_a_command_says_nothing_more(
@@ -402,7 +375,7 @@ def test_a_replica_that_is_paused_over_a_command_says_nothing_more(
     wait_for(lambda: "may not own interaction" in owner.log_text(), 20, "the paused one to hear of it")
     assert local_discord.interaction(interaction) == state
     assert (state["content"], state["followups"]) == ("slow but sure 2.5", [])
-    assert "Traceback" not in logs(fleet)
+    assert "Traceback" not in whole_logs(fleet)
 
 
 def test_an_interaction_that_is_taken_over_too_late_ends_with_a_line(
@@ -420,8 +393,8 @@ def test_an_interaction_that_is_taken_over_too_late_ends_with_a_line(
     interaction = local_discord.slash("crash", {"when": "before"})
     local_discord.age_interaction(interaction, 1.0)
     expected = f"/crash can't be answered any more (interaction {interaction}, attempt 2)"
-    wait_for(lambda: expected in logs(fleet), 30, "the line")
-    assert "Traceback" not in logs(fleet)
+    wait_for(lambda: expected in whole_logs(fleet), 30, "the line")
+    assert "Traceback" not in whole_logs(fleet)
     assert not local_discord.interaction(interaction)["responded"]
 
 
@@ -442,144 +415,7 @@ def test_a_command_waits_no_more_when_its_replica_drains(
     owner = next(each for each in fleet if f"r{each.index}" == local_discord.messages()[0].replica)
     owner.drain()
     assert owner.wait_exit(20) == 0
-    wait_for(lambda: "is taken over (attempt 2)" in logs(fleet), 10, "another to wait")
+    wait_for(lambda: "is taken over (attempt 2)" in whole_logs(fleet), 10, "another to wait")
     wait_for(lambda: sum(r.duplicate for r in local_discord.requests()) == 1, 10, "it to ask again, in vain")
     say_until(local_discord, channel, "reply 5", lambda: len(local_discord.messages()) == 2)
     assert contents(local_discord) == ["go on", "heard reply 5"]
-
-
-class TestSync:
-    def start(self, replicas: ReplicasFactory, discord: LocalDiscord, count: int, **env: str) -> Replicas:
-        fleet = replicas(
-            BOT,
-            count,
-            discord=None,
-            env={"DISCORDHA_SESSION_TTL": TTL, **env},
-            per_replica_env=per_replica(discord),
-        )
-        fleet.wait_ready(60)
-        return fleet
-
-    def test_once_by_three_and_not_at_a_restart(
-        self, replicas: ReplicasFactory, local_discord: LocalDiscord
-    ) -> None:
-        guild = str(local_discord.guild_ids[0])
-        fleet = self.start(replicas, local_discord, 3, GUILD=guild)
-        wait_synced(local_discord, 2)
-        fleet[0].kill()
-        fleet[0].start()
-        fleet[0].wait_ready(30)
-        fleet[1].drain()
-        fleet[1].wait_exit(30)
-        fleet[1].start()
-        fleet[1].wait_ready(30)
-        application = f"/applications/{local_discord.bot_id}"
-        assert sorted(path for path, _ in syncs(local_discord)) == sorted(
-            [f"{application}/commands", f"{application}/guilds/{guild}/commands"]
-        )
-        assert answer(local_discord, local_discord.slash("here"))["content"] == "here"
-
-    def test_two_versions_side_by_side(self, replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
-        old = self.start(replicas, local_discord, 2)
-        wait_synced(local_discord)
-        new = self.start(replicas, local_discord, 1, EXTRA="extra")
-        wait_synced(local_discord, 2)
-        assert "extra" in syncs(local_discord)[-1][1]
-        # Only those claim a command that know it.
-        for _ in range(6):
-            assert answer(local_discord, local_discord.slash("extra"))["content"] == "extra"
-        # An old one that restarts meanwhile does not take the new commands away.
-        old[0].kill()
-        old[0].start()
-        old[0].wait_ready(30)
-        assert answer(local_discord, local_discord.slash("extra"))["content"] == "extra"
-        assert len(syncs(local_discord)) == 2
-        # A rollback: when no new one is left, the old commands are Discord's again.
-        new[0].drain()
-        assert new[0].wait_exit(30) == 0
-        wait_synced(local_discord, 3)
-        assert "extra" not in syncs(local_discord)[-1][1]
-
-    def test_without_etcd_and_with_a_discord_that_does_not_answer(
-        self, replicas: ReplicasFactory, local_discord: LocalDiscord
-    ) -> None:
-        local_discord.fault_rest(method="PUT", path="*/commands", status=503, count=1)
-        fleet = replicas(
-            BOT,
-            1,
-            etcd=None,
-            discord=None,
-            env={"DISCORDHA_HA": "false"},
-            per_replica_env=per_replica(local_discord),
-        )
-        fleet.wait_ready(60)
-        wait_for(lambda: "could not be told of the commands" in logs(fleet), 60, "the log line")
-        wait_synced(local_discord)
-        assert answer(local_discord, local_discord.slash("roll"))["content"]
-        fleet[0].drain()
-        assert fleet[0].wait_exit(20) == 0
-        fleet[0].start()
-        fleet[0].wait_ready(30)
-        wait_for(
-            lambda: (
-                sum(r.method == "GET" and r.path.endswith("/commands") for r in local_discord.requests()) >= 3
-            ),
-            20,
-            "the look at what Discord has",
-        )
-        assert answer(local_discord, local_discord.slash("roll"))["content"]
-        assert len(syncs(local_discord)) == 1
-
-
-@pytest.fixture
-def viewed(replicas: ReplicasFactory, local_discord: LocalDiscord) -> tuple[Replicas, int]:
-    """Three replicas that know the persistent views, and the message with them, sent by one of the three."""
-    fleet = replicas(
-        BOT,
-        3,
-        discord=None,
-        restart=True,
-        env={"DISCORDHA_SESSION_TTL": TTL, "VIEWS": "1"},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    wait_synced(local_discord)
-    wait_for(lambda: logs(fleet).count("views added") == 3, 20, "discord.py's add_view on each replica")
-    shown = answer(local_discord, local_discord.slash("persistent"))
-    return fleet, int(shown["message_id"])
-
-
-class TestPersistentViews:
-    def test_a_press_is_answered_once(
-        self, viewed: tuple[Replicas, int], local_discord: LocalDiscord
-    ) -> None:
-        fleet, message = viewed
-        pressed = {"poll:yes": "poll on r", "legacy:yes": "legacy on r", "dynamic:7": "dynamic 7 on r"}
-        asked = [
-            (local_discord.click(custom_id, message), begins)
-            for _ in range(4)
-            for custom_id, begins in pressed.items()
-        ]
-        for interaction, begins in asked:
-            assert str(answer(local_discord, interaction)["content"]).startswith(begins)
-        refused = local_discord.click("poll:yes", message, user_id=local_discord.user_ids[4])
-        wait_for(lambda: "checked user4" in logs(fleet), 20, "the check of the one that is refused")
-        assert answer(local_discord, local_discord.slash("roll"))["content"]
-        assert logs(fleet).count("checked user4") == 1
-        tried = [r.path for r in local_discord.requests() if r.path.endswith("/callback")]
-        assert len(set(tried)) == len(tried), "a press was answered by several replicas"
-        assert not local_discord.interaction(refused)["responded"]
-        assert "Traceback" not in logs(fleet)
-
-    def test_a_replica_that_dies_over_a_press_is_replaced(
-        self, viewed: tuple[Replicas, int], local_discord: LocalDiscord
-    ) -> None:
-        fleet, message = viewed
-        interaction = local_discord.click("poll:die", message)
-        wait_for(lambda: sum(replica.runs for replica in fleet) == 4, 20, "the death")
-        wait_for(lambda: "is taken over (attempt 2)" in logs(fleet), 20, "the takeover")
-        wait_looked(local_discord, interaction)
-        state = answer(local_discord, interaction)
-        assert str(state["content"]).startswith("died on r")
-        assert not state["followups"]
-        assert "Traceback" not in logs(fleet)
