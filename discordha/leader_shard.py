@@ -61,6 +61,8 @@ class LeaderShard:
         self.may_act = may_act
         self.retired = False  # leads no more, and does not stand
         self.fresh = False  # a gateway session has begun, and etcd does not know yet
+        self.ask_at = 0.0  # when the leader may be asked (``Reconciler``); and after how many seconds again
+        self.ask_pause = 0.0
         self.election: Election
         self.elected: Leadership | None = None  # to be made to act
         self.resign: bool | None = None  # asked to resign; true: stand again at once

@@ -34,9 +34,10 @@ from discordha.coordination.candidates import Leadership
 from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
-from discordha.coordination.store import Compare
+from discordha.coordination.store import Compare, LeaseNotFound
 from discordha.errors import DiscordHAError
 from discordha.leader_shard import LeaderShard
+from discordha.reconciler import Ears, Reconciler
 from discordha.runner import Outcome
 from discordha.seniority import Seniority
 from discordha.stats import Stats
@@ -58,6 +59,9 @@ LOOK_SOON = 0.02
 #: How long the watch may take to show a new leader what its predecessors did, seconds; then it is asked
 #: again.
 CATCH_UP = 2.0
+#: A replica that starts is not ready while it is in doubt (``Reconciler``), but for no more than so many
+#: seconds.
+DOUBT = 2.0
 
 
 def _always() -> bool:
@@ -68,6 +72,7 @@ class LeaderEvents:
     """See the module.
 
     :param put: gives items to the handler threads, in order.
+    :param ears: the gateway.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class LeaderEvents:
         stats: Stats,
         put: Callable[[Sequence[Item]], None],
         *,
+        ears: Ears,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -85,6 +91,7 @@ class LeaderEvents:
         self._replica_id = replica_id
         self._stats = stats
         self._put = put
+        self._ears = ears
         self._clock = clock
         self._lock = threading.Lock()
         self._shards: dict[int, LeaderShard] = {}
@@ -92,6 +99,9 @@ class LeaderEvents:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._tidied = clock()
+        self._reconciler = Reconciler(
+            coordination.reconciliation, coordination.session, ears, self._wake.set, clock=clock
+        )
         self._thread = threading.Thread(target=self._run, name="discordha-leader", daemon=True)
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -130,7 +140,7 @@ class LeaderEvents:
             max_attempts=config.max_attempts,
             dropped=lambda reason: self._stats.add("dropped", reason),
             buried=lambda event: self._stats.add("dead", event),
-            revision=lambda: coordination.watch.revision,
+            proven=lambda: self._ears.proven(shard_id),
         )
         # Shards come and go: whoever hosted this one before has more than a newcomer.
         seniority = Seniority(
@@ -147,6 +157,7 @@ class LeaderEvents:
         shard.election.on_asked = lambda: self._ask_to_resign(shard, True)
         shard.election.on_vacant = self._wake.set  # a young replica may stand now: at once
         coordination.journals.open(shard_id, journal, number, count or 1)
+        coordination.reconciliation.listen(shard_id, journal.on_answer)
         with self._lock:
             self._shards = {**self._shards, shard_id: shard}
 
@@ -171,6 +182,8 @@ class LeaderEvents:
             self._shards = {known: other for known, other in self._shards.items() if known != shard_id}
         if shard is not None:
             self._coordination.journals.close(shard_id)
+            self._coordination.reconciliation.close(shard_id)
+            self._reconciler.forget(shard)
             self._coordination.elections.close(shard.election, timeout=1.0)
 
     def oldest(self, shard_id: int) -> float | None:
@@ -222,17 +235,15 @@ class LeaderEvents:
             if (age := shard.seniority.age) is not None and not shard.retired
         }
 
-    def connected(self, shard_id: int, connected: bool) -> None:
-        """The shard's connection came, also by RESUME, or went. Gateway thread; never blocks."""
+    def in_doubt(self, shard_id: int) -> bool:
+        """Whether the shard's leader is being asked what it has handled of what came in just as this
+        replica's gateway session began: for a short time. No I/O; any thread.
+        """
         shard = self._shards.get(shard_id)
-        if shard is not None:
-            shard.journal.on_connection(connected)
-
-    def heard(self, shard_id: int, frames: int) -> None:
-        """The shard is connected, and so many frames have come. The monitor's thread; never blocks."""
-        shard = self._shards.get(shard_id)
-        if shard is not None:
-            shard.journal.on_heard(frames)
+        if shard is None or shard.election.leader in (None, self._replica_id):
+            return False
+        age = shard.seniority.age
+        return age is not None and age < DOUBT and shard.journal.in_doubt
 
     def new_session(self, shard_id: int) -> None:
         """The gateway began a new session for the shard. Gateway thread.
@@ -244,8 +255,9 @@ class LeaderEvents:
         if shard is not None:
             # Nothing that comes now may be run before what another has received meanwhile.
             shard.journal.deactivate()
-            shard.fresh = True  # first: a marker that is under way is that of the session before
             shard.journal.on_new_session()
+            shard.fresh = True
+            self._reconciler.new_session(shard)
             shard.seniority.begin()
             self._wake.set()
             self._coordination.members.poke()
@@ -291,12 +303,14 @@ class LeaderEvents:
             waiting = [shard for shard in self._shards.values() if shard.hears and not shard.stands]
             vacant = any(shard.seniority.waits for shard in waiting)
             busy = waiting or any(shard.elected or shard.fresh for shard in self._shards.values())
-            self._wake.wait(LOOK_SOON if vacant else LOOK if busy else TIDY)
+            due = min((self._reconciler.due(shard) for shard in self._shards.values()), default=TIDY)
+            self._wake.wait(min(due, LOOK_SOON if vacant else LOOK if busy else TIDY))
             self._wake.clear()
             self._note_sessions()
             for shard in self._shards.values():
                 try:
                     self._tend(shard)
+                    self._reconciler.tend(shard)
                 except DiscordHAError as error:
                     _log.warning("shard %d: its leader waits: %s", shard.election.shard_id, error)
                     self._wake.set()
@@ -318,15 +332,19 @@ class LeaderEvents:
             return
         for shard in fresh:
             shard.fresh = False
+        sessions = {shard: shard.journal.sessions for shard in fresh}
+        told: dict[LeaderShard, int] = {}
         try:
-            noted = self._coordination.watch.sync(CATCH_UP, lease=grant.lease_id)
-        except DiscordHAError:
-            noted = False
+            for shard in fresh:
+                told[shard] = self._coordination.reconciliation.greet(
+                    shard.election.shard_id, lease=grant.lease_id
+                )
+            shown = self._coordination.watch.wait_revision(max(told.values()), CATCH_UP)
+        except (DiscordHAError, LeaseNotFound):
+            shown = False
         for shard in fresh:
-            if not noted:
+            if not shown or not shard.journal.note_session(told[shard], sessions[shard]):
                 shard.fresh = True
-            elif not shard.fresh:
-                shard.journal.note_session(self._coordination.watch.revision)
 
     def _tend(self, shard: LeaderShard) -> None:
         resign, shard.resign = shard.resign, None

@@ -80,8 +80,6 @@ class Monitor:
             for key, client in replica.gateway.clients.items():
                 gateway = client.state()
                 deaf = self._compare(key, gateway)
-                if gateway.connected:
-                    replica.leaders.heard(key, gateway.frames)
                 if gateway.connected and not deaf:
                     replica.leaders.hears(key, True)
                 # A connection that is given up for its silence was none before, either.

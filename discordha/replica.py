@@ -120,6 +120,18 @@ class Replica:
         self._alone = AloneMembers(replica_id)
         limit = config.rest_limit
         self.limits = RestLimits(limit) if limit else None
+        self.gateway = Gateway(
+            config,
+            on_dispatch=self._received,
+            on_client=on_client,
+            on_fatal=self._fail,
+            before_identify=self._before_identify,
+            on_state=self._on_gateway_state,
+            on_new_session=self._on_new_session,
+            limits=self.limits,
+            revision=self._revision,
+        )
+        bridge.gateway = self.gateway
         self.identify: Identify | AloneIdentify = AloneIdentify()
         self.hosting: Hosting | None = None
         self._failed = False
@@ -146,7 +158,7 @@ class Replica:
             coordination.hints.set_listener(self.dispatcher)
             coordination.members.changed = self.dispatcher.on_ranks
             coordination.plan.listeners.append(self.dispatcher.on_ranks)
-            self.leaders = LeaderEvents(config, coordination, replica_id, stats, self._put)
+            self.leaders = LeaderEvents(config, coordination, replica_id, stats, self._put, ears=self.gateway)
             self.dispatcher.set_leader_path(self.leaders)
             coordination.watch.subscribe("x", Orders(root, replica_id, self._obey))
         else:
@@ -162,17 +174,6 @@ class Replica:
             )
             self.dispatcher.set_leader_path(AloneLeader(self._put))
         self.waiters = Waiters(self.dispatcher.lanes.lend, hands_over=config.ha)
-        self.gateway = Gateway(
-            config,
-            on_dispatch=self._received,
-            on_client=on_client,
-            on_fatal=self._fail,
-            before_identify=self._before_identify,
-            on_state=self._on_gateway_state,
-            on_new_session=self._on_new_session,
-            limits=self.limits,
-        )
-        bridge.gateway = self.gateway
         self.commands = CommandSync(
             tree,
             self.gateway,
@@ -368,6 +369,10 @@ class Replica:
         """What ends this replica is an error of the bot's: its start counts as a crash. Any thread."""
         self._failed = True
 
+    def _revision(self) -> int:
+        """How far this replica's view of etcd has come. Gateway thread."""
+        return self.coordination.watch.revision if self.coordination is not None else 0
+
     async def _before_identify(self, key: int, initial: bool) -> IdentifyTurn:
         """Gateway's loop."""
         return await self.identify.turn(key, initial)
@@ -387,8 +392,6 @@ class Replica:
 
     def _on_gateway_state(self, shard_id: int, state: GatewayState) -> None:
         """Gateway thread."""
-        if self.leaders is not None:
-            self.leaders.connected(shard_id, state.connected)
         self.monitor.poke()
         if self.hosting is not None:
             self.hosting.poke()

@@ -64,6 +64,12 @@ def reasons(replica: Replica) -> list[str]:
                 found.append("the plan does not say yet which shards are its own")
     elif not replica.gateway.clients:
         found.append("not connected to Discord")
+    if replica.leaders is not None and not replica.readiness.was_ready:
+        found += [
+            f"shard {number_of(key)}: its leader is asked what it has handled"
+            for key in replica.gateway.clients
+            if replica.leaders.in_doubt(key)
+        ]
     if found and isinstance(replica.identify, Identify) and replica.identify.reason is not None:
         found.append(f"no new session for now: {replica.identify.reason}")
     return found

@@ -280,6 +280,8 @@ class Hosting:
         state = self._gateway.state(key)
         if state.ready and not self._is_deaf(key):
             hosted.lost_at = None
+            if not hosted.was_ready and self._leaders.in_doubt(key):
+                return  # whoever leaves the shard for it may be the only one who can tell
             if grant is not None and hosted.announced is not grant:
                 self._plan.announce(key, grant)
                 hosted.announced = grant

@@ -31,6 +31,7 @@ from discordha.coordination.identify_budget import IdentifyBudget
 from discordha.coordination.identify_queue import IdentifyQueue
 from discordha.coordination.journals import Journals
 from discordha.coordination.members import JSON, Members, readable
+from discordha.coordination.reconciliation import Reconciliation
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.runs import Runs
 from discordha.coordination.session import Session
@@ -110,6 +111,9 @@ class Coordination:
         self.journals = Journals(root)
         for component in ("j", "jc", "ja"):
             self.watch.subscribe(component, self.journals)
+        self.reconciliation = Reconciliation(self.store, root, replica_id)
+        for component in ("jq", "jr"):  # after the journals: marks before answers
+            self.watch.subscribe(component, self.reconciliation)
         self.command_records = CommandRecords(self.store, self.session, root, replica_id)
         self.plan = ShardPlan(self.store, root, replica_id)
         self.watch.subscribe("s", self.plan)

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from discordha.coordination.session import Grant
+from discordha.coordination.shard_keys import is_number
 from discordha.coordination.store import (
     Compare,
     KeyValue,
@@ -115,7 +116,7 @@ class Candidates:
     def shard_of(self, key: str) -> int:
         """-1 for a key that is no candidate's."""
         shard = key[len(self._prefix) :].partition("/")[0]
-        return int(shard) if shard.isdecimal() else -1
+        return int(shard) if is_number(shard) else -1
 
     def read(self, kv: KeyValue) -> Mapping[str, Any]:
         """What a candidate says of itself; nothing, when it can't be read."""

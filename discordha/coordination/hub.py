@@ -120,8 +120,8 @@ class CoordinationWatch:
         if self._was_lost:
             self._was_lost = False
             parts = {index: parts.get(index, []) for index in range(len(self._listeners))}
-        for index, part in parts.items():
-            self._tell(self._listeners[index].on_events, revision, part)
+        for index in sorted(parts):  # not in the order of their events: see ``Reconciliation``
+            self._tell(self._listeners[index].on_events, revision, parts[index])
 
     def on_lost(self) -> None:
         """Tells every listener."""

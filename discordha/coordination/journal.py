@@ -52,9 +52,10 @@ Concurrency
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from discordha.coordination.candidates import Leadership
@@ -89,8 +90,8 @@ class Journal:
         may take no lock but one that nobody holds while calling the journal.
     :param size: entries kept at the most.
     :param dropped: hears why an entry was let go; ``buried``, the name of an event that became a dead letter.
-    :param revision: how far the watch has come: it goes into marks, so that others can tell which events they
-        did not receive.
+    :param proven: a revision that is older than every event which is received from now on; gateway thread. It
+        goes into marks, so that others can tell which events they did not receive.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class Journal:
         max_attempts: int,
         dropped: Callable[[str], None],
         buried: Callable[[str], None],
-        revision: Callable[[], int] = lambda: 0,
+        proven: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -122,16 +123,18 @@ class Journal:
         self._max_attempts = max_attempts
         self._dropped = dropped
         self._buried = buried
-        self._revision = revision
+        self._proven = proven
         self._clock = clock
         self._lock = threading.Lock()
         self._tally = Tally(
             writes.marks_at, writes.carries_at, writes.attempts_at, replica_id=replica_id, clock=clock
         )
         self._leadership: Leadership | None = None
-        self._live = True  # the gateway thread's own, like ``_stamp``
-        self._stamp = 0
-        self._heard = (0, 0, 0, 0)  # the monitor's: frames; how far the watch had come; before that; proven
+        self._sessions = 0  # of the gateway's
+        self._complete = True  # nothing of the session had to be dropped
+        self._question = 0  # the number of the last; 0 while none is open
+        # An answer to another life of this replica's, or to another journal of the shard's, must not fit.
+        self._questions = secrets.randbelow(2**48)
         self.replayed = 0
 
     # -- events ----------------------------------------------------------------------------------------------
@@ -142,9 +145,7 @@ class Journal:
         :param partition: the event's guild.
         """
         entry = Entry(key, lane, item, payload, self._clock(), partition)
-        if self._live:
-            self._stamp = self._revision()
-        entry.revision = self._stamp if self._live else max(self._stamp, self._heard[3])
+        entry.revision = self._proven()
         with self._lock:
             tally = self._tally
             if tally.consume_surplus(entry):
@@ -157,23 +158,9 @@ class Journal:
                 if self._may_run(entry):
                     entry.state = EntryState.QUEUED
                     self._ready((entry,))
+            self._complete &= not full
         if full:
             self._dropped("journal_full")
-
-    def on_connection(self, live: bool) -> None:
-        """The connection broke, or stands again. Gateway thread.
-
-        What RESUME brings in between happened at some time since the last frame: its mark must not say more.
-        """
-        self._live = live
-
-    def on_heard(self, frames: int) -> None:
-        """The connection stands, and so many frames have come. Now and then; one thread.
-
-        A frame that came after the last look came after what the watch had shown at the one before that.
-        """
-        before, last, earlier, proven = self._heard
-        self._heard = (frames, self._revision(), last, earlier if frames != before else proven)
 
     def on_new_session(self) -> None:
         """The gateway began a new session: what marks say now may be about events that this replica never
@@ -181,17 +168,94 @@ class Journal:
         """
         with self._lock:
             self._tally.new_session()
+            self._sessions += 1
+            self._complete = True
+            self._question = 0
 
-    def note_session(self, revision: int) -> None:
-        """Whoever had seen this revision when it received an event received one that came in here, too."""
+    @property
+    def sessions(self) -> int:
+        """How many gateway sessions have begun. Any thread."""
+        return self._sessions
+
+    def note_session(self, revision: int, number: int) -> bool:
+        """What is younger than this revision comes in here.
+
+        :param number: of which session; false, and nothing, when it is not the present one.
+        """
         with self._lock:
+            if number != self._sessions:
+                return False
             self._tally.note_session(revision)
+            return True
 
     def _may_run(self, entry: Entry) -> bool:
         """Whether an entry is ours to run now. Caller holds the lock."""
         if self._leadership is None or not self._leadership.alive:
             return False
         return not self._tally.carried or entry.lane not in self._tally.blocked_lanes()
+
+    # -- doubts ----------------------------------------------------------------------------------------------
+
+    @property
+    def doubts(self) -> bool:
+        """Whether there is something to ask the leader. No I/O; any thread."""
+        with self._lock:
+            return self._leadership is None and self._tally.may_ask
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a leader may have handled what came in just as the gateway session began. No I/O; any
+        thread.
+        """
+        with self._lock:
+            return self._leadership is None and self._tally.in_doubt
+
+    def ask(self) -> tuple[int, dict[str, int]] | None:
+        """A new question to the leader: its number; names, each with a revision that is older than all that
+        it stands for. ``None`` when there is nothing to ask.
+        """
+        with self._lock:
+            names = self._tally.ask() if self._leadership is None else {}
+            if not names:
+                return None
+            self._questions += 1
+            self._question = self._questions
+            return self._question, names
+
+    def on_answer(self, number: int, left: Mapping[str, int]) -> None:
+        """The leader's answer: of each name that it can tell of, how many entries it has not seen the marks
+        of. Watch thread, after all marks that were written before it.
+        """
+        with self._lock:
+            if number != self._question or self._leadership is not None:
+                return
+            self._question = 0
+            handled, doubtful = self._tally.settle(left), self._tally.doubtful
+        if handled:
+            _log.info(
+                "shard %d: of what was in doubt its leader has handled %d events; %d are left",
+                self._shard_id,
+                handled,
+                doubtful,
+            )
+
+    def may_answer(self, names: Mapping[str, int]) -> bool:
+        """Whether this leader has received everything that one of the names stands for: its own gateway
+        session began before that.
+        """
+        with self._lock:
+            return self._may_answer() and any(map(self._tally.has_received, names.values()))
+
+    def _may_answer(self) -> bool:
+        """Caller holds the lock."""
+        return self._leadership is not None and self._leadership.alive and self._complete
+
+    def answer(self, names: Mapping[str, int]) -> dict[str, int] | None:
+        """What a leader answers: of each name that it can tell of, how many entries it has not seen the marks
+        of. ``None`` when it can't tell of any.
+        """
+        with self._lock:
+            return (self._tally.left(names) or None) if self._may_answer() else None
 
     # -- leadership ------------------------------------------------------------------------------------------
 
@@ -356,6 +420,7 @@ class Journal:
             if entry.state is EntryState.GONE:
                 return
             entry.state = EntryState.FINISHED
+            entry.began = self._tally.began(entry)
         leadership = entry.leadership
         assert leadership is not None
         operation = self._writes.mark(

@@ -54,6 +54,7 @@ class Entry:
 
     __slots__ = (
         "attempt",
+        "began",
         "carry",
         "digest",
         "doubtful",
@@ -95,7 +96,10 @@ class Entry:
         self.occurrence = 0
         self.leadership: Leadership | None = None
         self.carry = 0  # revision of its carry key
-        self.revision = 0  # how far the watch had come when it was received
+        self.revision = 0  # one that is older than its event
+        self.began: int | None = (
+            None  # the revision of the session in which it was received; when it is marked
+        )
 
     @property
     def lost(self) -> bool:

@@ -5,18 +5,20 @@ Promises: equal entries stand in the order of arrival; each mark strikes out the
 kept as a surplus for it to come; an entry's *occurrence* is the version that its mark will get.
 
 Which one a mark is about. A new gateway session has not received what happened before it, and the marks of
-that still come. Every mark tells how far its writer's watch had come when it received the event. After a
-session begins, this replica writes a marker (``session_revision``). Who had seen it has received an event of
-this session: such a mark is *certain*. Any other mark may be about an event from before: it strikes out what
-was received in an earlier session for which it is certain, and nothing of this one, lest an event be lost
-that nobody has handled.
+that still come. Every mark tells a revision that was proven to be older than the event when its writer
+received it. After a session begins, this replica writes a marker (``session_revision``). A mark of that
+revision or a later one is about an event of this session: it is *certain*. Any other mark may be about an
+event from before: it strikes out what was received in an earlier session for which it is certain, if its
+writer has received that, too; and nothing of this one, lest an event be lost that nobody has handled.
 Entries that came in before the marker was seen here, or soon after, are *doubtful*: some of them were
 handled, and their marks were not certain. Leaders work a lane in order, so a certain mark strikes out what
 is doubtful before its event in the same lane.
 
-Rests on this: who has seen a marker has received what happened before the marker's session began, or knows
-that it has not (RESUME brings it; see ``Journal.on_connection``). ``tests/model/sessions_model.py`` has all
-of it, and what is lost without.
+Rests on this: an event is stamped with what a heartbeat has proven, which left once that had been seen here,
+and whose answer comes behind all events that had happened by then (``gateway.heartbeats``). Whatever a
+connection ends by, that is set back to what its last frame found proven: RESUME may bring what is older.
+And on leaders that handle all they receive: what one lets go (its journal is full) is struck out with what
+comes behind it in the lane. ``tests/model/sessions_model.py`` has all of it, and what is lost without.
 
 Concurrency: ``Journal`` calls everything here under its lock.
 """
@@ -24,14 +26,18 @@ Concurrency: ``Journal`` calls everything here under its lock.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from discordha.coordination.journal_doubts import Doubts
 from discordha.coordination.journal_entries import Attempted, Entry, EntryState
+from discordha.coordination.shard_keys import is_number
 from discordha.coordination.store import KeyValue, WatchEvent
 
-__all__ = ["Tally"]
+__all__ = ["AWARE", "SETTLE", "Tally"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +46,30 @@ SURPLUS_LIFE = 60.0
 #: A gateway session younger than this, seconds, may lack what is still under way; and for so long the mark of
 #: an event that was struck out with a later one may still come.
 SETTLE = 5.0
+#: A leader whose watch does not lag behind has seen the session's marker so long after it was seen here,
+#: seconds.
+AWARE = 0.25
+#: Later than any revision.
+NEVER = 2**63
+
+
+class _Mark(NamedTuple):
+    """What a mark says. ``revision``: one that is older than its event; ``session``: when the gateway session
+    began in which its writer received it.
+    """
+
+    writer: str
+    revision: int
+    session: int
+
+    @classmethod
+    def parse(cls, value: bytes) -> _Mark:
+        """Reads the stored form. What is missing says nothing."""
+        writer, *numbers = value.decode(errors="replace").split(" ")
+        revision, session = (
+            int(number) if is_number(number) else None for number in (*numbers, "0", "0")[:2]
+        )
+        return cls(writer, revision or 0, NEVER if session is None else session)
 
 
 class Tally:
@@ -77,8 +107,7 @@ class Tally:
         self._earlier: list[tuple[float, int | None]] = []  # sessions: when each ended, and its revision
         self._noted_at = 0.0  # when it was seen here
         self._told_at = 0.0  # when etcd last said anything
-        self._doubtful: deque[Entry] = deque()  # those that are gone leave it at its head, and are skipped
-        self._uncertain: dict[str, int] = {}  # marks that were not certain, while some entries are doubtful
+        self._doubts = Doubts()
         self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
         self.attempts: dict[tuple[str, int], Attempted] = {}
         self.struck = 0
@@ -101,7 +130,7 @@ class Tally:
         found = self._take(self._surplus, entry.name)
         if found:
             self.struck += 1
-            if self._doubtful:
+            if self._doubts:
                 self._strike_doubtful(entry)
         return found
 
@@ -122,8 +151,10 @@ class Tally:
     def add(self, entry: Entry) -> None:
         """Keeps an entry, behind all others."""
         self._by_digest.setdefault(entry.name, deque()).append(entry)
-        if not self._is_settled(entry):
-            self._doubtful.append(entry)
+        if self._is_settled(entry):
+            self._doubts.add_settled(entry)
+        else:
+            self._doubts.add(entry)
         self._order.append(entry)
         self._by_lane.setdefault(entry.lane, deque()).append(entry)
         self._count += 1
@@ -132,14 +163,16 @@ class Tally:
         """Whether an event that was received at a revision is one of this session."""
         return self.session_revision is not None and revision >= self.session_revision
 
-    def _is_of(self, entry: Entry, revision: int) -> bool:
-        """Whether an event that was received at a revision is one of the session of an entry, or came
-        later.
+    def began(self, entry: Entry) -> int | None:
+        """The revision of the session in which an entry was received; ``None`` when that was never noted."""
+        return next((began for end, began in self._earlier if entry.received_at < end), self.session_revision)
+
+    def _is_of(self, entry: Entry, mark: _Mark) -> bool:
+        """Whether a mark is about an event of the session of an entry, or a later one, and its writer has
+        received what the entry stands for: else there may be an equal one that only the writer has.
         """
-        began = next(
-            (began for end, began in self._earlier if entry.received_at < end), self.session_revision
-        )
-        return began is not None and revision >= began
+        began = self.began(entry)
+        return began is not None and mark.revision >= began and mark.session <= entry.revision
 
     def _is_settled(self, entry: Entry) -> bool:
         """Whether the mark of an entry will be certain, as far as this replica can tell: its leader's watch
@@ -149,7 +182,7 @@ class Tally:
 
     def may_be_handled(self, entry: Entry) -> bool:
         """Whether a mark was seen that may have been about an entry, and did not strike it out."""
-        return self._uncertain.get(entry.name, 0) > 0 and entry in self._doubtful
+        return self._doubts.may_be_handled(entry)
 
     def forget(self, entry: Entry) -> None:
         """The entry is gone."""
@@ -160,9 +193,14 @@ class Tally:
             self._count -= 1
             if not same:
                 del self._by_digest[entry.name]
-        for kept in (self._order, self._doubtful):
-            while kept and kept[0].state is EntryState.GONE:
-                kept.popleft()
+        if entry.received_at >= self._session_at:
+            self._doubts.gone(entry)
+        else:
+            self._doubts.gone_earlier(entry)
+        if entry.name not in self._by_digest:
+            self._doubts.none_left(entry.name)
+        while self._order and self._order[0].state is EntryState.GONE:
+            self._order.popleft()
         lane = self._by_lane.get(entry.lane)
         while lane and lane[0].state is EntryState.GONE:
             lane.popleft()
@@ -227,8 +265,7 @@ class Tally:
             self._earlier.append((now, self.session_revision))
         self._session_at = now
         self.session_revision = None
-        self._doubtful.clear()
-        self._uncertain.clear()
+        self._doubts.begin()
         self._surplus.clear()
         self._inferred.clear()
 
@@ -244,6 +281,67 @@ class Tally:
         for entry in old:
             self.forget(entry)
         return len(old)
+
+    # -- what the leader says --------------------------------------------------------------------------------
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a leader that hears of the session in time may have handled something before that."""
+        aware = self._noted_at + AWARE if self.session_revision is not None else math.inf
+        return any(e.state is EntryState.HELD and e.received_at < aware for e in self._doubts)
+
+    @property
+    def doubtful(self) -> int:
+        """How many entries the leader may have handled, for all that is known here."""
+        return sum(entry.state is EntryState.HELD for entry in self._doubts)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether there is something to ask the leader."""
+        return self.session_revision is not None and any(e.state is EntryState.HELD for e in self._doubts)
+
+    def ask(self) -> dict[str, int]:
+        """The names of entries that the leader may have handled, for a question to it, each with a revision
+        that is older than all of them; ``settle`` is given its answer.
+        """
+        return self._doubts.ask() if self.session_revision is not None else {}
+
+    def has_received(self, since: int) -> bool:
+        """Whether everything that is younger than a revision comes in here: the session began before that."""
+        return self.session_revision is not None and self.session_revision <= since
+
+    def left(self, names: Mapping[str, int]) -> dict[str, int]:
+        """For an answer: how many entries there are of each name that this replica can tell of.
+
+        :param names: each with a revision that is older than all that it stands for.
+        """
+        return {
+            name: len(self._by_digest.get(name, ()))
+            for name, since in names.items()
+            if self.has_received(since)
+        }
+
+    def settle(self, left: Mapping[str, int]) -> int:
+        """Strikes out what the leader has handled; how many entries.
+
+        :param left: its answer to the last question: of each name that it can tell of, how many entries it
+            has not handled.
+        """
+        handled = [
+            entry
+            for name, count in self._doubts.handled(left).items()
+            for entry in [
+                e
+                for e in self._by_digest.get(name, ())
+                if e.received_at >= self._session_at and e.state is EntryState.HELD
+            ][:count]
+        ]
+        for entry in handled:
+            self.forget(entry)
+            self._doubts.explain(entry.name)
+        self.struck += len(handled)
+        self._doubts.forget_gone()
+        return len(handled)
 
     # -- what etcd says --------------------------------------------------------------------------------------
 
@@ -285,64 +383,62 @@ class Tally:
         :param settled: of several marks that were missed, those before the last are as certain as that one.
         """
         known = self._versions.get(name, 0)
-        writer, revision = _parse(mark.value)
+        parsed = _Mark.parse(mark.value)
+        unsettled = parsed._replace(revision=0)
         # A lower version: the key expired meanwhile, and counts anew.
         missed = mark.version - known if mark.version >= known else mark.version
         for left in range(missed, 0, -1):
-            self._strike(name, writer == self._replica_id, revision if settled or left == 1 else 0)
+            self._strike(name, parsed if settled or left == 1 else unsettled)
 
-    def _strike(self, name: str, own: bool, revision: int) -> None:
-        struck = self._find(name, own, revision)
-        certain = self._is_certain(revision)
+    def _strike(self, name: str, mark: _Mark) -> None:
+        certain, own = self._is_certain(mark.revision), mark.writer == self._replica_id
+        if certain and not own and self._inferred and self._take(self._inferred, name):
+            return  # it is late: the next equal entry has not been handled for that
+        struck = self._find(name, mark)
         if struck is not None:
             self.forget(struck)
             self.struck += 1
-            if self._doubtful and certain:
+            if self._doubts and certain:
                 self._strike_doubtful(struck)
         elif not certain:
-            if self._doubtful or self.session_revision is None:
-                self._uncertain[name] = self._uncertain.get(name, 0) + 1
-        elif not (self._inferred and self._take(self._inferred, name)):
+            if self._doubts or self.session_revision is None or self._clock() < self._noted_at + SETTLE:
+                self._doubts.note_uncertain(name)
+        else:
             self._surplus.setdefault(name, deque()).append(self._clock() + SURPLUS_LIFE)
 
-    def _find(self, name: str, own: bool, revision: int) -> Entry | None:
+    def _find(self, name: str, mark: _Mark) -> Entry | None:
         """Which of the equal entries a mark is about."""
         same = self._by_digest.get(name, ())
-        if own:
+        if mark.writer == self._replica_id:
             finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
             if finished is not None:
                 return finished
-        if not self._is_certain(revision):
+        if not self._is_certain(mark.revision):
             earlier = (entry for entry in same if entry.received_at < self._session_at)
-            return next((entry for entry in earlier if self._is_of(entry, revision)), None)
+            return next((entry for entry in earlier if self._is_of(entry, mark)), None)
         doubtful = [e for e in same if e.received_at >= self._session_at and not self._is_settled(e)]
-        if len(doubtful) <= self._uncertain.get(name, 0):
+        if len(doubtful) <= self._doubts.uncertain(name):
             # Each of those had its mark, or so it may be: this one is about one that came later.
             return next((entry for entry in same if self._is_settled(entry)), next(iter(same), None))
         return doubtful[0]
 
     def _strike_doubtful(self, struck: Entry) -> None:
         """Leaders work a lane in order: what stands before a struck entry was handled as well."""
-        self._doubtful = deque(entry for entry in self._doubtful if entry.state is not EntryState.GONE)
-        for entry in list(self._doubtful):
+        for entry in list(self._doubts):
             before = entry.lane == struck.lane and entry.received_at <= struck.received_at
             if before and entry.state is EntryState.HELD:
                 self.forget(entry)
                 self.struck += 1
-                seen = self._uncertain.get(entry.name, 0)
-                if seen:
-                    self._uncertain[entry.name] = seen - 1  # one of these was its mark
-                else:
+                if not self._doubts.explain(entry.name):
                     # Its mark is late, because etcd did not take it at once.
                     self._inferred.setdefault(entry.name, deque()).append(self._clock() + SETTLE)
-        if not self._doubtful:
-            self._uncertain.clear()
+        self._doubts.forget_gone()
 
     def _apply_other(self, kind: str, kv: KeyValue) -> bool:
         """Carries and attempts; true when a carry is gone."""
         prefix = self._carries_at if kv.key.startswith(self._carries_at) else self._attempts_at
         name, _, number = kv.key[len(prefix) :].rpartition("/")
-        if not kv.key.startswith(prefix) or not number.isdecimal():
+        if not kv.key.startswith(prefix) or not is_number(number):
             return False
         at = (name, int(number))
         if prefix == self._carries_at:
@@ -358,9 +454,3 @@ class Tally:
             else:
                 self.attempts[at] = record
         return False
-
-
-def _parse(value: bytes) -> tuple[str, int]:
-    """Who wrote a mark, and how far its watch had come when it received the event."""
-    writer, _, revision = value.decode(errors="replace").partition(" ")
-    return writer, int(revision) if revision.isdecimal() else 0

@@ -95,7 +95,8 @@ class JournalWrites:
         """
         key = self.marks_at + entry.name
         previous = Compare.version(key, entry.occurrence - 1)
-        put = Put(key, f"{self._replica_id} {entry.revision}".encode(), lease)
+        session = "-" if entry.began is None else entry.began
+        put = Put(key, f"{self._replica_id} {entry.revision} {session}".encode(), lease)
         look: Op = Get(key)
         keys = [key, *(op.key for op in more if isinstance(op, Put))]
         done: list[Op] = [put, *more]

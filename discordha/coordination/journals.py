@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from discordha.coordination.journal import Journal
-from discordha.coordination.shard_keys import number_for
+from discordha.coordination.shard_keys import is_number, number_for
 from discordha.coordination.store import KeyValue, Snapshot, WatchEvent
 
 __all__ = ["Journals"]
@@ -51,7 +51,7 @@ class Journals:
 
     def _concerned(self, key: str) -> list[Journal]:
         parts = key[self._cut :].split("/", 2)
-        if len(parts) < 3 or not parts[1].isdecimal():
+        if len(parts) < 3 or not is_number(parts[1]):
             return []
         guild = int(parts[1])
         return [

@@ -7,10 +7,17 @@ elections, journals, hosts) is kept by this key; a bot that was never resharded 
 
 from __future__ import annotations
 
-__all__ = ["SPAN", "generation_of", "key_of", "number_for", "number_of"]
+__all__ = ["SPAN", "generation_of", "is_number", "key_of", "number_for", "number_of"]
 
 #: Shards that fit into one generation. Part of the format: all versions must agree.
 SPAN = 1_000_000
+#: A number in a key or a mark has fewer digits; Python refuses to read very many.
+LONGEST = 20
+
+
+def is_number(text: str) -> bool:
+    """Whether a part of a key, or of a value, is a number that discordha may have written."""
+    return text.isascii() and text.isdecimal() and len(text) < LONGEST
 
 
 def key_of(generation: int, number: int) -> int:

@@ -24,6 +24,7 @@ import contextlib
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -33,6 +34,7 @@ import yarl
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket, WebSocketClosure
 
 from discordha.errors import ConfigError
+from discordha.gateway.heartbeats import CountedSocket, counted
 from discordha.gateway.state import FATAL_CODES, NEW_SESSION_CODES
 from discordha.gateway.tap import OnDispatch, TappedClient
 from discordha.rest import RestLimits
@@ -59,6 +61,12 @@ FIRST_PAUSE = 0.1
 LAST_PAUSE = 8.0
 #: Discord may take ``deaf_after`` to greet a new connection, and each time once more, up to so long, seconds.
 PATIENCE = 30.0
+#: So many heartbeats in a minute are sent at once when something is to be proven; then there is a pause
+#: between two, seconds: Discord allows 120 frames a minute.
+BEATS = 40
+BEAT_PAUSE = 2.0
+#: How long to wait for an event that tells that events come, seconds.
+NEXT_EVENT = 30.0
 #: Failures at the session's own address before the main one is tried.
 RESUME_TRIES = 2
 
@@ -77,6 +85,7 @@ class ShardClient(TappedClient):
     """A client for one shard.
 
     :param deaf_after: seconds of silence after which a connection is given up.
+    :param revision: how far this replica's view of etcd has come.
     :param before_identify: awaited before a connection is made that will send an IDENTIFY.
 
     The other arguments are those of ``TappedClient``.
@@ -96,6 +105,7 @@ class ShardClient(TappedClient):
         on_change: Callable[[int], None],
         on_new_session: Callable[[int], None],
         key: int | None = None,
+        revision: Callable[[], int] = lambda: 0,
     ) -> None:
         super().__init__(
             intents=intents,
@@ -115,6 +125,14 @@ class ShardClient(TappedClient):
         self._deaf_after = deaf_after
         self._before_identify = before_identify
         self._turn: IdentifyTurn | None = None
+        self._revision = revision
+        self._beating: asyncio.Task[None] | None = None
+        self._beat_again = False
+        self._beats: deque[float] = deque(maxlen=BEATS)  # when they were sent
+        self._sockets = counted(self._note_revision)
+        self._resuming = False
+        self._seen = 0
+        self._proven_in_order = 0
         self._leaving = False
         self._closing: asyncio.Task[None] | None = None
         self._session: str | None = None
@@ -211,10 +229,11 @@ class ShardClient(TappedClient):
         if resume and self._session_gateway is not None and failures < RESUME_TRIES:
             gateway = self._session_gateway
         self._socket = None
+        self._resuming = resume
         try:
             patience = min(self._deaf_after * (failures + 1), PATIENCE)
             async with asyncio.timeout(patience):
-                ws = await DiscordWebSocket.from_client(
+                ws = await self._sockets.from_client(
                     self,
                     initial=initial,
                     gateway=gateway,
@@ -233,12 +252,14 @@ class ShardClient(TappedClient):
             await self._polling
         finally:
             self._polling.cancel()
+            # RESUME may bring what is older than a heartbeat whose answer came in its place.
+            self._proven = ws.proven = self._proven_in_order
             if ws._keep_alive is not None:
                 ws._keep_alive.stop()
                 ws._keep_alive = None
             self._close_soon(ws.socket)
 
-    async def _poll(self, ws: DiscordWebSocket) -> None:
+    async def _poll(self, ws: CountedSocket) -> None:
         while True:
             before = ws.sequence
             await ws.poll_event()
@@ -252,6 +273,8 @@ class ShardClient(TappedClient):
                 )
                 self._gap_after = ws.sequence = before
                 raise ReconnectWebSocket(self.number)
+            if ws.sequence != before:
+                self._proven_in_order = self.proven
 
     def _close_soon(self, socket: aiohttp.ClientWebSocketResponse | None) -> None:
         """Closes a socket that may not answer, with a code that keeps the session alive, unless this replica
@@ -290,6 +313,66 @@ class ShardClient(TappedClient):
             self._dropped = True
             self._resumable = resume
             self._polling.cancel()
+
+    def _note_revision(self) -> int:
+        """What is noted as a heartbeat leaves: nothing, before RESUMED. All of a new session is younger than
+        its connection.
+        """
+        return 0 if self._resuming and not self._connected else max(self._revision(), self._seen)
+
+    def _set_connected(self, connected: bool) -> None:
+        super()._set_connected(connected)
+        if connected:
+            self.beat()
+
+    def beat(self, seen: int = 0) -> None:
+        """Sends a heartbeat, so that ``proven`` follows; if one is on its way, when that is answered. Gateway
+        thread.
+
+        :param seen: a revision that has been seen, whatever else says.
+        """
+        self._seen = max(self._seen, seen)
+        if self._beating is not None and not self._beating.done():
+            self._beat_again = True
+        else:
+            self._beating = asyncio.get_running_loop().create_task(self._beat())
+
+    async def _beat(self) -> None:
+        self._beat_again = True
+        while self._beat_again:
+            self._beat_again = False
+            ws, now = self.ws, time.monotonic()
+            if not self._connected or not isinstance(ws, CountedSocket):
+                return  # it begins with the next connection
+            if len(self._beats) == BEATS and now - self._beats[0] < 60.0:
+                await asyncio.sleep(BEAT_PAUSE)
+            self._beats.append(now)
+            with contextlib.suppress(*_NETWORK_ERRORS, RuntimeError):
+                async with asyncio.timeout(self._deaf_after):
+                    await ws.round_trip()
+
+    async def caught_up(self) -> bool:
+        """Whether all events have been received that Discord had sent by now; waits until that is known.
+
+        First for the answer to a heartbeat, behind which nothing older is on its way. Then for an event, for
+        up to ``NEXT_EVENT`` seconds: it tells that events come at all, and its number that none is missing.
+        False when the connection is not the same then.
+        """
+        ws = self.ws
+        if not self._connected or not isinstance(ws, CountedSocket):
+            return False
+        try:
+            async with asyncio.timeout(self._deaf_after):
+                if not await ws.round_trip():
+                    return False
+            heard = self._heard
+            async with asyncio.timeout(NEXT_EVENT):
+                while self._heard == heard and self._connected and self.ws is ws:
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # whoever finds that one is missing takes another turn of the loop
+        except (*_NETWORK_ERRORS, RuntimeError):
+            return False
+        return self._connected and self.ws is ws
 
     async def leave(self, serving: asyncio.Task[None]) -> None:
         """Ends the gateway session for good; REST calls still work, until the client is closed.

@@ -25,6 +25,7 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import aiohttp
@@ -57,6 +58,7 @@ class Gateway:
 
     :param before_identify: awaited before each IDENTIFY: (shard key, is it the client's first).
     :param limits: Discord's limits of REST requests; none: something else keeps them.
+    :param revision: how far this replica's view of etcd has come; must not block.
     :param on_new_session: called when a shard begins a new session, before its first event.
     :param on_client: called with each new client, before it logs in.
     """
@@ -72,6 +74,7 @@ class Gateway:
         on_new_session: Callable[[int], None] = lambda shard_id: None,
         limits: RestLimits | None = None,
         on_client: Callable[[discord.Client], None] = lambda client: None,
+        revision: Callable[[], int] = lambda: 0,
     ) -> None:
         self._limits = limits
         self._config = config
@@ -81,6 +84,7 @@ class Gateway:
         self._on_state = on_state
         self._on_new_session = on_new_session
         self._on_client = on_client
+        self._revision = revision
         self._loop = asyncio.new_event_loop()
         self._bridge = LoopBridge(self._loop, call_timeout=config.call_timeout)
         self._clients: dict[int, ShardClient] = {}
@@ -212,6 +216,38 @@ class Gateway:
         if client is not None and not self._stopping:
             self._loop.call_soon_threadsafe(lambda: client.drop(resume=resume))
 
+    def caught_up(self, shard_id: int) -> Future[bool]:
+        """Whether all of a shard's events have been received that Discord had sent by now; it is told when
+        that is known, which takes another event. Does not block; any thread.
+        """
+        client = self._clients.get(shard_id)
+        if client is not None and not self._stopping:
+            asking = client.caught_up()
+            try:
+                return asyncio.run_coroutine_threadsafe(asking, self._loop)
+            except RuntimeError:  # the loop has ended meanwhile
+                asking.close()
+        answer: Future[bool] = Future()
+        answer.set_result(False)
+        return answer
+
+    def proven(self, shard_id: int) -> int:
+        """The latest revision of etcd that is older than all of a shard's events which come from now on.
+        Gateway thread.
+        """
+        client = self._clients.get(shard_id)
+        return client.proven if client is not None else 0
+
+    def beat(self, shard_id: int, seen: int = 0) -> None:
+        """Lets ``proven`` follow what this replica has seen of etcd by now. Does not block; any thread.
+
+        :param seen: a revision that it has seen, though what follows etcd may not say so yet.
+        """
+        client = self._clients.get(shard_id)
+        if client is not None and not self._stopping:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                self._loop.call_soon_threadsafe(client.beat, seen)
+
     # -- on the loop -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -251,6 +287,7 @@ class Gateway:
             before_identify=self._before_identify,
             on_change=self._changed,
             on_new_session=self._on_new_session,
+            revision=self._revision,
         )
         self._on_client(client)
         try:

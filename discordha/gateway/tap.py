@@ -24,6 +24,7 @@ from typing import Any
 import discord
 from discord.gateway import DiscordWebSocket
 
+from discordha.gateway.heartbeats import CountedSocket, is_answer
 from discordha.gateway.requests import request_trace
 from discordha.gateway.state import GatewayState
 from discordha.rest import RestLimits
@@ -99,6 +100,7 @@ class TappedClient(discord.Client):
         self._disconnects = 0
         self._resumes = 0
         self._identifies = 0
+        self._proven = 0
 
     def _guarded(self, kind: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
         """A parser of discord.py's that one payload with missing or strange fields does not break the
@@ -125,6 +127,8 @@ class TappedClient(discord.Client):
             self._raw = args[0]
             self._last_frame = time.monotonic()
             self._frames += 1
+            if is_answer(args[0]) and isinstance(self.ws, CountedSocket):
+                self.ws.note_answer()
             return
         if event == "socket_event_type":
             # discord.py notes the frame's own number after this, and before it parses the frame.
@@ -141,6 +145,15 @@ class TappedClient(discord.Client):
         except Exception:  # noqa: BLE001 - one event that can't be taken must not end the connection
             self.dispatch_errors += 1
             _log.exception("on_%s could not be taken", event)
+
+    @property
+    def proven(self) -> int:
+        """The latest revision of etcd that is older than all events which come from now on (``heartbeats``).
+        Falls when a connection ends: to that of its last frame in order. Gateway thread.
+        """
+        if isinstance(self.ws, CountedSocket):
+            self._proven = max(self._proven, self.ws.proven)
+        return self._proven
 
     def _is_passed_over(self) -> bool:
         """Whether the frame at hand was received before, or comes again by RESUME after one that is missing

@@ -9,7 +9,7 @@ from typing import Any
 
 from discordha.coordination.candidates import request_resignation
 from discordha.coordination.claim_records import marked_at, parse_claim
-from discordha.coordination.shard_keys import generation_of, key_of, number_of
+from discordha.coordination.shard_keys import generation_of, is_number, key_of, number_of
 from discordha.coordination.shard_plan import request_reshard
 from discordha.coordination.store import Compare, Delete, Get, KeyValue, Put, Store
 from discordha.errors import DiscordHAError
@@ -71,7 +71,7 @@ class Fleet:
         first: dict[int, tuple[int, str]] = {}
         for kv in self.store.range(f"{self.root}l/").items:
             shard = kv.key[len(self.root) :].split("/")[1]
-            if shard.isdecimal() and kv.lease and generation_of(int(shard)) == serving:
+            if is_number(shard) and kv.lease and generation_of(int(shard)) == serving:
                 number = number_of(int(shard))
                 candidate = (kv.create_revision, str(_object(kv.value).get("replica", "?")))
                 first[number] = min(first.get(number, candidate), candidate)
@@ -183,7 +183,7 @@ class Fleet:
         serving = self._serving()
         found = self.store.range(f"{self.root}s/g/").items
         names = {kv.key.rsplit("/", 1)[1]: _object(kv.value).get("count") for kv in found}
-        counts = {int(name): count for name, count in names.items() if name.isdecimal() and count}
+        counts = {int(name): count for name, count in names.items() if is_number(name) and count}
         return counts.get(serving), next((counts[g] for g in sorted(counts) if g > serving), None)
 
     def _serving(self) -> int:

@@ -56,8 +56,8 @@ def _struck_by_hash() -> None:
     """One mark strikes out all equal events, as if they were one."""
     counted = Tally._strike
 
-    def strike(self: Tally, name: str, own: bool, revision: int) -> None:
-        counted(self, name, own, revision)
+    def strike(self: Tally, name: str, mark: Any) -> None:
+        counted(self, name, mark)
         while self._by_digest.get(name):
             self.forget(self._by_digest[name][0])
 

@@ -66,15 +66,18 @@ class MixedLoad:
     def stop(self, timeout: float = 60.0) -> dict[str, Outcome]:
         """Ends it, waits for what is missing, and judges."""
         sent = {kind: load.stop() for kind, load in self._loads.items()}
+        found: dict[str, list[tuple[str, float]]] = {}
+
+        def missing() -> int:
+            found.clear()
+            for message in self._discord.messages():
+                kind, _, key = message.content.partition(" ")
+                found.setdefault(kind, []).append((key, message.at))
+            return sum(_judge(sent[kind], found.get(kind, ())).lost.total() for kind in sent)
+
         with contextlib.suppress(TimeoutError):  # the verdict names what is missing
-            wait_for(
-                lambda: self.answers() >= sum(map(len, sent.values())), timeout, "all answers", interval=0.1
-            )
-        found: dict[str, list[tuple[str, float]]] = defaultdict(list)
-        for message in self._discord.messages():
-            kind, _, key = message.content.partition(" ")
-            found[kind].append((key, message.at))
-        return {kind: _judge(sent[kind], found[kind]) for kind in sent}
+            wait_for(lambda: missing() == 0, timeout, "all answers", interval=0.1)
+        return {kind: _judge(sent[kind], found.get(kind, ())) for kind in sent}
 
 
 def _judge(sent: Sequence[Sent], found: Sequence[tuple[str, float]]) -> Outcome:

@@ -9,7 +9,7 @@ from collections import Counter
 
 import discord
 import pytest
-from fleet import BOTS, logs, per_replica
+from fleet import BOTS, logs, per_replica, values
 
 from discordha import Config, DiscordHA
 from discordha.gateway.state import FATAL_CODES
@@ -124,23 +124,44 @@ def test_frames_that_are_lost_are_fetched_and_each_event_comes_once(
     assert state["identifies"] == 1
 
 
-def test_the_journal_knows_what_happened_before_it_came(
-    local_discord: LocalDiscord, local_etcd: LocalEtcd
+def test_what_resume_brings_is_marked_as_what_happened_before_it_came(
+    local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:
-    """What RESUME brings: from the end of a connection until the next one stands."""
-    settings = {**local_etcd.client_settings(), "deaf_after": 1.0, "session_ttl": 2.0}
-    with DiscordHA(Config.from_env(local_discord.env(), intents=discord.Intents.all(), **settings)) as ha:
+    """A peer whose session began meanwhile must not take the mark for one of an event that it received."""
+    settings = {
+        **local_etcd.client_settings(),
+        "deaf_after": 1.0,
+        "session_ttl": 2.0,
+        "name": namespace,
+    }
+    ha = DiscordHA(Config.from_env(local_discord.env(), intents=discord.Intents.all(), **settings))
+    ha.add_handler(lambda payload: None, "raw_reaction_add")
+    channel = local_discord.channel_ids[0]
+    message = local_discord.send(channel, "react to this")
+
+    def stamps() -> list[int]:
+        marks = values(local_etcd, f"/discordha/v1/{namespace}/j/").values()
+        return sorted(int(value.split()[1]) for value, _ in marks)
+
+    with ha:
         assert ha.wait_until_ready(20)
         assert ha._replica is not None
-        assert ha._replica.leaders is not None
-        journal = ha._replica.leaders._shards[0].journal
-        assert journal._live
-        wait_for(lambda: journal._heard[3] > 0, 20, "signs of life")
+        assert ha._replica.coordination is not None
+        watch, client = ha._replica.coordination.watch, ha._replica.gateway.clients[0]
+        wait_for(lambda: client.proven > 0, 20, "a heartbeat's answer")
         local_discord.fault(silent=True)
-        wait_for(lambda: not journal._live, 20, "the connection to be given up")
+        local_discord.react(channel, message, "👍")
+        reacted = watch.revision
+        wait_for(lambda: not client.state().connected, 20, "the connection to be given up")
+        wait_for(lambda: watch.revision > reacted, 20, "something to happen in etcd")
         local_discord.clear_faults()
-        wait_for(lambda: journal._live, 20, "the connection to stand again")
+        wait_for(stamps, 20, "the mark")
+        assert stamps()[0] <= reacted
         assert gateway(ha)["resumes"] == 1
+        wait_for(lambda: client.proven > reacted, 20, "the heartbeat of the connection that stands")
+        local_discord.react(channel, message, "🎉")
+        wait_for(lambda: len(stamps()) == 2, 20, "the second mark")
+        assert stamps()[1] > reacted
 
 
 def missing(discord: LocalDiscord, sent: list[str]) -> Counter[str]:

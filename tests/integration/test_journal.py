@@ -45,7 +45,7 @@ class Node:
             retention=600.0,
             max_attempts=max_attempts,
             dropped=self.dropped.append,
-            revision=lambda: parts.watch.revision,
+            proven=lambda: parts.watch.revision,
             buried=self.buried.append,
         )
         self.election: Election
@@ -67,7 +67,7 @@ class Node:
         grant, watch = self.coordination.session.current, self.coordination.watch
         assert grant is not None
         assert watch.sync(5, lease=grant.lease_id)
-        self.journal.note_session(watch.revision)
+        assert self.journal.note_session(watch.revision, self.journal.sessions)
         return watch.revision
 
     def lead(self) -> Leadership:

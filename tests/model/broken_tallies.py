@@ -1,23 +1,37 @@
-"""Tallies that are wrong, most as ``journal_tally`` once was: what chaos runs, or the model, found."""
+"""Tallies that are wrong, most as ``journal_tally`` once was: what chaos runs, or the model, found.
+
+An answer strikes out no more than there were marks, and that alone would hide what is wrong with most that
+has to do with answers: they do without it (``Uncapped``).
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from discordha.coordination.journal_doubts import Doubts
 from discordha.coordination.journal_entries import Entry, EntryState
-from discordha.coordination.journal_tally import SETTLE, Tally
+from discordha.coordination.journal_tally import SETTLE, Tally, _Mark
 from discordha.coordination.store import KeyValue, WatchEvent
 
 __all__ = [
     "AllMarksStrike",
     "AnyMarkStrikesEarlierSessions",
+    "AnyWriterStrikesEarlierSessions",
     "CertainByTime",
+    "CountsDoubtful",
+    "FinishedIsHandled",
+    "KeepsQuestion",
     "KeepsSurplus",
+    "LateMarksStrike",
     "LowWater",
     "NoSettle",
     "SettledFirst",
+    "SettlesForEarlierSessions",
+    "SettlesTwice",
+    "SettlesWithoutMarks",
     "SnapshotsAreCertain",
     "StrikesByHash",
     "SurplusTellsNothing",
@@ -28,7 +42,7 @@ __all__ = [
 class StrikesByHash(Tally):
     """One mark for all equal events."""
 
-    def _strike(self, name: str, own: bool, revision: int) -> None:
+    def _strike(self, name: str, mark: _Mark) -> None:
         for entry in list(self._by_digest.get(name, ())):
             self.forget(entry)
 
@@ -61,8 +75,8 @@ class KeepsSurplus(Tally):
 class UncertainStrike(Tally):
     """Marks that are not certain strike out what is doubtful."""
 
-    def _find(self, name: str, own: bool, revision: int) -> Entry | None:
-        return super()._find(name, own, revision) or next(iter(self._by_digest.get(name, ())), None)
+    def _find(self, name: str, mark: _Mark) -> Entry | None:
+        return super()._find(name, mark) or next(iter(self._by_digest.get(name, ())), None)
 
 
 class NoSettle(Tally):
@@ -77,19 +91,38 @@ class NoSettle(Tally):
 class SettledFirst(NoSettle):
     """Chaos: a certain mark about a doubtful event struck out a later one."""
 
-    def _find(self, name: str, own: bool, revision: int) -> Entry | None:
+    def _find(self, name: str, mark: _Mark) -> Entry | None:
         same = self._by_digest.get(name, ())
         finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
-        if not self._is_certain(revision) or (own and finished is not None):
-            return super()._find(name, own, revision)
+        own = mark.writer == self._replica_id
+        if not self._is_certain(mark.revision) or (own and finished is not None):
+            return super()._find(name, mark)
         return next((entry for entry in same if self._is_settled(entry)), next(iter(same), None))
 
 
 class AnyMarkStrikesEarlierSessions(Tally):
     """The model: a mark of the time before a session struck out an event of it, after the next had begun."""
 
-    def _is_of(self, entry: Entry, revision: int) -> bool:
+    def _is_of(self, entry: Entry, mark: _Mark) -> bool:
         return True
+
+
+class AnyWriterStrikesEarlierSessions(Tally):
+    """The model: of two sessions that had ended, one leader had received what another's entry stands for, and
+    the next had not: the mark of an equal event struck it out.
+    """
+
+    def _is_of(self, entry: Entry, mark: _Mark) -> bool:
+        return super()._is_of(entry, mark._replace(session=0))
+
+
+class LateMarksStrike(Tally):
+    """A mark that was late, because another had overtaken it, struck out the next equal event beside the one
+    that it was about.
+    """
+
+    def _take(self, kept: dict[str, deque[float]], name: str) -> bool:
+        return kept is not self._inferred and super()._take(kept, name)
 
 
 class LowWater(Tally):
@@ -99,10 +132,10 @@ class LowWater(Tally):
 
     def apply(self, events: Sequence[WatchEvent]) -> bool:
         for kind, kv in events:
-            writer, revision, *low = kv.value.split()
-            super().apply([WatchEvent(kind, kv._replace(value=writer + b" " + revision))])
+            low = next(iter(kv.value.split()[3:]), None)
+            super().apply([WatchEvent(kind, kv)])
             for entry in [each for each in self if each.state is EntryState.HELD]:
-                if low and entry.revision < int(low[0]):
+                if low is not None and entry.revision < int(low):
                     self.forget(entry)
         return False
 
@@ -111,9 +144,9 @@ class SurplusTellsNothing(Tally):
     """The model: what stands before an event whose mark was here first stays doubtful."""
 
     def consume_surplus(self, entry: Entry) -> bool:
-        doubtful, self._doubtful = self._doubtful, deque()
+        doubts, self._doubts = self._doubts, Doubts()
         found = super().consume_surplus(entry)
-        self._doubtful = doubtful
+        self._doubts = doubts
         return found
 
 
@@ -123,3 +156,103 @@ class SnapshotsAreCertain(Tally):
     def snapshot(self, items: Sequence[KeyValue]) -> None:
         self._told_at = math.inf
         super().snapshot(items)
+
+
+class SettlesWithoutMarks(Tally):
+    """An answer strikes out what the leader does not have, whether or not there was a mark of it."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._doubts = Uncapped()
+
+
+class Uncapped(Doubts):
+    """Each may have had its mark."""
+
+    def handled(self, left: Mapping[str, int]) -> dict[str, int]:
+        uncertain, self._uncertain = self._uncertain, dict.fromkeys(self._asked, 1000)
+        more = super().handled(left)
+        self._uncertain = uncertain
+        return more
+
+
+class SettlesTwice(Tally):
+    """An answer strikes out what it tells of, whatever is struck out already."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._doubts = Unstruck()
+
+
+class Unstruck(Uncapped):
+    """What is gone is not counted."""
+
+    def gone(self, entry: Entry) -> None:
+        count = self._counts.get(entry.name)
+        struck = count.struck if count is not None else 0
+        super().gone(entry)
+        if count is not None:
+            count.struck = struck
+
+
+class SettlesForEarlierSessions(Tally):
+    """The model: what stood for an event of an earlier session, which the leader had never received, was
+    struck out.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._doubts = EarlierUnstruck()
+
+
+class EarlierUnstruck(Uncapped):
+    """What is gone of earlier sessions is not counted."""
+
+    def gone_earlier(self, entry: Entry) -> None:
+        pass
+
+
+class CountsDoubtful(Tally):
+    """The model: of equal events, those that are not doubtful were counted in answers, and not here."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._doubts = SettledUncounted()
+
+
+class SettledUncounted(Doubts):
+    """What came in and is not doubtful is not counted."""
+
+    def add_settled(self, entry: Entry) -> None:
+        pass
+
+
+class FinishedIsHandled(SettlesWithoutMarks):
+    """An answer leaves out what has been run, and whose mark is on its way."""
+
+    def left(self, names: Mapping[str, int]) -> dict[str, int]:
+        return {
+            name: sum(1 for entry in self._by_digest.get(name, ()) if entry.state is EntryState.HELD)
+            for name in super().left(names)
+        }
+
+
+class KeepsQuestion(Tally):
+    """A question outlives its session."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._doubts = Unforgetting()
+
+
+class Unforgetting(Uncapped):
+    """What was asked is remembered."""
+
+    def clear(self) -> None:
+        asked = dict(self._asked)
+        super().clear()
+        self._asked.update(asked)
+
+    def handled(self, left: Mapping[str, int]) -> dict[str, int]:
+        self._asked = {name: received for name, received in self._asked.items() if name in self._counts}
+        return super().handled(left)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Result", "Step", "Violation", "explore"]
+__all__ = ["Result", "Step", "Violation", "explore", "follow"]
 
 State = TypeVar("State", bound=Hashable)
 
@@ -105,3 +105,11 @@ def _trace(state: State, came: dict[State, tuple[State, str] | None]) -> Iterato
         names.append(name)
     yield from reversed(names)
     yield f"= {state}"
+
+
+def follow(initial: State, steps: Callable[[State], Iterable[Step[State]]], names: Iterable[str]) -> State:
+    """Where steps lead: each is the first whose name begins so."""
+    state = initial
+    for name in names:
+        state = next(step.state for step in steps(state) if step.name.startswith(name))
+    return state

@@ -8,15 +8,29 @@ can't drift from it. What surrounds the tally (``Journal``, ``LeaderEvents``, et
 here; names are theirs.
 
 What is a step: an event reaches a replica, its watch shows it a revision, a leader runs an event, the mark
-reaches etcd; a connection ends, its successor begins, the marker is written, is noted; a leader dies, etcd
-ends its lease, another leads; seconds pass; a watch begins anew from a snapshot.
+reaches etcd; a connection ends, its successor begins, the marker is written, is noted; a connection
+breaks, and is taken up; a frame is lost, and missed; a leader dies, etcd ends its lease, another leads;
+seconds pass; a watch begins anew from a snapshot.
+
+Heartbeats leave when a replica sees a marker, and when its session stands; each is on its way for as long as
+it likes: before each event that comes, some of those that can have been answered have been. What it notes is
+the last marker that was seen: stamps are compared with nothing else. Those that leave at other times
+(discord.py's own, those after a pause) note no other marker, and are left out.
 
 What it leaves out is in ``journal_model``: handlers that outlive their leadership (carries), leases that end.
 
-Assumptions, each of which can be dropped:
-- ``prompt``: whoever sees a marker has received what happened before the marker's session began. So the
-  gateway connections of two replicas that are both connected are less apart than READY and a write to etcd.
-- ``bounded``: ``SETTLE`` seconds pass only when all that could be received and seen has been.
+Assumptions and mechanics, each of which can be dropped:
+- ``in_order``: the answer to a heartbeat comes behind all events that had happened when it left.
+- ``beats``: stamps are what heartbeats have proven, not how far the watch has come.
+- ``early`` is wrong: heartbeats leave before RESUMED, and their answers come before what RESUME brings.
+- ``set_back``: whatever a connection ends by, what has been proven since its last frame is so no more; where
+  only ``found`` is set, that is done if a later frame tells that one is missing, and not if the connection
+  breaks before.
+- ``bounded``: ``SETTLE`` seconds pass only when all that could be received and seen has been, and no mark
+  has been overtaken.
+
+Where marks may ``overtake`` each other, those of equal events still arrive in order: their versions see to
+it. Where leaders have ``drops``, one lets an event go that it receives: its journal is full, say.
 """
 
 from __future__ import annotations
@@ -29,7 +43,7 @@ from tallies import Mark, Tallies, lane_of
 
 from discordha.coordination.journal_tally import Tally
 
-__all__ = ["SessionsModel", "State"]
+__all__ = ["Answer", "Question", "Replica", "SessionsModel", "State", "tell"]
 
 
 class Marker(NamedTuple):
@@ -39,11 +53,39 @@ class Marker(NamedTuple):
     session: int
 
 
+class Question(NamedTuple):
+    """One revision of etcd: a replica asks which of these its leader has handled. ``names``: contents, each
+    with a stamp that is older than all that it stands for. ``received``: how far the gateway had brought it
+    by then, which only the model knows.
+    """
+
+    replica: int
+    number: int
+    names: tuple[tuple[str, int], ...]
+    received: int
+
+
+class Answer(NamedTuple):
+    """One revision of etcd, or on its way there. ``seen``: how far its writer's watch had come; ``session``:
+    which of its sessions that was: only the model knows that.
+    """
+
+    replica: int
+    question: Question
+    left: tuple[tuple[str, int], ...]
+    seen: int
+    session: int
+
+
 class Replica(NamedTuple):
     """``node``: its tally, by number. ``received``: the next event of the gateway's. ``seen``: revisions so
     far. ``session``: of how many it has heard; ``since``: the first event of the last one at Discord.
     ``young``: no seconds have passed since it began. ``live``: what it receives happens now, and is not
-    brought by RESUME; ``stamp``: what its last event got.
+    brought by RESUME. ``stamp``: what is proven, and its next event gets; ``in_order``: what its last frame
+    found proven. ``beats``: heartbeats on their way: what each notes, and how many events had happened when
+    it left. ``missing``: the next frame was lost. ``noted``: how far its watch had come when it noted its
+    marker; ``question``: the one that is open; ``told``: bits of events that its leader has told it of, as
+    handled.
     """
 
     node: int
@@ -57,18 +99,24 @@ class Replica(NamedTuple):
     young: bool = False
     live: bool = True
     stamp: int = 0
+    in_order: int = 0
+    beats: tuple[tuple[int, int], ...] = ()
+    missing: bool = False
     had: int = 0  # bits of events
+    noted: int = 0
+    question: int = 0
+    told: int = 0
 
 
 class State(NamedTuple):
     """Everything. ``log``: etcd's revisions; ``wire``: marks on their way, in order; ``ran``: what the
     present leader has run and not marked; ``runs``: of each event, by the entry that was run; ``excused``:
     what may be run once more, because its leader died before the mark; ``again``: by whom what was run again
-    that its leader could not know to be over.
+    that its leader could not know to be over; ``answer``: one on its way.
     """
 
     replicas: tuple[Replica, ...]
-    log: tuple[Mark | Marker, ...] = ()
+    log: tuple[Mark | Marker | Question | Answer, ...] = ()
     leader: int | None = 0
     ran: tuple[tuple[str, int], ...] = ()
     wire: tuple[Mark, ...] = ()
@@ -80,6 +128,10 @@ class State(NamedTuple):
     calms: int = 0
     snapshots: int = 0
     breaks: int = 0
+    losses: int = 0
+    drops: int = 0
+    asks: int = 0
+    answer: Answer | None = None
     wrong: str | None = None
 
 
@@ -89,13 +141,16 @@ class SessionsModel:
     :param stream: events, a letter each; equal letters are equal events; capitals have a lane of their own.
     :param deaths: how many replicas die; ``sessions``: how many connections end; ``calms``: how often
         ``SETTLE`` seconds pass; ``snapshots``: how often a watch begins anew; ``breaks``: how
-        often the connection of one whose session does not end breaks, and is taken up by RESUME.
+        often the connection of one whose session does not end breaks, and is taken up by RESUME; ``losses``:
+        how often a frame of such a one is lost.
     :param cut: whose connections may end; ``ended``: they have ended in the beginning.
     :param low_water: whether marks tell it.
-    :param replayed_as_new: whether what RESUME brings gets a stamp as if it happened now.
+    :param drops: how many events a leader lets go.
+    :param lively: whether the goal can be reached; a leader may lack what another has.
     :param tally: the class that keeps count.
     :param markers: whether sessions write them; else how far a replica's own watch has come stands for it.
-        ``own_marker``: whether only that of the present session counts.
+        ``own_marker``: whether only that of the present session counts (``Journal.note_session`` refuses that
+        of another).
     :param polite: a young replica leads only when no older one lives (``LeaderEvents._may_stand``).
     """
 
@@ -109,17 +164,24 @@ class SessionsModel:
         calms: int = 1,
         snapshots: int = 0,
         breaks: int = 0,
+        losses: int = 0,
         cut: Collection[int] = (1,),
         ended: bool = False,
         tally: type[Tally] = Tally,
         markers: bool = True,
         own_marker: bool = True,
         polite: bool = True,
-        prompt: bool = True,
+        in_order: bool = True,
+        beats: bool = True,
+        early: bool = False,
+        set_back: bool = True,
+        found: bool = True,
         bounded: bool = True,
+        overtake: bool = False,
+        drops: int = 0,
+        lively: bool = True,
         low_water: bool = False,
         repeats: bool = True,
-        replayed_as_new: bool = False,
     ) -> None:
         self._count = replicas
         self._stream = stream
@@ -128,14 +190,21 @@ class SessionsModel:
         self._calms = calms
         self._snapshots = snapshots
         self._breaks = breaks
-        self._replayed_as_new = replayed_as_new
+        self._losses = losses
         self._ended = ended
         self._cut = frozenset(cut)
         self._markers = markers
         self._own_marker = own_marker
         self._polite = polite
-        self._prompt = prompt
+        self._in_order = in_order
+        self._beats = beats
+        self._early = early
+        self._set_back = set_back
+        self._found = found
         self._bounded = bounded
+        self._overtake = overtake
+        self._drops = drops
+        self._lively = lively
         self._low_water = low_water
         self._repeats = repeats
         self._tallies = Tallies(tally)
@@ -169,6 +238,8 @@ class SessionsModel:
 
     def goal(self, state: State) -> bool:
         """P2 and P4: whatever a replica that lives has received, or has been run, is run."""
+        if not self._lively:
+            return True
         return all(
             replica.received == len(self._stream) for replica in state.replicas if replica.alive
         ) and all(self._short(state, content) <= 0 for content in set(self._stream))
@@ -190,17 +261,23 @@ class SessionsModel:
         for number, replica in enumerate(state.replicas):
             if not replica.alive:
                 continue
-            if replica.connected and replica.received < len(self._stream):
-                yield self._receives(state, number, replica)
-            if replica.seen < len(state.log) and self._may_see(state, replica):
+            hears = replica.connected and not (replica.live and replica.missing)
+            if hears and replica.received < len(self._stream):
+                for proven in self._answered(replica):
+                    yield self._receives(state, number, proven)
+                    if state.leader == number and state.drops < self._drops:
+                        yield self._lets_go(state, number, proven)
+            if replica.seen < len(state.log):
                 yield self._sees(state, number, replica)
             yield from self._begins_session(state, number, replica)
-            if not replica.live and replica.received >= self._heard(state):
-                yield Step(f"{number} has RESUMED", self._set(state, number, replica._replace(live=True)))
+            yield from self._takes_up(state, number, replica)
             yield from self._leads(state, number, replica)
             yield from self._fails(state, number, replica)
-        if state.wire:
-            yield self._arrives(state)
+        for at, mark in enumerate(state.wire):
+            if at == 0 or (
+                self._overtake and all(mark.content != before.content for before in state.wire[:at])
+            ):
+                yield self._arrives(state, mark)
         if state.leader is not None and not state.replicas[state.leader].alive:
             yield self._lease_ends(state, state.leader)
         if state.calms < self._calms and (not self._bounded or self._is_calm(state)):
@@ -210,16 +287,22 @@ class SessionsModel:
 
     def _receives(self, state: State, number: int, replica: Replica) -> Step[State]:
         at = replica.received
-        stamp = replica.seen if replica.live or self._replayed_as_new else replica.stamp
+        stamp = replica.stamp if self._beats else replica.seen
         node, _ = self._tallies.do(replica.node, "received", self._stream[at], at, stamp)
-        replica = replica._replace(node=node, received=at + 1, stamp=stamp, had=replica.had | 1 << at)
-        return Step(f"{number} receives {self._stream[at]} ({at})", self._set(state, number, replica))
+        replica = replica._replace(
+            node=node, received=at + 1, missing=False, in_order=replica.stamp, had=replica.had | 1 << at
+        )
+        if replica.received == len(self._stream):
+            replica = replica._replace(stamp=0, in_order=0, beats=())  # nothing will be stamped: fewer states
+        after = self._set(state, number, replica)
+        return Step(f"{number} receives {self._stream[at]} ({at}), stamped {stamp}", after)
 
-    def _may_see(self, state: State, replica: Replica) -> bool:
-        write = state.log[replica.seen]
-        if isinstance(write, Mark) or not self._prompt or not (replica.connected and replica.live):
-            return True
-        return replica.received >= state.replicas[write.replica].since
+    def _lets_go(self, state: State, number: int, replica: Replica) -> Step[State]:
+        at = replica.received
+        node, _ = self._tallies.do(replica.node, "drops", self._stream[at], at, replica.stamp)
+        replica = replica._replace(node=node, received=at + 1, missing=False, in_order=replica.stamp)
+        after = self._set(state, number, replica, drops=state.drops + 1)
+        return Step(f"{number} lets {self._stream[at]} ({at}) go", after, fault=True)
 
     def _sees(self, state: State, number: int, replica: Replica) -> Step[State]:
         write = state.log[replica.seen]
@@ -227,7 +310,60 @@ class SessionsModel:
         if isinstance(write, Mark):
             node, _ = self._tallies.do(replica.node, "apply", write)
             replica = replica._replace(node=node)
-        return Step(f"{number} sees {_tell(write)}", self._set(state, number, replica))
+        elif isinstance(write, Marker):
+            replica = self._beat(state, replica)
+        return Step(f"{number} sees {tell(write)}", self._set(state, number, replica))
+
+    # -- heartbeats ------------------------------------------------------------------------------------------
+
+    def _beat(self, state: State, replica: Replica) -> Replica:
+        """A heartbeat leaves, unless there is nothing to prove."""
+        if not self._beats or not replica.connected or not (replica.live or self._early):
+            return replica
+        if replica.received == len(self._stream):
+            return replica
+        markers = (at for at in range(replica.seen, 0, -1) if isinstance(state.log[at - 1], Marker))
+        noted = next(markers, 0)
+        if noted <= max([replica.stamp, *(before for before, _ in replica.beats)]):
+            return replica
+        behind = self._heard(state) if replica.live and self._in_order else 0
+        return replica._replace(beats=(*replica.beats, (noted, behind)))
+
+    def _answered(self, replica: Replica) -> Iterator[Replica]:
+        """Whether heartbeats have been answered by now: some of those that may have been. It makes a
+        difference only when an event is received, or the connection is not what it was: a step of its own
+        would be more states.
+        """
+        yield replica
+        while replica.beats and self._come(replica) >= replica.beats[0][1]:
+            noted = replica.beats[0][0]
+            replica = replica._replace(stamp=max(replica.stamp, noted), beats=replica.beats[1:])
+            yield replica
+
+    def _takes_up(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
+        """A connection that broke is taken up by RESUME; one that misses a frame is given up for that."""
+        if not replica.live and replica.received >= self._heard(state):
+            resumed = self._beat(state, replica._replace(live=True))
+            yield Step(f"{number} has RESUMED", self._set(state, number, resumed))
+        if replica.live and replica.missing:
+            for proven in self._proven_after(replica, self._found):
+                after = self._set(state, number, self._give_up(state, proven))
+                yield Step(f"{number}, proven {proven.stamp}, finds that a frame is missing", after)
+
+    def _proven_after(self, replica: Replica, set_back: bool) -> Iterator[Replica]:
+        """What is proven once a connection has ended (``ShardClient._converse``)."""
+        if set_back:
+            yield replica._replace(stamp=replica.in_order)
+        else:
+            yield from self._answered(replica)
+
+    def _give_up(self, state: State, replica: Replica) -> Replica:
+        return self._beat(state, replica._replace(live=False, beats=()))
+
+    @staticmethod
+    def _come(replica: Replica) -> int:
+        """How many frames were sent to a replica before what it gets now."""
+        return replica.received + replica.missing
 
     # -- gateway sessions ------------------------------------------------------------------------------------
 
@@ -252,7 +388,11 @@ class SessionsModel:
                     fresh=self._markers,
                     young=True,
                     live=True,
+                    beats=(),
+                    missing=False,
+                    noted=0,
                 )
+                begun = self._beat(self._set(state, number, begun), begun)
                 yield Step(
                     f"{number} has a new session from {since} on",
                     self._set(state, number, begun, leader=leader),
@@ -266,14 +406,21 @@ class SessionsModel:
             )
         if self._is_noted(replica) or not self._markers:
             return
-        sessions = [
-            write.session
-            for write in state.log[: replica.seen]
+        markers = {
+            write.session: at + 1
+            for at, write in enumerate(state.log[: replica.seen])
             if isinstance(write, Marker) and write.replica == number
-        ]
-        if replica.session in sessions or (sessions and not self._own_marker):
-            node, _ = self._tallies.do(replica.node, "note_session", replica.seen)
-            yield Step(f"{number} notes its marker", self._set(state, number, replica._replace(node=node)))
+        }
+        if replica.session in markers or (markers and not self._own_marker):
+            node, _ = self._tallies.do(replica.node, "note_session", max(markers.values()))
+            noted = replica._replace(node=node, noted=self._last_mark(state, replica))
+            yield Step(f"{number} notes its marker", self._set(state, number, noted))
+
+    @staticmethod
+    def _last_mark(state: State, replica: Replica) -> int:
+        """How far its watch has come, but for what tells nothing of events: fewer states."""
+        marks = (at for at in range(replica.seen, 0, -1) if isinstance(state.log[at - 1], Mark))
+        return next(marks, 0)
 
     def _is_noted(self, replica: Replica) -> bool:
         return bool(self._tallies.ask(replica.node, lambda tally: tally.session_revision is not None))
@@ -295,13 +442,13 @@ class SessionsModel:
             node, ran = self._tallies.do(replica.node, "runs", lane)
             if ran is None:
                 continue
-            index, occurrence, stamp, low = ran
+            index, occurrence, stamp, session, low = ran
             if not self._low_water:
                 low = 0
             elif low < 0:
                 low = replica.seen
             content = self._stream[index]
-            mark = Mark(content, number, stamp, occurrence, index, low)
+            mark = Mark(content, number, stamp, session, occurrence, index, low)
             runs = (*state.runs[:index], state.runs[index] + 1, *state.runs[index + 1 :])
             after = self._set(
                 state,
@@ -328,26 +475,30 @@ class SessionsModel:
 
     def _doubts(self, state: State, number: int, content: str) -> int:
         """How many equal events a leader may run again: it received them in a session that those who ran
-        them did not know of when they received them. But not if a later event of the lane, and of a content
-        that leaves no doubt, was received here, too, and marked by one who did know; unless there were equal
-        ones of both kinds, whose marks may have been taken for each other.
+        them did not know of when they received them, or saw their marks before it had noted its marker. But
+        not if a later event of the lane, and of a content that leaves no doubt, was received here, too, and
+        marked by one who did know; unless there were equal ones of both kinds, whose marks may have been
+        taken for each other.
         """
         replica = state.replicas[number]
         revision = self._tallies.ask(replica.node, lambda tally: tally.session_revision)
         marks = [
-            write
-            for write in state.log
+            (at, write)
+            for at, write in enumerate(state.log)
             if isinstance(write, Mark)
             and write.replica != number
             and write.index >= replica.since
+            and not replica.told >> write.index & 1
             and lane_of(write.content) == lane_of(content)
         ]
-        uncertain = [mark for mark in marks if revision is None or mark.stamp < revision]
+        uncertain = [
+            mark for at, mark in marks if revision is None or mark.stamp < revision or at < replica.noted
+        ]
         unclear = {mark.content for mark in uncertain}
         clear = [
-            mark.index for mark in marks if mark.content not in unclear and mark.index < replica.received
+            mark.index for _, mark in marks if mark.content not in unclear and mark.index < replica.received
         ]
-        mixed = any(mark.content == content for mark in marks if mark not in uncertain)
+        mixed = any(mark.content == content for _, mark in marks if mark not in uncertain)
         last = -1 if mixed else max(clear, default=-1)
         return sum(1 for mark in uncertain if mark.content == content and mark.index > last)
 
@@ -355,14 +506,14 @@ class SessionsModel:
         at = next(at for at, other in enumerate(self._stream) if other == content and runs[at] > 1)
         return (*runs[:at], runs[at] - 1, *runs[at + 1 :])
 
-    def _arrives(self, state: State) -> Step[State]:
+    def _arrives(self, state: State, mark: Mark) -> Step[State]:
         """version == occurrence - 1 -> put."""
-        mark, rest = state.wire[0], state.wire[1:]
+        rest = tuple(other for other in state.wire if other != mark)
         version = sum(1 for write in state.log if isinstance(write, Mark) and write.content == mark.content)
         state = state._replace(wire=rest, ran=_without(state.ran, (mark.content, mark.index)))
         if version != mark.occurrence - 1:
-            state = state._replace(wrong=f"{_tell(mark)} is number {mark.occurrence} after {version}")
-        return Step(f"{_tell(mark)} arrives", state._replace(log=(*state.log, mark)))
+            state = state._replace(wrong=f"{tell(mark)} is number {mark.occurrence} after {version}")
+        return Step(f"{tell(mark)} arrives", state._replace(log=(*state.log, mark)))
 
     # -- faults ----------------------------------------------------------------------------------------------
 
@@ -372,26 +523,37 @@ class SessionsModel:
             # What nobody asks for any more is left out: fewer states.
             dead = Replica(-1, alive=False, connected=False, received=replica.received, since=replica.since)
             yield Step(f"{number} dies", self._set(state, number, dead, deaths=state.deaths + 1), fault=True)
-        if state.sessions < self._sessions and replica.connected and number in self._cut:
-            cut = replica._replace(connected=False)
-            after = self._set(state, number, cut, sessions=state.sessions + 1)
-            yield Step(f"the session of {number} ends", after, fault=True)
-        if state.breaks < self._breaks and replica.connected and replica.live and number not in self._cut:
-            broken = replica._replace(live=False)
-            after = self._set(state, number, broken, breaks=state.breaks + 1)
-            yield Step(f"the connection of {number} breaks", after, fault=True)
-            if replica.stamp < replica.seen:
-                after = self._set(state, number, broken._replace(stamp=replica.seen), breaks=after.breaks)
-                yield Step(f"the connection of {number} breaks after a frame", after, fault=True)
+        if replica.connected:
+            yield from self._connection_fails(state, number, replica)
         unseen = range(replica.seen, len(state.log))
         if state.snapshots < self._snapshots and unseen:
-            if not all(self._may_see(state, replica._replace(seen=at)) for at in unseen):
-                return
             last = {write.content: write for write in state.log if isinstance(write, Mark)}
             node, _ = self._tallies.do(replica.node, "snapshot", *last.values())
-            anew = replica._replace(node=node, seen=len(state.log))
+            anew = self._beat(state, replica._replace(node=node, seen=len(state.log)))
             after = self._set(state, number, anew, snapshots=state.snapshots + 1)
             yield Step(f"the watch of {number} begins anew", after, fault=True)
+
+    def _connection_fails(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
+        if number in self._cut:
+            if state.sessions < self._sessions:
+                for proven in self._proven_after(replica, self._set_back):
+                    cut = proven._replace(connected=False, beats=(), missing=False)
+                    after = self._set(state, number, cut, sessions=state.sessions + 1)
+                    yield Step(f"the session of {number} ends", after, fault=True)
+            return
+        if not replica.live:
+            return
+        if state.breaks < self._breaks:
+            for proven in self._proven_after(replica, self._set_back):
+                broken = self._give_up(state, proven)
+                after = self._set(state, number, broken, breaks=state.breaks + 1)
+                yield Step(
+                    f"the connection of {number} breaks, which had proven {proven.stamp}", after, fault=True
+                )
+        if state.losses < self._losses and not replica.missing and replica.received < len(self._stream):
+            misses = replica._replace(missing=True)
+            after = self._set(state, number, misses, losses=state.losses + 1)
+            yield Step(f"{number} loses {self._stream[replica.received]}", after, fault=True)
 
     def _lease_ends(self, state: State, number: int) -> Step[State]:
         """Marks that are on their way are refused from now on: what they are about may be run again."""
@@ -403,11 +565,11 @@ class SessionsModel:
 
     def _heard(self, state: State) -> int:
         """How many events have happened for sure."""
-        return max(max(each.received, each.since) for each in state.replicas)
+        return max(max(self._come(each), each.since) for each in state.replicas)
 
     def _is_calm(self, state: State) -> bool:
         heard = self._heard(state)
-        return all(
+        return not self._is_overtaken(state) and all(
             each.connected
             and each.live
             and each.received >= heard
@@ -418,10 +580,18 @@ class SessionsModel:
             if each.alive
         )
 
+    @staticmethod
+    def _is_overtaken(state: State) -> bool:
+        """Whether the mark of a later event has arrived before that of an earlier one."""
+        last = max((write.index for write in state.log if isinstance(write, Mark)), default=-1)
+        return any(mark.index < last for mark in state.wire)
+
     def _passes(self, state: State) -> Step[State]:
         replicas = []
         for replica in state.replicas:
             node = self._tallies.do(replica.node, "passes")[0] if replica.alive else replica.node
+            if self._bounded:
+                *_, replica = self._answered(replica)  # noqa: PLW2901
             replicas.append(replica._replace(node=node, young=False))
         after = state._replace(replicas=tuple(replicas), calms=state.calms + 1)
         return Step("seconds pass", after, fault=True)
@@ -439,7 +609,13 @@ def _without(ran: tuple[tuple[str, int], ...], one: tuple[str, int]) -> tuple[tu
     return (*ran[:at], *ran[at + 1 :])
 
 
-def _tell(write: Mark | Marker) -> str:
+def tell(write: Mark | Marker | Question | Answer) -> str:
+    """What a trace calls it."""
     if isinstance(write, Marker):
         return f"the marker of {write.replica}"
-    return f"the mark of {write.content} ({write.index}) by {write.replica}, received at {write.stamp}"
+    if isinstance(write, Question):
+        return f"question {write.number} of {write.replica}: {dict(write.names)}"
+    if isinstance(write, Answer):
+        return f"the answer to {write.question.number}: {dict(write.left)}"
+    received = f"received at {write.stamp}, session {write.session}"
+    return f"the mark of {write.content} ({write.index}) by {write.replica}, {received}"

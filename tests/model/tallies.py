@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from discordha.coordination.journal_doubts import Doubts
 from discordha.coordination.journal_entries import Entry, EntryState, digest
 from discordha.coordination.journal_tally import SETTLE, Tally
 from discordha.coordination.store import KeyValue, WatchEvent
@@ -33,14 +34,16 @@ class Clock:
 
 
 class Mark(NamedTuple):
-    """One revision of etcd, or on its way there. ``stamp``: how far its writer's watch had come when it
-    received the event. ``index``: which event it was, which nobody knows. ``low``: everything that its writer
+    """One revision of etcd, or on its way there. ``stamp``: what was proven at its writer when it received
+    the event; ``session``: when the gateway session began in which that was, or ``None`` where it had not
+    noted that. ``index``: which event it was, which nobody knows. ``low``: everything that its writer
     received before it had seen so much is marked; only where that is tried.
     """
 
     content: str
     replica: int
     stamp: int
+    session: int | None
     occurrence: int
     index: int
     low: int = 0
@@ -110,11 +113,34 @@ class Tallies:
         if not tally.consume_surplus(entry):
             tally.add(entry)
 
+    def _do_drops(self, tally: Tally, content: str, index: int, revision: int) -> None:
+        """``Journal.received`` of a leader whose journal is full."""
+        clock = tally._clock
+        assert isinstance(clock, Clock)
+        clock.now += 0.001
+        entry = Entry(content, lane_of(content), index, None, clock.now)
+        entry.revision = revision
+        tally.consume_surplus(entry)
+
     def _do_apply(self, tally: Tally, mark: Mark) -> None:
         tally.apply([WatchEvent("put", _value(mark))])
 
     def _do_snapshot(self, tally: Tally, *marks: Mark) -> None:
         tally.snapshot([_value(mark) for mark in marks])
+
+    def _do_ask(self, tally: Tally) -> tuple[tuple[str, int], ...]:
+        """``Journal.ask``: contents, each with what all that it stands for is younger than."""
+        contents = {entry.name: entry.key for entry in tally}
+        return tuple(sorted((contents[name], since) for name, since in tally.ask().items()))
+
+    def _do_left(self, tally: Tally, *names: tuple[str, int]) -> tuple[tuple[str, int], ...]:
+        """``Journal.answer``; nothing where the tally can't tell of any."""
+        left = tally.left({digest(content): since for content, since in names})
+        return tuple((content, left[digest(content)]) for content, _ in names if digest(content) in left)
+
+    def _do_settle(self, tally: Tally, *left: tuple[str, int]) -> int:
+        """``Journal.on_answer``."""
+        return tally.settle({digest(content): count for content, count in left})
 
     def _do_new_session(self, tally: Tally) -> None:
         clock = tally._clock
@@ -130,7 +156,7 @@ class Tallies:
         assert isinstance(clock, Clock)
         clock.now += SETTLE + 1
 
-    def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int] | None:
+    def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int | None, int] | None:
         """``Journal.begin`` to ``Journal._mark``: the first of a lane that has not been run."""
         entry = tally.first_to_run(lane)
         if entry is None:
@@ -138,7 +164,7 @@ class Tallies:
         entry.occurrence = tally.occurrence(entry)
         entry.state = EntryState.FINISHED
         low = min((each.revision for each in tally if each.state is EntryState.HELD), default=-1)
-        return entry.item, entry.occurrence, entry.revision, low
+        return entry.item, entry.occurrence, entry.revision, tally.began(entry), low
 
 
 def _held(tally: Tally) -> str:
@@ -151,8 +177,15 @@ def lane_of(content: str) -> str:
 
 
 def _value(mark: Mark) -> KeyValue:
-    content = f"{mark.replica} {mark.stamp}{f' {mark.low}' if mark.low else ''}".encode()
-    return KeyValue(f"{MARKS}{digest(mark.content)}", content, 1, 1, mark.occurrence, 0)
+    """``JournalWrites.mark``."""
+    session = "-" if mark.session is None else mark.session
+    content = f"{mark.replica} {mark.stamp} {session}{f' {mark.low}' if mark.low else ''}"
+    return KeyValue(f"{MARKS}{digest(mark.content)}", content.encode(), 1, 1, mark.occurrence, 0)
+
+
+def _is_gone(value: Any) -> bool:
+    """Those that are gone are skipped wherever they stand."""
+    return isinstance(value, Entry) and value.state is EntryState.GONE
 
 
 def _freeze(value: Any) -> Any:
@@ -165,7 +198,19 @@ def _freeze(value: Any) -> Any:
             for key in sorted(value, key=str)
             if key not in ("struck", "_marks_at", "_carries_at", "_attempts_at")
         )
-    if isinstance(value, list | tuple | deque):
+    if isinstance(value, Doubts):
+        return (
+            _freeze(value._entries),
+            tuple(sorted(item for item in value._uncertain.items() if item[1])),
+            tuple(
+                sorted((name, each.received, each.struck, each.since) for name, each in value._counts.items())
+            ),
+            tuple(sorted(value._asked.items())),
+            tuple(sorted(value._gone_earlier.items())),
+        )
+    if isinstance(value, deque):
+        return tuple(_freeze(each) for each in value if not _is_gone(each))
+    if isinstance(value, list | tuple):
         return tuple(_freeze(each) for each in value)
     if isinstance(value, Clock):
         return value.now

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from test_questions import Kept
 
 from discordha import Config, ConfigError
 from discordha.commands.components import Components
 from discordha.coordination.claim_hints import ClaimHints
 from discordha.coordination.claim_records import Attempts, marked_at, parse_claim
 from discordha.coordination.journal_entries import Attempted
+from discordha.coordination.journal_tally import NEVER, Tally, _Mark
+from discordha.coordination.reconciliation import Reconciliation
 from discordha.coordination.store import KeyValue, Snapshot, WatchEvent
 from discordha.events import EVENTS, Scope, identify
 from discordha.operations.fleet import Fleet
@@ -121,12 +124,162 @@ def test_hints_outlive_them_and_say_which_key(written: list[tuple[str, bytes]]) 
     hints.on_events(100, [WatchEvent("delete", item) for item in items])
 
 
+#: What a mark may hold in the place of a number.
+PARTS = st.one_of(st.integers(-5, 2**70).map(str), NUMBERS, TEXT, st.just("-"), st.just("9" * 5000))
+MARKS = st.one_of(
+    VALUES, st.lists(PARTS, max_size=4).map(lambda parts: " ".join(["leader", *parts]).encode())
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["0/a", "0/b"]), MARKS), max_size=8))
+@example([("0/a", b"leader " + b"9" * 5000)])
+@example([("0/a", "leader ² ٣".encode())])
+@example([("0/a", b"leader 7 " + b"9" * 5000)])
+def test_a_tally_outlives_any_marks(written: list[tuple[str, bytes]]) -> None:
+    """And what else stands there."""
+    tally = Tally("/j/", "/jc/", "/ja/", replica_id="me")
+    tally.snapshot([])
+    tally.note_session(5)
+    for number, (name, value) in enumerate(written, 1):
+        mark = KeyValue(f"/j/{name}", value, number, number, number, 0)
+        tally.apply([WatchEvent("put", mark)])
+        other = KeyValue(f"/ja/{name}/{number}{'9' * number * 700}", value, number, number, 1, 0)
+        tally.snapshot([mark, other])
+        read = _Mark.parse(value)
+        assert read.revision >= 0
+        assert 0 <= read.session <= NEVER
+        if number == 4:
+            tally.new_session()
+
+
 def test_an_unreadable_claim_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     hints = ClaimHints("/x/", retention=60)
     with caplog.at_level(logging.WARNING):
         hints.on_events(1, [WatchEvent("put", kv("/x/e/message/1", b"nonsense", 1))])
     assert hints.unreadable == 1
     assert "/x/e/message/1" in caplog.text
+
+
+QUESTION: dict[str, Any] = {"number": 1, "names": {"0/a": 5}}
+ANSWER: dict[str, Any] = {"number": 1, "left": {"0/a": 1}}
+ASKED = st.one_of(
+    VALUES,
+    st.builds(
+        lambda record, changes: json.dumps({**record, **changes}).encode(),
+        st.sampled_from([QUESTION, ANSWER]),
+        st.dictionaries(st.sampled_from(["number", "names", "left"]), JSONS, max_size=2),
+    ),
+)
+SHARDS = st.sampled_from(["0", "1", "", "-1", "00", "²", "٣", "1.5", "x", "9" * 5000]) | st.text(max_size=4)
+REPLICAS = st.sampled_from(["me", "other", "", "me/", "/me", "a/b", "\ud800"]) | st.text(max_size=4)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["jq", "jr"]), SHARDS, REPLICAS, ASKED), max_size=8))
+@example([("jr", "0", "me", json.dumps(ANSWER).encode())])
+def test_questions_and_answers_outlive_them_and_strike_nothing(
+    written: list[tuple[str, str, str, bytes]],
+) -> None:
+    """An answer fits only the number that was asked with."""
+    kept = Kept()
+    kept.new_session(10)
+    kept.receive("add", "remove", "add")
+    for key in ("add", "remove", "add"):
+        kept.mark(key, certain=False)
+    number, names = kept.ask()
+    told: list[int] = []
+
+    def on_answer(answered: int, left: Any) -> None:
+        assert all(type(count) is int and count >= 0 for count in left.values())
+        told.append(answered)
+        kept.journal.on_answer(answered, left)
+
+    reconciliation = Reconciliation(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
+    reconciliation.listen(0, on_answer)
+    items = [kv(f"/x/{kind}/{shard}/{name}", value, 1) for kind, shard, name, value in written]
+    reconciliation.on_snapshot(Snapshot(len(items), items))
+    reconciliation.on_events(99, [WatchEvent("put", item) for item in items])
+    for question in [*reconciliation.questions(0), *reconciliation.questions(1)]:
+        assert question.replica != "me"
+        assert all(type(since) is int and since >= 0 for since in question.names.values())
+        assert kept.journal.may_answer(question.names) is False  # it leads nothing
+        assert not any(kept.journal._tally.left(question.names).values())
+    assert number not in told
+    assert len(kept.journal) == 3
+    reconciliation.on_events(100, [WatchEvent("delete", item._replace(value=b"")) for item in items])
+    assert reconciliation.questions(0) == reconciliation.questions(1) == ()
+    kept.journal.on_answer(number, dict.fromkeys(names, 0))
+    assert len(kept.journal) == 0
+
+
+BAD = [
+    b"",
+    b"nonsense",
+    b"\xff",
+    b"[]",
+    b"null",
+    b"1",
+    b"{}",
+    b"[" * 5000,
+    b'{"number": 1' + b"0" * 5000 + b"}",
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, value) for key in ("jq/0/other", "jr/0/me") for value in BAD),
+        *(
+            ("jq/0/other", json.dumps({**QUESTION, **wrong}).encode())
+            for wrong in (
+                {"number": "1"},
+                {"number": True},
+                {"number": -1},
+                {"names": None},
+                {"names": "0/a"},
+                {"names": ["0/a"]},
+                {"names": {"0/a": -1}},
+                {"names": {"0/a": 0.5}},
+                {"names": {"0/a": True}},
+                {"names": {"0/a": None}},
+                {"names": {"0/a": 1, "0/b": "2"}},
+            )
+        ),
+        *(
+            ("jr/0/me", json.dumps({**ANSWER, **wrong}).encode())
+            for wrong in (
+                {"number": None},
+                {"number": 1.0},
+                {"number": True},
+                {"left": None},
+                {"left": ["0/a"]},
+                {"left": {"0/a": -1}},
+                {"left": {"0/a": 0.5}},
+                {"left": {"0/a": False}},
+                {"left": {"0/a": None}},
+            )
+        ),
+    ],
+)
+def test_an_unreadable_question_or_answer_is_logged_and_counted(
+    key: str, value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reconciliation = Reconciliation(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
+    told: list[int] = []
+    asked: list[tuple[int, int]] = []
+    reconciliation.listen(0, lambda number, left: told.append(number))
+    good = kv(f"/x/{key}", json.dumps({**QUESTION, **ANSWER}).encode(), 1)
+    reconciliation.on_events(1, [WatchEvent("put", good)])
+    assert len(reconciliation.questions(0)) + len(told) == 1
+    told.clear()
+    reconciliation.on_question = lambda shard, revision: asked.append((shard, revision))
+    with caplog.at_level(logging.WARNING):
+        reconciliation.on_events(2, [WatchEvent("put", kv(f"/x/{key}", value, 2))])
+    assert reconciliation.unreadable == 1
+    assert f"/x/{key}" in caplog.text
+    assert not told
+    # Something was put there, so somebody greets, though it be of a version that speaks otherwise.
+    assert asked == ([(0, 2)] if key.startswith("jq/") else [])
+    assert reconciliation.questions(0) == ()
 
 
 class Shelf:

@@ -42,6 +42,7 @@ LAYERS = {
     "runner": 4,
     "dispatcher": 5,
     "leadership": 5,
+    "reconciler": 5,
     "leader_shard": 5,
     "seniority": 3,
     "leader_loop": 5,

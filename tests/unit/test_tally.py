@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from discordha.coordination.journal_entries import Entry, EntryState, digest
-from discordha.coordination.journal_tally import SETTLE, SURPLUS_LIFE, Tally
+from discordha.coordination.journal_tally import NEVER, SETTLE, SURPLUS_LIFE, Tally, _Mark
 from discordha.coordination.store import KeyValue, WatchEvent
 
 #: The revision of the present gateway session.
@@ -31,20 +33,25 @@ class Bench:
         self.tally.note_session(revision)
         self.now += SETTLE + 1
 
-    def receive(self, key: str, lane: str = "lane") -> Entry | None:
+    def receive(self, key: str, lane: str = "lane", *, stamp: int | None = None) -> Entry | None:
         """``None`` when a mark was here before."""
         self.now += 0.001
         entry = Entry(key, lane, key, None, self.now)
-        entry.revision = self.tally.session_revision or SESSION - 1
+        entry.revision = stamp if stamp is not None else self.tally.session_revision or SESSION - 1
         if self.tally.consume_surplus(entry):
             return None
         self.tally.add(entry)
         return entry
 
-    def mark(self, key: str, *, received: int = SESSION, by: str = "leader") -> None:
-        """Some replica has handled one event of this content."""
+    def mark(
+        self, key: str, *, received: int = SESSION, by: str = "leader", began: int | str | None = EARLIER
+    ) -> None:
+        """Some replica has handled one event of this content.
+
+        :param began: its session; ``None``: of a version that did not tell.
+        """
         version = self.versions[key] = self.versions.get(key, 0) + 1
-        content = f"{by} {received}".encode()
+        content = f"{by} {received}{'' if began is None else f' {began}'}".encode()
         self.tally.apply([WatchEvent("put", value(f"/j/{digest(key)}", version, content))])
 
     def left(self) -> list[str]:
@@ -140,6 +147,21 @@ def test_a_mark_that_comes_late_is_not_taken_for_the_next_one() -> None:
     assert bench.receive("add") is not None
 
 
+def test_nor_for_an_equal_one_that_is_here_already() -> None:
+    """Marks of equal events never share a transaction: those of other events overtake them."""
+    bench = Bench()
+    bench.new_session()
+    bench.tally.note_session(SESSION)
+    for key in ("add", "add", "remove"):
+        bench.receive(key)
+    last = bench.receive("add")
+    for key in ("add", "remove", "add"):
+        bench.mark(key)
+    assert list(bench.tally) == [last]
+    bench.mark("add")
+    assert bench.left() == []
+
+
 def test_a_certain_mark_may_be_about_what_is_doubtful() -> None:
     """Its leader had seen the marker before this replica did."""
     bench = Bench()
@@ -182,6 +204,117 @@ def test_an_own_mark_is_about_what_was_run_here() -> None:
     first.state = EntryState.FINISHED
     bench.mark("add", received=SESSION - 1, by="me")
     assert list(bench.tally) == [second]
+
+
+@pytest.mark.parametrize(
+    ("began", "strikes"),
+    [
+        pytest.param(EARLIER, True, id="as old as the entry's"),
+        pytest.param(30, True, id="began no later than what the entry's event is younger than"),
+        pytest.param(31, False, id="began later: the entry's event is perhaps not one of its own"),
+        pytest.param(10**9, False, id="began much later"),
+        pytest.param(None, True, id="of a version that did not tell"),
+        pytest.param("-", False, id="never noted"),
+        pytest.param("", False, id="empty"),
+        pytest.param("-1", False, id="below zero"),
+        pytest.param("nonsense", False, id="garbage"),
+        pytest.param("1e1", False, id="no number"),
+        pytest.param(f"{EARLIER} more", True, id="what a later version adds says nothing here"),
+    ],
+)
+def test_a_mark_of_who_may_not_have_received_it_strikes_out_nothing_earlier(
+    began: int | str | None, strikes: bool
+) -> None:
+    """Found by the model: both sessions end; one replica handles an event that the other never got. That one
+    has an older equal one, which the first never got: its mark is not about that.
+    """
+    bench = Bench()
+    entry = bench.receive("add", stamp=30)
+    bench.new_session()
+    bench.mark("add", received=SESSION - 1, began=began)
+    assert list(bench.tally) == ([] if strikes else [entry])
+
+
+def test_nor_once_the_session_is_noted_while_the_mark_is_not_one_of_it() -> None:
+    bench = Bench()
+    entry = bench.receive("add", stamp=30)
+    bench.new_session()
+    bench.seen()
+    bench.mark("add", received=SESSION - 1, began=31)
+    assert list(bench.tally) == [entry]
+    bench.mark("add", received=SESSION - 1, began=30)
+    assert bench.left() == []
+
+
+def test_of_equal_ones_it_strikes_out_the_oldest_that_its_writer_received() -> None:
+    bench = Bench()
+    first, second = bench.receive("add", stamp=20), bench.receive("add", stamp=30)
+    third = bench.receive("add", stamp=40)
+    bench.new_session()
+    bench.mark("add", received=SESSION - 1, began=25)
+    assert list(bench.tally) == [first, third]
+    bench.mark("add", received=SESSION - 1, began=25)
+    bench.mark("add", received=SESSION - 1, began=25)
+    assert list(bench.tally) == [first]
+    assert second is not None
+    assert second.state is EntryState.GONE
+
+
+def test_what_a_mark_is_certain_of_does_not_ask_when_its_session_began() -> None:
+    """It is one of this session's, which its writer received: the entry is not from before."""
+    bench = Bench()
+    bench.new_session()
+    bench.seen()
+    bench.receive("add")
+    bench.mark("add", began="-")
+    assert bench.left() == []
+
+
+def test_an_own_mark_does_not_either() -> None:
+    bench = Bench()
+    entry = bench.receive("add")
+    assert entry is not None
+    entry.state = EntryState.FINISHED
+    bench.new_session()
+    bench.mark("add", received=EARLIER - 1, by="me", began="-")
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"me 7 5", ("me", 7, 5)),
+        (b"me 7 0", ("me", 7, 0)),
+        (b"me 7", ("me", 7, 0)),
+        (b"me", ("me", 0, 0)),
+        (b"", ("", 0, 0)),
+        (b"me 7 -", ("me", 7, NEVER)),
+        (b"me 7 ", ("me", 7, NEVER)),
+        (b"me - 5", ("me", 0, 5)),
+        (b"me \xff \xff", ("me", 0, NEVER)),
+    ],
+)
+def test_marks_as_they_are_stored(content: bytes, expected: tuple[str, int, int]) -> None:
+    assert _Mark.parse(content) == expected
+
+
+def test_an_entry_tells_when_the_session_began_in_which_it_came_in() -> None:
+    """Of several that have ended, and of those that were never noted."""
+    bench = Bench()
+    first = bench.receive("first")
+    bench.new_session()
+    unnoted = bench.receive("unnoted")
+    bench.new_session()
+    early = bench.receive("early")  # before its session's marker was
+    bench.seen()
+    late = bench.receive("late")
+    assert first is not None and unnoted is not None and early is not None and late is not None  # noqa: PT018
+    assert [bench.tally.began(entry) for entry in (first, unnoted, early, late)] == [
+        EARLIER,
+        None,
+        SESSION,
+        SESSION,
+    ]
 
 
 def test_lanes_are_blocked_by_what_others_still_run() -> None:
@@ -297,4 +430,4 @@ def test_what_is_doubtful_is_bounded_while_the_marker_is_not_seen() -> None:
         bench.receive(f"{number}")
         if len(bench.tally) > 5:
             assert bench.tally.drop_oldest()
-    assert len(bench.tally._doubtful) == 5
+    assert len(bench.tally._doubts._entries) == len(bench.tally._doubts._counts) == 5

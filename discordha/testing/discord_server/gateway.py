@@ -111,7 +111,11 @@ class _Connection:
     async def _answer(self, opcode: int, data: Any) -> bool:
         """Answers one frame; false ends the socket."""
         if opcode == 1:
-            await self.ws.send_str('{"op":11,"s":null,"t":null,"d":null}')
+            answer = '{"op":11,"s":null,"t":null,"d":null}'
+            if self.session is not None and self.session.ws is self.ws:
+                self.session.send(answer)  # behind the events that were sent before
+            else:
+                await self.ws.send_str(answer)
         elif opcode == 2:
             return await self._identify(data)
         elif opcode == 6:

@@ -1,0 +1,169 @@
+"""All interleavings of young gateway sessions whose replicas ask, up to a bound; and that each wrong way to
+ask, to answer or to settle is found out.
+
+Where a case ``begins`` with some steps, all that may follow them is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import broken_tallies
+import pytest
+from explore import Violation, explore, follow
+from questions_model import QuestionsModel
+
+#: The second replica has a new session, which all know.
+NEW = ("1 has a new session from 0", "the marker of 1", "0 sees", "1 receives a", "1 sees", "1 notes")
+#: And its leader has run an event of it before it knew.
+DOUBT = (
+    *("1 has a new session from 0", "0 receives a", "0 runs a", "1 receives a"),
+    *("the marker of 1", "0 sees", "1 sees", "1 notes"),
+)
+#: Or afterwards; and its session ends.
+HANDLED = (
+    *NEW,
+    "0 receives a (0), stamped 1",
+    "0 runs a",
+    "the session of 1 ends",
+    "the mark of a",
+    "0 sees",
+)
+#: Its leader has one, which it knew before its own began.
+YOUNG_LEADER = ("0 has a new session from 0", "the marker of 0", "0 sees", "0 notes", "0 leads", "1 sees")
+#: Or before its own began, which lacks what the other has received.
+YOUNGER = (
+    *("1 has a new session from 0", "1 receives a", "0 has a new session from 1", "the marker of 0"),
+    *("0 sees", "0 notes", "the marker of 1", "0 sees", "1 sees", "1 sees", "1 notes", "0 leads"),
+)
+#: The first leader is dead; the next one's session is new.
+NEXT_LEADER = (
+    *("1 has a new session from 0", "the marker of 1", "1 sees", "1 notes"),
+    *("0 dies", "etcd ends the lease of 0", "1 leads"),
+)
+#: The leader's session ended after it had received what nobody else did; the next leader's began before its
+#: next one.
+OUTAGE = (
+    *("0 receives a", "the session of 0 ends", "the session of 1 ends", "1 has a new session from 1"),
+    *("the marker of 1", "1 sees", "1 notes", "0 sees", "0 has a new session from 1", "1 leads"),
+)
+#: One had a new session, which is over; the other's begins.
+TWICE = (
+    *("0 has a new session from 0", "0 receives a", "the marker of 0", "0 sees", "0 notes", "1 sees"),
+    "the session of 0 ends",
+)
+BOTH = {"cut": (0, 1), "lively": False}
+#: An answer strikes out no more than there were marks: that alone would hide what else is wrong with it.
+UNCAPPED = {"tally": broken_tallies.SettlesWithoutMarks}
+ENDED = {"calms": 0, "sessions": 0, "ended": True}
+
+
+def check(
+    replicas: int, stream: str, begins: Sequence[str] = (), most: int = 500_000, **options: Any
+) -> tuple[int, QuestionsModel]:
+    model = QuestionsModel(replicas, stream, **options)
+    initial = follow(model.initial(), model.steps, begins)
+    result = explore(initial, model.steps, model.invariant, model.goal, most=most)
+    print(f"{replicas} replicas, {stream}, {begins}, {options}: {result}, settled {model.settled}")
+    return result.states, model
+
+
+def test_a_young_replica_asks() -> None:
+    states, model = check(2, "a", calms=1, sessions=1, asks=2)
+    assert states > 10_000
+    assert model.settled[False] > 100
+
+
+@pytest.mark.parametrize(
+    ("replicas", "stream", "begins", "options"),
+    [
+        (2, "a", YOUNG_LEADER, {**ENDED, **BOTH}),
+        (3, "a", NEXT_LEADER, {**ENDED, "cut": (1, 2), "lively": False, "deaths": 2}),
+    ],
+    ids=["young leader", "next leader"],
+)
+def test_its_leader_may_be_young_itself(
+    replicas: int, stream: str, begins: Sequence[str], options: dict[str, Any]
+) -> None:
+    states, model = check(replicas, stream, begins, **options)
+    assert states > 1000
+    assert model.settled[True] > 10
+
+
+def test_what_only_a_replica_that_asks_has_is_not_lost_by_the_answer() -> None:
+    options = {**BOTH, "calms": 0, "sessions": 2, "deaths": 0}
+    assert check(2, "aa", OUTAGE, **options)[0] > 500
+
+
+def test_what_its_leader_let_go_is_kept() -> None:
+    assert check(2, "a", drops=1, lively=False, **ENDED)[0] > 2000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("replicas", "stream", "begins", "options"),
+    [
+        (2, "aa", (), {**ENDED}),
+        (2, "aa", (), {**ENDED, "calms": 1}),
+        (2, "ab", (), {**ENDED}),
+        (2, "aA", (), {**ENDED}),
+        # The mark of an event that is yet to come counts no more once nothing is doubtful: it runs again.
+        (2, "aa", DOUBT, {**ENDED, "asks": 2, "repeats": False}),
+        (2, "aaa", DOUBT, {**ENDED}),
+        (2, "aa", NEW[:1], {**ENDED, "drops": 1, "lively": False, "repeats": False}),
+        (2, "aba", DOUBT, {**ENDED}),
+        (2, "a", (), {**ENDED, **BOTH}),
+        (2, "aa", YOUNG_LEADER, {**ENDED, **BOTH}),
+        (2, "aa", TWICE, {**ENDED, **BOTH, "sessions": 1, "deaths": 0}),
+        (3, "aa", NEXT_LEADER, {**ENDED, "cut": (1, 2), "lively": False}),
+        (2, "a", (), {"calms": 0, "sessions": 2, "asks": 2, "repeats": False}),
+        (2, "aa", DOUBT, {**ENDED, "snapshots": 1, "repeats": False}),
+        (2, "aa", DOUBT, {**ENDED, "breaks": 1}),
+        (2, "aa", DOUBT, {**ENDED, "calms": 1, "bounded": False, "repeats": False}),
+        # An answer that is late does no harm: what it tells stays true.
+        (2, "a", (), {**ENDED, **BOTH, "guarded": False}),
+    ],
+    ids=str,
+)
+def test_larger_bounds(replicas: int, stream: str, begins: Sequence[str], options: dict[str, Any]) -> None:
+    states, model = check(replicas, stream, begins, most=1_500_000, **options)
+    assert states > 5_000
+    assert sum(model.settled.values()) > 20
+
+
+@pytest.mark.parametrize(
+    ("begins", "options", "found"),
+    [
+        ((), {**UNCAPPED, "proven": False}, "lost"),
+        (YOUNGER, {**BOTH, **UNCAPPED, "since": False}, "lost"),
+        (NEW, {**UNCAPPED, "numbered": False, "asks": 2}, "lost"),
+        (NEW, {"tally": broken_tallies.FinishedIsHandled}, "lost"),
+        (NEW, {"tally": broken_tallies.SettlesTwice}, "lost"),
+        (HANDLED, {"tally": broken_tallies.KeepsQuestion, "sessions": 1, "forgotten": False}, "lost"),
+        (
+            OUTAGE,
+            {
+                **BOTH,
+                "sessions": 2,
+                "ended": False,
+                "deaths": 0,
+                "tally": broken_tallies.SettlesForEarlierSessions,
+            },
+            "lost",
+        ),
+        (
+            ("1 has a new session from 0", "0 lets a", "1 receives a"),
+            {**UNCAPPED, "drops": 1, "lively": False},
+            "lost",
+        ),
+        pytest.param(
+            *(DOUBT, {"tally": broken_tallies.CountsDoubtful, "calms": 1}, "run again"),
+            marks=pytest.mark.long,
+        ),
+    ],
+    ids=["proven", "since", "numbered", "finished", "twice", "keeps", "earlier", "uncapped", "doubtful"],
+)
+def test_a_wrong_one_is_found_out(begins: Sequence[str], options: dict[str, Any], found: str) -> None:
+    with pytest.raises(Violation, match=found):
+        check(2, "aa", begins, **{**ENDED, "repeats": found != "lost", **options})
