@@ -61,7 +61,7 @@ LOOK_SOON = 0.02
 CATCH_UP = 2.0
 #: A replica that starts is not ready while it is in doubt (``Reconciler``), but for no more than so many
 #: seconds.
-DOUBT = 2.0
+DOUBT = 3.0
 
 
 def _always() -> bool:
@@ -236,14 +236,17 @@ class LeaderEvents:
         }
 
     def in_doubt(self, shard_id: int) -> bool:
-        """Whether the shard's leader is being asked what it has handled of what came in just as this
-        replica's gateway session began: for a short time. No I/O; any thread.
+        """Whether the shard's leader, or the next one, is to be asked what it has handled of what came in
+        just as this replica's gateway session began: for a short time. No I/O; any thread.
         """
         shard = self._shards.get(shard_id)
-        if shard is None or shard.election.leader in (None, self._replica_id):
+        age = shard.seniority.age if shard is not None else None
+        if shard is None or age is None or age >= DOUBT or not shard.journal.in_doubt:
             return False
-        age = shard.seniority.age
-        return age is not None and age < DOUBT and shard.journal.in_doubt
+        leader = shard.election.leader
+        if leader is None:
+            return bool(self._coordination.members.records().keys() - {self._replica_id})
+        return leader != self._replica_id
 
     def new_session(self, shard_id: int) -> None:
         """The gateway began a new session for the shard. Gateway thread.
