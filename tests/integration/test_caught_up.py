@@ -299,7 +299,7 @@ def test_when_the_gateway_stops_nobody_waits_for_ever(
     ("interval", "deaf_after"),
     [
         pytest.param(0.5, 30.0, id="the keep-alive thread's"),
-        pytest.param(41.25, 5.0, id="those that ask for a sign of life"),
+        pytest.param(41.25, 5.0, id="those that ask for a sign of life", marks=pytest.mark.long),
     ],
 )
 def test_answers_to_other_heartbeats_do_not_count(line: Lines, interval: float, deaf_after: float) -> None:
@@ -325,9 +325,9 @@ def test_answers_to_other_heartbeats_do_not_count(line: Lines, interval: float, 
             if one.told(future):
                 proven += 1
                 assert f"due {number}" in had[0]
-            if proven == 4:
+            if proven == 2:
                 break
-        assert proven == 4
+        assert proven == 2
         one.gateway.stop(5.0)
 
 
