@@ -391,9 +391,7 @@ class Tally:
             self._strike(name, parsed if settled or left == 1 else unsettled)
 
     def _strike(self, name: str, mark: _Mark) -> None:
-        certain, own = self._is_certain(mark.revision), mark.writer == self._replica_id
-        if certain and not own and self._inferred and self._take(self._inferred, name):
-            return  # it is late: the next equal entry has not been handled for that
+        certain = self._is_certain(mark.revision)
         struck = self._find(name, mark)
         if struck is not None:
             self.forget(struck)
@@ -403,7 +401,7 @@ class Tally:
         elif not certain:
             if self._doubts or self.session_revision is None or self._clock() < self._noted_at + SETTLE:
                 self._doubts.note_uncertain(name)
-        else:
+        elif not (self._inferred and self._take(self._inferred, name)):
             self._surplus.setdefault(name, deque()).append(self._clock() + SURPLUS_LIFE)
 
     def _find(self, name: str, mark: _Mark) -> Entry | None:

@@ -7,7 +7,6 @@ has to do with answers: they do without it (``Uncapped``).
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +24,6 @@ __all__ = [
     "FinishedIsHandled",
     "KeepsQuestion",
     "KeepsSurplus",
-    "LateMarksStrike",
     "LowWater",
     "NoSettle",
     "SettledFirst",
@@ -114,15 +112,6 @@ class AnyWriterStrikesEarlierSessions(Tally):
 
     def _is_of(self, entry: Entry, mark: _Mark) -> bool:
         return super()._is_of(entry, mark._replace(session=0))
-
-
-class LateMarksStrike(Tally):
-    """A mark that was late, because another had overtaken it, struck out the next equal event beside the one
-    that it was about.
-    """
-
-    def _take(self, kept: dict[str, deque[float]], name: str) -> bool:
-        return kept is not self._inferred and super()._take(kept, name)
 
 
 class LowWater(Tally):

@@ -51,13 +51,12 @@ LATE = (
 )
 
 
-def test_marks_overtake_each_other() -> None:
-    assert check(2, "aba", LATE, **OVERTAKING).states > 5_000
-
-
-def test_a_late_mark_strikes_nothing_else_out() -> None:
+def test_marks_that_overtake_each_other_may_cost_an_equal_event() -> None:
+    """Known, and in docs/guarantees.md: the mark of the second of two equal events is overtaken by that of a
+    later one of their lane, both are struck out with it, and then the late mark strikes out a third.
+    """
     with pytest.raises(Violation, match="lost"):
-        check(2, "aba", LATE, tally=broken_tallies.LateMarksStrike, **OVERTAKING)
+        check(2, "aba", LATE, **OVERTAKING)
 
 
 def test_what_a_leader_lets_go_is_taken_for_handled() -> None:

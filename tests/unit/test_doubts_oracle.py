@@ -147,11 +147,6 @@ class World:
             side = self.seniors[self.leader]
             self.log.append(Mark(entry.key, entry.occurrence, side.name, entry.revision, entry.began))
 
-    def _overtakes(self) -> None:
-        """Marks of equal events never share a transaction: those of others may come before them."""
-        others = [at for at, entry in enumerate(self.wire) if entry.key != self.wire[0].key]
-        self._arrives(others[0] if others else 0)
-
     def _dies(self) -> None:
         """The second senior leads, once it has seen all marks; others of the first are refused."""
         if self.leader == 0:
@@ -211,7 +206,7 @@ class World:
 
 ODD = [
     *["event a", "event b", "event c", "receives y", "receives 0", "receives 1"],
-    *["sees y", "sees 0", "sees 1", "handles lane", "handles elsewhere", "arrives", "overtakes"],
+    *["sees y", "sees 0", "sees 1", "handles lane", "handles elsewhere", "arrives"],
     *["asks", "answers", "notes", "knows 0", "knows 1", "dies", "drops", "passes", "begins"],
 ]
 #: What mostly happens.
@@ -224,7 +219,6 @@ USUAL = {
     "toggles": ["event b", "receives y", "receives 0", "receives 1"],
     "is late": ["event a", "receives 0", "receives 1"],
     "works": ["handles lane", "arrives", "sees 0", "sees 1"],
-    "works and stumbles": ["handles lane"] * 3 + ["overtakes", "arrives"],
     "works fast": ["handles lane", "arrives"] * 2,
     "reads": ["sees y"] * 3,
     "is read by": ["sees 0", "sees 1"] * 2,

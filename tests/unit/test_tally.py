@@ -147,21 +147,6 @@ def test_a_mark_that_comes_late_is_not_taken_for_the_next_one() -> None:
     assert bench.receive("add") is not None
 
 
-def test_nor_for_an_equal_one_that_is_here_already() -> None:
-    """Marks of equal events never share a transaction: those of other events overtake them."""
-    bench = Bench()
-    bench.new_session()
-    bench.tally.note_session(SESSION)
-    for key in ("add", "add", "remove"):
-        bench.receive(key)
-    last = bench.receive("add")
-    for key in ("add", "remove", "add"):
-        bench.mark(key)
-    assert list(bench.tally) == [last]
-    bench.mark("add")
-    assert bench.left() == []
-
-
 def test_a_certain_mark_may_be_about_what_is_doubtful() -> None:
     """Its leader had seen the marker before this replica did."""
     bench = Bench()
