@@ -399,7 +399,7 @@ class Tally:
             if self._doubts and certain:
                 self._strike_doubtful(struck)
         elif not certain:
-            if self._doubts or self.session_revision is None or self._clock() < self._noted_at + SETTLE:
+            if self._doubts or self.session_revision is None:
                 self._doubts.note_uncertain(name)
         elif not (self._inferred and self._take(self._inferred, name)):
             self._surplus.setdefault(name, deque()).append(self._clock() + SURPLUS_LIFE)

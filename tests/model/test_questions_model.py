@@ -69,8 +69,10 @@ def check(
     return result.states, model
 
 
+#: The mark of an event that is yet to come does not count while nothing is doubtful: it stays in doubt, and
+#: may run again. So these look at what is lost only.
 def test_a_young_replica_asks() -> None:
-    states, model = check(2, "a", calms=1, sessions=1, asks=2)
+    states, model = check(2, "a", calms=1, sessions=1, asks=2, repeats=False)
     assert states > 10_000
     assert model.settled[False] > 100
 
@@ -86,7 +88,7 @@ def test_a_young_replica_asks() -> None:
 def test_its_leader_may_be_young_itself(
     replicas: int, stream: str, begins: Sequence[str], options: dict[str, Any]
 ) -> None:
-    states, model = check(replicas, stream, begins, **options)
+    states, model = check(replicas, stream, begins, **{"repeats": False, **options})
     assert states > 1000
     assert model.settled[True] > 10
 
@@ -97,7 +99,7 @@ def test_what_only_a_replica_that_asks_has_is_not_lost_by_the_answer() -> None:
 
 
 def test_what_its_leader_let_go_is_kept() -> None:
-    assert check(2, "a", drops=1, lively=False, **ENDED)[0] > 2000
+    assert check(2, "a", drops=1, lively=False, repeats=False, **ENDED)[0] > 2000
 
 
 @pytest.mark.long
@@ -127,7 +129,7 @@ def test_what_its_leader_let_go_is_kept() -> None:
     ids=str,
 )
 def test_larger_bounds(replicas: int, stream: str, begins: Sequence[str], options: dict[str, Any]) -> None:
-    states, model = check(replicas, stream, begins, most=1_500_000, **options)
+    states, model = check(replicas, stream, begins, most=1_500_000, **{**options, "repeats": False})
     assert states > 5_000
     assert sum(model.settled.values()) > 20
 
