@@ -7,6 +7,8 @@ Promises
 - Each operation gets its own answer, or the error of the transaction that carried it.
 
 - A *persistent* operation is sent again until etcd has answered it: for writes whose repetition is harmless.
+- Operations of one *order* are sent in the order of submission, and those that were not answered before those
+  that came later.
 
 Does not promise to retry others: an error says whether the write may have been applied
 (``StoreUnavailable.maybe_applied``), and only the caller knows how to read back.
@@ -64,9 +66,10 @@ class Operation:
         since etcd refuses a transaction that puts a key twice; their order of submission is kept.
     :param callback: called with the operation once it has an answer; for operations that nobody waits for.
     :param persistent: sent again for as long as etcd does not answer; only for ``submit``.
+    :param order: none overtakes another of the same order; only for persistent ones.
     """
 
-    __slots__ = ("call", "callback", "error", "keys", "persistent", "result", "txn")
+    __slots__ = ("call", "callback", "error", "keys", "order", "persistent", "result", "txn")
 
     def __init__(
         self,
@@ -75,8 +78,10 @@ class Operation:
         callback: Callable[[Operation], None] | None = None,
         *,
         persistent: bool = False,
+        order: str | None = None,
     ) -> None:
         self.persistent = persistent
+        self.order = order
         self.txn = txn
         self.keys = keys
         self.callback = callback
@@ -231,15 +236,20 @@ class GroupCommit:
     def _take_batch(self) -> list[Operation]:
         with self._lock:
             pending = self._pending
+            pending.extendleft(reversed(self._unanswered))
+            self._unanswered.clear()
             batch: list[Operation] = []
             written: set[str] = set()
+            held_back: set[str] = set()
             deferred: list[Operation] = []
             while pending and len(batch) < MAX_OPERATIONS:
                 operation = pending.popleft()
-                if written.isdisjoint(operation.keys):
+                if operation.order not in held_back and written.isdisjoint(operation.keys):
                     batch.append(operation)
                 else:
                     deferred.append(operation)
+                    if operation.order is not None:
+                        held_back.add(operation.order)
                 written.update(operation.keys)  # a deferred one holds back its successors too
             pending.extendleft(reversed(deferred))
             return batch
@@ -336,9 +346,6 @@ class GroupCommit:
             else:
                 self._await_company()
             self._wake.clear()
-            with self._lock:
-                self._pending.extendleft(reversed(self._unanswered))
-                self._unanswered.clear()
             self._drain()
         while self._drain():
             pass
@@ -360,7 +367,7 @@ class GroupCommit:
         """
         with self._lock:
             self._armed = False
-            if self._sending or not self._pending:
+            if self._sending or not (self._pending or self._unanswered):
                 return False
             self._sending = True
         answered = self._send_one_batch()

@@ -130,6 +130,7 @@ class Journal:
             writes.marks_at, writes.carries_at, writes.attempts_at, replica_id=replica_id, clock=clock
         )
         self._leadership: Leadership | None = None
+        self._received = 0  # how many
         self._sessions = 0  # of the gateway's
         self._complete = True  # nothing of the session had to be dropped
         self._question = 0  # the number of the last; 0 while none is open
@@ -147,6 +148,8 @@ class Journal:
         entry = Entry(key, lane, item, payload, self._clock(), partition)
         entry.revision = self._proven()
         with self._lock:
+            self._received += 1
+            entry.number = self._received
             tally = self._tally
             if tally.consume_surplus(entry):
                 return

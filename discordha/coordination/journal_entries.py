@@ -10,8 +10,37 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from discordha.coordination.candidates import Leadership
+from discordha.coordination.shard_keys import is_number
 
-__all__ = ["Attempted", "Entry", "EntryState", "digest"]
+__all__ = ["NEVER", "Attempted", "Entry", "EntryState", "Mark", "digest"]
+
+#: Later than any revision.
+NEVER = 2**63
+
+
+class Mark(NamedTuple):
+    """What a mark says. ``revision``: one that is older than its event; ``session``: when the gateway session
+    began in which its writer received it; ``number``: how many its writer had received by then, which orders
+    the marks of one transaction.
+    """
+
+    writer: str
+    revision: int
+    session: int
+    number: int
+
+    @classmethod
+    def parse(cls, value: bytes) -> Mark:
+        """Reads the stored form. What is missing says nothing."""
+        writer, *said = value.decode(errors="replace").split(" ")
+        revision, session, number = (int(n) if is_number(n) else None for n in (*said, "0", "0", "0")[:3])
+        return cls(writer, revision or 0, NEVER if session is None else session, number or 0)
+
+    @staticmethod
+    def of(entry: Entry, writer: str) -> bytes:
+        """The stored form of an entry's."""
+        session = "-" if entry.began is None else entry.began
+        return f"{writer} {entry.revision} {session} {entry.number}".encode()
 
 
 class Attempted(NamedTuple):
@@ -63,6 +92,7 @@ class Entry:
         "lane",
         "leadership",
         "name",
+        "number",
         "occurrence",
         "payload",
         "received_at",
@@ -97,6 +127,7 @@ class Entry:
         self.leadership: Leadership | None = None
         self.carry = 0  # revision of its carry key
         self.revision = 0  # one that is older than its event
+        self.number = 0  # of those that were received here
         self.began: int | None = (
             None  # the revision of the session in which it was received; when it is marked
         )

@@ -30,10 +30,9 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from discordha.coordination.journal_doubts import Doubts
-from discordha.coordination.journal_entries import Attempted, Entry, EntryState
+from discordha.coordination.journal_entries import NEVER, Attempted, Entry, EntryState, Mark
 from discordha.coordination.shard_keys import is_number
 from discordha.coordination.store import KeyValue, WatchEvent
 
@@ -49,27 +48,6 @@ SETTLE = 5.0
 #: A leader whose watch does not lag behind has seen the session's marker so long after it was seen here,
 #: seconds.
 AWARE = 0.25
-#: Later than any revision.
-NEVER = 2**63
-
-
-class _Mark(NamedTuple):
-    """What a mark says. ``revision``: one that is older than its event; ``session``: when the gateway session
-    began in which its writer received it.
-    """
-
-    writer: str
-    revision: int
-    session: int
-
-    @classmethod
-    def parse(cls, value: bytes) -> _Mark:
-        """Reads the stored form. What is missing says nothing."""
-        writer, *numbers = value.decode(errors="replace").split(" ")
-        revision, session = (
-            int(number) if is_number(number) else None for number in (*numbers, "0", "0")[:2]
-        )
-        return cls(writer, revision or 0, NEVER if session is None else session)
 
 
 class Tally:
@@ -167,7 +145,7 @@ class Tally:
         """The revision of the session in which an entry was received; ``None`` when that was never noted."""
         return next((began for end, began in self._earlier if entry.received_at < end), self.session_revision)
 
-    def _is_of(self, entry: Entry, mark: _Mark) -> bool:
+    def _is_of(self, entry: Entry, mark: Mark) -> bool:
         """Whether a mark is about an event of the session of an entry, or a later one, and its writer has
         received what the entry stands for: else there may be an equal one that only the writer has.
         """
@@ -354,8 +332,10 @@ class Tally:
         for kv in items:
             self._apply_other("put", kv)
         if self._seen_snapshot:
-            for name, kv in marks.items():
-                self._count_up(name, kv, settled=self._told_at >= self._noted_at + SETTLE)
+            settled = self._told_at >= self._noted_at + SETTLE
+            told = [(name, kv, Mark.parse(kv.value)) for name, kv in marks.items()]
+            for name, kv, mark in sorted(told, key=lambda told: (told[1].mod_revision, told[2].number)):
+                self._count_up(name, kv.version, mark, settled=settled)
         self._told_at = self._clock()
         # The first snapshot is the baseline: what was marked before it is not about events that come.
         self._seen_snapshot = True
@@ -365,32 +345,40 @@ class Tally:
         """Follows the watch; true when a carry is gone, so that something may run now."""
         freed = False
         self._told_at = self._clock()
-        for kind, kv in events:
-            if not kv.key.startswith(self._marks_at):
-                freed |= self._apply_other(kind, kv)
-                continue
+        for kind, kv, mark in self._in_order(events):
             name = kv.key[len(self._marks_at) :]
-            if kind == "delete":
-                self._versions.pop(name, None)
-            else:
-                self._count_up(name, kv)
+            if mark is not None:
+                self._count_up(name, kv.version, mark)
                 self._versions[name] = kv.version
+            elif not kv.key.startswith(self._marks_at):
+                freed |= self._apply_other(kind, kv)
+            else:
+                self._versions.pop(name, None)
         return freed
 
-    def _count_up(self, name: str, mark: KeyValue, *, settled: bool = True) -> None:
+    def _in_order(self, events: Sequence[WatchEvent]) -> list[tuple[str, KeyValue, Mark | None]]:
+        """As they were written. etcd tells what one transaction wrote in the order of the keys."""
+        told: list[tuple[str, KeyValue, Mark | None]] = [(k, kv, self._mark(k, kv)) for k, kv in events]
+        if len(told) > 1:
+            told.sort(key=lambda t: (t[1].mod_revision, NEVER if t[2] is None else t[2].number))
+        return told
+
+    def _mark(self, kind: str, kv: KeyValue) -> Mark | None:
+        return Mark.parse(kv.value) if kind == "put" and kv.key.startswith(self._marks_at) else None
+
+    def _count_up(self, name: str, version: int, mark: Mark, *, settled: bool = True) -> None:
         """Strikes out what was marked since the last time.
 
         :param settled: of several marks that were missed, those before the last are as certain as that one.
         """
         known = self._versions.get(name, 0)
-        parsed = _Mark.parse(mark.value)
-        unsettled = parsed._replace(revision=0)
+        unsettled = mark._replace(revision=0)
         # A lower version: the key expired meanwhile, and counts anew.
-        missed = mark.version - known if mark.version >= known else mark.version
+        missed = version - known if version >= known else version
         for left in range(missed, 0, -1):
-            self._strike(name, parsed if settled or left == 1 else unsettled)
+            self._strike(name, mark if settled or left == 1 else unsettled)
 
-    def _strike(self, name: str, mark: _Mark) -> None:
+    def _strike(self, name: str, mark: Mark) -> None:
         certain = self._is_certain(mark.revision)
         struck = self._find(name, mark)
         if struck is not None:
@@ -404,7 +392,7 @@ class Tally:
         elif not (self._inferred and self._take(self._inferred, name)):
             self._surplus.setdefault(name, deque()).append(self._clock() + SURPLUS_LIFE)
 
-    def _find(self, name: str, mark: _Mark) -> Entry | None:
+    def _find(self, name: str, mark: Mark) -> Entry | None:
         """Which of the equal entries a mark is about."""
         same = self._by_digest.get(name, ())
         if mark.writer == self._replica_id:

@@ -6,7 +6,10 @@ Promises
 - Nothing of it is applied once the leadership has ended that it is written under, but for the marks of events
   that were handed over, while their carries stand.
 
-Does not promise that a leader's writes arrive in the order in which they were made.
+- A lane's marks arrive in the order in which they were made; those of one transaction are told apart by their
+  numbers.
+
+Does not promise an order of anything else; nor, should the retention lease be gone, that one.
 
 Concurrency: no state, no I/O, no lock: it makes operations and reads answers; any thread. An entry is read
 when the operation is made: what changes in it later (a carry, say) needs another one.
@@ -20,7 +23,7 @@ from typing import Any
 
 from discordha.coordination.candidates import Leadership
 from discordha.coordination.commit import Operation
-from discordha.coordination.journal_entries import Entry
+from discordha.coordination.journal_entries import Entry, Mark
 from discordha.coordination.store import Compare, Delete, Get, Op, Put, Txn, TxnResult
 
 __all__ = ["JournalWrites"]
@@ -95,8 +98,7 @@ class JournalWrites:
         """
         key = self.marks_at + entry.name
         previous = Compare.version(key, entry.occurrence - 1)
-        session = "-" if entry.began is None else entry.began
-        put = Put(key, f"{self._replica_id} {entry.revision} {session}".encode(), lease)
+        put = Put(key, Mark.of(entry, self._replica_id), lease)
         look: Op = Get(key)
         keys = [key, *(op.key for op in more if isinstance(op, Put))]
         done: list[Op] = [put, *more]
@@ -113,6 +115,7 @@ class JournalWrites:
             (*keys, carry_key),
             on_done,
             persistent=True,
+            order=entry.lane,
         )
 
     @staticmethod

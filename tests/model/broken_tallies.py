@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from discordha.coordination.journal_doubts import Doubts
-from discordha.coordination.journal_entries import Entry, EntryState
-from discordha.coordination.journal_tally import SETTLE, Tally, _Mark
+from discordha.coordination.journal_entries import Entry, EntryState, Mark
+from discordha.coordination.journal_tally import SETTLE, Tally
 from discordha.coordination.store import KeyValue, WatchEvent
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 class StrikesByHash(Tally):
     """One mark for all equal events."""
 
-    def _strike(self, name: str, mark: _Mark) -> None:
+    def _strike(self, name: str, mark: Mark) -> None:
         for entry in list(self._by_digest.get(name, ())):
             self.forget(entry)
 
@@ -73,7 +73,7 @@ class KeepsSurplus(Tally):
 class UncertainStrike(Tally):
     """Marks that are not certain strike out what is doubtful."""
 
-    def _find(self, name: str, mark: _Mark) -> Entry | None:
+    def _find(self, name: str, mark: Mark) -> Entry | None:
         return super()._find(name, mark) or next(iter(self._by_digest.get(name, ())), None)
 
 
@@ -89,7 +89,7 @@ class NoSettle(Tally):
 class SettledFirst(NoSettle):
     """Chaos: a certain mark about a doubtful event struck out a later one."""
 
-    def _find(self, name: str, mark: _Mark) -> Entry | None:
+    def _find(self, name: str, mark: Mark) -> Entry | None:
         same = self._by_digest.get(name, ())
         finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
         own = mark.writer == self._replica_id
@@ -101,7 +101,7 @@ class SettledFirst(NoSettle):
 class AnyMarkStrikesEarlierSessions(Tally):
     """The model: a mark of the time before a session struck out an event of it, after the next had begun."""
 
-    def _is_of(self, entry: Entry, mark: _Mark) -> bool:
+    def _is_of(self, entry: Entry, mark: Mark) -> bool:
         return True
 
 
@@ -110,7 +110,7 @@ class AnyWriterStrikesEarlierSessions(Tally):
     the next had not: the mark of an equal event struck it out.
     """
 
-    def _is_of(self, entry: Entry, mark: _Mark) -> bool:
+    def _is_of(self, entry: Entry, mark: Mark) -> bool:
         return super()._is_of(entry, mark._replace(session=0))
 
 

@@ -98,6 +98,27 @@ def test_one_key_never_twice_in_a_transaction_and_in_order(commit: GroupCommit, 
     assert gate.batches == [["a", "b", "c"], ["a"], ["a"]]
 
 
+def test_none_overtakes_another_of_its_order(commit: GroupCommit, gate: Gate) -> None:
+    """``b`` waits for the second ``a``, since that waits for the first; ``c`` has an order of its own."""
+    commit.execute([put(key, order=order) for key, order in (("a", "x"), ("a", "x"), ("b", "x"), ("c", "y"))])
+    assert gate.batches == [["a", "c"], ["a", "b"]]
+
+
+def test_what_was_not_answered_goes_before_what_came_later(gate: Gate) -> None:
+    """Though somebody calls before it would be sent again."""
+    group = GroupCommit(gate, linger=0.001)  # the pause between two tries is far longer than this test needs
+    group.start()
+    try:
+        gate.fail = [StoreUnavailable("no answer")]
+        group.submit([put("a", persistent=True, order="x")])
+        wait_for(lambda: group._unanswered or None)
+        group.submit([put("b", persistent=True, order="x")])
+        group.execute([put("c")])
+        assert gate.batches == [["a"], ["a", "b", "c"]]
+    finally:
+        group.stop()
+
+
 def test_a_dead_lease_fails_only_its_own(commit: GroupCommit, gate: Gate) -> None:
     gate.dead_lease = 7
     good, bad = put("a"), put("b", 7)

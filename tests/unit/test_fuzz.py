@@ -15,8 +15,8 @@ from discordha import Config, ConfigError
 from discordha.commands.components import Components
 from discordha.coordination.claim_hints import ClaimHints
 from discordha.coordination.claim_records import Attempts, marked_at, parse_claim
-from discordha.coordination.journal_entries import Attempted
-from discordha.coordination.journal_tally import NEVER, Tally, _Mark
+from discordha.coordination.journal_entries import NEVER, Attempted, Mark
+from discordha.coordination.journal_tally import Tally
 from discordha.coordination.reconciliation import Reconciliation
 from discordha.coordination.store import KeyValue, Snapshot, WatchEvent
 from discordha.events import EVENTS, Scope, identify
@@ -145,7 +145,7 @@ def test_a_tally_outlives_any_marks(written: list[tuple[str, bytes]]) -> None:
         tally.apply([WatchEvent("put", mark)])
         other = KeyValue(f"/ja/{name}/{number}{'9' * number * 700}", value, number, number, 1, 0)
         tally.snapshot([mark, other])
-        read = _Mark.parse(value)
+        read = Mark.parse(value)
         assert read.revision >= 0
         assert 0 <= read.session <= NEVER
         if number == 4:

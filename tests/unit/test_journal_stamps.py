@@ -132,7 +132,7 @@ class Committed:
         return [put.value for put in puts]
 
 
-def test_a_mark_tells_when_its_event_is_from_and_when_the_session_began() -> None:
+def test_a_mark_tells_of_which_session_its_event_is() -> None:
     """In which its writer received it, not the one in which it is marked."""
     bench = Bench()
     bench.journal.activate(bench.term)
@@ -152,7 +152,7 @@ def test_a_mark_tells_when_its_event_is_from_and_when_the_session_began() -> Non
     bench.run(new)
     assert bench.note(20)
     bench.run(bench.entry("newer"))
-    assert bench.committed.marks() == [b"me 11 10", b"me 3 -", b"me 12 10", b"me 12 -", b"me 12 20"]
+    assert bench.committed.marks() == [b"me 11 10 2", b"me 3 - 1", b"me 12 10 3", b"me 12 - 4", b"me 12 20 5"]
 
 
 def test_an_answer_to_another_of_the_same_name_is_none_to_this_one() -> None:

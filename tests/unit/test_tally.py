@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from discordha.coordination.journal_entries import Entry, EntryState, digest
-from discordha.coordination.journal_tally import NEVER, SETTLE, SURPLUS_LIFE, Tally, _Mark
+from discordha.coordination.journal_entries import NEVER, Entry, EntryState, Mark, digest
+from discordha.coordination.journal_tally import SETTLE, SURPLUS_LIFE, Tally
 from discordha.coordination.store import KeyValue, WatchEvent
 
 #: The revision of the present gateway session.
@@ -268,19 +268,45 @@ def test_an_own_mark_does_not_either() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"me 7 5", ("me", 7, 5)),
-        (b"me 7 0", ("me", 7, 0)),
-        (b"me 7", ("me", 7, 0)),
-        (b"me", ("me", 0, 0)),
-        (b"", ("", 0, 0)),
-        (b"me 7 -", ("me", 7, NEVER)),
-        (b"me 7 ", ("me", 7, NEVER)),
-        (b"me - 5", ("me", 0, 5)),
-        (b"me \xff \xff", ("me", 0, NEVER)),
+        (b"me 7 5 3", ("me", 7, 5, 3)),
+        (b"me 7 5", ("me", 7, 5, 0)),
+        (b"me 7 0", ("me", 7, 0, 0)),
+        (b"me 7", ("me", 7, 0, 0)),
+        (b"me", ("me", 0, 0, 0)),
+        (b"", ("", 0, 0, 0)),
+        (b"me 7 - 3", ("me", 7, NEVER, 3)),
+        (b"me 7 - -", ("me", 7, NEVER, 0)),
+        (b"me 7 ", ("me", 7, NEVER, 0)),
+        (b"me - 5", ("me", 0, 5, 0)),
+        (b"me \xff \xff", ("me", 0, NEVER, 0)),
     ],
 )
-def test_marks_as_they_are_stored(content: bytes, expected: tuple[str, int, int]) -> None:
-    assert _Mark.parse(content) == expected
+def test_marks_as_they_are_stored(content: bytes, expected: tuple[str, int, int, int]) -> None:
+    assert Mark.parse(content) == expected
+
+
+def test_the_marks_of_one_transaction_count_in_their_writers_order() -> None:
+    """etcd tells them in the order of their keys. The first was handled before its session's marker was
+    seen, the second after: told the other way around, the second would have struck out the first, too, and
+    its own mark the next that is equal.
+    """
+    bench = Bench()
+    bench.new_session()
+    before, after = sorted(("add", "remove"), key=digest, reverse=True)
+    bench.mark(before, received=EARLIER)
+    bench.receive(before, stamp=SESSION)
+    bench.receive(after, stamp=SESSION)
+    bench.tally.note_session(SESSION)
+    bench.tally.apply(
+        [
+            WatchEvent(
+                "put", value(f"/j/{digest(key)}", version, f"leader {SESSION} {EARLIER} {number}".encode())
+            )
+            for key, version, number in ((after, 1, 2), (before, 2, 1))
+        ]
+    )
+    assert bench.left() == []
+    assert bench.receive(before, stamp=SESSION) is not None
 
 
 def test_an_entry_tells_when_the_session_began_in_which_it_came_in() -> None:
