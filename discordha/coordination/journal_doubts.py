@@ -1,8 +1,11 @@
 """What a journal can't tell of the entries of a young gateway session: which of them a leader has handled.
 
 A leader that did not know of the session yet marked what it ran as it would have marked what came before the
-session, which was never received here. So such a mark strikes nothing out, and the entries stay *doubtful*:
-until a later event of the lane is marked, or until the leader is asked (see ``reconciliation``).
+session, which was never received here. So such a mark, which is *uncertain*, strikes nothing out, and the
+entries stay *doubtful*: until a later event of the lane is marked, or until the leader is asked (see
+``reconciliation``). Of equal ones as many are doubtful, at the least, as uncertain marks have been seen that
+nothing explains: a later mark, which is certain, strikes out the oldest, and then one that it may have been
+about is left in its place. So what is doubtful is the count, rather than the entry.
 
 The answer counts, as all of the journal does. Of a name's entries ``received`` came in before the question;
 of equal ones, ``left`` are those that the leader, who has received all of them, has not handled; ``struck``
@@ -18,8 +21,7 @@ Concurrency: as ``Tally``, which owns it: no lock, no I/O.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from discordha.coordination.journal_entries import Entry, EntryState
 
@@ -41,38 +43,47 @@ class _Count:
         self.struck = 0
         self.since = since
 
+    def add(self, entry: Entry) -> None:
+        self.received += 1
+        self.since = min(self.since, entry.revision)
+
 
 class Doubts:
     """The doubtful entries of one gateway session."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque()  # those that are gone leave it at its head, and are skipped
+        self._entries: dict[Entry, None] = {}  # in order
         self._uncertain: dict[str, int] = {}  # marks that may have been about them, by name
+        self._moved_at: dict[str, float] = {}  # when something was last seen of each of those names
         self._counts: dict[str, _Count] = {}
-        self._asked: dict[str, int] = {}  # by name: how many had been received
+        self._asked: dict[str, tuple[int, int]] = {}  # by name: how many were received, and uncertain
         self._gone_earlier: dict[str, int] = {}  # of earlier sessions, since this one began, by name
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
-        return (entry for entry in self._entries if entry.state is not EntryState.GONE)
+        return iter(tuple(self._entries))
 
-    def add(self, entry: Entry) -> None:
-        """An entry came in whose mark may not be certain."""
-        self._entries.append(entry)
-        self._count(self._counts.setdefault(entry.name, _Count(entry.revision)), entry)
+    def __contains__(self, entry: Entry) -> bool:
+        return entry in self._entries
 
-    def add_settled(self, entry: Entry) -> None:
-        """An entry came in whose mark will be certain: it counts where equal ones are doubtful."""
+    def add(self, entry: Entry, equal: Iterable[Entry]) -> None:
+        """An entry is doubtful.
+
+        :param equal: all of this session that there are, with it.
+        """
+        self._entries[entry] = None
+        if entry.name not in self._counts:
+            self._counts[entry.name] = count = _Count(entry.revision)
+            for each in equal:
+                count.add(each)
+
+    def received(self, entry: Entry) -> None:
+        """An entry came in, doubtful or not: it counts where equal ones are doubtful."""
         count = self._counts.get(entry.name)
         if count is not None:
-            self._count(count, entry)
-
-    @staticmethod
-    def _count(count: _Count, entry: Entry) -> None:
-        count.received += 1
-        count.since = min(count.since, entry.revision)
+            count.add(entry)
 
     def gone_earlier(self, entry: Entry) -> None:
         """An entry of an earlier session is gone."""
@@ -83,38 +94,42 @@ class Doubts:
         count = self._counts.get(entry.name)
         if count is not None:
             count.struck += 1
-        entries = self._entries
-        while entries and entries[0].state is EntryState.GONE:
-            entries.popleft()
+        if entry in self._entries:
+            del self._entries[entry]
+            if not self._entries:
+                self._counts.clear()
+                self._asked.clear()
 
     def none_left(self, name: str) -> None:
         """There is no entry of a name any more: nothing is to be counted until the next comes in."""
         if name not in self._asked:
             self._counts.pop(name, None)
 
-    def forget_gone(self) -> None:
-        """Makes room, and ends all that was counted when nothing is doubtful any more."""
-        self._entries = deque(self)
-        if not self._entries:
-            self.clear()
-
     def begin(self) -> None:
-        """A new session."""
-        self.clear()
+        """A new session: nothing is doubtful yet."""
+        for kept in (self._entries, self._uncertain, self._moved_at, self._counts, self._asked):
+            kept.clear()
         self._gone_earlier.clear()
-
-    def clear(self) -> None:
-        """Nothing is doubtful."""
-        self._entries.clear()
-        self._uncertain.clear()
-        self._counts.clear()
-        self._asked.clear()
 
     # -- marks that are not certain --------------------------------------------------------------------------
 
     def note_uncertain(self, name: str) -> None:
         """A mark was seen that is perhaps about one of the doubtful entries, and struck none out."""
         self._uncertain[name] = self._uncertain.get(name, 0) + 1
+
+    def moved(self, name: str, now: float) -> None:
+        """Something was seen of a name: an entry, or a mark."""
+        if name in self._uncertain:
+            self._moved_at[name] = now
+
+    def forget_idle(self, before: float, present: Container[str]) -> None:
+        """Of names that have no entry, and of which nothing was seen since a moment, all that was received is
+        gone, with a mark for each: what other marks there were had nothing to do with this session.
+        """
+        for name in [name for name in self._uncertain if name not in present]:
+            if self._moved_at.get(name, before) <= before:
+                del self._uncertain[name]
+                self._moved_at.pop(name, None)
 
     def uncertain(self, name: str) -> int:
         """How many such marks there are."""
@@ -123,9 +138,13 @@ class Doubts:
     def explain(self, name: str) -> bool:
         """One of them was about an entry that has been struck out now; false when there is none."""
         seen = self._uncertain.get(name, 0)
-        if seen:
-            self._uncertain[name] = seen - 1
-        return seen > 0
+        if not seen:
+            return False
+        self._uncertain[name] = seen - 1
+        received, uncertain = self._asked.get(name, (0, 0))
+        if uncertain:
+            self._asked[name] = received, uncertain - 1
+        return True
 
     def may_be_handled(self, entry: Entry) -> bool:
         """Whether a mark was seen that may have been about an entry, and did not strike it out."""
@@ -140,23 +159,28 @@ class Doubts:
         self._asked.clear()
         for entry in self._entries:
             if entry.state is EntryState.HELD:
-                self._asked[entry.name] = self._counts[entry.name].received
+                name = entry.name
+                self._asked[name] = self._counts[name].received, self.uncertain(name)
                 if len(self._asked) == ASKED:
                     break
         return {name: self._counts[name].since for name in self._asked}
 
     def handled(self, left: Mapping[str, int]) -> dict[str, int]:
         """By name, how many more entries of this session a leader has handled of what it was asked for. The
-        question is over.
+        question is over, and explains the marks that had been seen before.
 
         :param left: its answer: by name, how many it has not handled; it can't tell of others.
         """
         asked, self._asked = self._asked, {}
         more = {}
-        for name, received in asked.items():
+        for name, (received, uncertain) in asked.items():
+            if name not in left:
+                continue
             gone = self._counts[name].struck + self._gone_earlier.get(name, 0)
             # Each that was handled has had its mark. What the leader never had, or dropped, has not.
-            count = min(received - left.get(name, received) - gone, self.uncertain(name))
+            count = min(received - left[name] - gone, self.uncertain(name))
             if count > 0:
                 more[name] = count
+            if uncertain:
+                self._uncertain[name] = max(self.uncertain(name) - uncertain, 0)
         return more

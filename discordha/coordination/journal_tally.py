@@ -11,8 +11,10 @@ revision or a later one is about an event of this session: it is *certain*. Any 
 event from before: it strikes out what was received in an earlier session for which it is certain, if its
 writer has received that, too; and nothing of this one, lest an event be lost that nobody has handled.
 Entries that came in before the marker was seen here, or soon after, are *doubtful*: some of them were
-handled, and their marks were not certain. Leaders work a lane in order, so a certain mark strikes out what
-is doubtful before its event in the same lane.
+handled, and their marks were not certain. A certain mark strikes out the oldest equal entry of this session:
+its event is that one, or a later one. Leaders work a lane in order, and so their marks arrive: with that
+entry goes what is doubtful before it in the same lane. What is left over, since its mark struck out an older
+one, is as doubtful as that was (see ``Doubts``).
 
 Rests on this: an event is stamped with what a heartbeat has proven, which left once that had been seen here,
 and whose answer comes behind all events that had happened by then (``gateway.heartbeats``). Whatever a
@@ -129,10 +131,10 @@ class Tally:
     def add(self, entry: Entry) -> None:
         """Keeps an entry, behind all others."""
         self._by_digest.setdefault(entry.name, deque()).append(entry)
-        if self._is_settled(entry):
-            self._doubts.add_settled(entry)
-        else:
-            self._doubts.add(entry)
+        self._doubts.received(entry)
+        if not self._is_settled(entry):
+            self._doubts.add(entry, self._present(entry.name))
+        self._doubt(entry.name)
         self._order.append(entry)
         self._by_lane.setdefault(entry.lane, deque()).append(entry)
         self._count += 1
@@ -157,6 +159,28 @@ class Tally:
         may lag behind.
         """
         return self._is_certain(entry.revision) and entry.received_at >= self._noted_at + SETTLE
+
+    @property
+    def _is_young(self) -> bool:
+        """Whether what is under way may be from before the session."""
+        return self.session_revision is None or self._clock() < self._noted_at + SETTLE
+
+    def _present(self, name: str) -> list[Entry]:
+        """The equal entries of this session."""
+        return [e for e in self._by_digest.get(name, ()) if e.received_at >= self._session_at]
+
+    def _doubt(self, name: str) -> None:
+        """Sees to it that as many equal entries are doubtful as marks were seen that may have been theirs."""
+        more = self._doubts.uncertain(name)
+        if not more:
+            return
+        self._doubts.moved(name, self._clock())
+        present = self._present(name)
+        more -= sum(entry in self._doubts for entry in present)
+        for entry in present:
+            if more > 0 and entry not in self._doubts:
+                self._doubts.add(entry, present)
+                more -= 1
 
     def may_be_handled(self, entry: Entry) -> bool:
         """Whether a mark was seen that may have been about an entry, and did not strike it out."""
@@ -255,6 +279,8 @@ class Tally:
         for kept in (self._surplus, self._inferred):
             for name in [name for name, ends in kept.items() if max(ends) <= now]:
                 del kept[name]
+        if not self._is_young:
+            self._doubts.forget_idle(now - SETTLE, self._by_digest)
         old = [e for e in self if e.received_at < before and e.state is EntryState.HELD]
         for entry in old:
             self.forget(entry)
@@ -308,17 +334,11 @@ class Tally:
         handled = [
             entry
             for name, count in self._doubts.handled(left).items()
-            for entry in [
-                e
-                for e in self._by_digest.get(name, ())
-                if e.received_at >= self._session_at and e.state is EntryState.HELD
-            ][:count]
+            for entry in [e for e in self._present(name) if e.state is EntryState.HELD][:count]
         ]
         for entry in handled:
             self.forget(entry)
-            self._doubts.explain(entry.name)
         self.struck += len(handled)
-        self._doubts.forget_gone()
         return len(handled)
 
     # -- what etcd says --------------------------------------------------------------------------------------
@@ -384,11 +404,14 @@ class Tally:
         if struck is not None:
             self.forget(struck)
             self.struck += 1
-            if self._doubts and certain:
-                self._strike_doubtful(struck)
+            if certain:
+                if self._doubts:
+                    self._strike_doubtful(struck)
+                self._doubt(name)
         elif not certain:
-            if self._doubts or self.session_revision is None:
+            if self._doubts or self._is_young:
                 self._doubts.note_uncertain(name)
+                self._doubt(name)
         elif not (self._inferred and self._take(self._inferred, name)):
             self._surplus.setdefault(name, deque()).append(self._clock() + SURPLUS_LIFE)
 
@@ -402,15 +425,13 @@ class Tally:
         if not self._is_certain(mark.revision):
             earlier = (entry for entry in same if entry.received_at < self._session_at)
             return next((entry for entry in earlier if self._is_of(entry, mark)), None)
-        doubtful = [e for e in same if e.received_at >= self._session_at and not self._is_settled(e)]
-        if len(doubtful) <= self._doubts.uncertain(name):
-            # Each of those had its mark, or so it may be: this one is about one that came later.
-            return next((entry for entry in same if self._is_settled(entry)), next(iter(same), None))
-        return doubtful[0]
+        # The oldest: were it a later one, what stands before that would be taken for handled, too.
+        own = (entry for entry in same if entry.received_at >= self._session_at)
+        return next(own, next(iter(same), None))
 
     def _strike_doubtful(self, struck: Entry) -> None:
         """Leaders work a lane in order: what stands before a struck entry was handled as well."""
-        for entry in list(self._doubts):
+        for entry in self._doubts:
             before = entry.lane == struck.lane and entry.received_at <= struck.received_at
             if before and entry.state is EntryState.HELD:
                 self.forget(entry)
@@ -418,7 +439,6 @@ class Tally:
                 if not self._doubts.explain(entry.name):
                     # Its mark is late, because etcd did not take it at once.
                     self._inferred.setdefault(entry.name, deque()).append(self._clock() + SETTLE)
-        self._doubts.forget_gone()
 
     def _apply_other(self, kind: str, kv: KeyValue) -> bool:
         """Carries and attempts; true when a carry is gone."""

@@ -24,6 +24,7 @@ __all__ = [
     "FinishedIsHandled",
     "KeepsQuestion",
     "KeepsSurplus",
+    "LaterMayBeMeant",
     "LowWater",
     "NoSettle",
     "SettledFirst",
@@ -96,6 +97,22 @@ class SettledFirst(NoSettle):
         if not self._is_certain(mark.revision) or (own and finished is not None):
             return super()._find(name, mark)
         return next((entry for entry in same if self._is_settled(entry)), next(iter(same), None))
+
+
+class LaterMayBeMeant(Tally):
+    """Chaos: where each doubtful event might have had its mark, a certain one struck out a later event, and
+    with it what was doubtful before that. But its leader was late: it was about a doubtful one, and the other
+    marks were about what had been before the session.
+    """
+
+    def _find(self, name: str, mark: Mark) -> Entry | None:
+        found = super()._find(name, mark)
+        if found is None or not self._is_certain(mark.revision) or found.state is EntryState.FINISHED:
+            return found
+        doubtful = [entry for entry in self._present(name) if not self._is_settled(entry)]
+        if len(doubtful) > self._doubts.uncertain(name):
+            return found
+        return next((entry for entry in self._present(name) if self._is_settled(entry)), found)
 
 
 class AnyMarkStrikesEarlierSessions(Tally):
@@ -212,7 +229,7 @@ class CountsDoubtful(Tally):
 class SettledUncounted(Doubts):
     """What came in and is not doubtful is not counted."""
 
-    def add_settled(self, entry: Entry) -> None:
+    def received(self, entry: Entry) -> None:
         pass
 
 
@@ -237,11 +254,16 @@ class KeepsQuestion(Tally):
 class Unforgetting(Uncapped):
     """What was asked is remembered."""
 
-    def clear(self) -> None:
+    def begin(self) -> None:
         asked = dict(self._asked)
-        super().clear()
+        super().begin()
+        self._asked.update(asked)
+
+    def gone(self, entry: Entry) -> None:
+        asked = dict(self._asked)
+        super().gone(entry)
         self._asked.update(asked)
 
     def handled(self, left: Mapping[str, int]) -> dict[str, int]:
-        self._asked = {name: received for name, received in self._asked.items() if name in self._counts}
+        self._asked = {name: asked for name, asked in self._asked.items() if name in self._counts}
         return super().handled(left)

@@ -200,7 +200,7 @@ def _freeze(value: Any) -> Any:
         )
     if isinstance(value, Doubts):
         return (
-            _freeze(value._entries),
+            tuple(_freeze(entry) for entry in value._entries),
             tuple(sorted(item for item in value._uncertain.items() if item[1])),
             tuple(
                 sorted((name, each.received, each.struck, each.since) for name, each in value._counts.items())

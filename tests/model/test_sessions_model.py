@@ -22,6 +22,14 @@ OUTAGE = (
     *("0 receives a", "the session of 0 ends", "the session of 1 ends", "1 has a new session from 1"),
     *("the marker of 1", "1 sees", "0 sees"),
 )
+#: Of equal events one was before the session of the second replica, the next one came just as that began, the
+#: third one was settled when it came; and the leader is late with the second one.
+LATE_LEADER = (
+    *("0 receives a", "0 runs a", "1 has a new session from 1", "the mark of a", "1 sees", "0 sees"),
+    *("the marker of 1", "0 sees", "1 sees", "1 notes", "1 receives a (1)", "seconds pass"),
+    *("1 receives a (2), stamped 2", "0 receives a (1), stamped 2", "0 runs a (1)"),
+)
+UNBOUNDED: dict[str, Any] = {"calms": 1, "bounded": False, "sessions": 0, "ended": True, "repeats": False}
 TWO_SESSIONS: dict[str, Any] = {"calms": 0, "sessions": 2, "deaths": 0, "cut": (0, 1), "lively": False}
 
 
@@ -52,8 +60,8 @@ LATE = (
 
 
 def test_marks_that_overtake_each_other_may_cost_an_equal_event() -> None:
-    """Known, and in docs/guarantees.md: the mark of the second of two equal events is overtaken by that of a
-    later one of their lane, both are struck out with it, and then the late mark strikes out a third.
+    """So ``GroupCommit`` keeps them in order. The mark of the second of two equal events is overtaken by that
+    of a later one of their lane, both are struck out with it, and then the late mark strikes out a third.
     """
     with pytest.raises(Violation, match="lost"):
         check(2, "aba", LATE, **OVERTAKING)
@@ -75,6 +83,12 @@ def test_two_sessions_in_a_row() -> None:
 def test_what_another_never_received_is_not_struck_out_by_its_mark() -> None:
     with pytest.raises(Violation, match="lost"):
         check(2, "aa", OUTAGE, tally=broken_tallies.AnyWriterStrikesEarlierSessions, **TWO_SESSIONS)
+
+
+def test_a_leader_that_is_late_costs_no_event() -> None:
+    assert check(2, "aaaa", LATE_LEADER, **UNBOUNDED).states > 100
+    with pytest.raises(Violation, match="lost"):
+        check(2, "aaaa", LATE_LEADER, tally=broken_tallies.LaterMayBeMeant, **UNBOUNDED)
 
 
 @pytest.mark.long

@@ -365,15 +365,27 @@ def test_what_a_leader_never_had_is_not_taken_for_handled() -> None:
 
 
 def test_marks_of_before_the_session_do_not_explain_what_a_later_mark_tells() -> None:
-    """Found by chaos: they did, so that the mark which was behind it in one transaction was kept for another
-    event, which was lost.
-    """
+    """Found by chaos: they did, and the next mark was kept for another event, which was lost."""
     young = Young()
     young.uncertain("add")  # of before the session
     young.receive("add")
     young.receive("other")
-    young.mark("other")
     young.mark("add")
+    young.mark("other")
     assert young.left() == []
     new = young.receive("add")
     assert list(young.tally) == [new]
+
+
+def test_an_answer_explains_what_marks_there_were_before_the_question() -> None:
+    young = Young()
+    young.uncertain("add")  # of before the session
+    young.receive("add")
+    young.asked()
+    young.uncertain("add")
+    assert young.settle(add=1) == 0
+    assert young.tally.ask()
+    assert young.settle(add=0) == 1
+    young.now += SETTLE + 1
+    young.receive("add")
+    assert young.tally.doubtful == 0
