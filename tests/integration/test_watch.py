@@ -414,9 +414,8 @@ def test_an_event_carries_all_that_etcd_says(store: Store, root: str) -> None:
         created = store.put(f"{root}a", b"\xff\0", lease=lease.id)
         store.revoke(lease.id)
         assert watch.sync(5)
-    put_event = recorder.batches[0][1][0]
+    put_event, gone = [event for _, events in recorder.batches for event in events][:2]
     assert put_event == WatchEvent("put", KeyValue(f"{root}a", b"\xff\0", created, created, 1, lease.id))
-    gone = recorder.batches[1][1][0]
     assert (gone.kind, gone.kv.key, gone.kv.mod_revision) == ("delete", f"{root}a", created + 1)
     assert isinstance(recorder.snapshots[0], Snapshot)
 

@@ -104,9 +104,12 @@ def test_none_overtakes_another_of_its_order(commit: GroupCommit, gate: Gate) ->
     assert gate.batches == [["a", "c"], ["a", "b"]]
 
 
-def test_what_was_not_answered_goes_before_what_came_later(gate: Gate) -> None:
+def test_what_was_not_answered_goes_before_what_came_later(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Though somebody calls before it would be sent again."""
-    group = GroupCommit(gate, linger=0.001)  # the pause between two tries is far longer than this test needs
+    monkeypatch.setattr(commit_module, "RETRY_PAUSE", 60.0)
+    group = GroupCommit(gate, linger=0.001)
     group.start()
     try:
         gate.fail = [StoreUnavailable("no answer")]
