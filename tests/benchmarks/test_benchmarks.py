@@ -15,6 +15,8 @@ import table
 from rich.console import Console
 from table import Row
 
+pytestmark = pytest.mark.alone
+
 
 def test_verdicts() -> None:
     assert Row("a", 0.6, at_least=0.5).verdict == "met"
