@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import compileall
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import psutil
 import pytest
@@ -19,6 +19,16 @@ import discordha
 # Machines that run these are small and shared: a slow example is no failure, a wrong one is.
 settings.register_profile("discordha", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("discordha")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What was captured may have lone surrogates (fuzzed keys, in logs): pytest-xdist could not send it."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
