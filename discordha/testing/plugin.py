@@ -8,7 +8,7 @@ pytest until then. Changes no test that does not ask, unless pytest's configurat
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "local_etcd_cluster",
     "no_leaked_threads",
     "pytest_addoption",
+    "pytest_runtest_makereport",
     "replicas",
 ]
 
@@ -34,6 +35,7 @@ _LEAK_OPTION = "discordha_leaked_threads"
 _ETCD_OPTION = "--local-etcd"
 _PREFIX = "discordha"
 _SHARED: Any = object()  # "the fixture's etcd", as opposed to None, "no etcd"
+_STARTED: pytest.StashKey[list[Replicas]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -112,7 +114,9 @@ class ReplicasFactory:
         discord = self._request.getfixturevalue("local_discord") if discord is _SHARED else discord
         namespace = self._request.getfixturevalue("discordha_namespace")
         options["env"] = {"DISCORDHA_NAME": namespace, **(options.get("env") or {})}
-        return self._ends.enter_context(Replicas(script, count, etcd=etcd, discord=discord, **options))
+        started = self._ends.enter_context(Replicas(script, count, etcd=etcd, discord=discord, **options))
+        self._request.node.stash.setdefault(_STARTED, []).append(started)
+        return started
 
 
 @pytest.fixture
@@ -121,6 +125,18 @@ def replicas(request: pytest.FixtureRequest) -> Iterator[ReplicasFactory]:
     with ExitStack() as ends:
         factory = ReplicasFactory(request, ends)
         yield factory
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the ends of the replicas' logs to the report of a test that failed."""
+    report = yield
+    if call.when == "call" and report.failed:
+        for replica in [replica for started in item.stash.get(_STARTED, []) for replica in started]:
+            report.sections.append((f"end of the log of {replica!r}", replica.tail()))
+    return report
 
 
 def _suspects(known: set[threading.Thread]) -> list[threading.Thread]:

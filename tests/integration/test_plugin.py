@@ -80,3 +80,21 @@ def test_the_plugin_imports_nothing_until_it_is_used() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.split() == ["discordha.testing", "discordha.testing.plugin"]
+
+
+def test_a_failure_shows_the_ends_of_the_replicas_logs(tmp_path: Path) -> None:
+    (tmp_path / "bot.py").write_text("print('here I am', flush=True)")
+    done = run(
+        tmp_path,
+        """
+from discordha.testing import wait_for
+
+def test_fails(replicas):
+    fleet = replicas("bot.py", 2, discord=None, etcd=None)
+    wait_for(lambda: all("here" in replica.log_text() for replica in fleet), 10, "the replicas")
+    assert False
+""",
+    )
+    assert done.returncode == 1
+    assert done.stdout.count("end of the log of <Replica") == 2
+    assert done.stdout.count("here I am") == 2
