@@ -73,6 +73,8 @@ class LeaderEvents:
 
     :param put: gives items to the handler threads, in order.
     :param ears: the gateway.
+    :param has_received: whether another replica that stays has received what this one received at a moment,
+        of a shard.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class LeaderEvents:
         put: Callable[[Sequence[Item]], None],
         *,
         ears: Ears,
+        has_received: Callable[[int, float], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -92,6 +95,7 @@ class LeaderEvents:
         self._stats = stats
         self._put = put
         self._ears = ears
+        self._has_received = has_received
         self._clock = clock
         self._lock = threading.Lock()
         self._shards: dict[int, LeaderShard] = {}
@@ -266,6 +270,18 @@ class LeaderEvents:
             self._coordination.members.poke()
             if shard.stands:
                 self._ask_to_resign(shard, False)
+
+    def finish(self, timeout: float, hurry: Callable[[], bool] | None) -> None:
+        """Waits until the shards that this replica leads have no event left that no other replica has
+        received. Blocks for ``timeout`` seconds at the most, or until ``hurry``.
+        """
+        deadline = self._clock() + timeout
+        while self._clock() < deadline and not (hurry is not None and hurry()):
+            led = {key: shard for key, shard in self._shards.items() if shard.election.is_leader}
+            oldest = {key: shard.journal.oldest for key, shard in led.items()}
+            if all(moment is None or self._has_received(key, moment) for key, moment in oldest.items()):
+                return
+            self._stop.wait(0.005)
 
     def hand_over(self, timeout: float) -> None:
         """Gives up all leaderships and candidatures, for good. Blocks until etcd has taken it, or for

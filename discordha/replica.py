@@ -33,7 +33,7 @@ from discordha.coordination.preference import ShardPreference
 from discordha.coordination.shared_alone import AloneShared
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
 from discordha.coordination.voice_queue import VoiceQueue
-from discordha.dispatcher import Dispatcher, Item
+from discordha.dispatcher import Dispatcher, Item, Preference
 from discordha.gateway import Gateway, GatewayState
 from discordha.gateway.client import IdentifyTurn
 from discordha.gateway.late_bridge import LateBridge
@@ -143,22 +143,33 @@ class Replica:
             self.shared: Shared = coordination.shared
             if self.limits is not None:
                 self.limits.share(coordination.share_requests(self.limits, shared_total(self.limits.limit)))
+            preference: Preference = (
+                ShardPreference(coordination.plan, coordination.members, replica_id)
+                if sharded
+                else coordination.members
+            )
             self.dispatcher = Dispatcher(
                 config,
                 registry,
                 self.runner,
                 stats,
                 claims=coordination.claims,
-                members=ShardPreference(coordination.plan, coordination.members, replica_id)
-                if sharded
-                else coordination.members,
+                members=preference,
                 inject=self._inject,
                 hosts=self._hosts,
             )
             coordination.hints.set_listener(self.dispatcher)
             coordination.members.changed = self.dispatcher.on_ranks
             coordination.plan.listeners.append(self.dispatcher.on_ranks)
-            self.leaders = LeaderEvents(config, coordination, replica_id, stats, self._put, ears=self.gateway)
+            self.leaders = LeaderEvents(
+                config,
+                coordination,
+                replica_id,
+                stats,
+                self._put,
+                ears=self.gateway,
+                has_received=preference.has_received,
+            )
             self.dispatcher.set_leader_path(self.leaders)
             coordination.watch.subscribe("x", Orders(root, replica_id, self._obey))
         else:
@@ -289,12 +300,14 @@ class Replica:
             self.hosting.give_away(max(timeout - FAREWELL, 0.0) * GIVE_AWAY, hurry)
             self.hosting.stop()
         if self.leaders is not None:
+            self.leaders.finish(max(timeout - FAREWELL, 0.0) * GIVE_AWAY, hurry)
             self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
         self._loops.stop(0.0)
         self.commands.stop()
         for worker in self._voice_workers:
             worker.stop(max(timeout / 2, 1.0))
-        left = self.dispatcher.drain(max(timeout - FAREWELL, timeout / 2), hurry)
+        rest = max(deadline - self._clock(), 0.0)
+        left = self.dispatcher.drain(max(rest - FAREWELL, min(timeout / 2, rest)), hurry)
         self.waiters.close()
         if left:
             _log.warning(

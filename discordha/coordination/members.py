@@ -27,11 +27,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from discordha._version import __version__
@@ -54,6 +55,8 @@ READS = 1
 #: States in which a replica gets no events or takes no new ones: preferring it would cost each one the grace.
 LEAVING = frozenset({"draining", "stopping"})
 NOT_PREFERRED = LEAVING | {"starting", "deaf"}
+#: How much later than one replica another may get an event from Discord, seconds.
+LAG = 1.0
 #: How many ordering keys' ranks are remembered.
 RANKS = 20_000
 
@@ -258,9 +261,23 @@ class Members:
         """The members that are about to leave. No I/O; any thread."""
         return self._draining
 
-    def has_peers(self, shard: int = 0) -> bool:
-        """Whether another replica takes what this one leaves. No I/O; any thread."""
-        return len(self.live) > 1
+    def has_received(self, shard: int, moment: float, among: Container[str] | None = None) -> bool:
+        """Whether another replica, which stays, has received what this one received at a moment: its gateway
+        session of the shard began ``LAG`` seconds before that, at the least. No I/O; any thread.
+
+        :param moment: by this replica's monotonic clock; ``math.inf``: what comes from now on.
+        :param among: which replicas count.
+        """
+        for member, record in self._records.items():
+            hears = record.get("hears")
+            age = hears.get(str(shard)) if isinstance(hears, dict) else None
+            if member == self._replica_id or not isinstance(age, int | float):
+                continue
+            if str(record.get("state")) in NOT_PREFERRED or not (among is None or member in among):
+                continue
+            if self._heard_at.get(member, math.inf) - age + LAG <= moment:
+                return True
+        return False
 
     @property
     def version(self) -> int:

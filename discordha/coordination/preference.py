@@ -63,6 +63,6 @@ class ShardPreference:
                 self._ranks[ordering_key, shard] = rank
         return rank
 
-    def has_peers(self, shard: int = 0) -> bool:
-        """Whether another replica takes what this one leaves. No I/O; any thread."""
-        return bool(self._plan.ready(shard) - {self._replica_id})
+    def has_received(self, shard: int, moment: float) -> bool:
+        """Whether another host has received what this one received at a moment; see ``Members``."""
+        return self._members.has_received(shard, moment, self._plan.ready(shard))

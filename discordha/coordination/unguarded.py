@@ -34,8 +34,8 @@ class AloneMembers:
     def __init__(self, replica_id: str) -> None:
         self.live = (replica_id,)
 
-    def has_peers(self, shard: int = 0) -> bool:
-        """There are none."""
+    def has_received(self, shard: int, moment: float) -> bool:
+        """Nobody else has received anything."""
         return False
 
     def rank(self, ordering_key: str, shard: int = 0) -> int:

@@ -91,6 +91,7 @@ class Dispatcher:
         self._sequence = 0
         self._guards: dict[int, AgeGuard] = {}
         self._draining = False
+        self._drained = False  # what comes from now on is not begun
         self._full = False
         self._next_sweep = clock() + config.retention / 20
         self._late_until = 0.0  # the timer's own
@@ -269,16 +270,19 @@ class Dispatcher:
     # -- draining --------------------------------------------------------------------------------------------
 
     def _gives_back(self, item: Item) -> bool:
-        """Whether an event is left to others: this replica drains, and another one receives it, too."""
-        return self._draining and self._members.has_peers(item.event.shard_id)
+        """Whether an event is left to others: this replica drains, and another one has received it, too."""
+        if not self._draining:
+            return False
+        moment = math.inf if self._drained else item.event.received_at
+        return self._members.has_received(item.event.shard_id, moment)
 
     def drain(self, timeout: float, hurry: Callable[[], bool] | None = None) -> list[str]:
         """Begins nothing new and waits for what runs. Blocks for at most ``timeout`` seconds, or until
         ``hurry``.
 
-        Events that wait are left to the other replicas, claimed ones are given back; a replica without
-        peers works its queue to the end. Returns what still runs, which others will retry once the session
-        is revoked.
+        Events that wait are left to the other replicas, claimed ones are given back. What no other replica
+        has received, for this one has no peers, or they began later, is worked to the end. Returns what still
+        runs, which others will retry once the session is revoked.
         """
         deadline = self._clock() + timeout
         self._draining = True
@@ -293,6 +297,18 @@ class Dispatcher:
                 continue
             if not self._ledger.count(State.DELAYED, lambda item: not self._gives_back(item)):
                 break
+        undone = sum(
+            self._ledger.count(state, lambda item: not self._gives_back(item))
+            for state in (State.WAITING, State.DELAYED)
+        )
+        self._drained = True
+        if undone:
+            _log.error(
+                "%d events had no turn before the drain's time was over, and no other replica is known to "
+                "have received them",
+                undone,
+            )
+            self._stats.add("dropped", "undone", undone)
         return self._runner.running()
 
     def marked(self, timeout: float) -> bool:

@@ -101,7 +101,8 @@ class Preference(Protocol):
     def version(self) -> object:
         """Differs once ranks may."""
 
-    def has_peers(self, shard: int = 0) -> bool: ...
+    def has_received(self, shard: int, moment: float) -> bool:
+        """Whether another replica that stays has received what this one received at a moment."""
 
     def rank(self, ordering_key: str, shard: int = 0) -> int: ...
 

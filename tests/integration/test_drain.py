@@ -6,6 +6,7 @@ import time
 
 from click.testing import CliRunner
 from fleet import BOTS, answered, per_replica
+from reaction_runs import check, seen
 from store_helpers import Recorder, running, store_of
 
 from discordha.operations.commands import cli
@@ -139,3 +140,56 @@ def gone(recorder: Recorder, prefix: str) -> dict[str, int]:
             if kind == "delete" and kv.key.startswith(prefix):
                 found.setdefault(kv.key, kv.mod_revision)
     return found
+
+
+def start_with_one(replicas: ReplicasFactory, discord: LocalDiscord, bot: str, slow: float) -> Replicas:
+    """Two replicas; the second has ended again."""
+    fleet = replicas(
+        BOTS / bot,
+        2,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": "2", "SLOW": str(slow)},
+        per_replica_env=per_replica(discord),
+    )
+    fleet.wait_ready(60)
+    fleet[1].drain()
+    assert fleet[1].wait_exit(30) == 0
+    return fleet
+
+
+def test_what_a_younger_replica_never_received_is_worked_off(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    """Found by a rolling deploy while etcd stood still: who drained left its queue to replicas that had begun
+    after it came in.
+    """
+    old, young = start_with_one(replicas, local_discord, "slow.py", 0.05)
+    channel = local_discord.channel_ids[0]
+    for number in range(160):
+        local_discord.send(channel, f"!ping {number}")
+    young.start()
+    young.wait_ready(30)
+    left = 160 - len(answered(local_discord))
+    assert left > 20, "the test comes too late"
+    old.drain()
+    assert old.wait_exit(40) == 0
+    assert "stopping" in old.run_text()
+    wait_for(lambda: len(answered(local_discord)) >= 160, 20, "all answers")
+    assert sorted(message.content for message in answered(local_discord)) == sorted(
+        f"pong {number}" for number in range(160)
+    )
+
+
+def test_a_leader_works_off_what_its_successor_never_received(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    old, young = start_with_one(replicas, local_discord, "reactions.py", 0.3)
+    load = local_discord.load("reaction", rate=100.0, users=local_discord.user_ids[:2])
+    young.start()
+    young.wait_ready(30)
+    wait_for(lambda: len(seen(local_discord)) >= 20, 20, "the first of them")
+    old.drain()
+    sent = load.stop()
+    assert len(sent) > len(seen(local_discord)) + 20, "the test comes too late"
+    assert old.wait_exit(40) == 0
+    check(local_discord, sent)
