@@ -272,14 +272,18 @@ class LeaderEvents:
                 self._ask_to_resign(shard, False)
 
     def finish(self, timeout: float, hurry: Callable[[], bool] | None) -> None:
-        """Waits until the shards that this replica leads have no event left that no other replica has
-        received. Blocks for ``timeout`` seconds at the most, or until ``hurry``.
+        """Waits until the shards that this replica leads have no event left of those that came in before this
+        call, and that no other replica has received. Blocks for ``timeout`` seconds at the most, or until
+        ``hurry``.
         """
-        deadline = self._clock() + timeout
-        while self._clock() < deadline and not (hurry is not None and hurry()):
-            led = {key: shard for key, shard in self._shards.items() if shard.election.is_leader}
-            oldest = {key: shard.journal.oldest for key, shard in led.items()}
-            if all(moment is None or self._has_received(key, moment) for key, moment in oldest.items()):
+        begun = self._clock()
+
+        def may_leave(key: int, shard: LeaderShard) -> bool:
+            oldest = shard.journal.oldest if shard.election.is_leader else None
+            return oldest is None or oldest > begun or self._has_received(key, oldest)
+
+        while self._clock() < begun + timeout and not (hurry is not None and hurry()):
+            if all(may_leave(key, shard) for key, shard in self._shards.items()):
                 return
             self._stop.wait(0.005)
 

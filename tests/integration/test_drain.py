@@ -165,18 +165,18 @@ def test_what_a_younger_replica_never_received_is_worked_off(
     """
     old, young = start_with_one(replicas, local_discord, "slow.py", 0.05)
     channel = local_discord.channel_ids[0]
-    for number in range(160):
+    for number in range(100):
         local_discord.send(channel, f"!ping {number}")
     young.start()
     young.wait_ready(30)
-    left = 160 - len(answered(local_discord))
-    assert left > 20, "the test comes too late"
+    left = 100 - len(answered(local_discord))
+    assert left > 10, "the test comes too late"
     old.drain()
     assert old.wait_exit(40) == 0
     assert "stopping" in old.run_text()
-    wait_for(lambda: len(answered(local_discord)) >= 160, 20, "all answers")
+    wait_for(lambda: len(answered(local_discord)) >= 100, 20, "all answers")
     assert sorted(message.content for message in answered(local_discord)) == sorted(
-        f"pong {number}" for number in range(160)
+        f"pong {number}" for number in range(100)
     )
 
 
@@ -193,3 +193,18 @@ def test_a_leader_works_off_what_its_successor_never_received(
     assert len(sent) > len(seen(local_discord)) + 20, "the test comes too late"
     assert old.wait_exit(40) == 0
     check(local_discord, sent)
+
+
+def test_a_leader_without_peers_leaves_under_load(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    """It works off what came in before, and does not wait for a moment in which nothing comes."""
+    fleet = replicas(BOTS / "reactions.py", 1, discord=None, per_replica_env=per_replica(local_discord))
+    fleet.wait_ready(60)
+    load = local_discord.load("reaction", rate=100.0, users=local_discord.user_ids[:2])
+    wait_for(lambda: len(seen(local_discord)) >= 100, 20, "a steady load")
+    begun = time.monotonic()
+    fleet[0].drain()
+    assert fleet[0].wait_exit(40) == 0
+    assert time.monotonic() - begun < 8.0
+    load.stop()
