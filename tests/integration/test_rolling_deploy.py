@@ -16,6 +16,8 @@ from mixed import BOT, MixedLoad, Outcome, quantile
 from discordha.testing import LocalDiscord
 from discordha.testing.plugin import ReplicasFactory
 
+pytestmark = pytest.mark.alone
+
 MESSAGES, REACTIONS = 100.0, 50.0
 RATE = MESSAGES + REACTIONS
 #: What a deploy may cost: its 99th percentile against that before.
