@@ -65,7 +65,8 @@ __all__ = ["Replica"]
 
 _log = logging.getLogger("discordha")
 
-#: The share of ``drain_timeout`` in which other replicas may take over this one's shards.
+#: The share of ``drain_timeout`` in which other replicas may take over this one's shards, and this one works
+#: off, as their leader, what they have not received.
 GIVE_AWAY = 0.6
 #: What stays of ``drain_timeout`` for marks, the gateway and the session, seconds.
 FAREWELL = 2.0
@@ -296,11 +297,12 @@ class Replica:
         if self.coordination is not None:
             # First of all: whoever sees that leadership is free, or gets an event, knows that we leave.
             self.coordination.members.flush(min(TELL, timeout))
+        leave_at = self._clock() + max(timeout - FAREWELL, 0.0) * GIVE_AWAY
         if self.hosting is not None:
-            self.hosting.give_away(max(timeout - FAREWELL, 0.0) * GIVE_AWAY, hurry)
+            self.hosting.give_away(leave_at - self._clock(), hurry)
             self.hosting.stop()
         if self.leaders is not None:
-            self.leaders.finish(max(timeout - FAREWELL, 0.0) * GIVE_AWAY, hurry)
+            self.leaders.finish(leave_at - self._clock(), hurry)
             self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
         self._loops.stop(0.0)
         self.commands.stop()

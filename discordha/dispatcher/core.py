@@ -91,7 +91,7 @@ class Dispatcher:
         self._sequence = 0
         self._guards: dict[int, AgeGuard] = {}
         self._draining = False
-        self._drained = False  # what comes from now on is not begun
+        self._drained = False  # what comes from now on is left to others, if there are any
         self._full = False
         self._next_sweep = clock() + config.retention / 20
         self._late_until = 0.0  # the timer's own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from click.testing import CliRunner
@@ -208,3 +209,19 @@ def test_a_leader_without_peers_leaves_under_load(
     assert fleet[0].wait_exit(40) == 0
     assert time.monotonic() - begun < 8.0
     load.stop()
+
+
+def test_what_has_no_turn_in_time_is_said(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+    env = {"SLOW": "0.5", "DISCORDHA_DRAIN_TIMEOUT": "3"}
+    fleet = replicas(BOTS / "slow.py", 1, discord=None, env=env, per_replica_env=per_replica(local_discord))
+    fleet.wait_ready(60)
+    for number in range(60):
+        local_discord.send(local_discord.channel_ids[0], f"!ping {number}")
+    wait_for(lambda: answered(local_discord), 20, "the first answer")
+    fleet[0].drain()
+    assert fleet[0].wait_exit(20) == 0
+    left = 60 - len(answered(local_discord))
+    assert left > 20, "the test comes too late"
+    said = re.search(r"(\d+) events had no turn before the drain's time was over", fleet[0].run_text())
+    assert said is not None
+    assert left - 2 <= int(said[1]) <= left

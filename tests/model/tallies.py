@@ -105,22 +105,13 @@ class Tallies:
 
     def _do_received(self, tally: Tally, content: str, index: int, revision: int) -> None:
         """``Journal.received``."""
-        clock = tally._clock
-        assert isinstance(clock, Clock)
-        clock.now += 0.001
-        entry = Entry(content, lane_of(content), index, None, clock.now)
-        entry.revision = revision
+        entry = _come(tally, content, index, revision)
         if not tally.consume_surplus(entry):
             tally.add(entry)
 
     def _do_drops(self, tally: Tally, content: str, index: int, revision: int) -> None:
         """``Journal.received`` of a leader whose journal is full."""
-        clock = tally._clock
-        assert isinstance(clock, Clock)
-        clock.now += 0.001
-        entry = Entry(content, lane_of(content), index, None, clock.now)
-        entry.revision = revision
-        tally.consume_surplus(entry)
+        tally.consume_surplus(_come(tally, content, index, revision))
 
     def _do_apply(self, tally: Tally, mark: Mark) -> None:
         tally.apply([WatchEvent("put", _value(mark))])
@@ -165,6 +156,15 @@ class Tallies:
         entry.state = EntryState.FINISHED
         low = min((each.revision for each in tally if each.state is EntryState.HELD), default=-1)
         return entry.item, entry.occurrence, entry.revision, tally.began(entry), low
+
+
+def _come(tally: Tally, content: str, index: int, revision: int) -> Entry:
+    clock = tally._clock
+    assert isinstance(clock, Clock)
+    clock.now += 0.001
+    entry = Entry(content, lane_of(content), index, None, clock.now)
+    entry.revision = revision
+    return entry
 
 
 def _held(tally: Tally) -> str:
