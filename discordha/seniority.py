@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 
 from discordha.coordination.journal_tally import SETTLE
-from discordha.coordination.members import Members
+from discordha.coordination.members import Members, session_age
 
 __all__ = ["Seniority"]
 
@@ -95,9 +95,8 @@ class Seniority:
     def _has_elders(self, age: float) -> bool:
         """Whether a peer has heard the shard without a break for longer, as far as is known."""
         for replica, record in self._members.records().items():
-            heard = record.get("hears")
-            since = heard.get(str(self._shard_id)) if isinstance(heard, dict) else None
-            if replica == self._replica_id or not isinstance(since, int | float):
+            since = session_age(record, self._shard_id)
+            if replica == self._replica_id or since is None:
                 continue
             if record.get("state") in LEAVING:
                 continue  # it does not stand

@@ -42,7 +42,7 @@ from discordha.coordination.session import Grant
 from discordha.coordination.store import KeyValue, LeaseNotFound, Snapshot, WatchEvent
 from discordha.errors import DiscordHAError
 
-__all__ = ["FORMAT", "JSON", "READS", "CoordinationWatch", "Members", "readable"]
+__all__ = ["FORMAT", "JSON", "READS", "CoordinationWatch", "Members", "readable", "session_age"]
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +77,15 @@ def readable(replica: str, record: Mapping[str, JSON]) -> str | None:
         f"into etcd, and this version ({__version__}) can only work beside formats {READS} to {FORMAT}: run "
         "neighbouring versions, or let all replicas of the other one end first"
     )
+
+
+def session_age(record: Mapping[str, JSON], shard: int) -> float | None:
+    """For how many seconds a member's gateway session of a shard had lasted when it wrote its record, if it
+    says so.
+    """
+    hears = record.get("hears")
+    age = hears.get(str(shard)) if isinstance(hears, dict) else None
+    return age if isinstance(age, int | float) else None
 
 
 class _Heartbeats(Protocol):
@@ -269,9 +278,8 @@ class Members:
         :param among: which replicas count.
         """
         for member, record in self._records.items():
-            hears = record.get("hears")
-            age = hears.get(str(shard)) if isinstance(hears, dict) else None
-            if member == self._replica_id or not isinstance(age, int | float):
+            age = session_age(record, shard)
+            if member == self._replica_id or age is None:
                 continue
             if str(record.get("state")) in NOT_PREFERRED or not (among is None or member in among):
                 continue
