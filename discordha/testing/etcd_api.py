@@ -92,10 +92,23 @@ class EtcdApi:
         answer = self.call(url, "kv/range", {**_prefix_range(prefix), "keys_only": True})
         return [base64.b64decode(item["key"]).decode() for item in answer.get("kvs", [])]
 
-    def revision(self, url: str) -> int:
-        """The current revision."""
-        answer = self.call(url, "kv/range", {"key": _encode("revision"), "count_only": True})
-        return int(answer["header"]["revision"])
+    def items(self, url: str, prefix: str, revision: int) -> dict[str, tuple[str, ...]]:
+        """What this member itself has below a prefix at a revision: value, version and revisions by key."""
+        asked = {**_prefix_range(prefix), "revision": str(revision), "serializable": True}
+        return {
+            base64.b64decode(item["key"]).decode(): tuple(
+                str(item.get(field)) for field in ("value", "version", "create_revision", "mod_revision")
+            )
+            for item in self.call(url, "kv/range", asked).get("kvs", [])
+        }
+
+    def revision(self, url: str, *, own: bool = False) -> int:
+        """The current revision.
+
+        :param own: the one that this member itself has come to.
+        """
+        asked = {"key": _encode("revision"), "count_only": True, "serializable": own}
+        return int(self.call(url, "kv/range", asked)["header"]["revision"])
 
     def compact(self, url: str, revision: int) -> None:
         """Compact up to a revision."""

@@ -104,7 +104,7 @@ def _drain(world: World) -> tuple[int | None, float]:
 def _etcd_kill(world: World) -> tuple[int | None, float]:
     member = world.etcd.member(world.random.randrange(3))
     begun = time.monotonic()
-    member.kill()
+    world.etcd.crash(member.index)
     world.rest(0.5, 3)
     member.start()
     member.wait_ready(60)

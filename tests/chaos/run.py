@@ -137,12 +137,28 @@ def _break(world: World, observer: Observer, faults: Sequence[Fault], until: flo
     world.rest(1.0, 2.0)
     while time.monotonic() < until:
         hit = faults[len(hits) % len(faults)].inject(world)
-        wait_for(world.well, 60, f"all replicas after {hit.name!r}", interval=0.05)
+        try:
+            wait_for(world.well, 60, f"all replicas after {hit.name!r}", interval=0.05)
+        finally:
+            _check_store(world, hit.name)
         observer.wait_answered(time.monotonic(), PATIENCE)
         hit.overcome = time.monotonic()
         hits.append(hit)
         world.rest(0.3, 1.5)
     return hits
+
+
+def _check_store(world: World, fault: str) -> None:
+    """No promise holds on an etcd whose members differ: such a run says nothing of this library.
+
+    :raises RuntimeError: they do.
+    """
+    different = world.etcd.differences()
+    if different:
+        raise RuntimeError(
+            f"etcd's members differ in {len(different)} keys after {fault!r}, for example {different[0]}: "
+            "etcd itself has corrupted its data (see discordha/testing/etcd_crashes.py)"
+        )
 
 
 def _leader(fleet: Replicas) -> int | None:

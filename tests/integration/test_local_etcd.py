@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 
 from discordha.testing import LocalEtcd, wait_for
 from discordha.testing.etcd_api import EtcdApiError
+from discordha.testing.etcd_crashes import differences
 from discordha.testing.processes import ChildProcess
 
 
@@ -95,6 +98,41 @@ def test_a_cluster_outlives_its_leader(trio: LocalEtcd) -> None:
     put(trio, "/discordha/between", new.index)
     old.restart()
     wait_for(lambda: trio.api.keys(trio.url(old.index), "/discordha/between"), 10.0, "the member to catch up")
+
+
+def test_members_that_crash_while_others_write_agree_afterwards(trio: LocalEtcd) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        for number in itertools.cycle(range(500)):
+            if stop.is_set():
+                return
+            with contextlib.suppress(EtcdApiError):
+                put(trio, f"/discordha/crash/{number}", number % 3)
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        for crashed in ([trio.leader().index], [0], [1, 2], []):
+            before = trio.revision()
+            trio.crash(*crashed)
+            assert [m.index for m in trio.members if not m.alive] == (sorted(crashed) or [0, 1, 2])
+            assert not any(member.paused for member in trio.members)
+            trio.start_all()
+            wait_for(lambda before=before: trio.revision() > before + 20, 30.0, "writes to go on")
+            assert trio.differences() == []
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+
+
+def test_differences_are_seen(trio: LocalEtcd, single: LocalEtcd) -> None:
+    put(single, "/discordha/elsewhere")
+    urls = [trio.url(), single.url()]
+    assert trio.revision() > single.revision()
+    assert "/discordha/elsewhere" in differences(trio.api, urls, "/discordha/")
 
 
 def test_a_paused_leader_is_replaced(trio: LocalEtcd) -> None:

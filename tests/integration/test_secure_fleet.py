@@ -38,7 +38,7 @@ class World:
 
 
 def kill(world: World, member: int) -> Callable[[], None]:
-    world.etcd.member(member).kill()
+    world.etcd.crash(member)
     return world.etcd.member(member).start
 
 
