@@ -161,7 +161,7 @@ class LeaderEvents:
         shard.election.on_asked = lambda: self._ask_to_resign(shard, True)
         shard.election.on_vacant = self._wake.set  # a young replica may stand now: at once
         coordination.journals.open(shard_id, journal, number, count or 1)
-        coordination.reconciliation.listen(shard_id, journal.on_answer)
+        coordination.reconciliation.listen(shard_id, journal.questions.on_answer)
         with self._lock:
             self._shards = {**self._shards, shard_id: shard}
 
@@ -245,7 +245,7 @@ class LeaderEvents:
         """
         shard = self._shards.get(shard_id)
         age = shard.seniority.age if shard is not None else None
-        if shard is None or age is None or age >= DOUBT or not shard.journal.in_doubt:
+        if shard is None or age is None or age >= DOUBT or not shard.journal.questions.in_doubt:
             return False
         leader = shard.election.leader
         if leader is None:

@@ -91,7 +91,7 @@ class Reconciler:
             if proof is not None and not proof.done():
                 return math.inf  # it wakes
             return LOOK if self._waiting(shard) else math.inf
-        return max(shard.ask_at - self._clock(), LOOK) if shard.journal.doubts else math.inf
+        return max(shard.ask_at - self._clock(), LOOK) if shard.journal.questions.may_ask else math.inf
 
     def tend(self, shard: LeaderShard) -> None:
         """Asks or answers what is to be asked or answered now. Blocks on etcd."""
@@ -124,7 +124,7 @@ class Reconciler:
         grant = self._session.current
         if grant is None or shard.election.leader is None or self._clock() < shard.ask_at:
             return
-        question = shard.journal.ask()
+        question = shard.journal.questions.ask()
         if question is None:
             return
         shard.ask_at = self._clock() + shard.ask_pause
@@ -140,7 +140,7 @@ class Reconciler:
             for question in self._reconciliation.questions(key)
             if question.names
             and self._answered.get((key, question.replica)) != question.number
-            and shard.journal.may_answer(question.names)
+            and shard.journal.questions.may_answer(question.names)
         ]
 
     def _answer(self, shard: LeaderShard) -> None:
@@ -159,7 +159,7 @@ class Reconciler:
             proof.add_done_callback(lambda _: self._wake())
 
     def _answer_one(self, shard: LeaderShard, question: Question) -> None:
-        left, leadership = shard.journal.answer(question.names), shard.election.leadership
+        left, leadership = shard.journal.questions.answer(question.names), shard.election.leadership
         if left is None or leadership is None:
             return
         if self._reconciliation.answer(question, left, leadership):

@@ -24,7 +24,7 @@ Does not promise that a handler runs once: a leader may die between the side eff
 events which discord.py dispatches only for cached objects are the same on all replicas. A replica whose
 gateway session has just begun can't always tell whose mark it sees (see ``Tally``), and keeps the event
 then: should it lead before a later event of the lane is marked, that event runs again. It is never lost for
-that.
+that. What it asks the leader meanwhile is ``questions``.
 
 Protocol, all under the retention lease unless said otherwise. ``n`` is the *occurrence*: the version that the
 mark will get, which is the same on every replica that has seen the same marks.
@@ -33,7 +33,8 @@ mark will get, which is the same on every replica that has seen the same marks.
   and version(j) == n - 1 -> put j, delete carry``. Else the version that is found tells: ``n`` or more, it
   was applied.
 - carry: ``leadership key stands and version(j) < n -> put jc/<guild>/<digest>/<n>`` under the session lease.
-- attempt: ``leadership key stands -> put ja/<guild>/<digest>/<n>``, before an event is run again.
+- attempt: ``leadership key stands -> put ja/<guild>/<digest>/<n>``, before an event is run again. Where the
+  answer is lost, nothing is run, and the same attempt is noted again.
 
 The guild in a key (0 where there are no shards, or no guild) tells which shard's journal it belongs to,
 however many shards there are: so both generations of a bot that is being resharded count in the same keys.
@@ -52,15 +53,15 @@ Concurrency
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from discordha.coordination.candidates import Leadership
 from discordha.coordination.commit import GroupCommit, Operation
 from discordha.coordination.journal_entries import Entry, EntryState
+from discordha.coordination.journal_questions import JournalQuestions
 from discordha.coordination.journal_tally import Tally
 from discordha.coordination.journal_writes import JournalWrites
 from discordha.coordination.retention import RetentionLeases
@@ -116,6 +117,7 @@ class Journal:
         self._commit = commit
         self._leases = leases
         self._shard_id = shard_id
+        self._replica_id = replica_id
         self._writes = writes = JournalWrites(root, shard_id, replica_id, max_attempts)
         self._ready = ready
         self._size = size
@@ -132,11 +134,8 @@ class Journal:
         self._leadership: Leadership | None = None
         self._received = 0  # how many
         self._sessions = 0  # of the gateway's
-        self._complete = True  # nothing of the session had to be dropped
-        self._question = 0  # the number of the last; 0 while none is open
-        # An answer to another life of this replica's, or to another journal of the shard's, must not fit.
-        self._questions = secrets.randbelow(2**48)
         self.replayed = 0
+        self.questions = JournalQuestions(shard_id, self._tally, self._lock, lambda: self._leadership)
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -161,7 +160,8 @@ class Journal:
                 if self._may_run(entry):
                     entry.state = EntryState.QUEUED
                     self._ready((entry,))
-            self._complete &= not full
+            if full:
+                self.questions.dropped()
         if full:
             self._dropped("journal_full")
 
@@ -172,8 +172,7 @@ class Journal:
         with self._lock:
             self._tally.new_session()
             self._sessions += 1
-            self._complete = True
-            self._question = 0
+            self.questions.new_session()
 
     @property
     def sessions(self) -> int:
@@ -196,69 +195,6 @@ class Journal:
         if self._leadership is None or not self._leadership.alive:
             return False
         return not self._tally.carried or entry.lane not in self._tally.blocked_lanes()
-
-    # -- doubts ----------------------------------------------------------------------------------------------
-
-    @property
-    def doubts(self) -> bool:
-        """Whether there is something to ask the leader. No I/O; any thread."""
-        with self._lock:
-            return self._leadership is None and self._tally.may_ask
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether a leader may have handled what came in just as the gateway session began. No I/O; any
-        thread.
-        """
-        with self._lock:
-            return self._leadership is None and self._tally.in_doubt
-
-    def ask(self) -> tuple[int, dict[str, int]] | None:
-        """A new question to the leader: its number; names, each with a revision that is older than all that
-        it stands for. ``None`` when there is nothing to ask.
-        """
-        with self._lock:
-            names = self._tally.ask() if self._leadership is None else {}
-            if not names:
-                return None
-            self._questions += 1
-            self._question = self._questions
-            return self._question, names
-
-    def on_answer(self, number: int, left: Mapping[str, int]) -> None:
-        """The leader's answer: of each name that it can tell of, how many entries it has not seen the marks
-        of. Watch thread, after all marks that were written before it.
-        """
-        with self._lock:
-            if number != self._question or self._leadership is not None:
-                return
-            self._question = 0
-            handled, doubtful = self._tally.settle(left), self._tally.doubtful
-        if handled:
-            _log.info(
-                "shard %d: of what was in doubt its leader has handled %d events; %d are left",
-                self._shard_id,
-                handled,
-                doubtful,
-            )
-
-    def may_answer(self, names: Mapping[str, int]) -> bool:
-        """Whether this leader has received everything that one of the names stands for: its own gateway
-        session began before that.
-        """
-        with self._lock:
-            return self._may_answer() and any(map(self._tally.has_received, names.values()))
-
-    def _may_answer(self) -> bool:
-        """Caller holds the lock."""
-        return self._leadership is not None and self._leadership.alive and self._complete
-
-    def answer(self, names: Mapping[str, int]) -> dict[str, int] | None:
-        """What a leader answers: of each name that it can tell of, how many entries it has not seen the marks
-        of. ``None`` when it can't tell of any.
-        """
-        with self._lock:
-            return (self._tally.left(names) or None) if self._may_answer() else None
 
     # -- leadership ------------------------------------------------------------------------------------------
 
@@ -361,7 +297,10 @@ class Journal:
             known = self._tally.attempts.get((entry.name, entry.occurrence))
         if not entry.replayed and known is None:
             return True
-        entry.attempt = (known.attempt if known is not None else 1) + 1
+        made = known.attempt if known is not None else 1
+        if known is not None and (known.replica, known.attempt) == (self._replica_id, entry.unstarted):
+            made -= 1
+        entry.attempt = made + 1
         if entry.attempt > self._max_attempts:
             self._mark(entry, (self._letter(entry.key, entry.payload),))
             return False
@@ -374,6 +313,7 @@ class Journal:
             noted = operation.value().succeeded
         except (DiscordHAError, LeaseNotFound):
             noted = False
+        entry.unstarted = 0 if noted else entry.attempt
         if noted:
             self.replayed += 1
             return True

@@ -49,6 +49,7 @@ class Attempted(NamedTuple):
     attempt: int
     event: str
     payload: str | None
+    replica: str | None = None  # who wrote it
 
     @classmethod
     def parse(cls, value: bytes) -> Attempted | None:
@@ -58,7 +59,9 @@ class Attempted(NamedTuple):
             payload = data.get("payload")
             if not (payload is None or isinstance(payload, str)):
                 return None
-            return cls(int(data["attempt"]), str(data["event"]), payload)
+            replica = data.get("replica")
+            known = replica if isinstance(replica, str) else None
+            return cls(int(data["attempt"]), str(data["event"]), payload, known)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
 
@@ -100,6 +103,7 @@ class Entry:
         "replayed",
         "revision",
         "state",
+        "unstarted",
     )
 
     def __init__(  # noqa: PLR0917
@@ -123,6 +127,7 @@ class Entry:
         self.doubtful = False  # replayed, and perhaps handled before
         self.refused = False  # finished here, but its mark was refused
         self.attempt = 1
+        self.unstarted = 0  # an attempt that may have been noted, and was not made
         self.occurrence = 0
         self.leadership: Leadership | None = None
         self.carry = 0  # revision of its carry key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from store_helpers import store_of
@@ -15,7 +16,7 @@ from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
 from discordha.coordination.journal_tally import SETTLE
-from discordha.testing import LocalEtcd, wait_for
+from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
 TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAwMQ.AAAAAA.aaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -24,9 +25,19 @@ class Node:
     """One replica's journal, with its election; the test is its handler threads."""
 
     def __init__(
-        self, etcd: LocalEtcd, root: str, name: str, *, max_attempts: int = 3, size: int = 100
+        self,
+        etcd: LocalEtcd,
+        root: str,
+        name: str,
+        *,
+        max_attempts: int = 3,
+        size: int = 100,
+        link: FaultProxy | None = None,
     ) -> None:
-        config = Config(token=TOKEN, session_ttl=2.0, **etcd.client_settings())
+        settings = etcd.client_settings()
+        if link is not None:
+            settings |= {"etcd_endpoints": [link.endpoint], "etcd_timeout": 0.5}
+        config = Config(token=TOKEN, session_ttl=2.0, **settings)
         self.name = name
         self.coordination = Coordination(config, root, name, dict)
         self.line: list[Entry] = []
@@ -120,7 +131,7 @@ def node(local_etcd: LocalEtcd, root: str) -> Iterator[Nodes]:
     """Makes nodes of one bot."""
     made: list[Node] = []
 
-    def make(name: str, **options: int) -> Node:
+    def make(name: str, **options: Any) -> Node:
         new = Node(local_etcd, root, name, **options)
         made.append(new)
         new.start()
@@ -362,6 +373,27 @@ def test_poison_becomes_a_dead_letter(node: Nodes, local_etcd: LocalEtcd, root: 
         assert letter.key == f"{root}dead/poison"
         assert b'"attempt": 2' in letter.value
         assert store.range(f"{root}ja/").items == []
+
+
+def test_an_attempt_whose_answer_is_lost_is_not_counted_until_it_is_made(
+    node: Nodes, local_etcd: LocalEtcd
+) -> None:
+    with FaultProxy.to(local_etcd.endpoints[0]) as link:
+        first, second = node("a"), node("b", link=link)
+        first.lead()
+        for each in (first, second):
+            each.receive("one")
+        assert first.begin() is not None
+        first.coordination.session.stop()
+        second.lead()
+        for _ in range(3):
+            link.black_hole("to_client")
+            assert second.begin() is None
+            link.heal()
+            wait_for(lambda: second.coordination.watch.sync(1), 10, "the watch to tell of the attempt")
+        assert second.work() == ["one 1 2"]
+        assert second.buried == []
+        wait_for(lambda: second.settled(0), 5, "the mark")
 
 
 def test_a_full_journal_drops_its_oldest_and_counts(node: Nodes) -> None:

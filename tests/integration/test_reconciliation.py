@@ -46,7 +46,7 @@ class Peer(Node):
 
     def _on_answer(self, number: int, left: Any) -> None:
         self.told.append(f"answer with {len(self.journal)} kept")
-        self.journal.on_answer(number, left)
+        self.journal.questions.on_answer(number, left)
 
     def identify(self) -> None:
         """Its gateway begins a new session; etcd does not know of it yet (``note_session``)."""
@@ -54,7 +54,7 @@ class Peer(Node):
         self.journal.on_new_session()
 
     def ask(self) -> int:
-        question = self.journal.ask()
+        question = self.journal.questions.ask()
         grant = self.coordination.session.current
         assert question is not None
         assert grant is not None
@@ -74,7 +74,7 @@ class Peer(Node):
         return found
 
     def answer(self, question: Question) -> bool:
-        left, term = self.journal.answer(question.names), self.election.leadership
+        left, term = self.journal.questions.answer(question.names), self.election.leadership
         assert left is not None
         assert term is not None
         return self.reconciliation.answer(question, left, term)
@@ -116,7 +116,7 @@ def doubt(leader: Peer, young: Peer, *others: Peer) -> None:
     wait_for(lambda: leader.settled(1), 10, "the leader to see its marks")
     young.note_session()
     assert len(young.journal) == 4
-    assert young.journal.doubts
+    assert young.journal.questions.may_ask
 
 
 def keys(etcd: LocalEtcd, root: str, component: str) -> Sequence[KeyValue]:
@@ -140,14 +140,14 @@ def test_the_leader_says_what_it_has_handled(peer: Peers, local_etcd: LocalEtcd,
     assert grant is not None
     assert (question.lease, answer.lease) == (grant.lease_id, term.lease_id)
     # What it has not handled is doubtful until it is marked; that counts no mark twice.
-    assert young.journal.doubts
+    assert young.journal.questions.may_ask
     number = young.ask()
     leader.work(1)
     wait_for(lambda: leader.settled(0), 10, "the last mark")
     assert leader.answer(leader.asked("b", number))
     wait_for(lambda: young.settled(0), 10, "the second answer")
-    assert not young.journal.doubts
-    assert young.journal.ask() is None
+    assert not young.journal.questions.may_ask
+    assert young.journal.questions.ask() is None
 
 
 def test_an_answer_comes_after_the_marks_that_it_counts(peer: Peers) -> None:
@@ -177,12 +177,12 @@ def test_whose_term_is_over_answers_nothing(peer: Peers, local_etcd: LocalEtcd, 
     term = leader.lead()
     doubt(leader, young, other)
     question = leader.asked("b", young.ask())
-    left = leader.journal.answer(question.names)
+    left = leader.journal.questions.answer(question.names)
     assert left is not None
     assert leader.election.resign(False, timeout=5)
     assert not leader.reconciliation.answer(question, left, term)
     wait_for(lambda: not leader.election.is_leader, 10, "the end of its term")
-    assert leader.journal.answer(question.names) is None
+    assert leader.journal.questions.answer(question.names) is None
     other.lead()
     assert not leader.reconciliation.answer(question, left, term)
     assert keys(local_etcd, root, "jr") == []
@@ -257,17 +257,17 @@ def test_a_leader_whose_session_is_younger_does_not_answer(peer: Peers) -> None:
     doubt(leader, young)
     question = leader.asked("b", young.ask())
     leader.identify()
-    assert leader.journal.answer(question.names) is None  # etcd does not know of it yet
+    assert leader.journal.questions.answer(question.names) is None  # etcd does not know of it yet
     leader.note_session()
-    assert not leader.journal.may_answer(question.names)
-    assert leader.journal.answer(question.names) is None
+    assert not leader.journal.questions.may_answer(question.names)
+    assert leader.journal.questions.answer(question.names) is None
     # It does where the other's session is the younger one.
     leader.work(1)
     wait_for(lambda: leader.settled(0), 10, "the last mark")
     younger = peer("c")
     doubt(leader, younger)
     question = leader.asked("c", younger.ask())
-    assert leader.journal.may_answer(question.names)
+    assert leader.journal.questions.may_answer(question.names)
     assert leader.answer(question)
     wait_for(lambda: younger.settled(1), 10, "the answer")
 
@@ -291,7 +291,7 @@ def test_a_leader_answers_of_what_is_younger_than_its_own_session(peer: Peers) -
     assert leader.answer(question)
     wait_for(lambda: young.settled(3), 10, "the answer")
     assert [entry.key for entry in young.journal._tally] == ["old", "old", "new"]
-    assert young.journal.doubts
+    assert young.journal.questions.may_ask
 
 
 def test_a_mark_of_a_younger_session_strikes_out_nothing_that_is_older(peer: Peers) -> None:
@@ -346,4 +346,4 @@ def test_a_young_replica_gets_out_of_doubt_whichever_leader_answers(peer: Peers)
     assert second.proofs
     assert second.work(1) == ["add 3 2"]
     wait_for(lambda: settled(0), 30, "the answer about the last", interval=0.05)
-    assert not young.journal.doubts
+    assert not young.journal.questions.may_ask

@@ -130,7 +130,7 @@ class QuestionsModel(SessionsModel):
         return step._replace(state=self._settles(step.state, number, answer))
 
     def _settles(self, state: State, number: int, answer: Answer) -> State:
-        """``Journal.on_answer``."""
+        """``JournalQuestions.on_answer``."""
         replica = state.replicas[number]
         if state.leader == number:
             return state

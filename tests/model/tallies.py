@@ -130,7 +130,7 @@ class Tallies:
         return tuple((content, left[digest(content)]) for content, _ in names if digest(content) in left)
 
     def _do_settle(self, tally: Tally, *left: tuple[str, int]) -> int:
-        """``Journal.on_answer``."""
+        """``JournalQuestions.on_answer``."""
         return tally.settle({digest(content): count for content, count in left})
 
     def _do_new_session(self, tally: Tally) -> None:

@@ -191,7 +191,7 @@ def test_questions_and_answers_outlive_them_and_strike_nothing(
     def on_answer(answered: int, left: Any) -> None:
         assert all(type(count) is int and count >= 0 for count in left.values())
         told.append(answered)
-        kept.journal.on_answer(answered, left)
+        kept.journal.questions.on_answer(answered, left)
 
     reconciliation = Reconciliation(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
     reconciliation.listen(0, on_answer)
@@ -201,13 +201,13 @@ def test_questions_and_answers_outlive_them_and_strike_nothing(
     for question in [*reconciliation.questions(0), *reconciliation.questions(1)]:
         assert question.replica != "me"
         assert all(type(since) is int and since >= 0 for since in question.names.values())
-        assert kept.journal.may_answer(question.names) is False  # it leads nothing
+        assert kept.journal.questions.may_answer(question.names) is False  # it leads nothing
         assert not any(kept.journal._tally.left(question.names).values())
     assert number not in told
     assert len(kept.journal) == 3
     reconciliation.on_events(100, [WatchEvent("delete", item._replace(value=b"")) for item in items])
     assert reconciliation.questions(0) == reconciliation.questions(1) == ()
-    kept.journal.on_answer(number, dict.fromkeys(names, 0))
+    kept.journal.questions.on_answer(number, dict.fromkeys(names, 0))
     assert len(kept.journal) == 0
 
 

@@ -88,12 +88,12 @@ def test_a_question_is_as_old_as_what_was_proven_when_the_first_of_a_name_came_i
     bench.new_session()
     bench.proven = 3
     bench.receive("one")
-    assert bench.journal.ask() is None  # nobody knows yet when the session began
+    assert bench.journal.questions.ask() is None  # nobody knows yet when the session began
     assert bench.note(6)
     bench.proven = 7
     bench.receive("one")
     bench.receive("two")
-    asked = bench.journal.ask()
+    asked = bench.journal.questions.ask()
     assert asked is not None
     assert asked[1] == {name("one"): 3, name("two"): 7}
 
@@ -107,12 +107,12 @@ def test_what_was_written_of_a_session_that_is_over_is_not_noted() -> None:
     assert bench.journal.sessions == first + 1
     assert not bench.journal.note_session(6, first)
     bench.receive("one")
-    assert bench.journal.ask() is None
+    assert bench.journal.questions.ask() is None
     assert bench.journal._tally.session_revision is None
     assert not bench.journal.note_session(6, first + 2)
     assert bench.journal.note_session(9, first + 1)
     assert bench.journal._tally.session_revision == 9
-    assert bench.journal.ask() is not None
+    assert bench.journal.questions.ask() is not None
     # Nor does one that was late change what is noted.
     assert not bench.journal.note_session(6, first)
     assert bench.journal._tally.session_revision == 9
@@ -162,7 +162,7 @@ def test_an_answer_to_another_of_the_same_name_is_none_to_this_one() -> None:
         bench = Bench()
         assert bench.note(6)
         bench.receive("one")
-        asked = bench.journal.ask()
+        asked = bench.journal.questions.ask()
         assert asked is not None
         numbers.add(asked[0])
     assert len(numbers) == 2

@@ -74,7 +74,7 @@ class Kept:
             self.journal.received(key, "lane", key, None)
 
     def ask(self) -> tuple[int, dict[str, int]]:
-        question = self.journal.ask()
+        question = self.journal.questions.ask()
         assert question is not None
         return question
 
@@ -89,14 +89,14 @@ def test_an_answer_to_another_question_is_passed_over() -> None:
     second, _ = kept.ask()
     handled = {name("add"): 0}
     for number in (first, second + 1, 0):
-        kept.journal.on_answer(number, handled)
+        kept.journal.questions.on_answer(number, handled)
     assert len(kept.journal) == 1
-    kept.journal.on_answer(second, handled)
+    kept.journal.questions.on_answer(second, handled)
     assert len(kept.journal) == 0
-    assert kept.journal.ask() is None
+    assert kept.journal.questions.ask() is None
     # Nor does it come twice (a snapshot of the watch's brings what still stands).
     kept.receive("add")
-    kept.journal.on_answer(second, handled)
+    kept.journal.questions.on_answer(second, handled)
     assert len(kept.journal) == 1
 
 
@@ -118,10 +118,10 @@ def test_a_new_session_ends_the_question() -> None:
     number, *_ = kept.ask()
     kept.new_session(20)
     kept.receive("add")
-    kept.journal.on_answer(number, {name("add"): 0})
+    kept.journal.questions.on_answer(number, {name("add"): 0})
     assert len(kept.journal) == 2
     kept.ask()
-    kept.journal.on_answer(number, {name("add"): 0})
+    kept.journal.questions.on_answer(number, {name("add"): 0})
     assert len(kept.journal) == 2
 
 
@@ -133,13 +133,13 @@ def test_what_the_leader_can_not_tell_of_is_asked_again() -> None:
     kept.mark("remove", certain=False)
     number, names = kept.ask()
     assert list(names) == [name("add"), name("remove")]
-    kept.journal.on_answer(number, {name("add"): 0})
+    kept.journal.questions.on_answer(number, {name("add"): 0})
     assert kept.left() == ["remove"]
-    kept.journal.on_answer(number, {name("remove"): 0})  # that question is over
+    kept.journal.questions.on_answer(number, {name("remove"): 0})  # that question is over
     assert kept.left() == ["remove"]
     number, names = kept.ask()
     assert list(names) == [name("remove")]
-    kept.journal.on_answer(number, {name("remove"): 0})
+    kept.journal.questions.on_answer(number, {name("remove"): 0})
     assert kept.left() == []
 
 
@@ -148,26 +148,26 @@ def test_a_leader_answers_what_is_younger_than_its_own_session() -> None:
     names = {name("old"): 9, name("add"): 10, name("none"): 11}
     kept.new_session(10)
     kept.receive("old", "add")
-    assert not kept.journal.may_answer(names)  # it leads nothing
-    assert kept.journal.answer(names) is None
+    assert not kept.journal.questions.may_answer(names)  # it leads nothing
+    assert kept.journal.questions.answer(names) is None
     kept.lead()
-    assert kept.journal.may_answer(names)
-    assert kept.journal.answer(names) == {name("add"): 1, name("none"): 0}
-    assert not kept.journal.may_answer({name("old"): 9})
-    assert kept.journal.answer({name("old"): 9}) is None
+    assert kept.journal.questions.may_answer(names)
+    assert kept.journal.questions.answer(names) == {name("add"): 1, name("none"): 0}
+    assert not kept.journal.questions.may_answer({name("old"): 9})
+    assert kept.journal.questions.answer({name("old"): 9}) is None
     kept.journal.on_new_session()
-    assert not kept.journal.may_answer(names)  # until it is known when that began
-    assert kept.journal.answer(names) is None
+    assert not kept.journal.questions.may_answer(names)  # until it is known when that began
+    assert kept.journal.questions.answer(names) is None
 
 
 def test_a_leadership_that_is_over_answers_nothing() -> None:
     kept = Kept()
     kept.new_session(10)
     kept.lead()
-    assert kept.journal.may_answer({name("add"): 10})
+    assert kept.journal.questions.may_answer({name("add"): 10})
     kept.alive = False
-    assert not kept.journal.may_answer({name("add"): 10})
-    assert kept.journal.answer({name("add"): 10}) is None
+    assert not kept.journal.questions.may_answer({name("add"): 10})
+    assert kept.journal.questions.answer({name("add"): 10}) is None
 
 
 @pytest.mark.parametrize("leads", [True, False])
@@ -180,20 +180,20 @@ def test_a_leader_that_had_to_drop_entries_answers_nothing_until_its_next_sessio
     names = {name("add"): 15}
     kept.receive("one", "two")
     if leads:
-        assert kept.journal.answer(names) == {name("add"): 0}  # full, and nothing dropped
+        assert kept.journal.questions.answer(names) == {name("add"): 0}  # full, and nothing dropped
     kept.receive("add", "three", "four")
     assert kept.dropped == ["journal_full"] * 3
     kept.lead()
     for _ in range(2):
-        assert not kept.journal.may_answer(names)
-        assert kept.journal.answer(names) is None
+        assert not kept.journal.questions.may_answer(names)
+        assert kept.journal.questions.answer(names) is None
         # Nor when there is room again: what is gone is gone.
         for entry in list(kept.journal._tally):
             kept.mark(entry.key)
         kept.receive("room")
     kept.new_session(12)
-    assert kept.journal.may_answer(names)
-    assert kept.journal.answer(names) == {name("add"): 0}
+    assert kept.journal.questions.may_answer(names)
+    assert kept.journal.questions.answer(names) == {name("add"): 0}
 
 
 class Unwatched:

@@ -46,17 +46,17 @@ class Etcd:
         return not self.refuses
 
 
-class Journal:
-    """Stands for the shard's journal. ``own``: when this replica's gateway session began."""
+class Questions:
+    """Stands for those of the shard's journal. ``own``: when this replica's gateway session began."""
 
     def __init__(self) -> None:
-        self.doubts = True
+        self.may_ask = True
         self.number = 0
         self.own: int | None = 10
 
     def ask(self) -> tuple[int, dict[str, int]] | None:
         self.number += 1
-        return (self.number, {"name": 20}) if self.doubts else None
+        return (self.number, {"name": 20}) if self.may_ask else None
 
     def may_answer(self, names: Mapping[str, int]) -> bool:
         return bool(self._known(names))
@@ -104,7 +104,8 @@ class Bench:
         election = SimpleNamespace(
             shard_id=key, is_leader=leads, leader="other", leadership="term" if leads else None
         )
-        shard = SimpleNamespace(journal=Journal(), election=election, number=key, ask_at=0.0, ask_pause=0.0)
+        journal = SimpleNamespace(questions=Questions())
+        shard = SimpleNamespace(journal=journal, election=election, number=key, ask_at=0.0, ask_pause=0.0)
         self.reconciler.new_session(shard)  # type: ignore[arg-type]
         return shard
 
@@ -164,12 +165,12 @@ def test_nothing_is_asked_without(missing: str) -> None:
     elif missing == "session":
         bench.session.current = None
     else:
-        shard.journal.doubts = False
+        shard.journal.questions.may_ask = False
     bench.run(shard, 5)
     assert bench.etcd.asked == []
     assert (bench.reconciler.due(shard) == math.inf) == (missing == "doubts")
     # And at once when it is there, with no pause for what was not asked.
-    shard.election.leader, bench.session.current, shard.journal.doubts = "other", grant, True
+    shard.election.leader, bench.session.current, shard.journal.questions.may_ask = "other", grant, True
     bench.reconciler.tend(shard)
     assert len(bench.etcd.asked) == 1
 
@@ -304,7 +305,7 @@ def test_what_a_leader_can_not_answer_costs_nothing(own: int | None) -> None:
     """Its own session is younger, or not known to etcd yet."""
     bench = Bench()
     shard = bench.shard(leads=True)
-    shard.journal.own = own
+    shard.journal.questions.own = own
     bench.question()
     bench.run(shard, 5)
     assert bench.proofs == []
@@ -314,7 +315,7 @@ def test_what_a_leader_can_not_answer_costs_nothing(own: int | None) -> None:
 def test_a_leader_answers_what_it_can_tell_of_a_question() -> None:
     bench = Bench()
     shard = bench.shard(leads=True)
-    shard.journal.own = 15
+    shard.journal.questions.own = 15
     bench.question(number=1, old=14, young=15)
     bench.question("none", number=1, old=14)
     bench.run(shard, 1)
@@ -330,7 +331,7 @@ def test_a_greeting_is_no_question() -> None:
     bench = Bench()
     shard = bench.shard(leads=True)
     bench.etcd.open[0] = [Question("young", 0, {}, bench.now)]
-    shard.journal.may_answer = lambda names: True
+    shard.journal.questions.may_answer = lambda names: True
     bench.run(shard, 5)
     assert bench.proofs == []
     assert bench.reconciler.due(shard) == math.inf
@@ -349,7 +350,7 @@ def test_a_session_that_began_meanwhile_makes_a_proof_worthless() -> None:
     shard = bench.shard(leads=True)
     bench.question()
     bench.run(shard, 1)
-    shard.journal.own = 30
+    shard.journal.questions.own = 30
     bench.proofs[0][2].set_result(True)
     bench.run(shard, 5)
     assert bench.etcd.answered == []
