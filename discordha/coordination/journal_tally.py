@@ -11,10 +11,10 @@ revision or a later one is about an event of this session: it is *certain*. Any 
 event from before: it strikes out what was received in an earlier session for which it is certain, if its
 writer has received that, too; and nothing of this one, lest an event be lost that nobody has handled.
 Entries that came in before the marker was seen here, or soon after, are *doubtful*: some of them were
-handled, and their marks were not certain. A certain mark strikes out the oldest equal entry of this session:
-its event is that one, or a later one. Leaders work a lane in order, and so their marks arrive: with that
-entry goes what is doubtful before it in the same lane. What is left over, since its mark struck out an older
-one, is as doubtful as that was (see ``Doubts``).
+handled, and their marks were not certain. A certain mark strikes out the oldest equal entry of this session
+that its writer has received, too: its event is that one, or a later one. Leaders work a lane in order, and so
+their marks arrive: with that entry goes what is doubtful before it in the same lane. What is left over, since
+its mark struck out an older one, is as doubtful as that was (see ``Doubts``).
 
 Rests on this: an event is stamped with what a heartbeat has proven, which left once that had been seen here,
 and whose answer comes behind all events that had happened by then (``gateway.heartbeats``). Whatever a
@@ -79,8 +79,9 @@ class Tally:
         self._by_lane: dict[str, deque[Entry]] = {}  # in order; those that are over leave it at its head
         self._count = 0
         self._versions: dict[str, int] = {}
-        self._surplus: dict[str, deque[float]] = {}  # when each one ends
-        self._inferred: dict[str, deque[float]] = {}  # struck out before their mark came: when each one ends
+        # When each one ends, and when the session of its writer began.
+        self._surplus: dict[str, deque[tuple[float, int]]] = {}
+        self._inferred: dict[str, deque[tuple[float, int]]] = {}  # struck out before their mark came
         self._seen_snapshot = False
         self._session_at = clock()
         self.session_revision: int | None = None  # what was received at it or later is received here, too
@@ -108,25 +109,24 @@ class Tally:
     def consume_surplus(self, entry: Entry) -> bool:
         """Whether an entry's mark was here before it."""
         found = self._take(self._surplus, entry.name)
-        if found:
-            self.struck += 1
-            if self._doubts:
-                self._strike_doubtful(entry)
-        return found
-
-    def _take(self, kept: dict[str, deque[float]], name: str) -> bool:
-        ends = kept.get(name)
-        if ends is None:
+        if found is None:
             return False
+        self.struck += 1
+        if self._doubts:
+            self._strike_doubtful(entry, found)
+        return True
+
+    def _take(self, kept: dict[str, deque[tuple[float, int]]], name: str) -> int | None:
+        waiting = kept.get(name)
+        if waiting is None:
+            return None
         now = self._clock()
-        for ended in [end for end in ends if end <= now]:
-            ends.remove(ended)
-        found = bool(ends)
-        if found:
-            ends.popleft()
-        if not ends:
+        while waiting and waiting[0][0] <= now:
+            waiting.popleft()
+        session = waiting.popleft()[1] if waiting else None
+        if not waiting:
             del kept[name]
-        return found
+        return session
 
     def add(self, entry: Entry) -> None:
         """Keeps an entry, behind all others."""
@@ -168,6 +168,10 @@ class Tally:
     def _present(self, name: str) -> list[Entry]:
         """The equal entries of this session."""
         return [e for e in self._by_digest.get(name, ()) if e.received_at >= self._session_at]
+
+    def _first(self, name: str) -> Entry | None:
+        same = self._by_digest.get(name, ())
+        return next((entry for entry in same if entry.received_at >= self._session_at), None)
 
     def _doubt(self, name: str) -> None:
         """Sees to it that as many equal entries are doubtful as marks were seen that may have been theirs."""
@@ -277,7 +281,7 @@ class Tally:
         """
         now = self._clock()
         for kept in (self._surplus, self._inferred):
-            for name in [name for name, ends in kept.items() if max(ends) <= now]:
+            for name in [name for name, waiting in kept.items() if waiting[-1][0] <= now]:
                 del kept[name]
         if not self._is_young:
             self._doubts.forget_idle(now - SETTLE, self._by_digest)
@@ -402,18 +406,18 @@ class Tally:
         certain = self._is_certain(mark.revision)
         struck = self._find(name, mark)
         if struck is not None:
+            in_order = self._first(name) in (None, struck)
             self.forget(struck)
             self.struck += 1
             if certain:
-                if self._doubts:
-                    self._strike_doubtful(struck)
+                if self._doubts and in_order:
+                    self._strike_doubtful(struck, mark.session)
                 self._doubt(name)
-        elif not certain:
-            if self._doubts or self._is_young:
-                self._doubts.note_uncertain(name)
-                self._doubt(name)
-        elif not (self._inferred and self._take(self._inferred, name)):
-            self._surplus.setdefault(name, deque()).append(self._clock() + SURPLUS_LIFE)
+        elif self._first(name) if certain else self._doubts or self._is_young:
+            self._doubts.note_uncertain(name)
+            self._doubt(name)
+        elif certain and not (self._inferred and self._take(self._inferred, name) is not None):
+            self._surplus.setdefault(name, deque()).append((self._clock() + SURPLUS_LIFE, mark.session))
 
     def _find(self, name: str, mark: Mark) -> Entry | None:
         """Which of the equal entries a mark is about."""
@@ -425,20 +429,27 @@ class Tally:
         if not self._is_certain(mark.revision):
             earlier = (entry for entry in same if entry.received_at < self._session_at)
             return next((entry for entry in earlier if self._is_of(entry, mark)), None)
-        # The oldest: were it a later one, what stands before that would be taken for handled, too.
-        own = (entry for entry in same if entry.received_at >= self._session_at)
-        return next(own, next(iter(same), None))
+        first = self._first(name)
+        if first is None:
+            return next(iter(same), None)
+        # The oldest that its writer has received for sure. Were it a later one, what stands before that
+        # would be taken for handled, too.
+        if mark.session <= first.revision:
+            return first
+        return next((entry for entry in self._present(name) if mark.session <= entry.revision), None)
 
-    def _strike_doubtful(self, struck: Entry) -> None:
-        """Leaders work a lane in order: what stands before a struck entry was handled as well."""
+    def _strike_doubtful(self, struck: Entry, session: int) -> None:
+        """Leaders work a lane in order: what stands before a struck entry was handled as well, if its leader
+        has received it, whose session began at a revision.
+        """
         for entry in self._doubts:
             before = entry.lane == struck.lane and entry.received_at <= struck.received_at
-            if before and entry.state is EntryState.HELD:
+            if before and entry.state is EntryState.HELD and session <= entry.revision:
                 self.forget(entry)
                 self.struck += 1
                 if not self._doubts.explain(entry.name):
                     # Its mark is late, because etcd did not take it at once.
-                    self._inferred.setdefault(entry.name, deque()).append(self._clock() + SETTLE)
+                    self._inferred.setdefault(entry.name, deque()).append((self._clock() + SETTLE, 0))
 
     def _apply_other(self, kind: str, kv: KeyValue) -> bool:
         """Carries and attempts; true when a carry is gone."""

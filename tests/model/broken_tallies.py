@@ -17,6 +17,7 @@ from discordha.coordination.store import KeyValue, WatchEvent
 
 __all__ = [
     "AllMarksStrike",
+    "AnyLeaderHasAll",
     "AnyMarkStrikesEarlierSessions",
     "AnyWriterStrikesEarlierSessions",
     "CertainByTime",
@@ -87,7 +88,14 @@ class NoSettle(Tally):
         return self._is_certain(entry.revision)
 
 
-class SettledFirst(NoSettle):
+class InWhateverOrder(Tally):
+    """What is struck out is taken to be the oldest of its kind."""
+
+    def _first(self, name: str) -> Entry | None:
+        return None
+
+
+class SettledFirst(NoSettle, InWhateverOrder):
     """Chaos: a certain mark about a doubtful event struck out a later one."""
 
     def _find(self, name: str, mark: Mark) -> Entry | None:
@@ -99,7 +107,7 @@ class SettledFirst(NoSettle):
         return next((entry for entry in same if self._is_settled(entry)), next(iter(same), None))
 
 
-class LaterMayBeMeant(Tally):
+class LaterMayBeMeant(InWhateverOrder):
     """Chaos: where each doubtful event might have had its mark, a certain one struck out a later event, and
     with it what was doubtful before that. But its leader was late: it was about a doubtful one, and the other
     marks were about what had been before the session.
@@ -113,6 +121,13 @@ class LaterMayBeMeant(Tally):
         if len(doubtful) > self._doubts.uncertain(name):
             return found
         return next((entry for entry in self._present(name) if self._is_settled(entry)), found)
+
+
+class AnyLeaderHasAll(Tally):
+    """A leader whose session is younger than an entry was taken to have received it."""
+
+    def _strike(self, name: str, mark: Mark) -> None:
+        super()._strike(name, mark._replace(session=0))
 
 
 class AnyMarkStrikesEarlierSessions(Tally):

@@ -91,6 +91,20 @@ def test_a_leader_that_is_late_costs_no_event() -> None:
         check(2, "aaaa", LATE_LEADER, tally=broken_tallies.LaterMayBeMeant, **UNBOUNDED)
 
 
+#: Both have new sessions, that of the second began first: it has an event that the leader has not, the first.
+YOUNGER_LEADER = (
+    *("the session of 1 ends", "1 has a new session from 0", "1 receives a", "the session of 0 ends"),
+    *("0 has a new session from 1", "the marker of 1", "0 sees", "1 sees", "1 notes", "0 leads"),
+)
+IMPOLITE: dict[str, Any] = {**TWO_SESSIONS, "polite": False, "repeats": False, "deaths": 1}
+
+
+def test_what_a_younger_leader_never_received_is_not_taken_for_handled() -> None:
+    assert check(2, "ab", YOUNGER_LEADER, **IMPOLITE).states > 100
+    with pytest.raises(Violation, match="lost"):
+        check(2, "ab", YOUNGER_LEADER, tally=broken_tallies.AnyLeaderHasAll, **IMPOLITE)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("replicas", "stream", "options"),

@@ -315,14 +315,20 @@ def test_of_equal_ones_it_strikes_out_the_oldest_that_its_writer_received() -> N
     assert second.state is EntryState.GONE
 
 
-def test_what_a_mark_is_certain_of_does_not_ask_when_its_session_began() -> None:
-    """It is one of this session's, which its writer received: the entry is not from before."""
+@pytest.mark.parametrize("began", [SESSION + 10, "-"])
+def test_what_a_younger_leader_never_received_is_not_struck_out_by_its_marks(began: int | str) -> None:
+    """Nor what stands before that in the lane; a leader that has not noted its session says nothing."""
     bench = Bench()
     bench.new_session()
     bench.seen()
+    bench.receive("remove")
     bench.receive("add")
-    bench.mark("add", began="-")
-    assert bench.left() == []
+    bench.mark("add", received=SESSION + 10, began=began)
+    assert bench.left() == ["remove", "add"]
+    assert bench.tally.doubtful == 1
+    bench.receive("add", stamp=SESSION + 10)
+    bench.mark("add", received=SESSION + 10, began=SESSION + 10)
+    assert bench.left() == ["remove", "add"]
 
 
 def test_an_own_mark_does_not_either() -> None:
