@@ -197,7 +197,7 @@ def test_questions_and_answers_end_with_their_sessions(peer: Peers, local_etcd: 
     leader.lead()
     doubt(leader, young, other)
     assert leader.answer(leader.asked("b", young.ask()))
-    other.asked("b", young.journal._questions)
+    other.asked("b", young.journal.questions._last)
     young.coordination.session.stop()
     for each in (leader, other):
         wait_for(lambda each=each: each.reconciliation.questions(0) == (), 10, "the question to go")
