@@ -24,18 +24,18 @@ import contextlib
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import aiohttp
 import discord
 import yarl
-from discord.gateway import DiscordWebSocket, ReconnectWebSocket, WebSocketClosure
+from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from discordha.errors import ConfigError
 from discordha.gateway.heartbeats import CountedSocket, counted
-from discordha.gateway.state import FATAL_CODES, NEW_SESSION_CODES
+from discordha.gateway.proof import Proof
+from discordha.gateway.state import FATAL_CODES, NETWORK_ERRORS, NEW_SESSION_CODES
 from discordha.gateway.tap import OnDispatch, TappedClient
 from discordha.rest import RestLimits
 
@@ -61,24 +61,8 @@ FIRST_PAUSE = 0.1
 LAST_PAUSE = 8.0
 #: Discord may take ``deaf_after`` to greet a new connection, and each time once more, up to so long, seconds.
 PATIENCE = 30.0
-#: So many heartbeats in a minute are sent at once when something is to be proven; then there is a pause
-#: between two, seconds: Discord allows 120 frames a minute.
-BEATS = 40
-BEAT_PAUSE = 2.0
-#: How long to wait for an event that tells that events come, seconds.
-NEXT_EVENT = 30.0
 #: Failures at the session's own address before the main one is tried.
 RESUME_TRIES = 2
-
-_NETWORK_ERRORS = (
-    OSError,
-    discord.GatewayNotFound,
-    discord.HTTPException,
-    discord.ConnectionClosed,
-    WebSocketClosure,
-    aiohttp.ClientError,
-    asyncio.TimeoutError,
-)
 
 
 class ShardClient(TappedClient):
@@ -126,9 +110,7 @@ class ShardClient(TappedClient):
         self._before_identify = before_identify
         self._turn: IdentifyTurn | None = None
         self._revision = revision
-        self._beating: asyncio.Task[None] | None = None
-        self._beat_again = False
-        self._beats: deque[float] = deque(maxlen=BEATS)  # when they were sent
+        self._proof = Proof(self._live, lambda: self._heard, deaf_after)
         self._sockets = counted(self._note_revision)
         self._resuming = False
         self._seen = 0
@@ -170,7 +152,7 @@ class ShardClient(TappedClient):
                     if not self._dropped:
                         raise
                     self._keep_session(self._resumable)
-                except _NETWORK_ERRORS as error:
+                except NETWORK_ERRORS as error:
                     if self.is_closed():
                         return
                     self._raise_if_fatal(error)
@@ -332,47 +314,17 @@ class ShardClient(TappedClient):
         :param seen: a revision that has been seen, whatever else says.
         """
         self._seen = max(self._seen, seen)
-        if self._beating is not None and not self._beating.done():
-            self._beat_again = True
-        else:
-            self._beating = asyncio.get_running_loop().create_task(self._beat())
-
-    async def _beat(self) -> None:
-        self._beat_again = True
-        while self._beat_again:
-            self._beat_again = False
-            ws, now = self.ws, time.monotonic()
-            if not self._connected or not isinstance(ws, CountedSocket):
-                return  # it begins with the next connection
-            if len(self._beats) == BEATS and now - self._beats[0] < 60.0:
-                await asyncio.sleep(BEAT_PAUSE)
-            self._beats.append(now)
-            with contextlib.suppress(*_NETWORK_ERRORS, RuntimeError):
-                async with asyncio.timeout(self._deaf_after):
-                    await ws.round_trip()
+        self._proof.beat()
 
     async def caught_up(self) -> bool:
-        """Whether all events have been received that Discord had sent by now; waits until that is known.
-
-        First for the answer to a heartbeat, behind which nothing older is on its way. Then for an event, for
-        up to ``NEXT_EVENT`` seconds: it tells that events come at all, and its number that none is missing.
-        False when the connection is not the same then.
+        """Whether all events have been received that Discord had sent by now; waits until that is known, for
+        some 30 s at the most. Gateway thread.
         """
+        return await self._proof.caught_up()
+
+    def _live(self) -> CountedSocket | None:
         ws = self.ws
-        if not self._connected or not isinstance(ws, CountedSocket):
-            return False
-        try:
-            async with asyncio.timeout(self._deaf_after):
-                if not await ws.round_trip():
-                    return False
-            heard = self._heard
-            async with asyncio.timeout(NEXT_EVENT):
-                while self._heard == heard and self._connected and self.ws is ws:
-                    await asyncio.sleep(0.05)
-                await asyncio.sleep(0.05)  # whoever finds that one is missing takes another turn of the loop
-        except (*_NETWORK_ERRORS, RuntimeError):
-            return False
-        return self._connected and self.ws is ws
+        return ws if self._connected and isinstance(ws, CountedSocket) else None
 
     async def leave(self, serving: asyncio.Task[None]) -> None:
         """Ends the gateway session for good; REST calls still work, until the client is closed.
@@ -402,5 +354,5 @@ class ShardClient(TappedClient):
                 )
                 self.drop()
             elif silent >= self._deaf_after / 2:
-                with contextlib.suppress(*_NETWORK_ERRORS, RuntimeError):
+                with contextlib.suppress(*NETWORK_ERRORS, RuntimeError):
                     await asyncio.wait_for(ws.send_as_json(ws._keep_alive.beat()), self._deaf_after / 8)

@@ -1,10 +1,15 @@
-"""What a shard's connection looks like from outside, and what Discord's close codes mean."""
+"""What a shard's connection looks like from outside, and what its ends mean."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 
-__all__ = ["FATAL_CODES", "NEW_SESSION_CODES", "GatewayState"]
+import aiohttp
+import discord
+from discord.gateway import WebSocketClosure
+
+__all__ = ["FATAL_CODES", "NETWORK_ERRORS", "NEW_SESSION_CODES", "GatewayState"]
 
 
 class GatewayState(NamedTuple):
@@ -36,6 +41,16 @@ class GatewayState(NamedTuple):
     heard: int = 0
 
 
+#: What a connection ends by that may be taken up again.
+NETWORK_ERRORS = (
+    OSError,
+    discord.GatewayNotFound,
+    discord.HTTPException,
+    discord.ConnectionClosed,
+    WebSocketClosure,
+    aiohttp.ClientError,
+    asyncio.TimeoutError,
+)
 #: Close codes after which the session is over: a sequence number that Discord does not know (4007), a session
 #: that timed out (4009). After all others that are not fatal it is taken up by RESUME.
 NEW_SESSION_CODES = frozenset({4007, 4009})

@@ -14,7 +14,7 @@ import discord
 import pytest
 
 from discordha import Config
-from discordha.gateway import client as client_module
+from discordha.gateway import proof as proof_module
 from discordha.gateway.core import Gateway
 from discordha.gateway.heartbeats import CountedSocket
 from discordha.testing import FaultProxy, LocalDiscord, wait_for
@@ -134,7 +134,7 @@ def line(local_discord: LocalDiscord) -> Iterator[Lines]:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who hears nothing gives up soon."""
-    monkeypatch.setattr(client_module, "NEXT_EVENT", 1.0)
+    monkeypatch.setattr(proof_module, "NEXT_EVENT", 1.0)
 
 
 def test_it_takes_an_answer_and_an_event_after_it(line: Lines) -> None:
