@@ -11,6 +11,8 @@ Promises
   that when all members crash.
 - ``differences`` looks at what each member has at one revision, so that it can be asked while others write.
 
+Does not help a cluster of one member: nobody can keep it from being written to.
+
 No threads; one driver is meant, which does not pause or kill members meanwhile.
 """
 
