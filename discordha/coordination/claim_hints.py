@@ -66,9 +66,10 @@ class ClaimHints:
             return Hint.DONE if key in self._done else Hint.UNKNOWN
 
     def attempts(self, key: str) -> Attempts | None:
-        """What ``a/<key>`` says: there is a record from the second attempt on."""
-        with self._lock:
-            return self._attempts.get(key)
+        """What ``a/<key>`` says: there is a record from the second attempt on. One lookup, without the lock:
+        the watch's thread holds it for a whole batch, and the gateway's asks for every event.
+        """
+        return self._attempts.get(key)
 
     def running(self) -> dict[str, Held]:
         """A copy of who runs what now, as the watch saw it last."""
