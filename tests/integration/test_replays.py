@@ -83,7 +83,7 @@ def test_a_resume_that_brings_a_thousand_events_again(
     load = local_discord.load(rate=400, count=1000)
     result = verdict(local_discord, load.wait(60))
     assert result.total.ok, result
-    assert set(result.total.answered_by) == {"r1", "r2"}
+    assert "r0" not in result.total.answered_by, result
     local_discord.clear_faults()
     wait_for(
         lambda: received(local_etcd, namespace, deaf.replica_id) >= before + 1000,

@@ -64,6 +64,7 @@ def flood(replicas: ReplicasFactory, each: int, channels: int = CHANNELS) -> flo
         return rate
 
 
+@pytest.mark.alone
 def test_replicas_share_what_discord_allows(replicas: ReplicasFactory) -> None:
     assert flood(replicas, 6, FEWER) >= 30  # on a machine that does much else
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,13 @@ from fleet import BOTS, per_replica, verdict
 from discordha.operations.commands import cli
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.plugin import ReplicasFactory
+
+
+@pytest.fixture
+def local_discord() -> Iterator[LocalDiscord]:
+    """With so many channels that each replica is preferred for some."""
+    with LocalDiscord(channels=32) as discord:
+        yield discord
 
 
 def test_neighbouring_versions_share_the_work_and_a_stranger_stays_out(
