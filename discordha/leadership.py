@@ -240,8 +240,9 @@ class LeaderEvents:
         }
 
     def in_doubt(self, shard_id: int) -> bool:
-        """Whether the shard's leader, or the next one, is to be asked what it has handled of what came in
-        just as this replica's gateway session began: for a short time. No I/O; any thread.
+        """Whether the shard's leader, or the next one, does not know yet of this replica's gateway session,
+        or is to be asked what it has handled of what came in just as that began: for a short time. No I/O;
+        any thread.
         """
         shard = self._shards.get(shard_id)
         age = shard.seniority.age if shard is not None else None

@@ -66,7 +66,7 @@ def reasons(replica: Replica) -> list[str]:
         found.append("not connected to Discord")
     if replica.leaders is not None and not replica.readiness.was_ready:
         found += [
-            f"shard {number_of(key)}: its leader is asked what it has handled"
+            f"shard {number_of(key)}: its leader is told of this replica, and asked what it has handled"
             for key in replica.gateway.clients
             if replica.leaders.in_doubt(key)
         ]

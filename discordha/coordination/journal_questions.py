@@ -67,7 +67,9 @@ class JournalQuestions:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a leader may have handled what came in just as the gateway session began. Any thread."""
+        """Whether a leader may have handled what came in just as the gateway session began, or may do so with
+        what comes now. Any thread.
+        """
         with self._lock:
             return self._leadership() is None and self._tally.in_doubt
 

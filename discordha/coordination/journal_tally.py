@@ -294,9 +294,13 @@ class Tally:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a leader that hears of the session in time may have handled something before that."""
+        """Whether a leader that hears of the session in time may have handled something before that, or may
+        still not have heard of it.
+        """
         aware = self._noted_at + AWARE if self.session_revision is not None else math.inf
-        return any(e.state is EntryState.HELD and e.received_at < aware for e in self._doubts)
+        return self._clock() < aware or any(
+            e.state is EntryState.HELD and e.received_at < aware for e in self._doubts
+        )
 
     @property
     def doubtful(self) -> int:

@@ -7,7 +7,7 @@ from test_tally import EARLIER, SESSION, Bench
 
 from discordha.coordination.journal_doubts import ASKED
 from discordha.coordination.journal_entries import EntryState, digest
-from discordha.coordination.journal_tally import SETTLE
+from discordha.coordination.journal_tally import AWARE, SETTLE
 
 
 class Young(Bench):
@@ -85,6 +85,17 @@ def test_nothing_is_asked_before_the_marker_is_seen() -> None:
     assert bench.tally.in_doubt
     assert list(bench.tally.ask()) == [digest("add")]
     bench.tally.settle({digest("add"): 0})
+    assert not bench.tally.in_doubt
+
+
+def test_a_leader_may_not_know_of_the_session_yet() -> None:
+    bench = Bench()
+    bench.new_session()
+    assert bench.tally.in_doubt
+    bench.tally.note_session(SESSION)
+    assert bench.tally.in_doubt
+    assert not bench.tally.may_ask
+    bench.now += AWARE
     assert not bench.tally.in_doubt
 
 
