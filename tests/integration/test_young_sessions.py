@@ -75,6 +75,7 @@ def test_what_a_leader_handled_unaware_is_not_run_again(
         assert DOUBTFUL not in old.log_text() + young.log_text()
 
 
+@pytest.mark.alone
 def test_a_leader_whose_gateway_lags_behind_its_watch(
     replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
