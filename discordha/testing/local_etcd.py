@@ -221,10 +221,11 @@ class LocalEtcd:
 
     def stop_all(self, *, graceful: bool = False) -> None:
         """End all members; the data stays. SIGTERM when ``graceful``, else ``crash``."""
-        if not graceful:
+        if graceful:
+            for member in self._members:
+                member.stop()
+        else:
             self.crash()
-        for member in self._members:
-            member.stop()
 
     def crash(self, *indices: int) -> None:
         """SIGKILL of some members; of all, when none is named. Blocks for up to 0.6 s.
