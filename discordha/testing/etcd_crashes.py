@@ -2,8 +2,8 @@
 
 etcd 3.5.0 to 3.5.2 can lose or repeat a write when a member ends without warning: its database is committed
 ten times a second, and may then say that a write has been applied which is not in it yet (etcd issue 13766).
-After that the members of a cluster differ for good, and whatever relies on them goes wrong. Measured with
-3.5.1: a member that was killed while others wrote differed from them after 3 of 86 kills.
+After that the members of a cluster differ for good, and whatever relies on them goes wrong. Seen once
+with 3.5.1: a member that was killed while others wrote differed from them after 3 of 86 kills.
 
 Promises
 - ``crash`` ends its members by SIGKILL, and before that sees to it that nothing is written at that moment,
