@@ -124,3 +124,29 @@ async def test_a_moderator_is_told_from_a_fault_of_the_network(bench: Bench) -> 
     bench.state.state = ConnectionFlowState.connected
     await bench.update(None)
     assert bench.voice.kicked
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_no_answer_to_a_join_is_missed_however_close_the_two_are(turns: int) -> None:
+    """discord.py's own way misses the second when it comes three turns of the loop after the first."""
+
+    @bench
+    async def run(bench: Bench) -> None:
+        both = ConnectionFlowState.got_both_voice_updates
+        bench.state.state = ConnectionFlowState.set_guild_voice_state
+        waiting = asyncio.create_task(bench.state._wait_for_state(both, timeout=5.0))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        bench.state.state = ConnectionFlowState.got_voice_state_update
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        bench.state.state = both
+        await waiting
+
+    run()
+
+
+@bench
+async def test_a_wait_for_a_state_ends_in_time(bench: Bench) -> None:
+    with pytest.raises(TimeoutError):
+        await bench.state._wait_for_state(ConnectionFlowState.got_both_voice_updates, timeout=0.01)
