@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from explore import Step
-from sessions_model import Answer, Question, Replica, SessionsModel, State, tell
+from sessions_model import SessionsModel
+from sessions_state import Answer, Question, Replica, State, tell
 from tallies import Mark
 
 from discordha.coordination.journal_tally import NEVER

@@ -1,0 +1,110 @@
+"""The states of ``sessions_model``, and how a trace tells them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tallies import Mark
+
+__all__ = ["Answer", "Marker", "Question", "Replica", "State", "tell"]
+
+
+class Marker(NamedTuple):
+    """One revision of etcd."""
+
+    replica: int
+    session: int
+
+
+class Question(NamedTuple):
+    """One revision of etcd: a replica asks which of these its leader has handled. ``names``: contents, each
+    with a stamp that is older than all that it stands for. ``received``: how far the gateway had brought it
+    by then, which only the model knows.
+    """
+
+    replica: int
+    number: int
+    names: tuple[tuple[str, int], ...]
+    received: int
+
+
+class Answer(NamedTuple):
+    """One revision of etcd, or on its way there. ``seen``: how far its writer's watch had come; ``session``:
+    which of its sessions that was: only the model knows that.
+    """
+
+    replica: int
+    question: Question
+    left: tuple[tuple[str, int], ...]
+    seen: int
+    session: int
+
+
+class Replica(NamedTuple):
+    """``node``: its tally, by number. ``received``: the next event of the gateway's. ``seen``: revisions so
+    far. ``session``: of how many it has heard; ``since``: the first event of the last one at Discord.
+    ``young``: no seconds have passed since it began. ``live``: what it receives happens now, and is not
+    brought by RESUME. ``stamp``: what is proven, and its next event gets; ``in_order``: what its last frame
+    found proven. ``beats``: heartbeats on their way: what each notes, and how many events had happened when
+    it left. ``missing``: the next frame was lost. ``noted``: how far its watch had come when it noted its
+    marker; ``question``: the one that is open; ``told``: bits of events that its leader has told it of, as
+    handled.
+    """
+
+    node: int
+    alive: bool = True
+    received: int = 0
+    seen: int = 0
+    connected: bool = True
+    session: int = 0
+    since: int = 0
+    fresh: bool = False
+    young: bool = False
+    live: bool = True
+    stamp: int = 0
+    in_order: int = 0
+    beats: tuple[tuple[int, int], ...] = ()
+    missing: bool = False
+    had: int = 0  # bits of events
+    noted: int = 0
+    question: int = 0
+    told: int = 0
+
+
+class State(NamedTuple):
+    """Everything. ``log``: etcd's revisions; ``wire``: marks on their way, in order; ``ran``: what the
+    present leader has run and not marked; ``runs``: of each event, by the entry that was run; ``excused``:
+    what may be run once more, because its leader died before the mark; ``again``: by whom what was run again
+    that its leader could not know to be over; ``answer``: one on its way.
+    """
+
+    replicas: tuple[Replica, ...]
+    log: tuple[Mark | Marker | Question | Answer, ...] = ()
+    leader: int | None = 0
+    ran: tuple[tuple[str, int], ...] = ()
+    wire: tuple[Mark, ...] = ()
+    runs: tuple[int, ...] = ()
+    excused: str = ""
+    again: tuple[tuple[int, str], ...] = ()
+    deaths: int = 0
+    sessions: int = 0
+    calms: int = 0
+    snapshots: int = 0
+    breaks: int = 0
+    losses: int = 0
+    drops: int = 0
+    asks: int = 0
+    answer: Answer | None = None
+    wrong: str | None = None
+
+
+def tell(write: Mark | Marker | Question | Answer) -> str:
+    """What a trace calls it."""
+    if isinstance(write, Marker):
+        return f"the marker of {write.replica}"
+    if isinstance(write, Question):
+        return f"question {write.number} of {write.replica}: {dict(write.names)}"
+    if isinstance(write, Answer):
+        return f"the answer to {write.question.number}: {dict(write.left)}"
+    received = f"received at {write.stamp}, session {write.session}"
+    return f"the mark of {write.content} ({write.index}) by {write.replica}, {received}"

@@ -1,0 +1,15 @@
+"""What several unit tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from loop_thread import loop_thread
+from view_world import World
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with loop_thread() as (loop, bridge):
+        yield World(loop, bridge)

@@ -1,0 +1,109 @@
+"""The nonces of messages that handlers send."""
+
+from __future__ import annotations
+
+import inspect
+
+import discord
+import pytest
+from view_world import World, event
+
+from discordha.blocking.kinds import is_model
+from discordha.context import handler_scope
+from discordha.errors import LockLost
+
+
+def nonces(world: World) -> list[str]:
+    return [payload["nonce"] for payload in world.http.sent]
+
+
+def test_messages_of_a_handler_have_equal_nonces_in_every_attempt(world: World) -> None:
+    for attempt in (1, 2):
+        with handler_scope(event(attempt=attempt), "bot.on_message"):
+            world.view.channel.send("a")
+            world.view.reply("b")
+            for _ in range(3):
+                world.view.channel.guild.get_channel(7).send("c")
+    sent = nonces(world)
+    assert len(sent) == 10
+    assert sent[:5] == sent[5:]
+    assert len(set(sent)) == 5
+    assert all(len(nonce) == 25 and nonce.isascii() and nonce.isalnum() for nonce in sent)
+    assert all(payload["enforce_nonce"] is True for payload in world.http.sent)
+
+
+def test_nonces_differ_by_event_occurrence_and_handler(world: World) -> None:
+    for current, handler in (
+        (event(), "a"),
+        (event(), "b"),
+        (event(identity="51"), "a"),
+        (event(name="message_edit"), "a"),
+        (event(occurrence=2), "a"),
+    ):
+        with handler_scope(current, handler):
+            world.view.channel.send("x")
+    assert len(set(nonces(world))) == 5
+
+
+def test_explicit_nonces_are_kept_and_not_counted(world: World) -> None:
+    with handler_scope(event(), "h"):
+        world.view.channel.send("a", nonce="mine")
+        world.view.channel.send("b")
+    with handler_scope(event(), "h"):
+        world.view.channel.send("b", nonce=None)
+    first, second, third = nonces(world)
+    assert first == "mine"
+    assert second == third
+
+
+def test_a_forwarded_message_has_a_nonce(world: World) -> None:
+    for _ in range(2):
+        with handler_scope(event(), "h"):
+            world.view.forward(world.view.channel)
+            world.view.forward(destination=world.view.channel, fail_if_not_exists=False)
+    one, two, *again = nonces(world)
+    assert [one, two] == again
+    assert one != two
+    assert len(one) == 25
+    assert world.http.sent[0]["message_reference"]["type"] == discord.MessageReferenceType.forward.value
+
+
+def test_outside_of_handlers_and_for_events_of_every_replica_discord_py_chooses(world: World) -> None:
+    world.view.channel.send("a")
+    with handler_scope(event(token=0, for_itself=True), "on_ready"):
+        world.view.channel.send("b")
+    with handler_scope(event(token=0, for_itself=True), "on_ready"):
+        world.view.channel.send("b")
+    assert len(set(nonces(world))) == 3
+    assert all(nonce.isdigit() for nonce in nonces(world))
+
+
+def test_what_is_handled_without_etcd_by_all_is_said_once(world: World) -> None:
+    for _ in range(2):
+        with handler_scope(event(token=0), "on_message"):
+            world.view.channel.send("a")
+    one, other = nonces(world)
+    assert one == other
+
+
+def test_a_lost_event_sends_nothing(world: World) -> None:
+    with (
+        handler_scope(event(lambda: True), "h"),
+        pytest.raises(LockLost, match=r"Messageable.send was not called"),
+    ):
+        world.view.channel.send("x")
+    assert not world.http.sent
+
+
+def test_the_methods_that_create_messages_are_these() -> None:
+    """By discord.py's signatures; a new one that takes a nonce appears here, one that loses it disappears."""
+    from discordha.blocking.nonces import creates_message
+
+    found = {
+        function.__qualname__
+        for kind in vars(discord).values()
+        if inspect.isclass(kind) and is_model(kind)
+        for _, function in inspect.getmembers(kind, inspect.iscoroutinefunction)
+        if creates_message(function)
+    }
+    assert found == {"Messageable.send", "PartialMessage.reply", "PartialMessage.forward"}
