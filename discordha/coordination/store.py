@@ -17,10 +17,9 @@ the wall clock, and blame whichever endpoint is current when several threads fai
 
 Concurrency
 - Every method may be called from any thread but the gateway's loop thread, and blocks.
-- ``_lock`` guards the client's choice of an endpoint, ``_connections``, ``_token`` and ``_closed``. Under
-  it: no calls; certificate files are read when a channel is built again.
-- ``_auth_turn`` lets one thread at a time ask for a token while the others wait for its answer, within their
-  own time-outs. It is taken before ``_lock``, never under it.
+- ``_lock`` guards the client's choice of an endpoint, ``_connections`` and ``_closed``. Under it: no calls;
+  certificate files are read when a channel is built again. ``Tokens`` has locks of its own, of which one is
+  taken before this one, and none under it.
 - At ``close`` calls in flight end with ``StoreUnavailable``. A lost lease or watch does not concern the
   store itself.
 """
@@ -66,6 +65,7 @@ from discordha.coordination._ops import (
     prefix_end,
 )
 from discordha.coordination._streams import Connection, WatchStream
+from discordha.coordination._tokens import Metadata, Tokens
 from discordha.coordination.watch import Watch, WatchListener
 from discordha.errors import StoreUnavailable
 
@@ -100,12 +100,11 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_Metadata = tuple[tuple[str, str], ...]
 
 #: Keys a page when a prefix is read.
 PAGE = 5_000
 #: A member that has lost its cluster refuses at once instead of keeping callers until their time-out.
-_REQUIRE_LEADER: _Metadata = (("hasleader", "true"),)
+_REQUIRE_LEADER: Metadata = (("hasleader", "true"),)
 
 
 class Store:
@@ -127,11 +126,10 @@ class Store:
         self._stop = stop if stop is not None else threading.Event()
         self._clock = clock
         self._lock = threading.Lock()
-        self._auth_turn = threading.Lock()
         self._endpoints = Endpoint.all_of(settings)
         self._client: Any = etcd3.MultiEndpointEtcd3Client(endpoints=self._endpoints, failover=True)
         self._connections: dict[str, Connection] = {}
-        self._token: str | None = None
+        self._tokens = Tokens(self._request_token, clock=clock)
         self._closed = False
         self._listens = True  # no etcd has ended a watch yet because nothing more would be asked
         self.calls = 0
@@ -245,7 +243,7 @@ class Store:
         """Renews a lease once; returns the seconds it was renewed for, 0.0 when it is gone."""
         request = etcdrpc.LeaseKeepAliveRequest(ID=lease_id)
 
-        def renew(to: Connection, left: float, head: _Metadata) -> float:
+        def renew(to: Connection, left: float, head: Metadata) -> float:
             answers = to.lease.LeaseKeepAlive(iter((request,)), left, head)
             try:
                 return float(next(answers).TTL)
@@ -372,21 +370,30 @@ class Store:
     def forget_token(self) -> None:
         """Asks for a new token before the next call: a watch can't tell a token that ran out from a missing
         permission."""
-        with self._lock:
-            self._token = None
+        self._tokens.forget()
 
     # -- calls -----------------------------------------------------------------------------------------------
 
     def _call(
-        self, invoke: Callable[[Connection, float, _Metadata], T], timeout: float | None, *, write: bool
+        self, invoke: Callable[[Connection, float, Metadata], T], timeout: float | None, *, write: bool
     ) -> T:
         limit = self.settings.timeout if timeout is None else timeout
-        deadline = self._clock() + limit
+        self.calls += 1
+        return self._try(invoke, self._clock() + limit, self._ready, limit=limit, write=write)
+
+    def _try(
+        self,
+        invoke: Callable[[Connection, float, Metadata], T],
+        deadline: float,
+        ready: Callable[[float], tuple[Connection, Metadata]],
+        *,
+        limit: float,
+        write: bool,
+    ) -> T:
         tries_left = len(self._endpoints)
         token_renewed = False
-        self.calls += 1
         while True:
-            to, head = self._ready(deadline)
+            to, head = ready(deadline)
             tries_left -= 1
             try:
                 return invoke(to, max(deadline - self._clock(), 0.001), head)
@@ -400,7 +407,7 @@ class Store:
                 self._fail(to.endpoint)
             time_left = self._clock() < deadline and not self._stop.is_set()
             if failure.token_expired and not token_renewed and time_left:
-                self._expire(head)
+                self._tokens.expire(head)
                 token_renewed = True
                 tries_left += 1
                 continue
@@ -442,55 +449,28 @@ class Store:
         with self._lock:
             endpoint.fail()
 
-    # -- authentication --------------------------------------------------------------------------------------
-
-    def _ready(self, deadline: float) -> tuple[Connection, _Metadata]:
-        if self.settings.user is not None and self._token is None:
-            self._authenticate(deadline)
+    def _ready(self, deadline: float) -> tuple[Connection, Metadata]:
+        if self.settings.user is not None:
+            self._tokens.obtain(deadline)
         return self._choose(), self._metadata()
 
-    def _metadata(self) -> _Metadata:
-        """The token travels as plain metadata: gRPC's call credentials are refused on connections without
-        TLS."""
-        token = self._token
-        return (*_REQUIRE_LEADER, ("token", token)) if token else _REQUIRE_LEADER
-
-    def _expire(self, head: _Metadata) -> None:
-        """Drops the token that a call was made with, unless another thread has a new one already."""
-        with self._lock:
-            if self._token is not None and ("token", self._token) in head:
-                self._token = None
-
-    def _authenticate(self, deadline: float) -> None:
-        if not self._auth_turn.acquire(timeout=max(deadline - self._clock(), 0.001)):
-            raise StoreUnavailable("etcd did not authenticate the replica in time")
-        try:
-            if self._token is None:
-                token = self._request_token(deadline)
-                with self._lock:
-                    self._token = token
-        finally:
-            self._auth_turn.release()
+    def _metadata(self) -> Metadata:
+        return _REQUIRE_LEADER + self._tokens.metadata()
 
     def _request_token(self, deadline: float) -> str:
         request = etcdrpc.AuthenticateRequest(name=self.settings.user, password=self.settings.password or "")
-        tries_left = len(self._endpoints)
-        while True:
-            to = self._choose()
-            tries_left -= 1
-            left = max(deadline - self._clock(), 0.001)
+
+        def authenticate(to: Connection, left: float, head: Metadata) -> str:
             try:
-                return str(to.auth.Authenticate(request, left, _REQUIRE_LEADER).token)
+                return str(to.auth.Authenticate(request, left, head).token)
             except grpc.RpcError as error:
-                if is_auth_disabled(error.details()):
-                    _log.warning("etcd at %s knows no users: etcd_user is not needed", to.endpoint.netloc)
-                    return ""
-                failure = self._explain(error, to.endpoint, left, write=False)
-                if failure.blame_endpoint:
-                    self._fail(to.endpoint)
-                if (
-                    tries_left <= 0
-                    or not isinstance(failure.error, StoreUnavailable)
-                    or self._clock() >= deadline
-                ):
-                    raise failure.error from error
+                if not is_auth_disabled(error.details()):
+                    raise
+                _log.warning("etcd at %s knows no users: etcd_user is not needed", to.endpoint.netloc)
+                return ""
+
+        def ready(_: float) -> tuple[Connection, Metadata]:
+            return self._choose(), _REQUIRE_LEADER
+
+        limit = max(deadline - self._clock(), 0.001)
+        return self._try(authenticate, deadline, ready, limit=limit, write=False)

@@ -356,13 +356,13 @@ def test_tokens_that_etcd_forgot_are_renewed_without_an_error(guarded: LocalEtcd
     with store_of(guarded) as store:
         store.put("/discordha/a", b"1")
         lease = store.grant(30)
-        before = store._token
+        before = store._tokens._token
         forget_tokens(guarded)
         store.put("/discordha/a", b"2")
-        assert store._token != before
-        store._token = "made.up"
+        assert store._tokens._token != before
+        store._tokens._token = "made.up"
         assert store.keep_alive(lease.id) == 30.0
-        store._token = "made.up"
+        store._tokens._token = "made.up"
         assert store.txn([], [Put("/discordha/a", b"2")]).succeeded
 
 
@@ -382,9 +382,9 @@ def answers(store: Store) -> bool:
 def test_many_threads_share_one_token(guarded: LocalEtcd, monkeypatch: pytest.MonkeyPatch) -> None:
     with store_of(guarded) as store:
         asked: list[float] = []
-        ordinary = store._request_token
+        ordinary = store._tokens._request
         monkeypatch.setattr(
-            store, "_request_token", lambda deadline: asked.append(deadline) or ordinary(deadline)
+            store._tokens, "_request", lambda deadline: asked.append(deadline) or ordinary(deadline)
         )
         threads = [threading.Thread(target=store.put, args=(f"/discordha/{n}", b"")) for n in range(8)]
         for thread in threads:
