@@ -18,8 +18,7 @@ Concurrency
   handlers and old age. It sleeps until the next of these, and whoever adds something that is due earlier
   wakes it (``_wake_timer``): a losing replica's events are done before their grace is over, and cost it
   nothing.
-- ``_lock`` guards ``_orphans``. Order of locks: this one, the ledger's, the lanes', the claims'; none is
-  held while another part is called.
+- No lock here. Those of ``Orphans``, the ledger, the lanes and the claims are never taken one under another.
 - At a lost lease: items under way finish or get ``LockLost``; they are retried like a dead peer's.
 - At a lost watch: parked items wait for the snapshot that follows (``on_resync``).
 - At stop: ``drain``, then ``stop``.
@@ -35,9 +34,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from discordha.config import Config
-from discordha.coordination.claim_records import Attempts, Claim, ClaimRequest, Hint
+from discordha.coordination.claim_records import Attempts, Hint
 from discordha.dispatcher.items import AgeGuard, ClaimStore, Item, LeaderPath, Preference, State
 from discordha.dispatcher.ledger import Ledger
+from discordha.dispatcher.orphans import Orphans
 from discordha.dispatcher.turns import Turns
 from discordha.events import EVENTS, Event, Identity, Scope, decode_payload, identify
 from discordha.handlers import Handler, HandlerRegistry
@@ -49,9 +49,6 @@ __all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
 
-#: A replica that never received an event gives those that did this long to take it over, seconds; one that
-#: does not even host its shard three times as long.
-ORPHAN_PATIENCE = 1.0
 #: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
 #: event that nobody has claimed only after so many times its rank's grace.
 HELP_WITHIN = 10
@@ -83,11 +80,10 @@ class Dispatcher:
         self._stats = stats
         self._claims = claims
         self._members = members
-        self._inject = inject
-        self._hosts = hosts
         self._clock = clock
-        self._lock = threading.Lock()
-        self._orphans: dict[str, tuple[float, Attempts]] = {}
+        self._orphans = Orphans(
+            claims, stats, max_attempts=config.max_attempts, inject=inject, hosts=hosts, clock=clock
+        )
         self._sequence = 0
         self._guards: dict[int, AgeGuard] = {}
         self._draining = False
@@ -199,9 +195,7 @@ class Dispatcher:
                 )
             return
         self._full = False
-        if self._orphans:
-            with self._lock:
-                self._orphans.pop(key, None)
+        self._orphans.received(key)
         self._route(item)
 
     def _drop(self, name: str, reason: str) -> None:
@@ -255,12 +249,9 @@ class Dispatcher:
         """An event that was taken over before has no owner: should nobody who received it take it,
         somebody else must.
         """
-        if key in self._ledger:
-            return
-        with self._lock:
-            patience = ORPHAN_PATIENCE if self._hosts(attempts.shard_id) else 3 * ORPHAN_PATIENCE
-            self._orphans[key] = (self._clock() + patience, attempts)
-        self._tick.set()
+        if key not in self._ledger:
+            self._orphans.note(key, attempts)
+            self._tick.set()
 
     def on_resync(self) -> None:
         """The watch begins anew from a snapshot: look at everything again that waits for somebody."""
@@ -388,8 +379,8 @@ class Dispatcher:
             self._turns.claim_ahead(self._config.grace / 2)
         self.lanes.tend()
         self._runner.warn_of_slow_handlers()
-        if self._orphans:
-            self._adopt(now)
+        if self._orphans and not self._draining:
+            self._orphans.adopt(now)
         if now >= self._next_sweep:
             self._next_sweep = now + self._config.retention / 20
             self._sweep(now)
@@ -437,25 +428,6 @@ class Dispatcher:
             item.waits_since = now
             self._stats.add("hedged", item.event.name)
             self.lanes.put(item.lane, item)
-
-    def _adopt(self, now: float) -> None:
-        """Takes over events that no replica which received them has taken: from the payload in etcd."""
-        with self._lock:
-            due = [(key, known) for key, (when, known) in self._orphans.items() if when <= now]
-            for key, _ in due:
-                del self._orphans[key]
-        for key, known in due:
-            if self._claims.hint(key) is not Hint.UNKNOWN or self._draining:
-                continue
-            if known.attempt >= self._config.max_attempts or known.payload is None:
-                bury = ClaimRequest(key, self._config.max_attempts + 1, known.payload, known.shard_id)
-                self._claims.claim_later((bury,), self._on_buried)
-            else:
-                _log.info("%s is adopted: no replica that received it took it over", key)
-                self._inject(known.payload, known.shard_id)
-
-    def _on_buried(self, request: ClaimRequest, claim: Claim | None) -> None:
-        self._stats.add("dead", request.key.split("/", 1)[0])
 
     def _sweep(self, now: float) -> None:
         """Forgets what is older than its mark could be."""
