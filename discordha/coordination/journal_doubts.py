@@ -10,9 +10,10 @@ about is left in its place. So what is doubtful is the count, rather than the en
 The answer counts, as all of the journal does. Of a name's entries ``received`` came in before the question;
 of equal ones, ``left`` are those that the leader, who has received all of them, has not handled; ``struck``
 are gone here since, whatever struck them out. So ``received - left - struck`` more were handled, at the
-least: those are struck out, the oldest first. Nothing that is counted twice can make it strike more; and no
-more are than marks were seen that may have been theirs, since a leader may have dropped an event, or never
-have had it.
+least: those are struck out, the oldest first. While equal events keep coming, it is less than that, down to
+none: ``struck`` has those, too, and ``received`` has not. So they stay doubtful, and are asked for again.
+Nothing that is counted twice can make it strike more; and no more are than marks were seen that may have been
+theirs, since a leader may have dropped an event, or never have had it.
 ``struck`` has those of earlier sessions, too, since the session began: a mark may have struck out one of them
 in the place of one of this session, which then stands for it; and the leader may never have received it.
 
@@ -166,8 +167,10 @@ class Doubts:
         return {name: self._counts[name].since for name in self._asked}
 
     def handled(self, left: Mapping[str, int]) -> dict[str, int]:
-        """By name, how many more entries of this session a leader has handled of what it was asked for. The
-        question is over, and explains the marks that had been seen before.
+        """By name, how many more entries of this session a leader has handled of what it was asked for, which
+        the caller strikes out. The question is over. It explains as many marks as it strikes out entries;
+        and all that had been seen before it, where no equal event came in since: else more may have been
+        handled than it can tell.
 
         :param left: its answer: by name, how many it has not handled; it can't tell of others.
         """
@@ -181,6 +184,7 @@ class Doubts:
             count = min(received - left[name] - gone, self.uncertain(name))
             if count > 0:
                 more[name] = count
-            if uncertain:
-                self._uncertain[name] = max(self.uncertain(name) - uncertain, 0)
+            explained = uncertain if self._counts[name].received == received else max(count, 0)
+            if explained:
+                self._uncertain[name] = max(self.uncertain(name) - explained, 0)
         return more

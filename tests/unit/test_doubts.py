@@ -400,3 +400,36 @@ def test_an_answer_explains_what_marks_there_were_before_the_question() -> None:
     young.now += SETTLE + 1
     young.receive("add")
     assert young.tally.doubtful == 0
+
+
+def test_while_equal_events_keep_coming_an_answer_ends_no_doubt() -> None:
+    """Their marks count as if they were those of what was asked for."""
+    young = Young()
+    young.receive("add")
+    young.uncertain("add")
+    young.asked()
+    for _ in range(3):
+        young.receive("add")
+        young.mark("add", received=SESSION)
+    assert young.settle() == 0
+    (left,) = young.tally
+    assert young.tally.may_be_handled(left)
+    assert young.asked() == ["add"]
+    assert young.settle() == 1
+    assert not young.tally.may_ask
+
+
+def test_what_such_an_answer_strikes_out_it_explains() -> None:
+    young = Young()
+    for _ in range(3):
+        young.receive("add")
+        young.uncertain("add")
+    young.asked()
+    later = young.receive("add")
+    young.mark("add", received=SESSION)
+    assert young.settle() == 2
+    assert list(young.tally) == [later]
+    assert young.tally.may_be_handled(later)
+    young.asked()
+    assert young.settle(add=1) == 0
+    assert not young.tally.may_be_handled(later)
