@@ -194,7 +194,7 @@ class Journal:
         """Whether an entry is ours to run now. Caller holds the lock."""
         if self._leadership is None or not self._leadership.alive:
             return False
-        return not self._tally.carried or entry.lane not in self._tally.blocked_lanes()
+        return entry.lane not in self._tally.blocked_lanes()
 
     # -- leadership ------------------------------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class Journal:
         """Gives the owner what is its to run. Caller holds the lock."""
         if self._leadership is None or not self._leadership.alive:
             return
-        blocked = self._tally.blocked_lanes() if self._tally.carried else set()
+        blocked = self._tally.blocked_lanes()
         ready = [e for e in self._tally if e.state is EntryState.HELD and e.lane not in blocked]
         for entry in ready:
             entry.state = EntryState.QUEUED
@@ -283,7 +283,7 @@ class Journal:
             if leadership is None or not leadership.alive:
                 entry.state = EntryState.HELD
                 return False
-            first = self._tally.first_to_run(entry.lane)
+            first = self._tally.entries.first_to_run(entry.lane)
             if first is not None and first is not entry:
                 # Leadership went and came while this one had been taken from the line: it stands behind.
                 if first.state is EntryState.QUEUED:
@@ -294,7 +294,7 @@ class Journal:
             entry.state = EntryState.RUNNING
             entry.leadership = leadership
             entry.occurrence = self._tally.occurrence(entry)
-            known = self._tally.attempts.get((entry.name, entry.occurrence))
+            known = self._tally.records.attempts.get((entry.name, entry.occurrence))
         if not entry.replayed and known is None:
             return True
         made = known.attempt if known is not None else 1
@@ -411,7 +411,7 @@ class Journal:
     def oldest(self) -> float | None:
         """When the oldest entry came in; ``None`` when there is none."""
         with self._lock:
-            return self._tally.oldest
+            return self._tally.entries.oldest
 
     @property
     def oldest_in_line(self) -> float | None:

@@ -27,20 +27,18 @@ Concurrency: ``Journal`` calls everything here under its lock.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from discordha.coordination.journal_doubts import Doubts
 from discordha.coordination.journal_entries import NEVER, Attempted, Entry, EntryState, Mark
-from discordha.coordination.shard_keys import is_number
+from discordha.coordination.journal_foreseen import Foreseen
+from discordha.coordination.journal_index import EntryIndex
+from discordha.coordination.journal_records import Records
 from discordha.coordination.store import KeyValue, WatchEvent
 
 __all__ = ["AWARE", "SETTLE", "Tally"]
-
-_log = logging.getLogger(__name__)
 
 #: A surplus mark waits so long for its event, seconds.
 SURPLUS_LIFE = 60.0
@@ -70,18 +68,13 @@ class Tally:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._marks_at = marks
-        self._carries_at = carries
-        self._attempts_at = attempts
         self._replica_id = replica_id
         self._clock = clock
-        self._by_digest: dict[str, deque[Entry]] = {}
-        self._order: deque[Entry] = deque()  # those that are gone are skipped
-        self._by_lane: dict[str, deque[Entry]] = {}  # in order; those that are over leave it at its head
-        self._count = 0
+        self.entries = EntryIndex()
+        self.records = Records(carries, attempts)
         self._versions: dict[str, int] = {}
-        # When each one ends, and when the session of its writer began.
-        self._surplus: dict[str, deque[tuple[float, int]]] = {}
-        self._inferred: dict[str, deque[tuple[float, int]]] = {}  # struck out before their mark came
+        self._surplus = Foreseen(SURPLUS_LIFE, clock)  # marks that were here before their entry
+        self._inferred = Foreseen(SETTLE, clock)  # those of entries that were struck out before them
         self._seen_snapshot = False
         self._session_at = clock()
         self.session_revision: int | None = None  # what was received at it or later is received here, too
@@ -89,55 +82,33 @@ class Tally:
         self._noted_at = 0.0  # when it was seen here
         self._told_at = 0.0  # when etcd last said anything
         self._doubts = Doubts()
-        self.carried: dict[tuple[str, int], str] = {}  # by digest and occurrence: the replica
-        self.attempts: dict[tuple[str, int], Attempted] = {}
         self.struck = 0
 
     def __len__(self) -> int:
-        return self._count
-
-    @property
-    def oldest(self) -> float | None:
-        """When the oldest entry came in."""
-        return next((entry.received_at for entry in self), None)
+        return len(self.entries)
 
     def __iter__(self) -> Iterator[Entry]:
-        return (entry for entry in self._order if entry.state is not EntryState.GONE)
+        return iter(self.entries)
 
     # -- entries ---------------------------------------------------------------------------------------------
 
     def consume_surplus(self, entry: Entry) -> bool:
         """Whether an entry's mark was here before it."""
-        found = self._take(self._surplus, entry.name)
-        if found is None:
+        session = self._surplus.take(entry.name)
+        if session is None:
             return False
         self.struck += 1
         if self._doubts:
-            self._strike_doubtful(entry, found)
+            self._strike_doubtful(entry, session)
         return True
-
-    def _take(self, kept: dict[str, deque[tuple[float, int]]], name: str) -> int | None:
-        waiting = kept.get(name)
-        if waiting is None:
-            return None
-        now = self._clock()
-        while waiting and waiting[0][0] <= now:
-            waiting.popleft()
-        session = waiting.popleft()[1] if waiting else None
-        if not waiting:
-            del kept[name]
-        return session
 
     def add(self, entry: Entry) -> None:
         """Keeps an entry, behind all others."""
-        self._by_digest.setdefault(entry.name, deque()).append(entry)
+        self.entries.add(entry)
         self._doubts.received(entry)
         if not self._is_settled(entry):
             self._doubts.add(entry, self._present(entry.name))
         self._doubt(entry.name)
-        self._order.append(entry)
-        self._by_lane.setdefault(entry.lane, deque()).append(entry)
-        self._count += 1
 
     def _is_certain(self, revision: int) -> bool:
         """Whether an event that was received at a revision is one of this session."""
@@ -167,11 +138,11 @@ class Tally:
 
     def _present(self, name: str) -> list[Entry]:
         """The equal entries of this session."""
-        return [e for e in self._by_digest.get(name, ()) if e.received_at >= self._session_at]
+        return [e for e in self.entries.equal(name) if e.received_at >= self._session_at]
 
     def _first(self, name: str) -> Entry | None:
-        same = self._by_digest.get(name, ())
-        return next((entry for entry in same if entry.received_at >= self._session_at), None)
+        present = (e for e in self.entries.equal(name) if e.received_at >= self._session_at)
+        return next(present, None)
 
     def _doubt(self, name: str) -> None:
         """Sees to it that as many equal entries are doubtful as marks were seen that may have been theirs."""
@@ -192,30 +163,17 @@ class Tally:
 
     def forget(self, entry: Entry) -> None:
         """The entry is gone."""
-        entry.state = EntryState.GONE
-        same = self._by_digest.get(entry.name)
-        if same is not None and entry in same:
-            same.remove(entry)
-            self._count -= 1
-            if not same:
-                del self._by_digest[entry.name]
+        self.entries.remove(entry)
         if entry.received_at >= self._session_at:
             self._doubts.gone(entry)
         else:
             self._doubts.gone_earlier(entry)
-        if entry.name not in self._by_digest:
+        if entry.name not in self.entries:
             self._doubts.none_left(entry.name)
-        while self._order and self._order[0].state is EntryState.GONE:
-            self._order.popleft()
-        lane = self._by_lane.get(entry.lane)
-        while lane and lane[0].state is EntryState.GONE:
-            lane.popleft()
-        if lane is not None and not lane:
-            del self._by_lane[entry.lane]
 
     def drop_oldest(self) -> bool:
         """Makes room; false when the oldest entry is not only held."""
-        oldest = next(iter(self), None)
+        oldest = self.entries.first
         if oldest is None or oldest.state is not EntryState.HELD:
             return False
         self.forget(oldest)
@@ -223,37 +181,32 @@ class Tally:
 
     def occurrence(self, entry: Entry) -> int:
         """The version that the entry's mark will get."""
-        return self._versions.get(entry.name, 0) + 1 + self._by_digest[entry.name].index(entry)
-
-    def first_to_run(self, lane: str) -> Entry | None:
-        """The oldest entry of a lane that has not been run."""
-        over = (EntryState.GONE, EntryState.FINISHED)
-        return next((entry for entry in self._by_lane.get(lane, ()) if entry.state not in over), None)
+        return self._versions.get(entry.name, 0) + 1 + self.entries.equal(entry.name).index(entry)
 
     def waits_for_earlier(self, entry: Entry) -> bool:
         """Whether the mark of an equal entry before it is on the way."""
         return any(
             other.state is EntryState.FINISHED and other.occurrence < entry.occurrence
-            for other in self._by_digest.get(entry.name, ())
+            for other in self.entries.equal(entry.name)
         )
 
     def blocked_lanes(self) -> set[str]:
         """The lanes of events that another replica still runs."""
         blocked = set()
-        for (name, occurrence), replica in self.carried.items():
+        for (name, occurrence), replica in self.records.carried.items():
             if replica == self._replica_id:
                 continue
-            for entry in self._by_digest.get(name, ()):
+            for entry in self.entries.equal(name):
                 if self.occurrence(entry) == occurrence:
                     blocked.add(entry.lane)
         return blocked
 
     def orphans(self, max_attempts: int) -> list[tuple[tuple[str, int], Attempted]]:
         """Events that were started often enough, and that this replica does not have."""
-        here = {(name, self.occurrence(entry)) for name, same in self._by_digest.items() for entry in same}
+        here = {(name, self.occurrence(entry)) for name, same in self.entries.by_name() for entry in same}
         return [
             (at, record)
-            for at, record in self.attempts.items()
+            for at, record in self.records.attempts.items()
             if at not in here and record.attempt >= max_attempts
         ]
 
@@ -265,7 +218,7 @@ class Tally:
     def new_session(self) -> None:
         """A new gateway session: what marks say now may be about events that this replica never got."""
         now = self._clock()
-        oldest = self.oldest
+        oldest = self.entries.oldest
         self._earlier = [(end, began) for end, began in self._earlier if oldest is not None and oldest < end]
         if oldest is not None:
             self._earlier.append((now, self.session_revision))
@@ -280,11 +233,10 @@ class Tally:
         entries.
         """
         now = self._clock()
-        for kept in (self._surplus, self._inferred):
-            for name in [name for name, waiting in kept.items() if waiting[-1][0] <= now]:
-                del kept[name]
+        self._surplus.expire()
+        self._inferred.expire()
         if not self._is_young:
-            self._doubts.forget_idle(now - SETTLE, self._by_digest)
+            self._doubts.forget_idle(now - SETTLE, self.entries)
         old = [e for e in self if e.received_at < before and e.state is EntryState.HELD]
         for entry in old:
             self.forget(entry)
@@ -328,9 +280,7 @@ class Tally:
         :param names: each with a revision that is older than all that it stands for.
         """
         return {
-            name: len(self._by_digest.get(name, ()))
-            for name, since in names.items()
-            if self.has_received(since)
+            name: len(self.entries.equal(name)) for name, since in names.items() if self.has_received(since)
         }
 
     def settle(self, left: Mapping[str, int]) -> int:
@@ -355,10 +305,9 @@ class Tally:
         """Replaces the view; what was missed is told by the versions."""
         cut = len(self._marks_at)
         marks = {kv.key[cut:]: kv for kv in items if kv.key.startswith(self._marks_at)}
-        self.carried.clear()
-        self.attempts.clear()
+        self.records.clear()
         for kv in items:
-            self._apply_other("put", kv)
+            self.records.apply("put", kv)
         if self._seen_snapshot:
             settled = self._told_at >= self._noted_at + SETTLE
             told = [(name, kv, Mark.parse(kv.value)) for name, kv in marks.items()]
@@ -379,7 +328,7 @@ class Tally:
                 self._count_up(name, kv.version, mark)
                 self._versions[name] = kv.version
             elif not kv.key.startswith(self._marks_at):
-                freed |= self._apply_other(kind, kv)
+                freed |= self.records.apply(kind, kv)
             else:
                 self._versions.pop(name, None)
         return freed
@@ -420,12 +369,12 @@ class Tally:
         elif self._first(name) if certain else self._doubts or self._is_young:
             self._doubts.note_uncertain(name)
             self._doubt(name)
-        elif certain and not (self._inferred and self._take(self._inferred, name) is not None):
-            self._surplus.setdefault(name, deque()).append((self._clock() + SURPLUS_LIFE, mark.session))
+        elif certain and self._inferred.take(name) is None:
+            self._surplus.put(name, mark.session)
 
     def _find(self, name: str, mark: Mark) -> Entry | None:
         """Which of the equal entries a mark is about."""
-        same = self._by_digest.get(name, ())
+        same = self.entries.equal(name)
         if mark.writer == self._replica_id:
             finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
             if finished is not None:
@@ -453,25 +402,4 @@ class Tally:
                 self.struck += 1
                 if not self._doubts.explain(entry.name):
                     # Its mark is late, because etcd did not take it at once.
-                    self._inferred.setdefault(entry.name, deque()).append((self._clock() + SETTLE, 0))
-
-    def _apply_other(self, kind: str, kv: KeyValue) -> bool:
-        """Carries and attempts; true when a carry is gone."""
-        prefix = self._carries_at if kv.key.startswith(self._carries_at) else self._attempts_at
-        name, _, number = kv.key[len(prefix) :].rpartition("/")
-        if not kv.key.startswith(prefix) or not is_number(number):
-            return False
-        at = (name, int(number))
-        if prefix == self._carries_at:
-            if kind == "delete":
-                return self.carried.pop(at, None) is not None
-            self.carried[at] = kv.value.decode(errors="replace")
-        elif kind == "delete":
-            self.attempts.pop(at, None)
-        else:
-            record = Attempted.parse(kv.value)
-            if record is None:
-                _log.warning("the key %s holds no attempts: ignored", kv.key)
-            else:
-                self.attempts[at] = record
-        return False
+                    self._inferred.put(entry.name, session)

@@ -58,8 +58,8 @@ def _struck_by_hash() -> None:
 
     def strike(self: Tally, name: str, mark: Any) -> None:
         counted(self, name, mark)
-        while self._by_digest.get(name):
-            self.forget(self._by_digest[name][0])
+        for entry in tuple(self.entries.equal(name)):
+            self.forget(entry)
 
     Tally._strike = strike  # type: ignore[method-assign]
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from discordha.coordination.journal_doubts import Doubts
 from discordha.coordination.journal_entries import Entry, EntryState, Mark
-from discordha.coordination.journal_tally import SETTLE, Tally
+from discordha.coordination.journal_foreseen import Foreseen
+from discordha.coordination.journal_tally import SETTLE, SURPLUS_LIFE, Tally
 from discordha.coordination.store import KeyValue, WatchEvent
 
 __all__ = [
@@ -43,7 +44,7 @@ class StrikesByHash(Tally):
     """One mark for all equal events."""
 
     def _strike(self, name: str, mark: Mark) -> None:
-        for entry in list(self._by_digest.get(name, ())):
+        for entry in list(self.entries.equal(name)):
             self.forget(entry)
 
 
@@ -67,16 +68,16 @@ class KeepsSurplus(Tally):
     """What was marked in an earlier session strikes out events of the next."""
 
     def new_session(self) -> None:
-        surplus = dict(self._surplus)
+        surplus, self._surplus = self._surplus, Foreseen(SURPLUS_LIFE, self._clock)
         super().new_session()
-        self._surplus.update(surplus)
+        self._surplus = surplus
 
 
 class UncertainStrike(Tally):
     """Marks that are not certain strike out what is doubtful."""
 
     def _find(self, name: str, mark: Mark) -> Entry | None:
-        return super()._find(name, mark) or next(iter(self._by_digest.get(name, ())), None)
+        return super()._find(name, mark) or next(iter(self.entries.equal(name)), None)
 
 
 class NoSettle(Tally):
@@ -99,7 +100,7 @@ class SettledFirst(NoSettle, InWhateverOrder):
     """Chaos: a certain mark about a doubtful event struck out a later one."""
 
     def _find(self, name: str, mark: Mark) -> Entry | None:
-        same = self._by_digest.get(name, ())
+        same = self.entries.equal(name)
         finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
         own = mark.writer == self._replica_id
         if not self._is_certain(mark.revision) or (own and finished is not None):
@@ -253,7 +254,7 @@ class FinishedIsHandled(SettlesWithoutMarks):
 
     def left(self, names: Mapping[str, int]) -> dict[str, int]:
         return {
-            name: sum(1 for entry in self._by_digest.get(name, ()) if entry.state is EntryState.HELD)
+            name: sum(1 for entry in self.entries.equal(name) if entry.state is EntryState.HELD)
             for name in super().left(names)
         }
 

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 from discordha.coordination.journal_doubts import Doubts
 from discordha.coordination.journal_entries import Entry, EntryState, digest
+from discordha.coordination.journal_foreseen import Foreseen
+from discordha.coordination.journal_index import EntryIndex
+from discordha.coordination.journal_records import Records
 from discordha.coordination.journal_tally import SETTLE, Tally
 from discordha.coordination.store import KeyValue, WatchEvent
 
@@ -149,7 +152,7 @@ class Tallies:
 
     def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int | None, int] | None:
         """``Journal.begin`` to ``Journal._mark``: the first of a lane that has not been run."""
-        entry = tally.first_to_run(lane)
+        entry = tally.entries.first_to_run(lane)
         if entry is None:
             return None
         entry.occurrence = tally.occurrence(entry)
@@ -198,6 +201,10 @@ def _freeze(value: Any) -> Any:
             for key in sorted(value, key=str)
             if key not in ("struck", "_marks_at", "_carries_at", "_attempts_at")
         )
+    if isinstance(value, EntryIndex):
+        return tuple(_freeze(entry) for entry in value)
+    if isinstance(value, Foreseen | Records):
+        return _freeze(vars(value))
     if isinstance(value, Doubts):
         return (
             tuple(_freeze(entry) for entry in value._entries),

@@ -133,7 +133,7 @@ class World:
 
     def _handles(self, lane: str) -> None:
         side = self.seniors[self.leader]
-        entry = side.tally.first_to_run(lane)
+        entry = side.tally.entries.first_to_run(lane)
         if entry is not None:
             self.handled.add(entry.item)
             entry.occurrence = side.tally.occurrence(entry)

@@ -420,13 +420,13 @@ def test_the_first_to_run_of_a_lane() -> None:
     bench = Bench()
     first, second = bench.receive("one"), bench.receive("two")
     assert first is not None and second is not None  # noqa: PT018
-    assert bench.tally.first_to_run("lane") is first
+    assert bench.tally.entries.first_to_run("lane") is first
     first.state = EntryState.FINISHED
-    assert bench.tally.first_to_run("lane") is second
+    assert bench.tally.entries.first_to_run("lane") is second
     bench.tally.forget(second)
-    assert bench.tally.first_to_run("lane") is None
+    assert bench.tally.entries.first_to_run("lane") is None
     bench.mark("one")
-    assert bench.tally._by_lane == {}
+    assert bench.tally.entries._by_lane == {}
 
 
 def test_old_entries_are_forgotten() -> None:
