@@ -63,6 +63,8 @@ LAST_PAUSE = 8.0
 PATIENCE = 30.0
 #: Failures at the session's own address before the main one is tried.
 RESUME_TRIES = 2
+#: How long a connection's end may take, seconds.
+GOODBYE = 2.0
 
 
 class ShardClient(TappedClient):
@@ -264,11 +266,14 @@ class ShardClient(TappedClient):
         """
         if socket is None or socket.closed:
             return
-        code = 1000 if self._leaving else 4000
+        end = self._leaving
 
         async def close() -> None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(socket.close(code=code), 2.0)
+                async with asyncio.timeout(GOODBYE):
+                    if end:
+                        await _end_session(socket)
+                    await socket.close(code=4000)
 
         self._closing = asyncio.get_running_loop().create_task(close())
 
@@ -327,7 +332,8 @@ class ShardClient(TappedClient):
         return ws if self._connected and isinstance(ws, CountedSocket) else None
 
     async def leave(self, serving: asyncio.Task[None]) -> None:
-        """Ends the gateway session for good; REST calls still work, until the client is closed.
+        """Ends the gateway session for good; REST calls still work, until the client is closed. Where Discord
+        does not answer within ``GOODBYE``, it keeps the session until that times out.
 
         :param serving: the task that runs ``serve``.
         """
@@ -356,3 +362,13 @@ class ShardClient(TappedClient):
             elif silent >= self._deaf_after / 2:
                 with contextlib.suppress(*NETWORK_ERRORS, RuntimeError):
                     await asyncio.wait_for(ws.send_as_json(ws._keep_alive.beat()), self._deaf_after / 8)
+
+
+async def _end_session(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Tells Discord that the session is over, and reads until it answers. A connection that is closed while
+    something is unread is reset: Discord might not see the code, and keep the session.
+    """
+    await socket.send_frame((1000).to_bytes(2), aiohttp.WSMsgType.CLOSE)
+    open_types = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
+    while (await socket.receive()).type in open_types:
+        pass

@@ -148,8 +148,10 @@ class Gateway:
         self._await(self._leave(key))
 
     def close_shard(self, key: int) -> None:
-        """Ends a shard's session, if that has not ended, and its client. Blocks until it is closed.
-        Idempotent.
+        """Closes a shard's connection and its client. Blocks until it is closed. Idempotent.
+
+        A session that was not left before is not ended: as with discord.py itself, Discord keeps it for some
+        minutes, and with it the bot's place in a voice channel, for whoever goes on there.
         """
         self._await(self._close(key))
 
