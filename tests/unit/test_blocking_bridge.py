@@ -166,10 +166,12 @@ def test_errors_after_a_timeout_make_no_noise(bridge: LoopBridge, caplog: pytest
 
 
 def test_close_fails_what_is_pending_and_refuses_what_comes(bridge: LoopBridge) -> None:
+    begun: list[None] = []
     cancelled = threading.Event()
     errors: list[BaseException] = []
 
     async def wait() -> None:
+        begun.append(None)
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -185,7 +187,8 @@ def test_close_fails_what_is_pending_and_refuses_what_comes(bridge: LoopBridge) 
     threads = [threading.Thread(target=call) for _ in range(8)]
     for thread in threads:
         thread.start()
-    wait_for(lambda: bridge.pending == 8, 5.0, "eight pending calls")
+    wait_for(lambda: len(begun) == 8, 5.0, "eight calls to begin")
+    assert bridge.pending == 8
     bridge.close()
     bridge.close()
     for thread in threads:
