@@ -63,7 +63,7 @@ LAST_PAUSE = 8.0
 PATIENCE = 30.0
 #: Failures at the session's own address before the main one is tried.
 RESUME_TRIES = 2
-#: How long a connection's end may take, seconds.
+#: How long Discord may take to answer that a connection ends, seconds; then it is closed all the same.
 GOODBYE = 2.0
 
 
@@ -269,11 +269,11 @@ class ShardClient(TappedClient):
         end = self._leaving
 
         async def close() -> None:
+            if end:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(_end_session(socket), GOODBYE)
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(GOODBYE):
-                    if end:
-                        await _end_session(socket)
-                    await socket.close(code=4000)
+                await asyncio.wait_for(socket.close(code=4000), GOODBYE)
 
         self._closing = asyncio.get_running_loop().create_task(close())
 

@@ -9,7 +9,7 @@ Does not promise more than discord.py about reconnecting.
 
 Waits for Discord's two answers to a join without missing the second. discord.py looks at its state, and then
 makes a task that waits for the next one: what comes between the two is missed, and the join times out. That
-happens when the answers come one turn of the loop apart, as they do on a busy machine.
+happens when the answers come some turns of the loop apart, as they may on a busy machine.
 
 Overrides ``_voice_disconnect`` and ``_wait_for_state`` of discord.py 2.7, and is checked against it by tests.
 

@@ -69,8 +69,10 @@ def test_where_none_comes_it_goes_on_all_the_same(
 ) -> None:
     with FaultProxy.to(f"127.0.0.1:{local_discord.port}") as proxy:
         here = line(proxy.endpoint)
+        socket = here.ws.socket
         proxy.black_hole()
         begun = time.monotonic()
         here.gateway.leave_shard(0)
         assert GOODBYE <= time.monotonic() - begun < GOODBYE + 5.0
+        assert socket.closed
         assert len(local_discord.sessions()) == 1, "it may have been heard"
