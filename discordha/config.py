@@ -68,7 +68,9 @@ class Config:
     :param workers: handler threads.
     :param queue_size: events that may wait in this replica.
     :param ordering: events of one ``channel`` or ``guild`` run one after another; ``none``: all at once.
-    :param max_attempts: how often an event may be started before it becomes a dead letter.
+    :param max_attempts: how often an event may be started before it becomes a dead letter. Last attempts are
+        made one at a time on a replica, so that what runs beside an event that ends its process is not buried
+        with it. With 1, whatever runs on a replica that dies becomes a dead letter.
     :param handler_timeout: after which a running handler is reported with its stack; ``None``: never.
     :param on_store_loss: without etcd, ``hold`` events, or ``handle`` them, possibly twice.
     :param participate_in_election: false for a replica that must not lead.

@@ -142,6 +142,7 @@ class LeaderEvents:
             size=config.queue_size,
             retention=config.retention,
             max_attempts=config.max_attempts,
+            last_attempts=coordination.last_attempts,
             dropped=lambda reason: self._stats.add("dropped", reason),
             buried=lambda event: self._stats.add("dead", event),
             proven=lambda: self._ears.proven(shard_id),

@@ -158,6 +158,7 @@ class Replica:
                 members=preference,
                 inject=self._inject,
                 hosts=self._hosts,
+                last_attempts=coordination.last_attempts,
             )
             coordination.hints.set_listener(self.dispatcher)
             coordination.members.changed = self.dispatcher.on_ranks

@@ -30,6 +30,7 @@ from discordha.coordination.hub import CoordinationWatch
 from discordha.coordination.identify_budget import IdentifyBudget
 from discordha.coordination.identify_queue import IdentifyQueue
 from discordha.coordination.journals import Journals
+from discordha.coordination.last_attempts import LastAttempts
 from discordha.coordination.members import JSON, Members, readable
 from discordha.coordination.reconciliation import Reconciliation
 from discordha.coordination.retention import RetentionLeases
@@ -92,6 +93,7 @@ class Coordination:
         self.watch = CoordinationWatch(self.store, root, silence=ttl)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
         self.hints = ClaimHints(root, retention=config.retention)
+        self.last_attempts = LastAttempts(config.max_attempts)
         self.claims = Claims(
             self.session,
             self.commit,

@@ -18,7 +18,7 @@ Promises
 - Within a lane, an entry begins when all that were received before it have been run, however often leadership
   came and went meanwhile.
 - An event that a successor runs again has its attempts counted in etcd; after ``max_attempts`` it is a dead
-  letter.
+  letter. The last of them is made while no other event's last one is under way (``LastAttempts``).
 
 Does not promise that a handler runs once: a leader may die between the side effect and the mark. Nor that
 events which discord.py dispatches only for cached objects are the same on all replicas. A replica whose
@@ -43,8 +43,8 @@ Concurrency
 - No thread. ``received`` runs on the gateway thread and never blocks; ``on_snapshot`` and ``on_events`` on
   the watch's; ``begin`` and ``finished`` on handler threads; ``activate``, ``deactivate`` and ``hand_over``
   on the owner's.
-- ``_lock`` guards all state. No I/O is made under it, and no call but ``ready``, which puts entries in line:
-  what is ``QUEUED`` is in line, and in order, whenever the lock is free.
+- ``_lock`` guards all state. No I/O is made under it, and no call but ``LastAttempts.enter``, and ``ready``,
+  which puts entries in line: what is ``QUEUED`` is in line, and in order, whenever the lock is free.
 - At a lost lease the leadership ends by its own deadline: nothing more is begun, handlers in flight get
   ``LockLost``.
 - At a lost watch nothing is struck out until it is back; then versions tell what was missed.
@@ -64,6 +64,7 @@ from discordha.coordination.journal_entries import Entry, EntryState
 from discordha.coordination.journal_questions import JournalQuestions
 from discordha.coordination.journal_tally import Tally
 from discordha.coordination.journal_writes import JournalWrites
+from discordha.coordination.last_attempts import LastAttempts
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.store import (
     KeyValue,
@@ -90,6 +91,7 @@ class Journal:
     :param ready: called with entries that are this replica's to run, in order; any thread, under the lock: it
         may take no lock but one that nobody holds while calling the journal.
     :param size: entries kept at the most.
+    :param last_attempts: the process's own; one for this journal alone unless given.
     :param dropped: hears why an entry was let go; ``buried``, the name of an event that became a dead letter.
     :param proven: a revision that is older than every event which is received from now on; gateway thread. It
         goes into marks, so that others can tell which events they did not receive.
@@ -111,6 +113,7 @@ class Journal:
         dropped: Callable[[str], None],
         buried: Callable[[str], None],
         proven: Callable[[], int] = lambda: 0,
+        last_attempts: LastAttempts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -123,6 +126,7 @@ class Journal:
         self._size = size
         self._retention = retention
         self._max_attempts = max_attempts
+        self._last_attempts = last_attempts or LastAttempts(max_attempts, clock=clock)
         self._dropped = dropped
         self._buried = buried
         self._proven = proven
@@ -234,7 +238,7 @@ class Journal:
         """Gives the owner what is its to run. Caller holds the lock."""
         if self._leadership is None or not self._leadership.alive:
             return
-        blocked = self._tally.blocked_lanes()
+        blocked = self._tally.blocked_lanes() | {entry.lane for entry in self._tally if entry.aside}
         ready = [e for e in self._tally if e.state is EntryState.HELD and e.lane not in blocked]
         for entry in ready:
             entry.state = EntryState.QUEUED
@@ -295,12 +299,16 @@ class Journal:
             entry.leadership = leadership
             entry.occurrence = self._tally.occurrence(entry)
             known = self._tally.records.attempts.get((entry.name, entry.occurrence))
-        if not entry.replayed and known is None:
-            return True
-        made = known.attempt if known is not None else 1
-        if known is not None and (known.replica, known.attempt) == (self._replica_id, entry.unstarted):
-            made -= 1
-        entry.attempt = made + 1
+            if not entry.replayed and known is None:
+                return True
+            made = known.attempt if known is not None else 1
+            if known is not None and (known.replica, known.attempt) == (self._replica_id, entry.unstarted):
+                made -= 1
+            entry.attempt = made + 1
+            last = self._last_attempts.concerns(entry.attempt)
+            if last and not self._last_attempts.enter(entry, self, self._release_aside):
+                entry.state, entry.aside = EntryState.HELD, True
+                return False
         if entry.attempt > self._max_attempts:
             self._mark(entry, (self._letter(entry.key, entry.payload),))
             return False
@@ -322,7 +330,15 @@ class Journal:
                 entry.state = EntryState.HELD
             # etcd did not answer, or this replica leads no more; if it still does, the entry is tried again.
             self._release()
+        self._last_attempts.leave(entry)
         return False
+
+    def _release_aside(self) -> None:
+        """No event is on its last attempt now. Any thread, without the lock."""
+        with self._lock:
+            for entry in self._tally:
+                entry.aside = False
+            self._release()
 
     def _letter(self, event: str, payload: str | None) -> Put:
         error = f"{self._max_attempts} attempts ended with their leader"
@@ -357,13 +373,17 @@ class Journal:
                 entry.state = EntryState.HELD
                 entry.replayed = True
             self._release()
+        self._last_attempts.leave(entry)
 
     def _mark(self, entry: Entry, more: tuple[Op, ...]) -> None:
         with self._lock:
-            if entry.state is EntryState.GONE:
-                return
-            entry.state = EntryState.FINISHED
-            entry.began = self._tally.began(entry)
+            gone = entry.state is EntryState.GONE
+            if not gone:
+                entry.state = EntryState.FINISHED
+                entry.began = self._tally.began(entry)
+        if gone:
+            self._last_attempts.leave(entry)
+            return
         leadership = entry.leadership
         assert leadership is not None
         operation = self._writes.mark(
@@ -377,29 +397,35 @@ class Journal:
 
     def _marked(self, entry: Entry, operation: Operation, more: tuple[Op, ...]) -> None:
         """etcd's answer to a mark. Any thread."""
+        again = self._is_refused(entry, operation)
+        self._last_attempts.leave(entry)  # also where it is: its mark may wait for that of an equal event
+        if again:
+            self._mark(entry, more)
+
+    def _is_refused(self, entry: Entry, operation: Operation) -> bool:
+        """Whether an entry is to be marked once more."""
         try:
             version = self._writes.version_instead(operation.value())
         except LeaseNotFound:
             self._leases.renew()
-            self._mark(entry, more)
-            return
+            return True
         except StoreUnavailable:
-            return  # the replica stops; its successor runs the entry again
+            return False  # the replica stops; its successor runs the entry again
         if version is None or version >= entry.occurrence:
-            return  # the watch strikes it out; an earlier try may have been applied, and its answer lost
+            return False  # the watch strikes it out; an earlier try may have been applied, its answer lost
         with self._lock:
             if entry.state is not EntryState.FINISHED:
-                return
+                return False
             if entry.lost:
                 # Finished here after leadership was lost. Should this replica lead again before another has
                 # run it, it is marked then.
                 if self._leadership is None or not self._leadership.alive:
                     entry.refused = True
-                    return
+                    return False
                 entry.leadership, entry.carry = self._leadership, 0
             if version < entry.occurrence - 1 and not self._tally.waits_for_earlier(entry):
                 entry.occurrence = version + 1  # the key expired meanwhile, and counts anew
-        self._mark(entry, more)
+        return True
 
     @property
     def under_way(self) -> int:

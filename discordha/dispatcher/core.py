@@ -15,9 +15,9 @@ Concurrency
 - ``on_done``, ``on_free``, ``on_orphan``, ``on_resync`` run on the watch thread.
 - Handler threads (owned by ``Lanes``) run ``Turns.work``; they make the blocking claims.
 - The thread ``discordha-timer`` (owned here) wakes for delayed events, retries, claims ahead, slow
-  handlers and old age. It sleeps until the next of these, and whoever adds something that is due earlier
-  wakes it (``_wake_timer``): a losing replica's events are done before their grace is over, and cost it
-  nothing.
+  handlers, last attempts that take long, and old age. It sleeps until the next of these, and whoever adds
+  something that is due earlier wakes it (``_wake_timer``): a losing replica's events are done before their
+  grace is over, and cost it nothing.
 - No lock here. Those of ``Orphans``, the ledger, the lanes and the claims are never taken one under another.
 - At a lost lease: items under way finish or get ``LockLost``; they are retried like a dead peer's.
 - At a lost watch: parked items wait for the snapshot that follows (``on_resync``).
@@ -35,6 +35,7 @@ from typing import Any
 
 from discordha.config import Config
 from discordha.coordination.claim_records import Attempts, Hint
+from discordha.coordination.last_attempts import LastAttempts
 from discordha.dispatcher.items import AgeGuard, ClaimStore, Item, LeaderPath, Preference, State
 from discordha.dispatcher.ledger import Ledger
 from discordha.dispatcher.orphans import Orphans
@@ -59,6 +60,7 @@ class Dispatcher:
 
     :param inject: gives a stored payload to discord.py once more: (text, shard).
     :param hosts: whether this replica receives a shard's events.
+    :param last_attempts: the process's own, which the journals share; one for this part alone unless given.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Dispatcher:
         members: Preference,
         inject: Callable[[str, int], None],
         hosts: Callable[[int], bool] = lambda shard_id: True,
+        last_attempts: LastAttempts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -98,12 +101,14 @@ class Dispatcher:
         self._lanes_used = False  # since it looked last
         self._rested = True  # it found nothing to wait for last time
         self._timer = threading.Thread(target=self._run_timer, name="discordha-timer", daemon=True)
+        self._last_attempts = last_attempts or LastAttempts(config.max_attempts, clock=clock)
         self._ledger = Ledger(config.queue_size)
         self._turns = Turns(
             self._ledger,
             claims,
             runner,
             stats,
+            last_attempts=self._last_attempts,
             route=self._route,
             gives_back=self._gives_back,
             clock=clock,
@@ -284,7 +289,7 @@ class Dispatcher:
             if hurry is not None and hurry():
                 break
             ready, working, waiting = self.lanes.sizes()
-            if working or ready or waiting:
+            if working or ready or waiting or self._last_attempts.waits:
                 continue
             if not self._ledger.count(State.DELAYED, lambda item: not self._gives_back(item)):
                 break
@@ -355,7 +360,7 @@ class Dispatcher:
     def _pause(self, now: float) -> float | None:
         """Until when nothing is due, in seconds from now; ``None``: until something is added."""
         tick = self._config.grace / 4
-        if self._lanes_used or self.lanes.active or self._orphans:
+        if self._lanes_used or self.lanes.active or self._orphans or self._last_attempts.waits:
             self._lanes_used = False
             self._rested = False
             return tick
@@ -379,6 +384,7 @@ class Dispatcher:
             self._turns.claim_ahead(self._config.grace / 2)
         self.lanes.tend()
         self._runner.warn_of_slow_handlers()
+        self._last_attempts.tend()
         if self._orphans and not self._draining:
             self._orphans.adopt(now)
         if now >= self._next_sweep:

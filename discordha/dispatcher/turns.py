@@ -2,16 +2,17 @@
 
 Promises
 - The run of events at a lane's head is claimed in one call: as many as recent handler times say will run
-  within ``BATCH_SECONDS``. An event that an owner died on is claimed alone, so that a poisonous one takes no
-  other with it.
+  within ``BATCH_SECONDS``. An event that an owner died on is claimed alone, and on its last attempt only
+  while no other is on its own (``LastAttempts``), so that a poisonous one takes no other with it.
 - What waits behind a slow handler is claimed ahead, since order would keep peers from running it anyway, and
   a peer that sees no claim within its grace takes an event.
 - An event whose claim is lost before or under its handler goes back in line, for whoever is first.
 
 Concurrency: ``work`` runs on handler threads and may block on etcd; ``claim_ahead`` runs on the timer's
 thread and does not. ``_lock`` guards ``_asked`` alone; an item that is ``RUNNING`` belongs to the thread that
-moved it there. At a lost lease claims are lost, and each item is tried again; at a lost watch nothing changes
-here; at stop, ``claim`` gives up and the items are forgotten, which leaves them to other replicas.
+moved it there. ``LastAttempts`` is entered before the claim, and left after the mark or when there is none.
+At a lost lease claims are lost, and each item is tried again; at a lost watch nothing changes here; at stop,
+``claim`` gives up and the items are forgotten, which leaves them to other replicas.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Callable, Sequence
 
 from discordha.context import CurrentEvent
 from discordha.coordination.claim_records import Claim, ClaimRequest, Done, Held, Hint
+from discordha.coordination.last_attempts import LastAttempts
 from discordha.coordination.shard_keys import number_of
 from discordha.dispatcher.items import ClaimStore, Item, LeaderPath, State
 from discordha.dispatcher.ledger import Ledger
@@ -62,6 +64,7 @@ class Turns:
         runner: Runner,
         stats: Stats,
         *,
+        last_attempts: LastAttempts,
         route: Callable[[Item], None],
         gives_back: Callable[[Item], bool],
         clock: Callable[[], float] = time.monotonic,
@@ -70,6 +73,7 @@ class Turns:
         self._claims = claims
         self._runner = runner
         self._stats = stats
+        self._last_attempts = last_attempts
         self._route = route
         self._gives_back = gives_back
         self._clock = clock
@@ -116,6 +120,29 @@ class Turns:
             self.give_back(items)
             return
         items = [item for item in items if self._ledger.move(item, State.RUNNING, only_from=(State.WAITING,))]
+        last = [item for item in items if self._last_attempts.concerns(item.attempt)]
+        refused = [item for item in last if not self._enter(item)]
+        if refused:
+            items = [item for item in items if item not in refused]
+        self._work_begun(lane, items)
+        for item in last:
+            if item not in refused and item.state is not State.FINISHED:  # else its mark is on the way
+                self._last_attempts.leave(item.key)
+
+    def _enter(self, item: Item) -> bool:
+        """Whether an event may be tried for the last time now; if not, it waits without a thread, and others
+        may take it.
+        """
+        if not self._ledger.move(item, State.PARKED):
+            return False
+        if not self._last_attempts.enter(item.key, item.key, lambda: self._route(item)):
+            return False
+        if self._ledger.move(item, State.RUNNING, only_from=(State.PARKED,)):
+            return True
+        self._last_attempts.leave(item.key)
+        return False
+
+    def _work_begun(self, lane: Lane[Item], items: list[Item]) -> None:
         unclaimed = []
         for item in items:
             if item.claim is not None and not item.claim.lost:
@@ -199,6 +226,7 @@ class Turns:
         if item is not None:
             self._stats.observe("mark", self._clock() - item.ended_at)
             self._ledger.forget(item)
+        self._last_attempts.leave(claim.key)
         if not marked:
             self._stats.add("dropped", "mark_refused")
             _log.warning("%s was finished here after another replica had taken it", claim.key)

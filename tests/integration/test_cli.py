@@ -72,7 +72,7 @@ def test_dead_letters_are_listed_and_replayed(
     run: Run, replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
     fleet = replicas(
-        BOTS / "slow.py",
+        BOTS / "poisonous.py",
         2,
         discord=None,
         restart=True,

@@ -403,3 +403,26 @@ def test_a_full_journal_drops_its_oldest_and_counts(node: Nodes) -> None:
     assert standby.dropped == ["journal_full"]
     standby.lead()
     assert [entry.key for entry in standby.line] == ["two", "three", "four"]
+
+
+def test_the_last_attempts_are_made_one_at_a_time(node: Nodes) -> None:
+    """What stands beside a poisonous event is not begun with it, and can't be buried with it."""
+    first, second = (node(name, max_attempts=2) for name in "ab")
+    for each in (first, second):
+        each.receive("one", lane="one")
+        each.receive("two", "behind it", lane="two")
+    first.coordination.session.stop()
+    second.lead()
+    one = second.begin()
+    assert one is not None
+    assert one.attempt == 2
+    assert [second.begin(), second.begin()] == [None, None], "begun beside another, or before it in its lane"
+    assert second.line == []
+    second.receive("fresh", lane="fresh")
+    assert second.work() == ["fresh 1 1"]
+    second.journal.finished(one, handled=True)
+    wait_for(lambda: second.line, 5, "the next in line")
+    assert second.work(len(second.line)) == ["two 1 2"]
+    wait_for(lambda: second.line, 5, "the last in line")
+    assert second.work() == ["behind it 1 2"]
+    wait_for(lambda: second.settled(0), 5, "all marks")

@@ -128,30 +128,6 @@ def test_a_paused_replica_loses_its_events_and_does_not_answer_them_again(
     assert result.total.latency_max <= float(TTL) + 2.5, result.total
 
 
-def test_poison_becomes_a_dead_letter_and_takes_nobody_with_it(
-    replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
-) -> None:
-    fleet = replicas(
-        BOTS / "slow.py",
-        3,
-        discord=None,
-        restart=True,
-        env={"DISCORDHA_SESSION_TTL": TTL, "SLOW": "0.01"},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    channel = local_discord.channel_ids[0]
-    load = local_discord.load(rate=40)
-    wait_for(lambda: local_discord.counters()["messages"] > 40, 30, "some answers")
-    poison = local_discord.send(channel, "!poison")
-    letter = f"/discordha/v1/{namespace}/dead/message/{poison}"
-    wait_for(lambda: letter in local_etcd.keys(letter), 60, "the dead letter")
-    deaths = sum(replica.runs - 1 for replica in fleet)
-    assert deaths == 3
-    result = verdict(local_discord, load.stop())
-    assert result.total.ok, result
-
-
 class TestClearErrors:
     """One error line each, exit status 1, no storm of tracebacks."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from dispatcher_scene import Scene
 from loop_thread import loop_thread
 from view_world import World
 
@@ -13,3 +14,12 @@ from view_world import World
 def world() -> Iterator[World]:
     with loop_thread() as (loop, bridge):
         yield World(loop, bridge)
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    yield scene
+    for gate in scene.gates.values():
+        gate.set()
+    assert scene.dispatcher.stop(5.0)

@@ -1,4 +1,4 @@
-"""Answers after ``SLOW`` seconds; exits hard on a message that says ``!poison``."""
+"""Answers after ``SLOW`` seconds."""
 
 import logging
 import os
@@ -15,8 +15,6 @@ PAUSE = float(os.environ.get("SLOW", "0"))
 
 @ha.listen("message", where=lambda message: message.content.startswith("!"))
 def on_question(message):
-    if message.content.startswith("!poison"):
-        os._exit(9)
     threading.Event().wait(PAUSE)
     message.channel.send(message.content.replace("!ping", "pong", 1))
 
