@@ -57,6 +57,9 @@ __all__ = ["EtcdLock", "Locks"]
 LOOK = 0.25
 #: Pause before a request is repeated, seconds.
 PAUSE = 0.05
+#: How long etcd may take to answer, however little time a caller has, seconds: that a lock is free, or taken,
+#: is told by its answer.
+ANSWER = 1.0
 
 
 class EtcdLock:
@@ -142,7 +145,8 @@ class Locks:
             finally:
                 if held is None:
                     self._withdraw(key)
-            # The session was lost while it waited: it queues again.
+            # The session was lost while it waited: it queues again. Its own thread may learn of it later.
+            self._pause(name, deadline)
 
     def release(self, held: EtcdLock) -> None:
         """Gives the lock to the next. Blocks for a round trip; when etcd does not answer within its time-out,
@@ -201,6 +205,12 @@ class Locks:
                 self._changed.wait(min(left, PAUSE))
         raise DiscordHAError(f"the lock {name!r} is not to be had: the bot stops")
 
+    def _pause(self, name: str, deadline: float | None) -> None:
+        if deadline is not None and self._clock() >= deadline:
+            raise StoreUnavailable(f"the lock {name!r} is not to be had: this replica's session was lost")
+        with self._changed:
+            self._changed.wait(PAUSE)
+
     def _queue(
         self, name: str, folder: str, key: str, grant: Grant, deadline: float | None
     ) -> tuple[int, bool] | None:
@@ -209,10 +219,16 @@ class Locks:
         until = self._clock() + self._patience
         put = Put(key, self._replica_id.encode(), grant.lease_id)
         while grant.alive:
-            left = max(min(until, deadline if deadline is not None else until) - self._clock(), PAUSE)
+            now = self._clock()
+            left = until - now
+            if deadline is not None:
+                left = min(left, max(deadline - now, ANSWER))
             try:
                 result = self._store.txn(
-                    (Compare.version(key, 0),), (GetPrefix(folder), put), (Get(key),), timeout=left
+                    (Compare.version(key, 0),),
+                    (GetPrefix(folder), put),
+                    (Get(key),),
+                    timeout=max(left, PAUSE),
                 )
             except LeaseNotFound:
                 return None

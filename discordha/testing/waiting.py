@@ -1,7 +1,8 @@
 """Waiting for a condition, the only way that tests of this project wait.
 
 Promises: returns as soon as the condition holds (within one polling interval), raises with what was waited
-for and the last value seen. Does not promise to interrupt a predicate that blocks.
+for and the last value seen. Time for which this process itself stood still does not count: its other threads,
+which are to make the condition true, stood still, too. Does not promise to interrupt a predicate that blocks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import TypeVar
 __all__ = ["WaitTimeout", "wait_for"]
 
 T = TypeVar("T")
+
+#: A pause that is so much longer than it was to be tells that the process stood still, seconds.
+STALL = 0.1
 
 
 class WaitTimeout(TimeoutError):
@@ -48,4 +52,8 @@ def wait_for(
         if last_call:
             described = what() if callable(what) else what
             raise WaitTimeout(f"waited {timeout:g} s for {described}; the last value was {value!r}")
+        slept = time.monotonic()
         pause.wait(interval)
+        stood_still = time.monotonic() - slept - interval
+        if stood_still > STALL:
+            deadline += stood_still

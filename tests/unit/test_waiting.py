@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
 from discordha.testing import WaitTimeout, wait_for
@@ -35,3 +40,27 @@ def test_a_condition_that_holds_is_seen_even_without_time() -> None:
 def test_errors_of_the_predicate_pass_through() -> None:
     with pytest.raises(ZeroDivisionError):
         wait_for(lambda: 1 / 0, 1.0)
+
+
+def test_time_for_which_the_process_stands_still_does_not_count() -> None:
+    """What is to make the condition true is a thread of the same process."""
+    program = """
+import threading
+from discordha.testing import wait_for
+count = 0
+def work():
+    global count
+    while True:
+        threading.Event().wait(0.01)
+        count += 1
+threading.Thread(target=work, daemon=True).start()
+print("begun", flush=True)
+wait_for(lambda: count >= 50, 2.0, "fifty")
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3.0)  # longer than all of the time-out
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(30) == 0
