@@ -291,12 +291,23 @@ class LeaderEvents:
 
     def hand_over(self, timeout: float) -> None:
         """Gives up all leaderships and candidatures, for good. Blocks until etcd has taken it, or for
-        ``timeout`` seconds for each shard.
+        ``timeout`` seconds for each shard. What ``finish`` had no time for is counted.
         """
         with self._lock:
             self._over = True
-        for shard in self._shards.values():
+        undone = 0
+        for key, shard in self._shards.items():
+            leads = shard.election.is_leader
             self._hand_over(shard, again=False, timeout=timeout)
+            if leads:
+                undone += sum(not self._has_received(key, moment) for moment in shard.journal.in_line())
+        if undone:
+            _log.error(
+                "%d events of the leader had no turn before the drain's time was over, and no other replica "
+                "is known to have received them",
+                undone,
+            )
+            self._stats.add("dropped", "undone", undone)
 
     def election(self, shard_id: int) -> Election | None:
         """The election of a shard that this replica takes part in, or observes."""

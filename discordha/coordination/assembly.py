@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
@@ -173,7 +174,7 @@ class Coordination:
         with ExitStack() as undo:
             undo.callback(self.stop)
             self.session.start(timeout)
-            self._refuse_strangers()
+            self._refuse_strangers(timeout)
             self.leases.start()
             self.commit.start()
             self.members.start()
@@ -185,12 +186,21 @@ class Coordination:
                 self.shares.start()
             undo.pop_all()
 
-    def _refuse_strangers(self) -> None:
+    def _refuse_strangers(self, timeout: float) -> None:
         """Before this replica is a member: whether it can work beside those that are.
 
         :raises ConfigError: it can't; says which replica.
+        :raises StoreUnavailable: etcd did not answer in time.
         """
-        for kv in self.store.range(f"{self.root}m/").items:
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                members = self.store.range(f"{self.root}m/").items
+                break
+            except StoreUnavailable:
+                if time.monotonic() >= until or self._stop_calls.wait(0.1):
+                    raise
+        for kv in members:
             try:
                 record = json.loads(kv.value)
             except (ValueError, RecursionError):

@@ -81,6 +81,7 @@ __all__ = ["Journal"]
 
 _log = logging.getLogger(__name__)
 
+_WAITS = (EntryState.HELD, EntryState.QUEUED)
 #: Carries that go into one transaction.
 BATCH = 100
 
@@ -442,9 +443,13 @@ class Journal:
     @property
     def oldest_in_line(self) -> float | None:
         """The same of those that have not begun."""
-        waits = (EntryState.HELD, EntryState.QUEUED)
         with self._lock:
-            return next((entry.received_at for entry in self._tally if entry.state in waits), None)
+            return next((entry.received_at for entry in self._tally if entry.state in _WAITS), None)
+
+    def in_line(self) -> list[float]:
+        """When those came in that have not begun."""
+        with self._lock:
+            return [entry.received_at for entry in self._tally if entry.state in _WAITS]
 
     def __len__(self) -> int:
         return len(self._tally)

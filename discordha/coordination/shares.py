@@ -86,6 +86,14 @@ class Meter(Protocol):
         """Discord wants nothing from this bot for so long."""
 
 
+class _Gone(NamedTuple):
+    """What a replica was refused whose key is gone."""
+
+    at: float
+    name: str
+    refused: int
+
+
 class _Share(NamedTuple):
     """One replica's entry: what it holds, what it would use, what Discord refused it."""
 
@@ -115,7 +123,7 @@ class Shares:
         self._lock = threading.Lock()
         self._view: dict[str, _Share] = {}
         self._turn_revision = 0
-        self._gone: deque[tuple[float, int]] = deque(maxlen=1000)
+        self._gone: deque[_Gone] = deque(maxlen=1000)
         self._pause: float | None = None
         self._grant: Grant | None = None  # under which the share below is held
         self._slots = 0  # what may be used
@@ -155,9 +163,9 @@ class Shares:
         """What Discord refused the other replicas in the last ten minutes. No I/O; any thread."""
         oldest = time.monotonic() - MEMORY
         with self._lock:
-            while self._gone and self._gone[0][0] < oldest:
+            while self._gone and self._gone[0].at < oldest:
                 self._gone.popleft()
-            gone = sum(count for _, count in self._gone)
+            gone = sum(left.refused for left in self._gone)
             return gone + sum(s.refused for name, s in self._view.items() if name != self._replica_id)
 
     def report_pause(self, seconds: float) -> None:
@@ -298,10 +306,21 @@ class Shares:
                 view[name.removeprefix("s/")] = self._read(kv)
         with self._lock:
             now = time.monotonic()
-            gone = [self._view[name].refused for name in self._view.keys() - view.keys()]
-            self._gone.extend((now, refused) for refused in gone if refused)
+            for name in view.keys() - self._view.keys():
+                self._take_back(name, view[name].refused)
+            for name in self._view.keys() - view.keys():
+                if self._view[name].refused:
+                    self._gone.append(_Gone(now, name, self._view[name].refused))
             self._view, self._turn_revision = view, turn  # together: a raise is judged by both
         self._wake.set()
+
+    def _take_back(self, name: str, refused: int) -> None:
+        """A replica is back that had lost its session: it goes on to tell what it told before. One that began
+        anew under the same name has less to tell. Caller holds the lock.
+        """
+        known = next((left for left in reversed(self._gone) if left.name == name), None)
+        if known is not None and refused >= known.refused:
+            self._gone.remove(known)
 
     def _read(self, kv: KeyValue) -> _Share:
         try:

@@ -272,6 +272,11 @@ class Dispatcher:
         moment = math.inf if self._drained else item.event.received_at
         return self._members.has_received(item.event.shard_id, moment)
 
+    def _is_only_ours(self, item: Item) -> bool:
+        """Whether an event that waits needs no claim, and is not in a journal of ``LeaderEvents`` either."""
+        scope = item.event.identity.scope
+        return scope is Scope.EVERY or (scope is Scope.LEADER and not self._config.ha)
+
     def drain(self, timeout: float, hurry: Callable[[], bool] | None = None) -> list[str]:
         """Begins nothing new and waits for what runs. Blocks for at most ``timeout`` seconds, or until
         ``hurry``.
@@ -297,6 +302,7 @@ class Dispatcher:
             self._ledger.count(state, lambda item: not self._gives_back(item))
             for state in (State.WAITING, State.DELAYED)
         )
+        undone += len(self.lanes.clear(self._is_only_ours))
         self._drained = True
         if undone:
             _log.error(
