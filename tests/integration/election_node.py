@@ -31,7 +31,7 @@ class Node:
         root: str,
         name: str,
         *,
-        ttl: float = 2.0,
+        ttl: float = 6.0,
         silence: float | None = None,
         subscribe: Callable[[Node], None] | None = None,
         watching: bool = True,

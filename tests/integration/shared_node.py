@@ -48,7 +48,7 @@ class Node(SharedState):
     """A replica in the manner of ``Coordination``."""
 
     def __init__(
-        self, settings: StoreSettings, root: str, name: str, *, ttl: float = 2.0, session_store: Any = None
+        self, settings: StoreSettings, root: str, name: str, *, ttl: float = 6.0, session_store: Any = None
     ) -> None:
         super().__init__()
         self.root, self.name = root, name
@@ -220,7 +220,7 @@ class Program:
         task: str,
         *,
         options: dict[str, Any],
-        ttl: float = 2.0,
+        ttl: float = 6.0,
     ) -> None:
         self.name = name
         self.answers: list[dict[str, Any]] = []

@@ -74,7 +74,7 @@ OBJECTS = st.dictionaries(st.sampled_from([*FIELDS, "unforeseen"]), JSONS, max_s
 def replica(etcd: LocalEtcd, discord_: LocalDiscord, namespace: str) -> Iterator[DiscordHA]:
     """One that wants every event there is, and answers questions."""
     config = Config.from_env(
-        {**etcd.env(), **discord_.env()}, name=namespace, intents=discord.Intents.all(), session_ttl=3.0
+        {**etcd.env(), **discord_.env()}, name=namespace, intents=discord.Intents.all(), session_ttl=10.0
     )
     ha = DiscordHA(config)
     ha.on_error(lambda event, handler, error: None)
@@ -186,7 +186,7 @@ def test_keys_that_something_else_wrote(
         assert watch.listener_errors == 0, caplog.text
         assert watch.losses == 0
         assert ha.status()["ready"]
-        assert ha.is_leader()
+        wait_for(ha.is_leader, 20, "leadership")
         assert f"{root}m/odd" in caplog.text
         assert ha.status()["etcd"]["unreadable"] > 0
 

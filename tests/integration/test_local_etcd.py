@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from discordha.testing import LocalEtcd, wait_for
-from discordha.testing.etcd_api import EtcdApiError
+from discordha.testing.etcd_api import EtcdApiError, EtcdMetrics
 from discordha.testing.etcd_crashes import differences
 from discordha.testing.processes import ChildProcess
 
@@ -68,12 +68,25 @@ def test_paused_it_answers_nobody_and_goes_on_when_resumed(single: LocalEtcd) ->
     single.start_all()
 
 
+def settled(etcd: LocalEtcd) -> EtcdMetrics:
+    """Its metrics once they stand still: etcd counts a write after it has answered."""
+    last: list[EtcdMetrics] = [etcd.metrics()]
+
+    def still() -> bool:
+        last.append(etcd.metrics())
+        return last[-1].proposals == last[-2].proposals
+
+    wait_for(still, 10.0, "metrics that stand still", interval=0.1)
+    return last[-1]
+
+
 def test_metrics_count_writes_watchers_and_leases(single: LocalEtcd) -> None:
-    before = single.metrics()
+    before = settled(single)
     for number in range(5):
         put(single, f"/discordha/metrics/{number}")
     single.api.call(single.url(), "lease/grant", {"TTL": "60"})
-    after = single.metrics()
+    wait_for(lambda: single.metrics().proposals - before.proposals >= 6, 10.0, "all writes to be counted")
+    after = settled(single)
     assert after.proposals - before.proposals == 6
     assert after.leases == before.leases + 1
     assert after.keys == before.keys + 5

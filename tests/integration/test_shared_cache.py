@@ -334,9 +334,9 @@ def test_a_local_layer_answers_without_a_round_trip(nodes: Any) -> None:
         assert local.get_or_set("k", lambda: 5) == {"n": 1}
     assert b.shared.caches._store.calls == calls
     a.cache("c").set("k", 2)
-    wait_for(lambda: local.get("k") == 2, 5, "the new value")
+    wait_for(lambda: local.get("k") == 2, 15, "the new value")
     a.cache("c").delete("k")
-    wait_for(lambda: local.get("k") is None, 5, "it to be gone")
+    wait_for(lambda: local.get("k") is None, 15, "it to be gone")
     for number in range(200):  # what it writes itself it never reads older
         local.set("own", number)
         assert local.get("own") == number
@@ -390,7 +390,9 @@ def test_a_local_layer_asks_etcd_while_its_watch_is_lost(nodes: Any, monkeypatch
             stream = watch._stream
         assert stream is not None
         stream.cancel()
-        wait_for(lambda losses=losses: watch.losses > losses and not layer.fresh, 5, "the loss to be noticed")
+        wait_for(
+            lambda losses=losses: watch.losses > losses and not layer.fresh, 15, "the loss to be noticed"
+        )
         for step in range(10):
             a.cache("c").set("k", number * 100 + step)
             assert local.get("k") == number * 100 + step  # of etcd
@@ -447,8 +449,8 @@ def test_fifty_callers_on_three_processes_compute_once(local_etcd: LocalEtcd, ro
 def test_when_the_computing_replica_dies_another_computes(local_etcd: LocalEtcd, root: str) -> None:
     options = {"cache": "c", "key": "k", "callers": 3}
     with Programs(settings_of(local_etcd), root) as program:
-        a = program("a", "compute", ttl=1.0, options={**options, "seconds": 60.0})
-        b = program("b", "compute", ttl=1.0, options={**options, "seconds": 0.1})
+        a = program("a", "compute", ttl=2.0, options={**options, "seconds": 60.0})
+        b = program("b", "compute", ttl=10.0, options={**options, "seconds": 0.1})
         wait_for(lambda: a.said("ready") and b.said("ready"), 30, "both to be ready")
         a.begin()
         wait_for(lambda: a.said("computing"), 10, "a to compute")

@@ -105,13 +105,14 @@ def test_no_update_is_lost_and_nothing_stale_is_read_though_the_leader_is_killed
                 before = sum(map(len, counted))
                 wait_for(lambda before=before: sum(map(len, counted)) > before + 300, 30, "some increments")
                 leader = etcd.leader()
-                leader.kill()
+                etcd.crash(leader.index)
                 before, was = sum(map(len, counted)), written[0]
                 wait_for(lambda before=before: sum(map(len, counted)) > before + 300, 30, "more increments")
                 wait_for(lambda was=was: written[0] > was + 50, 30, "more writes")
                 leader.restart()
         finally:
             workers.stop()
+        assert etcd.differences() == [], "what is wrong below would be etcd's own doing"
         numbers = [number for each in counted for number in each]
         value = nodes[0].cache_read("c", "n")
         print(
