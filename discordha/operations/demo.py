@@ -220,7 +220,7 @@ class Demo:
             total.longest_gap,
             total.latency_p50,
             total.latency_p99,
-            dict(total.answered_by),
+            {f"r{index}": total.answered_by.get(f"r{index}", 0) for index in range(len(self.fleet))},
         )
 
 

@@ -18,6 +18,7 @@ from .certificates import Certificates
 __all__ = ["EtcdApi", "EtcdApiError", "EtcdMetrics"]
 
 _HEALTH_TIMEOUT = 1.0
+_METRICS_TIMEOUT = 10.0
 
 
 class EtcdApiError(Exception):
@@ -64,10 +65,13 @@ class EtcdApi:
         except (EtcdApiError, ValueError, KeyError):
             return False
 
-    def raw_metrics(self, metrics_url: str) -> dict[str, float]:
-        """All samples without labels."""
+    def raw_metrics(self, metrics_url: str, *, timeout: float = _HEALTH_TIMEOUT) -> dict[str, float]:
+        """All samples without labels.
+
+        :raises EtcdApiError: no answer within ``timeout`` seconds.
+        """
         samples = {}
-        for line in self._fetch(f"{metrics_url}/metrics", timeout=_HEALTH_TIMEOUT).decode().splitlines():
+        for line in self._fetch(f"{metrics_url}/metrics", timeout=timeout).decode().splitlines():
             if line and not line.startswith("#") and "{" not in line:
                 name, _, value = line.partition(" ")
                 samples[name] = float(value)
@@ -75,7 +79,7 @@ class EtcdApi:
 
     def metrics(self, metrics_url: str, url: str) -> EtcdMetrics:
         """See ``LocalEtcd.metrics``."""
-        raw = self.raw_metrics(metrics_url)
+        raw = self.raw_metrics(metrics_url, timeout=_METRICS_TIMEOUT)
         leases = self.call(url, "lease/leases", {}).get("leases", [])
         return EtcdMetrics(
             proposals=int(raw["etcd_server_proposals_committed_total"]),

@@ -214,8 +214,9 @@ def _latencies(name: str, values: Sequence[float]) -> list[Row]:
 
 def _growth(samples: Sequence[Sample], seconds: float, rate: float, retention: float) -> list[Row]:
     """Whether it stays as it is: the mean of the last third of the run against that of the middle one."""
-    middle = [each for each in samples if seconds / 3 <= each.at < seconds * 2 / 3]
-    last = [each for each in samples if seconds * 2 / 3 <= each.at <= seconds]
+    # A machine that stands still may leave a third of a short run without a sample.
+    last = [each for each in samples if seconds * 2 / 3 <= each.at <= seconds] or [samples[-1]]
+    middle = [each for each in samples if seconds / 3 <= each.at < seconds * 2 / 3] or last
 
     def grown(field: str) -> float:
         one, other = ([getattr(each, field) for each in part] for part in (middle, last))

@@ -25,6 +25,8 @@ from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Repl
 __all__ = ["Burst", "Rig", "median", "quantile", "ratio"]
 
 BOTS = Path(__file__).parent / "bots"
+#: A pause that tells that etcd has nothing more to write, and how long it is waited for, seconds.
+QUIET, SETTLE = 0.5, 5.0
 
 
 def median(values: Iterable[float]) -> float:
@@ -196,6 +198,19 @@ class Rig:
         wait_for(done, timeout, lambda: f"{wanted} handled: {[m['count'] for m in latest]}", interval=0.05)
         return list(latest)
 
+    def _settled_proposals(self, etcd: LocalEtcd) -> int:
+        """Consensus writes once none was on its way for half a second: what follows the last handler counts,
+        too. Where heartbeats leave no such pause, those of some seconds.
+        """
+        known, since = etcd.metrics().proposals, time.monotonic()
+        ends = since + SETTLE
+        while time.monotonic() - since < QUIET and time.monotonic() < ends:
+            time.sleep(0.05)
+            found = etcd.metrics().proposals
+            if found != known:
+                known, since = found, time.monotonic()
+        return known
+
     def steady(
         self, *, rate: float, count: int, channels: Sequence[int] | None = None
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -220,7 +235,7 @@ class Rig:
         after = self._wait_handled(before, count, 120)
         handled = sum(m["count"] for m in after) - sum(m["count"] for m in before)
         if self.etcd is not None:
-            writes = self.etcd.metrics().proposals - writes
+            writes = self._settled_proposals(self.etcd) - writes
         took = max(m["last"] for m in after if m["last"]) - begun
         cpu = sum(m["cpu"] for m in after) - sum(m["cpu"] for m in before)
         return Burst(count / took, writes / count, handled, cpu / count)

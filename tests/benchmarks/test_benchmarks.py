@@ -128,14 +128,14 @@ def values(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
 
 
 def test_a_steady_load_in_small() -> None:
-    found = bench_steady.steady(seconds=4, rate=100, replicas=2, retention=4)
+    found = bench_steady.steady(seconds=4, rate=100, replicas=2, retention=10)
     rows = values(found)
     assert rows["lost, of 400 events"] == 0
     assert rows["handled again, of 400 events"] == 0
     assert rows["handled by r0"] + rows["handled by r1"] == 400
     assert 0 < rows["added latency, p50"] <= rows["added latency, p99"]
     assert rows["added latency, p99"] < rows["from sent to handler begun, most"]
-    assert 0 < rows["claims and marks in etcd, most"] <= 100 * (4 + 1 + 1)
+    assert 300 <= rows["claims and marks in etcd, most"] <= 400 + 100, "one an event, of those before it, too"
     assert len(found["samples"]) > 3
 
 

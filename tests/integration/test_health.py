@@ -44,7 +44,7 @@ def test_a_replica_from_start_to_outage(local_discord: LocalDiscord, namespace: 
             name=namespace,
             intents=discord.Intents.all(),
             http_address=f"127.0.0.1:{port}",
-            session_ttl=2.0,
+            session_ttl=5.0,
         )
         ha = DiscordHA(config)
 

@@ -24,9 +24,16 @@ class Node:
     """One replica's part in it."""
 
     def __init__(
-        self, etcd: LocalEtcd, root: str, name: str, *, remaining: int = 1000, interval: float = INTERVAL
+        self,
+        etcd: LocalEtcd,
+        root: str,
+        name: str,
+        *,
+        remaining: int = 1000,
+        interval: float = INTERVAL,
+        ttl: float = 10.0,
     ) -> None:
-        config = Config(token="MTIz.a.b", session_ttl=2.0, **etcd.client_settings())
+        config = Config(token="MTIz.a.b", session_ttl=ttl, **etcd.client_settings())
         self.name = name
         self.limits = SessionLimits(8, 1000, remaining, 3600.0, 2, interval)
         self.needed = False
@@ -89,7 +96,7 @@ def test_turns_of_each_bucket_keep_their_distance(nodes: list[Node]) -> None:
 
 
 def test_the_turn_of_a_dead_replica_is_free_again(local_etcd: LocalEtcd, root: str) -> None:
-    dead = Node(local_etcd, root, "dead").start()
+    dead = Node(local_etcd, root, "dead", ttl=2.0).start()
     begun = time.monotonic()
 
     async def take_and_die() -> None:
@@ -133,9 +140,9 @@ def test_below_the_reserve_only_the_needed_identify(local_etcd: LocalEtcd, root:
 
         async def wait_and_be_needed() -> None:
             waiting = asyncio.ensure_future(node.identify.turn(0, True))
-            while node.identify.status()["reason"] is None:
+            while (reason := node.identify.status()["reason"]) is None:
                 await asyncio.sleep(0.01)
-            assert "60 IDENTIFYs are left today" in node.identify.status()["reason"]
+            assert "60 IDENTIFYs are left today" in reason
             assert not waiting.done()
             node.needed = True
             turn = await waiting
@@ -150,7 +157,7 @@ def test_below_the_reserve_only_the_needed_identify(local_etcd: LocalEtcd, root:
 def test_without_etcd_a_lost_session_is_begun_anew(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identify_module, "PATIENCE", 0.5)
     with LocalEtcd() as etcd:
-        node = Node(etcd, root, "a").start()
+        node = Node(etcd, root, "a", ttl=2.0).start()
         try:
             log: list[tuple[float, int, str]] = []
             asyncio.run(asyncio.wait_for(node.take(0, log), 20))

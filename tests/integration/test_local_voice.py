@@ -202,6 +202,38 @@ def test_a_second_session_takes_over(local_discord: LocalDiscord) -> None:
     asyncio.run(run())
 
 
+def test_what_was_said_before_a_take_over_is_heard(local_discord: LocalDiscord) -> None:
+    """Also when the server stood still meanwhile and finds both at once."""
+
+    async def run() -> None:
+        async with clients(local_discord) as make:
+            one, two = await make("r0"), await make("r1")
+            await one.join(local_discord.voice_channel_ids[0])
+            ws = await one.open()
+            ready, described = await one.identify(ws)
+            key = bytes(described["d"]["secret_key"])
+            await ws.send_json({"op": 5, "d": {"speaking": 1, "delay": 0, "ssrc": ready["ssrc"]}})
+            while not (await asyncio.to_thread(local_discord.voice_sessions))[0]["speaking"]:
+                await asyncio.sleep(0.01)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+                udp.connect((ready["ip"], ready["port"]))
+                local_discord.pause()
+                for number in range(100):
+                    udp.send(packet(ready, key, number, b"heard"))
+                data = {
+                    "guild_id": local_discord.guild_ids[0],
+                    "channel_id": local_discord.voice_channel_ids[0],
+                }
+                await two.gateway.send_json({"op": 4, "d": data})
+                local_discord.resume()
+            assert await close_code(ws) == 4014
+            first, second = await asyncio.to_thread(local_discord.voice_sessions)
+            assert (first["packets"], first["rejected"]) == (100, [])
+            assert first["last"] < second["began"]
+
+    asyncio.run(run())
+
+
 CODES: list[tuple[list[Any], int]] = [
     (["not json"], 4002),
     ([{"op": 5, "d": {}}], 4003),

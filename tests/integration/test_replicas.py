@@ -77,7 +77,7 @@ def test_the_life_of_a_replica(script: Path) -> None:
         assert second.log_text().rstrip().endswith("draining")
         first.restart(ready_timeout=20.0)
         assert first.replica_id == "r0-2"
-        assert "tick 1\n" in first.run_text()
+        wait_for(lambda: "tick 1\n" in first.run_text(), 5.0, "the new run to go on")
         assert first.log_text().count("tick 1\n") == 2
 
 

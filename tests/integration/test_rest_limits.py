@@ -23,7 +23,7 @@ def start(replicas: ReplicasFactory, discord: LocalDiscord, count: int, **env: s
         count,
         discord=None,
         env={
-            "DISCORDHA_SESSION_TTL": "3",
+            "DISCORDHA_SESSION_TTL": "10",
             "DISCORDHA_REQUESTS_PER_SECOND": "50",
             "REPLICAS": str(count),
             **env,

@@ -21,7 +21,7 @@ from discordha.testing import LocalDiscord, LocalEtcd, Replicas, WaitTimeout, wa
 from discordha.testing.discord_records import Sent
 from discordha.testing.plugin import ReplicasFactory
 
-TTL = 2.0
+TTL = 5.0
 
 
 def start(
@@ -204,11 +204,22 @@ def test_a_reshard_under_load(
         result = verdict(discord, messages.stop())
         assert result.total.ok, (result, logs(fleet))
         check_reactions(discord, reactions.stop(), fleet)
-        status = json.loads(run("status", "--json"))
-        assert status["shards"] == {"count": 8, "next": None}
-        assert sorted(map(int, status["leaders"])) == list(range(8))
-        for replica in status["replicas"].values():
-            assert 5 <= len(replica["shards"]) <= 6
+
+        def status() -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(run("status", "--json"))
+            return found
+
+        assert status()["shards"] == {"count": 8, "next": None}
+        wait_for(
+            lambda: sorted(map(int, status()["leaders"])) == list(range(8)),
+            20,
+            lambda: f"a leader of each shard, not {status()['leaders']}",
+        )
+
+        def spread() -> list[int]:
+            return sorted(len(replica["shards"]) for replica in status()["replicas"].values())
+
+        wait_for(lambda: spread() == [5, 5, 6], 20, lambda: f"16 places over 3 replicas, not {spread()}")
         assert "resigned" in run("resign", "--shard", "7")
 
 
@@ -250,7 +261,7 @@ def test_a_silent_shard_is_withdrawn_a_time_after_its_last_sign_of_life(
     replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     """Not that time after the silent connection was given up, which is as long after the sign of life."""
-    deaf_after = 4.0
+    deaf_after = 8.0
     with LocalDiscord(guilds=2, shards=2, channels=1, users=2) as discord:
         fleet = start(replicas, discord, 2, 2, DISCORDHA_DEAF_AFTER=str(deaf_after))
         fleet.wait_ready(60)
@@ -271,7 +282,7 @@ def test_a_silent_shard_is_withdrawn_a_time_after_its_last_sign_of_life(
         wait_for(lambda: len(ready()) == 1, 20, lambda: f"one left\n{logs(fleet)}")
         took = time.monotonic() - silent_from
         assert ready() == {fleet[1].replica_id}
-        assert took < 1.5 * deaf_after, f"withdrawn after {took:.2f} s of silence"
+        assert took < 1.75 * deaf_after, f"withdrawn after {took:.2f} s of silence"
         discord.clear_faults("r0")
         wait_for(lambda: ready() == both, 30, lambda: f"both again, not {ready()}\n{logs(fleet)}")
 

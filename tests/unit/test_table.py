@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from discordha.operations import table
 from discordha.operations.table import status_table
+
+STARTED = 1_700_000_000
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table.time, "time", lambda: STARTED + 3725.5)
 
 
 def shown(status: dict[str, Any], error: str | None = None) -> str:
@@ -24,7 +32,7 @@ def status(**changes: Any) -> dict[str, Any]:
             "bot-0": {
                 "version": "0.1.0",
                 "state": "ready",
-                "started": int(time.time()) - 3725,
+                "started": STARTED,
                 "leads": [0],
                 "shards": [0],
                 "queue": {"waiting": 2, "delayed": 3, "running": 1},

@@ -26,7 +26,7 @@ from discordha.testing import wait_for
 from discordha.voice import codec
 from discordha.voice.codec import FRAME_BYTES, OpusDecoder, OpusEncoder, find_ffmpeg
 from discordha.voice.mixer import SILENCE, Mixer
-from discordha.voice.tracks import Track, open_track
+from discordha.voice.tracks import AHEAD, Track, open_track
 
 #: Voice is an extra: on a machine that has no build of its packages all else is tested.
 pytestmark = pytest.mark.skipif(
@@ -311,9 +311,10 @@ class Hall:
         return found
 
 
-def ready(source: discord.AudioSource, position: float = 0.0) -> Track:
+def ready(source: discord.AudioSource, position: float = 0.0, *, frames: int = AHEAD) -> Track:
+    """A track whose reader has read so many frames, or all: it can't be behind."""
     track = open_track(source, position)
-    assert track.wait_ready(10)
+    wait_for(lambda: len(track._frames) >= frames or track._ended, 10, "the frames to be read")
     return track
 
 
@@ -398,7 +399,7 @@ def test_a_source_that_is_behind_is_silence_that_does_not_count(hall: Hall) -> N
                 go_on.wait(20)
             return super().read()
 
-    track = ready(Late(tone(440, 6)))
+    track = ready(Late(tone(440, 6)), frames=3)
     hall.mixer.play(track)
     wait_for(lambda: hall.hear(1) == [-1], 10, "the source to be behind")
     assert track.seconds == pytest.approx(0.06)

@@ -121,14 +121,13 @@ class VoiceServer:
 
     async def open_udp(self) -> None:
         """Opens the UDP port."""
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: self.udp, local_addr=("127.0.0.1", 0))
-        self.udp_port = transport.get_extra_info("sockname")[1]
+        self.udp_port = await self.udp.open()
 
     # -- voice states ----------------------------------------------------------------------------------------
 
     def update(self, session: Session, data: dict[str, Any]) -> None:
         """Opcode 4 of one of the bot's gateway sessions."""
+        self.udp.catch_up()  # what arrived before is heard before, though it came by another way
         guild_id = int(data["guild_id"])
         channel_id = int(data["channel_id"]) if data.get("channel_id") else None
         present = self.current.get(guild_id)

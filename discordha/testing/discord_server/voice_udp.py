@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -19,6 +21,8 @@ MODES = ("aead_aes256_gcm_rtpsize", "aead_xchacha20_poly1305_rtpsize")
 _DISCOVERY = struct.Struct(">HHI64sH")
 _RTP = struct.Struct(">BBHII")
 _OPUS_PAYLOAD = 0x78
+#: Bytes of packets that the system keeps while this process stands still: seconds of several streams.
+_RECEIVE_BUFFER = 1 << 20
 
 
 class AudioRecord:
@@ -74,7 +78,24 @@ class VoiceUdp(asyncio.DatagramProtocol):
     def __init__(self, find: Callable[[int], _Listener | None]) -> None:
         self._find = find
         self._transport: asyncio.DatagramTransport | None = None
+        self._socket: socket.socket | None = None
         self.strangers = 0
+
+    async def open(self) -> int:
+        """Opens the socket; returns its port."""
+        made = self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        made.setblocking(False)
+        made.bind(("127.0.0.1", 0))
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=made)
+        port: int = made.getsockname()[1]
+        return port
+
+    def catch_up(self) -> None:
+        """Takes all that has arrived, for one who must know what came first. Does not block."""
+        with contextlib.suppress(OSError):  # there is no more; or it is closed
+            while self._socket is not None:
+                self.datagram_received(*self._socket.recvfrom(1 << 16))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
