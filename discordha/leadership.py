@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from discordha.config import Config
 from discordha.context import CurrentEvent
 from discordha.coordination.assembly import Coordination
-from discordha.coordination.candidates import Leadership
+from discordha.coordination.candidates import Leadership, request_resignation
 from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
@@ -174,6 +174,35 @@ class LeaderEvents:
             shard.stands = False
             self._coordination.members.poke()  # nobody is to wait for it
             self._ask_to_resign(shard, False)
+
+    def leads(self, shard_id: int) -> bool:
+        """Whether this replica leads a shard. No I/O; any thread."""
+        shard = self._shards.get(shard_id)
+        return shard is not None and shard.election.is_leader
+
+    def call_in(self, shard_id: int, moment: float) -> bool:
+        """Asks a shard's leader to hand over, if this replica stands for election and keeps events that came
+        in before a moment: it may be the only one that has received them. Blocks on etcd; any thread but the
+        gateway's.
+
+        :return: whether somebody was asked.
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        shard = self._shards.get(shard_id)
+        if shard is None or not shard.stands or shard.election.is_leader:
+            return False
+        oldest = shard.journal.oldest_in_line
+        if oldest is None or oldest >= moment:
+            return False
+        leader = request_resignation(self._coordination.store, self._coordination.root, shard_id)
+        if leader is not None:
+            _log.warning(
+                "shard %d: %s was asked to hand over, since it has not handled what came in here %.1f s ago",
+                shard.number,
+                leader,
+                self._clock() - oldest,
+            )
+        return leader is not None
 
     def is_out(self, shard_id: int) -> bool:
         """Whether a retired shard is led by others now, or could be. No I/O; any thread."""

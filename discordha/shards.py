@@ -9,6 +9,9 @@ Promises
 Does not promise that two replicas see the plan alike at one moment: claims, elections and journals keep
 events single, whoever hosts what.
 
+- What only this replica has received before a shard was given to others (it stood still, and is back) is
+  handled: where its leader has passed it over, this replica leads once more.
+
 A shard on its way: *in* (open; announced while it is ready), *settling* (its successors are ready; what came
 before them is finished), *resigning* (leadership moves), *left* (no session any more; handlers finish), gone.
 
@@ -44,6 +47,11 @@ _log = logging.getLogger(__name__)
 LOOK = 0.1
 #: A standby's journal may hold an event that its leader never received: it keeps a shard no longer than this.
 PHANTOM = 60.0
+#: How often Discord is asked, by a heartbeat, whether it has sent everything, seconds.
+BEAT = 0.5
+#: How long what came before a shard's successors may wait for its leader; then this replica asks to lead,
+#: seconds, again and again.
+PASSED_OVER = 3.0
 #: Pause after a shard could not be opened, seconds.
 RETRY = 1.0
 
@@ -55,7 +63,9 @@ class _Events(Protocol):
 
 
 class _Hosted:
-    """One shard that this replica hosts. ``handed_at``: when its successors were ready."""
+    """One shard that this replica hosts. ``handed_at``: when its successors were ready; ``call_at``: when it
+    asks to lead.
+    """
 
     def __init__(self, key: int) -> None:
         self.key = key
@@ -64,6 +74,10 @@ class _Hosted:
         self.was_ready = False
         self.lost_at: float | None = None
         self.handed_at = 0.0
+        self.leaves: tuple[int, float] | None = None  # etcd's revision when its heirs were ready, and when
+        self.beat_at = 0.0
+        self.call_at = 0.0
+        self.called = False
         self.left_at = 0.0
 
 
@@ -256,14 +270,24 @@ class Hosting:
     def _step(self, hosted: _Hosted, wanted: bool) -> None:
         if hosted.phase == "in":
             self._announce(hosted)
-            if not wanted:
+            if wanted:
+                hosted.leaves = None
+            else:
                 self._begin_to_leave(hosted)
         if hosted.phase == "settling":
             if wanted or not self._has_heirs(hosted.key):
                 hosted.phase = "in"
                 return
+            if hosted.called and self._leaders.leads(hosted.key):
+                # Marks of its successors were counted off from what had come in here first, of equal events:
+                # what is left is what nobody has handled, whenever it came in.
+                hosted.called = False
+                hosted.handed_at = self._clock()
             if not self._has_before(hosted.key, hosted.handed_at):
                 self._resign(hosted)
+            elif self._clock() >= hosted.call_at:
+                hosted.call_at = self._clock() + PASSED_OVER
+                hosted.called = self._leaders.call_in(hosted.key, hosted.handed_at) or hosted.called
         if hosted.phase == "resigning":
             out = self._leaders.is_out(hosted.key)
             if out and not self._has_before(hosted.key, hosted.handed_at):
@@ -304,8 +328,10 @@ class Hosting:
             # The next generation serves, and its leaders wait for this one's.
             hosted.handed_at = self._clock()
             self._resign(hosted)
-        elif self._has_heirs(key):
+        elif self._has_heirs(key) and self._has_heard(hosted):
+            hosted.leaves = None
             hosted.handed_at = self._clock()
+            hosted.call_at = hosted.handed_at + PASSED_OVER
             hosted.phase = "settling"
 
     def _has_heirs(self, key: int) -> bool:
@@ -313,6 +339,22 @@ class Hosting:
         hosts = self._plan.placement(generation_of(key)).get(key, ())
         heirs = set(hosts) - {self._replica_id}
         return bool(heirs) and heirs <= self._plan.ready(key)
+
+    def _has_heard(self, hosted: _Hosted) -> bool:
+        """Whether everything has come in here that had happened before the heirs were ready: nobody else may
+        have received it. A process that stood still knows of them before it has read what Discord has sent.
+        """
+        now = self._clock()
+        if hosted.leaves is None:
+            hosted.leaves = (self._coordination.watch.revision, now)
+            hosted.beat_at = now
+        revision, since = hosted.leaves
+        if self._gateway.proven(hosted.key) >= revision or now - since >= PHANTOM:
+            return True
+        if now >= hosted.beat_at:
+            hosted.beat_at = now + BEAT
+            self._gateway.beat(hosted.key, revision)
+        return False
 
     def _has_before(self, key: int, moment: float) -> bool:
         """Whether something is not done that came in before a moment."""

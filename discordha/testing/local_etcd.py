@@ -35,6 +35,8 @@ _PREFIX = "/discordha/"
 _USER, _PASSWORD = "discordha", "discordha-test-password"
 _ROOT_PASSWORD = "root-test-password"  # nosec B105
 _START_TRIES = 5
+#: What etcd says when its members have lost their leader, or are slow, for a moment.
+_PASSING = ("leader changed", "no leader", "timed out")
 
 
 def find_etcd() -> str:
@@ -111,9 +113,11 @@ class LocalEtcd:
     def start(self, timeout: float = 60.0) -> None:
         """Start all members, wait until they are healthy, set up authentication. Once only.
 
-        Tries again on other ports when a foreign program holds one.
+        Begins anew, on other ports, when a foreign program holds one, and when the members lose their leader
+        while authentication is set up.
 
         :raises WaitTimeout: with the end of a member's log.
+        :raises EtcdApiError: authentication can't be set up.
         """
         if self._started:
             raise RuntimeError("this LocalEtcd was started already")
@@ -124,15 +128,19 @@ class LocalEtcd:
                     member.start()
                 for member in self._members:
                     member.wait_ready(timeout)
+                if self.auth:
+                    self.api.enable_auth(self.url(), _ROOT_PASSWORD, _USER, _PASSWORD, _PREFIX)
                 break
-            except WaitTimeout:
-                in_use = any("address already in use" in member.log_text() for member in self._members)
-                if not in_use or not tries_left:
+            except (WaitTimeout, EtcdApiError) as error:
+                if not self._passes(error) or not tries_left:
                     self.close()
                     raise
                 self._start_over()
-        if self.auth:
-            self.api.enable_auth(self.url(), _ROOT_PASSWORD, _USER, _PASSWORD, _PREFIX)
+
+    def _passes(self, error: WaitTimeout | EtcdApiError) -> bool:
+        if isinstance(error, EtcdApiError):
+            return any(words in str(error) for words in _PASSING)
+        return any("address already in use" in member.log_text() for member in self._members)
 
     def _start_over(self) -> None:
         for member in self._members:

@@ -13,9 +13,9 @@ __all__ = ["check", "seen"]
 
 
 def seen(discord: LocalDiscord) -> list[tuple[str, int, float]]:
-    """What the bot says it has handled: key, channel, when."""
+    """What the bot says it has handled: key, channel, when (by its own word)."""
     return [
-        (message.content.split()[1], message.channel_id, message.at)
+        (message.content.split()[1], message.channel_id, float(message.content.split()[3]))
         for message in discord.messages()
         if message.content.startswith("seen ")
     ]

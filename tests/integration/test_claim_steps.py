@@ -8,7 +8,6 @@ One fleet takes all faults of a step at once: a victim for each fault, and one r
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from discordha.coordination.rendezvous import order
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, WaitTimeout, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
-TTL = 2.0
+TTL = 6.0
 STEPS = ("before_claim", "after_claim", "in_handler", "before_mark")
 FAULTS = ("kill", "pause", "etcd", "gateway")
 KILL, PAUSE, ETCD, GATEWAY = range(4)
@@ -55,28 +54,28 @@ class Rig:
         """Has each victim stop at the step of a message of its own.
 
         A message goes to the replica that all prefer for its channel. For a moment after a replica became
-        ready its peers may prefer another; then it is asked again with another message.
+        ready its peers may prefer another; then it is asked again with another message. What counts is the
+        one that it has stopped at.
         """
         for file in self.steps.iterdir():
             file.unlink()
-        waiting = list(self.victims)
+        self.messages.clear()
         for number in range(5):
-            for victim in waiting:
-                self.messages[victim.index] = f"{step} r{victim.index} {number}"
-                self.discord.send(self._channel(victim), f"!stop {self.messages[victim.index]}")
+            for victim in self._waiting(step):
+                self.discord.send(self._channel(victim), f"!stop {step} r{victim.index} {number}")
             with contextlib.suppress(WaitTimeout):
-                all_at = functools.partial(self._all_at, step)
-                wait_for(all_at, 1.0, "the steps", interval=0.01)
-            waiting = self._not_at(step, waiting)
-            if not waiting:
+                wait_for(lambda: not self._waiting(step), 1.0, "the steps", interval=0.01)
+            if not self._waiting(step):
                 return
-        raise AssertionError(f"{waiting} did not come to {step}:\n{logs(self.fleet)}")
+        raise AssertionError(f"{self._waiting(step)} did not come to {step}:\n{logs(self.fleet)}")
 
-    def _all_at(self, step: str) -> bool:
-        return not self._not_at(step, self.victims)
-
-    def _not_at(self, step: str, replicas: list[Replica]) -> list[Replica]:
-        return [one for one in replicas if not (self.steps / f"r{one.index}.{step}.at").exists()]
+    def _waiting(self, step: str) -> list[Replica]:
+        """The victims that have not stopped at the step; notes at which message the others have."""
+        for victim in self.victims:
+            for file in self.steps.glob(f"r{victim.index}.{step}.*.at"):
+                number = file.name.split(".")[2]
+                self.messages.setdefault(victim.index, f"{step} r{victim.index} {number}")
+        return [victim for victim in self.victims if victim.index not in self.messages]
 
     def _channel(self, replica: Replica) -> int:
         """A channel that is not used yet and prefers the replica."""
@@ -133,7 +132,7 @@ def rig(replicas: ReplicasFactory, local_etcd: LocalEtcd, tmp_path: Path) -> Ite
             env={
                 "DISCORDHA_SESSION_TTL": str(TTL),
                 "DISCORDHA_DEAF_AFTER": "2",
-                "DISCORDHA_ETCD_TIMEOUT": "1",
+                "DISCORDHA_ETCD_TIMEOUT": "2",
                 "STEPS": str(tmp_path),
             },
             per_replica_env=environment,
@@ -193,5 +192,6 @@ def _one_step(rig: Rig, step: str, etcd: LocalEtcd, namespace: str) -> dict[str,
         if (step, victim) != ("before_claim", GATEWAY):
             assert (who == f"r{victim}") is by_itself, (fault, step, who)
         times[fault] = max(at - begun, 0.0)
-        assert times[fault] <= TTL + 1.0 + 1.0, (fault, step, times)  # etcd counts whole seconds
+        # etcd counts whole seconds, and the machine may be busy.
+        assert times[fault] <= TTL + 1.0 + 3.0, (fault, step, times)
     return times

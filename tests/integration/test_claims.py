@@ -25,10 +25,16 @@ from discordha.coordination.store import Snapshot, Store, TxnResult, WatchEvent
 from discordha.errors import StoreUnavailable
 from discordha.testing import LocalEtcd, wait_for
 
-# A lost answer is asked for again at once: these tests are about what comes of it.
-claims_module.RETRY_PAUSE = commit_module.RETRY_PAUSE = 0.001
-
 KEYS = ["message/1", "message/2", "message/3"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quicker() -> Iterator[None]:
+    """A lost answer is asked for again at once: these tests are about what comes of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims_module, "RETRY_PAUSE", 0.001)
+        patch.setattr(commit_module, "RETRY_PAUSE", 0.001)
+        yield
 
 
 class Death:

@@ -39,13 +39,23 @@ def test_each_fatal_close_code_ends_the_bot_with_its_sentence(
         assert last == f"discordha.errors.ConfigError: {FATAL_CODES[code]}"
 
 
-@pytest.fixture
-def bot(local_discord: LocalDiscord):  # type: ignore[no-untyped-def]
+def bot_of(local_discord: LocalDiscord, deaf_after: float) -> DiscordHA:
     """One replica without etcd, in this process."""
-    config = Config.from_env(
-        local_discord.env(), ha=False, intents=discord.Intents.all(), deaf_after=1.0, session_ttl=2.0
+    return DiscordHA(
+        Config.from_env(
+            local_discord.env(),
+            ha=False,
+            intents=discord.Intents.all(),
+            deaf_after=deaf_after,
+            session_ttl=2.0,
+        )
     )
-    return DiscordHA(config)
+
+
+@pytest.fixture
+def bot(local_discord: LocalDiscord) -> DiscordHA:
+    """A patient one: it connects again only when a connection has ended, not when the machine is busy."""
+    return bot_of(local_discord, deaf_after=5.0)
 
 
 def gateway(ha: DiscordHA) -> dict[str, float]:
@@ -89,17 +99,16 @@ def test_a_dead_resume_address_falls_back_to_the_main_one(
             assert gateway(bot)["identifies"] == 1
 
 
-def test_a_connection_that_falls_silent_is_taken_up_again(
-    local_discord: LocalDiscord, bot: DiscordHA
-) -> None:
+def test_a_connection_that_falls_silent_is_taken_up_again(local_discord: LocalDiscord) -> None:
     """Also when it falls silent right after the greeting, before the session is established."""
+    bot = bot_of(local_discord, deaf_after=1.0)
     with bot:
         assert bot.wait_until_ready(20)
         local_discord.fault(silent=True)
         wait_for(lambda: not bot.status()["ready"], 10, "it to be unready")
         local_discord.clear_faults()
         wait_for(lambda: bot.status()["ready"], 20, "it to be ready again")
-        assert gateway(bot)["resumes"] == 1
+        assert gateway(bot)["resumes"] >= 1
         assert gateway(bot)["identifies"] == 1
 
 
@@ -157,7 +166,8 @@ def test_what_resume_brings_is_marked_as_what_happened_before_it_came(
         local_discord.clear_faults()
         wait_for(stamps, 20, "the mark")
         assert stamps()[0] <= reacted
-        assert gateway(ha)["resumes"] == 1
+        assert gateway(ha)["resumes"] >= 1
+        assert gateway(ha)["identifies"] == 1
         wait_for(lambda: client.proven > reacted, 20, "the heartbeat of the connection that stands")
         local_discord.react(channel, message, "🎉")
         wait_for(lambda: len(stamps()) == 2, 20, "the second mark")

@@ -8,12 +8,14 @@ import random
 import threading
 
 import pytest
-from fleet import BOTS, EXAMPLES, per_replica, values, verdict
+from fleet import BOTS, EXAMPLES, answered, members, per_replica, values, verdict, whole_logs
 
 from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
-TTL = "2"
+TTL = 6.0
+#: What a busy machine may add, seconds.
+BUSY = 3.0
 
 
 def keys_left(etcd: LocalEtcd, name: str) -> list[str]:
@@ -34,20 +36,26 @@ def test_three_replicas_answer_once_though_one_is_killed(
         EXAMPLES / "ping.py",
         3,
         discord=None,
-        env={"DISCORDHA_SESSION_TTL": TTL},
+        env={"DISCORDHA_SESSION_TTL": str(TTL)},
         per_replica_env=per_replica(local_discord),
     )
     fleet.wait_ready(60)
-    load = local_discord.load(rate=250, count=2000)
-    wait_for(lambda: local_discord.counters()["messages"] > 700, 60, "the middle of the run")
+    load = local_discord.load(rate=100, count=1000)
+    wait_for(lambda: local_discord.counters()["messages"] > 350, 60, "the middle of the run")
     victim = random.choice(list(fleet))
     victim.kill()
     result = verdict(local_discord, load.wait(60))
     assert result.total.lost == 0, result
     assert result.total.repeated == 0, result
     assert result.total.unexpected == 0, result
-    # Only what the victim had begun waits for its session to end; etcd counts whole seconds.
-    assert result.total.latency_max <= float(TTL) + 1.0 + 1.0, result.total
+    # etcd counts whole seconds.
+    assert result.total.latency_max <= TTL + 1.0 + BUSY, result.total
+    # Only what the victim had begun waits for its session to end, for two thirds of the TTL at least.
+    first = {message.content: message.at for message in reversed(answered(local_discord))}
+    waited = [each.key for each in load.sent() if first[f"pong{each.key[5:]}"] - each.at > TTL * 2 / 3]
+    begun = whole_logs(fleet).count("is taken over (attempt 2)")
+    print(f"{begun} events were taken over, {len(waited)} waited, {result.total.latency_max:.2f} s at most")
+    assert len(waited) <= begun, waited
     assert not local_discord.unknown_requests()
     for replica in fleet:
         if replica is not victim:
@@ -105,27 +113,30 @@ def test_a_rolling_deploy_loses_and_repeats_nothing(
 
 
 def test_a_paused_replica_loses_its_events_and_does_not_answer_them_again(
-    replicas: ReplicasFactory, local_discord: LocalDiscord
+    replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     fleet = replicas(
         BOTS / "slow.py",
         3,
         discord=None,
-        env={"DISCORDHA_SESSION_TTL": TTL, "SLOW": "0.2"},
+        env={"DISCORDHA_SESSION_TTL": str(TTL), "SLOW": "0.2"},
         per_replica_env=per_replica(local_discord),
     )
     fleet.wait_ready(60)
     load = local_discord.load(rate=30)
     wait_for(lambda: local_discord.counters()["messages"] > 40, 30, "some answers")
     fleet[0].pause()
+    wait_for(
+        lambda: fleet[0].replica_id not in members(local_etcd, namespace), TTL + 10, "its session to end"
+    )
     before = local_discord.counters()["messages"]
-    wait_for(lambda: local_discord.counters()["messages"] > before + 150, 30, "answers of the others")
+    wait_for(lambda: local_discord.counters()["messages"] > before + 60, 30, "answers of the others")
     fleet[0].resume()
     before = local_discord.counters()["messages"]
     wait_for(lambda: local_discord.counters()["messages"] > before + 60, 30, "more answers")
     result = verdict(local_discord, load.stop())
     assert result.total.ok, result
-    assert result.total.latency_max <= float(TTL) + 2.5, result.total
+    assert result.total.latency_max <= TTL + 1.0 + BUSY, result.total
 
 
 class TestClearErrors:

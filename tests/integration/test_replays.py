@@ -8,7 +8,7 @@ from fleet import EXAMPLES, answered, members, per_replica, verdict
 from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
-TTL = "2"
+TTL = "10"
 
 
 def start(replicas: ReplicasFactory, discord: LocalDiscord, **env: str) -> Replicas:
@@ -84,6 +84,7 @@ def test_a_resume_that_brings_a_thousand_events_again(
     result = verdict(local_discord, load.wait(60))
     assert result.total.ok, result
     assert "r0" not in result.total.answered_by, result
+    wait_for(lambda: "is not ready" in deaf.log_text(), 20, "the silence to be found")
     local_discord.clear_faults()
     wait_for(
         lambda: received(local_etcd, namespace, deaf.replica_id) >= before + 1000,

@@ -133,7 +133,9 @@ def judge(outcomes: dict[str, Outcome], steps: list[tuple[float, str]], rounds: 
 def test_two_rounds(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
     """Replicas follow each other within a second: each as soon as the one before it is ready."""
     done = deploy(replicas, local_discord, rounds=2, calm=2.0, settle=0.1)
-    done.check()
+    # One that stands still for seconds while it starts may lead in doubt: guarantees.md excludes that.
+    assert done.doubtful <= 2
+    done.check(doubtful=done.doubtful)
     for outcome in done.outcomes.values():
         # Nobody waits for a session to end.
         assert max(latency for _, latency in outcome.latencies) < 5.0

@@ -15,7 +15,7 @@ from discordha.coordination.session import Session
 from discordha.coordination.shares import RESERVE, Shares
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
-TTL = 2.0
+TTL = 6.0
 TOTAL = 48
 
 
@@ -160,7 +160,7 @@ def test_a_replica_that_is_cut_off_falls_to_the_reserve(local_etcd: LocalEtcd, r
         for node in found:
             node.meter.wanted = 48
         proxy.black_hole()
-        wait_for(lambda: found[0].shares.slots() == RESERVE, 10, "its session to be over")
+        wait_for(lambda: found[0].shares.slots() == RESERVE, TTL + 10, "its session to be over")
         wait_for(lambda: found[1].slots == found[2].slots == 24, 20, "the others to have its share")
         proxy.heal()
         wait_for(lambda: all(node.slots == 16 for node in found), 20, "its share to be back")

@@ -1,8 +1,9 @@
-"""Says each reaction that it handles, in the channel where it happened."""
+"""Says each reaction that it handles, and when (``time.monotonic()``), in the channel where it happened."""
 
 import logging
 import os
 import threading
+import time
 
 import discord
 
@@ -16,10 +17,9 @@ PAUSE = float(os.environ.get("SLOW", "0"))
 def say(what, payload):
     threading.Event().wait(PAUSE)
     channel = ha.wrap(ha.client.get_channel(payload.channel_id))
-    event = discordha.current_event()
-    channel.send(
-        f"seen {what}/{payload.user_id}/{payload.emoji.name}/{payload.message_id} {event.occurrence}"
-    )
+    occurrence = discordha.current_event().occurrence
+    key = f"{what}/{payload.user_id}/{payload.emoji.name}/{payload.message_id}"
+    channel.send(f"seen {key} {occurrence} {time.monotonic():.3f}")
 
 
 @ha.event
