@@ -135,6 +135,7 @@ class Members:
         self._clock = clock
         self._records: dict[str, dict[str, JSON]] = {}
         self._heard_at: dict[str, float] = {}  # when each record came in
+        self._back_at: dict[str, tuple[int, float]] = {}  # the key's revision, and since when it stands
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
         self._draining: frozenset[str] = frozenset()
@@ -272,7 +273,9 @@ class Members:
 
     def has_received(self, shard: int, moment: float, among: Container[str] | None = None) -> bool:
         """Whether another replica, which stays, has received what this one received at a moment: its gateway
-        session of the shard began ``LAG`` seconds before that, at the least. No I/O; any thread.
+        session of the shard began ``LAG`` seconds before that, at the least, and it has had a session in etcd
+        for as long: one that stood still, or was cut off, is back before it knows what it has missed. No I/O;
+        any thread.
 
         :param moment: by this replica's monotonic clock; ``math.inf``: what comes from now on.
         :param among: which replicas count.
@@ -283,7 +286,8 @@ class Members:
                 continue
             if str(record.get("state")) in NOT_PREFERRED or not (among is None or member in among):
                 continue
-            if self._heard_at.get(member, math.inf) - age + LAG <= moment:
+            began = self._heard_at.get(member, math.inf) - age
+            if max(began, self._back_at.get(member, (0, -math.inf))[1]) + LAG <= moment:
                 return True
         return False
 
@@ -339,7 +343,12 @@ class Members:
         except (ValueError, RecursionError):
             record = None
         if isinstance(record, dict):
-            self._heard_at[kv.key[len(self._prefix) :]] = self._clock()
+            member, now = kv.key[len(self._prefix) :], self._clock()
+            self._heard_at[member] = now
+            known = self._back_at.get(member)
+            if known is None or known[0] != kv.create_revision:
+                # Nothing came in here while those were away that were there before us.
+                self._back_at[member] = (kv.create_revision, now if self._records else -math.inf)
             return record
         self.unreadable += 1
         _log.warning("the member record %s can't be read (%.40r): another version?", kv.key, kv.value)
@@ -357,6 +366,7 @@ class Members:
         draining = frozenset(m for m, record in records.items() if str(record.get("state")) in LEAVING)
         for gone in self._heard_at.keys() - records.keys():
             self._heard_at.pop(gone, None)
+            self._back_at.pop(gone, None)
         with self._lock:
             self._records = records
             self._draining = draining

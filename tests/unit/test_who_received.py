@@ -11,7 +11,7 @@ import pytest
 
 from discordha.coordination.members import LAG, Members
 from discordha.coordination.session import Grant
-from discordha.coordination.store import KeyValue, WatchEvent
+from discordha.coordination.store import KeyValue, Snapshot, WatchEvent
 
 NOW = 1000.0
 
@@ -23,13 +23,15 @@ class NoGrants:
         pass
 
 
+def record_of(replica: str, record: dict[str, Any], *, created: int = 1) -> KeyValue:
+    return KeyValue(f"/bot/m/{replica}", json.dumps(record).encode(), created, created, 1, 0)
+
+
 def members(**records: dict[str, Any]) -> Members:
-    """As one replica, ``me``, sees them, whose records all came in now."""
+    """As one replica, ``me``, sees them, whose records were all there when it came, now."""
     store: Any = None
     seen = Members(store, NoGrants(), "/bot/", "me", dict, interval=1.0, clock=lambda: NOW)
-    for replica, record in records.items():
-        kv = KeyValue(f"/bot/m/{replica}", json.dumps(record).encode(), 1, 1, 1, 0)
-        seen.on_events(1, [WatchEvent("put", kv)])
+    seen.on_snapshot(Snapshot(1, [record_of(name, record) for name, record in records.items()]))
     return seen
 
 
@@ -69,3 +71,27 @@ def test_nor_one_that_does_not_host_the_shard() -> None:
     seen = members(peer=hears(60.0))
     assert seen.has_received(0, NOW, {"peer"})
     assert not seen.has_received(0, NOW, {"else"})
+
+
+def test_nor_one_that_was_away_meanwhile() -> None:
+    """It stood still, say, and does not know yet what it has missed."""
+    seen = members(me=hears(60.0), peer=hears(60.0))
+    seen.on_events(2, [WatchEvent("put", record_of("peer", hears(61.0)))])
+    assert seen.has_received(0, NOW - 5.0), "its record is written again and again"
+    seen.on_events(3, [WatchEvent("delete", record_of("peer", {}))])
+    seen.on_events(4, [WatchEvent("put", record_of("peer", hears(65.0), created=4))])
+    assert not seen.has_received(0, NOW - 5.0)
+    assert not seen.has_received(0, NOW + LAG - 0.01)
+    assert seen.has_received(0, NOW + LAG)
+
+
+def test_a_snapshot_tells_of_one_that_was_away_too() -> None:
+    seen = members(me=hears(60.0), peer=hears(60.0), other=hears(1.0))
+    again = [
+        record_of("me", hears(65.0)),
+        record_of("peer", hears(65.0), created=4),
+        record_of("other", hears(6.0)),
+    ]
+    seen.on_snapshot(Snapshot(5, again))
+    assert not seen.has_received(0, NOW - 5.1)
+    assert seen.has_received(0, NOW - 5.0 + 2 * LAG), "the other was there all the time"
