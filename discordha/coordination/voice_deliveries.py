@@ -17,7 +17,7 @@ from discordha.coordination.voice_command import VoiceCommand
 from discordha.coordination.voice_records import Entry, Mark
 from discordha.errors import LockLost
 
-__all__ = ["Owned", "VoiceDelivery"]
+__all__ = ["HARMLESS", "Owned", "VoiceDelivery"]
 
 
 class Owned:
@@ -48,13 +48,18 @@ class _Consumer(Protocol):
     def note(self, delivery: VoiceDelivery, mark: Mark) -> None: ...
 
 
+#: Seconds that a command is played in one attempt after which a worker's end is not laid to its charge.
+HARMLESS = 10.0
+
+
 class VoiceDelivery:
     """A command that this worker is to carry out.
 
     :ivar id: the same in each attempt.
     :ivar position: seconds that an earlier worker has played already.
     :ivar volume: that it had set.
-    :ivar attempt: 1 for the first time; more when a worker died on it.
+    :ivar attempt: 1 for the first time; more when a worker died on it, unless that had played it for
+        ``HARMLESS`` seconds.
     """
 
     def __init__(self, consumer: _Consumer, owned: Owned, entry: Entry, mark: Mark) -> None:
@@ -125,7 +130,14 @@ class VoiceDelivery:
         self._consumer.give_back(self)
 
     def progress(self, seconds: float, volume: float | None = None) -> None:
-        """Notes how far it is, for the next worker. Never blocks."""
-        self.mark = self.mark._replace(seconds=seconds, volume=self.mark.volume if volume is None else volume)
+        """Notes how far it is, for the next worker. Never blocks.
+
+        What was played for ``HARMLESS`` seconds is not what ends its workers: its attempts count anew.
+        """
+        mark = self.mark
+        attempt = 0 if seconds - self.position >= HARMLESS else mark.attempt
+        self.mark = mark._replace(
+            seconds=seconds, attempt=attempt, volume=mark.volume if volume is None else volume
+        )
         if not self.lost:
             self._consumer.note(self, self.mark)

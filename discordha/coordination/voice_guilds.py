@@ -147,7 +147,8 @@ class OwnedGuilds:
             playing = owned.playing
             if playing is not None and not playing.acknowledged:
                 # A hand-over is no failed attempt.
-                mark = playing.mark._replace(attempt=playing.mark.attempt - (not playing.failed))
+                attempt = max(playing.mark.attempt - (not playing.failed), 0)
+                mark = playing.mark._replace(attempt=attempt)
                 changes.append(Put(mark_key, mark.value(), self._hold()))
             guard = (Compare.create_revision(key, owned.token),)
             operations.append(Operation(Txn(guard, tuple(changes)), (key, mark_key)))

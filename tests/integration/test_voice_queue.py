@@ -14,10 +14,10 @@ from discordha.coordination.commit import GroupCommit
 from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.session import Session
 from discordha.coordination.store import Store
-from discordha.coordination.voice_deliveries import VoiceDelivery
+from discordha.coordination.voice_deliveries import HARMLESS, VoiceDelivery
 from discordha.coordination.voice_means import Means
 from discordha.coordination.voice_queue import VoiceQueue
-from discordha.coordination.voice_records import Keys
+from discordha.coordination.voice_records import Keys, Mark
 from discordha.errors import DiscordHAError, LockLost, VoiceCommandExpired
 from discordha.testing import LocalEtcd, wait_for
 
@@ -328,6 +328,28 @@ def test_poison_is_given_up(node: NodeFactory, caplog: pytest.LogCaptureFixture)
     assert song is not None
     assert song.file == "song"
     assert "is given up: 3 workers ended" in caplog.text
+
+
+def test_what_was_played_for_long_is_no_poison(node: NodeFactory) -> None:
+    """Four workers end within one long track, and then two soon after they have begun."""
+    sender = node("sender")
+    send(sender.voice, "mix")
+    position = 0.0
+    for number, (played, attempt) in enumerate([(HARMLESS, 1)] * 4 + [(HARMLESS / 2, 1), (HARMLESS / 2, 2)]):
+        worker = node(f"worker{number}")
+        delivery = worker.voice.consume("music").get(10)
+        assert delivery is not None
+        assert (delivery.file, delivery.position, delivery.attempt) == ("mix", position, attempt)
+        position += played
+        delivery.progress(position)
+        noted = (position, attempt if played < HARMLESS else 0)
+
+        def is_noted(noted: tuple[float, int] = noted) -> bool:
+            mark = Mark.parse(_mark(sender, sender))
+            return mark is not None and (mark.seconds, mark.attempt) == noted
+
+        wait_for(is_noted, 10, "the position")
+        worker.die()
 
 
 def test_each_once_and_in_order_over_twenty_guilds(node: NodeFactory) -> None:
