@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: audit stubs stubs-check docs docs-check clean
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg). Most of the time tests wait, for a lease to end or a
-# replica to start: WORKERS=2 takes some 10 minutes instead of 16 on two cores that do nothing else. Those that measure run alone, at the end. It is no error
+# replica to start: WORKERS=2 takes some 12 minutes instead of 19 on two cores that do nothing else. Those that measure run alone, at the end. It is no error
 # when ARGS leave one of the two parts without a test.
 WORKERS ?= 0
 TOGETHER := tests -m "not long and not alone" --numprocesses $(WORKERS) --dist loadfile
