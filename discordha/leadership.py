@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from discordha.config import Config
 from discordha.context import CurrentEvent
 from discordha.coordination.assembly import Coordination
-from discordha.coordination.candidates import Leadership, request_resignation
+from discordha.coordination.candidates import Leadership
 from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
@@ -141,7 +141,6 @@ class LeaderEvents:
             ready=self._ready,
             size=config.queue_size,
             retention=config.retention,
-            max_attempts=config.max_attempts,
             last_attempts=coordination.last_attempts,
             dropped=lambda reason: self._stats.add("dropped", reason),
             buried=lambda event: self._stats.add("dead", event),
@@ -180,29 +179,14 @@ class LeaderEvents:
         shard = self._shards.get(shard_id)
         return shard is not None and shard.election.is_leader
 
-    def call_in(self, shard_id: int, moment: float) -> bool:
-        """Asks a shard's leader to hand over, if this replica stands for election and keeps events that came
-        in before a moment: it may be the only one that has received them. Blocks on etcd; any thread but the
-        gateway's.
-
-        :return: whether somebody was asked.
-        :raises StoreUnavailable: etcd does not answer.
+    def passed_over(self, shard_id: int, before: float) -> bool:
+        """Whether this replica stands for a shard's election and keeps what came in before a moment, and what
+        the leader has left out: nobody else may have received it. No I/O; any thread.
         """
         shard = self._shards.get(shard_id)
         if shard is None or not shard.stands or shard.election.is_leader:
             return False
-        oldest = shard.journal.oldest_in_line
-        if oldest is None or oldest >= moment:
-            return False
-        leader = request_resignation(self._coordination.store, self._coordination.root, shard_id)
-        if leader is not None:
-            _log.warning(
-                "shard %d: %s was asked to hand over, since it has not handled what came in here %.1f s ago",
-                shard.number,
-                leader,
-                self._clock() - oldest,
-            )
-        return leader is not None
+        return shard.journal.passed_over(before)
 
     def is_out(self, shard_id: int) -> bool:
         """Whether a retired shard is led by others now, or could be. No I/O; any thread."""
@@ -318,9 +302,11 @@ class LeaderEvents:
                 return
             self._stop.wait(0.005)
 
-    def hand_over(self, timeout: float) -> None:
+    def hand_over(self, timeout: float) -> int:
         """Gives up all leaderships and candidatures, for good. Blocks until etcd has taken it, or for
-        ``timeout`` seconds for each shard. What ``finish`` had no time for is counted.
+        ``timeout`` seconds for each shard.
+
+        :return: how many events had no turn, and no other replica is known to have received.
         """
         with self._lock:
             self._over = True
@@ -330,13 +316,7 @@ class LeaderEvents:
             self._hand_over(shard, again=False, timeout=timeout)
             if leads:
                 undone += sum(not self._has_received(key, moment) for moment in shard.journal.in_line())
-        if undone:
-            _log.error(
-                "%d events of the leader had no turn before the drain's time was over, and no other replica "
-                "is known to have received them",
-                undone,
-            )
-            self._stats.add("dropped", "undone", undone)
+        return undone
 
     def election(self, shard_id: int) -> Election | None:
         """The election of a shard that this replica takes part in, or observes."""

@@ -28,6 +28,7 @@ from discordha.commands import CommandSync, Tree
 from discordha.config import Config
 from discordha.coordination.assembly import Coordination
 from discordha.coordination.commons import Shared
+from discordha.coordination.last_attempts import LastAttempts
 from discordha.coordination.orders import Orders
 from discordha.coordination.preference import ShardPreference
 from discordha.coordination.shared_alone import AloneShared
@@ -184,6 +185,7 @@ class Replica:
                 claims=UnguardedClaims(retention=config.retention),
                 members=self._alone,
                 inject=self._inject,
+                last_attempts=LastAttempts(config.max_attempts),
             )
             self.dispatcher.set_leader_path(AloneLeader(self._put))
         self.waiters = Waiters(self.dispatcher.lanes.lend, hands_over=config.ha)
@@ -302,15 +304,16 @@ class Replica:
         if self.hosting is not None:
             self.hosting.give_away(leave_at - self._clock(), hurry)
             self.hosting.stop()
+        undone = 0
         if self.leaders is not None:
             self.leaders.finish(leave_at - self._clock(), hurry)
-            self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
+            undone = self.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
         self._loops.stop(0.0)
         self.commands.stop()
         for worker in self._voice_workers:
             worker.stop(max(timeout / 2, 1.0))
         rest = max(deadline - self._clock(), 0.0)
-        left = self.dispatcher.drain(max(rest - FAREWELL, min(timeout / 2, rest)), hurry)
+        left = self.dispatcher.drain(max(rest - FAREWELL, min(timeout / 2, rest)), hurry, undone=undone)
         self.waiters.close()
         if left:
             _log.warning(

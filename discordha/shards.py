@@ -4,13 +4,12 @@ Promises
 - What the plan gives to this replica is opened, one after another, as the turns at IDENTIFY come.
 - Make before break: a shard is let go when all hosts that the plan names have announced it ready, and
   everything is done that came in before they had. Handlers that still run keep their client.
+- What only this replica has received of a shard that was given to others meanwhile (it stood still, and is
+  back) is handled: where their leader has passed it over, this replica leads once more.
 - A replica that drains is given away in the same way; one that dies is replaced at once.
 
 Does not promise that two replicas see the plan alike at one moment: claims, elections and journals keep
 events single, whoever hosts what.
-
-- What only this replica has received before a shard was given to others (it stood still, and is back) is
-  handled: where its leader has passed it over, this replica leads once more.
 
 A shard on its way: *in* (open; announced while it is ready), *settling* (its successors are ready; what came
 before them is finished), *resigning* (leadership moves), *left* (no session any more; handlers finish), gone.
@@ -32,6 +31,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from discordha.coordination.assembly import Coordination
+from discordha.coordination.candidates import request_resignation
 from discordha.coordination.session import Grant
 from discordha.coordination.shard_keys import generation_of, key_of, number_of
 from discordha.errors import ConfigError, DiscordHAError
@@ -47,11 +47,9 @@ _log = logging.getLogger(__name__)
 LOOK = 0.1
 #: A standby's journal may hold an event that its leader never received: it keeps a shard no longer than this.
 PHANTOM = 60.0
-#: How often Discord is asked, by a heartbeat, whether it has sent everything, seconds.
-BEAT = 0.5
-#: How long what came before a shard's successors may wait for its leader; then this replica asks to lead,
-#: seconds, again and again.
-PASSED_OVER = 3.0
+#: How often a replica that leaves a shard asks to lead it, while its leader has passed over what it keeps,
+#: seconds.
+ASK = 3.0
 #: Pause after a shard could not be opened, seconds.
 RETRY = 1.0
 
@@ -63,8 +61,11 @@ class _Events(Protocol):
 
 
 class _Hosted:
-    """One shard that this replica hosts. ``handed_at``: when its successors were ready; ``call_at``: when it
-    asks to lead.
+    """One shard that this replica hosts.
+
+    :ivar leaves: etcd's revision when its successors were ready, and when that was.
+    :ivar handed_at: from when on they have what comes.
+    :ivar ask_at: when it asks to lead once more; ``asked``: it has, and has not led since.
     """
 
     def __init__(self, key: int) -> None:
@@ -74,10 +75,9 @@ class _Hosted:
         self.was_ready = False
         self.lost_at: float | None = None
         self.handed_at = 0.0
-        self.leaves: tuple[int, float] | None = None  # etcd's revision when its heirs were ready, and when
-        self.beat_at = 0.0
-        self.call_at = 0.0
-        self.called = False
+        self.leaves: tuple[int, float] | None = None
+        self.ask_at = 0.0
+        self.asked = False
         self.left_at = 0.0
 
 
@@ -278,16 +278,15 @@ class Hosting:
             if wanted or not self._has_heirs(hosted.key):
                 hosted.phase = "in"
                 return
-            if hosted.called and self._leaders.leads(hosted.key):
+            if hosted.asked and self._leaders.leads(hosted.key):
                 # Marks of its successors were counted off from what had come in here first, of equal events:
                 # what is left is what nobody has handled, whenever it came in.
-                hosted.called = False
+                hosted.asked = False
                 hosted.handed_at = self._clock()
             if not self._has_before(hosted.key, hosted.handed_at):
                 self._resign(hosted)
-            elif self._clock() >= hosted.call_at:
-                hosted.call_at = self._clock() + PASSED_OVER
-                hosted.called = self._leaders.call_in(hosted.key, hosted.handed_at) or hosted.called
+            elif self._clock() >= hosted.ask_at and self._leaders.passed_over(hosted.key, hosted.handed_at):
+                self._ask_to_lead(hosted)
         if hosted.phase == "resigning":
             out = self._leaders.is_out(hosted.key)
             if out and not self._has_before(hosted.key, hosted.handed_at):
@@ -331,7 +330,7 @@ class Hosting:
         elif self._has_heirs(key) and self._has_heard(hosted):
             hosted.leaves = None
             hosted.handed_at = self._clock()
-            hosted.call_at = hosted.handed_at + PASSED_OVER
+            hosted.ask_at = hosted.handed_at + ASK
             hosted.phase = "settling"
 
     def _has_heirs(self, key: int) -> bool:
@@ -344,17 +343,22 @@ class Hosting:
         """Whether everything has come in here that had happened before the heirs were ready: nobody else may
         have received it. A process that stood still knows of them before it has read what Discord has sent.
         """
-        now = self._clock()
         if hosted.leaves is None:
-            hosted.leaves = (self._coordination.watch.revision, now)
-            hosted.beat_at = now
+            hosted.leaves = (self._coordination.watch.revision, self._clock())
+            self._gateway.beat(hosted.key, hosted.leaves[0])  # a new connection sends one by itself
         revision, since = hosted.leaves
-        if self._gateway.proven(hosted.key) >= revision or now - since >= PHANTOM:
-            return True
-        if now >= hosted.beat_at:
-            hosted.beat_at = now + BEAT
-            self._gateway.beat(hosted.key, revision)
-        return False
+        return self._gateway.proven(hosted.key) >= revision or self._clock() - since >= PHANTOM
+
+    def _ask_to_lead(self, hosted: _Hosted) -> None:
+        hosted.ask_at = self._clock() + ASK
+        leader = request_resignation(self._coordination.store, self._coordination.root, hosted.key)
+        if leader is not None:
+            hosted.asked = True
+            _log.warning(
+                "shard %d: %s was asked to hand over: it has passed over what came in here before it did",
+                number_of(hosted.key),
+                leader,
+            )
 
     def _has_before(self, key: int, moment: float) -> bool:
         """Whether something is not done that came in before a moment."""

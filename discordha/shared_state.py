@@ -54,6 +54,7 @@ class SharedState(Part):
         has it within ``session_ttl``. Once another may hold it, the holder's blocking calls raise
         ``LockLost``.
 
-        :param timeout: seconds to wait; ``None``: for as long as etcd answers.
+        :param timeout: seconds to wait for others; ``None``: for as long as etcd answers. Its own answer is
+            waited for in any case, for a second.
         """
         return NamedLock(lambda: self._running().shared.locks, name, timeout)

@@ -59,8 +59,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from discordha.coordination.candidates import Leadership
-from discordha.coordination.commit import GroupCommit, Operation
+from discordha.coordination.commit import GroupCommit
 from discordha.coordination.journal_entries import Entry, EntryState
+from discordha.coordination.journal_marks import JournalMarks
 from discordha.coordination.journal_questions import JournalQuestions
 from discordha.coordination.journal_tally import Tally
 from discordha.coordination.journal_writes import JournalWrites
@@ -69,13 +70,12 @@ from discordha.coordination.retention import RetentionLeases
 from discordha.coordination.store import (
     KeyValue,
     LeaseNotFound,
-    Op,
     Put,
     Store,
     TxnResult,
     WatchEvent,
 )
-from discordha.errors import DiscordHAError, StoreUnavailable
+from discordha.errors import DiscordHAError
 
 __all__ = ["Journal"]
 
@@ -84,6 +84,8 @@ _log = logging.getLogger(__name__)
 _WAITS = (EntryState.HELD, EntryState.QUEUED)
 #: Carries that go into one transaction.
 BATCH = 100
+#: What its leader has not handled for so long it may not have received, seconds.
+LEFT_OUT = 30.0
 
 
 class Journal:
@@ -92,7 +94,7 @@ class Journal:
     :param ready: called with entries that are this replica's to run, in order; any thread, under the lock: it
         may take no lock but one that nobody holds while calling the journal.
     :param size: entries kept at the most.
-    :param last_attempts: the process's own; one for this journal alone unless given.
+    :param last_attempts: the process's own.
     :param dropped: hears why an entry was let go; ``buried``, the name of an event that became a dead letter.
     :param proven: a revision that is older than every event which is received from now on; gateway thread. It
         goes into marks, so that others can tell which events they did not receive.
@@ -110,11 +112,10 @@ class Journal:
         ready: Callable[[Sequence[Entry]], None],
         size: int,
         retention: float,
-        max_attempts: int,
         dropped: Callable[[str], None],
         buried: Callable[[str], None],
+        last_attempts: LastAttempts,
         proven: Callable[[], int] = lambda: 0,
-        last_attempts: LastAttempts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -122,12 +123,11 @@ class Journal:
         self._leases = leases
         self._shard_id = shard_id
         self._replica_id = replica_id
-        self._writes = writes = JournalWrites(root, shard_id, replica_id, max_attempts)
+        self._writes = writes = JournalWrites(root, shard_id, replica_id, last_attempts.max_attempts)
         self._ready = ready
         self._size = size
         self._retention = retention
-        self._max_attempts = max_attempts
-        self._last_attempts = last_attempts or LastAttempts(max_attempts, clock=clock)
+        self._last_attempts = last_attempts
         self._dropped = dropped
         self._buried = buried
         self._proven = proven
@@ -139,8 +139,18 @@ class Journal:
         self._leadership: Leadership | None = None
         self._received = 0  # how many
         self._sessions = 0  # of the gateway's
+        self._aside: set[str] = set()  # lanes that wait until another event's last attempt is over
         self.replayed = 0
         self.questions = JournalQuestions(shard_id, self._tally, self._lock, lambda: self._leadership)
+        self._marks = JournalMarks(
+            commit,
+            leases,
+            writes,
+            tally=self._tally,
+            lock=self._lock,
+            leadership=lambda: self._leadership,
+            last_attempts=last_attempts,
+        )
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -199,7 +209,11 @@ class Journal:
         """Whether an entry is ours to run now. Caller holds the lock."""
         if self._leadership is None or not self._leadership.alive:
             return False
-        return entry.lane not in self._tally.blocked_lanes()
+        return entry.lane not in self._blocked()
+
+    def _blocked(self) -> set[str]:
+        """The lanes of which nothing may begin now. Caller holds the lock."""
+        return self._tally.blocked_lanes() | self._aside
 
     # -- leadership ------------------------------------------------------------------------------------------
 
@@ -221,7 +235,7 @@ class Journal:
                     entry.doubtful = self._tally.may_be_handled(entry)
             self._release()
         for entry in unmarked:
-            self._mark(entry, ())
+            self._marks.write(entry)
 
     def deactivate(self) -> None:
         """This replica leads no more: what has not begun is kept for the case that it leads again."""
@@ -239,7 +253,7 @@ class Journal:
         """Gives the owner what is its to run. Caller holds the lock."""
         if self._leadership is None or not self._leadership.alive:
             return
-        blocked = self._tally.blocked_lanes() | {entry.lane for entry in self._tally if entry.aside}
+        blocked = self._blocked()
         ready = [e for e in self._tally if e.state is EntryState.HELD and e.lane not in blocked]
         for entry in ready:
             entry.state = EntryState.QUEUED
@@ -308,10 +322,11 @@ class Journal:
             entry.attempt = made + 1
             last = self._last_attempts.concerns(entry.attempt)
             if last and not self._last_attempts.enter(entry, self, self._release_aside):
-                entry.state, entry.aside = EntryState.HELD, True
+                entry.state = EntryState.HELD
+                self._aside.add(entry.lane)
                 return False
-        if entry.attempt > self._max_attempts:
-            self._mark(entry, (self._letter(entry.key, entry.payload),))
+        if entry.attempt > self._last_attempts.max_attempts:
+            self._marks.write(entry, (self._letter(entry.key, entry.payload),))
             return False
         return self._note_attempt(entry, leadership)
 
@@ -337,12 +352,11 @@ class Journal:
     def _release_aside(self) -> None:
         """No event is on its last attempt now. Any thread, without the lock."""
         with self._lock:
-            for entry in self._tally:
-                entry.aside = False
+            self._aside.clear()
             self._release()
 
     def _letter(self, event: str, payload: str | None) -> Put:
-        error = f"{self._max_attempts} attempts ended with their leader"
+        error = f"{self._last_attempts.max_attempts} attempts ended with their leader"
         _log.error("%s is a dead letter: %s", event, error)
         self._buried(event.split("/", 1)[0])
         return self._writes.letter(event, payload, error)
@@ -354,7 +368,7 @@ class Journal:
         """
         with self._lock:
             leadership = self._leadership
-            orphans = self._tally.orphans(self._max_attempts)
+            orphans = self._tally.orphans(self._last_attempts.max_attempts)
         for (name, occurrence), record in orphans:
             if leadership is None:
                 return
@@ -367,7 +381,7 @@ class Journal:
         :param handled: false when its handler was stopped because it was lost: it is kept, for whoever leads.
         """
         if handled:
-            self._mark(entry, ())
+            self._marks.write(entry)
             return
         with self._lock:
             if entry.state is EntryState.RUNNING:
@@ -375,58 +389,6 @@ class Journal:
                 entry.replayed = True
             self._release()
         self._last_attempts.leave(entry)
-
-    def _mark(self, entry: Entry, more: tuple[Op, ...]) -> None:
-        with self._lock:
-            gone = entry.state is EntryState.GONE
-            if not gone:
-                entry.state = EntryState.FINISHED
-                entry.began = self._tally.began(entry)
-        if gone:
-            self._last_attempts.leave(entry)
-            return
-        leadership = entry.leadership
-        assert leadership is not None
-        operation = self._writes.mark(
-            entry,
-            leadership,
-            self._leases.current(),
-            more,
-            lambda operation: self._marked(entry, operation, more),
-        )
-        self._commit.submit((operation,))
-
-    def _marked(self, entry: Entry, operation: Operation, more: tuple[Op, ...]) -> None:
-        """etcd's answer to a mark. Any thread."""
-        again = self._is_refused(entry, operation)
-        self._last_attempts.leave(entry)  # also where it is: its mark may wait for that of an equal event
-        if again:
-            self._mark(entry, more)
-
-    def _is_refused(self, entry: Entry, operation: Operation) -> bool:
-        """Whether an entry is to be marked once more."""
-        try:
-            version = self._writes.version_instead(operation.value())
-        except LeaseNotFound:
-            self._leases.renew()
-            return True
-        except StoreUnavailable:
-            return False  # the replica stops; its successor runs the entry again
-        if version is None or version >= entry.occurrence:
-            return False  # the watch strikes it out; an earlier try may have been applied, its answer lost
-        with self._lock:
-            if entry.state is not EntryState.FINISHED:
-                return False
-            if entry.lost:
-                # Finished here after leadership was lost. Should this replica lead again before another has
-                # run it, it is marked then.
-                if self._leadership is None or not self._leadership.alive:
-                    entry.refused = True
-                    return False
-                entry.leadership, entry.carry = self._leadership, 0
-            if version < entry.occurrence - 1 and not self._tally.waits_for_earlier(entry):
-                entry.occurrence = version + 1  # the key expired meanwhile, and counts anew
-        return True
 
     @property
     def under_way(self) -> int:
@@ -445,6 +407,19 @@ class Journal:
         """The same of those that have not begun."""
         with self._lock:
             return next((entry.received_at for entry in self._tally if entry.state in _WAITS), None)
+
+    def passed_over(self, before: float) -> bool:
+        """Whether the leader has left out what came in here before a moment: it has handled what stands
+        behind it in its lane, or not handled it for ``LEFT_OUT`` seconds.
+        """
+        late = self._clock() - LEFT_OUT
+        with self._lock:
+            return any(
+                entry.state is EntryState.HELD
+                and entry.received_at < before
+                and (entry.passed_over or entry.received_at < late)
+                for entry in self._tally
+            )
 
     def in_line(self) -> list[float]:
         """When those came in that have not begun."""

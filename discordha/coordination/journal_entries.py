@@ -85,7 +85,6 @@ class Entry:
     """One event in the journal. ``item`` is the owner's; ``name`` is what its keys end with."""
 
     __slots__ = (
-        "aside",
         "attempt",
         "began",
         "carry",
@@ -98,6 +97,7 @@ class Entry:
         "name",
         "number",
         "occurrence",
+        "passed_over",
         "payload",
         "received_at",
         "refused",
@@ -126,7 +126,7 @@ class Entry:
         self.state = EntryState.HELD
         self.replayed = False
         self.doubtful = False  # replayed, and perhaps handled before
-        self.aside = False  # to be tried for the last time, and another one is
+        self.passed_over = False  # what stood behind it in its lane is done
         self.refused = False  # finished here, but its mark was refused
         self.attempt = 1
         self.unstarted = 0  # an attempt that may have been noted, and was not made

@@ -84,6 +84,8 @@ class EntryIndex:
             _drop_gone(lane)
             if not lane:
                 del self._by_lane[entry.lane]
+            elif lane[0].number < entry.number:
+                lane[0].passed_over = True
 
 
 def _drop_gone(line: deque[Entry]) -> None:

@@ -38,7 +38,7 @@ class LastAttempts:
     """
 
     def __init__(self, max_attempts: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._max_attempts = max_attempts
+        self.max_attempts = max_attempts
         self._clock = clock
         self._lock = threading.Lock()
         self._inside: Hashable = None
@@ -52,7 +52,7 @@ class LastAttempts:
 
     def concerns(self, attempt: int) -> bool:
         """Whether this is the last attempt of several."""
-        return attempt > 1 and attempt == self._max_attempts
+        return attempt > 1 and attempt == self.max_attempts
 
     def enter(self, event: Hashable, who: Hashable, again: Callable[[], None]) -> bool:
         """Lets an event begin, unless another is under way; then ``again`` is called once that may have

@@ -125,10 +125,11 @@ class Locks:
     def acquire(self, name: str, timeout: float | None = None, *, space: str = "") -> EtcdLock:
         """Waits for the lock. Blocks; any thread but the gateway's. Not re-entrant.
 
-        :param timeout: seconds; ``None``: for ever, while etcd answers.
+        :param timeout: seconds; ``None``: for ever, while etcd answers. Its first answer is waited for in any
+            case, for ``ANSWER`` seconds.
         :param space: keeps locks of the library apart from the user's; what ``quote`` would not leave alone.
         :raises TimeoutError: others held it all the time.
-        :raises StoreUnavailable: etcd does not answer.
+        :raises StoreUnavailable: etcd does not answer, or this replica's session was lost.
         :raises DiscordHAError: the bot stops.
         """
         deadline = self._clock() + timeout if timeout is not None else None

@@ -60,7 +60,7 @@ class Dispatcher:
 
     :param inject: gives a stored payload to discord.py once more: (text, shard).
     :param hosts: whether this replica receives a shard's events.
-    :param last_attempts: the process's own, which the journals share; one for this part alone unless given.
+    :param last_attempts: the process's own, which the journals share.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Dispatcher:
         claims: ClaimStore,
         members: Preference,
         inject: Callable[[str, int], None],
+        last_attempts: LastAttempts,
         hosts: Callable[[int], bool] = lambda shard_id: True,
-        last_attempts: LastAttempts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -101,7 +101,7 @@ class Dispatcher:
         self._lanes_used = False  # since it looked last
         self._rested = True  # it found nothing to wait for last time
         self._timer = threading.Thread(target=self._run_timer, name="discordha-timer", daemon=True)
-        self._last_attempts = last_attempts or LastAttempts(config.max_attempts, clock=clock)
+        self._last_attempts = last_attempts
         self._ledger = Ledger(config.queue_size)
         self._turns = Turns(
             self._ledger,
@@ -277,13 +277,15 @@ class Dispatcher:
         scope = item.event.identity.scope
         return scope is Scope.EVERY or (scope is Scope.LEADER and not self._config.ha)
 
-    def drain(self, timeout: float, hurry: Callable[[], bool] | None = None) -> list[str]:
+    def drain(self, timeout: float, hurry: Callable[[], bool] | None = None, *, undone: int = 0) -> list[str]:
         """Begins nothing new and waits for what runs. Blocks for at most ``timeout`` seconds, or until
         ``hurry``.
 
         Events that wait are left to the other replicas, claimed ones are given back. What no other replica
         has received, for this one has no peers, or they began later, is worked to the end. Returns what still
         runs, which others will retry once the session is revoked.
+
+        :param undone: events of the leader's way that had no turn; they are told of with those of this one.
         """
         deadline = self._clock() + timeout
         self._draining = True
@@ -298,7 +300,7 @@ class Dispatcher:
                 continue
             if not self._ledger.count(State.DELAYED, lambda item: not self._gives_back(item)):
                 break
-        undone = sum(
+        undone += sum(
             self._ledger.count(state, lambda item: not self._gives_back(item))
             for state in (State.WAITING, State.DELAYED)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from discordha.coordination.election import Election
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry
 from discordha.coordination.journal_tally import SETTLE
+from discordha.coordination.last_attempts import LastAttempts
 from discordha.errors import StoreUnavailable
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
@@ -55,7 +57,7 @@ class Node:
             ready=self._queue,
             size=size,
             retention=600.0,
-            max_attempts=max_attempts,
+            last_attempts=LastAttempts(max_attempts),
             dropped=self.dropped.append,
             proven=lambda: parts.watch.revision,
             buried=self.buried.append,
@@ -434,3 +436,40 @@ def test_the_last_attempts_are_made_one_at_a_time(node: Nodes) -> None:
     wait_for(lambda: second.line, 15, "the last in line")
     assert second.work() == ["behind it 1 2"]
     wait_for(lambda: second.settled(0), 15, "all marks")
+
+
+def test_what_its_leader_has_passed_over_is_known(node: Nodes) -> None:
+    """It has not received what it has not handled: it never begins what stands behind something in a lane."""
+    standby = node("b")
+    came = time.monotonic()
+    standby.receive("only here", lane="one")
+    leader = node("a")  # its session is younger
+    leader.lead()
+    for each in (leader, standby):
+        each.receive("first", "second", lane="one")
+        each.receive("third", "fourth", lane="two")
+    now = time.monotonic()
+    assert not standby.journal.passed_over(now)
+    assert leader.work(3) == ["first 1 1", "second 1 1", "third 1 1"]
+    wait_for(lambda: standby.settled(2), 15, "the marks")
+    assert standby.journal.passed_over(now)
+    assert not standby.journal.passed_over(came), "it came later"
+    assert leader.work() == ["fourth 1 1"]
+    wait_for(lambda: standby.settled(1), 15, "the mark")
+    leader.resign()
+    standby.lead()
+    assert standby.work() == ["only here 1 2"]
+    wait_for(lambda: standby.settled(0), 15, "the mark")
+
+
+def test_what_its_leader_has_in_line_is_not_passed_over(node: Nodes) -> None:
+    leader, standby = node("a"), node("b")
+    leader.lead()
+    for each in (leader, standby):
+        each.receive("first", "second", lane="one")
+        each.receive("third", "fourth", lane="two")
+    assert leader.work() == ["first 1 1"]
+    leader.line.remove(next(entry for entry in leader.line if entry.key == "second"))  # it takes its time
+    assert leader.work(2) == ["third 1 1", "fourth 1 1"]
+    wait_for(lambda: standby.settled(1), 15, "the marks")
+    assert not standby.journal.passed_over(time.monotonic())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from fleet import BOTS, per_replica
 from reaction_runs import seen
 
@@ -11,7 +12,7 @@ from discordha.testing import LocalDiscord, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
 
-def drained(replicas: ReplicasFactory, discord: LocalDiscord, *, ha: bool, error: str) -> tuple[int, int]:
+def drained(replicas: ReplicasFactory, discord: LocalDiscord, *, ha: bool) -> tuple[int, int]:
     """Twenty equally slow reactions, and three seconds for them: how many were handled, how many given up."""
     fleet = replicas(
         BOTS / "reactions.py",
@@ -28,21 +29,12 @@ def drained(replicas: ReplicasFactory, discord: LocalDiscord, *, ha: bool, error
     wait_for(lambda: seen(discord), 20, "the first of them")
     fleet[0].drain()
     assert fleet[0].wait_exit(30) == 0
-    (told,) = re.findall(error, fleet[0].log_text())
+    (told,) = re.findall(r"ERROR .* (\d+) events had no turn before", fleet[0].log_text())
     return len(seen(discord)), int(told)
 
 
-def test_by_a_leader(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
-    handled, told = drained(
-        replicas, local_discord, ha=True, error=r"ERROR .* (\d+) events of the leader had no turn before"
-    )
-    assert told > 5
-    assert handled + told in {19, 20}  # one may run when the time is over: the log names its handler
-
-
-def test_without_etcd(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
-    handled, told = drained(
-        replicas, local_discord, ha=False, error=r"ERROR .* (\d+) events had no turn before"
-    )
+@pytest.mark.parametrize("ha", [True, False])
+def test_events_without_an_identity(replicas: ReplicasFactory, local_discord: LocalDiscord, ha: bool) -> None:
+    handled, told = drained(replicas, local_discord, ha=ha)
     assert told > 5
     assert handled + told in {19, 20}  # one may run when the time is over: the log names its handler

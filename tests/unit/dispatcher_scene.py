@@ -9,6 +9,7 @@ from typing import Any
 import discord
 
 from discordha.config import Config
+from discordha.coordination.last_attempts import LastAttempts
 from discordha.coordination.unguarded import AloneMembers, UnguardedClaims
 from discordha.dispatcher import Dispatcher
 from discordha.handlers import HandlerRegistry
@@ -54,6 +55,7 @@ class Scene:
             claims=self.claims,
             members=members,
             inject=lambda text, shard: None,
+            last_attempts=LastAttempts(config.max_attempts, clock=lambda: self.now),
             clock=lambda: self.now,
         )
 

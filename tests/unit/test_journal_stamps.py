@@ -10,6 +10,7 @@ from discordha.coordination.candidates import Leadership
 from discordha.coordination.commit import Operation
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import Entry, digest
+from discordha.coordination.last_attempts import LastAttempts
 from discordha.coordination.store import Compare, Put
 
 
@@ -40,7 +41,7 @@ class Bench:
             ready=self.ready.extend,
             size=100,
             retention=600.0,
-            max_attempts=3,
+            last_attempts=LastAttempts(3),
             dropped=lambda reason: None,
             buried=lambda event: None,
             proven=lambda: self.proven,

@@ -9,6 +9,7 @@ import pytest
 from discordha.coordination.hub import CoordinationWatch
 from discordha.coordination.journal import Journal
 from discordha.coordination.journal_entries import digest
+from discordha.coordination.last_attempts import LastAttempts
 from discordha.coordination.reconciliation import Reconciliation
 from discordha.coordination.store import KeyValue, Snapshot, WatchEvent
 
@@ -38,7 +39,7 @@ class Kept:
             ready=lambda entries: None,
             size=size,
             retention=600.0,
-            max_attempts=3,
+            last_attempts=LastAttempts(3),
             dropped=self.dropped.append,
             buried=lambda event: None,
             proven=lambda: self.proven,
