@@ -209,6 +209,37 @@ def main() -> None:
             {"count": count, "compute": compute, "wait": wait_in_line}[task](node, say, **options)
 
 
+class Holder(threading.Thread):
+    """Holds a lock in a thread of its own until it is told to let go."""
+
+    def __init__(self, ha: Any, name: str, timeout: float | None = None) -> None:
+        super().__init__(daemon=True)
+        self.lock = ha.lock(name, timeout)
+        self.has, self.go = threading.Event(), threading.Event()
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            with self.lock:
+                self.has.set()
+                self.go.wait(30)
+        except BaseException as error:  # noqa: BLE001
+            self.error = error
+
+    def end(self) -> None:
+        self.go.set()
+        self.join(30)
+        assert not self.is_alive()
+
+
+def in_line(ha: Any, name: str) -> int:
+    """How many hold or wait."""
+    if isinstance(ha, AloneNode):
+        return len(ha.shared.locks._queues.get(name, ()))
+    return len(ha.store.range(f"{ha.root}k/{name}/").items)
+
+
 class Program:
     """A process of ``main``, and what it says."""
 

@@ -3,63 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tally_bench import EARLIER, SESSION, Bench, value
 
-from discordha.coordination.journal_entries import NEVER, Entry, EntryState, Mark, digest
-from discordha.coordination.journal_tally import SETTLE, SURPLUS_LIFE, Tally
-from discordha.coordination.store import KeyValue, WatchEvent
-
-#: The revision of the present gateway session.
-SESSION = 50
-#: That of the one before.
-EARLIER = 10
-
-
-class Bench:
-    """A tally with a clock of its own."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.tally = Tally("/j/", "/jc/", "/ja/", replica_id="me", clock=lambda: self.now)
-        self.tally.snapshot([])
-        self.versions: dict[str, int] = {}
-        self.seen(EARLIER)
-
-    def new_session(self) -> None:
-        """Its marker is not seen yet: ``seen`` says when it is."""
-        self.now += 1
-        self.tally.new_session()
-
-    def seen(self, revision: int = SESSION) -> None:
-        self.tally.note_session(revision)
-        self.now += SETTLE + 1
-
-    def receive(self, key: str, lane: str = "lane", *, stamp: int | None = None) -> Entry | None:
-        """``None`` when a mark was here before."""
-        self.now += 0.001
-        entry = Entry(key, lane, key, None, self.now)
-        entry.revision = stamp if stamp is not None else self.tally.session_revision or SESSION - 1
-        if self.tally.consume_surplus(entry):
-            return None
-        self.tally.add(entry)
-        return entry
-
-    def mark(
-        self, key: str, *, received: int = SESSION, by: str = "leader", began: int | str | None = EARLIER
-    ) -> None:
-        """Some replica has handled one event of this content.
-
-        :param began: its session; ``None``: of a version that did not tell.
-        """
-        version = self.versions[key] = self.versions.get(key, 0) + 1
-        content = f"{by} {received}{'' if began is None else f' {began}'}".encode()
-        self.tally.apply([WatchEvent("put", value(f"/j/{digest(key)}", version, content))])
-
-    def left(self) -> list[str]:
-        return [entry.key for entry in self.tally]
-
-
-def value(key: str, version: int, content: bytes = b"") -> KeyValue:
-    return KeyValue(key, content, 1, 1, version, 0)
+from discordha.coordination.journal_entries import NEVER, EntryState, Mark, digest
+from discordha.coordination.journal_tally import SETTLE, SURPLUS_LIFE
+from discordha.coordination.store import WatchEvent
 
 
 def test_each_mark_strikes_the_oldest_of_its_content() -> None:
@@ -91,29 +39,6 @@ def test_a_snapshot_counts_what_was_missed_and_a_key_that_began_anew() -> None:
     # The key expired and was written once since.
     bench.tally.snapshot([value(f"/j/{digest('add')}", 1, b"leader 50")])
     assert len(bench.tally) == 1
-
-
-def test_marks_of_the_time_before_a_session_strike_out_nothing_of_it() -> None:
-    """However long they go on, and however many leaders die over them."""
-    bench = Bench()
-    bench.new_session()
-    bench.receive("add")
-    bench.mark("add", received=SESSION - 1, by="first")
-    bench.seen()
-    bench.receive("add")
-    bench.now += 60
-    bench.mark("add", received=SESSION - 1, by="second")
-    assert bench.left() == ["add", "add"]
-    assert bench.receive("add") is not None
-
-
-def test_they_strike_out_what_came_in_before_the_session_too() -> None:
-    bench = Bench()
-    bench.receive("add")
-    bench.new_session()
-    second = bench.receive("add")
-    bench.mark("add", received=SESSION - 1)
-    assert list(bench.tally) == [second]
 
 
 def test_a_certain_mark_strikes_out_what_is_doubtful_before_its_event() -> None:
@@ -244,13 +169,6 @@ def test_a_leader_whose_watch_lags_leaves_a_doubt_behind() -> None:
     assert bench.left() == []
 
 
-def test_before_the_marker_is_seen_no_mark_is_certain() -> None:
-    bench = Bench()
-    bench.new_session()
-    bench.mark("add", received=10**6)
-    assert bench.receive("add") is not None
-
-
 def test_an_own_mark_is_about_what_was_run_here() -> None:
     bench = Bench()
     bench.new_session()
@@ -259,86 +177,6 @@ def test_an_own_mark_is_about_what_was_run_here() -> None:
     first.state = EntryState.FINISHED
     bench.mark("add", received=SESSION - 1, by="me")
     assert list(bench.tally) == [second]
-
-
-@pytest.mark.parametrize(
-    ("began", "strikes"),
-    [
-        pytest.param(EARLIER, True, id="as old as the entry's"),
-        pytest.param(30, True, id="began no later than what the entry's event is younger than"),
-        pytest.param(31, False, id="began later: the entry's event is perhaps not one of its own"),
-        pytest.param(10**9, False, id="began much later"),
-        pytest.param(None, True, id="of a version that did not tell"),
-        pytest.param("-", False, id="never noted"),
-        pytest.param("", False, id="empty"),
-        pytest.param("-1", False, id="below zero"),
-        pytest.param("nonsense", False, id="garbage"),
-        pytest.param("1e1", False, id="no number"),
-        pytest.param(f"{EARLIER} more", True, id="what a later version adds says nothing here"),
-    ],
-)
-def test_a_mark_of_who_may_not_have_received_it_strikes_out_nothing_earlier(
-    began: int | str | None, strikes: bool
-) -> None:
-    """Found by the model: both sessions end; one replica handles an event that the other never got. That one
-    has an older equal one, which the first never got: its mark is not about that.
-    """
-    bench = Bench()
-    entry = bench.receive("add", stamp=30)
-    bench.new_session()
-    bench.mark("add", received=SESSION - 1, began=began)
-    assert list(bench.tally) == ([] if strikes else [entry])
-
-
-def test_nor_once_the_session_is_noted_while_the_mark_is_not_one_of_it() -> None:
-    bench = Bench()
-    entry = bench.receive("add", stamp=30)
-    bench.new_session()
-    bench.seen()
-    bench.mark("add", received=SESSION - 1, began=31)
-    assert list(bench.tally) == [entry]
-    bench.mark("add", received=SESSION - 1, began=30)
-    assert bench.left() == []
-
-
-def test_of_equal_ones_it_strikes_out_the_oldest_that_its_writer_received() -> None:
-    bench = Bench()
-    first, second = bench.receive("add", stamp=20), bench.receive("add", stamp=30)
-    third = bench.receive("add", stamp=40)
-    bench.new_session()
-    bench.mark("add", received=SESSION - 1, began=25)
-    assert list(bench.tally) == [first, third]
-    bench.mark("add", received=SESSION - 1, began=25)
-    bench.mark("add", received=SESSION - 1, began=25)
-    assert list(bench.tally) == [first]
-    assert second is not None
-    assert second.state is EntryState.GONE
-
-
-@pytest.mark.parametrize("began", [SESSION + 10, "-"])
-def test_what_a_younger_leader_never_received_is_not_struck_out_by_its_marks(began: int | str) -> None:
-    """Nor what stands before that in the lane; a leader that has not noted its session says nothing."""
-    bench = Bench()
-    bench.new_session()
-    bench.seen()
-    bench.receive("remove")
-    bench.receive("add")
-    bench.mark("add", received=SESSION + 10, began=began)
-    assert bench.left() == ["remove", "add"]
-    assert bench.tally.doubtful == 1
-    bench.receive("add", stamp=SESSION + 10)
-    bench.mark("add", received=SESSION + 10, began=SESSION + 10)
-    assert bench.left() == ["remove", "add"]
-
-
-def test_an_own_mark_does_not_either() -> None:
-    bench = Bench()
-    entry = bench.receive("add")
-    assert entry is not None
-    entry.state = EntryState.FINISHED
-    bench.new_session()
-    bench.mark("add", received=EARLIER - 1, by="me", began="-")
-    assert bench.left() == []
 
 
 @pytest.mark.parametrize(
@@ -383,25 +221,6 @@ def test_the_marks_of_one_transaction_count_in_their_writers_order() -> None:
     )
     assert bench.left() == []
     assert bench.receive(before, stamp=SESSION) is not None
-
-
-def test_an_entry_tells_when_the_session_began_in_which_it_came_in() -> None:
-    """Of several that have ended, and of those that were never noted."""
-    bench = Bench()
-    first = bench.receive("first")
-    bench.new_session()
-    unnoted = bench.receive("unnoted")
-    bench.new_session()
-    early = bench.receive("early")  # before its session's marker was
-    bench.seen()
-    late = bench.receive("late")
-    assert first is not None and unnoted is not None and early is not None and late is not None  # noqa: PT018
-    assert [bench.tally.began(entry) for entry in (first, unnoted, early, late)] == [
-        EARLIER,
-        None,
-        SESSION,
-        SESSION,
-    ]
 
 
 def test_lanes_are_blocked_by_what_others_still_run() -> None:
@@ -451,49 +270,6 @@ def test_a_mark_that_was_before_its_event_tells_of_what_stands_before_that() -> 
     assert bench.left() == []
 
 
-def test_marks_of_the_time_before_a_session_strike_out_nothing_of_it_after_the_next_has_begun() -> None:
-    """Found by the model."""
-    bench = Bench()
-    bench.new_session()
-    bench.seen()
-    bench.receive("add")
-    bench.new_session()
-    bench.mark("add", received=SESSION - 1)
-    assert bench.left() == ["add"]
-    bench.mark("add", received=SESSION)
-    assert bench.left() == []
-
-
-def test_sessions_are_forgotten_with_what_came_in_in_them() -> None:
-    bench = Bench()
-    for _ in range(3):
-        bench.receive("add")
-        bench.new_session()
-    assert len(bench.tally._earlier) == 3
-    bench.now += 1
-    bench.tally.expire(bench.now)
-    bench.new_session()
-    assert bench.tally._earlier == []
-
-
-def test_of_marks_that_were_missed_in_a_young_session_only_the_last_is_certain() -> None:
-    """The others may be about events from before it. Found by the model."""
-    bench = Bench()
-    bench.new_session()
-    bench.tally.note_session(SESSION)
-    first, second = bench.receive("add"), bench.receive("add")
-    assert first is not None and second is not None  # noqa: PT018
-    bench.tally.snapshot([value(f"/j/{digest('add')}", 2, b"leader 50")])
-    assert list(bench.tally) == [second]
-    # Where the session was old before they were missed, they are as certain.
-    bench.now += SETTLE
-    bench.mark("remove")
-    third = bench.receive("add")
-    assert third is not None
-    bench.tally.snapshot([value(f"/j/{digest('add')}", 4, b"leader 50")])
-    assert bench.left() == []
-
-
 def test_an_event_that_may_have_been_handled_is_known() -> None:
     bench = Bench()
     bench.new_session()
@@ -507,14 +283,3 @@ def test_an_event_that_may_have_been_handled_is_known() -> None:
     settled = bench.receive("add")
     assert settled is not None
     assert not bench.tally.may_be_handled(settled)
-
-
-def test_what_is_doubtful_is_bounded_while_the_marker_is_not_seen() -> None:
-    """Events come, etcd is away, and the journal makes room for the newest."""
-    bench = Bench()
-    bench.new_session()
-    for number in range(50):
-        bench.receive(f"{number}")
-        if len(bench.tally) > 5:
-            assert bench.tally.drop_oldest()
-    assert len(bench.tally._doubts._entries) == len(bench.tally._doubts._counts) == 5
