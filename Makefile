@@ -42,7 +42,7 @@ run: venv ## examples/ping.py on the real Discord (BOT_TOKEN=...), with an etcd 
 	@$(BIN)/python -m discordha.testing.run_local examples/ping.py
 
 examples: venv ## every example on the local Discord
-	$(PYTEST) tests/integration/test_examples.py -v $(ARGS)
+	$(PYTEST) tests/integration/examples/test_examples.py -v $(ARGS)
 
 test: venv ## unit, integration and short fault tests
 	$(call run_tests,$(PYTEST))
@@ -70,9 +70,10 @@ chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=...)
 bench: venv ## all benchmarks as one table: minutes (BENCH=fleet,latency picks some; BENCH=steady is one more)
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
-lint: venv ## ruff: rules and format
+lint: venv ## ruff: rules and format; import-linter: which room may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 typecheck: venv ## mypy --strict
 	$(BIN)/mypy --strict discordha

@@ -23,14 +23,14 @@ from discordha.errors import (
 )
 
 if TYPE_CHECKING:
+    from discordha.api.cache import Cache
+    from discordha.api.lock import NamedLock
     from discordha.blocking import unwrap
-    from discordha.cache_view import Cache
+    from discordha.bot import DiscordHA
     from discordha.config import Config
     from discordha.context import CurrentEvent, current_event, unfenced
-    from discordha.coordination.voice_command import VoiceCommand
-    from discordha.coordination.voice_deliveries import VoiceDelivery
-    from discordha.ha import DiscordHA
-    from discordha.named_lock import NamedLock
+    from discordha.coordination.voice.command import VoiceCommand
+    from discordha.coordination.voice.deliveries import VoiceDelivery
     from discordha.voice.worker import VoiceWorker
 
 __all__ = [
@@ -58,13 +58,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cache": "cache_view",
+    "Cache": "api.cache",
     "Config": "config",
     "CurrentEvent": "context",
-    "DiscordHA": "ha",
-    "NamedLock": "named_lock",
-    "VoiceCommand": "coordination.voice_command",
-    "VoiceDelivery": "coordination.voice_deliveries",
+    "DiscordHA": "bot",
+    "NamedLock": "api.lock",
+    "VoiceCommand": "coordination.voice.command",
+    "VoiceDelivery": "coordination.voice.deliveries",
     "VoiceWorker": "voice.worker",
     "current_event": "context",
     "unfenced": "context",

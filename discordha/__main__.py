@@ -1,6 +1,6 @@
 """``python -m discordha``: the command line."""
 
-from discordha.operations.cli import main
+from discordha.operations.cli.main import main
 
 __all__: list[str] = []
 

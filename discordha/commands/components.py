@@ -21,8 +21,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from discordha.dispatch.handlers import refuse_coroutine
 from discordha.errors import ConfigError
-from discordha.handlers import refuse_coroutine
 
 __all__ = ["Component", "Components", "values_of"]
 

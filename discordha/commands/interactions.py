@@ -29,9 +29,9 @@ from discordha.commands.persistent import PersistentViews, Press
 from discordha.commands.trampoline import Trampoline, adapt, is_unanswerable
 from discordha.commands.tree import Tree
 from discordha.context import current_event
+from discordha.dispatch.handlers import Handler
 from discordha.errors import LockLost
 from discordha.events import Scope
-from discordha.handlers import Handler
 from discordha.stats import Stats
 
 __all__ = ["Interactions"]

@@ -28,7 +28,7 @@ from typing import Any
 import discord
 
 from discordha.commands.tree import Tree
-from discordha.coordination.command_records import CommandRecord, CommandRecords
+from discordha.coordination.quotas.command_records import CommandRecord, CommandRecords
 from discordha.gateway import Gateway
 from discordha.stats import Stats
 

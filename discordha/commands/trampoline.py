@@ -32,8 +32,8 @@ from typing import Any, NamedTuple
 import discord
 
 from discordha.blocking import Bridge, unwrap, wrap
+from discordha.dispatch.handlers import refuse_coroutine
 from discordha.errors import DiscordHAError, LockLost
-from discordha.handlers import refuse_coroutine
 
 __all__ = ["Trampoline", "adapt", "is_unanswerable", "plain_function"]
 

@@ -10,7 +10,7 @@ Promises
 Does not promise that a tree may change while the bot runs: declare first, then start.
 
 What is used of discord.py's private surface, all of it here, in ``answers`` and in ``declared``, is pinned by
-``tests/unit/test_commands_surface.py``.
+``tests/unit/commands/test_commands_surface.py``.
 
 Concurrency: declared by one thread; ``find`` runs on the gateway thread, ``invoke`` on the loop, ``sync`` and
 the like on any other thread.

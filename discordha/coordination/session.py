@@ -39,7 +39,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from discordha.coordination.store import Store
+from discordha.coordination.etcd.store import Store
 from discordha.errors import ConfigError, DiscordHAError, SessionExpired, StoreUnavailable
 
 __all__ = ["Grant", "Session"]

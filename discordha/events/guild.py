@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from discordha.coordination.shard_keys import number_for
+from discordha.coordination.membership.shard_keys import number_for
 from discordha.events.identity import Event, decode_payload
 from discordha.events.table import EVENTS
 

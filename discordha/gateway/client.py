@@ -37,7 +37,7 @@ from discordha.gateway.heartbeats import CountedSocket, counted
 from discordha.gateway.proof import Proof
 from discordha.gateway.state import FATAL_CODES, NETWORK_ERRORS, NEW_SESSION_CODES
 from discordha.gateway.tap import OnDispatch, TappedClient
-from discordha.rest import RestLimits
+from discordha.limits.rest import RestLimits
 
 __all__ = ["BeforeIdentify", "IdentifyTurn", "OnDispatch", "ShardClient"]
 

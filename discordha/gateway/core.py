@@ -36,9 +36,9 @@ from discordha.blocking import LoopBridge
 from discordha.config import Config
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway.client import BeforeIdentify, OnDispatch, ShardClient
-from discordha.gateway.session_limits import SessionLimits, fetch_session_limits
 from discordha.gateway.state import GatewayState
-from discordha.rest import RestLimits
+from discordha.limits.rest import RestLimits
+from discordha.limits.session_limits import SessionLimits, fetch_session_limits
 
 __all__ = ["Gateway"]
 

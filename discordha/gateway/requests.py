@@ -18,7 +18,7 @@ import yarl
 from discord.http import Route
 
 from discordha.blocking import refuse_if_lost
-from discordha.rest import RestLimits
+from discordha.limits.rest import RestLimits
 
 __all__ = ["request_trace"]
 

@@ -27,7 +27,7 @@ from discord.gateway import DiscordWebSocket
 from discordha.gateway.heartbeats import CountedSocket, is_answer
 from discordha.gateway.requests import request_trace
 from discordha.gateway.state import GatewayState
-from discordha.rest import RestLimits
+from discordha.limits.rest import RestLimits
 
 __all__ = ["OnDispatch", "TappedClient"]
 

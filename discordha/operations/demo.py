@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from discordha.coordination.store import Store, StoreSettings
+from discordha.coordination.etcd.store import Store, StoreSettings
 from discordha.errors import DiscordHAError
 
 __all__ = ["Demo", "Step", "Verdict", "show"]

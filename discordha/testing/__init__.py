@@ -10,10 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .discord.local_discord import LocalDiscord
+    from .etcd.local_etcd import LocalEtcd
     from .faults import FaultProxy
     from .history import History, Verdict
-    from .local_discord import LocalDiscord
-    from .local_etcd import LocalEtcd
     from .replicas import Replica, Replicas
     from .waiting import WaitTimeout, wait_for
 
@@ -32,8 +32,8 @@ __all__ = [
 _HOMES = {
     "FaultProxy": "faults",
     "History": "history",
-    "LocalDiscord": "local_discord",
-    "LocalEtcd": "local_etcd",
+    "LocalDiscord": "discord.local_discord",
+    "LocalEtcd": "etcd.local_etcd",
     "Replica": "replicas",
     "Replicas": "replicas",
     "Verdict": "history",

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .local_discord import LocalDiscord
-    from .local_etcd import LocalEtcd
+    from .discord.local_discord import LocalDiscord
+    from .etcd.local_etcd import LocalEtcd
     from .replicas import Replicas
 
 __all__ = [
@@ -55,7 +55,7 @@ def local_etcd(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
 
     Do not break it, others use it: a test that kills etcd takes ``local_etcd_cluster`` or one of its own.
     """
-    from .local_etcd import LocalEtcd
+    from .etcd.local_etcd import LocalEtcd
 
     secure = _is_secure(request)
     with LocalEtcd(members=3 if secure else 1, tls=secure, auth=secure) as etcd:
@@ -69,7 +69,7 @@ def _is_secure(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def local_etcd_cluster(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
     """Three members for one test, to kill, pause and restart."""
-    from .local_etcd import LocalEtcd
+    from .etcd.local_etcd import LocalEtcd
 
     secure = _is_secure(request)
     with LocalEtcd(members=3, tls=secure, auth=secure) as etcd:
@@ -79,7 +79,7 @@ def local_etcd_cluster(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
 @pytest.fixture
 def discordha_namespace() -> str:
     """A new ``Config.name``, so that tests that share one etcd do not meet."""
-    from .local_etcd import LocalEtcd
+    from .etcd.local_etcd import LocalEtcd
 
     return LocalEtcd.namespace()
 
@@ -87,7 +87,7 @@ def discordha_namespace() -> str:
 @pytest.fixture
 def local_discord() -> Iterator[LocalDiscord]:
     """A local Discord for one test."""
-    from .local_discord import LocalDiscord
+    from .discord.local_discord import LocalDiscord
 
     with LocalDiscord() as discord:
         yield discord

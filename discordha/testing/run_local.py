@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from .local_etcd import LocalEtcd
+from .etcd.local_etcd import LocalEtcd
 
 __all__ = ["main"]
 

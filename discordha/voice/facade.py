@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from discordha.api.replica_access import Part
 from discordha.blocking.nonces import nonce_for
 from discordha.context import check_fence, current_event
-from discordha.coordination.voice_command import ACTIONS, VoiceCommand, check_module
-from discordha.coordination.voice_consumer import VoiceConsumer
+from discordha.coordination.voice.command import ACTIONS, VoiceCommand, check_module
+from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.errors import ConfigError
-from discordha.running import Part
 
 if TYPE_CHECKING:
     from discordha.voice.worker import VoiceWorker

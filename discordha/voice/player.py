@@ -29,8 +29,8 @@ from typing import Any
 
 import discord
 
-from discordha.coordination.voice_consumer import VoiceConsumer
-from discordha.coordination.voice_deliveries import Owned, VoiceDelivery
+from discordha.coordination.voice.consumer import VoiceConsumer
+from discordha.coordination.voice.deliveries import Owned, VoiceDelivery
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
 from discordha.voice.mixer import Mixer
 from discordha.voice.seat import JOIN_ERRORS, Host, Seat

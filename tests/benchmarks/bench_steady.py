@@ -26,7 +26,7 @@ from rig import Rig, median, quantile, ratio
 from table import Row
 
 from discordha.testing import LocalEtcd, wait_for
-from discordha.testing.discord_records import Sent
+from discordha.testing.discord.records import Sent
 
 __all__ = ["steady"]
 

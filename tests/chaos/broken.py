@@ -10,8 +10,8 @@ from typing import Any
 
 from discordha.blocking import nonces
 from discordha.context import Fence
-from discordha.coordination.claims import Claim, Claims
-from discordha.coordination.journal_tally import Tally
+from discordha.coordination.claims.claims import Claim, Claims
+from discordha.coordination.journal.tally import Tally
 
 __all__ = ["BROKEN"]
 

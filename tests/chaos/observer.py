@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from discordha.testing import LocalDiscord, Replicas
-from discordha.testing.discord_records import Load
+from discordha.testing.discord.records import Load
 
 __all__ = ["BEST_EFFORT", "LogLine", "Noise", "Observer", "log_lines"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from broken import BROKEN
 
-from discordha.coordination.journal_entries import Entry
-from discordha.coordination.journal_tally import Tally
-from discordha.coordination.store import KeyValue, WatchEvent
+from discordha.coordination.etcd.store import KeyValue, WatchEvent
+from discordha.coordination.journal.entries import Entry
+from discordha.coordination.journal.tally import Tally
 
 
 def test_one_mark_strikes_out_all_equal_events(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from report import Report
 from verdict import SETTLE, Judgement, judge
 from world import Hit
 
-from discordha.testing.discord_records import BotMessage, Request, Sent
+from discordha.testing.discord.records import BotMessage, Request, Sent
 
 
 class Story:

@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from discordha.coordination.journal_doubts import Doubts
-from discordha.coordination.journal_entries import Entry, EntryState, Mark
-from discordha.coordination.journal_foreseen import Foreseen
-from discordha.coordination.journal_tally import SETTLE, SURPLUS_LIFE, Tally
-from discordha.coordination.store import KeyValue, WatchEvent
+from discordha.coordination.etcd.store import KeyValue, WatchEvent
+from discordha.coordination.journal.ambiguity import Doubts
+from discordha.coordination.journal.early_marks import Foreseen
+from discordha.coordination.journal.entries import Entry, EntryState, Mark
+from discordha.coordination.journal.tally import SETTLE, SURPLUS_LIFE, Tally
 
 __all__ = [
     "AllMarksStrike",

@@ -26,7 +26,7 @@ from sessions_model import SessionsModel
 from sessions_state import Answer, Question, Replica, State, tell
 from tallies import Mark
 
-from discordha.coordination.journal_tally import NEVER
+from discordha.coordination.journal.tally import NEVER
 
 __all__ = ["QuestionsModel"]
 

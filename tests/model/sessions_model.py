@@ -42,7 +42,7 @@ from explore import Step
 from sessions_state import Marker, Replica, State, tell
 from tallies import Mark, Tallies, lane_of
 
-from discordha.coordination.journal_tally import Tally
+from discordha.coordination.journal.tally import Tally
 
 __all__ = ["SessionsModel"]
 

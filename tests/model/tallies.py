@@ -13,13 +13,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from discordha.coordination.journal_doubts import Doubts
-from discordha.coordination.journal_entries import Entry, EntryState, digest
-from discordha.coordination.journal_foreseen import Foreseen
-from discordha.coordination.journal_index import EntryIndex
-from discordha.coordination.journal_records import Records
-from discordha.coordination.journal_tally import SETTLE, Tally
-from discordha.coordination.store import KeyValue, WatchEvent
+from discordha.coordination.etcd.store import KeyValue, WatchEvent
+from discordha.coordination.journal.ambiguity import Doubts
+from discordha.coordination.journal.early_marks import Foreseen
+from discordha.coordination.journal.entries import Entry, EntryState, digest
+from discordha.coordination.journal.index import EntryIndex
+from discordha.coordination.journal.records import Records
+from discordha.coordination.journal.tally import SETTLE, Tally
 
 __all__ = ["Mark", "Tallies", "lane_of"]
 

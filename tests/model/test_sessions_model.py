@@ -13,7 +13,7 @@ import pytest
 from explore import Result, Violation, explore, follow
 from sessions_model import SessionsModel
 
-from discordha.coordination.journal_tally import Tally
+from discordha.coordination.journal.tally import Tally
 
 #: Marks of unequal events reach etcd in any order.
 OVERTAKING = {"calms": 0, "sessions": 0, "ended": True, "overtake": True}

@@ -16,8 +16,8 @@ from discord.http import Route
 from meter import Meter
 
 import discordha
-from discordha.coordination.assembly import store_settings
-from discordha.coordination.store import Compare, Get, Put, Store
+from discordha.coordination.etcd.store import Compare, Get, Put, Store
+from discordha.coordination.node import store_settings
 
 Route.BASE = f"{os.environ['DISCORDHA_API_URL']}/api/v10"
 DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(os.environ["DISCORDHA_GATEWAY_URL"])

@@ -7,8 +7,8 @@ import time
 from collections.abc import MutableSequence
 
 import discordha
-from discordha.coordination.assembly import store_settings
-from discordha.coordination.store import Compare, Put, Store
+from discordha.coordination.etcd.store import Compare, Put, Store
+from discordha.coordination.node import store_settings
 
 
 def transact(config: discordha.Config, rate: float, took: MutableSequence[float]) -> None:

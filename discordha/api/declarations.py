@@ -1,0 +1,180 @@
+"""What a bot declares before it runs: handlers, commands, components, loops, and what hears of errors.
+
+Concurrency: handlers may be added and removed from any thread at any time; everything else is declared before
+``start``, by one thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from discordha.commands import Command, Components, Interactions, PersistentViews, Tree
+from discordha.dispatch.handlers import HandlerRegistry
+from discordha.dispatch.runner import ErrorHook
+from discordha.errors import ConfigError
+from discordha.leader.loops import Task
+from discordha.stats import Stats
+
+if TYPE_CHECKING:
+    import discord
+
+__all__ = ["Declarations"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Hook = TypeVar("Hook", bound=ErrorHook)
+
+
+class Declarations:
+    """The part of ``DiscordHA`` that its author's decorators fill, and that each start reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stats = Stats()
+        self._tree = Tree()
+        self._components = Components()
+        self._registry = HandlerRegistry()
+        self._views = PersistentViews()
+        interactions = Interactions(self._tree, self._components, self._views, self._stats)
+        self._registry.set_source("interaction", interactions.handlers_for)
+        self._on_error: ErrorHook | None = None
+        self._tasks: list[Task] = []
+        self._add_methods()
+
+    def _add_methods(self) -> None:
+        """A subclass's methods named ``on_<event>`` are handlers, as they are in a ``discord.Client``."""
+        if type(self).on_error is not Declarations.on_error:
+            raise ConfigError("on_error is a decorator here: write @ha.on_error over a function of your own")
+        for name in dir(type(self)):
+            if name.startswith("on_") and not hasattr(Declarations, name):
+                self.add_handler(getattr(self, name))
+
+    def _attach(self, client: discord.Client) -> None:
+        """Makes a new client know what discord.py looks up in it. Gateway thread."""
+        self._tree.attach(client)
+        self._views.attach(client)
+
+    def event(self, function: Function) -> Function:
+        """Decorator: registers a plain function named ``on_<event>``; see ``add_handler``."""
+        self.add_handler(function)
+        return function
+
+    def listen(
+        self,
+        event: str | None = None,
+        *,
+        scope: str | None = None,
+        where: Callable[..., Any] | None = None,
+    ) -> Callable[[Function], Function]:
+        """Decorator: registers a plain function for an event, as often as wanted; see ``add_handler``."""
+
+        def register(function: Function) -> Function:
+            self.add_handler(function, event, scope=scope, where=where)
+            return function
+
+        return register
+
+    def add_handler(
+        self,
+        function: Callable[..., Any],
+        event: str | None = None,
+        *,
+        scope: str | None = None,
+        where: Callable[..., Any] | None = None,
+    ) -> Callable[[], None]:
+        """Registers a plain function that may block, and returns what removes it again. Any thread, any
+        time.
+
+        :param event: discord.py's name, with or without ``on_``; by default the function's own.
+        :param scope: ``"claim"`` (one replica handles the event), ``"leader"`` (the leader does),
+            ``"every"`` (all do); by default what suits the event.
+        :param where: a fast, pure predicate on the event's arguments, asked before anything else.
+        :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of
+            arguments.
+        """
+        return self._registry.add(function, event, scope=scope, where=where)
+
+    @property
+    def tree(self) -> Tree:
+        """The bot's application commands, as ``discord.app_commands.CommandTree`` has them, with plain
+        functions; see docs/commands.md. Before ``start``.
+        """
+        return self._tree
+
+    def command(self, **options: Any) -> Callable[[Callable[..., Any]], Command]:
+        """Decorator: a plain function ``(interaction, option, ...)`` becomes a slash command, its options
+        made from its annotations; the same as ``tree.command``. Before ``start``.
+
+        :param options: ``name`` (by default the function's), ``description`` (by default the first line of
+            its docstring), ``guild``, ``guilds``, ``nsfw``, ``extras``, ``auto_locale_strings`` as in
+            ``discord.app_commands``; ``defer``: ``"auto"`` defers for the handler when it has not answered
+            after 2 seconds, ``None`` leaves that to the handler; ``ephemeral``: whether what shows meanwhile
+            is for the user alone.
+        :raises ConfigError: a coroutine function.
+        :raises TypeError: what discord.py says of an option that is impossible.
+        """
+        return self._tree.command(**options)
+
+    def component(
+        self, custom_id: str | re.Pattern[str], *, defer: str | None = "auto"
+    ) -> Callable[[Function], Function]:
+        """Decorator: a plain function handles the buttons, selects and modals whose custom id fits, on
+        whichever replica claims them. It is called with the interaction, with what the pattern names, and
+        with ``values`` if it takes them: what was chosen, or typed by custom id. Before ``start``.
+
+        :param custom_id: ``*`` stands for any characters, ``{name}`` for one or more other than ``:``; or a
+            compiled regular expression; see docs/commands.md for which one wins.
+        :param defer: see ``command``.
+        :raises ConfigError: a coroutine function, or arguments that do not match the pattern.
+        """
+
+        def register(function: Function) -> Function:
+            self._components.add(custom_id, function, defer)
+            return function
+
+        return register
+
+    def add_view(
+        self, view: discord.ui.View | discord.ui.LayoutView, *, message_id: int | None = None
+    ) -> None:
+        """Registers a persistent view, as ``discord.Client.add_view`` does: its callbacks stay coroutines on
+        the loop, and each press is handled once, by whichever replica claims it; see docs/commands.md.
+        Before ``start``.
+
+        :param message_id: the message that it is attached to, if it is to follow that message's edits.
+        :raises ConfigError: it is not persistent.
+        """
+        self._views.add(view, message_id)
+
+    def add_dynamic_items(self, *items: type[discord.ui.DynamicItem[Any]]) -> None:
+        """Registers classes of dynamic items, as ``discord.Client.add_dynamic_items`` does; handled once, as
+        ``add_view`` says. Before ``start``.
+
+        :raises ConfigError: one is no such class.
+        """
+        self._views.add_items(items)
+
+    def on_error(self, hook: Hook) -> Hook:
+        """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log.
+        Before ``start``.
+        """
+        self._on_error = hook
+        return hook
+
+    def loop(self, *, seconds: float, name: str | None = None) -> Callable[[Function], Function]:
+        """Decorator: a plain function without arguments that runs every ``seconds`` on the leader only;
+        never two runs at once over all replicas. Before ``start``.
+
+        :param name: the same on all replicas; by default the function's.
+        :raises ConfigError: the name is taken, or the period impossible.
+        """
+
+        def register(function: Function) -> Function:
+            task = Task(function, name or function.__name__, seconds)
+            if any(known.name == task.name for known in self._tasks):
+                raise ConfigError(f"there is a loop {task.name!r} already: give this one another name")
+            self._tasks.append(task)
+            return function
+
+        return register

@@ -1,0 +1,399 @@
+"""Claims: which replica handles an event, and the mark that it is done.
+
+Promises
+- While a replica that claimed an event holds its session, nobody else wins a claim on it (P1).
+- A marked event is never won again while its mark lives (P3): ``retention`` seconds at least.
+- A claim is never assumed lost nor won: where an answer is missing, the claim is asked again until etcd has
+  said who owns the key (P2).
+- An event whose owners died ``max_attempts`` times becomes a dead letter (P8).
+
+Does not promise that a handler runs only once: the owner may die between the side effect and the mark.
+
+Protocol. One key an event, ``e/<key>``, moves from lease to lease:
+
+- claim: ``version == 0 -> put "r <replica> <attempt>"`` under the session lease. Its create revision is the
+  fencing token.
+- mark: ``create_revision == token -> put "d <replica> <attempt> <when>"`` under a retention lease shared by
+  a time bucket. If the session was lost meanwhile, and with it the claim, ``version == 0`` takes the place
+  of the condition: while nobody else has taken the event the mark is put as well, since the handler did
+  finish.
+- release (drain): ``create_revision == token -> put "r <replica> <attempt - 1>"``, then delete: the next
+  owner's attempt is not counted up, because this one never started it.
+- The second and later attempts also write ``a/<key>``: JSON with the attempts so far and the gateway's
+  payload, so that any replica, also one that never received the event, can take it over or bury it.
+
+With ``open_on_loss``, while there is no session, every claim is won at once, by everybody, under no lease:
+the choice of those who prefer two answers to none.
+
+Concurrency
+- No lock of its own. ``claim`` blocks and is called on handler threads; ``mark`` and ``release`` never block;
+  what they call back runs on whichever thread got etcd's answer.
+- At a lost session the grant dies, and with it every claim made under it, by its own deadline and without a
+  message. At a lost watch nothing changes here (see ``ClaimHints``).
+- At stop, claims that wait for etcd give up with ``None``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from discordha.coordination.claims.hints import ClaimHints
+from discordha.coordination.claims.records import (
+    Attempts,
+    Claim,
+    ClaimListener,
+    ClaimRequest,
+    Done,
+    Held,
+    Hint,
+    Ownership,
+    parse_claim,
+)
+from discordha.coordination.etcd.group_commit import GroupCommit, Operation
+from discordha.coordination.etcd.retention import RetentionLeases
+from discordha.coordination.etcd.store import (
+    Compare,
+    Delete,
+    Get,
+    Guarded,
+    KeyValue,
+    LeaseNotFound,
+    Put,
+    Txn,
+    TxnResult,
+)
+from discordha.coordination.session import Grant, Session
+from discordha.errors import StoreUnavailable
+
+__all__ = [
+    "Attempts",
+    "Claim",
+    "ClaimListener",
+    "ClaimRequest",
+    "Claims",
+    "Done",
+    "Held",
+    "Hint",
+    "Ownership",
+    "parse_claim",
+]
+
+_log = logging.getLogger(__name__)
+
+#: A payload larger than this is not kept for takeovers by replicas that never received the event.
+MAX_PAYLOAD = 256 * 1024
+#: How long a claim waits between two tries while etcd is out of reach, seconds.
+RETRY_PAUSE = 0.25
+
+
+class _Unowned:
+    """What a claim stands on that was won without etcd: nothing that could be lost."""
+
+    alive = True
+    lease_id = 0
+
+
+class _Mark(Operation):
+    """The mark of a claim, on its way. ``late``: of one whose claim is gone."""
+
+    __slots__ = ("claim", "done", "late")
+
+    def __init__(
+        self,
+        txn: Txn | Guarded,
+        keys: tuple[str, ...],
+        claim: Claim,
+        done: Callable[[Claim, bool], None] | None,
+        callback: Callable[[Operation], None],
+        *,
+        late: bool = False,
+    ) -> None:
+        super().__init__(txn, keys, callback, persistent=True)
+        self.claim = claim
+        self.done = done
+        self.late = late
+
+
+class Claims:
+    """The claims of one replica.
+
+    :param hints: what the watch says.
+    :param root: key prefix of the bot, ending in ``/``.
+    :param max_attempts: how often an event may be started before it becomes a dead letter.
+    :param open_on_loss: win every claim while there is no session.
+    :param backlog: marks that may wait for etcd while claims are won without it; beyond, they are not
+        written.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        commit: GroupCommit,
+        leases: RetentionLeases,
+        hints: ClaimHints,
+        *,
+        root: str,
+        replica_id: str,
+        max_attempts: int,
+        open_on_loss: bool = False,
+        backlog: int = 10_000,
+    ) -> None:
+        self._session = session
+        self._commit = commit
+        self._leases = leases
+        self._hints = hints
+        self._prefix = f"{root}e/"
+        self._attempts_prefix = f"{root}a/"
+        self._dead_prefix = f"{root}dead/"
+        self._replica_id = replica_id
+        self._max_attempts = max_attempts
+        self._open_on_loss = open_on_loss
+        self._backlog = backlog
+        self._unowned = _Unowned()
+        self._first = f"r {replica_id} 1".encode()
+        self._answered = self._on_mark  # bound once, not for each mark
+        self._stop = threading.Event()
+        self.won_unowned = 0
+        self.marks_skipped = 0
+
+    def hint(self, key: str) -> Hint:
+        """See ``ClaimHints.hint``."""
+        return self._hints.hint(key)
+
+    def previous_attempts(self, key: str) -> int | None:
+        """How often the event has been started, from ``a/<key>``; ``None``: there is no record, so once at
+        most.
+
+        0 for a dead letter that an operator wants to be replayed.
+        """
+        known = self._hints.attempts(key)
+        return known.attempt if known is not None else None
+
+    def stop(self) -> None:
+        """Ends every claim that waits for etcd. Idempotent."""
+        self._stop.set()
+
+    # -- claim ---------------------------------------------------------------------------------------------
+
+    def claim(self, requests: Sequence[ClaimRequest]) -> list[Claim | Held | Done | None]:
+        """Claims events; returns one answer for each: won, held by another, or done.
+
+        Blocks until etcd has answered, however long that takes; ``None`` for those still open when the
+        replica stops. Called on handler threads; any number at once, their requests share transactions.
+        """
+        answers: list[Claim | Held | Done | None] = [None] * len(requests)
+        open_ = list(range(len(requests)))
+        while open_ and not self._stop.is_set():
+            grant = self._session.current
+            if grant is None:
+                if self._open_on_loss:
+                    for i in open_:
+                        answers[i] = self._win_unowned(requests[i])
+                    break
+                self._stop.wait(RETRY_PAUSE / 5)
+                continue
+            operations = [self._claim_operation(requests[i], grant) for i in open_]
+            self._commit.execute(operations)
+            unanswered = []
+            for i, operation in zip(open_, operations, strict=True):
+                try:
+                    answers[i] = self._read_answer(requests[i], operation.value(), grant)
+                except (StoreUnavailable, LeaseNotFound):
+                    # Not known whether it was applied. The same claim asked again tells: it is refused by
+                    # our own key.
+                    unanswered.append(i)
+            if unanswered:
+                self._stop.wait(RETRY_PAUSE)
+            open_ = unanswered
+        return answers
+
+    def _win_unowned(self, request: ClaimRequest) -> Claim | Done:
+        if self._hints.hint(request.key) is Hint.DONE:
+            return Done()
+        self.won_unowned += 1
+        return Claim(request.key, request.attempt, 0, self._unowned)
+
+    def claim_later(
+        self, requests: Sequence[ClaimRequest], answer: Callable[[ClaimRequest, Claim | None], None]
+    ) -> None:
+        """Claims in the background; ``answer`` runs on a coordination thread, with ``None`` for whatever is
+        not a clean win.
+
+        Never blocks. For events that wait behind a slow handler of their own lane.
+        """
+        grant = self._session.current
+        if grant is None:
+            for request in requests:
+                answer(request, None)
+            return
+        operations = []
+        for request in requests:
+
+            def answered(operation: Operation, request: ClaimRequest = request) -> None:
+                try:
+                    result = self._read_answer(request, operation.value(), grant)
+                except (StoreUnavailable, LeaseNotFound):
+                    result = None
+                answer(request, result if isinstance(result, Claim) else None)
+
+            operation = self._claim_operation(request, grant)
+            operation.callback = answered
+            operations.append(operation)
+        self._commit.submit(operations)
+
+    def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
+        key = self._prefix + request.key
+        if request.attempt <= 1:
+            return Operation(Guarded(key, "version", 0, self._first, grant.lease_id), (key,))
+        attempts_key = self._attempts_prefix + request.key
+        known = self._hints.attempts(request.key)
+        history = (
+            *(known.history if known is not None else ()),
+            f"attempt {request.attempt - 1} ended with its replica",
+        )
+        payload = (
+            request.payload if request.payload is not None else (known.payload if known is not None else None)
+        )
+        if payload is not None and len(payload) > MAX_PAYLOAD:
+            payload = None
+        record: dict[str, Any] = {
+            "attempt": request.attempt,
+            "payload": payload,
+            "shard": request.shard_id,
+            "replica": self._replica_id,
+            "history": history[-self._max_attempts :],
+        }
+        lease = self._leases.current()
+        writes: tuple[Put | Delete, ...]
+        if request.attempt > self._max_attempts:
+            letter = {**record, "attempt": request.attempt - 1, "event": request.key, "error": history[-1]}
+            writes = (
+                Put(key, self._value("d", request.attempt), lease),
+                Put(self._dead_prefix + request.key, json.dumps(letter).encode()),
+                Delete(attempts_key),
+            )
+        else:
+            writes = (
+                Put(key, self._value("r", request.attempt), grant.lease_id),
+                Put(attempts_key, json.dumps(record).encode(), lease),
+            )
+        return Operation(Txn((Compare.version(key, 0),), writes, (Get(key),)), (key, attempts_key))
+
+    def _value(self, state: str, attempt: int) -> bytes:
+        when = f" {int(time.time() * 1000)}" if state == "d" else ""  # for people; nothing is decided by it
+        return f"{state} {self._replica_id} {attempt}{when}".encode()
+
+    def _read_answer(self, request: ClaimRequest, result: TxnResult, grant: Grant) -> Claim | Held | Done:
+        if result.succeeded:
+            if request.attempt > self._max_attempts:
+                _log.error(
+                    "%s is a dead letter: %d attempts ended with their replica",
+                    request.key,
+                    self._max_attempts,
+                )
+                return Done(buried=True)
+            return Claim(request.key, request.attempt, result.revision, grant)
+        found = result.responses[0]
+        assert isinstance(found, list)
+        kv: KeyValue = found[0]
+        parsed = parse_claim(kv.value)
+        if parsed is None:
+            self._hints.unreadable += 1
+            _log.error(
+                "the claim of %s can't be read (%.40r): left to whoever wrote it", request.key, kv.value
+            )
+            return Held("?", request.attempt, kv.mod_revision)
+        state, replica, attempt = parsed
+        if state == "d":
+            self._hints.note_done(request.key)
+            return Done()
+        if kv.lease == grant.lease_id and replica == self._replica_id:
+            # Ours: an earlier try was applied although its answer got lost.
+            return Claim(request.key, attempt, kv.create_revision, grant)
+        held = Held(replica, attempt, kv.mod_revision)
+        self._hints.note_held(request.key, held)
+        return held
+
+    # -- marks ---------------------------------------------------------------------------------------------
+
+    def mark(self, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None:
+        """Marks an event as finished, in the background, until etcd has taken it. Never blocks.
+
+        ``done(claim, marked)`` runs on a coordination thread; ``marked`` is false when another replica had
+        taken the event.
+        """
+        key = self._prefix + claim.key
+        if claim.grant is self._unowned:
+            self._hints.note_done(claim.key)
+            if self._commit.waiting > self._backlog:
+                self.marks_skipped += 1
+                if done is not None:
+                    done(claim, True)
+                return
+        value, lease = self._value("d", claim.attempt), self._leases.current()
+        if claim.attempt > 1 or self._hints.attempts(claim.key) is not None:
+            attempts_key = self._attempts_prefix + claim.key
+            txn: Txn | Guarded = Txn(
+                (Compare.create_revision(key, claim.token),),
+                (Put(key, value, lease), Delete(attempts_key)),
+                (Get(key),),
+            )
+            mark = _Mark(txn, (key, attempts_key), claim, done, self._answered)
+        else:
+            guarded = Guarded(key, "create_revision", claim.token, value, lease)
+            mark = _Mark(guarded, (key,), claim, done, self._answered)
+        self._commit.submit((mark,))
+
+    def _on_mark(self, operation: Operation) -> None:
+        assert isinstance(operation, _Mark)
+        claim, done = operation.claim, operation.done
+        try:
+            result = operation.value()
+        except LeaseNotFound:
+            self._leases.renew()
+            self.mark(claim, done)
+            return
+        except StoreUnavailable:
+            _log.warning(
+                "the mark of %s was not written: the replica stopped while etcd did not answer", claim.key
+            )
+            marked = False
+        else:
+            if not result.succeeded and not result.responses[0] and not operation.late:
+                self._mark_late(operation)
+                return
+            marked = result.succeeded or self._is_mine(result)
+            if marked:
+                self._hints.note_done(claim.key)
+        if done is not None:
+            done(claim, marked)
+
+    def _mark_late(self, refused: _Mark) -> None:
+        """The claim is gone with its session, and nobody has taken the event: the handler did finish."""
+        claim, key = refused.claim, self._prefix + refused.claim.key
+        guarded = Guarded(key, "version", 0, self._value("d", claim.attempt), self._leases.current())
+        self._commit.submit((_Mark(guarded, (key,), claim, refused.done, self._answered, late=True),))
+
+    def _is_mine(self, refused: TxnResult) -> bool:
+        """Whether a mark was refused by our own: an earlier try was applied although its answer got lost."""
+        found = refused.responses[0]
+        assert isinstance(found, list)
+        parsed = parse_claim(found[0].value) if found else None
+        return parsed is not None and parsed[0] == "d" and parsed[1] == self._replica_id
+
+    def release(self, claim: Claim) -> None:
+        """Gives an event that was not started back to the others, in the background. Never blocks."""
+        key = self._prefix + claim.key
+        mine = Compare.create_revision(key, claim.token)
+        uncount = Put(key, self._value("r", claim.attempt - 1), claim.grant.lease_id)
+        self._commit.submit(
+            (
+                Operation(Txn((mine,), (uncount,), ()), (key,)),
+                Operation(Txn((mine,), (Delete(key),), ()), (key,)),
+            )
+        )

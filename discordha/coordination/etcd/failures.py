@@ -1,0 +1,123 @@
+"""What an error of gRPC or etcd means for the one who asked. Pure; no I/O.
+
+Promises: every status becomes one of ``StoreUnavailable`` (ask again later), ``ConfigError`` (an operator
+must act), ``LeaseNotFound``, ``RequestRefused``, with a sentence that names the remedy; no message holds a
+password or a token.
+
+Does not promise to recognise the texts of etcd versions that do not exist yet: what it does not know is
+``StoreUnavailable``, with ``maybe_applied`` for writes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import grpc
+
+from discordha.coordination.etcd.operations import LeaseNotFound, RequestRefused
+from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
+
+__all__ = ["Compacted", "Failure", "explain", "is_auth_disabled"]
+
+_Code: Any = grpc.StatusCode
+
+#: The call never left this process: no connection could be made.
+_NOT_SENT = (
+    "failed to connect to all addresses",
+    "dns resolution failed",
+    "name resolution",
+    "empty address list",
+)
+#: etcd answered and had done nothing.
+_NOT_APPLIED = ("no leader", "not capable")
+_REFUSED = (
+    _Code.INVALID_ARGUMENT,
+    _Code.FAILED_PRECONDITION,
+    _Code.NOT_FOUND,
+    _Code.OUT_OF_RANGE,
+    _Code.UNIMPLEMENTED,
+)
+_OVERLOADED = "is overloaded (too many requests): give it faster disks or less to do"
+_FULL = (
+    "has used up its space quota and refuses writes: compact and defragment it, disarm the alarm "
+    "(etcdctl alarm disarm), and switch on --auto-compaction-retention"
+)
+_TOKEN = ("invalid auth token", "revision of auth store is old", "auth token is not provided")
+_CREDENTIALS = ("authentication failed", "invalid user id or password")
+
+
+class Compacted(DiscordHAError):
+    """The revision asked for is gone: a reader has to begin again."""
+
+
+class Failure(NamedTuple):
+    """One failed call.
+
+    :param error: what to raise.
+    :param blame_endpoint: another endpoint should be tried from now on.
+    :param unsent: it is certain that nothing was applied, so the call may be repeated at once.
+    :param token_expired: a new token helps.
+    """
+
+    error: DiscordHAError
+    blame_endpoint: bool = False
+    unsent: bool = False
+    token_expired: bool = False
+
+
+def explain(
+    code: Any, details: str, *, endpoint: str, write: bool, user: str | None, timeout: float
+) -> Failure:
+    """Says what a gRPC status means.
+
+    :param code: ``grpc.StatusCode``.
+    :param endpoint: ``host:port``, for the message.
+    :param write: whether the request could have changed something.
+    :param timeout: seconds that the call had, for the message.
+    """
+    text = (details or "").lower()
+    who = f"etcd at {endpoint}"
+    if any(part in text for part in _TOKEN) or code is _Code.UNAUTHENTICATED:
+        message = (
+            f"{who} keeps refusing the token of user {user!r} ({details}): check etcd_user and etcd_password"
+        )
+        return Failure(ConfigError(message, field="etcd_user"), unsent=True, token_expired=user is not None)
+    if any(part in text for part in _CREDENTIALS):
+        message = f"{who} refuses the password of user {user!r}: correct etcd_user and etcd_password"
+        return Failure(ConfigError(message, field="etcd_password"), unsent=True)
+    if "user name is empty" in text:
+        # With a user configured: authentication was switched on since the replica asked for a token.
+        message = f"{who} requires authentication: set etcd_user and etcd_password"
+        return Failure(ConfigError(message, field="etcd_user"), unsent=True, token_expired=user is not None)
+    if code is _Code.PERMISSION_DENIED or "permission denied" in text:
+        message = (
+            f"{who} refuses user {user!r} access to the bot's keys: grant its role read and write on the "
+            "prefix, as `discordha check --print-role` shows"
+        )
+        return Failure(ConfigError(message, field="etcd_user"), unsent=True)
+    if "requested lease not found" in text:
+        return Failure(
+            LeaseNotFound("the lease has run out or was revoked; nothing was written"), unsent=True
+        )
+    if "has been compacted" in text:
+        return Failure(Compacted(f"{who} has compacted the revision asked for"), unsent=True)
+    if code in _REFUSED:
+        return Failure(RequestRefused(f"{who} refuses the request: {details}"), unsent=True)
+    not_applied = any(part in text for part in (*_NOT_SENT, *_NOT_APPLIED))
+    overloaded = _OVERLOADED if "too many requests" in text else _FULL if "space exceeded" in text else None
+    if overloaded is not None:
+        # Another endpoint is the same cluster, and repeating makes it worse.
+        return Failure(StoreUnavailable(f"{who} {overloaded}"))
+    if code is _Code.DEADLINE_EXCEEDED:
+        message = f"{who} did not answer within {timeout:.3g} s"
+    elif "no leader" in text or "leader changed" in text:
+        message = f"{who} has no leader at the moment ({details})"
+    else:
+        message = f"{who} can't be reached ({details or code})"
+    error = StoreUnavailable(message, maybe_applied=write and not not_applied)
+    return Failure(error, blame_endpoint=True, unsent=not_applied)
+
+
+def is_auth_disabled(details: str) -> bool:
+    """Whether etcd says that it knows no users: then a token is not needed."""
+    return "authentication is not enabled" in (details or "").lower()

@@ -1,0 +1,375 @@
+"""Group commit: whatever waits to be written goes out as one etcd transaction of nested transactions.
+
+Promises
+- An operation that is alone costs one round trip and waits for nobody.
+- While one transaction is in flight, what arrives is collected and goes out with the next one, so the cost of
+  an operation falls as load rises.
+- Each operation gets its own answer, or the error of the transaction that carried it.
+
+- A *persistent* operation is sent again until etcd has answered it: for writes whose repetition is harmless.
+- Operations of one *order* are sent in the order of submission, and those that were not answered before those
+  that came later.
+
+Does not promise to retry others: an error says whether the write may have been applied
+(``StoreUnavailable.maybe_applied``), and only the caller knows how to read back.
+
+Source: the combining scheme is *flat combining* (Hendler, Incze, Shavit, Tzafrir, SPAA 2010) applied to a
+log: a caller that finds no sender becomes the sender, the others wait and one of them is promoted.
+
+Concurrency
+- ``_lock`` guards ``_pending``, ``_unanswered``, ``_sending``, ``_armed``, ``_since``, ``_gap`` and
+  ``_closed``; no I/O and no callback under it.
+- The thread ``discordha-commit`` is owned by this object: it sends operations that nobody waits for, at most
+  ``linger`` seconds after they were submitted (``ride``, while callers come more often than that), unless a
+  waiting caller takes them along first.
+- Callbacks run on the thread that sent the transaction, with no lock held. They must be short.
+- At stop, what is pending is sent once more, then later submissions fail with ``StoreUnavailable``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from discordha.coordination.etcd.store import Compare, Guarded, LeaseNotFound, Op, Txn, TxnResult
+from discordha.errors import StoreUnavailable
+
+__all__ = ["GroupCommit", "Operation"]
+
+_log = logging.getLogger(__name__)
+
+#: How long persistent operations wait between two tries while etcd does not answer, seconds.
+RETRY_PAUSE = 0.25
+#: Callers that come further apart than this are so far apart that it does not matter how far, seconds.
+FAR_APART = 0.1
+#: A ride is waited for while callers come within this share of it, on the average.
+LIKELY = 0.75
+#: etcd's default limit is 128 operations a transaction, less what the nested transactions hold themselves.
+MAX_OPERATIONS = 120
+
+
+class _Transactional(Protocol):
+    def txn(
+        self, compare: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op] = ...
+    ) -> TxnResult: ...
+
+
+class Operation:
+    """One nested transaction and its answer.
+
+    :param txn: what to do; its own success and failure branches hold few operations.
+    :param keys: the keys that it may write. Two operations with a key in common never share a transaction,
+        since etcd refuses a transaction that puts a key twice; their order of submission is kept.
+    :param callback: called with the operation once it has an answer; for operations that nobody waits for.
+    :param persistent: sent again for as long as etcd does not answer; only for ``submit``.
+    :param order: none overtakes another of the same order; only for persistent ones.
+    """
+
+    __slots__ = ("call", "callback", "error", "keys", "order", "persistent", "result", "txn")
+
+    def __init__(
+        self,
+        txn: Txn | Guarded,
+        keys: tuple[str, ...],
+        callback: Callable[[Operation], None] | None = None,
+        *,
+        persistent: bool = False,
+        order: str | None = None,
+    ) -> None:
+        self.persistent = persistent
+        self.order = order
+        self.txn = txn
+        self.keys = keys
+        self.callback = callback
+        self.call: _Call | None = None
+        self.result: TxnResult | None = None
+        self.error: Exception | None = None
+
+    def value(self) -> TxnResult:
+        """The answer. Raises the error of the transaction that carried the operation."""
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
+
+
+class _Call:
+    """A caller that waits for several operations: woken when all have an answer, or to become the sender."""
+
+    __slots__ = ("left", "promoted", "wake")
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.promoted = False
+        self.wake = threading.Lock()  # used as a binary semaphore: cheaper than an Event, one per call
+        self.wake.acquire()
+
+
+class GroupCommit:
+    """Combines the writes of one replica. Thread-safe.
+
+    :param store: where to send.
+    :param linger: seconds that an operation nobody waits for may wait for company.
+    :param ride: the same while callers come so often that the next one is likely to come within it, and takes
+        the operation along: one transaction less, and one message less of everybody's watch.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: _Transactional,
+        *,
+        linger: float = 0.003,
+        ride: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._linger = linger
+        self._ride = max(ride, linger)
+        self._clock = clock
+        self._since = 0.0  # when what has waited for longest in ``_pending`` was submitted
+        self._called = clock() - FAR_APART  # when the last caller came
+        self._gap = FAR_APART  # seconds between two callers, on the average of the last few
+        self._lock = threading.Lock()
+        self._pending: deque[Operation] = deque()
+        self._unanswered: list[Operation] = []  # persistent ones, waiting for their next try
+        self._sending = False
+        self._armed = False  # the background thread knows that something is pending
+        self._closed = False
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="discordha-commit", daemon=True)
+        self.transactions = 0
+        self.operations = 0
+
+    def start(self) -> None:
+        """Starts the background thread. Does not block."""
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait to be sent, or to be sent again."""
+        return len(self._pending) + len(self._unanswered)
+
+    def stop(self) -> None:
+        """Sends what is pending, then ends the background thread and joins it. Blocks for at most the store's
+        time-out. Idempotent.
+        """
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        with self._lock:
+            self._closed = True
+            left = [*self._pending, *self._unanswered]
+            self._pending.clear()
+            self._unanswered.clear()
+        self._answer_all(left, StoreUnavailable("the replica has stopped"))
+
+    def due(self) -> float:
+        """When what waits now is sent at the latest, on the clock: it has waited for ``linger`` seconds then,
+        or for ``ride``.
+        """
+        return self._since + (self._ride if self._gap < LIKELY * self._ride else self._linger)
+
+    def submit(self, operations: Sequence[Operation]) -> None:
+        """Queues operations whose answer goes to their callback. Never blocks; any thread."""
+        with self._lock:
+            if self._closed:
+                refused: Sequence[Operation] = operations
+            else:
+                refused = ()
+                if not self._pending:
+                    self._since = self._clock()
+                self._pending.extend(operations)
+                arm = not self._armed and not self._sending
+                if arm:
+                    self._armed = True
+        if refused:
+            self._answer_all(refused, StoreUnavailable("the replica has stopped"))
+        elif arm:
+            self._wake.set()
+
+    def execute(self, operations: Sequence[Operation]) -> None:
+        """Sends operations and blocks until each has an answer (``operation.value()``). Any thread but the
+        loop's.
+        """
+        if not operations:
+            return
+        call = _Call(len(operations))
+        for operation in operations:
+            operation.call = call
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                now = self._clock()
+                self._gap += (min(now - self._called, FAR_APART) - self._gap) / 4
+                self._called = now
+                if not self._pending:
+                    self._since = now
+                self._pending.extend(operations)
+                lead = not self._sending
+                self._sending = True
+        if closed:
+            error = StoreUnavailable("the replica has stopped")
+            for operation in operations:
+                operation.error = error
+            return
+        while True:
+            if lead:
+                while call.left:
+                    self._send_one_batch()
+                self._hand_over()
+                return
+            call.wake.acquire()
+            if not call.promoted:
+                return
+            call.promoted = False
+            lead = True
+
+    # -- the sender's part ---------------------------------------------------------------------------------
+
+    def _take_batch(self) -> list[Operation]:
+        with self._lock:
+            pending = self._pending
+            pending.extendleft(reversed(self._unanswered))
+            self._unanswered.clear()
+            batch: list[Operation] = []
+            written: set[str] = set()
+            held_back: set[str] = set()
+            deferred: list[Operation] = []
+            while pending and len(batch) < MAX_OPERATIONS:
+                operation = pending.popleft()
+                if operation.order not in held_back and written.isdisjoint(operation.keys):
+                    batch.append(operation)
+                else:
+                    deferred.append(operation)
+                    if operation.order is not None:
+                        held_back.add(operation.order)
+                written.update(operation.keys)  # a deferred one holds back its successors too
+            pending.extendleft(reversed(deferred))
+            return batch
+
+    def _send_one_batch(self) -> bool:
+        batch = self._take_batch()
+        if not batch:
+            return False
+        answered = True
+        self.transactions += 1
+        self.operations += len(batch)
+        try:
+            if len(batch) == 1:
+                txn = batch[0].txn
+                batch[0].result = self._store.txn(txn.compare, txn.success, txn.failure)
+            else:
+                whole = self._store.txn((), [operation.txn for operation in batch])
+                for operation, response in zip(batch, whole.responses, strict=True):
+                    assert isinstance(response, TxnResult)
+                    operation.result = response
+        except LeaseNotFound:
+            # One dead lease fails the whole transaction: find out whose.
+            self._send_singly(batch)
+        except Exception as error:  # noqa: BLE001 - every waiter gets the error, whatever it is
+            answered = False
+            for operation in batch:
+                operation.error = error
+        self._answer(batch)
+        return answered
+
+    def _send_singly(self, batch: Sequence[Operation]) -> None:
+        for operation in batch:
+            txn = operation.txn
+            try:
+                operation.result = self._store.txn(txn.compare, txn.success, txn.failure)
+            except Exception as error:  # noqa: BLE001 - goes to the one who waits
+                operation.error = error
+
+    def _answer(self, batch: Sequence[Operation]) -> None:
+        for operation in batch:
+            if operation.persistent and isinstance(operation.error, StoreUnavailable):
+                with self._lock:
+                    if not self._closed:
+                        operation.error = None
+                        self._unanswered.append(operation)
+                        self._wake.set()
+                        continue
+            call = operation.call
+            if call is not None:
+                # Only the sender decrements, and there is one sender at a time.
+                call.left -= 1
+                if call.left == 0:
+                    call.wake.release()
+            if operation.callback is not None:
+                try:
+                    operation.callback(operation)
+                except Exception:  # noqa: BLE001 - the other operations must have their answers all the same
+                    _log.exception("a commit callback failed")
+
+    def _answer_all(self, operations: Sequence[Operation], error: Exception) -> None:
+        for operation in operations:
+            operation.error = error
+        self._answer(operations)
+
+    def _hand_over(self) -> None:
+        """Ends this thread's turn as the sender: the next waiting caller is promoted, else the background
+        thread.
+        """
+        with self._lock:
+            successor: _Call | None = None
+            if not self._pending:
+                self._sending = False
+                return
+            for operation in self._pending:
+                if operation.call is not None:
+                    successor = operation.call
+                    break
+            if successor is None:
+                self._sending = False
+                self._armed = True
+        if successor is not None:
+            successor.promoted = True
+            successor.wake.release()
+        else:
+            self._wake.set()
+
+    # -- the background thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait()
+            if self._unanswered:
+                self._stop.wait(RETRY_PAUSE)
+            else:
+                self._await_company()
+            self._wake.clear()
+            self._drain()
+        while self._drain():
+            pass
+
+    def _await_company(self) -> None:
+        """Blocks until what has waited for longest is due, or a caller has taken everything along."""
+        while not self._stop.is_set():
+            with self._lock:
+                if not self._pending or self._unanswered:
+                    return
+            left = self.due() - self._clock()
+            if left <= 0:
+                return
+            self._stop.wait(left)
+
+    def _drain(self) -> bool:
+        """Sends one batch if nobody else is sending; false when there is nothing to do or etcd did not
+        answer.
+        """
+        with self._lock:
+            self._armed = False
+            if self._sending or not (self._pending or self._unanswered):
+                return False
+            self._sending = True
+        answered = self._send_one_batch()
+        self._hand_over()
+        return answered

@@ -1,0 +1,338 @@
+"""Watch: everything that changes below a prefix, told to a listener once and in order, whatever happens to
+the connection.
+
+Promises
+- Nothing is missed: a snapshot at revision r, then every change from r + 1 on. After a loss the stream is
+  resumed from the revision after the last change that was delivered. When etcd has compacted it away, or has
+  lost its data, the listener gets a new snapshot instead, which replaces everything.
+- A revision is never split over two calls, and none is told twice.
+- A stream that goes silent (the member is paused, the network swallows everything) is given up after
+  ``silence`` seconds and begun again on another endpoint. etcd's client gives no sign of this by itself.
+- ``on_lost`` is called once for each loss, before the ``on_events`` or ``on_snapshot`` that ends it.
+
+Does not promise to be up to date: what it tells happened some time ago. ``sync`` says when it has caught up
+with now. Nor that each change of a key is seen across a gap: a snapshot shows only what is there.
+
+Concurrency
+- One thread, owned by the ``Watch``: started by ``start``, joined by ``stop``. It alone calls the listener,
+  with no lock held; the listener must be quick and must not call etcd. Each stream has one thread more that
+  notices silence: where signs of life must be asked for, gRPC's, which asks; with ``heartbeats`` one of ours
+  (``<name>-pulse``), joined when the stream has ended.
+- ``_state`` (a condition) guards ``_stream``, ``_revision``, ``_synced`` and ``alive``; nothing is called
+  under it.
+- At stop the stream is cancelled and the connection closed, so the thread ends at once, in whatever call it
+  is.
+- A lost lease does not concern it; a lost watch is its own business.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from discordha.coordination.etcd.failures import Compacted
+from discordha.coordination.etcd.operations import Snapshot, WatchBatch, WatchEvent
+from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
+
+__all__ = ["Watch", "WatchListener"]
+
+_log = logging.getLogger(__name__)
+
+#: Pauses between two tries to begin the stream again, seconds: doubled from the first to the last.
+FIRST_PAUSE = 0.05
+LAST_PAUSE = 1.0
+
+
+class WatchListener(Protocol):
+    """Who hears of changes. All calls come from the watch's thread, one at a time."""
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Everything there is at a revision: replaces all that was known. First call, and again after a
+        gap."""
+
+    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
+        """Changes in order, of one or several whole revisions; ``revision`` is the last one's."""
+
+    def on_lost(self) -> None:
+        """The stream is down: what is known grows old until the next call."""
+
+
+class _Stream(Protocol):
+    @property
+    def endpoint(self) -> str: ...
+    def __iter__(self) -> Iterator[WatchBatch]: ...
+    def cancel(self, *, blame: bool = False) -> None: ...
+
+
+class _Source(Protocol):
+    """The part of ``Store`` that a watch uses."""
+
+    def range(self, prefix: str) -> Snapshot: ...
+    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
+    def open_watch(
+        self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
+    ) -> _Stream: ...
+    def forget_token(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def _while_true(call: Callable[[], bool]) -> None:
+    while call():
+        pass
+
+
+class Watch:
+    """A watch on one prefix. Made by ``Store.watch``; owns the store given to it.
+
+    :param silence: seconds without a sign of life after which the stream is given up.
+    :param heartbeats: only changes are signs of life, because some member writes below the prefix all the
+        time. This also notices a member that talks but has stopped following its cluster.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: _Source,
+        prefix: str,
+        listener: WatchListener,
+        *,
+        silence: float,
+        name: str = "discordha-watch",
+        heartbeats: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._marker = f"{prefix}~sync"
+        self._listener = listener
+        self._silence = silence
+        self._heartbeats = heartbeats
+        self._clock = clock
+        self._stop = threading.Event()
+        self._state = threading.Condition()
+        self._stream: _Stream | None = None
+        self._revision = 0
+        self._synced = False
+        self._alive = False
+        self._gap = True  # the next thing that the listener needs is a snapshot
+        self._lost_at: float | None = None
+        self._pause = FIRST_PAUSE
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.losses = 0
+        self.snapshots = 0
+        self.events = 0
+        self.listener_errors = 0
+
+    # -- what others ask -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the thread. Does not block. Twice raises ``RuntimeError``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the stream and joins the thread, unless called from a listener. Idempotent; any thread."""
+        self._stop.set()
+        with self._state:
+            stream = self._stream
+            self._state.notify_all()
+        if stream is not None:
+            stream.cancel()
+        self._store.close()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a stream is established. No I/O; any thread."""
+        return self._alive
+
+    @property
+    def revision(self) -> int:
+        """The last revision that was given to the listener in full. Stands still while nothing below the
+        prefix changes, however far the store moves on."""
+        return self._revision
+
+    def wait_synced(self, timeout: float) -> bool:
+        """Blocks until the listener has had its first snapshot; false when that takes longer, or at stop."""
+        return self._wait(lambda: self._synced, timeout)
+
+    def wait_revision(self, revision: int, timeout: float) -> bool:
+        """Blocks until the listener has been given everything up to ``revision``; false when that takes
+        longer, or at stop.
+
+        Only for the revision of a write below the prefix: any other may never be reached (see ``sync``).
+        """
+        return self._wait(lambda: self._revision >= revision, timeout)
+
+    def sync(self, timeout: float, *, lease: int = 0) -> bool:
+        """Blocks until the listener has been given everything that was written before this call; false when
+        that takes longer.
+
+        Writes a marker key below the prefix and waits for it: one consensus write. (etcd's own progress
+        requests may overtake changes before 3.5.8.) Never on the watch's thread.
+
+        :raises StoreUnavailable: the marker could not be written.
+        """
+        begun = self._clock()
+        revision = self._store.put(self._marker, b"", lease=lease, timeout=timeout)
+        return self.wait_revision(revision, timeout - (self._clock() - begun))
+
+    def _wait(self, reached: Callable[[], bool], timeout: float) -> bool:
+        with self._state:
+            self._state.wait_for(lambda: reached() or self._stop.is_set(), max(timeout, 0.0))
+            return reached()
+
+    # -- the thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._gap:
+                    self._take_snapshot()
+                self._follow()
+            except Compacted as error:
+                self._gap = True
+                self._lose(error)
+            except DiscordHAError as error:
+                self._lose(error)
+            except Exception as error:  # noqa: BLE001
+                # A fault of this program: said aloud and tried again, so that the replica does not go deaf.
+                _log.exception("the watch on %s failed", self._prefix)
+                self._lose(DiscordHAError(f"internal error: {error!r}"))
+        self._alive = False
+
+    def _take_snapshot(self) -> None:
+        found = self._store.range(self._prefix)
+        if self._stop.is_set():
+            return
+        items = [kv for kv in found.items if kv.key != self._marker]
+        self._tell(self._listener.on_snapshot, Snapshot(found.revision, items))
+        self.snapshots += 1
+        self._gap = False
+        self._confirm()
+        with self._state:
+            self._revision = found.revision
+            self._synced = True
+            self._state.notify_all()
+
+    def _follow(self) -> None:
+        """Delivers changes until the stream ends, which always raises."""
+        over = threading.Event()
+        heard = [self._clock()]
+        silent = [False]
+
+        def pulse() -> bool:
+            if over.wait(self._silence / 4) or self._stop.is_set():
+                return False
+            if self._clock() - heard[0] <= self._silence:
+                return True
+            silent[0] = True
+            stream.cancel(blame=True)
+            return False
+
+        # Nobody need be asked for a sign of life where changes come all the time.
+        stream = self._store.open_watch(self._prefix, self._revision + 1, None if self._heartbeats else pulse)
+        with self._state:
+            self._stream = stream
+        pulses: threading.Thread | None = None
+        try:
+            if self._heartbeats:
+                pulses = threading.Thread(
+                    target=_while_true, args=(pulse,), name=f"{self._thread.name}-pulse", daemon=True
+                )
+                pulses.start()
+            if self._stop.is_set():
+                return
+            for batch in stream:
+                if batch.events:
+                    heard[0] = self._clock()
+                    self._deliver(batch)
+                else:
+                    if batch.created or not self._heartbeats:
+                        heard[0] = self._clock()
+                    self._control(batch, stream)
+                if self._stop.is_set():
+                    return
+        except StoreUnavailable as error:
+            if silent[0]:
+                raise StoreUnavailable(
+                    f"the watch on etcd at {stream.endpoint} was silent for {self._silence:.3g} s"
+                ) from error
+            raise
+        finally:
+            over.set()
+            stream.cancel()
+            with self._state:
+                self._stream = None
+            if pulses is not None:
+                pulses.join()
+
+    def _deliver(self, batch: WatchBatch) -> None:
+        events = batch.events
+        marker = self._marker
+        for event in events:
+            if event.kv.key == marker:
+                events = [event for event in events if event.kv.key != marker]
+                break
+        self.events += len(events)
+        self._alive = True
+        self._confirm()
+        if events:
+            self._tell(self._listener.on_events, batch.revision, events)
+        with self._state:
+            self._revision = batch.revision
+            self._state.notify_all()
+
+    def _control(self, batch: WatchBatch, stream: _Stream) -> None:
+        if batch.compacted:
+            raise Compacted(
+                f"etcd has compacted revision {self._revision + 1}; the oldest is {batch.compacted}"
+            )
+        if batch.cancelled is not None:
+            self._store.forget_token()
+            raise ConfigError(
+                f"etcd at {stream.endpoint} refuses the watch on {self._prefix} ({batch.cancelled}): "
+                "the role of etcd_user needs read access to it, as `discordha check --print-role` shows",
+                field="etcd_user",
+            )
+        if not batch.created:
+            self._confirm()
+            return
+        if batch.store_revision < self._revision:
+            raise Compacted(f"etcd went back from revision {self._revision} to {batch.store_revision}")
+        self._alive = True
+        if batch.store_revision == self._revision:
+            self._confirm()  # otherwise the next message may still say that the revision is compacted
+
+    # -- loss and return -------------------------------------------------------------------------------------
+
+    def _lose(self, error: DiscordHAError) -> None:
+        """Tells the listener once, then waits a moment before the next try."""
+        self._alive = False
+        if self._stop.is_set():
+            return
+        if self._lost_at is None:
+            self._lost_at = self._clock()
+            self.losses += 1
+            level = logging.ERROR if isinstance(error, ConfigError) else logging.WARNING
+            _log.log(level, "the watch on %s is lost: %s", self._prefix, error)
+            self._tell(self._listener.on_lost)
+        self._stop.wait(self._pause)
+        self._pause = min(self._pause * 2, LAST_PAUSE)
+
+    def _confirm(self) -> None:
+        """The listener is up to date again, or about to be: the next loss is another incident."""
+        self._pause = FIRST_PAUSE
+        if self._lost_at is not None:
+            _log.info("the watch on %s is back after %.2f s", self._prefix, self._clock() - self._lost_at)
+            self._lost_at = None
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        try:
+            call(*arguments)
+        except Exception:  # noqa: BLE001 - the watch outlives a listener's fault: the others must not go deaf
+            self.listener_errors += 1
+            _log.exception("a listener of the watch on %s failed", self._prefix)

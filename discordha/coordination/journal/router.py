@@ -1,0 +1,89 @@
+"""The journals of all shards, fed by the coordination watch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
+from discordha.coordination.journal.journal import Journal
+from discordha.coordination.membership.shard_keys import is_number, number_for
+
+__all__ = ["Journals"]
+
+
+class Journals:
+    """The journals of all shards, as one ``WatchListener`` for the components ``j``, ``jc`` and ``ja``.
+
+    A key's guild tells which shard it concerns, in each generation: while a bot is being resharded, two
+    journals hear of it.
+
+    Concurrency: the tables are changed by ``open`` and ``close`` under ``_lock``, which the watch holds while
+    it tells the journals. A journal that is opened later has missed the snapshot: it gets the one that is
+    kept here.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._cut = len(root)
+        self._lock = threading.Lock()
+        self._journals: dict[int, tuple[Journal, int, int]] = {}  # by shard key, with number and count
+        self._routes: dict[int, dict[int, list[Journal]]] = {}  # by count, then by number
+        self._view: dict[str, KeyValue] = {}
+
+    def open(self, shard_id: int, journal: Journal, number: int = 0, count: int = 1) -> None:
+        """Adds a shard's journal.
+
+        :param shard_id: the shard's key.
+        :param number: the shard's number, of ``count``.
+        """
+        with self._lock:
+            self._journals[shard_id] = (journal, number, count)
+            self._routes.setdefault(count, {}).setdefault(number, []).append(journal)
+            journal.on_snapshot([kv for kv in self._view.values() if journal in self._concerned(kv.key)])
+
+    def close(self, shard_id: int) -> None:
+        """Forgets a shard's journal."""
+        with self._lock:
+            known = self._journals.pop(shard_id, None)
+            if known is not None:
+                journal, number, count = known
+                self._routes[count][number].remove(journal)
+
+    def _concerned(self, key: str) -> list[Journal]:
+        parts = key[self._cut :].split("/", 2)
+        if len(parts) < 3 or not is_number(parts[1]):
+            return []
+        guild = int(parts[1])
+        return [
+            journal
+            for count, journals in self._routes.items()
+            for journal in journals.get(number_for(guild, count), ())
+        ]
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Hands each journal its part."""
+        with self._lock:
+            self._view = {kv.key: kv for kv in snapshot.items}
+            parts: dict[Journal, list[KeyValue]] = {journal: [] for journal, _, _ in self._journals.values()}
+            for kv in snapshot.items:
+                for journal in self._concerned(kv.key):
+                    parts[journal].append(kv)
+            for journal, part in parts.items():
+                journal.on_snapshot(part)
+
+    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
+        """Hands each journal its part."""
+        parts: dict[Journal, list[WatchEvent]] = {}
+        with self._lock:
+            for event in events:
+                if event.kind == "delete":
+                    self._view.pop(event.kv.key, None)
+                else:
+                    self._view[event.kv.key] = event.kv
+                for journal in self._concerned(event.kv.key):
+                    parts.setdefault(journal, []).append(event)
+            for journal, part in parts.items():
+                journal.on_events(part)
+
+    def on_lost(self) -> None:
+        """Nothing is struck out until the watch is back."""

@@ -1,0 +1,132 @@
+"""What a replica knows of the voice queue: fed by the watch on it, asked without a round trip.
+
+Promises: what is told here was so at some revision; a command is seen after all that were sent before it.
+Does not promise to be up to date: whoever acts on it guards the write by a revision.
+
+Concurrency: ``changed`` (a condition) guards everything; nothing is called and nothing is asked of etcd under
+it. The watch's thread writes, any thread reads and waits. At a lost watch the view grows old; at stop the
+consumers are woken by their own ends. A lost lease shows as deleted keys.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
+from discordha.coordination.voice.records import DONE, Entry, Owner, parse_entry, parse_owner
+
+__all__ = ["VoiceView"]
+
+
+class VoiceView:
+    """The voice queue as the watch tells it.
+
+    :param prefix: what is watched, ending in ``/``.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self.changed = threading.Condition()
+        self.entries: dict[int, dict[str, Entry]] = {}
+        self.owners: dict[int, Owner] = {}
+        self.workers: dict[str, set[str]] = {}
+        self.version = 0  # counts the changes
+        self._revision = 0
+        self._awaited: dict[str, threading.Event] = {}
+
+    # -- senders ---------------------------------------------------------------------------------------------
+
+    def expect(self, entry_id: str) -> threading.Event:
+        """Set once a worker has taken the command. ``forget`` it afterwards."""
+        with self.changed:
+            return self._awaited.setdefault(entry_id, threading.Event())
+
+    def forget(self, entry_id: str) -> None:
+        """Nobody waits for the command any more."""
+        with self.changed:
+            self._awaited.pop(entry_id, None)
+
+    # -- consumers -------------------------------------------------------------------------------------------
+
+    def of_module(self, module_id: str) -> dict[int, list[Entry]]:
+        """The commands of a module that are not done, by guild, in order. Holds ``changed`` itself."""
+        with self.changed:
+            found = {
+                guild_id: [entry for entry in entries.values() if entry.module_id == module_id]
+                for guild_id, entries in self.entries.items()
+            }
+        return {
+            guild_id: sorted(own, key=lambda entry: entry.order) for guild_id, own in found.items() if own
+        }
+
+    def owner(self, guild_id: int) -> Owner | None:
+        """Who owns a guild's voice."""
+        return self.owners.get(guild_id)
+
+    def has_seen(self, revision: int) -> bool:
+        """Whether a change at ``revision`` is in the view."""
+        return self._revision >= revision
+
+    # -- the watch -------------------------------------------------------------------------------------------
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Replaces the view."""
+        with self.changed:
+            self.entries.clear()
+            self.owners.clear()
+            self.workers.clear()
+            for kv in snapshot.items:
+                self._put(kv)
+            self._changed_at(snapshot.revision)
+
+    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
+        """Follows the changes."""
+        with self.changed:
+            for kind, kv in events:
+                if kind == "put":
+                    self._put(kv)
+                else:
+                    self._delete(kv.key)
+            self._changed_at(revision)
+
+    def on_lost(self) -> None:
+        """It grows old until the watch is back."""
+
+    def _changed_at(self, revision: int) -> None:
+        self._revision = revision
+        self.version += 1
+        self.changed.notify_all()
+
+    def _put(self, kv: KeyValue) -> None:
+        kind, _, path = kv.key[len(self._prefix) :].partition("/")
+        if kind == "q":
+            entry = parse_entry(path, kv)
+            if entry is None:
+                self._delete(kv.key)
+            else:
+                self.entries.setdefault(entry.guild_id, {})[entry.id] = entry
+            if kv.value == DONE or (entry is not None and entry.taken):
+                awaited = self._awaited.get(path.rpartition("/")[2])
+                if awaited is not None:
+                    awaited.set()
+        elif kind == "o":
+            owner = parse_owner(kv)
+            if owner is not None and path.isdigit():
+                self.owners[int(path)] = owner
+        elif kind == "w":
+            module_id, _, replica_id = path.partition("/")
+            self.workers.setdefault(module_id, set()).add(replica_id)
+
+    def _delete(self, key: str) -> None:
+        kind, _, path = key[len(self._prefix) :].partition("/")
+        first, _, rest = path.partition("/")
+        if kind == "q" and first.isdigit():
+            entries = self.entries.get(int(first), {})
+            entries.pop(rest, None)
+            if not entries:
+                self.entries.pop(int(first), None)
+        elif kind == "o" and first.isdigit():
+            self.owners.pop(int(first), None)
+        elif kind == "w":
+            self.workers.get(first, set()).discard(rest)

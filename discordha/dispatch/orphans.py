@@ -1,0 +1,89 @@
+"""Orphans: events that nobody holds any more, and that this replica did not receive.
+
+Promises: should nobody who received one take it over, it is adopted from its payload in etcd, or made a dead
+letter when it was attempted too often or has no payload; one that comes in here meanwhile is none any more.
+
+Concurrency: no thread. ``note`` runs on the watch thread, ``received`` on the gateway thread, ``adopt`` on
+the dispatcher's timer. ``_lock`` guards ``_orphans``; nothing else is called under it. At stop they are left
+to whoever finds them in etcd.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from discordha.coordination.claims.records import Attempts, Claim, ClaimRequest, Hint
+from discordha.dispatch.items import ClaimStore
+from discordha.stats import Stats
+
+__all__ = ["Orphans"]
+
+_log = logging.getLogger(__name__)
+
+#: A replica that never received an event gives those that did this long to take it over, seconds; one that
+#: does not even host its shard three times as long.
+PATIENCE = 1.0
+
+
+class Orphans:
+    """See the module.
+
+    :param inject: gives a stored payload to discord.py once more: (text, shard).
+    :param hosts: whether this replica receives a shard's events.
+    """
+
+    def __init__(
+        self,
+        claims: ClaimStore,
+        stats: Stats,
+        *,
+        max_attempts: int,
+        inject: Callable[[str, int], None],
+        hosts: Callable[[int], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._claims = claims
+        self._stats = stats
+        self._max_attempts = max_attempts
+        self._inject = inject
+        self._hosts = hosts
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._orphans: dict[str, tuple[float, Attempts]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._orphans)
+
+    def note(self, key: str, attempts: Attempts) -> None:
+        """An event that was taken over before has no owner. Never blocks."""
+        patience = PATIENCE if self._hosts(attempts.shard_id) else 3 * PATIENCE
+        with self._lock:
+            self._orphans[key] = (self._clock() + patience, attempts)
+
+    def received(self, key: str) -> None:
+        """The event has come in here. Never blocks."""
+        if self._orphans:
+            with self._lock:
+                self._orphans.pop(key, None)
+
+    def adopt(self, now: float) -> None:
+        """Takes over those that no replica which received them has taken. Never blocks."""
+        with self._lock:
+            due = [(key, known) for key, (when, known) in self._orphans.items() if when <= now]
+            for key, _ in due:
+                del self._orphans[key]
+        for key, known in due:
+            if self._claims.hint(key) is not Hint.UNKNOWN:
+                continue
+            if known.attempt >= self._max_attempts or known.payload is None:
+                bury = ClaimRequest(key, self._max_attempts + 1, known.payload, known.shard_id)
+                self._claims.claim_later((bury,), self._on_buried)
+            else:
+                _log.info("%s is adopted: no replica that received it took it over", key)
+                self._inject(known.payload, known.shard_id)
+
+    def _on_buried(self, request: ClaimRequest, claim: Claim | None) -> None:
+        self._stats.add("dead", request.key.split("/", 1)[0])

@@ -1,0 +1,145 @@
+"""Runs the handlers of one event on the calling handler thread.
+
+Promises: each handler of an event runs, in order of registration, also when an earlier one failed; a
+handler's error goes to ``on_error`` and never to the thread; ``LockLost`` ends the event, since whatever
+follows would be refused too.
+
+Concurrency: stateless but for ``_running`` (by thread id; ``_lock`` guards it), which the timer reads to find
+handlers that exceed ``handler_timeout``.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from discordha.blocking import Bridge, wrap
+from discordha.context import CurrentEvent, handler_scope
+from discordha.dispatch.handlers import Handler
+from discordha.errors import HandlerTimeout, LockLost
+from discordha.stats import Stats
+
+__all__ = ["ErrorHook", "Outcome", "Runner"]
+
+_log = logging.getLogger(__name__)
+
+ErrorHook = Callable[[CurrentEvent, Handler, BaseException], Any]
+
+
+class Outcome(enum.Enum):
+    """How an event's handlers ended."""
+
+    HANDLED = "handled"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class _Running:
+    __slots__ = ("context", "handler", "started", "warned")
+
+    def __init__(self, context: CurrentEvent, handler: Handler, started: float) -> None:
+        self.context = context
+        self.handler = handler
+        self.started = started
+        self.warned = False
+
+
+def log_error(event: CurrentEvent, handler: Handler, error: BaseException) -> None:
+    """The default ``on_error``: one log entry with the event's identity, the attempt and the traceback."""
+    _log.error(
+        "%s failed on %s %s (attempt %d)",
+        handler.name,
+        event.name,
+        event.identity,
+        event.attempt,
+        exc_info=(type(error), error, error.__traceback__),
+    )
+
+
+class Runner:
+    """Calls handlers with blocking views of their arguments.
+
+    :param bridge: through which views call back into the loop.
+    :param handler_timeout: seconds after which a running handler is reported, with its stack; ``None``:
+        never.
+    """
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        stats: Stats,
+        *,
+        handler_timeout: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bridge = bridge
+        self._stats = stats
+        self._handler_timeout = handler_timeout
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._running: dict[int, _Running] = {}
+        self.on_error: ErrorHook = log_error
+
+    def run(self, context: CurrentEvent, handlers: Sequence[Handler], args: Sequence[Any]) -> Outcome:
+        """Runs all handlers of one event. Blocks for as long as they do; any handler thread."""
+        outcome = Outcome.HANDLED
+        bridge = self._bridge
+        views = [wrap(arg, bridge) for arg in args]
+        thread = threading.get_ident()
+        for handler in handlers:
+            running = _Running(context, handler, self._clock())
+            self._running[thread] = running
+            try:
+                with handler_scope(context, handler.name):
+                    handler.function(*views)
+            except LockLost as error:
+                self._stats.add("handlers", "lost")
+                _log.warning("%s on %s %s stopped: %s", handler.name, context.name, context.identity, error)
+                outcome = Outcome.LOST
+                break
+            except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end its thread
+                self._stats.add("handlers", "failed")
+                outcome = Outcome.FAILED
+                self._report(context, handler, error)
+            else:
+                self._stats.add("handlers", "handled")
+            finally:
+                self._running.pop(thread, None)
+        return outcome
+
+    def _report(self, context: CurrentEvent, handler: Handler, error: BaseException) -> None:
+        try:
+            self.on_error(context, handler, error)
+        except Exception:  # noqa: BLE001 - a hook of the user's
+            _log.exception("on_error itself failed")
+            log_error(context, handler, error)
+
+    def warn_of_slow_handlers(self) -> None:
+        """Logs each handler that exceeds ``handler_timeout`` once, with its stack. Called by the timer."""
+        if self._handler_timeout is None:
+            return
+        now = self._clock()
+        for thread, running in list(self._running.items()):
+            if running.warned or now - running.started < self._handler_timeout:
+                continue
+            running.warned = True
+            self._stats.add("handlers", "slow")
+            frame = sys._current_frames().get(thread)
+            stack = "".join(traceback.format_stack(frame)) if frame is not None else "(ended meanwhile)\n"
+            warning = HandlerTimeout(
+                f"{running.handler.name} runs for over {self._handler_timeout:g} s on {running.context.name} "
+                f"{running.context.identity} (attempt {running.context.attempt})"
+            )
+            _log.warning("%s: %s; it is at\n%s", type(warning).__name__, warning, stack)
+
+    def running(self) -> list[str]:
+        """What runs now, for status and for the log of a drain that did not finish."""
+        return [
+            f"{r.context.name}/{r.context.identity} ({r.handler.name})" for r in list(self._running.values())
+        ]

@@ -1,0 +1,234 @@
+"""What etcd says of a bot's replicas: read from outside, for the command line. Blocks on etcd; no threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from discordha.coordination.claims.records import marked_at, parse_claim
+from discordha.coordination.election.candidates import request_resignation
+from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put, Store
+from discordha.coordination.membership.shard_keys import generation_of, is_number, key_of, number_of
+from discordha.coordination.membership.shard_plan import request_reshard
+from discordha.errors import DiscordHAError
+from discordha.events import EVENTS
+
+__all__ = ["Fleet", "Handled", "Letter"]
+
+#: Keys read in one transaction; etcd allows 128.
+BATCH = 100
+#: A command to a replica is forgotten after this, seconds.
+COMMAND_TTL = 30.0
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter: an event that ended its owners."""
+
+    event: str
+    attempts: int
+    error: str
+    payload: str | None
+    shard_id: int
+    replica: str
+
+
+@dataclass(frozen=True)
+class Handled:
+    """What became of an event: ``done``, ``running``, ``dead``. ``at``: when it was marked as done, in
+    seconds since 1970 by its owner's clock; ``None`` where that is not known.
+    """
+
+    event: str
+    state: str
+    replica: str
+    attempt: int
+    at: float | None = None
+
+
+class Fleet:
+    """One bot's keys.
+
+    :param root: key prefix of the bot, ending in ``/``.
+    """
+
+    def __init__(self, store: Store, root: str) -> None:
+        self.store = store
+        self.root = root
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def members(self) -> dict[str, dict[str, Any]]:
+        """The replicas' own records, by name."""
+        found = self.store.range(f"{self.root}m/").items
+        return {kv.key.rsplit("/", 1)[1]: _object(kv.value) for kv in found}
+
+    def leaders(self) -> dict[int, str]:
+        """Who leads each shard, of the generation that serves."""
+        serving = self._serving()
+        first: dict[int, tuple[int, str]] = {}
+        for kv in self.store.range(f"{self.root}l/").items:
+            shard = kv.key[len(self.root) :].split("/")[1]
+            if is_number(shard) and kv.lease and generation_of(int(shard)) == serving:
+                number = number_of(int(shard))
+                candidate = (kv.create_revision, str(_object(kv.value).get("replica", "?")))
+                first[number] = min(first.get(number, candidate), candidate)
+        return {shard: replica for shard, (_, replica) in sorted(first.items())}
+
+    def letters(self) -> list[Letter]:
+        """All dead letters."""
+        return [self._letter(kv.key, kv.value) for kv in self.store.range(f"{self.root}dead/").items]
+
+    def letter(self, event: str) -> Letter | None:
+        """One dead letter."""
+        kv = self.store.get(f"{self.root}dead/{event}")
+        return self._letter(kv.key, kv.value) if kv is not None else None
+
+    def _letter(self, key: str, value: bytes) -> Letter:
+        data = _object(value)
+        payload = data.get("payload")
+        return Letter(
+            key[len(self.root) + len("dead/") :],
+            _whole(data.get("attempt")),
+            str(data.get("error", "")),
+            payload if isinstance(payload, str) else None,
+            _whole(data.get("shard")),
+            str(data.get("replica", "?")),
+        )
+
+    def events(self, identity: str) -> list[Handled]:
+        """What became of the events with an identity: ``123``, or ``message/123``."""
+        names = [identity] if "/" in identity else [f"{event}/{identity}" for event in EVENTS]
+        found = []
+        for kv in self._read([f"{self.root}e/{name}" for name in names]):
+            parsed = parse_claim(kv.value)
+            if parsed is not None:
+                state, replica, attempt = parsed
+                event = kv.key[len(self.root) + 2 :]
+                state = "done" if state == "d" else "running"
+                found.append(Handled(event, state, replica, attempt, marked_at(kv.value)))
+        for kv in self._read([f"{self.root}dead/{name}" for name in names]):
+            letter = self._letter(kv.key, kv.value)
+            found.append(Handled(letter.event, "dead", letter.replica, letter.attempts))
+        return found
+
+    def _read(self, keys: Sequence[str]) -> list[KeyValue]:
+        """Those of the keys that exist."""
+        found: list[KeyValue] = []
+        for start in range(0, len(keys), BATCH):
+            result = self.store.txn((), [Get(key) for key in keys[start : start + BATCH]])
+            for response in result.responses:
+                assert isinstance(response, list)
+                found += response
+        return found
+
+    def etcd(self) -> list[dict[str, Any]]:
+        """The members of etcd, with their latency in seconds and the size of their database in bytes."""
+        return [member._asdict() for member in self.store.status()]
+
+    def identify(self) -> dict[str, Any] | None:
+        """What is left of the day's new sessions at Discord, as the replicas count it; ``None``: not counted
+        yet.
+        """
+        found = {kv.key.rsplit("/", 1)[1]: kv for kv in self.store.range(f"{self.root}ib/").items}
+        day = _object(found["day"].value) if "day" in found else {}
+        if not all(isinstance(day.get(name), int) for name in ("remaining", "total")):
+            return None
+        spent = found["spent"].version if "spent" in found else 0
+        return {"remaining": max(day["remaining"] - spent, 0), "total": day["total"]}
+
+    def status(self) -> dict[str, Any]:
+        """Everything at a glance."""
+        leaders = self.leaders()
+        count, following = self.shard_counts()
+        members = self.members()
+        for replica, record in members.items():
+            record["leads"] = [shard for shard, leader in leaders.items() if leader == replica]
+        return {
+            "root": self.root,
+            "replicas": members,
+            "leaders": {str(shard): replica for shard, replica in leaders.items()},
+            "shards": {"count": count, "next": following},
+            "etcd": self.etcd(),
+            "identify": self.identify(),
+            "dead_letters": len(self.letters()),
+        }
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    def drain(self, replica: str) -> None:
+        """Asks a replica to drain.
+
+        :raises DiscordHAError: there is no such replica.
+        """
+        members = self.members()
+        if replica not in members:
+            known = ", ".join(sorted(members)) or "none"
+            raise DiscordHAError(f"there is no replica {replica!r}; there are: {known}")
+        lease = self.store.grant(COMMAND_TTL)
+        self.store.put(f"{self.root}x/{replica}/drain", b"", lease=lease.id)
+
+    def resign(self, shard_id: int) -> str | None:
+        """Asks the leader of a shard to resign; its name."""
+        return request_resignation(self.store, self.root, key_of(self._serving(), shard_id))
+
+    def reshard(self, count: int) -> tuple[int, int]:
+        """Asks for another number of shards; see ``request_reshard``."""
+        return request_reshard(self.store, self.root, count)
+
+    def shard_counts(self) -> tuple[int | None, int | None]:
+        """The number of shards, and the one to come; ``None`` where there is none."""
+        serving = self._serving()
+        found = self.store.range(f"{self.root}s/g/").items
+        names = {kv.key.rsplit("/", 1)[1]: _object(kv.value).get("count") for kv in found}
+        counts = {int(name): count for name, count in names.items() if is_number(name) and count}
+        return counts.get(serving), next((counts[g] for g in sorted(counts) if g > serving), None)
+
+    def _serving(self) -> int:
+        kv = self.store.get(f"{self.root}s/serving")
+        return int(kv.value) if kv is not None and kv.value.isdigit() else 0
+
+    def replay(self, event: str) -> None:
+        """Gives a dead letter back to the replicas: some live one handles it, with its attempts counted
+        from 0.
+
+        :raises DiscordHAError: there is no such letter, or it has no payload.
+        """
+        letter = self.letter(event)
+        if letter is None:
+            raise DiscordHAError(f"there is no dead letter {event!r}; see `discordha dead-letters list`")
+        if letter.payload is None:
+            raise DiscordHAError(
+                f"the dead letter {event!r} has no payload: it can't be replayed, only dropped"
+            )
+        record = {"attempt": 0, "payload": letter.payload, "shard": letter.shard_id, "history": []}
+        lease = self.store.grant(3600.0)
+        key = f"{self.root}dead/{event}"
+        result = self.store.txn(
+            (Compare.version(key, 1),),
+            (
+                Put(f"{self.root}a/{event}", json.dumps(record).encode(), lease.id),
+                Delete(f"{self.root}e/{event}"),
+                Delete(key),
+            ),
+        )
+        if not result.succeeded:
+            raise DiscordHAError(f"the dead letter {event!r} changed meanwhile; look again")
+
+    def drop(self, event: str) -> bool:
+        """Forgets a dead letter; whether there was one."""
+        return self.store.delete(f"{self.root}dead/{event}")
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(value)
+    except (ValueError, RecursionError):
+        return {}
+    return dict(data) if isinstance(data, Mapping) else {}

@@ -1,0 +1,61 @@
+"""Which shards this replica has connections for, by the numbers that users know.
+
+Concurrency: no state of its own; everything is read from single values that others replace as a whole. No
+I/O; any thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from discordha.coordination.membership.shard_keys import SPAN, key_of, number_for, number_of
+from discordha.coordination.membership.shard_plan import ShardPlan
+from discordha.errors import DiscordHAError
+from discordha.gateway import Gateway
+from discordha.gateway.client import ShardClient
+
+if TYPE_CHECKING:
+    import discord
+
+__all__ = ["ShardIndex"]
+
+
+class ShardIndex:
+    """The shards of the generation that serves.
+
+    :param plan: ``None`` without etcd: ``count`` tells how many shards there are.
+    """
+
+    def __init__(self, gateway: Gateway, plan: ShardPlan | None) -> None:
+        self._gateway = gateway
+        self._plan = plan
+        self.count = 1
+
+    def key(self, number: int) -> int:
+        """The key of a shard."""
+        serving = self._plan.serving if self._plan is not None else None
+        return key_of(serving or 0, number)
+
+    def clients(self) -> dict[int, ShardClient]:
+        """The clients of the shards that this replica hosts, by number."""
+        first = self.key(0)
+        return {
+            number_of(key): client
+            for key, client in sorted(self._gateway.clients.items())
+            if first <= key < first + SPAN
+        }
+
+    def client_for(self, guild_id: int) -> discord.Client:
+        """The client of the shard that a guild is on.
+
+        :raises DiscordHAError: this replica does not host it.
+        """
+        count = self._plan.count if self._plan is not None else self.count
+        number = number_for(guild_id, count or 1)
+        client = self.clients().get(number)
+        if client is None:
+            raise DiscordHAError(
+                f"the guild {guild_id} is on shard {number}, which this replica does not host; for REST calls"
+                " any client will do, such as ha.client"
+            )
+        return client

@@ -1,0 +1,83 @@
+"""What a local Discord has on record, as the handle returns it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from ..waiting import wait_for
+
+__all__ = ["BotMessage", "Load", "Request", "Sent"]
+
+
+class Request(NamedTuple):
+    """One REST call of the bot."""
+
+    number: int
+    at: float
+    method: str
+    path: str
+    replica: str
+    body: Any
+    duplicate: bool
+    """A message whose nonce was known: nothing was created."""
+    status: int
+
+
+class BotMessage(NamedTuple):
+    """One message that the bot created."""
+
+    number: int
+    id: int
+    channel_id: int
+    content: str
+    at: float
+    replica: str
+    reference: int | None
+
+
+class Sent(NamedTuple):
+    """One action of a load: its number, what it is known by, where and when it happened."""
+
+    number: int
+    key: str
+    channel_id: int
+    at: float
+
+
+class _Controllable(Protocol):
+    def control(self, name: str, /, **arguments: Any) -> Any: ...
+
+
+class Load:
+    """Users that act at a steady rate; see ``LocalDiscord.load``."""
+
+    def __init__(self, discord: _Controllable, number: int, kind: str) -> None:
+        self._discord = discord
+        self._number = number
+        self.kind = kind
+        self._sent: list[Sent] = []
+
+    def sent(self) -> list[Sent]:
+        """What was done so far, in order."""
+        self._refresh()
+        return list(self._sent)
+
+    def _refresh(self) -> bool:
+        state = self._discord.control("load_state", number=self._number, since=len(self._sent))
+        self._sent.extend(Sent(*each) for each in state["sent"])
+        if state["errors"]:
+            raise RuntimeError(f"{state['errors']} actions of the load {self.kind!r} failed")
+        return bool(state["running"])
+
+    def stop(self) -> list[Sent]:
+        """Ends it; returns what was done."""
+        self._discord.control("load_stop", number=self._number)
+        return self.wait(10.0)
+
+    def wait(self, timeout: float) -> list[Sent]:
+        """Blocks until it has ended by itself; returns what was done.
+
+        :raises WaitTimeout: it takes longer than ``timeout`` seconds.
+        """
+        wait_for(lambda: not self._refresh(), timeout, f"the load {self.kind!r} to end", interval=0.05)
+        return list(self._sent)

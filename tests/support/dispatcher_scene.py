@@ -1,0 +1,85 @@
+"""A dispatcher of one replica without etcd, whose clock the test moves on."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import discord
+
+from discordha.config import Config
+from discordha.coordination.claims.last_attempts import LastAttempts
+from discordha.coordination.memory.claims import AloneMembers, UnguardedClaims
+from discordha.dispatch import Dispatcher
+from discordha.dispatch.handlers import HandlerRegistry
+from discordha.dispatch.runner import Runner
+from discordha.stats import Stats
+from discordha.testing import wait_for
+
+__all__ = ["GRACE", "OURS", "THEIRS", "Scene"]
+
+GRACE = 0.05
+OURS, THEIRS = 1, 2
+
+
+class _NoBridge:
+    def call(self, awaitable: Any, timeout: float | None = None) -> Any:
+        raise AssertionError("no handler here calls Discord")
+
+    def begin(self, awaitable: Any, on_done: Any) -> Any:
+        raise AssertionError("no handler here calls Discord")
+
+
+class Scene:
+    """A dispatcher whose clock stands still, and whose timer ticks when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.begun: list[int] = []
+        self.gates: dict[int, threading.Event] = {}
+        self.stats = Stats()
+        registry = HandlerRegistry()
+        registry.add(self._handle, "message")
+        config = Config(
+            token="x" * 60, intents=discord.Intents.none(), ha=False, grace=GRACE, workers=4, queue_size=100
+        )
+        self.claims = UnguardedClaims(retention=600.0)
+        self.members = members = AloneMembers("r0")
+        members.rank = lambda key, shard: 0 if key == str(OURS) else 1  # type: ignore[method-assign]
+        self.dispatcher = Dispatcher(
+            config,
+            registry,
+            Runner(_NoBridge(), self.stats),
+            self.stats,
+            claims=self.claims,
+            members=members,
+            inject=lambda text, shard: None,
+            last_attempts=LastAttempts(config.max_attempts, clock=lambda: self.now),
+            clock=lambda: self.now,
+        )
+
+    def _handle(self, message: Any) -> None:
+        self.begun.append(message.id)
+        self.gates[message.id].wait(10)
+
+    def receive(self, number: int, channel: int, *, slow: bool = False) -> None:
+        gate = self.gates[number] = threading.Event()
+        if not slow:
+            gate.set()
+        message = SimpleNamespace(id=number, channel=SimpleNamespace(id=channel), guild=None)
+        self.dispatcher.receive("message", (message,), None, 0)
+
+    def tick(self, seconds: float = 0.0) -> None:
+        self.now += seconds
+        self.dispatcher._on_tick()
+
+    def is_late(self) -> None:
+        """One of our own events begins two graces after it has come, and none sooner."""
+        self.receive(1, OURS, slow=True)
+        wait_for(lambda: self.begun == [1], 10, "the first to begin")
+        self.tick()
+        self.receive(2, OURS)
+        self.now += 2 * GRACE
+        self.gates[1].set()
+        wait_for(lambda: not self.dispatcher.queue()["running"] and 2 in self.begun, 10, "the second to end")

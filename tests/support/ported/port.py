@@ -1,0 +1,153 @@
+"""Ports discord.py's examples: deletes ``async`` and ``await``, and makes the replacements of ``REPLACED``.
+
+``python tests/support/ported/port.py reply`` prints one as it runs. What is not in ``REPLACED`` is as its
+authors wrote it.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import sys
+import tokenize
+from pathlib import Path
+
+__all__ = ["ORIGINALS", "REPLACED", "ported"]
+
+ORIGINALS = Path(__file__).parent / "originals"
+
+_CLIENT = (
+    ("\nimport discord\n", "\nimport discord\n\nimport discordha\n"),
+    ("(discord.Client)", "(discordha.DiscordHA)"),
+    ("MyClient(intents=intents)", "MyClient.from_env(intents=intents)"),
+    ("client.run('token')", "client.run()"),
+)
+#: There is a tree already, and what it holds is told to Discord by itself.
+_TREE = (
+    _CLIENT[0],
+    _CLIENT[1],
+    ("        self.tree = app_commands.CommandTree(self)\n", ""),
+)
+_COPIED = (
+    *_TREE,
+    ("discord.Object(id=0)", "discord.Object(id=int(os.environ['MY_GUILD']))"),
+    ("\nimport discord\n", "\nimport os\n\nimport discord\n"),
+    ("        self.tree.sync(guild=MY_GUILD)\n", ""),
+    ("client.run('token')", "client.setup_hook()\nclient.run()"),
+)
+
+
+def _view(bot: str, command: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """A ``commands.Bot`` with one command becomes a bot with one handler; its view stays as it is."""
+    return (
+        _CLIENT[0],
+        ("from discord.ext import commands\n", ""),
+        (f"class {bot}(commands.Bot)", f"class {bot}(discordha.DiscordHA)"),
+        (
+            "super().__init__(command_prefix=commands.when_mentioned_or('$'), intents=intents)",
+            "super().__init__(discordha.Config.from_env(intents=intents))",
+        ),
+        (
+            "@bot.command()\n",
+            f"@bot.listen('message', where=lambda message: message.content.startswith('${command}'))\n",
+        ),
+        ("    ctx.send(", "    message.channel.send("),
+        ("bot.run('token')", "bot.run()"),
+        *(more or ((f"def {command}(ctx: commands.Context)", f"def {command}(message)"),)),
+    )
+
+
+#: What is replaced in each example, when ``async`` and ``await`` are gone: (what was there, what is here).
+REPLACED: dict[str, tuple[tuple[str, str], ...]] = {
+    "reply": _CLIENT,
+    "deleted": _CLIENT,
+    "new_member": _CLIENT,
+    "guessing_game": _CLIENT,
+    "edits": (*_CLIENT, ("asyncio.sleep", "time.sleep"), ("import asyncio", "import time")),
+    "reaction_roles": (
+        *_CLIENT,
+        ("\nimport discord\n", "\nimport os\n\nimport discord\n"),
+        ("self.role_message_id = 0 ", "self.role_message_id = int(os.environ['ROLE_MESSAGE']) "),
+        ("name='🔴'): 0,", "name='🔴'): int(os.environ['RED_ROLE']),"),
+    ),
+    "app_commands/basic": (
+        *_COPIED,
+        ("super().__init__(intents=intents)", "super().__init__(discordha.Config.from_env(intents=intents))"),
+        ("get_channel(0)", "get_channel(int(os.environ['LOG_CHANNEL']))"),
+    ),
+    "app_commands/transformers": (
+        *_COPIED,
+        (
+            "super().__init__(intents=discord.Intents.default())",
+            "super().__init__(discordha.Config.from_env(intents=discord.Intents.default()))",
+        ),
+        # discord.py's rule for annotations that bring their own ``transform``.
+        ("    def transform(cls,", "    async def transform(cls,"),
+    ),
+    "modals/basic": (
+        ("import discord\nfrom", "import os\n\nimport discord\n\nimport discordha\nfrom"),
+        *_TREE[1:],
+        ("discord.Object(0)", "discord.Object(int(os.environ['MY_GUILD']))"),
+        ("super().__init__(intents=intents)", "super().__init__(discordha.Config.from_env(intents=intents))"),
+        ("        self.tree.sync(guild=TEST_GUILD)\n", "        pass\n"),
+        ("client.run('token')", "client.run()"),
+    ),
+    "views/counter": _view("CounterBot", "counter"),
+    "views/ephemeral": _view("EphemeralCounterBot", "counter"),
+    "views/tic_tac_toe": _view("TicTacToeBot", "tic"),
+    "views/dropdown": _view("Bot", "colour", ("def colour(ctx)", "def colour(message)")),
+    "views/link": _view(
+        "GoogleBot",
+        "google",
+        ("def google(ctx: commands.Context, *, query: str)", "def google(message)"),
+        ("    message.channel.send(", "    query = message.content[8:]\n    message.channel.send("),
+    ),
+    "views/confirm": _view(
+        "Bot",
+        "ask",
+        ("def ask(ctx: commands.Context)", "def ask(message)"),
+        # The view is discord.py's own, and not bound to the bot; its time is up after 180 seconds.
+        ("    view.wait()", "    bot.call(view.wait(), timeout=200)"),
+    ),
+}
+
+
+def ported(name: str) -> str:
+    """The source of one example as it runs on discordha.
+
+    :raises ValueError: a replacement finds nothing to replace.
+    """
+    # The newline before the first line lets replacements begin with one.
+    source = "\n" + _without_async((ORIGINALS / f"{name}.py").read_text(encoding="utf-8"))
+    for old, new in REPLACED[name]:
+        if old not in source:
+            raise ValueError(f"{name}: there is no {old!r}")
+        source = source.replace(old, new)
+    return source.lstrip("\n")
+
+
+def _without_async(source: str) -> str:
+    """Deletes ``async`` and ``await``, except in ``discord.ui`` classes: their callbacks run on the loop."""
+    kept = [
+        range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ClassDef)
+        and any(ast.unparse(base).startswith("discord.ui.") for base in node.bases)
+    ]
+    lines = source.splitlines(keepends=True)
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    for token in reversed(tokens):  # from the end, so that columns still hold
+        number, column = token.start
+        if token.string in ("async", "await") and token.type in (tokenize.NAME, *_KEYWORDS):
+            if any(number in part for part in kept):
+                continue
+            line = lines[number - 1]
+            lines[number - 1] = line[:column] + line[token.end[1] + 1 :]
+    return "".join(lines)
+
+
+_KEYWORDS = tuple(getattr(tokenize, name) for name in ("ASYNC", "AWAIT") if hasattr(tokenize, name))
+
+
+if __name__ == "__main__":
+    print(ported(sys.argv[1]), end="")

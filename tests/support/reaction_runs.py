@@ -1,0 +1,77 @@
+"""What ``bots/reactions.py`` says it has handled, and whether that is what users did."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from fleet import doubtful_runs
+
+from discordha.testing import LocalDiscord, Replicas, WaitTimeout, wait_for
+from discordha.testing.discord.records import Sent
+
+__all__ = ["check", "seen"]
+
+
+def seen(discord: LocalDiscord) -> list[tuple[str, int, float]]:
+    """What the bot says it has handled: key, channel, when (by its own word)."""
+    return [
+        (message.content.split()[1], message.channel_id, float(message.content.split()[3]))
+        for message in discord.messages()
+        if message.content.startswith("seen ")
+    ]
+
+
+def check(
+    discord: LocalDiscord, sent: Sequence[Sent], timeout: float = 30.0, *, fleet: Replicas | None = None
+) -> None:
+    """Handled counts equal sent counts, and the order of each message's reactions is kept.
+
+    :param fleet: whose leaders may run events again that they say may have been handled (guarantees.md).
+    """
+    expected = Counter(each.key for each in sent)
+    with contextlib.suppress(WaitTimeout):
+        wait_for(
+            lambda: not expected - Counter(key for key, _, _ in seen(discord)),
+            timeout,
+            "every reaction",
+            interval=0.1,
+        )
+    handled = seen(discord)
+    found = Counter(key for key, _, _ in handled)
+    wrong = {*(expected - found), *(found - expected)}
+    history = [
+        f"{message.at:.3f} {message.replica}: {message.content}"
+        for message in discord.messages()
+        if any(key in message.content for key in wrong)
+    ]
+    doubtful = doubtful_runs(fleet) if fleet is not None else 0
+    report = {
+        "doubtful": doubtful,
+        "lost": expected - found,
+        "repeated": found - expected,
+        "sent": [f"{each.at:.3f} {each.key}" for each in sent if each.key in wrong],
+        "handled": history,
+    }
+    assert not expected - found, report
+    assert (found - expected).total() <= doubtful, report
+    twice = {key.rsplit("/", 1)[1] for key in found - expected}
+    orders: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for each in sent:
+        orders[each.key.rsplit("/", 1)[1]][0].append(each.key)
+    for key, _, _ in handled:
+        orders[key.rsplit("/", 1)[1]][1].append(key)
+    for target, (wanted, got) in orders.items():
+        if target in twice:
+            continue
+        for number, (one, other) in enumerate(zip(wanted, got, strict=True)):
+            assert one == other, {
+                "number": number,
+                "sent": wanted[number - 3 : number + 6],
+                "handled": [
+                    f"{message.at:.3f} {message.replica} {message.content}"
+                    for message in discord.messages()
+                    if message.content.startswith("seen ") and f"/{target} " in message.content
+                ][number - 3 : number + 6],
+            }

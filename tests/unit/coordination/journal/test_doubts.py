@@ -1,0 +1,435 @@
+"""What a tally makes of its leader's answer: it strikes out what was handled, and never more."""
+
+from __future__ import annotations
+
+import pytest
+from test_tally import EARLIER, SESSION, Bench
+
+from discordha.coordination.journal.ambiguity import ASKED
+from discordha.coordination.journal.entries import EntryState, digest
+from discordha.coordination.journal.tally import AWARE, SETTLE
+
+
+class Young(Bench):
+    """A tally whose gateway session has just begun; its marker has been seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.new_session()
+        self.tally.note_session(SESSION)
+        self.question: dict[str, int] = {}
+
+    def asked(self) -> list[str]:
+        """Asks; the keys rather than the names."""
+        return list(self.since())
+
+    def since(self) -> dict[str, int]:
+        """Asks; by key, the revision that is older than all that it stands for."""
+        self.question = self.tally.ask()
+        keys = {entry.name: entry.key for entry in self.tally}
+        return {keys[name]: since for name, since in self.question.items()}
+
+    def settle(self, **left: int) -> int:
+        """The answer of a leader that can tell of all that was asked for."""
+        zeros = dict.fromkeys(self.question, 0)
+        return self.tally.settle(zeros | {digest(key): count for key, count in left.items()})
+
+    def partial(self, **left: int) -> int:
+        """The answer of one that can tell of these alone."""
+        return self.tally.settle({digest(key): count for key, count in left.items()})
+
+    def uncertain(self, key: str) -> None:
+        self.mark(key, received=SESSION - 1)
+
+
+def test_what_the_leader_has_handled_is_struck_out_the_oldest_first() -> None:
+    young = Young()
+    entries = [young.receive(key) for key in ("add", "remove", "add", "add", "other")]
+    for key in ("add", "add", "other"):
+        young.uncertain(key)
+    assert len(young.tally) == 5
+    assert young.asked() == ["add", "remove", "other"]
+    assert young.settle(add=1, remove=1) == 3
+    assert list(young.tally) == [entries[1], entries[3]]
+    assert young.tally.struck == 3
+    assert young.settle() == 0
+    # What was seen of the marks was about those that are gone.
+    assert not any(young.tally.may_be_handled(entry) for entry in young.tally)
+    assert young.settle(add=1, remove=1) == 0
+
+
+def test_when_all_is_settled_nothing_is_asked_any_more() -> None:
+    young = Young()
+    young.receive("add")
+    young.uncertain("add")
+    assert young.tally.in_doubt
+    assert young.tally.may_ask
+    assert young.asked() == ["add"]
+    assert young.settle() == 1
+    assert not young.tally.may_ask
+    assert young.asked() == []
+    assert young.tally._doubts._counts == {}
+
+
+def test_nothing_is_asked_before_the_marker_is_seen() -> None:
+    bench = Bench()
+    bench.new_session()
+    bench.receive("add")
+    bench.mark("add", received=SESSION - 1)
+    assert bench.tally.in_doubt
+    assert not bench.tally.may_ask
+    assert bench.tally.ask() == {}
+    bench.now += 1
+    bench.seen()
+    assert bench.tally.may_ask
+    assert bench.tally.in_doubt
+    assert list(bench.tally.ask()) == [digest("add")]
+    bench.tally.settle({digest("add"): 0})
+    assert not bench.tally.in_doubt
+
+
+def test_a_leader_may_not_know_of_the_session_yet() -> None:
+    bench = Bench()
+    bench.new_session()
+    assert bench.tally.in_doubt
+    bench.tally.note_session(SESSION)
+    assert bench.tally.in_doubt
+    assert not bench.tally.may_ask
+    bench.now += AWARE
+    assert not bench.tally.in_doubt
+
+
+def test_an_answer_that_names_more_than_was_received_strikes_nothing() -> None:
+    """Those were from before the session, or came after the question."""
+    young = Young()
+    young.receive("add")
+    young.asked()
+    assert young.settle(add=5) == 0
+    assert young.left() == ["add"]
+    assert young.tally.may_ask
+
+
+def test_names_that_were_not_asked_for_are_let_alone() -> None:
+    young = Young()
+    young.receive("add")
+    young.uncertain("add")
+    assert young.asked() == ["add"]
+    young.receive("later")
+    young.uncertain("later")
+    assert young.settle(later=0, elsewhere=0) == 1
+    assert young.left() == ["later"]
+
+
+def test_what_came_in_after_the_question_is_not_struck_by_its_answer() -> None:
+    """The leader may have answered before it had received that."""
+    young = Young()
+    young.receive("add")
+    young.asked()
+    second = young.receive("add")
+    young.uncertain("add")
+    young.uncertain("add")
+    assert young.settle() == 1
+    assert list(young.tally) == [second]
+    assert young.settle() == 0
+
+
+def test_what_a_mark_struck_out_meanwhile_counts() -> None:
+    young = Young()
+    young.receive("add")
+    second = young.receive("add")
+    young.asked()
+    young.mark("add")
+    assert list(young.tally) == [second]
+    assert young.settle(add=1) == 0
+    assert list(young.tally) == [second]
+    # And where both were handled, the other mark was an uncertain one.
+    young.uncertain("add")
+    young.asked()
+    assert young.settle() == 1
+
+
+def test_marks_that_were_here_before_their_events_count_for_those() -> None:
+    young = Young()
+    young.receive("add")
+    young.asked()
+    young.mark("add")
+    young.mark("add")
+    assert young.receive("add") is None  # the mark was a surplus
+    third = young.receive("add")
+    assert young.settle() == 0
+    assert list(young.tally) == [third]
+
+
+def test_what_runs_here_or_waits_for_its_mark_is_not_struck_out() -> None:
+    young = Young()
+    entries = [young.receive(key) for key in ("add", "add", "add", "remove")]
+    for entry in entries:
+        young.uncertain(entry.key)
+    young.asked()
+    for entry, state in zip(
+        entries, (EntryState.RUNNING, EntryState.FINISHED, EntryState.HELD, EntryState.QUEUED), strict=True
+    ):
+        assert entry is not None
+        entry.state = state
+    assert young.settle() == 1
+    assert list(young.tally) == [entries[0], entries[1], entries[3]]
+    assert young.asked() == []
+    assert not young.tally.may_ask
+
+
+def test_so_many_names_are_asked_for_at_once_and_then_the_rest() -> None:
+    young = Young()
+    keys = [f"{number}" for number in range(ASKED + 10)]
+    for key in [*keys, *keys]:
+        young.receive(key)
+        young.uncertain(key)
+    assert young.asked() == keys[:ASKED]
+    assert young.settle() == 2 * ASKED
+    assert young.asked() == keys[ASKED:]
+    assert young.settle() == 20
+    assert not young.tally.may_ask
+
+
+def test_an_answer_to_a_question_of_the_session_before_strikes_nothing() -> None:
+    young = Young()
+    young.receive("add")
+    young.asked()
+    young.new_session()
+    young.receive("add")
+    young.seen(SESSION + 10)
+    assert young.settle() == 0
+    assert young.left() == ["add", "add"]
+
+
+@pytest.mark.parametrize("handled", [0, 1])
+def test_what_made_room_meanwhile_is_not_struck_twice(handled: int) -> None:
+    young = Young()
+    young.receive("add")
+    second = young.receive("add")
+    for _ in range(1 + handled):
+        young.uncertain("add")
+    young.asked()
+    assert young.tally.drop_oldest()
+    # The one that is gone was handled; or so were both.
+    assert young.settle(add=1 - handled) == handled
+    assert list(young.tally) == ([] if handled else [second])
+
+
+def test_what_has_expired_meanwhile_is_not_struck_twice() -> None:
+    young = Young()
+    young.receive("add")
+    young.now += 1
+    second = young.receive("add")
+    young.asked()
+    assert young.tally.expire(young.now - 0.5) == 1
+    assert young.settle(add=1) == 0
+    assert list(young.tally) == [second]
+
+
+@pytest.mark.parametrize("keys", [("add",), ("add", "remove")])
+def test_an_answer_is_of_no_use_once_all_doubts_have_gone(keys: tuple[str, ...]) -> None:
+    """New ones of the same name are not those that were asked for."""
+    young = Young()
+    for key in keys:
+        young.receive(key)
+    young.asked()
+    young.mark(keys[-1])  # and with it what stood before it in its lane
+    assert young.left() == []
+    if len(keys) > 1:
+        young.mark("add")  # it was late
+    new = young.receive("add")
+    assert young.settle() == 0
+    assert list(young.tally) == [new]
+
+
+def test_only_the_last_question_is_answered() -> None:
+    """In the tally; numbers tell in the journal which one that is."""
+    young = Young()
+    young.receive("add")
+    young.asked()
+    young.receive("remove")
+    young.uncertain("add")
+    young.uncertain("remove")
+    assert young.asked() == ["add", "remove"]
+    assert young.settle(remove=1) == 1
+    assert young.left() == ["remove"]
+
+
+def test_a_leader_says_what_it_has_not_seen_the_marks_of() -> None:
+    """And in so many words where there is nothing left: what it does not name it can't tell of."""
+    bench = Bench()
+    for key in ("add", "remove", "add", "add"):
+        bench.receive(key)
+    first, *_ = bench.tally
+    first.state = EntryState.FINISHED
+    names = {digest(key): EARLIER for key in ("add", "remove", "unknown")}
+    assert bench.tally.left(names) == {digest("add"): 3, digest("remove"): 1, digest("unknown"): 0}
+    bench.mark("add")
+    bench.mark("remove")
+    assert bench.tally.left(names) == {digest("add"): 2, digest("remove"): 0, digest("unknown"): 0}
+
+
+def test_a_leader_tells_of_nothing_that_is_older_than_its_session() -> None:
+    """It may never have received that."""
+    bench = Bench()
+    bench.receive("add")
+    bench.new_session()
+    names = {digest("add"): SESSION, digest("remove"): SESSION - 1, digest("other"): SESSION + 1}
+    assert bench.tally.left(names) == {}  # nobody knows yet when its session began
+    bench.seen()
+    assert bench.tally.left(names) == {digest("add"): 1, digest("other"): 0}
+    for since, received in ((SESSION - 1, False), (SESSION, True), (SESSION + 1, True)):
+        assert bench.tally.has_received(since) is received
+
+
+def test_what_the_leader_can_not_tell_of_is_left_alone() -> None:
+    """And may be asked for again."""
+    young = Young()
+    young.receive("add")
+    other = young.receive("other")
+    young.uncertain("add")
+    young.uncertain("other")
+    assert young.asked() == ["add", "other"]
+    assert young.partial(add=0) == 1
+    assert list(young.tally) == [other]
+    assert young.partial(other=0) == 0  # that question is over
+    assert young.asked() == ["other"]
+    assert young.partial(add=0) == 0
+    assert young.asked() == ["other"]
+    assert young.partial(other=0) == 1
+    assert young.left() == []
+
+
+def test_an_answer_that_tells_of_nothing_strikes_nothing() -> None:
+    young = Young()
+    young.receive("add")
+    young.uncertain("add")
+    young.asked()
+    assert young.partial() == 0
+    assert young.left() == ["add"]
+    assert young.tally.may_ask
+
+
+@pytest.mark.parametrize("stamps", [(3, 7, 9), (7, 3, 9), (9, 7, 3)])
+def test_a_question_is_as_old_as_the_oldest_that_it_counts(stamps: tuple[int, ...]) -> None:
+    """Stamps are not in order: a gap sets them back, and what RESUME brings has those of before it."""
+    young = Young()
+    for stamp in stamps:
+        young.receive("add", stamp=stamp)
+    young.receive("other", stamp=8)
+    assert young.since() == {"add": 3, "other": 8}
+
+
+def test_what_is_settled_counts_with_its_own_stamp() -> None:
+    """It is asked for under the name of a doubtful one."""
+    young = Young()
+    young.receive("add", stamp=SESSION + 5)
+    young.now += SETTLE + 1
+    young.receive("add", stamp=SESSION + 2)
+    young.uncertain("add")
+    assert young.since() == {"add": SESSION + 2}
+    assert young.settle(add=1) == 1
+
+
+def test_what_is_gone_keeps_its_stamp_while_it_counts() -> None:
+    """``received`` has it, and so a leader that never received it can't tell."""
+    young = Young()
+    young.receive("add", stamp=3)
+    young.receive("add", stamp=7)
+    young.uncertain("add")
+    assert young.tally.drop_oldest()
+    assert young.since() == {"add": 3}
+    # Once all of a name are gone, and nothing is asked, the next begins anew.
+    assert young.settle(add=0) == 1
+    young.receive("other", stamp=1)
+    young.receive("add", stamp=9)
+    assert young.since() == {"other": 1, "add": 9}
+
+
+def test_what_came_after_the_question_changes_the_next() -> None:
+    young = Young()
+    young.receive("add", stamp=7)
+    assert young.since() == {"add": 7}
+    young.receive("add", stamp=3)
+    assert young.since() == {"add": 3}
+
+
+def test_what_made_room_after_the_question_is_not_taken_for_another() -> None:
+    young = Young()
+    young.receive("add")
+    young.asked()
+    assert young.tally.drop_oldest()
+    new = young.receive("add")
+    assert young.settle() == 0
+    assert new in list(young.tally)
+
+
+def test_what_a_leader_never_had_is_not_taken_for_handled() -> None:
+    """Its journal was full; or its version of the bot has no handler for it."""
+    young = Young()
+    for key in ("add", "add", "other"):
+        young.receive(key)
+    young.uncertain("add")
+    young.asked()
+    assert young.settle() == 1
+    assert young.left() == ["add", "other"]
+
+
+def test_marks_of_before_the_session_do_not_explain_what_a_later_mark_tells() -> None:
+    """Found by chaos: they did, and the next mark was kept for another event, which was lost."""
+    young = Young()
+    young.uncertain("add")  # of before the session
+    young.receive("add")
+    young.receive("other")
+    young.mark("add")
+    young.mark("other")
+    assert young.left() == []
+    new = young.receive("add")
+    assert list(young.tally) == [new]
+
+
+def test_an_answer_explains_what_marks_there_were_before_the_question() -> None:
+    young = Young()
+    young.uncertain("add")  # of before the session
+    young.receive("add")
+    young.asked()
+    young.uncertain("add")
+    assert young.settle(add=1) == 0
+    assert young.tally.ask()
+    assert young.settle(add=0) == 1
+    young.now += SETTLE + 1
+    young.receive("add")
+    assert young.tally.doubtful == 0
+
+
+def test_while_equal_events_keep_coming_an_answer_ends_no_doubt() -> None:
+    """Their marks count as if they were those of what was asked for."""
+    young = Young()
+    young.receive("add")
+    young.uncertain("add")
+    young.asked()
+    for _ in range(3):
+        young.receive("add")
+        young.mark("add", received=SESSION)
+    assert young.settle() == 0
+    (left,) = young.tally
+    assert young.tally.may_be_handled(left)
+    assert young.asked() == ["add"]
+    assert young.settle() == 1
+    assert not young.tally.may_ask
+
+
+def test_what_such_an_answer_strikes_out_it_explains() -> None:
+    young = Young()
+    for _ in range(3):
+        young.receive("add")
+        young.uncertain("add")
+    young.asked()
+    later = young.receive("add")
+    young.mark("add", received=SESSION)
+    assert young.settle() == 2
+    assert list(young.tally) == [later]
+    assert young.tally.may_be_handled(later)
+    young.asked()
+    assert young.settle(add=1) == 0
+    assert not young.tally.may_be_handled(later)

@@ -1,0 +1,169 @@
+"""What an entry says of when it came in: its mark tells others which events they did not receive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+from discordha.coordination.claims.last_attempts import LastAttempts
+from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.etcd.group_commit import Operation
+from discordha.coordination.etcd.store import Compare, Put
+from discordha.coordination.journal.entries import Entry, digest
+from discordha.coordination.journal.journal import Journal
+
+
+def name(key: str) -> str:
+    """That of its entry."""
+    return f"0/{digest(key)}"
+
+
+class Bench:
+    """A journal without etcd: what it writes is kept."""
+
+    def __init__(self) -> None:
+        self.proven = 0
+        self.now = 1000.0
+        self.committed = Committed()
+        self.ready: list[Entry] = []
+        alive: Any = SimpleNamespace(alive=True, guard=lambda: Compare.version("/l/0", 1))
+        self.term: Leadership = alive
+        nothing: Any = None
+        leases: Any = SimpleNamespace(current=lambda: 7)
+        self.journal = Journal(
+            nothing,
+            cast(Any, self.committed),
+            leases,
+            "/",
+            0,
+            replica_id="me",
+            ready=self.ready.extend,
+            size=100,
+            retention=600.0,
+            last_attempts=LastAttempts(3),
+            dropped=lambda reason: None,
+            buried=lambda event: None,
+            proven=lambda: self.proven,
+            clock=lambda: self.now,
+        )
+
+    def receive(self, key: str) -> int:
+        """What it says."""
+        return self.entry(key).revision
+
+    def entry(self, key: str) -> Entry:
+        self.now += 1
+        self.journal.received(key, key, key, None)
+        last: Entry = list(self.journal._tally)[-1]
+        return last
+
+    def new_session(self) -> None:
+        """Its marker is not written yet."""
+        self.now += 1
+        self.journal.on_new_session()
+
+    def note(self, revision: int) -> bool:
+        """The present session's marker is written."""
+        return self.journal.note_session(revision, self.journal.sessions)
+
+    def run(self, *entries: Entry) -> None:
+        """Without its attempt being counted."""
+        for entry in entries:
+            entry.replayed = False
+            assert self.journal.begin(entry)
+            self.journal.finished(entry, handled=True)
+
+
+def test_an_entry_says_what_was_proven_older_than_it() -> None:
+    bench = Bench()
+    bench.proven = 3
+    assert bench.receive("one") == 3
+    assert bench.receive("two") == 3
+    bench.proven = 7
+    assert bench.receive("three") == 7
+
+
+def test_a_question_is_as_old_as_what_was_proven_when_the_first_of_a_name_came_in() -> None:
+    bench = Bench()
+    bench.new_session()
+    bench.proven = 3
+    bench.receive("one")
+    assert bench.journal.questions.ask() is None  # nobody knows yet when the session began
+    assert bench.note(6)
+    bench.proven = 7
+    bench.receive("one")
+    bench.receive("two")
+    asked = bench.journal.questions.ask()
+    assert asked is not None
+    assert asked[1] == {name("one"): 3, name("two"): 7}
+
+
+def test_what_was_written_of_a_session_that_is_over_is_not_noted() -> None:
+    """What is younger than its marker does not come in here: the next session began later."""
+    bench = Bench()
+    bench.new_session()
+    first = bench.journal.sessions
+    bench.new_session()  # while the first one's marker is on its way to etcd
+    assert bench.journal.sessions == first + 1
+    assert not bench.journal.note_session(6, first)
+    bench.receive("one")
+    assert bench.journal.questions.ask() is None
+    assert bench.journal._tally.session_revision is None
+    assert not bench.journal.note_session(6, first + 2)
+    assert bench.journal.note_session(9, first + 1)
+    assert bench.journal._tally.session_revision == 9
+    assert bench.journal.questions.ask() is not None
+    # Nor does one that was late change what is noted.
+    assert not bench.journal.note_session(6, first)
+    assert bench.journal._tally.session_revision == 9
+
+
+class Committed:
+    """Stands for the group commit: keeps what is to be written."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+
+    def submit(self, operations: Sequence[Operation]) -> None:
+        self.operations += operations
+
+    def marks(self) -> list[bytes]:
+        puts = [op for operation in self.operations for op in operation.txn.success if isinstance(op, Put)]
+        return [put.value for put in puts]
+
+
+def test_a_mark_tells_of_which_session_its_event_is() -> None:
+    """In which its writer received it, not the one in which it is marked."""
+    bench = Bench()
+    bench.journal.activate(bench.term)
+    bench.new_session()
+    bench.proven = 3
+    unnoted = bench.entry("unnoted")
+    bench.new_session()
+    bench.proven = 11
+    before = bench.entry("before its marker was")
+    assert bench.note(10)
+    bench.proven = 12
+    after = bench.entry("after")
+    bench.run(before)
+    bench.new_session()
+    bench.run(unnoted, after)
+    new = bench.entry("new")
+    bench.run(new)
+    assert bench.note(20)
+    bench.run(bench.entry("newer"))
+    assert bench.committed.marks() == [b"me 11 10 2", b"me 3 - 1", b"me 12 10 3", b"me 12 - 4", b"me 12 20 5"]
+
+
+def test_an_answer_to_another_of_the_same_name_is_none_to_this_one() -> None:
+    """What was given to a replica before it was started anew still stands in etcd."""
+    numbers = set()
+    for _ in range(2):
+        bench = Bench()
+        assert bench.note(6)
+        bench.receive("one")
+        asked = bench.journal.questions.ask()
+        assert asked is not None
+        numbers.add(asked[0])
+    assert len(numbers) == 2

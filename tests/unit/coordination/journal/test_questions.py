@@ -1,0 +1,236 @@
+"""Questions and answers on their way through a journal: which of them count, and what comes before them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from discordha.coordination.claims.last_attempts import LastAttempts
+from discordha.coordination.etcd.router import CoordinationWatch
+from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
+from discordha.coordination.journal.entries import digest
+from discordha.coordination.journal.exchange import Reconciliation
+from discordha.coordination.journal.journal import Journal
+
+
+def name(key: str) -> str:
+    """That of its entry."""
+    return f"0/{digest(key)}"
+
+
+class Kept:
+    """A journal without etcd; the test is its gateway and its watch."""
+
+    def __init__(self, shard: int = 0, *, size: int = 100) -> None:
+        self.proven = 0
+        self.now = 1000.0
+        self.alive = True
+        self.versions: dict[str, int] = {}
+        self.dropped: list[str] = []
+        nothing: Any = None
+        self.journal = Journal(
+            nothing,
+            nothing,
+            nothing,
+            "/x/",
+            shard,
+            replica_id="me",
+            ready=lambda entries: None,
+            size=size,
+            retention=600.0,
+            last_attempts=LastAttempts(3),
+            dropped=self.dropped.append,
+            buried=lambda event: None,
+            proven=lambda: self.proven,
+            clock=lambda: self.now,
+        )
+        self.journal.on_snapshot([])
+
+    def new_session(self, marker: int) -> None:
+        """Is connected, and has written its marker."""
+        self.now += 1
+        self.journal.on_new_session()
+        assert self.journal.note_session(marker, self.journal.sessions)
+        self.proven = marker + 1
+
+    def lead(self) -> None:
+        """Until ``alive`` is false."""
+        term: Any = self
+        self.journal.activate(term)
+
+    def mark(self, key: str, *, certain: bool = True) -> None:
+        """A leader that has received all has handled it; ``certain``: it knew of the session."""
+        self.versions[key] = self.versions.get(key, 0) + 1
+        content = f"leader {self.proven if certain else 1} 0".encode()
+        mark = KeyValue(f"/x/j/{name(key)}", content, 1, 1, self.versions[key], 0)
+        self.journal.on_events([WatchEvent("put", mark)])
+
+    def left(self) -> list[str]:
+        return [entry.key for entry in self.journal._tally]
+
+    def receive(self, *keys: str) -> None:
+        for key in keys:
+            self.now += 0.001
+            self.journal.received(key, "lane", key, None)
+
+    def ask(self) -> tuple[int, dict[str, int]]:
+        question = self.journal.questions.ask()
+        assert question is not None
+        return question
+
+
+def test_an_answer_to_another_question_is_passed_over() -> None:
+    kept = Kept()
+    kept.new_session(10)
+    kept.receive("add")
+    kept.mark("add", certain=False)
+    first, names = kept.ask()
+    assert names == {name("add"): 11}
+    second, _ = kept.ask()
+    handled = {name("add"): 0}
+    for number in (first, second + 1, 0):
+        kept.journal.questions.on_answer(number, handled)
+    assert len(kept.journal) == 1
+    kept.journal.questions.on_answer(second, handled)
+    assert len(kept.journal) == 0
+    assert kept.journal.questions.ask() is None
+    # Nor does it come twice (a snapshot of the watch's brings what still stands).
+    kept.receive("add")
+    kept.journal.questions.on_answer(second, handled)
+    assert len(kept.journal) == 1
+
+
+def test_an_answer_of_another_life_does_not_fit() -> None:
+    """The shard's last journal asked, or that of a process which had the same name."""
+    numbers = set()
+    for _ in range(10):
+        kept = Kept()
+        kept.new_session(10)
+        kept.receive("add")
+        numbers.add(kept.ask()[0])
+    assert len(numbers) == 10
+
+
+def test_a_new_session_ends_the_question() -> None:
+    kept = Kept()
+    kept.new_session(10)
+    kept.receive("add")
+    number, *_ = kept.ask()
+    kept.new_session(20)
+    kept.receive("add")
+    kept.journal.questions.on_answer(number, {name("add"): 0})
+    assert len(kept.journal) == 2
+    kept.ask()
+    kept.journal.questions.on_answer(number, {name("add"): 0})
+    assert len(kept.journal) == 2
+
+
+def test_what_the_leader_can_not_tell_of_is_asked_again() -> None:
+    kept = Kept()
+    kept.new_session(10)
+    kept.receive("add", "remove")
+    kept.mark("add", certain=False)
+    kept.mark("remove", certain=False)
+    number, names = kept.ask()
+    assert list(names) == [name("add"), name("remove")]
+    kept.journal.questions.on_answer(number, {name("add"): 0})
+    assert kept.left() == ["remove"]
+    kept.journal.questions.on_answer(number, {name("remove"): 0})  # that question is over
+    assert kept.left() == ["remove"]
+    number, names = kept.ask()
+    assert list(names) == [name("remove")]
+    kept.journal.questions.on_answer(number, {name("remove"): 0})
+    assert kept.left() == []
+
+
+def test_a_leader_answers_what_is_younger_than_its_own_session() -> None:
+    kept = Kept()
+    names = {name("old"): 9, name("add"): 10, name("none"): 11}
+    kept.new_session(10)
+    kept.receive("old", "add")
+    assert not kept.journal.questions.may_answer(names)  # it leads nothing
+    assert kept.journal.questions.answer(names) is None
+    kept.lead()
+    assert kept.journal.questions.may_answer(names)
+    assert kept.journal.questions.answer(names) == {name("add"): 1, name("none"): 0}
+    assert not kept.journal.questions.may_answer({name("old"): 9})
+    assert kept.journal.questions.answer({name("old"): 9}) is None
+    kept.journal.on_new_session()
+    assert not kept.journal.questions.may_answer(names)  # until it is known when that began
+    assert kept.journal.questions.answer(names) is None
+
+
+def test_a_leadership_that_is_over_answers_nothing() -> None:
+    kept = Kept()
+    kept.new_session(10)
+    kept.lead()
+    assert kept.journal.questions.may_answer({name("add"): 10})
+    kept.alive = False
+    assert not kept.journal.questions.may_answer({name("add"): 10})
+    assert kept.journal.questions.answer({name("add"): 10}) is None
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_leader_that_had_to_drop_entries_answers_nothing_until_its_next_session(leads: bool) -> None:
+    """It would say of what it dropped that it was handled; also of what it dropped before it led."""
+    kept = Kept(size=2)
+    kept.new_session(10)
+    if leads:
+        kept.lead()
+    names = {name("add"): 15}
+    kept.receive("one", "two")
+    if leads:
+        assert kept.journal.questions.answer(names) == {name("add"): 0}  # full, and nothing dropped
+    kept.receive("add", "three", "four")
+    assert kept.dropped == ["journal_full"] * 3
+    kept.lead()
+    for _ in range(2):
+        assert not kept.journal.questions.may_answer(names)
+        assert kept.journal.questions.answer(names) is None
+        # Nor when there is room again: what is gone is gone.
+        for entry in list(kept.journal._tally):
+            kept.mark(entry.key)
+        kept.receive("room")
+    kept.new_session(12)
+    assert kept.journal.questions.may_answer(names)
+    assert kept.journal.questions.answer(names) == {name("add"): 0}
+
+
+class Unwatched:
+    """A store whose watch never says anything."""
+
+    def watch(self, *_: Any, **__: Any) -> None: ...
+
+
+class Marks:
+    """Stands for the journals."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        self._told.append("marks")
+
+    def on_events(self, revision: int, events: Any) -> None:
+        self._told.append("marks")
+
+    def on_lost(self) -> None: ...
+
+
+def test_marks_are_told_before_an_answer_whatever_else_came_with_them() -> None:
+    """A mark that came after an answer which has counted it would strike out another event."""
+    told: list[str] = []
+    hub = CoordinationWatch(Unwatched(), "/x/", silence=1.0)  # type: ignore[arg-type]
+    reconciliation = Reconciliation(Unwatched(), "/x/", "me")  # type: ignore[arg-type]
+    reconciliation.listen(0, lambda number, left: told.append(f"answer {number}"))
+    hub.subscribe("j", Marks(told))
+    for component in ("jq", "jr"):
+        hub.subscribe(component, reconciliation)
+    question = b'{"number": 1, "names": {}}'
+    written = [("jq/0/other", question), ("j/0/mark", b"leader 5"), ("jr/0/me", b'{"number": 7, "left": {}}')]
+    items = [KeyValue(f"/x/{key}", value, at, at, 1, 0) for at, (key, value) in enumerate(written, 1)]
+    hub.on_events(3, [WatchEvent("put", item) for item in items])
+    assert told == ["marks", "answer 7"]
+    hub.on_snapshot(Snapshot(3, [items[0], items[2], items[1]]))
+    assert told == ["marks", "answer 7"] * 2

@@ -1,0 +1,192 @@
+"""Which events marks are about where gateway sessions have just begun, here or at the leader."""
+
+from __future__ import annotations
+
+import pytest
+from tally_bench import EARLIER, SESSION, Bench, value
+
+from discordha.coordination.journal.entries import EntryState, digest
+from discordha.coordination.journal.tally import SETTLE
+
+
+def test_marks_of_the_time_before_a_session_strike_out_nothing_of_it() -> None:
+    """However long they go on, and however many leaders die over them."""
+    bench = Bench()
+    bench.new_session()
+    bench.receive("add")
+    bench.mark("add", received=SESSION - 1, by="first")
+    bench.seen()
+    bench.receive("add")
+    bench.now += 60
+    bench.mark("add", received=SESSION - 1, by="second")
+    assert bench.left() == ["add", "add"]
+    assert bench.receive("add") is not None
+
+
+def test_they_strike_out_what_came_in_before_the_session_too() -> None:
+    bench = Bench()
+    bench.receive("add")
+    bench.new_session()
+    second = bench.receive("add")
+    bench.mark("add", received=SESSION - 1)
+    assert list(bench.tally) == [second]
+
+
+def test_before_the_marker_is_seen_no_mark_is_certain() -> None:
+    bench = Bench()
+    bench.new_session()
+    bench.mark("add", received=10**6)
+    assert bench.receive("add") is not None
+
+
+@pytest.mark.parametrize(
+    ("began", "strikes"),
+    [
+        pytest.param(EARLIER, True, id="as old as the entry's"),
+        pytest.param(30, True, id="began no later than what the entry's event is younger than"),
+        pytest.param(31, False, id="began later: the entry's event is perhaps not one of its own"),
+        pytest.param(10**9, False, id="began much later"),
+        pytest.param(None, True, id="of a version that did not tell"),
+        pytest.param("-", False, id="never noted"),
+        pytest.param("", False, id="empty"),
+        pytest.param("-1", False, id="below zero"),
+        pytest.param("nonsense", False, id="garbage"),
+        pytest.param("1e1", False, id="no number"),
+        pytest.param(f"{EARLIER} more", True, id="what a later version adds says nothing here"),
+    ],
+)
+def test_a_mark_of_who_may_not_have_received_it_strikes_out_nothing_earlier(
+    began: int | str | None, strikes: bool
+) -> None:
+    """Found by the model: both sessions end; one replica handles an event that the other never got. That one
+    has an older equal one, which the first never got: its mark is not about that.
+    """
+    bench = Bench()
+    entry = bench.receive("add", stamp=30)
+    bench.new_session()
+    bench.mark("add", received=SESSION - 1, began=began)
+    assert list(bench.tally) == ([] if strikes else [entry])
+
+
+def test_nor_once_the_session_is_noted_while_the_mark_is_not_one_of_it() -> None:
+    bench = Bench()
+    entry = bench.receive("add", stamp=30)
+    bench.new_session()
+    bench.seen()
+    bench.mark("add", received=SESSION - 1, began=31)
+    assert list(bench.tally) == [entry]
+    bench.mark("add", received=SESSION - 1, began=30)
+    assert bench.left() == []
+
+
+def test_of_equal_ones_it_strikes_out_the_oldest_that_its_writer_received() -> None:
+    bench = Bench()
+    first, second = bench.receive("add", stamp=20), bench.receive("add", stamp=30)
+    third = bench.receive("add", stamp=40)
+    bench.new_session()
+    bench.mark("add", received=SESSION - 1, began=25)
+    assert list(bench.tally) == [first, third]
+    bench.mark("add", received=SESSION - 1, began=25)
+    bench.mark("add", received=SESSION - 1, began=25)
+    assert list(bench.tally) == [first]
+    assert second is not None
+    assert second.state is EntryState.GONE
+
+
+@pytest.mark.parametrize("began", [SESSION + 10, "-"])
+def test_what_a_younger_leader_never_received_is_not_struck_out_by_its_marks(began: int | str) -> None:
+    """Nor what stands before that in the lane; a leader that has not noted its session says nothing."""
+    bench = Bench()
+    bench.new_session()
+    bench.seen()
+    bench.receive("remove")
+    bench.receive("add")
+    bench.mark("add", received=SESSION + 10, began=began)
+    assert bench.left() == ["remove", "add"]
+    assert bench.tally.doubtful == 1
+    bench.receive("add", stamp=SESSION + 10)
+    bench.mark("add", received=SESSION + 10, began=SESSION + 10)
+    assert bench.left() == ["remove", "add"]
+
+
+def test_an_own_mark_does_not_either() -> None:
+    bench = Bench()
+    entry = bench.receive("add")
+    assert entry is not None
+    entry.state = EntryState.FINISHED
+    bench.new_session()
+    bench.mark("add", received=EARLIER - 1, by="me", began="-")
+    assert bench.left() == []
+
+
+def test_an_entry_tells_when_the_session_began_in_which_it_came_in() -> None:
+    """Of several that have ended, and of those that were never noted."""
+    bench = Bench()
+    first = bench.receive("first")
+    bench.new_session()
+    unnoted = bench.receive("unnoted")
+    bench.new_session()
+    early = bench.receive("early")  # before its session's marker was
+    bench.seen()
+    late = bench.receive("late")
+    assert first is not None and unnoted is not None and early is not None and late is not None  # noqa: PT018
+    assert [bench.tally.began(entry) for entry in (first, unnoted, early, late)] == [
+        EARLIER,
+        None,
+        SESSION,
+        SESSION,
+    ]
+
+
+def test_marks_of_the_time_before_a_session_strike_out_nothing_of_it_after_the_next_has_begun() -> None:
+    """Found by the model."""
+    bench = Bench()
+    bench.new_session()
+    bench.seen()
+    bench.receive("add")
+    bench.new_session()
+    bench.mark("add", received=SESSION - 1)
+    assert bench.left() == ["add"]
+    bench.mark("add", received=SESSION)
+    assert bench.left() == []
+
+
+def test_sessions_are_forgotten_with_what_came_in_in_them() -> None:
+    bench = Bench()
+    for _ in range(3):
+        bench.receive("add")
+        bench.new_session()
+    assert len(bench.tally._earlier) == 3
+    bench.now += 1
+    bench.tally.expire(bench.now)
+    bench.new_session()
+    assert bench.tally._earlier == []
+
+
+def test_of_marks_that_were_missed_in_a_young_session_only_the_last_is_certain() -> None:
+    """The others may be about events from before it. Found by the model."""
+    bench = Bench()
+    bench.new_session()
+    bench.tally.note_session(SESSION)
+    first, second = bench.receive("add"), bench.receive("add")
+    assert first is not None and second is not None  # noqa: PT018
+    bench.tally.snapshot([value(f"/j/{digest('add')}", 2, b"leader 50")])
+    assert list(bench.tally) == [second]
+    # Where the session was old before they were missed, they are as certain.
+    bench.now += SETTLE
+    bench.mark("remove")
+    third = bench.receive("add")
+    assert third is not None
+    bench.tally.snapshot([value(f"/j/{digest('add')}", 4, b"leader 50")])
+    assert bench.left() == []
+
+
+def test_what_is_doubtful_is_bounded_while_the_marker_is_not_seen() -> None:
+    """Events come, etcd is away, and the journal makes room for the newest."""
+    bench = Bench()
+    bench.new_session()
+    for number in range(50):
+        bench.receive(f"{number}")
+        if len(bench.tally) > 5:
+            assert bench.tally.drop_oldest()
+    assert len(bench.tally._doubts._entries) == len(bench.tally._doubts._counts) == 5

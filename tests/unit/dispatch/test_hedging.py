@@ -1,0 +1,105 @@
+"""Whose event it is when nobody claims it: a replica that is late itself leaves peers' events to them, for a
+while."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+from dispatcher_scene import GRACE, OURS, THEIRS, Scene
+
+from discordha.dispatch.dispatcher import HELP_WITHIN
+from discordha.testing import wait_for
+
+
+def test_an_event_that_nobody_claims_is_taken_after_the_grace(scene: Scene) -> None:
+    scene.receive(7, THEIRS)
+    scene.tick(GRACE / 2)
+    assert scene.dispatcher.queue()["delayed"] == 1
+    scene.tick(GRACE)
+    wait_for(lambda: scene.begun == [7], 10, "it to be taken")
+    assert scene.stats.count("hedged") == 1
+
+
+def test_what_waits_for_a_peer_that_leaves_does_not_wait_for_the_grace(scene: Scene) -> None:
+    scene.receive(7, THEIRS)
+    scene.tick(GRACE / 10)
+    assert scene.dispatcher.queue()["delayed"] == 1
+    scene.members.rank = lambda key, shard: 0  # type: ignore[method-assign]
+    scene.members.version = 1
+    scene.tick(GRACE / 10)
+    wait_for(lambda: scene.begun == [7], 10, "it to be taken")
+    assert scene.stats.count("hedged") == 0
+    scene.tick(2 * GRACE)  # its place among those that wait is of no consequence
+    assert scene.begun == [7]
+
+
+def test_what_is_still_a_peers_waits_on_when_ranks_change(scene: Scene) -> None:
+    scene.receive(7, THEIRS)
+    scene.members.version = 1
+    scene.tick(GRACE / 2)
+    assert scene.dispatcher.queue()["delayed"] == 1
+    scene.tick(GRACE)
+    wait_for(lambda: scene.begun == [7], 10, "it to be taken")
+    assert scene.stats.count("hedged") == 1
+
+
+def test_an_idle_replica_takes_all_that_a_dead_peer_leaves_after_the_grace(scene: Scene) -> None:
+    for number in (7, 8, 9):  # that each waited for the grace here does not make this replica a late one
+        scene.receive(number, THEIRS)
+        scene.tick(GRACE * 1.01)
+        wait_for(lambda number=number: number in scene.begun, 10, f"{number} to be taken")
+
+
+def test_a_replica_that_is_late_itself_waits_longer_but_not_for_ever(scene: Scene) -> None:
+    scene.is_late()
+    scene.receive(7, THEIRS)
+    came = scene.now
+    while scene.now + 2 * GRACE < came + HELP_WITHIN * GRACE:
+        scene.dispatcher._turns._promptest = 2 * GRACE  # what runs goes on being late
+        scene.tick(GRACE * 1.01)
+        assert scene.dispatcher.queue()["delayed"] == 1
+    scene.dispatcher._turns._promptest = 2 * GRACE
+    scene.tick(2 * GRACE)
+    scene.tick(GRACE)
+    wait_for(lambda: 7 in scene.begun, 10, "it to be taken all the same")
+
+
+def test_help_is_offered_again_once_the_lateness_is_over(scene: Scene) -> None:
+    scene.is_late()
+    scene.receive(7, THEIRS)
+    scene.tick(GRACE * 1.01)
+    assert scene.dispatcher.queue()["delayed"] == 1
+    scene.receive(3, OURS)  # begins at once
+    wait_for(lambda: 3 in scene.begun, 10, "it to begin")
+    scene.tick(GRACE * 1.01)
+    wait_for(lambda: 7 in scene.begun, 10, "the peer's to be taken")
+
+
+def test_the_timer_sleeps_until_something_is_due(scene: Scene) -> None:
+    timer = scene.dispatcher
+    assert timer._pause(scene.now) is None
+    scene.receive(7, THEIRS)
+    assert timer._pause(scene.now) == pytest.approx(GRACE)
+    scene.now += GRACE / 2
+    assert timer._pause(scene.now) == pytest.approx(GRACE / 2)
+    timer.on_done(["message/7"])
+    assert timer._pause(scene.now) == GRACE  # once, as more may come
+    assert timer._pause(scene.now) is None
+    scene.receive(8, OURS, slow=True)
+    wait_for(lambda: scene.begun == [8], 10, "it to begin")
+    assert timer._pause(scene.now) == GRACE / 4
+    assert timer._pause(scene.now) == GRACE / 4  # for as long as it runs
+
+
+def test_a_timer_that_sleeps_is_woken_by_what_is_due_earlier(scene: Scene) -> None:
+    """With its thread and a clock that runs: however long it would have slept, peers' events are taken."""
+    scene.dispatcher._clock = time.monotonic
+    scene.dispatcher.start()
+    for number in (1, 2, 3):
+        wait_for(lambda: scene.dispatcher._wakes_at == math.inf, 10, "the timer to have nothing to wait for")
+        scene.receive(number, THEIRS)
+        wait_for(lambda number=number: number in scene.begun, 10, f"{number} to be taken")
+        wait_for(lambda: not len(scene.dispatcher._ledger), 10, "its mark")
+    assert scene.stats.count("hedged") == 3

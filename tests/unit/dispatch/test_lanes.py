@@ -1,0 +1,159 @@
+"""Lanes: order within a key, no thread wasted on a slow key, bounded threads."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass
+
+from discordha.dispatch.lanes import Lane, Lanes
+
+
+@dataclass(eq=False)
+class Job:
+    sequence: int
+    key: str = ""
+
+
+def _collect(lanes_kwargs: dict[str, int], jobs: list[Job], wait: float = 10.0) -> dict[str, list[int]]:
+    seen: dict[str, list[int]] = {}
+    lock = threading.Lock()
+    all_done = threading.Event()
+    left = [len(jobs)]
+    working: set[str] = set()
+
+    def work(lane: Lane[Job]) -> None:
+        with lock:
+            assert lane.key not in working, "two threads in one lane"
+            working.add(lane.key)
+        taken = lanes.take(lane, random.randint(1, 3))
+        with lock:
+            seen.setdefault(lane.key, []).extend(job.sequence for job in taken)
+            working.discard(lane.key)
+            left[0] -= len(taken)
+            if not left[0]:
+                all_done.set()
+
+    lanes: Lanes[Job] = Lanes(work, **lanes_kwargs)
+    for job in jobs:
+        lanes.put(job.key, job)
+    assert all_done.wait(wait)
+    assert lanes.stop(5)
+    assert lanes.sizes() == (0, 0, 0)
+    return seen
+
+
+def test_each_lane_runs_in_order_and_alone() -> None:
+    jobs = [Job(n, f"k{n % 7}") for n in range(2000)]
+    seen = _collect({"workers": 8, "max_workers": 8}, jobs)
+    assert sum(len(v) for v in seen.values()) == 2000
+    for key, numbers in seen.items():
+        assert numbers == sorted(numbers), key
+
+
+def test_a_late_item_is_put_where_its_sequence_says() -> None:
+    gate = threading.Event()
+    order: list[int] = []
+    done = threading.Event()
+
+    def work(lane: Lane[Job]) -> None:
+        for job in lanes.take(lane, 1):
+            gate.wait(5)
+            order.append(job.sequence)
+            if len(order) == 4:
+                done.set()
+
+    lanes: Lanes[Job] = Lanes(work, workers=1, max_workers=1)
+    for n in (1, 4, 2, 3):
+        lanes.put("k", Job(n))
+    gate.set()
+    assert done.wait(5)
+    assert lanes.stop(5)
+    assert order == [1, 2, 3, 4]
+
+
+def test_slow_lanes_do_not_stop_another_and_threads_stay_bounded() -> None:
+    release = threading.Event()
+    fast = threading.Event()
+
+    def work(lane: Lane[Job]) -> None:
+        lanes.take(lane, 1)
+        if lane.key.startswith("slow"):
+            release.wait(10)
+        else:
+            fast.set()
+
+    lanes: Lanes[Job] = Lanes(work, workers=4, max_workers=6, patience=0.01)
+    for n in range(4):
+        lanes.put(f"slow{n}", Job(n))
+    lanes.put("fast", Job(9))
+    while not fast.wait(0.02):
+        lanes.tend()
+    for n in range(20):
+        lanes.put(f"slow-more{n}", Job(n))
+        lanes.tend()
+    assert lanes.threads <= 6
+    release.set()
+    assert lanes.stop(5)
+
+
+def test_an_emptied_lane_is_not_worked_twice_at_once() -> None:
+    hold = threading.Event()
+    entered = threading.Semaphore(0)
+    inside = [0]
+    worst = [0]
+    lock = threading.Lock()
+
+    def work(lane: Lane[Job]) -> None:
+        lanes.take(lane, 1)
+        if lane.key == "busy":
+            hold.wait(5)
+            return
+        with lock:
+            inside[0] += 1
+            worst[0] = max(worst[0], inside[0])
+        entered.release()
+        threading.Event().wait(0.02)
+        with lock:
+            inside[0] -= 1
+
+    lanes: Lanes[Job] = Lanes(work, workers=1, max_workers=3, patience=0.0)
+    lanes.put("busy", Job(0))
+    first = Job(1)
+    lanes.put("k", first)
+    assert lanes.remove("k", first)
+    lanes.put("k", Job(2))
+    lanes.put("k", Job(3))
+    lanes.tend()
+    lanes.tend()
+    hold.set()
+    assert entered.acquire(timeout=5)
+    assert entered.acquire(timeout=5)
+    assert worst[0] == 1
+    assert lanes.stop(5)
+
+
+def test_behind_names_what_waits_for_a_slow_item() -> None:
+    release = threading.Event()
+    started = threading.Event()
+
+    def work(lane: Lane[Job]) -> None:
+        lanes.take(lane, 1)
+        started.set()
+        release.wait(5)
+
+    lanes: Lanes[Job] = Lanes(work, workers=1, max_workers=1)
+    lanes.put("k", Job(1))
+    assert started.wait(5)
+    second = Job(2)
+    lanes.put("k", second)
+    assert lanes.behind(60.0, 10) == []
+    assert lanes.behind(0.0, 10) == [second]
+    third, fourth = Job(3), Job(4)
+    lanes.put("k", third)
+    lanes.put("k", fourth)
+    assert lanes.behind(0.0, 1) == [third], "each is named once, and so many as were asked for"
+    assert lanes.behind(0.0, 1) == [fourth]
+    assert lanes.behind(0.0, 1) == []
+    release.set()
+    assert lanes.stop(5)

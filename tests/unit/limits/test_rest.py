@@ -1,0 +1,187 @@
+"""The limits of REST requests in one replica, with a stepped clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from discordha.errors import DiscordHAError
+from discordha.limits.rest import REFUSED_LIMIT, RestLimits, shared_total
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Fixed:
+    """In place of ``Shares``."""
+
+    def __init__(self, slots: int) -> None:
+        self.number = slots
+        self.refused = 0
+        self.pauses: list[float] = []
+
+    def slots(self) -> int:
+        return self.number
+
+    def others_refused(self) -> int:
+        return self.refused
+
+    def report_pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+
+def run(test: Callable[[RestLimits, Clock, Fixed], Awaitable[None]], slots: int = 3) -> None:
+    clock, shares = Clock(), Fixed(slots)
+    limits = RestLimits(50, clock=clock)
+    limits.share(shares)  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(test(limits, clock, shares), 20))
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_place_is_free_a_second_after_the_answer() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        for _ in range(3):
+            await limits.begin(counted=True)
+        waiting = [asyncio.create_task(limits.begin(counted=True)) for _ in range(2)]
+        clock.now += 10  # nothing was answered: Discord may count it at any time
+        await settle()
+        assert limits.status()["waiting"] == 2
+        limits.end(counted=True)
+        clock.now += 0.99
+        limits.changed()
+        await settle()
+        assert limits.status()["waiting"] == 2
+        clock.now += 0.01
+        limits.changed()
+        await settle()
+        assert [task.done() for task in waiting] == [True, False]  # in order
+        shares.number = 4
+        limits.changed()
+        await waiting[1]
+
+    run(test)
+
+
+def test_no_second_holds_more_than_the_share() -> None:
+    """By the real clock: whatever the answers do, a sliding second never holds more."""
+
+    async def test() -> None:
+        limits = RestLimits(50)
+        limits.share(Fixed(20))  # type: ignore[arg-type]
+        counted: list[float] = []
+        loop = asyncio.get_running_loop()
+
+        async def request(number: int) -> None:
+            await limits.begin(counted=True)
+            await asyncio.sleep(0.001 * (number * 7 % 13))
+            counted.append(loop.time())
+            await asyncio.sleep(0.001 * (number * 5 % 11))
+            limits.end(counted=True)
+
+        await asyncio.gather(*(request(number) for number in range(45)))
+        counted.sort()
+        assert all(later - earlier >= 1.0 for earlier, later in zip(counted, counted[20:], strict=False))
+        assert counted[-1] - counted[0] < 10
+
+    asyncio.run(test())
+
+
+def test_interactions_never_wait() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        shares.number = 0
+        limits.pause(60)
+        await limits.begin(counted=False)
+        limits.end(counted=False)
+        assert limits.status()["exempt"] == 1
+        assert limits.status()["in_flight"] == 0
+
+    run(test)
+
+
+def test_a_cancelled_request_takes_no_place() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        await limits.begin(counted=True)
+        first, second, third = (asyncio.create_task(limits.begin(counted=True)) for _ in range(3))
+        await settle()
+        first.cancel()
+        shares.number = 2
+        limits.changed()
+        await second
+        assert limits.in_flight == 2
+        limits.end(counted=True, sent=False)  # given up before it left: its place is free at once
+        third.cancel()  # at the moment when its turn has come
+        await settle()
+        assert limits.in_flight == 1
+        assert limits.status()["waiting"] == 0
+
+    run(test, slots=1)
+
+
+def test_a_global_429_holds_all_back_and_is_told() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        limits.answered(429, {"X-RateLimit-Global": "true", "Retry-After": "1.5"})
+        assert shares.pauses == [1.5]
+        task = asyncio.create_task(limits.begin(counted=True))
+        clock.now += 1.4
+        limits.changed()
+        await settle()
+        assert not task.done()
+        clock.now += 0.2
+        limits.changed()
+        await task
+
+    run(test)
+
+
+def test_refused_requests_are_counted_and_forgotten() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        for status in (200, 404, 500):
+            limits.answered(status, {})
+        limits.answered(429, {"X-RateLimit-Scope": "shared"})
+        assert limits.refused() == 0
+        limits.answered(401, {})
+        limits.answered(403, {})
+        limits.answered(429, {"X-RateLimit-Scope": "user"})
+        assert limits.refused() == 3
+        shares.refused = REFUSED_LIMIT - 4
+        await limits.begin(counted=True)
+        shares.refused += 1
+        for counted in (True, False):
+            with pytest.raises(DiscordHAError, match=f"has refused {REFUSED_LIMIT} requests"):
+                await limits.begin(counted=counted)
+        clock.now += 611
+        assert limits.refused() == 0
+        await limits.begin(counted=True)
+        assert limits.status()["withheld"] == 2
+
+    run(test)
+
+
+def test_what_it_would_use() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        tasks = [asyncio.create_task(limits.begin(counted=True)) for _ in range(8)]
+        await settle()
+        assert limits.want() == 8
+        for task in tasks:
+            task.cancel()
+        await settle()
+        clock.now += 3.1
+        assert limits.want() == 0
+
+    run(test)
+
+
+def test_a_margin_stays() -> None:
+    assert shared_total(50) == 48
+    assert shared_total(1) == 1
+    assert shared_total(500) == 480

@@ -1,0 +1,46 @@
+"""What a module exports, and what importing the package loads. setup.cfg has the directions of imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[3] / "discordha"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_public_modules_say_what_they_export(module: str) -> None:
+    path = MODULES[module]
+    if any(part.startswith("_") and part != "__init__" for part in module.split(".")):
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not tree.body:
+        return
+    assert ast.get_docstring(tree), f"{module} has no docstring"
+    assigned = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert "__all__" in assigned, f"{module} has no __all__"
+
+
+def test_a_bot_imports_nothing_that_only_tools_and_tests_need() -> None:
+    """A replica that starts while others work takes little of the machine that it may share with them."""
+    script = "import sys, discordha; discordha.DiscordHA; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    extras = {"prometheus_client", "click", "rich", "simcord", "pytest", "psutil", "cryptography", "numpy"}
+    unwanted = extras | {"aiohttp.web", "discord.ext", "discordha.testing", "discordha.operations.cli.main"}
+    names = loaded.stdout.split()
+    assert "discordha.bot" in names
+    assert not [name for name in names for other in unwanted if f"{name}.".startswith(f"{other}.")]
