@@ -84,13 +84,22 @@ def discordha_namespace() -> str:
     return LocalEtcd.namespace()
 
 
-@pytest.fixture
-def local_discord() -> Iterator[LocalDiscord]:
-    """A local Discord for one test."""
+@pytest.fixture(scope="session")
+def _discord_process() -> Iterator[LocalDiscord]:
     from .discord.local_discord import LocalDiscord
 
     with LocalDiscord() as discord:
         yield discord
+
+
+@pytest.fixture
+def local_discord(_discord_process: LocalDiscord) -> LocalDiscord:
+    """A local Discord for one test: as new, though its process serves the whole run.
+
+    Tests may break it. ``local_discord.reset(guilds=4, shards=2)`` gives it other options.
+    """
+    _discord_process.reset()
+    return _discord_process
 
 
 class ReplicasFactory:

@@ -205,3 +205,8 @@ class Loads:
         task = self.all[number].task
         if task is not None:
             task.cancel()
+
+    def close(self) -> None:
+        """Ends all loads."""
+        for number in self.all:
+            self.stop(number)

@@ -91,6 +91,11 @@ class VoiceUdp(asyncio.DatagramProtocol):
         port: int = made.getsockname()[1]
         return port
 
+    def close(self) -> None:
+        """Closes the socket."""
+        if self._transport is not None:
+            self._transport.close()
+
     def catch_up(self) -> None:
         """Takes all that has arrived, for one who must know what came first. Does not block."""
         with contextlib.suppress(OSError):  # there is no more; or it is closed

@@ -160,8 +160,8 @@ def asked(scene: Scene) -> dict[str, int]:
     """What takes its time, asked for all at once."""
     slash = scene.discord.slash
     return {
-        "public": slash("slow", {"seconds": 8}),
-        "private": slash("slow", {"seconds": 8, "ephemeral": True}),
+        "public": slash("slow", {"seconds": 5}),
+        "private": slash("slow", {"seconds": 5, "ephemeral": True}),
         "silent": slash("silent"),
         "late_modal": slash("late_modal"),
         "never": slash("never"),
@@ -174,13 +174,13 @@ class TestDefer:
         for name in ("public", "private"):
             wait_for(lambda name=name: scene.discord.interaction(asked[name])["thinking"], 10, "the defer")
         state = answer(scene.discord, asked["public"])
-        assert (state["content"], state["followups"]) == ("slow but sure 8", [])
+        assert (state["content"], state["followups"]) == ("slow but sure 5", [])
 
     def test_what_is_meant_for_one_is_not_shown_to_all(self, scene: Scene, asked: dict[str, int]) -> None:
         def state() -> dict[str, Any]:
             return scene.discord.interaction(asked["private"])
 
-        wait_for(lambda: state()["followups"] == ["slow but sure 8"], 20, state)
+        wait_for(lambda: state()["followups"] == ["slow but sure 5"], 20, state)
         wait_for(lambda: state()["content"] is None, 10, "the placeholder to be gone")
         posted = [
             r
@@ -386,7 +386,7 @@ def test_a_replica_that_is_paused_over_a_command_says_nothing_more(
     )
     fleet.wait_ready(60)
     wait_synced(local_discord)
-    interaction = local_discord.slash("slow", {"seconds": 8})
+    interaction = local_discord.slash("slow", {"seconds": 5})
     wait_for(lambda: local_discord.interaction(interaction)["thinking"], 10, "the defer")
     deferred = next(r for r in local_discord.requests() if str(interaction) in r.path)
     owner = next(each for each in fleet if f"r{each.index}" == deferred.replica)
@@ -395,7 +395,7 @@ def test_a_replica_that_is_paused_over_a_command_says_nothing_more(
     owner.resume()
     wait_for(lambda: "may not own interaction" in owner.log_text(), 20, "the paused one to hear of it")
     assert local_discord.interaction(interaction) == state
-    assert (state["content"], state["followups"]) == ("slow but sure 8", [])
+    assert (state["content"], state["followups"]) == ("slow but sure 5", [])
     assert "Traceback" not in whole_logs(fleet)
 
 

@@ -35,7 +35,7 @@ def test_sixteen_slow_channels_do_not_stop_the_next(ha: bool, replicas: Replicas
             BOTS / "counting.py",
             1,
             discord=None,
-            env={"SLOW": "5", "DISCORDHA_WORKERS": "16", "DISCORDHA_HA": str(ha).lower()},
+            env={"SLOW": "3", "DISCORDHA_WORKERS": "16", "DISCORDHA_HA": str(ha).lower()},
             per_replica_env=per_replica(discord),
         )
         fleet.wait_ready(60)

@@ -67,7 +67,7 @@ def flood(replicas: ReplicasFactory, each: int, channels: int = CHANNELS) -> flo
 
 @pytest.mark.alone
 def test_replicas_share_what_discord_allows(replicas: ReplicasFactory) -> None:
-    assert flood(replicas, 6, FEWER) >= 30  # on a machine that does much else
+    assert flood(replicas, 4, FEWER) >= 30  # on a machine that does much else
 
 
 @pytest.mark.long

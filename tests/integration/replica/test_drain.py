@@ -84,7 +84,7 @@ def test_a_second_signal_stops_at_once(replicas: ReplicasFactory, local_discord:
 def test_an_operators_drain_waits_for_the_handlers_and_is_seen_in_the_status(
     replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:
-    slow = 2 * SLOW
+    slow = SLOW + 2
     fleet = start(replicas, local_discord, drain_timeout=25, slow=slow)
     first, other, question = begin(fleet, local_discord)
     environment = {**local_etcd.env(), "DISCORDHA_NAME": namespace, "COLUMNS": "200"}
@@ -200,7 +200,7 @@ def test_a_leader_works_off_what_its_successor_never_received(
     old, young = start_with_one(
         replicas, local_discord, "reactions.py", SLOW="0.3", DISCORDHA_DRAIN_TIMEOUT="60"
     )
-    load = local_discord.load("reaction", rate=100.0, users=local_discord.user_ids[:2])
+    load = local_discord.load("reaction", rate=50.0, users=local_discord.user_ids[:2])
     young.start()
     young.wait_ready(30)
     wait_for(lambda: len(seen(local_discord)) >= 20, 20, "the first of them")

@@ -43,7 +43,7 @@ def test_what_only_the_paused_host_has_received_is_handled(replicas: ReplicasFac
         for number in range(40, 160):
             react(number)
             time.sleep(0.03)  # so that some come before and some after each step of the take-over
-        wait_for(lambda: time.monotonic() - paused > 5.0, 10, "its session to be over")
+        wait_for(lambda: time.monotonic() - paused > 4.0, 10, "its session to be over")
         fleet[victim].resume()
         for number in range(160, 240):
             react(number)

@@ -261,7 +261,7 @@ def test_a_silent_shard_is_withdrawn_a_time_after_its_last_sign_of_life(
     replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     """Not that time after the silent connection was given up, which is as long after the sign of life."""
-    deaf_after = 8.0
+    deaf_after = 6.0
     with LocalDiscord(guilds=2, shards=2, channels=1, users=2) as discord:
         fleet = start(replicas, discord, 2, 2, DISCORDHA_DEAF_AFTER=str(deaf_after))
         fleet.wait_ready(60)
