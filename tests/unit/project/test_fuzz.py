@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_questions import Kept
+from kept_journal import Kept
 
 from discordha import Config, ConfigError
 from discordha.commands.components import Components
