@@ -15,7 +15,7 @@ leads to its channel. A test walks discord.py and shows that no plain type leads
 from __future__ import annotations
 
 import discord
-from discord import app_commands, ui
+from discord import app_commands
 
 __all__ = ["PLAIN_MODULES", "PLAIN_TYPES", "is_model"]
 
@@ -55,20 +55,10 @@ PLAIN_MODULES = frozenset(
 #: Types that do not become views, nor do their subclasses, although others of their modules do.
 PLAIN_TYPES: tuple[type, ...] = (
     BaseException,
-    discord.VoiceProtocol,
     app_commands.Choice,
-    app_commands.Command,
-    app_commands.CommandTree,
-    app_commands.ContextMenu,
+    app_commands.Command,  # of this and the next, discord.ext has subclasses
     app_commands.Group,
-    app_commands.Transformer,
-    app_commands.Translator,
-    discord.AudioSource,
-    discord.Embed,
-    discord.Object,
-    discord.Permissions,
-    ui.Item,
-    ui.view.BaseView,
+    discord.VoiceProtocol,
 )
 
 #: The one voice protocol that discord.py makes; users write the others.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import operator
 import types
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -133,8 +134,6 @@ def unwrap(view: Any) -> Any:
 
 def result(value: Any, bridge: Bridge) -> Any:
     """What a view's method returns where discord.py's returned ``value``. Blocks if that is awaitable."""
-    if type(value) is types.CoroutineType:
-        return wrap(bridge.call(value), bridge)
     wrapper = _result_wrappers.get(type(value))
     if wrapper is None:
         wrapper = _result_wrappers[type(value)] = _learn_result(type(value))
@@ -163,7 +162,7 @@ def _learn(kind: type) -> Wrapper | None:
     if issubclass(kind, (dict, types.MappingProxyType)):
         return _wrap_mapping
     if issubclass(kind, SequenceProxy):
-        return _wrap_sequence
+        return lambda value, bridge: ViewSequence(value, bridge, wrap)
     if issubclass(kind, (*_DICT_PARTS, types.GeneratorType)):
         return _wrap_iterable
     if issubclass(kind, types.MethodType):
@@ -178,7 +177,7 @@ _DICT_PARTS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.ite
 
 def _wrap_tuple(value: tuple[Any, ...], bridge: Bridge) -> Any:
     wrapped = [wrap(item, bridge) for item in value]
-    if all(map(_same, wrapped, value)):
+    if all(map(operator.is_, wrapped, value)):
         return value
     make = getattr(type(value), "_make", tuple)
     return make(wrapped)
@@ -186,7 +185,7 @@ def _wrap_tuple(value: tuple[Any, ...], bridge: Bridge) -> Any:
 
 def _wrap_collection(value: Any, bridge: Bridge) -> Any:
     wrapped = [wrap(item, bridge) for item in list(value)]
-    if all(map(_same, wrapped, value)):
+    if all(map(operator.is_, wrapped, value)):
         return value
     return wrapped if isinstance(value, list) else set(wrapped)
 
@@ -199,10 +198,6 @@ def _wrap_mapping(value: Mapping[Any, Any], bridge: Bridge) -> Any:
     return dict(wrapped)
 
 
-def _wrap_sequence(value: Any, bridge: Bridge) -> ViewSequence:
-    return ViewSequence(value, bridge, wrap)
-
-
 def _wrap_iterable(value: Any, bridge: Bridge) -> Iterator[Any]:
     # Collected now: the loop's thread may change the dictionary that it iterates over.
     return iter([wrap(item, bridge) for item in list(value)])
@@ -211,10 +206,6 @@ def _wrap_iterable(value: Any, bridge: Bridge) -> Iterator[Any]:
 def _wrap_async_iterable(value: Any, bridge: Bridge) -> BlockingIterator[Any]:
     source: AsyncIterator[Any] = value.__aiter__()
     return BlockingIterator(source, bridge, wrap)
-
-
-def _same(one: object, other: object) -> bool:
-    return one is other
 
 
 def _learn_result(kind: type) -> Wrapper:
@@ -261,7 +252,7 @@ def _object_of(value: Any, _bridge: Bridge) -> Any:
 
 def _unwrap_collection(value: Any, bridge: Bridge) -> Any:
     unwrapped = [argument(item, bridge) for item in value]
-    if all(map(_same, unwrapped, value)):
+    if all(map(operator.is_, unwrapped, value)):
         return value
     if isinstance(value, tuple):
         make = getattr(type(value), "_make", tuple)
@@ -292,16 +283,16 @@ def _arm(view: BaseView, bridge: Bridge | None) -> BaseView:
     interactions of a view without one. The first step of ``wait`` makes that future.
     """
     if bridge is not None and view not in _armed:
+
+        async def begin_wait() -> None:
+            _begin_wait(view)
+
         if asyncio._get_running_loop() is None:
-            bridge.call(_arm_on_loop(view))
+            bridge.call(begin_wait())
         else:
             _begin_wait(view)
         _armed.add(view)
     return view
-
-
-async def _arm_on_loop(view: BaseView) -> None:
-    _begin_wait(view)
 
 
 def _begin_wait(view: BaseView) -> None:

@@ -17,7 +17,7 @@ thread, without a lock; the callbacks run on the loop.
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -106,15 +106,22 @@ class _ClaimingStore(ViewStore):
         """See ``PersistentViews.presses``."""
         data: Any = interaction.data
         component_type, custom_id = data["component_type"], data["custom_id"]
-        found = [
-            self._dynamic(component_type, custom_id, pattern, kind, match)
-            for pattern, kind in self._dynamic_items.items()
-            if (match := pattern.fullmatch(custom_id)) is not None
-        ]
+        found = []
+        for pattern, kind in self._dynamic_items.items():
+            match = pattern.fullmatch(custom_id)
+            if match is not None:
+                run = functools.partial(self._run_dynamic, component_type, kind, custom_id, match)
+                found.append(Press(_name(kind, pattern.pattern), run))
         item = self._persistent(component_type, custom_id, interaction)
         if item is not None:
-            found.append(_press(item, custom_id))
+            view: Any = item.view
+            found.append(Press(_name(type(view), custom_id), functools.partial(view._scheduled_task, item)))
         return found
+
+    async def _run_dynamic(
+        self, component_type: int, kind: Any, custom_id: str, match: Any, interaction: Any
+    ) -> None:
+        await self.schedule_dynamic_item_call(component_type, kind, interaction, custom_id, match)
 
     def _persistent(
         self, component_type: int, custom_id: str, interaction: discord.Interaction[Any]
@@ -130,26 +137,6 @@ class _ClaimingStore(ViewStore):
                 return item
         return None
 
-    def _dynamic(
-        self,
-        component_type: int,
-        custom_id: str,
-        pattern: re.Pattern[str],
-        kind: type[DynamicItem[Any]],
-        match: re.Match[str],
-    ) -> Press:
-        async def run(interaction: discord.Interaction[Any]) -> None:
-            await self.schedule_dynamic_item_call(component_type, kind, interaction, custom_id, match)
 
-        return Press(f"{kind.__module__}.{kind.__qualname__}({pattern.pattern})", run)
-
-
-def _press(item: Item[Any], custom_id: str) -> Press:
-    view = item.view
-    assert view is not None
-
-    async def run(interaction: discord.Interaction[Any]) -> None:
-        await view._scheduled_task(item, interaction)
-
-    kind = type(view)
-    return Press(f"{kind.__module__}.{kind.__qualname__}({custom_id})", run)
+def _name(kind: type, detail: str) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}({detail})"

@@ -113,9 +113,7 @@ class Trampoline:
         loop = request.answer.get_loop()
         loop.call_soon_threadsafe(_answer, request.answer, value, error)
 
-    async def call(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, ends: bool
-    ) -> Any:
+    async def call(self, function: Callable[..., Any], args: Any, kwargs: Any, ends: bool) -> Any:
         """Lets the handler thread call a plain function. On the loop.
 
         :param ends: whether any exception of it ends the interaction.
@@ -139,15 +137,13 @@ def _answer(answer: asyncio.Future[Any], value: Any, error: Exception | None) ->
         answer.set_result(value)
 
 
-async def _jump(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ends: bool
-) -> Any:
+async def _jump(function: Callable[..., Any], args: Any, kwargs: Any, ends: bool) -> Any:
     trampoline = _driving.get()
     if trampoline is None:
         raise DiscordHAError(
             f"{function!r} is a plain function of a command: discordha calls it, on a handler thread"
         )
-    return await trampoline.call(function, args, kwargs, ends=ends)
+    return await trampoline.call(function, args, kwargs, ends)
 
 
 def adapt(function: Callable[..., Any], what: str, *, ends: bool = False) -> Callable[..., Any]:

@@ -51,7 +51,6 @@ class Track:
     ) -> None:
         self.opus = opus
         self.error: Exception | None = None
-        self.starved = 0
         self._read = read
         self._end = end
         self._start = position
@@ -82,10 +81,7 @@ class Track:
                 self._played += 1
                 self._changed.notify_all()
                 return self._frames.popleft()
-            if self._ended:
-                return b""
-            self.starved += 1
-            return None
+            return b"" if self._ended else None
 
     def close(self) -> None:
         """Ends the track. Blocks for at most ``CLOSE_TIMEOUT``; idempotent."""

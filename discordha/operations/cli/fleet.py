@@ -128,10 +128,6 @@ class Fleet:
                 found += response
         return found
 
-    def etcd(self) -> list[dict[str, Any]]:
-        """The members of etcd, with their latency in seconds and their database's size in bytes."""
-        return [member._asdict() for member in self.store.status()]
-
     def identify(self) -> dict[str, Any] | None:
         """The rest of the day's new sessions at Discord, as the replicas count; ``None`` before they do."""
         found = {kv.key.rsplit("/", 1)[1]: kv for kv in self.store.range(f"{self.root}ib/").items}
@@ -153,7 +149,7 @@ class Fleet:
             "replicas": members,
             "leaders": {str(shard): replica for shard, replica in leaders.items()},
             "shards": {"count": count, "next": following},
-            "etcd": self.etcd(),
+            "etcd": [member._asdict() for member in self.store.status()],
             "identify": self.identify(),
             "dead_letters": len(self.letters()),
         }

@@ -64,8 +64,8 @@ def demo(seconds: float, rate: float, as_json: bool) -> None:
     from discordha.operations.demo import show
 
     with errors():
-        verdict = show(seconds=seconds, rate=rate, as_json=as_json)
-    raise SystemExit(0 if verdict.ok else 1)
+        ok = show(seconds=seconds, rate=rate, as_json=as_json)
+    raise SystemExit(0 if ok else 1)
 
 
 @cli.command()
