@@ -27,7 +27,7 @@ from discordha.config import Config
 from discordha.errors import DiscordHAError
 from discordha.operations.logs import log_to_stderr
 from discordha.replica.replica import Replica
-from discordha.voice.facade import VoiceCalls
+from discordha.voice.calls import VoiceCalls
 
 if TYPE_CHECKING:
     import discord

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from discordha.blocking import Begun
+from discordha.blocking import PendingCall
 from discordha.errors import DiscordHAError
 from discordha.gateway.core import Gateway
 
@@ -24,7 +24,7 @@ class LateBridge:
         """See ``LoopBridge.call``."""
         return self._ready().call(awaitable, timeout)
 
-    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> Begun:
+    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> PendingCall:
         """See ``LoopBridge.begin``."""
         return self._ready().bridge.begin(awaitable, on_done)
 

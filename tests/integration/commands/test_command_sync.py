@@ -74,7 +74,7 @@ class TestSync:
             per_replica_env=per_replica(local_discord),
         )
         fleet.wait_ready(60)
-        wait_for(lambda: "could not be told of the commands" in whole_logs(fleet), 60, "the log line")
+        wait_for(lambda: "the commands could not be registered" in whole_logs(fleet), 60, "the log line")
         wait_synced(local_discord)
         assert answer(local_discord, local_discord.slash("roll"))["content"]
         fleet[0].drain()

@@ -150,7 +150,7 @@ class TestCommands:
 
     def test_a_command_of_another_version_is_left_alone(self, scene: Scene) -> None:
         interaction = scene.discord.slash("unheard")
-        wait_for(lambda: "does not know the command 'unheard'" in whole_logs(scene.fleet), 10, "the warning")
+        wait_for(lambda: "command 'unheard' is unknown" in whole_logs(scene.fleet), 10, "the warning")
         assert scene.ask("roll")["content"]
         assert not scene.discord.interaction(interaction)["responded"]
 
@@ -393,7 +393,7 @@ def test_a_replica_that_is_paused_over_a_command_says_nothing_more(
     owner.pause()
     state = answer(local_discord, interaction, 40)
     owner.resume()
-    wait_for(lambda: "may not own interaction" in owner.log_text(), 20, "the paused one to hear of it")
+    wait_for(lambda: "may have lost interaction" in owner.log_text(), 20, "the paused one to hear of it")
     assert local_discord.interaction(interaction) == state
     assert (state["content"], state["followups"]) == ("slow but sure 5", [])
     assert "Traceback" not in whole_logs(fleet)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from test_caught_up import Line
+from gateway_line import Line
 
 from discordha.gateway import client as client_module
 from discordha.testing import FaultProxy, LocalDiscord, wait_for

@@ -9,8 +9,7 @@ from collections import Counter
 
 import pytest
 from fleet import doubtful_runs, logs
-from shard_watch import ShardWatch
-from test_shards import start
+from shard_watch import ShardWatch, start
 
 from discordha.testing import LocalDiscord, wait_for
 from discordha.testing.plugin import ReplicasFactory

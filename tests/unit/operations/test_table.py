@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from discordha.operations.cli import table
-from discordha.operations.cli.table import status_table
+from discordha.operations.cli import status_table as table
+from discordha.operations.cli.status_table import status_table
 
 STARTED = 1_700_000_000
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_questions import Kept
+from kept_journal import Kept
 
 from discordha import Config, ConfigError
 from discordha.commands.components import Components
@@ -21,7 +21,7 @@ from discordha.coordination.journal.exchange import Reconciliation
 from discordha.coordination.journal.tally import Tally
 from discordha.events import EVENTS, Scope, identify
 from discordha.operations.cli.fleet import Fleet
-from discordha.operations.cli.table import status_table
+from discordha.operations.cli.status_table import status_table
 
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.secret.very-secret"
 FIELDS = [field.upper() for field in Config.__dataclass_fields__ if field not in ("token", "intents")]

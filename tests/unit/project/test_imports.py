@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[3] / "discordha"
+TESTS = Path(__file__).parents[2]
+PACKAGE = TESTS.parent / "discordha"
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -44,3 +45,15 @@ def test_a_bot_imports_nothing_that_only_tools_and_tests_need() -> None:
     names = loaded.stdout.split()
     assert "discordha.bot" in names
     assert not [name for name in names for other in unwanted if f"{name}.".startswith(f"{other}.")]
+
+
+def test_no_test_imports_another_test() -> None:
+    """Helpers live in tests/support, so that a test file may be moved, split or removed alone."""
+    test_files = sorted(TESTS.rglob("test_*.py"))
+    names = [path.stem for path in test_files]
+    assert len(names) == len(set(names)), "two test files have one name"
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            imported = [node.module] if isinstance(node, ast.ImportFrom) else []
+            imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not set(imported) & set(names), f"{path} imports a test"

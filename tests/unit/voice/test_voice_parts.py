@@ -26,7 +26,7 @@ from discordha.testing import wait_for
 from discordha.voice import codec
 from discordha.voice.codec import FRAME_BYTES, OpusDecoder, OpusEncoder, find_ffmpeg
 from discordha.voice.mixer import SILENCE, Mixer
-from discordha.voice.tracks import AHEAD, Track, open_track
+from discordha.voice.tracks import READ_AHEAD, Track, open_track
 
 #: Voice is an extra: on a machine that has no build of its packages all else is tested.
 pytestmark = pytest.mark.skipif(
@@ -239,7 +239,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 def test_what_is_no_sound_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DiscordHAError, match=r"there is no sound .*missing\.wav"):
+    with pytest.raises(DiscordHAError, match=r"the sound .*missing\.wav.* does not exist"):
         open_track(tmp_path / "missing.wav")
     text = tmp_path / "text.wav"
     text.write_text("not a sound")
@@ -311,10 +311,10 @@ class Hall:
         return found
 
 
-def ready(source: discord.AudioSource, position: float = 0.0, *, frames: int = AHEAD) -> Track:
+def ready(source: discord.AudioSource, position: float = 0.0, *, frames: int = READ_AHEAD) -> Track:
     """A track whose reader has read so many frames, or all: it can't be behind."""
     track = open_track(source, position)
-    wait_for(lambda: len(track._frames) >= frames or track._ended, 10, "the frames to be read")
+    assert track.wait_ready(10, frames=frames)
     return track
 
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from journal_node import Node
 from store_helpers import store_of
-from test_journal import Node
 
 from discordha.coordination.etcd.store import KeyValue
 from discordha.coordination.journal.exchange import Question

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_tally import EARLIER, SESSION, Bench
+from tally_bench import EARLIER, SESSION, Bench
 
 from discordha.coordination.journal.ambiguity import ASKED
 from discordha.coordination.journal.entries import EntryState, digest

@@ -1,10 +1,10 @@
 """The voice calls of ``DiscordHA``: lock a guild's voice, queue a sound, watch the queue.
 
-Promises: see ``coordination.voice_queue``. A command that a handler sends is queued once, also when the
-handler runs again after a crash: its id is made of the event, as a message's nonce is.
+Guarantees: see ``coordination.voice.queue``. A command that a handler sends is queued once, even if the
+handler runs again after a crash, since its id is a function of the event, like a message's nonce.
 
-Concurrency: the calls block for round trips to etcd, on any thread but the gateway's; inside a handler whose
-event may be lost they raise ``LockLost``. Workers are declared before ``start``, by one thread.
+Threads and locks: the calls block for round trips to etcd, on any thread but the gateway's. Inside a handler
+that may have lost its event they raise ``LockLost``. One thread declares workers before ``start``.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ __all__ = ["VoiceCalls"]
 
 
 class VoiceCalls(Part):
-    """The part of ``DiscordHA`` that concerns voice."""
+    """The voice calls of ``DiscordHA``."""
 
     def __init__(self) -> None:
         super().__init__()
         self._voice_workers: list[VoiceWorker] = []
 
     def add_voice_worker(self, worker: VoiceWorker) -> None:
-        """What ``VoiceWorker`` calls when it is made. Before ``start``.
+        """Adds a worker, before ``start``. ``VoiceWorker`` calls it.
 
-        :raises ConfigError: there is one for its module already.
+        :raises ConfigError: the module has a worker already.
         """
         if any(known.module_id == worker.module_id for known in self._voice_workers):
             raise ConfigError(f"there is a voice worker for {worker.module_id!r} already", field="module_id")
         self._voice_workers.append(worker)
 
     def lock_voice(self, module_id: str, guild_id: int) -> bool:
-        """Makes a guild's voice this module's, on this replica: no other module or replica plays there until
-        ``unlock_voice``, or until this replica dies. False when another has it. Blocks for a round trip.
+        """Locks a guild's voice for a module on this replica: no other module or replica plays there until
+        ``unlock_voice``, or until this replica dies. False if another has it. Blocks for a round trip.
 
         :raises ConfigError: an argument is impossible.
         :raises SessionExpired: this replica has lost its session.
@@ -52,8 +52,8 @@ class VoiceCalls(Part):
         return self._running().voice.lock(*_guild(module_id, guild_id))
 
     def unlock_voice(self, module_id: str, guild_id: int) -> bool:
-        """Frees what ``lock_voice`` took; what plays is played to its end. False when there is nothing to
-        free. Blocks for a round trip.
+        """Releases the lock of ``lock_voice``; the current sound plays to its end. False if the module has
+        no lock. Blocks for a round trip.
 
         :raises ConfigError: an argument is impossible.
         :raises StoreUnavailable: etcd does not answer.
@@ -61,16 +61,17 @@ class VoiceCalls(Part):
         return self._running().voice.unlock(*_guild(module_id, guild_id))
 
     def send_voice_command(self, command: VoiceCommand, wait: bool = False, *, action: str = "play") -> None:
-        """Queues a command for the workers of its module, whichever replica they are on. Blocks for a round
-        trip; with ``wait`` until a worker has taken it, for 30 s at the most.
+        """Queues a command for the workers of its module, on whichever replica. Blocks for a round trip; with
+        ``wait`` until a worker has taken the command, for at most 30 s.
 
-        :param action: ``"play"`` queues ``file``; ``"overlay"`` plays it over what plays; ``"skip"``,
-            ``"stop"`` (which also empties the queue), ``"pause"`` and ``"resume"`` concern what plays;
-            ``"volume"`` takes the factor from ``file``, 0 to 2.
-        :raises VoiceCommandExpired: with ``wait``: no worker took it; it will not be played.
+        :param action: ``"play"`` queues ``file``; ``"overlay"`` plays it over the current sound; ``"skip"``,
+            ``"stop"`` (which also empties the queue), ``"pause"`` and ``"resume"`` act on the current sound;
+            ``"volume"`` sets the factor in ``file``, 0 to 2.
+        :raises VoiceCommandExpired: with ``wait``: no worker took the command; none will.
         :raises ConfigError: the action is unknown.
-        :raises StoreUnavailable: etcd does not answer; ``maybe_applied`` says whether it may be queued.
-        :raises LockLost: the handler's event may not be this replica's any more.
+        :raises StoreUnavailable: etcd does not answer; ``maybe_applied`` says whether the command may be
+            queued.
+        :raises LockLost: this replica may have lost the handler's event.
         """
         if not isinstance(command, VoiceCommand):
             raise ConfigError(f"a VoiceCommand is needed, not {type(command).__name__}", field="command")
@@ -97,16 +98,16 @@ class VoiceCalls(Part):
         )
 
     def watch_voice_commands(self, module_id: str) -> VoiceConsumer:
-        """Takes a module's commands on this replica: iterate, carry each out, ``ack`` it; close it at the end
-        (a ``with`` does)::
+        """Takes a module's commands on this replica. Iterate, carry each command out, ``ack`` it, and close
+        the consumer at the end, as ``with`` does::
 
             with ha.watch_voice_commands("music") as deliveries:
                 for delivery in deliveries:
                     play(delivery.command, start=delivery.position)
                     delivery.ack()
 
-        In a guild the next ``play`` comes after the acknowledgement of the one before. Iterating blocks, and
-        ends when the bot stops. Several threads may iterate at once.
+        A guild's next ``play`` comes after the acknowledgement of the one before. Iterating blocks, and ends
+        when the bot stops. Several threads may iterate at once.
 
         :raises ConfigError: the name is impossible.
         :raises DiscordHAError: this replica watches the module already.

@@ -1,4 +1,4 @@
-"""A fleet's status as a table for people. Pure; any thread."""
+"""A fleet's status as a table. Pure functions; any thread."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _COLOURS = {"ready": "green", "draining": "yellow"}
 
 
 def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
-    """What ``Fleet.status`` found; records that can't be read show as ``?``.
+    """The table of a ``Fleet.status``. A member record that can't be read shows as ``?``.
 
-    :param error: why the table is not up to date.
+    :param error: the reason why the status is old.
     """
     table = Table(title=escape(status["root"]))
     for column in _COLUMNS:
@@ -33,12 +33,12 @@ def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
         caption += f", {shards['next']} to come" if shards["next"] else ""
     if status["identify"] is not None:
         caption += ". New sessions left: {remaining} of {total}".format_map(status["identify"])
-    why = [
+    reasons = [
         f"{replica}: {reason}"
         for replica, record in sorted(status["replicas"].items())
         for reason in _list(record.get("reasons"))
     ]
-    table.caption = escape("\n".join([caption, *why]))
+    table.caption = escape("\n".join([caption, *reasons]))
     if error is not None:
         table.caption += f"\n[red]as it was: {escape(error)}[/]"
     return table
