@@ -1,7 +1,7 @@
 """Highly available Discord bots: several replicas of one bot, each event handled once.
 
-The names below are imported when they are first used, so that parts which need no Discord (the test harness,
-the command line) start quickly.
+Each name is imported at its first use, so that the test kit and the command line, which need no Discord,
+start quickly.
 """
 
 from __future__ import annotations

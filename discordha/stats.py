@@ -1,12 +1,12 @@
-"""Counters and latencies of one replica, kept by the parts themselves and read by ``operations``.
+"""Counters and latencies of one replica, which its parts keep and ``operations`` reads.
 
-Promises: counting costs a dictionary update and takes no lock, on however many threads at once; what a thread
-counted stays counted when it has ended; memory is bounded by the living threads and the names in use.
+Guarantees: counting costs a dictionary update and takes no lock, on any number of threads. The counts of
+ended threads remain. Memory is bounded by the live threads and the names in use.
 
-Does not promise that a reading is one moment's: counts that are made meanwhile may be in it or not.
+Not guaranteed: that a reading is of one moment. It may miss counts that are made meanwhile.
 
-Concurrency: each thread has cells of its own, which it alone writes. ``_lock`` guards the list of cells and
-what ended threads left; it is taken when a thread counts for the first time, and by readers.
+Threads and locks: each thread alone writes its cell. ``_lock`` guards the list of cells and the counts of
+ended threads; readers take it, and each thread at its first count.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["BUCKETS", "STAGES", "Histogram", "Stats"]
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 #: The stages of an event, in order: names of histograms.
 STAGES = {
-    "wait": "from its reception to the claim: other replicas' turns, the queue, events before it",
-    "claim": "from asking etcd to its answer",
+    "wait": "from its arrival to the claim: other replicas' turns, the queue, events before it",
+    "claim": "from the request to etcd to its answer",
     "start": "from the claim to the start of its handlers: behind others of its batch",
     "handler": "from the start of its handlers to their end",
     "mark": "from the end of its handlers to the mark's answer",
@@ -32,7 +32,7 @@ STAGES = {
 
 
 class Histogram(NamedTuple):
-    """Counts a bucket (not cumulative; the last one is beyond all bounds), and the sum of all values."""
+    """The count of each bucket (not cumulative; the last is beyond all bounds), and the sum of all values."""
 
     counts: tuple[int, ...]
     total: float
@@ -45,7 +45,7 @@ class _Owner:
 
 
 class _Cell:
-    """What one thread has counted. ``latencies``: a count for each bucket, then the sum."""
+    """The counts of one thread. ``latencies``: the count of each bucket, then the sum."""
 
     __slots__ = ("counters", "latencies")
 
@@ -72,7 +72,7 @@ class Stats:
         self._ended = _Cell()
 
     def add(self, name: str, label: str = "", count: int = 1) -> None:
-        """Counts up. Never blocks for long; any thread."""
+        """Adds to a counter. Never blocks for long; any thread."""
         try:
             counters = self._local.cell.counters
         except AttributeError:
@@ -128,7 +128,7 @@ class Stats:
         return cell
 
     def _tidy(self) -> None:
-        """What ended threads have counted goes into one cell. Caller holds the lock."""
+        """Moves the counts of ended threads into one cell. The caller holds the lock."""
         living = []
         for reference, cell in self._cells:
             if reference() is None:

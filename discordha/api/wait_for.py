@@ -1,22 +1,24 @@
-"""``ha.wait_for``: a thread waits for an event that this replica receives.
+"""``ha.wait_for``: threads that wait for an event that this replica receives.
 
-Promises
-- The first event that fits, and is received after the call began, ends the wait: at reception, before claims
-  and lanes, so that an event behind the waiting handler's own is seen, too.
-- A waiting handler costs none of the ``workers``: another thread is lent for it, for at most ``MAX_WAITING``.
+Guarantees
+- The first matching event that arrives after the call ends the wait: on arrival, before claims and lanes, so
+  that a handler also sees events behind its own.
+- A waiting handler takes none of the ``workers``: it lends its place to another thread. ``MAX_WAITING``
+  threads may wait.
 - A wait ends when the handler's event is lost, and when the bot stops.
 
-Does not promise that one replica only sees the event: nothing is claimed, and whoever waits on another
-replica sees it there. Nor that an event is seen that this replica did not receive.
+Not guaranteed: that only one replica sees the event, since nothing is claimed; nor that a wait sees an event
+that this replica did not receive.
 
-Concurrency: ``offer`` runs on the gateway thread and never blocks; ``where`` is called there. ``_lock``
-guards ``_waiting`` and ``_closed``; neither ``where`` nor anything else is called under it. At stop ``close``
-ends every wait: a handler's with ``LockLost`` where another replica may run its event again.
+Threads and locks: the gateway thread calls ``offer``, which never blocks, and ``where``. ``_lock`` guards
+``_waiting``, ``_count`` and ``_closed``; nothing is called under it. At stop ``close`` ends every wait: with
+``LockLost`` in a handler whose event another replica may run again.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -31,10 +33,10 @@ __all__ = ["Waiters"]
 
 _log = logging.getLogger(__name__)
 
-#: So many threads may wait at once.
+#: How many threads may wait at once.
 MAX_WAITING = 500
-#: How often a waiting handler looks whether its event is lost, seconds.
-LOOK = 0.1
+#: Pause between two checks whether a waiting handler has lost its event, seconds.
+FENCE_CHECK_INTERVAL = 0.1
 
 
 class _Waiter:
@@ -53,8 +55,8 @@ class _Waiter:
 class Waiters:
     """All waits of one replica.
 
-    :param lend: a context during which one more handler thread may run.
-    :param hands_over: whether there may be other replicas.
+    :param lend: makes a context during which one more handler thread may run.
+    :param hands_over: whether other replicas may run the events of this one again.
     """
 
     def __init__(
@@ -72,27 +74,32 @@ class Waiters:
         self._count = 0
         self._closed = False
 
+    @property
+    def count(self) -> int:
+        """How many threads wait."""
+        return self._count
+
     def offer(self, event: str, args: tuple[Any, ...]) -> None:
-        """An event was received. Never blocks; gateway thread."""
+        """Ends the waits that an event matches. Never blocks; gateway thread."""
         for waiter in self._waiting.get(event, ()):
             if waiter.received is not None:
                 continue
             try:
                 fits = waiter.fits(args)
             except Exception:  # noqa: BLE001 - a predicate of the user's
-                _log.exception("where of a wait for %s failed; the event is passed over", event)
+                _log.exception("the where of a wait for %s failed; the wait goes on", event)
                 continue
             if fits:
                 waiter.received = args
                 waiter.arrived.set()
 
     def wait(self, event: str, where: Callable[..., Any] | None, timeout: float | None) -> tuple[Any, ...]:
-        """Blocks until an event is received that fits; its arguments. Any thread but the gateway's.
+        """Blocks until a matching event arrives; returns its arguments. Any thread but the gateway's.
 
-        :raises TimeoutError: none came within ``timeout`` seconds.
-        :raises LockLost: the calling handler's event is not this replica's any more.
+        :raises TimeoutError: no event matched within ``timeout`` seconds.
+        :raises LockLost: the calling handler has lost its event.
         :raises DiscordHAError: the bot stops, or too many threads wait.
-        :raises ConfigError: there is no such event.
+        :raises ConfigError: discord.py has no such event.
         """
         name = event.removeprefix("on_")
         if name not in EVENTS:
@@ -111,27 +118,23 @@ class Waiters:
         deadline = None if timeout is None else self._clock() + timeout
         fence = current_fence()
         while not self._closed:
-            left = LOOK if deadline is None else min(LOOK, deadline - self._clock())
-            arrived = waiter.arrived.wait(max(left, 0.0))
+            left = math.inf if deadline is None else deadline - self._clock()
+            arrived = waiter.arrived.wait(max(min(left, FENCE_CHECK_INTERVAL), 0.0))
             broken = fence.broken()
             if broken is not None:
-                raise LockLost(
-                    f"this replica may not own {broken} any more: it waits for {waiter.event} no more"
-                )
+                raise LockLost(f"this replica may have lost {broken}: the wait ends")
             if arrived:
                 break
             if left <= 0:
-                raise TimeoutError(f"no {waiter.event} that fits came within {timeout:g} s")
+                raise TimeoutError(f"no matching {waiter.event} arrived within {timeout:g} s")
         if waiter.received is not None:
             return waiter.received
         if fence.event is not None and fence.event.fencing_token and self._hands_over:
-            raise LockLost(
-                f"the bot stops while it waits for {waiter.event}: another replica runs this again"
-            )
-        raise DiscordHAError(f"the bot stops while it waits for {waiter.event}")
+            raise LockLost(f"the bot stops while {fence.event.name} waits: another replica runs it again")
+        raise DiscordHAError(f"the bot stops during the wait for {waiter.event}")
 
     def close(self) -> None:
-        """Ends all waits, and refuses new ones. Does not block; idempotent; any thread."""
+        """Ends all waits and refuses new ones. Does not block; idempotent; any thread."""
         with self._lock:
             self._closed = True
             waiting = [waiter for waiters in self._waiting.values() for waiter in waiters]
@@ -141,7 +144,7 @@ class Waiters:
     def _enter(self, waiter: _Waiter) -> None:
         with self._lock:
             if self._count >= MAX_WAITING and not self._closed:
-                raise DiscordHAError(f"{MAX_WAITING} threads wait for events already")
+                raise DiscordHAError(f"{MAX_WAITING} threads already wait for events")
             self._count += 1
             self._waiting[waiter.event] = (*self._waiting.get(waiter.event, ()), waiter)
 

@@ -68,6 +68,7 @@ class Runner:
     :param bridge: through which views call back into the loop.
     :param handler_timeout: seconds after which a running handler is reported, with its stack; ``None``:
         never.
+    :param on_error: called with each handler's error.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Runner:
         stats: Stats,
         *,
         handler_timeout: float | None = None,
+        on_error: ErrorHook = log_error,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bridge = bridge
@@ -84,7 +86,7 @@ class Runner:
         self._clock = clock
         self._lock = threading.Lock()
         self._running: dict[int, _Running] = {}
-        self.on_error: ErrorHook = log_error
+        self._on_error = on_error
 
     def run(self, context: CurrentEvent, handlers: Sequence[Handler], args: Sequence[Any]) -> Outcome:
         """Runs all handlers of one event. Blocks for as long as they do; any handler thread."""
@@ -115,7 +117,7 @@ class Runner:
 
     def _report(self, context: CurrentEvent, handler: Handler, error: BaseException) -> None:
         try:
-            self.on_error(context, handler, error)
+            self._on_error(context, handler, error)
         except Exception:  # noqa: BLE001 - a hook of the user's
             _log.exception("on_error itself failed")
             log_error(context, handler, error)

@@ -1,17 +1,16 @@
-"""Gateway: the thread with the asyncio loop, on which discord.py's clients live.
+"""Runs the thread with the asyncio loop on which discord.py's clients live.
 
-Promises
-- Nothing on this thread blocks: no etcd call, no handler, no full queue. A loop that stands still for more
-  than a second is reported.
-- What a client can't go on with (a wrong token, a refused intent) goes to ``on_fatal`` as a
-  ``ConfigError`` that says what to do; everything else is tried again.
-- ``stop`` ends all sessions cleanly and leaves no thread, task or connection behind.
+Guarantees
+- Nothing on this thread blocks: no etcd call, no handler, no full queue. The log says when the loop stands
+  still for more than a second.
+- An error that ends a client for good (a wrong token, a refused intent) goes to ``on_fatal`` as a
+  ``ConfigError`` that says what to do. The client retries after every other error.
+- ``stop`` leaves no thread, task or connection behind.
 
-Concurrency
-- The thread ``discordha-gateway`` is owned here: started by ``start``, joined by ``stop``. All coroutines
-  run on it.
-- ``_clients`` is replaced as a whole on that thread, and read by any.
-- ``on_dispatch``, ``on_state`` and ``on_fatal`` are called on that thread.
+Threads and locks
+- ``Gateway`` owns the thread ``discordha-gateway``: ``start`` starts it, ``stop`` joins it. All coroutines
+  and all callbacks run on it.
+- ``_clients`` is replaced as a whole on that thread; any thread reads it. There is no lock.
 - At stop, blocking calls that wait for Discord end with an error.
 """
 
@@ -46,21 +45,24 @@ _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-#: Tries to log in while Discord's API does not answer, and the pause between them, seconds.
+#: Attempts to log in while Discord's API does not answer, and the pause after the first, seconds.
 LOGIN_TRIES = 6
 LOGIN_PAUSE = 1.0
-#: A loop that stands still for longer than this is reported, seconds.
+#: The log reports a loop that stands still for longer, seconds.
 STANDSTILL = 1.0
 
 
 class Gateway:
-    """See the module.
+    """The connections of one replica.
 
-    :param before_identify: awaited before each IDENTIFY: (shard key, is it the client's first).
-    :param limits: Discord's limits of REST requests; none: something else keeps them.
-    :param revision: how far this replica's view of etcd has come; must not block.
-    :param on_new_session: called when a shard begins a new session, before its first event.
+    :param on_dispatch: takes every event: (event, arguments, frame, shard key); must not block.
+    :param on_fatal: takes the error that this replica cannot go on with.
+    :param before_identify: awaited with the shard's key before each IDENTIFY.
+    :param on_change: called when a connection was made or lost, or became ready.
+    :param on_new_session: called with a shard's key when a session begins, before its first event.
     :param on_client: called with each new client, before it logs in.
+    :param limits: Discord's limits of REST requests; ``None``: something else keeps them.
+    :param revision: returns the latest revision of etcd that this replica knows; must not block.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Gateway:
         on_dispatch: OnDispatch,
         on_fatal: Callable[[BaseException], None],
         before_identify: BeforeIdentify | None,
-        on_state: Callable[[int, GatewayState], None],
+        on_change: Callable[[], None] = lambda: None,
         on_new_session: Callable[[int], None] = lambda shard_id: None,
         limits: RestLimits | None = None,
         on_client: Callable[[discord.Client], None] = lambda client: None,
@@ -81,33 +83,32 @@ class Gateway:
         self._on_dispatch = on_dispatch
         self._on_fatal = on_fatal
         self._before_identify = before_identify
-        self._on_state = on_state
+        self._on_change = on_change
         self._on_new_session = on_new_session
         self._on_client = on_client
         self._revision = revision
         self._loop = asyncio.new_event_loop()
         self._bridge = LoopBridge(self._loop, call_timeout=config.call_timeout)
         self._clients: dict[int, ShardClient] = {}
-        self._left: dict[int, ShardClient] = {}  # without a session, for the handlers that still run
+        self._left: dict[int, ShardClient] = {}  # without a session, for handlers that still run
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="discordha-gateway", daemon=True)
-        self.standstills = 0
 
     # -- life ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts the thread. Does not block; shards are opened one by one."""
+        """Starts the thread. Does not block; ``open_shard`` connects."""
         if self._config.api_url is not None:
             base = self._config.api_url.rstrip("/")
             Route.BASE = base if re.search(r"/api/v\d+$", base) else f"{base}/api/v10"
         self._thread.start()
 
     def session_limits(self) -> SessionLimits:
-        """What Discord says of shards and of the budget for sessions. Blocks for a request.
+        """Asks Discord for its limits of shards and sessions. Blocks for a request.
 
         :raises ConfigError: Discord refuses the token.
-        :raises DiscordHAError: Discord can't be reached, or the gateway stops.
+        :raises DiscordHAError: Discord does not answer, or the gateway stops.
         """
         limits: SessionLimits = self._await(
             self._try(lambda: fetch_session_limits(self._config.token, Route.BASE))
@@ -115,7 +116,9 @@ class Gateway:
         return limits
 
     def stop(self, timeout: float) -> None:
-        """Ends all sessions and the thread. Blocks for at most about ``timeout`` seconds. Idempotent."""
+        """Closes all connections and ends the thread. Blocks for about ``timeout`` seconds at most.
+        Idempotent.
+        """
         if self._stopping:
             return
         self._stopping = True
@@ -131,37 +134,36 @@ class Gateway:
         self._thread.join(max(timeout, 0.5))
 
     def open_shard(self, key: int, number: int = 0, shard_count: int | None = None) -> None:
-        """Logs in for one more shard and begins to connect it. Blocks until Discord has accepted the
-        token.
+        """Logs in for one more shard and begins to connect it. Blocks until Discord accepts the token.
 
-        :param key: what the shard is called by from now on.
-        :param number: its number, of ``shard_count``.
+        :param key: the shard's key in every later call.
+        :param number: the shard's number, of ``shard_count``; no count: the bot is not sharded.
         :raises ConfigError: Discord refuses the token.
-        :raises DiscordHAError: Discord can't be reached, or the gateway stops.
+        :raises DiscordHAError: Discord does not answer, or the gateway stops.
         """
         self._await(self._open(key, number, shard_count))
 
     def leave_shard(self, key: int) -> None:
-        """Ends a shard's gateway session, so that no more events come; REST calls through its client still
-        work. Blocks until it has ended. Idempotent.
+        """Ends a shard's gateway session: no more events arrive, but REST calls through its client work.
+        Blocks until the session has ended. Idempotent.
         """
         self._await(self._leave(key))
 
     def close_shard(self, key: int) -> None:
-        """Closes a shard's connection and its client. Blocks until it is closed. Idempotent.
+        """Closes a shard's connection and its client. Blocks until both are closed. Idempotent.
 
-        A session that was not left before is not ended: as with discord.py itself, Discord keeps it for some
-        minutes, and with it the bot's place in a voice channel, for whoever goes on there.
+        Without ``leave_shard`` before it, Discord keeps the session for some minutes, as with discord.py
+        itself, and with it the bot's place in a voice channel, where another replica goes on.
         """
         self._await(self._close(key))
 
     def inject(self, raw: str, shard_id: int) -> None:
-        """Gives a stored frame to discord.py's parser once more. Does not block; any thread."""
+        """Gives a stored frame to discord.py's parser again. Does not block; any thread."""
         client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
         if client is not None and not self._stopping:
             self._loop.call_soon_threadsafe(client.replay, raw)
 
-    # -- what others ask -------------------------------------------------------------------------------------
+    # -- for other parts of the replica ----------------------------------------------------------------------
 
     def call(self, awaitable: Awaitable[Result], timeout: float | None = None) -> Result:
         """See ``LoopBridge.call``."""
@@ -169,7 +171,7 @@ class Gateway:
 
     @property
     def bridge(self) -> LoopBridge:
-        """What blocking views call through."""
+        """The way of blocking views into the loop."""
         return self._bridge
 
     @property
@@ -179,7 +181,7 @@ class Gateway:
 
     @property
     def clients(self) -> Mapping[int, ShardClient]:
-        """The clients, by shard key. Replaced as a whole when it changes."""
+        """The clients of open shards, by shard key. Replaced as a whole at every change."""
         return self._clients
 
     @property
@@ -195,59 +197,49 @@ class Gateway:
             )
         return clients[min(clients)]
 
-    @property
-    def user_id(self) -> int | None:
-        """The bot's user id, once it has logged in."""
-        for client in self._clients.values():
-            if client.user is not None:
-                return client.user.id
-        return None
-
     def state(self, shard_id: int) -> GatewayState:
-        """How a shard's connection is. Any thread.
+        """A shard's connection at this moment. Any thread.
 
         :raises KeyError: this replica does not host the shard.
         """
         return self._clients[shard_id].state()
 
     def reconnect(self, shard_id: int, *, resume: bool) -> None:
-        """Gives a shard's connection up, and takes it up again: by RESUME, or with a new session. Does not
-        block; any thread.
-        """
+        """Replaces a shard's connection: by RESUME, or with a new session. Does not block; any thread."""
         client = self._clients.get(shard_id)
         if client is not None and not self._stopping:
             self._loop.call_soon_threadsafe(lambda: client.drop(resume=resume))
 
     def caught_up(self, shard_id: int) -> Future[bool]:
-        """Whether all of a shard's events have been received that Discord had sent by now; it is told when
-        that is known, which takes another event. Does not block; any thread.
+        """Whether every event of a shard has arrived that Discord had sent before the call. The answer takes
+        another event. Does not block; any thread.
         """
         client = self._clients.get(shard_id)
         if client is not None and not self._stopping:
             asking = client.caught_up()
             try:
                 return asyncio.run_coroutine_threadsafe(asking, self._loop)
-            except RuntimeError:  # the loop has ended meanwhile
+            except RuntimeError:  # the loop has ended
                 asking.close()
         answer: Future[bool] = Future()
         answer.set_result(False)
         return answer
 
-    def proven(self, shard_id: int) -> int:
-        """The latest revision of etcd that is older than all of a shard's events which come from now on.
-        Gateway thread.
+    def acknowledged_revision(self, shard_id: int) -> int:
+        """The latest known revision of etcd that is older than every event of a shard to come. Any
+        thread; exact on the gateway's.
         """
         client = self._clients.get(shard_id)
-        return client.proven if client is not None else 0
+        return client.acknowledged_revision if client is not None else 0
 
     def beat(self, shard_id: int, seen: int = 0) -> None:
-        """Lets ``proven`` follow what this replica has seen of etcd by now. Does not block; any thread.
+        """Lets ``acknowledged_revision`` follow what this replica knows of etcd. Does not block; any thread.
 
-        :param seen: a revision that it has seen, though what follows etcd may not say so yet.
+        :param seen: a revision that this replica has seen, though ``revision`` may not say so yet.
         """
         client = self._clients.get(shard_id)
         if client is not None and not self._stopping:
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(client.beat, seen)
 
     # -- on the loop -----------------------------------------------------------------------------------------
@@ -287,7 +279,7 @@ class Gateway:
             deaf_after=config.deaf_after,
             on_dispatch=self._on_dispatch,
             before_identify=self._before_identify,
-            on_change=self._changed,
+            on_change=self._on_change,
             on_new_session=self._on_new_session,
             revision=self._revision,
         )
@@ -312,7 +304,7 @@ class Gateway:
             except (discord.HTTPException, OSError, aiohttp.ClientError, TimeoutError) as error:
                 if tried == LOGIN_TRIES:
                     raise DiscordHAError(f"Discord's API can't be reached: {error}") from None
-                _log.warning("logging in to Discord failed: %s; trying again", error)
+                _log.warning("cannot log in to Discord: %s; trying again", error)
                 await asyncio.sleep(LOGIN_PAUSE * tried)
         raise AssertionError("unreachable")
 
@@ -324,7 +316,7 @@ class Gateway:
         except ConfigError as error:
             self._on_fatal(error)
         except Exception as error:  # noqa: BLE001 - without this task the shard would stay silent
-            _log.exception("the connection of shard %d broke", client.number)
+            _log.exception("the client of shard %d failed", client.number)
             self._on_fatal(error)
 
     async def _leave(self, key: int) -> None:
@@ -351,13 +343,8 @@ class Gateway:
 
     async def _end(self) -> None:
         await asyncio.gather(*(self._close(key) for key in [*self._clients, *self._left]))
-        # aiohttp's connectors close their sockets in the next turns of the loop.
+        # aiohttp's connectors close their sockets within the loop's next turns.
         await asyncio.sleep(0.05)
-
-    def _changed(self, shard_id: int) -> None:
-        client = self._clients.get(shard_id)
-        if client is not None:
-            self._on_state(shard_id, client.state())
 
     async def _watch_standstill(self) -> None:
         while True:
@@ -365,8 +352,6 @@ class Gateway:
             await asyncio.sleep(0.25)
             late = time.monotonic() - before - 0.25
             if late > STANDSTILL:
-                self.standstills += 1
                 _log.warning(
-                    "the gateway's loop stood still for %.1f s: the process was stopped, or starved of CPU",
-                    late,
+                    "the gateway's loop stood still for %.1f s: the process lacked CPU or was stopped", late
                 )

@@ -1,16 +1,15 @@
-"""What discord.py's client dispatches, tapped: each event is handed on with the frame that it came in.
+"""discord.py's client with a tap: hands each event on together with the frame that it came in.
 
-Promises
-- Each event that discord.py dispatches is handed on at once, with the text of its frame; one that can't be
-  taken, and a payload that discord.py can't read, are logged and counted, and do not break the connection.
-- A frame that came before is not handed on again, and one before which another is missing is left to RESUME.
-- ``state`` counts what came, and says since when the connection has been as it is.
+Guarantees
+- Each event that discord.py dispatches is handed on at once, with the text of its frame. An event that cannot
+  be taken and a payload that discord.py cannot read are logged, and do not break the connection.
+- A frame that arrived before is not handed on again. A frame behind a missing one is left to RESUME.
+- ``state`` tells what arrived and how long the connection has been as it is.
 
-Does not promise that discord.py's cache is complete before the client is ready. Does not connect: that is
-``ShardClient``'s.
+Not guaranteed: that discord.py's cache is complete before the client is ready. ``ShardClient`` connects.
 
-Concurrency: everything runs on the gateway's loop, but for ``state``, which reads single values. At stop, at
-a lost lease and at a lost watch nothing is to be done here.
+Threads and locks: everything runs on the gateway's loop without locks, except ``state``, which reads single
+values from any thread. Stops, lost leases and lost watches need no action here.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Any
 import discord
 from discord.gateway import DiscordWebSocket
 
-from discordha.gateway.heartbeats import CountedSocket, is_answer
+from discordha.gateway.heartbeats import CountedSocket, is_acknowledgement
 from discordha.gateway.requests import request_trace
 from discordha.gateway.state import GatewayState
 from discordha.limits.rest import RestLimits
@@ -35,22 +34,23 @@ _log = logging.getLogger(__name__)
 
 OnDispatch = Callable[[str, tuple[Any, ...], "str | None", int], None]
 
-#: Dispatched by a task of discord.py's, not while their frame is parsed.
+#: discord.py dispatches these later, from a task: the current frame is not theirs.
 _LATE = frozenset({"ready", "guild_available", "guild_join"})
-#: Sent to one session only, because of what it did itself.
+#: Discord sends these to one session only, in answer to what that session did.
 _OWN = frozenset({"READY", "RESUMED", "GUILD_CREATE", "GUILD_MEMBERS_CHUNK", "VOICE_SERVER_UPDATE"})
 #: Without these there is no session.
 _VITAL = frozenset({"READY", "RESUMED"})
 
 
 class TappedClient(discord.Client):
-    """A client for one shard, as far as it takes what comes.
+    """The receiving half of a shard's client.
 
-    :param limits: what all clients of this replica keep together.
-    :param key: what the shard is called by all who are told of it; by default its number.
-    :param on_dispatch: takes every event; must not block.
-    :param on_change: called when the connection came or went.
-    :param on_new_session: called when a new session begins, before its first event.
+    :param shard_id: the shard's number, of ``shard_count``; no count: the bot is not sharded.
+    :param limits: Discord's limits of REST requests, which all clients of this replica keep together.
+    :param on_dispatch: takes (event, arguments, frame, shard key); must not block.
+    :param on_change: called when the connection was made or lost, or became ready.
+    :param on_new_session: called with the shard's key when a session begins, before its first event.
+    :param key: the shard's key; by default its number.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class TappedClient(discord.Client):
         shard_count: int | None,
         limits: RestLimits | None,
         on_dispatch: OnDispatch,
-        on_change: Callable[[int], None],
+        on_change: Callable[[], None],
         on_new_session: Callable[[int], None],
         key: int | None = None,
     ) -> None:
@@ -74,7 +74,6 @@ class TappedClient(discord.Client):
         )
         self.number = shard_id
         self.key = shard_id if key is None else key
-        self.dispatch_errors = 0
         self.parse_errors = 0
         parsers = self._connection.parsers
         parsers.update(
@@ -84,11 +83,10 @@ class TappedClient(discord.Client):
         self._on_change = on_change
         self._on_new_session = on_new_session
         self._raw: str | None = None
-        self._replaying: str | None = None
+        self._replaying = False
         self._before: int | None = None
         self._gap_after: int | None = None
-        self.repeated = 0
-        self.gaps = 0
+        self._gaps = 0
         self._connected = False
         self._changed_at = time.monotonic()
         self._last_frame = time.monotonic()
@@ -100,14 +98,13 @@ class TappedClient(discord.Client):
         self._disconnects = 0
         self._resumes = 0
         self._identifies = 0
-        self._proven = 0
+        self._acknowledged_revision = 0
 
     def _guarded(self, kind: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
-        """A parser of discord.py's that one payload with missing or strange fields does not break the
-        connection of: those after it must be received.
+        """A parser of discord.py's that survives a payload with missing or strange fields.
 
-        A frame that is not to be taken now is not even read: discord.py would note what it says, and keep
-        silent when it comes in its turn (``member_join`` of a member that it knows).
+        It does not even read a frame that must wait: discord.py would note the contents, and dispatch nothing
+        when the frame comes again in its turn (``member_join`` of a member that it knows).
         """
 
         def guarded(data: Any) -> None:
@@ -122,13 +119,13 @@ class TappedClient(discord.Client):
         return guarded
 
     def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
-        """Takes what discord.py dispatches. Gateway thread, while the frame is parsed."""
+        """Takes an event that discord.py dispatches. Gateway thread, while the frame is parsed."""
         if event == "socket_raw_receive":
             self._raw = args[0]
             self._last_frame = time.monotonic()
             self._frames += 1
-            if is_answer(args[0]) and isinstance(self.ws, CountedSocket):
-                self.ws.note_answer()
+            if is_acknowledgement(args[0]) and isinstance(self.ws, CountedSocket):
+                self.ws.note_acknowledgement()
             return
         if event == "socket_event_type":
             # discord.py notes the frame's own number after this, and before it parses the frame.
@@ -139,37 +136,32 @@ class TappedClient(discord.Client):
             super().dispatch(event, *args, **kwargs)
         if event == "ready":
             self._told_ready = True
-            self._on_change(self.key)
+            self._on_change()
         try:
             self._on_dispatch(event, args, None if event in _LATE else self._raw, self.key)
-        except Exception:  # noqa: BLE001 - one event that can't be taken must not end the connection
-            self.dispatch_errors += 1
-            _log.exception("on_%s could not be taken", event)
+        except Exception:  # noqa: BLE001 - one event that cannot be taken must not end the connection
+            _log.exception("shard %d: on_%s could not be taken", self.number, event)
 
     @property
-    def proven(self) -> int:
-        """The latest revision of etcd that is older than all events which come from now on (``heartbeats``).
-        Falls when a connection ends: to that of its last frame in order. Gateway thread.
+    def acknowledged_revision(self) -> int:
+        """The latest known revision of etcd that is older than every event to come (``heartbeats``). At the
+        end of a connection it falls to that of the last frame in order. Any thread; exact on the gateway's.
         """
-        if isinstance(self.ws, CountedSocket):
-            self._proven = max(self._proven, self.ws.proven)
-        return self._proven
+        current = self.ws.acknowledged_revision if isinstance(self.ws, CountedSocket) else 0
+        return max(self._acknowledged_revision, current)
 
     def _is_passed_over(self) -> bool:
-        """Whether the frame at hand was received before, or comes again by RESUME after one that is missing
-        (which the connection sees, too).
+        """Whether the current frame arrived before, or will come again by RESUME behind a missing one. The
+        connection notices the gap, too.
         """
         ws, before = self.ws, self._before
-        if self._replaying is not None or ws is None or ws.sequence is None or before is None:
+        if self._replaying or ws is None or ws.sequence is None or before is None:
             return False
-        if ws.sequence <= before:
-            self.repeated += 1
-            return True
-        return self._is_gap(before, ws)
+        return ws.sequence <= before or self._is_gap(before, ws)
 
     def _is_gap(self, before: int | None, ws: DiscordWebSocket) -> bool:
-        """Whether frames are missing between a number and that of the frame at hand. Where RESUME has
-        brought the same gap again, nothing is missing.
+        """Whether frames are missing between a number and that of the current frame. A gap that RESUME has
+        brought again is none.
         """
         if before is None or ws.sequence is None or before == self._gap_after:
             return False
@@ -178,12 +170,12 @@ class TappedClient(discord.Client):
     def _note_type(self, kind: str) -> None:
         if kind not in _OWN:
             self._heard += 1
-            # Until RESUMED comes what peers received long ago, and says nothing about now.
+            # Events before RESUMED reached the other replicas long ago, and say nothing about this moment.
             self._events += self._connected
         if kind == "GUILD_CREATE":
             self._guilds_seen += 1
             if not self._told_ready:
-                self.loop.call_soon(self._on_change, self.key)
+                self.loop.call_soon(self._on_change)
         elif kind == "READY":
             self._guilds_seen = 0
             self._session_began()
@@ -193,7 +185,7 @@ class TappedClient(discord.Client):
             self._set_connected(True)
 
     def _session_began(self) -> None:
-        """A new session has begun: what comes now is its first event."""
+        """Called when a session begins, before its first event."""
         self._on_new_session(self.key)
 
     def _set_connected(self, connected: bool) -> None:
@@ -203,12 +195,10 @@ class TappedClient(discord.Client):
             if not connected:
                 self._disconnects += 1
                 self.dispatch("disconnect")
-            self._on_change(self.key)
+            self._on_change()
 
     def replay(self, raw: str) -> None:
-        """Gives a stored frame to discord.py's parser once more; it is dispatched as it was the first
-        time.
-        """
+        """Gives a stored frame to discord.py's parser again, which dispatches it as it did the first time."""
         try:
             frame = json.loads(raw)
             kind, data = frame["t"], frame["d"]
@@ -216,18 +206,18 @@ class TappedClient(discord.Client):
         except (ValueError, TypeError, KeyError):
             parser = None
         if parser is None:
-            _log.warning("a stored event can't be replayed: %.80r is no frame of the gateway", raw)
+            _log.warning("a stored event cannot be replayed: %.80r is no frame of the gateway", raw)
             return
         before, self._raw = self._raw, raw
-        self._replaying = raw
+        self._replaying = True
         try:
             parser(data)
         finally:
             self._raw = before
-            self._replaying = None
+            self._replaying = False
 
     def state(self) -> GatewayState:
-        """How the connection is. Any thread."""
+        """The connection at this moment. Any thread."""
         now = time.monotonic()
         ws = self.ws
         return GatewayState(
@@ -242,7 +232,7 @@ class TappedClient(discord.Client):
             disconnects=self._disconnects,
             resumes=self._resumes,
             identifies=self._identifies,
-            gaps=self.gaps,
+            gaps=self._gaps,
             events=self._events,
             heard=self._heard,
         )

@@ -50,11 +50,11 @@ LOOK = 0.1
 class Ears(Protocol):
     """What the gateway tells of a shard; see ``Gateway``."""
 
-    def proven(self, shard_id: int) -> int:
+    def acknowledged_revision(self, shard_id: int) -> int:
         """A revision of etcd that is older than all events which come from now on. Gateway thread."""
 
     def beat(self, shard_id: int, seen: int = 0) -> None:
-        """Lets ``proven`` follow. Does not block; any thread."""
+        """Lets ``acknowledged_revision`` follow. Does not block; any thread."""
 
     def caught_up(self, shard_id: int) -> Future[bool]:
         """Tells when all that Discord had sent has been received. Does not block; any thread."""

@@ -144,7 +144,7 @@ class LeaderEvents:
             last_attempts=coordination.last_attempts,
             dropped=lambda reason: self._stats.add("dropped", reason),
             buried=lambda event: self._stats.add("dead", event),
-            proven=lambda: self._ears.proven(shard_id),
+            proven=lambda: self._ears.acknowledged_revision(shard_id),
         )
         # Shards come and go: whoever hosted this one before has more than a newcomer.
         seniority = Seniority(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from discordha.api.replica_access import Part
+from discordha.api.client import ReplicaAccess
 from discordha.blocking.nonces import nonce_for
 from discordha.context import check_fence, current_event
 from discordha.coordination.voice.command import ACTIONS, VoiceCommand, check_module
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["VoiceCalls"]
 
 
-class VoiceCalls(Part):
+class VoiceCalls(ReplicaAccess):
     """The voice calls of ``DiscordHA``."""
 
     def __init__(self) -> None:

@@ -35,13 +35,12 @@ class Line:
             on_dispatch=self._take,
             on_fatal=self.fatal.append,
             before_identify=None,
-            on_state=lambda key, state: None,
             revision=lambda: self.seen,
         )
 
     def _take(self, event: str, args: tuple[Any, ...], raw: str | None, key: int) -> None:
         if event == "message":
-            self.stamps[args[0].content] = (self.gateway.proven(key), self.seen)
+            self.stamps[args[0].content] = (self.gateway.acknowledged_revision(key), self.seen)
             self.messages.append(args[0].content)
 
     def open(self) -> None:
@@ -61,7 +60,7 @@ class Line:
 
     def quiet(self) -> None:
         """All heartbeats are answered."""
-        wait_for(lambda: self.ws._answered == self.ws._sent, 20, "the answers to all heartbeats")
+        wait_for(lambda: self.ws.acknowledged == self.ws.sent, 20, "the answers to all heartbeats")
 
     def prove(self, seen: int) -> None:
         """Sees a revision, and has a heartbeat answered that left after that."""
@@ -73,7 +72,7 @@ class Line:
         """Waits until that is proven, to whoever asks on the gateway's thread."""
 
         async def proven() -> int:
-            return self.gateway.proven(0)
+            return self.gateway.acknowledged_revision(0)
 
         def reached() -> bool:
             return asyncio.run_coroutine_threadsafe(proven(), self.gateway.loop).result(20) == revision
@@ -93,10 +92,10 @@ class Line:
     def asked(self) -> Future[bool]:
         """Asks, and waits until the heartbeat has been answered."""
         self.quiet()
-        ws, before = self.ws, self.ws._answered
+        ws, before = self.ws, self.ws.acknowledged
         future = self.gateway.caught_up(0)
-        wait_for(lambda: ws._answered > before, 20, "the answer")
-        wait_for(lambda: not ws._waiting, 20, "it to be noticed")
+        wait_for(lambda: ws.acknowledged > before, 20, "the answer")
+        wait_for(lambda: not ws.round_trips, 20, "it to be noticed")
         return future
 
     def told(self, future: Future[bool], timeout: float = 60.0) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from discordha.api.shared_state import SharedState
+from discordha.api.cache import SharedState
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.router import CoordinationWatch
 from discordha.coordination.etcd.store import Get, Put, Store, StoreSettings

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from gateway_line import Line
 
-from discordha.gateway import proof as proof_module
+from discordha.gateway import heartbeats as heartbeats_module
 from discordha.testing import FaultProxy, LocalDiscord, wait_for
 
 Lines = Callable[..., Line]
@@ -39,7 +39,7 @@ def line(local_discord: LocalDiscord) -> Iterator[Lines]:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who hears nothing gives up soon."""
-    monkeypatch.setattr(proof_module, "NEXT_EVENT", 1.0)
+    monkeypatch.setattr(heartbeats_module, "NEXT_EVENT_TIMEOUT", 1.0)
 
 
 def test_it_takes_an_answer_and_an_event_after_it(line: Lines) -> None:
@@ -48,9 +48,9 @@ def test_it_takes_an_answer_and_an_event_after_it(line: Lines) -> None:
     wait_for(lambda: "before" in one.messages, 20, "the message")
     future = one.asked()
     # Nothing happens: it might be deaf. No event came since, whatever came before.
-    heard = one.gateway.clients[0]._heard
+    heard = one.gateway.state(0).heard
     assert not wait([future], 0.3).done
-    assert one.gateway.clients[0]._heard == heard
+    assert one.gateway.state(0).heard == heard
     one.send("after")
     assert future.result(20) is True
     assert "after" in one.messages
@@ -175,22 +175,22 @@ def test_when_the_gateway_stops_nobody_waits_for_ever(
     one = line(deaf_after=60.0)
     if silent:
         local_discord.fault(silent=True)
-        sent = one.ws._sent
+        sent = one.ws.sent
         futures = [one.gateway.caught_up(0) for _ in range(3)]
-        wait_for(lambda: one.ws._sent >= sent + 3, 20, "the heartbeats")
+        wait_for(lambda: one.ws.sent >= sent + 3, 20, "the heartbeats")
     else:
         futures = [one.asked() for _ in range(3)]
     assert not any(future.done() for future in futures)
     told: list[Future[bool]] = []
     for future in futures:
         future.add_done_callback(told.append)
-    thread, loop = one.gateway._thread, one.gateway.loop
+    loop = one.gateway.loop
     one.gateway.stop(5.0)
     assert not wait(futures, 20).not_done
     assert len(told) == 3
     for future in futures:
         assert future.cancelled() or future.result(0) is False
-    assert not thread.is_alive()
+    assert "discordha-gateway" not in [thread.name for thread in threading.enumerate()]
     assert loop.is_closed()
     assert asyncio.all_tasks(loop) == set()
     wait_for(
@@ -215,9 +215,9 @@ def test_answers_to_other_heartbeats_do_not_count(line: Lines, interval: float, 
         other.fault(delay=1.2)
         proven = 0
         for number in range(20):
-            ws, before = one.ws, one.ws._sent
+            ws, before = one.ws, one.ws.sent
             wait_for(
-                lambda ws=ws, before=before: one.ws is not ws or ws._answered <= before < ws._sent,
+                lambda ws=ws, before=before: one.ws is not ws or ws.acknowledged <= before < ws.sent,
                 30,
                 "heartbeats on their way",
             )
@@ -275,11 +275,11 @@ def test_what_is_asked_for_while_a_heartbeat_is_on_its_way_takes_another(
     one.prove(10)
     one.quiet()
     local_discord.fault(delay=0.5)
-    sent = one.ws._sent
+    sent = one.ws.sent
     one.gateway.beat(0)
-    wait_for(lambda: one.ws._sent > sent, 20, "a heartbeat on its way")
+    wait_for(lambda: one.ws.sent > sent, 20, "a heartbeat on its way")
     one.prove(20)
-    assert one.ws._sent == sent + 2
+    assert one.ws.sent == sent + 2
     assert one.hear("next") == (20, 20)
 
 

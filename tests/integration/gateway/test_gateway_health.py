@@ -155,9 +155,10 @@ def test_what_resume_brings_is_marked_as_what_happened_before_it_came(
     with ha:
         assert ha.wait_until_ready(20)
         assert ha._replica is not None
-        assert ha._replica.coordination is not None
-        watch, client = ha._replica.coordination.watch, ha._replica.gateway.clients[0]
-        wait_for(lambda: client.proven > 0, 20, "a heartbeat's answer")
+        parts = ha._replica.parts
+        assert parts.coordination is not None
+        watch, client = parts.coordination.watch, parts.gateway.clients[0]
+        wait_for(lambda: client.acknowledged_revision > 0, 20, "a heartbeat's answer")
         local_discord.fault(silent=True)
         local_discord.react(channel, message, "👍")
         reacted = watch.revision
@@ -168,7 +169,7 @@ def test_what_resume_brings_is_marked_as_what_happened_before_it_came(
         assert stamps()[0] <= reacted
         assert gateway(ha)["resumes"] >= 1
         assert gateway(ha)["identifies"] == 1
-        wait_for(lambda: client.proven > reacted, 20, "the heartbeat of the connection that stands")
+        wait_for(lambda: client.acknowledged_revision > reacted, 20, "the acknowledgement")
         local_discord.react(channel, message, "🎉")
         wait_for(lambda: len(stamps()) == 2, 20, "the second mark")
         assert stamps()[1] > reacted

@@ -36,7 +36,7 @@ def test_a_session_that_is_left_under_load_is_over(
     """A socket that is closed with something unread is reset, and what it said last may be lost: two of 25
     sessions stayed, before their end was waited for.
     """
-    monkeypatch.setattr(client_module, "GOODBYE", 30.0)  # how long at the most is another test's
+    monkeypatch.setattr(client_module, "GOODBYE_TIMEOUT", 30.0)  # how long at the most is another test's
     here = line()
 
     async def leave_late() -> None:
@@ -58,7 +58,7 @@ def test_a_session_that_is_left_under_load_is_over(
 def test_discords_answer_is_waited_for(
     line: Callable[..., Line], local_discord: LocalDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "GOODBYE", 30.0)
+    monkeypatch.setattr(client_module, "GOODBYE_TIMEOUT", 30.0)
     with FaultProxy.to(f"127.0.0.1:{local_discord.port}") as proxy:
         here = line(proxy.endpoint)
         proxy.delay(DELAY, "to_client")
@@ -77,7 +77,7 @@ def test_where_none_comes_it_goes_on_all_the_same(
         proxy.black_hole()
         begun = time.monotonic()
         here.gateway.leave_shard(0)
-        goodbye = client_module.GOODBYE
+        goodbye = client_module.GOODBYE_TIMEOUT
         assert goodbye <= time.monotonic() - begun < goodbye + 5.0
         assert socket.closed
         assert len(local_discord.sessions()) == 1, "it may have been heard"

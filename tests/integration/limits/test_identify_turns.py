@@ -57,7 +57,7 @@ class Node:
         self.coordination.stop()
 
     async def take(self, shard: int, log: list[tuple[float, int, str]]) -> None:
-        turn = await self.identify.turn(shard, True)
+        turn = await self.identify.turn(shard)
         assert turn.sent()
         log.append((time.monotonic(), shard % 2, self.name))
         await asyncio.sleep(0.01)  # Discord's answer
@@ -100,7 +100,7 @@ def test_the_turn_of_a_dead_replica_is_free_again(local_etcd: LocalEtcd, root: s
     begun = time.monotonic()
 
     async def take_and_die() -> None:
-        turn = await dead.identify.turn(0, True)
+        turn = await dead.identify.turn(0)
         assert turn.sent()
 
     asyncio.run(asyncio.wait_for(take_and_die(), 20))
@@ -122,8 +122,8 @@ def test_a_request_that_is_given_up_leaves_the_queue(nodes: list[Node]) -> None:
     one, other, _ = nodes
 
     async def give_up() -> None:
-        turn = await one.identify.turn(0, True)
-        waiting = asyncio.ensure_future(other.identify.turn(0, True))
+        turn = await one.identify.turn(0)
+        waiting = asyncio.ensure_future(other.identify.turn(0))
         await asyncio.sleep(0.2)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -139,7 +139,7 @@ def test_below_the_reserve_only_the_needed_identify(local_etcd: LocalEtcd, root:
     try:
 
         async def wait_and_be_needed() -> None:
-            waiting = asyncio.ensure_future(node.identify.turn(0, True))
+            waiting = asyncio.ensure_future(node.identify.turn(0))
             while (reason := node.identify.status()["reason"]) is None:
                 await asyncio.sleep(0.01)
             assert "60 IDENTIFYs are left today" in reason
@@ -155,7 +155,7 @@ def test_below_the_reserve_only_the_needed_identify(local_etcd: LocalEtcd, root:
 
 
 def test_without_etcd_a_lost_session_is_begun_anew(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identify_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(identify_module, "UNSHARED_AFTER", 0.5)
     with LocalEtcd() as etcd:
         node = Node(etcd, root, "a", ttl=2.0).start()
         try:

@@ -73,7 +73,7 @@ def test_a_second_signal_stops_at_once(replicas: ReplicasFactory, local_discord:
     fleet = start(replicas, local_discord, drain_timeout=60)
     first, other, question = begin(fleet, local_discord)
     first.drain()
-    wait_for(lambda: "stopping, for 60 s at the most" in first.run_text(), 10, "the drain")
+    wait_for(lambda: "stopping, for 60 s at most" in first.run_text(), 10, "the drain")
     begun = time.monotonic()
     first.drain()
     assert first.wait_exit(20) == 0

@@ -10,7 +10,7 @@ import pytest
 from loop_thread import loop_thread
 
 import discordha
-from discordha.api.client import ClientView
+from discordha.api.client import ClientLookups
 from discordha.blocking import View, wrap
 from discordha.errors import ConfigError, DiscordHAError
 
@@ -77,7 +77,7 @@ def test_the_clients_names_are_views() -> None:
         async def connect() -> discord.Client:
             return discord.Client(intents=discord.Intents.none())
 
-        class Known(ClientView):
+        class Known(ClientLookups):
             def _running(self) -> Any:
                 return SimpleNamespace(client_view=client)
 

@@ -46,7 +46,7 @@ def event(lost: Callable[[], bool] = lambda: False) -> CurrentEvent:
 
 
 def until_waiting(all_waiters: Waiters, count: int = 1) -> None:
-    wait_for(lambda: all_waiters._count == count, 10, "the wait to begin")
+    wait_for(lambda: all_waiters.count == count, 10, "the wait to begin")
 
 
 def test_the_first_that_fits_ends_the_wait() -> None:
@@ -58,7 +58,7 @@ def test_the_first_that_fits_ends_the_wait() -> None:
     all_waiters.offer("message", (2,))
     all_waiters.offer("message", (3,))
     assert waiting.end() == (2,)
-    assert not all_waiters._waiting
+    assert all_waiters.count == 0
 
 
 def test_a_predicate_that_fails_passes_the_event_over() -> None:
@@ -71,7 +71,7 @@ def test_a_predicate_that_fails_passes_the_event_over() -> None:
 
 
 def test_time_outs_and_unknown_events() -> None:
-    with pytest.raises(TimeoutError, match="no message that fits"):
+    with pytest.raises(TimeoutError, match="no matching message"):
         waiters().wait("message", None, 0.01)
     with pytest.raises(ConfigError, match="did you mean message"):
         waiters().wait("mesage", None, 1)

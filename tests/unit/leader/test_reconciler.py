@@ -86,7 +86,7 @@ class Bench:
             clock=lambda: self.now,
         )
 
-    def proven(self, shard_id: int) -> int:
+    def acknowledged_revision(self, shard_id: int) -> int:
         return 0
 
     def beat(self, shard_id: int, seen: int = 0) -> None:

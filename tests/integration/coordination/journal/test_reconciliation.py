@@ -29,7 +29,7 @@ class Peer(Node):
         self.reconciliation = self.coordination.reconciliation
         self.reconciler = Reconciler(self.reconciliation, self.coordination.session, self, lambda: None)
 
-    def proven(self, key: int) -> int:
+    def acknowledged_revision(self, key: int) -> int:
         """Nothing is late here."""
         return self.coordination.watch.revision
 
