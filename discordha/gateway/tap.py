@@ -33,7 +33,8 @@ __all__ = ["OnDispatch", "TappedClient"]
 
 _log = logging.getLogger(__name__)
 
-OnDispatch = Callable[[str, tuple[Any, ...], "str | None", int], None]
+#: Takes an event: name, arguments, text of its frame, shard, and ``proven`` as it came.
+OnDispatch = Callable[[str, tuple[Any, ...], "str | None", int, int], None]
 
 #: Dispatched by a task of discord.py's, not while their frame is parsed.
 _LATE = frozenset({"ready", "guild_available", "guild_join"})
@@ -141,7 +142,8 @@ class TappedClient(discord.Client):
             self._told_ready = True
             self._on_change(self.key)
         try:
-            self._on_dispatch(event, args, None if event in _LATE else self._raw, self.key)
+            raw = None if event in _LATE else self._raw
+            self._on_dispatch(event, args, raw, self.key, self.proven)
         except Exception:  # noqa: BLE001 - one event that can't be taken must not end the connection
             self.dispatch_errors += 1
             _log.exception("on_%s could not be taken", event)

@@ -81,10 +81,10 @@ class Monitor:
                 gateway = client.state()
                 deaf = self._compare(key, gateway)
                 if gateway.connected and not deaf:
-                    replica.leaders.hears(key, True)
+                    replica.leaders.set_connected(key, True)
                 # A connection that is given up for its silence was none before, either.
                 elif deaf or max(gateway.since, gateway.silent) >= replica.config.deaf_after:
-                    replica.leaders.hears(key, False)
+                    replica.leaders.set_connected(key, False)
         replica.readiness.note(report.reasons(replica))
 
     def _compare(self, key: int, gateway: GatewayState) -> bool:

@@ -34,16 +34,16 @@ from discordha.coordination.memory.shared import AloneShared
 from discordha.coordination.node import Coordination
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.voice.queue import VoiceQueue
-from discordha.dispatch import Dispatcher, Item, Preference
+from discordha.dispatch import Dispatcher, Lanes, Preference
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
 from discordha.gateway import Gateway, GatewayState
 from discordha.gateway.client import IdentifyTurn
 from discordha.gateway.late_bridge import LateBridge
 from discordha.leader.loops import LeaderLoops, Task
-from discordha.leader.service import LeaderEvents
+from discordha.leader.service import LeaderService
 from discordha.leader.single import AloneLeader
-from discordha.leader.status import Leading
+from discordha.leader.status import LeadershipStatus
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import AloneIdentify
 from discordha.limits.rest import RestLimits, shared_total
@@ -114,10 +114,11 @@ class Replica:
         self._ended = threading.Event()
         self.monitor = Monitor(self)
         bridge = self.bridge = LateBridge()
-        self.leaders: LeaderEvents | None = None
-        self.runner = Runner(bridge, stats, handler_timeout=config.handler_timeout)
-        if on_error is not None:
-            self.runner.on_error = on_error
+        self.leaders: LeaderService | None = None
+        self.runner = Runner(bridge, stats, handler_timeout=config.handler_timeout, on_error=on_error)
+        self.lanes = Lanes(
+            workers=config.workers, max_workers=config.workers * 4, patience=config.grace, clock=self._clock
+        )
         self.coordination: Coordination | None = None
         self._alone = AloneMembers(replica_id)
         limit = config.rest_limit
@@ -150,6 +151,15 @@ class Replica:
                 if sharded
                 else coordination.members
             )
+            self.leaders = LeaderService(
+                config,
+                coordination,
+                replica_id,
+                stats,
+                put=self.lanes.put_all,
+                probe=self.gateway,
+                has_received=preference.has_received,
+            )
             self.dispatcher = Dispatcher(
                 config,
                 registry,
@@ -157,23 +167,12 @@ class Replica:
                 stats,
                 claims=coordination.claims,
                 members=preference,
+                leader=self.leaders,
+                lanes=self.lanes,
                 inject=self._inject,
                 hosts=self._hosts,
                 last_attempts=coordination.last_attempts,
             )
-            coordination.hints.set_listener(self.dispatcher)
-            coordination.members.changed = self.dispatcher.on_ranks
-            coordination.plan.listeners.append(self.dispatcher.on_ranks)
-            self.leaders = LeaderEvents(
-                config,
-                coordination,
-                replica_id,
-                stats,
-                self._put,
-                ears=self.gateway,
-                has_received=preference.has_received,
-            )
-            self.dispatcher.set_leader_path(self.leaders)
             coordination.watch.subscribe("x", Orders(root, replica_id, self._obey))
         else:
             self.shared = AloneShared()
@@ -184,11 +183,12 @@ class Replica:
                 stats,
                 claims=UnguardedClaims(retention=config.retention),
                 members=self._alone,
+                leader=AloneLeader(self.lanes.put_all),
+                lanes=self.lanes,
                 inject=self._inject,
                 last_attempts=LastAttempts(config.max_attempts),
             )
-            self.dispatcher.set_leader_path(AloneLeader(self._put))
-        self.waiters = Waiters(self.dispatcher.lanes.lend, hands_over=config.ha)
+        self.waiters = Waiters(self.lanes.lend, hands_over=config.ha)
         self.commands = CommandSync(
             tree,
             self.gateway,
@@ -202,7 +202,7 @@ class Replica:
         plan = self.coordination.plan if self.coordination is not None else None
         self.shards = ShardIndex(self.gateway, plan)
         elections = self.coordination.elections if self.coordination is not None else None
-        self.leading = Leading(self.leaders, elections, self.shards.key, replica_id)
+        self.leading = LeadershipStatus(self.leaders, elections, self.shards.key, replica_id)
         if self.coordination is not None:
             self.identify = Identify(
                 self.coordination.session,
@@ -346,10 +346,12 @@ class Replica:
         while self.leaders is not None and self.leaders.under_way and self._clock() < deadline:
             self._stop.wait(0.005)
 
-    def _received(self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int) -> None:
+    def _received(
+        self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+    ) -> None:
         """Gateway thread."""
         self.waiters.offer(name, args)
-        self.dispatcher.receive(name, args, raw, shard_id)
+        self.dispatcher.receive(name, args, raw, shard_id, acknowledged_revision)
 
     # -- what the facade and voice need ----------------------------------------------------------------------
 
@@ -370,9 +372,6 @@ class Replica:
             if channel is not None:
                 return channel
         return None
-
-    def _put(self, items: Sequence[Item]) -> None:
-        self.dispatcher.lanes.put_all((item.lane, item) for item in items)
 
     # -- what the gateway and the operator say ---------------------------------------------------------------
 

@@ -31,7 +31,7 @@ def describe(replica: Replica) -> dict[str, JSON]:
         "identify": _identify(replica),
         "queue": replica.dispatcher.queue(),
         "handled": replica.stats.count("handled"),
-        "threads": replica.dispatcher.lanes.threads,
+        "threads": replica.lanes.threads,
         "hears": replica.leaders.ages() if replica.leaders is not None else {},
         "events": {str(key): client.state().events for key, client in replica.gateway.clients.items()},
         "commands": dict(replica.commands.digests),

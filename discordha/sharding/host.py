@@ -36,7 +36,7 @@ from discordha.coordination.node import Coordination
 from discordha.coordination.session import Grant
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway import Gateway
-from discordha.leader.service import LeaderEvents
+from discordha.leader.service import LeaderService
 from discordha.sharding.planner import ShardPlanner
 
 __all__ = ["Hosting"]
@@ -95,7 +95,7 @@ class Hosting:
         self,
         coordination: Coordination,
         gateway: Gateway,
-        leaders: LeaderEvents,
+        leaders: LeaderService,
         events: _Events,
         replica_id: str,
         *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,14 +14,39 @@ from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.candidates import Leadership
 from discordha.coordination.election.election import Election
-from discordha.coordination.journal.entries import Entry
+from discordha.coordination.etcd.group_commit import GroupCommit, Operation
+from discordha.coordination.journal.entries import JournalEntry
 from discordha.coordination.journal.journal import Journal
-from discordha.coordination.journal.tally import SETTLE
+from discordha.coordination.journal.marks import JournalWriter
+from discordha.coordination.journal.sessions import SETTLE
 from discordha.coordination.node import Coordination
 from discordha.errors import StoreUnavailable
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
 TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAwMQ.AAAAAA.aaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+
+class SlowCommit:
+    """Group commit, over a wire that may be slow: then what is submitted is kept until it is let through."""
+
+    def __init__(self, commit: GroupCommit) -> None:
+        self._commit = commit
+        self._kept: list[Sequence[Operation]] | None = None
+        self.execute = commit.execute
+
+    def submit(self, operations: Sequence[Operation]) -> None:
+        if self._kept is None:
+            self._commit.submit(operations)
+        else:
+            self._kept.append(operations)
+
+    def keep(self) -> None:
+        self._kept = []
+
+    def let_through(self) -> None:
+        kept, self._kept = self._kept or [], None
+        for operations in kept:
+            self._commit.submit(operations)
 
 
 class Node:
@@ -42,31 +67,30 @@ class Node:
             settings |= {"etcd_endpoints": [link.endpoint], "etcd_timeout": 1.5}
         config = Config(token=TOKEN, session_ttl=6.0, **settings)
         self.name = name
+        self.clock: Callable[[], float] = time.monotonic
         self.coordination = Coordination(config, root, name, dict)
-        self.line: list[Entry] = []
+        self.sequence = 0
+        self.line: list[JournalEntry] = []
         self.dropped: list[str] = []
         self.buried: list[str] = []
         parts = self.coordination
+        self.wire = SlowCommit(parts.commit)
+        wire: Any = self.wire
         self.journal = Journal(
-            parts.store,
-            parts.commit,
-            parts.leases,
-            root,
-            0,
-            replica_id=name,
-            ready=self._queue,
+            JournalWriter(parts.store, wire, parts.leases, root, 0, name, max_attempts=max_attempts),
+            put=self.line.extend,
             size=size,
             retention=600.0,
             last_attempts=LastAttempts(max_attempts),
             dropped=self.dropped.append,
-            proven=lambda: parts.watch.revision,
             buried=self.buried.append,
+            clock=self._now,
         )
         self.election: Election
         self.terms: list[Leadership] = []
 
-    def _queue(self, entries: object) -> None:
-        self.line.extend(entries)  # type: ignore[arg-type]
+    def _now(self) -> float:
+        return self.clock()
 
     def start(self) -> None:
         self.coordination.start()
@@ -105,9 +129,20 @@ class Node:
 
     def receive(self, *keys: str, lane: str = "lane") -> None:
         for key in keys:
-            self.journal.received(key, lane, key, f'{{"t":"{key}"}}')
+            self.sequence += 1
+            self.journal.received(
+                JournalEntry(
+                    key,
+                    lane,
+                    sequence=self.sequence,
+                    received_at=self.clock(),
+                    revision=self.coordination.watch.revision,
+                    payload=f'{{"t":"{key}"}}',
+                    partition="0",
+                )
+            )
 
-    def begin(self) -> Entry | None:
+    def begin(self) -> JournalEntry | None:
         """Begins what stands first in line; ``None`` when it is not to be run."""
         entry = self.line.pop(0)
         return entry if self.journal.begin(entry) else None
@@ -262,7 +297,7 @@ def test_no_carry_stands_where_the_mark_was_faster(node: Nodes, local_etcd: Loca
     entry = first.begin()
     assert entry is not None
     with store_of(local_etcd) as store:
-        store.put(f"{root}j/0/{entry.digest}", b"the mark, whose event the watch has not told yet")
+        store.put(f"{root}j/{entry.name}", b"the mark, whose event the watch has not told yet")
         assert first.journal.hand_over(leadership)
         assert store.range(f"{root}jc/").items == []
         assert entry.carry == 0
@@ -289,26 +324,6 @@ def test_order_is_kept_when_leadership_goes_and_comes(node: Nodes) -> None:
     wait_for(lambda: only.settled(0), 15, "all marks")
 
 
-class SlowCommit:
-    """Group commit over a slow wire: what is submitted is kept until it is let through."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._commit = journal._commit
-        self._kept: list[object] = []
-        journal._commit = self  # type: ignore[assignment]
-
-    def submit(self, operations: object) -> None:
-        self._kept.append(operations)
-
-    def execute(self, operations: object) -> None:
-        self._commit.execute(operations)  # type: ignore[arg-type]
-
-    def let_through(self, journal: Journal) -> None:
-        journal._commit = self._commit
-        for operations in self._kept:
-            self._commit.submit(operations)  # type: ignore[arg-type]
-
-
 def test_a_mark_under_way_from_an_earlier_term_is_handed_over_too(
     node: Nodes, local_etcd: LocalEtcd, root: str
 ) -> None:
@@ -317,14 +332,14 @@ def test_a_mark_under_way_from_an_earlier_term_is_handed_over_too(
     first.lead()
     for each in (first, second):
         each.receive("add", "add")
-    wire = SlowCommit(first.journal)
+    first.wire.keep()
     assert first.work() == ["add 1 1"]
     first.election.resign(False, timeout=15)  # leadership is lost with the mark on its way
     first.lead()
     entry = first.begin() or first.begin()  # the first stood in line for the term before
     assert entry is not None
     first.resign()
-    wire.let_through(first.journal)
+    first.wire.let_through()
     second.lead()
     assert not second.line
     first.journal.finished(entry, handled=True)
@@ -346,7 +361,7 @@ def test_an_event_that_comes_while_leadership_begins_stands_behind(node: Nodes) 
 
 def test_a_watch_that_is_rebuilt_counts_versions(node: Nodes, local_etcd: LocalEtcd, root: str) -> None:
     leader, standby = node("a"), node("b")
-    standby.journal._tally._noted_at -= SETTLE  # its gateway session is no longer young
+    standby.clock = lambda: time.monotonic() + SETTLE  # its gateway session is no longer young
     leader.lead()
     for each in (leader, standby):
         each.receive(*["add"] * 5)
