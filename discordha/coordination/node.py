@@ -30,8 +30,8 @@ from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.router import CoordinationWatch
 from discordha.coordination.etcd.store import Store, StoreSettings, Watch
-from discordha.coordination.journal.exchange import Reconciliation
-from discordha.coordination.journal.router import Journals
+from discordha.coordination.journal.exchange import QuestionExchange
+from discordha.coordination.journal.router import JournalRouter
 from discordha.coordination.membership.members import JSON, Members, readable
 from discordha.coordination.membership.shard_plan import ShardPlan
 from discordha.coordination.quotas.command_records import CommandRecords
@@ -111,12 +111,12 @@ class Coordination:
         self.watch.subscribe("a", self.hints)
         self.watch.subscribe("m", self.members)
         self.watch.subscribe("l", self.elections)
-        self.journals = Journals(root)
+        self.journals = JournalRouter(root)
         for component in ("j", "jc", "ja"):
             self.watch.subscribe(component, self.journals)
-        self.reconciliation = Reconciliation(self.store, root, replica_id)
+        self.exchange = QuestionExchange(self.store, root, replica_id)
         for component in ("jq", "jr"):  # after the journals: marks before answers
-            self.watch.subscribe(component, self.reconciliation)
+            self.watch.subscribe(component, self.exchange)
         self.command_records = CommandRecords(self.store, self.session, root, replica_id)
         self.plan = ShardPlan(self.store, root, replica_id)
         self.watch.subscribe("s", self.plan)

@@ -1,7 +1,7 @@
-"""Which functions handle which events.
+"""The handlers of each event.
 
-Concurrency: the registry is copied on write. ``select`` is called on the gateway thread for every event and
-takes no lock; registering and removing take ``_lock`` and swap a whole tuple.
+Threads and locks: the registry is copied on write. ``select`` is called on the gateway thread for every event
+and takes no lock; registering and removing take ``_lock`` and swap a whole tuple.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 def refuse_coroutine(function: Any, what: str = "Handlers") -> None:
-    """Says what to do about a coroutine function where a plain one is wanted.
+    """Refuses a coroutine function where a plain one is wanted.
 
-    :param what: what such functions are, in the plural.
+    :param what: the kind of function, in the plural, for the message.
     :raises ConfigError: it is a coroutine function.
     """
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
@@ -35,8 +35,8 @@ def refuse_coroutine(function: Any, what: str = "Handlers") -> None:
 
 
 class Handler:
-    """One registered function. ``name`` is the same on every replica that runs the same code: it goes into
-    nonces.
+    """One registered function. ``name`` goes into nonces: it is equal on all replicas that run the same
+    code.
     """
 
     __slots__ = ("event", "function", "name", "scope", "where")
@@ -56,7 +56,7 @@ class Handler:
         self.name = name
 
     def wants(self, args: Sequence[Any]) -> bool:
-        """What ``where`` says; an exception in it is logged and counts as yes."""
+        """Whether ``where`` accepts the event. An exception in it is logged and counts as yes."""
         if self.where is None:
             return True
         try:
@@ -86,10 +86,10 @@ class HandlerRegistry:
         scope: str | Scope | None = None,
         where: Callable[..., Any] | None = None,
     ) -> Callable[[], None]:
-        """Registers a plain function and returns what removes it again. Never blocks; any thread.
+        """Registers a plain function, and returns a function that removes it. Never blocks; any thread.
 
         :param event: discord.py's name with or without ``on_``; by default the function's own name.
-        :param scope: ``"claim"``, ``"leader"`` or ``"every"``; by default what the events table says.
+        :param scope: ``"claim"``, ``"leader"`` or ``"every"``; by default that of the events table.
         :param where: a fast, pure predicate on the event's arguments, asked before anything else.
         :raises ConfigError: unknown event (with the nearest name), coroutine function, wrong number of
         arguments.
@@ -131,19 +131,14 @@ class HandlerRegistry:
         try:
             return source(args)
         except Exception:  # noqa: BLE001 - the handlers that are registered get the event all the same
-            _log.exception("what handles this on_%s could not be told", name)
+            _log.exception("the source of handlers for on_%s failed; registered handlers run", name)
             return []
 
     def set_source(self, event: str, source: Source) -> None:
-        """Besides those that are registered, an event has the handlers that ``source`` makes for it: called
-        on the gateway thread with the event's arguments, before anything else. Set before the bot starts.
+        """Adds the handlers that ``source`` makes from an event's arguments to those registered. It is called
+        on the gateway thread. Set before the bot starts.
         """
         self._sources[event] = source
-
-    def events(self) -> tuple[str, ...]:
-        """The names of all events that have a handler."""
-        with self._lock:
-            return tuple(self._by_event)
 
     def _build(
         self,

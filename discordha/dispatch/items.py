@@ -1,25 +1,29 @@
-"""An event on its way through this replica, and what the dispatcher needs of the parts around it."""
+"""Events on their way through this replica, and the parts around the dispatcher as it sees them.
+
+No I/O, no lock. ``PendingEvents`` guards ``ClaimItem.state``, the journal its entries' state.
+"""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from discordha.context import CurrentEvent
-from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
+from discordha.coordination.claims.records import Claim, ClaimListener, ClaimRequest, Done, Held, Hint
+from discordha.coordination.journal.entries import JournalEntry
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.runner import Outcome
 from discordha.events import Event
 
-__all__ = ["AgeGuard", "ClaimStore", "Item", "LeaderPath", "Preference", "State"]
+__all__ = ["ClaimItem", "ClaimStore", "Item", "LeaderItem", "LeaderPath", "Preference", "State"]
 
 
 class State(enum.Enum):
-    """Where an item is."""
+    """Where an event to be claimed is."""
 
     PARKED = "parked"  # another replica owns it, or will; the watch or the timer moves it on
-    DELAYED = "delayed"  # not preferred here: waits for its grace to pass
+    DELAYED = "delayed"  # another replica is preferred: it waits for its grace to pass
     WAITING = "waiting"  # in its lane
     RUNNING = "running"  # claimed, or being claimed, by a handler thread
     FINISHED = "finished"  # its handlers ended; the mark is on its way
@@ -27,46 +31,39 @@ class State(enum.Enum):
 
 
 class Item:
-    """One event and its way through this replica. ``state`` belongs to the ``Ledger``."""
+    """An event and its handlers, in a lane. Used as it is for events that every replica handles."""
 
-    __slots__ = (
-        "ahead",
-        "attempt",
-        "claim",
-        "claimed_at",
-        "ended_at",
-        "entry",
-        "event",
-        "handlers",
-        "key",
-        "lane",
-        "sequence",
-        "state",
-        "waits_since",
-    )
+    __slots__ = ("attempt", "event", "event_name", "handlers", "lane", "sequence", "waits_since")
 
-    def __init__(  # noqa: PLR0917
-        self, event: Event, handlers: Sequence[Handler], key: str, lane: str, sequence: int, state: State
-    ) -> None:
+    def __init__(self, event: Event, handlers: Sequence[Handler], lane: str, sequence: int) -> None:
         self.event = event
+        self.event_name = event.name
         self.handlers = handlers
-        self.key = key
         self.lane = lane
         self.sequence = sequence
-        self.state = state
         self.attempt = 1
+        self.waits_since = event.received_at  # since when it stands in its lane
+
+
+class ClaimItem(Item):
+    """An event that one replica claims. ``state`` belongs to ``PendingEvents``."""
+
+    __slots__ = ("ahead", "claim", "claimed_at", "ended_at", "key", "state")
+
+    def __init__(self, event: Event, handlers: Sequence[Handler], key: str, sequence: int) -> None:
+        super().__init__(event, handlers, "claim/" + (event.identity.order or key), sequence)
+        self.key = key
+        self.state = State.PARKED
         self.claim: Claim | None = None
         self.ahead = False  # a claim ahead was asked for
-        self.claimed_at: float | None = None  # monotonic, of the claim that a handler thread made
-        self.ended_at = 0.0
-        self.waits_since = event.received_at  # since when it stands in its lane
-        self.entry: Any = None  # the leader path's own
+        self.claimed_at: float | None = None  # monotonic; of the claim that a handler thread made
+        self.ended_at = 0.0  # monotonic; the end of its handlers
 
     @property
     def order(self) -> str:
-        """What the replicas are ranked by."""
+        """The key by which replicas are ranked."""
         identity = self.event.identity
-        return identity.order or identity.key or self.event.name
+        return identity.order or identity.key or self.event_name
 
     def request(self) -> ClaimRequest:
         """The claim to make. The payload goes along from the second attempt on."""
@@ -74,8 +71,37 @@ class Item:
         return ClaimRequest(self.key, self.attempt, raw, self.event.shard_id)
 
 
+class LeaderItem(JournalEntry):
+    """An event that its shard's leader handles: an entry of the journal, which puts it into its lane.
+
+    :param partition: the event's guild, where there are shards.
+    """
+
+    __slots__ = ("event", "handlers", "waits_since")
+
+    def __init__(
+        self, event: Event, handlers: Sequence[Handler], sequence: int, partition: str | None
+    ) -> None:
+        identity = event.identity
+        super().__init__(
+            f"{event.name}/{identity.key}",
+            f"leader/{identity.order or event.name}",
+            sequence=sequence,
+            received_at=event.received_at,
+            revision=event.acknowledged_revision,
+            payload=event.raw,
+            partition=partition,
+        )
+        self.event = event
+        self.handlers = handlers
+        self.waits_since = event.received_at
+
+
 class ClaimStore(Protocol):
-    """What the dispatcher needs of ``Claims``; without etcd, ``UnguardedClaims`` stands in."""
+    """What the dispatcher needs of ``Claims``."""
+
+    def listen(self, listener: ClaimListener) -> None:
+        """Tells a listener what other replicas do with events. Before the watch starts."""
 
     def hint(self, key: str) -> Hint: ...
 
@@ -93,9 +119,10 @@ class ClaimStore(Protocol):
 
 
 class Preference(Protocol):
-    """Who claims first: ``Members``, or among a shard's hosts ``ShardPreference``; nobody else where there is
-    no etcd.
-    """
+    """Which replica claims first: ``Members``, or ``ShardPreference`` among the hosts of a shard."""
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Calls ``changed`` when ranks may have changed; any thread. Before the watch starts."""
 
     @property
     def version(self) -> object:
@@ -108,34 +135,10 @@ class Preference(Protocol):
 
 
 class LeaderPath(Protocol):
-    """Where events without an identity of their own go (``leadership.LeaderEvents``)."""
+    """The way of events that a shard's leader handles: ``LeaderService``."""
 
-    def received(self, item: Item) -> None: ...
+    def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None: ...
 
-    def begin(self, item: Item) -> CurrentEvent | None: ...
+    def begin(self, item: LeaderItem) -> CurrentEvent | None: ...
 
-    def finished(self, item: Item, outcome: Outcome) -> None: ...
-
-
-class AgeGuard:
-    """Refuses events older than their mark could be, by the age in their snowflake.
-
-    No clock of ours is compared with Discord's: the newest snowflake seen, moved on by the local monotonic
-    clock, is *now*. Used on the gateway thread only.
-    """
-
-    #: Discord's snowflakes hold milliseconds above their 22 lowest bits.
-    SHIFT = 22
-
-    def __init__(self, retention: float, clock: Callable[[], float]) -> None:
-        self._retention = retention
-        self._clock = clock
-        self._offset: float | None = None
-
-    def refuses(self, snowflake: int) -> bool:
-        """True when the event may be older than its mark."""
-        created = (snowflake >> self.SHIFT) / 1000
-        now = self._clock()
-        if self._offset is None or created - now > self._offset:
-            self._offset = created - now
-        return now + self._offset - created > self._retention
+    def finished(self, item: LeaderItem, outcome: Outcome) -> None: ...

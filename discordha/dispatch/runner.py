@@ -1,11 +1,11 @@
 """Runs the handlers of one event on the calling handler thread.
 
-Promises: each handler of an event runs, in order of registration, also when an earlier one failed; a
-handler's error goes to ``on_error`` and never to the thread; ``LockLost`` ends the event, since whatever
-follows would be refused too.
+Guarantees: each handler of an event runs, in order of registration, even when an earlier one failed. A
+handler's error goes to ``on_error`` and never ends the thread. ``LockLost`` ends the event, since every later
+call would be refused too.
 
-Concurrency: stateless but for ``_running`` (by thread id; ``_lock`` guards it), which the timer reads to find
-handlers that exceed ``handler_timeout``.
+Threads and locks: no lock. Each handler thread writes its own entry of ``_running``; the timer reads them to
+find handlers that exceed ``handler_timeout``.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def log_error(event: CurrentEvent, handler: Handler, error: BaseException) -> No
 class Runner:
     """Calls handlers with blocking views of their arguments.
 
-    :param bridge: through which views call back into the loop.
+    :param bridge: carries the views' calls into the loop.
     :param handler_timeout: seconds after which a running handler is reported, with its stack; ``None``:
         never.
-    :param on_error: called with each handler's error.
+    :param on_error: called with each error of a handler; by default it is logged.
     """
 
     def __init__(
@@ -77,16 +77,15 @@ class Runner:
         stats: Stats,
         *,
         handler_timeout: float | None = None,
-        on_error: ErrorHook = log_error,
+        on_error: ErrorHook | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bridge = bridge
         self._stats = stats
         self._handler_timeout = handler_timeout
         self._clock = clock
-        self._lock = threading.Lock()
-        self._running: dict[int, _Running] = {}
-        self._on_error = on_error
+        self._running: dict[int, _Running] = {}  # by thread id
+        self._on_error = on_error or log_error
 
     def run(self, context: CurrentEvent, handlers: Sequence[Handler], args: Sequence[Any]) -> Outcome:
         """Runs all handlers of one event. Blocks for as long as they do; any handler thread."""
@@ -123,7 +122,7 @@ class Runner:
             log_error(context, handler, error)
 
     def warn_of_slow_handlers(self) -> None:
-        """Logs each handler that exceeds ``handler_timeout`` once, with its stack. Called by the timer."""
+        """Logs each handler that exceeds ``handler_timeout`` once, with its stack. The timer's thread."""
         if self._handler_timeout is None:
             return
         now = self._clock()
@@ -141,7 +140,7 @@ class Runner:
             _log.warning("%s: %s; it is at\n%s", type(warning).__name__, warning, stack)
 
     def running(self) -> list[str]:
-        """What runs now, for status and for the log of a drain that did not finish."""
+        """The handlers that run now, for the status and for the log of a drain that did not finish."""
         return [
             f"{r.context.name}/{r.context.identity} ({r.handler.name})" for r in list(self._running.values())
         ]

@@ -54,9 +54,11 @@ class Event:
 
     :param raw: the text of the gateway's frame, if there is one.
     :param received_at: monotonic seconds.
+    :param acknowledged_revision: a revision of etcd that is older than the event: Discord has acknowledged a
+        heartbeat that left once this replica had seen it. 0 when none is known.
     """
 
-    __slots__ = ("args", "identity", "name", "raw", "received_at", "shard_id")
+    __slots__ = ("acknowledged_revision", "args", "identity", "name", "raw", "received_at", "shard_id")
 
     def __init__(  # noqa: PLR0917
         self,
@@ -66,6 +68,7 @@ class Event:
         shard_id: int,
         raw: str | None,
         received_at: float,
+        acknowledged_revision: int = 0,
     ) -> None:
         self.name = name
         self.args = args
@@ -73,6 +76,7 @@ class Event:
         self.shard_id = shard_id
         self.raw = raw
         self.received_at = received_at
+        self.acknowledged_revision = acknowledged_revision
 
     def __repr__(self) -> str:
         return f"<Event {self.name} {self.identity.key!r} shard_id={self.shard_id}>"

@@ -32,7 +32,8 @@ __all__ = ["OnDispatch", "TappedClient"]
 
 _log = logging.getLogger(__name__)
 
-OnDispatch = Callable[[str, tuple[Any, ...], "str | None", int], None]
+#: Takes an event: name, arguments, text of its frame, shard, and ``acknowledged_revision`` as it came.
+OnDispatch = Callable[[str, tuple[Any, ...], "str | None", int, int], None]
 
 #: discord.py dispatches these later, from a task: the current frame is not theirs.
 _LATE = frozenset({"ready", "guild_available", "guild_join"})
@@ -138,7 +139,8 @@ class TappedClient(discord.Client):
             self._told_ready = True
             self._on_change()
         try:
-            self._on_dispatch(event, args, None if event in _LATE else self._raw, self.key)
+            raw = None if event in _LATE else self._raw
+            self._on_dispatch(event, args, raw, self.key, self.acknowledged_revision)
         except Exception:  # noqa: BLE001 - one event that cannot be taken must not end the connection
             _log.exception("shard %d: on_%s could not be taken", self.number, event)
 

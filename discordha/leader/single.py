@@ -1,22 +1,22 @@
 """The leader's way of events where there is no etcd: this replica leads, always.
 
-Promises and concurrency are those of ``LeaderEvents``, but that nothing outlives the process.
+Promises and concurrency are those of ``LeaderService``, but that nothing outlives the process.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
 from discordha.context import CurrentEvent
+from discordha.coordination.journal.entries import JournalEntry
 from discordha.coordination.membership.shard_keys import number_of
+from discordha.dispatch.handlers import Handler
+from discordha.dispatch.items import LeaderItem
 from discordha.dispatch.runner import Outcome
-
-if TYPE_CHECKING:
-    from discordha.dispatch import Item
+from discordha.events import Event
 
 __all__ = ["AloneLeader"]
 
@@ -29,17 +29,18 @@ class AloneLeader:
 
     under_way = 0
 
-    def __init__(self, put: Callable[[Sequence[Item]], None]) -> None:
+    def __init__(self, put: Callable[[Sequence[JournalEntry]], None]) -> None:
         self._put = put
         self._occurrences: LRUCache[str, int] = LRUCache(20_000)
         self._tokens = itertools.count(1)
 
-    def received(self, item: Item) -> None:
+    def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Takes an event: straight to the handlers."""
-        item.entry = self._occurrences[item.key] = self._occurrences.get(item.key, 0) + 1
+        item = LeaderItem(event, handlers, sequence, None)
+        item.occurrence = self._occurrences[item.key] = self._occurrences.get(item.key, 0) + 1
         self._put((item,))
 
-    def begin(self, item: Item) -> CurrentEvent | None:
+    def begin(self, item: LeaderItem) -> CurrentEvent | None:
         """Always."""
         event = item.event
         return CurrentEvent(
@@ -48,9 +49,9 @@ class AloneLeader:
             attempt=1,
             shard_id=number_of(event.shard_id),
             fencing_token=next(self._tokens),
-            occurrence=item.entry,
+            occurrence=item.occurrence,
             is_lost=lambda: False,
         )
 
-    def finished(self, item: Item, outcome: Outcome) -> None:
+    def finished(self, item: LeaderItem, outcome: Outcome) -> None:
         """Nobody needs to know."""

@@ -1,11 +1,9 @@
-"""Who leads which shard, as one replica knows it, by the shards' numbers.
+"""Leadership status: which replica leads which shard, by the shards' numbers.
 
-Promises: no I/O. That this replica leads holds when it is said, by its session's own deadline. Without etcd
-it leads everything.
+Guarantees: no I/O. That this replica leads holds when it is said, by its session's own deadline; that another
+one leads is as far as the watch has told. Without etcd this replica leads everything.
 
-Does not promise that another replica still leads: that is as far as the watch has told.
-
-Concurrency: no state of its own; any thread. At a lost session this replica leads nothing.
+Threads and locks: no state of its own; any thread.
 """
 
 from __future__ import annotations
@@ -15,22 +13,22 @@ from collections.abc import Callable
 from discordha.coordination.election.candidates import Leadership
 from discordha.coordination.election.elections import Elections
 from discordha.errors import NotLeader
-from discordha.leader.service import LeaderEvents
+from discordha.leader.service import LeaderService
 
-__all__ = ["Leading"]
+__all__ = ["LeadershipStatus"]
 
 
-class Leading:
+class LeadershipStatus:
     """See the module.
 
-    :param leaders: the elections that this replica takes part in, with ``elections`` for those that it does
-        not; ``None`` without etcd.
-    :param key_of: the key of a shard, by its number.
+    :param leaders: the shards that this replica keeps journals of; ``None`` without etcd.
+    :param elections: tells of all other shards.
+    :param key_of: gives a shard's key by its number.
     """
 
     def __init__(
         self,
-        leaders: LeaderEvents | None,
+        leaders: LeaderService | None,
         elections: Elections | None,
         key_of: Callable[[int], int],
         replica_id: str,
@@ -41,7 +39,7 @@ class Leading:
         self._replica_id = replica_id
 
     def term(self, shard_id: int = 0) -> Leadership | None:
-        """The present term of leading a shard; ``None`` when another leads, and without etcd."""
+        """The present term of leading a shard; ``None`` when another replica leads, and without etcd."""
         election = self._leaders.election(self._key_of(shard_id)) if self._leaders is not None else None
         return election.leadership if election is not None else None
 
@@ -62,7 +60,7 @@ class Leading:
         return term.fencing_token
 
     def leader(self, shard_id: int) -> str | None:
-        """Who leads the shard."""
+        """The replica that leads the shard."""
         if self._leaders is None:
             return self._replica_id
         key = self._key_of(shard_id)

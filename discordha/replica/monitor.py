@@ -133,10 +133,10 @@ class Monitor:
                 gateway = client.state()
                 deaf = self._repair_if_deaf(key, gateway)
                 if gateway.connected and not deaf:
-                    leaders.hears(key, True)
+                    leaders.set_connected(key, True)
                 # A connection that is replaced because of its silence was dead before, too.
                 elif deaf or max(gateway.since, gateway.silent) >= replica.config.deaf_after:
-                    leaders.hears(key, False)
+                    leaders.set_connected(key, False)
         replica.readiness.note(reasons(replica))
 
     def _repair_if_deaf(self, key: int, gateway: GatewayState) -> bool:

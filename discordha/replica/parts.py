@@ -25,15 +25,15 @@ from discordha.coordination.memory.shared import AloneShared
 from discordha.coordination.node import Coordination
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.voice.queue import VoiceQueue
-from discordha.dispatch import Dispatcher, Item, Preference
+from discordha.dispatch import Dispatcher, Lanes, Preference
 from discordha.dispatch.handlers import HandlerRegistry
-from discordha.dispatch.runner import ErrorHook, Runner, log_error
+from discordha.dispatch.runner import ErrorHook, Runner
 from discordha.gateway import Gateway
 from discordha.gateway.client import IdentifyPermit
 from discordha.leader.loops import LeaderLoops, Task
-from discordha.leader.service import LeaderEvents
+from discordha.leader.service import LeaderService
 from discordha.leader.single import AloneLeader
-from discordha.leader.status import Leading
+from discordha.leader.status import LeadershipStatus
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits, shared_total
@@ -108,12 +108,11 @@ class ReplicaParts:
         self.identify = self._identify()
 
         self.runner = Runner(
-            self.gateway.bridge,
-            stats,
-            handler_timeout=config.handler_timeout,
-            on_error=on_error if on_error is not None else log_error,
+            self.gateway.bridge, stats, handler_timeout=config.handler_timeout, on_error=on_error
         )
+        self.lanes = Lanes(workers=config.workers, max_workers=config.workers * 4, patience=config.grace)
         members = self._preference()
+        self.leaders = self._leaders(members.has_received)
         self.dispatcher = Dispatcher(
             config,
             registry,
@@ -121,21 +120,18 @@ class ReplicaParts:
             stats,
             claims=node.claims if node is not None else UnguardedClaims(retention=config.retention),
             members=members,
+            leader=self.leaders if self.leaders is not None else AloneLeader(self.lanes.put_all),
+            lanes=self.lanes,
             inject=self.gateway.inject,
             hosts=lambda key: not self._sharded or key in self.gateway.clients,
             last_attempts=node.last_attempts if node is not None else LastAttempts(config.max_attempts),
         )
-        self.leaders = self._leaders(members.has_received)
-        self.dispatcher.set_leader_path(self.leaders if self.leaders is not None else AloneLeader(self._put))
         if node is not None:
-            node.hints.set_listener(self.dispatcher)
-            node.members.changed = self.dispatcher.on_ranks
-            node.plan.listeners.append(self.dispatcher.on_ranks)
             node.watch.subscribe("x", Orders(node.root, replica_id, self._on_command))
-        self.leading = Leading(
+        self.leading = LeadershipStatus(
             self.leaders, node.elections if node is not None else None, self.shards.key, replica_id
         )
-        self.waiters = Waiters(self.dispatcher.lanes.lend, hands_over=config.ha)
+        self.waiters = Waiters(self.lanes.lend, hands_over=config.ha)
         self.commands = CommandSync(
             tree,
             self.gateway,
@@ -189,16 +185,16 @@ class ReplicaParts:
             return AloneMembers(self.replica_id)
         return ShardPreference(node.plan, node.members, self.replica_id) if self._sharded else node.members
 
-    def _leaders(self, has_received: Callable[[int, float], bool]) -> LeaderEvents | None:
+    def _leaders(self, has_received: Callable[[int, float], bool]) -> LeaderService | None:
         if self.coordination is None:
             return None
-        return LeaderEvents(
+        return LeaderService(
             self.config,
             self.coordination,
             self.replica_id,
             self.stats,
-            self._put,
-            ears=self.gateway,
+            put=self.lanes.put_all,
+            probe=self.gateway,
             has_received=has_received,
         )
 
@@ -219,9 +215,11 @@ class ReplicaParts:
 
     # -- between the parts -----------------------------------------------------------------------------------
 
-    def _on_event(self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int) -> None:
+    def _on_event(
+        self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+    ) -> None:
         self.waiters.offer(name, args)
-        self.dispatcher.receive(name, args, raw, shard_id)
+        self.dispatcher.receive(name, args, raw, shard_id, acknowledged_revision)
 
     def _on_change(self) -> None:
         self.monitor.poke()
@@ -241,9 +239,6 @@ class ReplicaParts:
 
     async def _before_identify(self, key: int) -> IdentifyPermit:
         return await self.identify.turn(key)
-
-    def _put(self, items: Sequence[Item]) -> None:
-        self.dispatcher.lanes.put_all((item.lane, item) for item in items)
 
     def _is_needed(self, key: int) -> bool:
         """Whether no replica is ready for a shard. No I/O."""

@@ -16,11 +16,11 @@ from discordha.config import Config
 from discordha.coordination.membership.members import JSON
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.node import Coordination
-from discordha.dispatch import Dispatcher
+from discordha.dispatch import Dispatcher, Lanes
 from discordha.dispatch.runner import Runner
 from discordha.gateway import Gateway
-from discordha.leader.service import LeaderEvents
-from discordha.leader.status import Leading
+from discordha.leader.service import LeaderService
+from discordha.leader.status import LeadershipStatus
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits
@@ -44,9 +44,10 @@ class ReplicaView(Protocol):
     shards: ShardIndex
     hosting: ShardHost | None
     dispatcher: Dispatcher
+    lanes: Lanes
     runner: Runner
-    leaders: LeaderEvents | None
-    leading: Leading
+    leaders: LeaderService | None
+    leading: LeadershipStatus
     identify: Identify | LocalIdentify
     limits: RestLimits | None
     commands: CommandSync
@@ -79,7 +80,7 @@ def describe(replica: ReplicaView) -> dict[str, JSON]:
         },
         "queue": replica.dispatcher.queue(),
         "handled": replica.stats.count("handled"),
-        "threads": replica.dispatcher.lanes.threads,
+        "threads": replica.lanes.threads,
         "hears": leaders.ages() if leaders is not None else {},
         "events": {key: state.events for key, state in states.items()},
         "commands": dict(replica.commands.digests),

@@ -34,7 +34,7 @@ from discordha.coordination.node import Coordination
 from discordha.coordination.session import Grant
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway import Gateway
-from discordha.leader.service import LeaderEvents
+from discordha.leader.service import LeaderService
 from discordha.sharding.planner import ShardPlanner
 
 __all__ = ["ShardHost"]
@@ -96,7 +96,7 @@ class ShardHost:
         self,
         coordination: Coordination,
         gateway: Gateway,
-        leaders: LeaderEvents,
+        leaders: LeaderService,
         events: _PendingEvents,
         replica_id: str,
         *,

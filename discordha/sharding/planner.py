@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import time
 
-from discordha.coordination.journal.tally import SETTLE
+from discordha.coordination.journal.sessions import SETTLE
 from discordha.coordination.membership.placement import place
 from discordha.coordination.membership.rendezvous import order
 from discordha.coordination.membership.shard_keys import key_of

@@ -54,14 +54,14 @@ def _no_fence_no_nonce() -> None:
 
 def _struck_by_hash() -> None:
     """One mark strikes out all equal events, as if they were one."""
-    counted = Tally._strike
+    counted = Tally.acknowledge
 
-    def strike(self: Tally, name: str, mark: Any) -> None:
+    def acknowledge(self: Tally, name: str, mark: Any) -> None:
         counted(self, name, mark)
         for entry in tuple(self.entries.equal(name)):
             self.forget(entry)
 
-    Tally._strike = strike  # type: ignore[method-assign]
+    Tally.acknowledge = acknowledge  # type: ignore[method-assign]
 
 
 #: By the value of ``CHAOS_BROKEN``.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,7 @@ import discord
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.memory.claims import AloneMembers, UnguardedClaims
-from discordha.dispatch import Dispatcher
+from discordha.dispatch import Dispatcher, Lanes
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import Runner
 from discordha.stats import Stats
@@ -32,10 +34,14 @@ class _NoBridge:
 
 
 class Scene:
-    """A dispatcher whose clock stands still, and whose timer ticks when it is told to."""
+    """A dispatcher whose clock stands still, and whose timer ticks when it is told to.
 
-    def __init__(self) -> None:
+    :param running: its clock and its timer run by themselves.
+    """
+
+    def __init__(self, *, running: bool = False) -> None:
         self.now = 100.0
+        clock: Callable[[], float] = time.monotonic if running else lambda: self.now
         self.begun: list[int] = []
         self.gates: dict[int, threading.Event] = {}
         self.stats = Stats()
@@ -47,6 +53,8 @@ class Scene:
         self.claims = UnguardedClaims(retention=600.0)
         self.members = members = AloneMembers("r0")
         members.rank = lambda key, shard: 0 if key == str(OURS) else 1  # type: ignore[method-assign]
+        lanes = Lanes(workers=4, max_workers=16, patience=GRACE, clock=clock)
+        nobody: Any = None
         self.dispatcher = Dispatcher(
             config,
             registry,
@@ -54,10 +62,16 @@ class Scene:
             self.stats,
             claims=self.claims,
             members=members,
+            leader=nobody,
+            lanes=lanes,
             inject=lambda text, shard: None,
-            last_attempts=LastAttempts(config.max_attempts, clock=lambda: self.now),
-            clock=lambda: self.now,
+            last_attempts=LastAttempts(config.max_attempts, clock=clock),
+            clock=clock,
         )
+        if running:
+            self.dispatcher.start()
+        else:
+            lanes.start(self.dispatcher.work)
 
     def _handle(self, message: Any) -> None:
         self.begun.append(message.id)
@@ -68,18 +82,26 @@ class Scene:
         if not slow:
             gate.set()
         message = SimpleNamespace(id=number, channel=SimpleNamespace(id=channel), guild=None)
-        self.dispatcher.receive("message", (message,), None, 0)
+        self.dispatcher.receive("message", (message,), None, 0, 0)
 
     def tick(self, seconds: float = 0.0) -> None:
         self.now += seconds
-        self.dispatcher._on_tick()
+        self.dispatcher.tick()
 
-    def is_late(self) -> None:
+    def is_late(self, first: int = 1) -> None:
         """One of our own events begins two graces after it has come, and none sooner."""
-        self.receive(1, OURS, slow=True)
-        wait_for(lambda: self.begun == [1], 10, "the first to begin")
+        second = first + 1
+        self.receive(first, OURS, slow=True)
+        wait_for(lambda: first in self.begun, 10, "the first to begin")
         self.tick()
-        self.receive(2, OURS)
+        self.receive(second, OURS)
         self.now += 2 * GRACE
-        self.gates[1].set()
-        wait_for(lambda: not self.dispatcher.queue()["running"] and 2 in self.begun, 10, "the second to end")
+        self.gates[first].set()
+        ended = lambda: not self.dispatcher.queue()["running"] and second in self.begun  # noqa: E731
+        wait_for(ended, 10, "the second to end")
+
+    def stop(self) -> None:
+        """Lets all handlers end, and stops."""
+        for gate in self.gates.values():
+            gate.set()
+        assert self.dispatcher.stop(5.0)

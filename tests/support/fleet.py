@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from discordha.leader.shard import DOUBTFUL
+from discordha.leader.shard import AMBIGUOUS
 from discordha.testing import History, LocalDiscord, LocalEtcd, Replicas, Verdict, wait_for
 from discordha.testing.discord.records import Sent
 
@@ -41,7 +41,7 @@ def doubtful_runs(fleet: Replicas) -> int:
     """How often a leader said that it runs an event again that may have been handled: what guarantees.md does
     not promise, where a gateway session had just begun.
     """
-    return whole_logs(fleet).count(DOUBTFUL)
+    return whole_logs(fleet).count(AMBIGUOUS)
 
 
 def answered(discord: LocalDiscord, prefix: str = "pong") -> list[Any]:

@@ -38,9 +38,9 @@ class Line:
             revision=lambda: self.seen,
         )
 
-    def _take(self, event: str, args: tuple[Any, ...], raw: str | None, key: int) -> None:
+    def _take(self, event: str, args: tuple[Any, ...], raw: str | None, key: int, stamp: int) -> None:
         if event == "message":
-            self.stamps[args[0].content] = (self.gateway.acknowledged_revision(key), self.seen)
+            self.stamps[args[0].content] = (stamp, self.seen)
             self.messages.append(args[0].content)
 
     def open(self) -> None:

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.candidates import Leadership
 from discordha.coordination.election.election import Election
-from discordha.coordination.journal.entries import Entry
+from discordha.coordination.etcd.group_commit import GroupCommit, Operation
+from discordha.coordination.journal.entries import JournalEntry
 from discordha.coordination.journal.journal import Journal
+from discordha.coordination.journal.marks import JournalWriter
 from discordha.coordination.node import Coordination
 from discordha.errors import StoreUnavailable
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
-__all__ = ["Node"]
+__all__ = ["Node", "SlowCommit"]
 
 TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAwMQ.AAAAAA.aaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+
+class SlowCommit:
+    """Group commit, over a wire that may be slow: then what is submitted is kept until it is let through."""
+
+    def __init__(self, commit: GroupCommit) -> None:
+        self._commit = commit
+        self._kept: list[Sequence[Operation]] | None = None
+        self.execute = commit.execute
+
+    def submit(self, operations: Sequence[Operation]) -> None:
+        if self._kept is None:
+            self._commit.submit(operations)
+        else:
+            self._kept.append(operations)
+
+    def keep(self) -> None:
+        self._kept = []
+
+    def let_through(self) -> None:
+        kept, self._kept = self._kept or [], None
+        for operations in kept:
+            self._commit.submit(operations)
 
 
 class Node:
@@ -35,31 +64,30 @@ class Node:
             settings |= {"etcd_endpoints": [link.endpoint], "etcd_timeout": 1.5}
         config = Config(token=TOKEN, session_ttl=6.0, **settings)
         self.name = name
+        self.clock: Callable[[], float] = time.monotonic
         self.coordination = Coordination(config, root, name, dict)
-        self.line: list[Entry] = []
+        self.sequence = 0
+        self.line: list[JournalEntry] = []
         self.dropped: list[str] = []
         self.buried: list[str] = []
         parts = self.coordination
+        self.wire = SlowCommit(parts.commit)
+        wire: Any = self.wire
         self.journal = Journal(
-            parts.store,
-            parts.commit,
-            parts.leases,
-            root,
-            0,
-            replica_id=name,
-            ready=self._queue,
+            JournalWriter(parts.store, wire, parts.leases, root, 0, name, max_attempts=max_attempts),
+            put=self.line.extend,
             size=size,
             retention=600.0,
             last_attempts=LastAttempts(max_attempts),
             dropped=self.dropped.append,
-            proven=lambda: parts.watch.revision,
             buried=self.buried.append,
+            clock=self._now,
         )
         self.election: Election
         self.terms: list[Leadership] = []
 
-    def _queue(self, entries: object) -> None:
-        self.line.extend(entries)  # type: ignore[arg-type]
+    def _now(self) -> float:
+        return self.clock()
 
     def start(self) -> None:
         self.coordination.start()
@@ -98,9 +126,20 @@ class Node:
 
     def receive(self, *keys: str, lane: str = "lane") -> None:
         for key in keys:
-            self.journal.received(key, lane, key, f'{{"t":"{key}"}}')
+            self.sequence += 1
+            self.journal.received(
+                JournalEntry(
+                    key,
+                    lane,
+                    sequence=self.sequence,
+                    received_at=self.clock(),
+                    revision=self.coordination.watch.revision,
+                    payload=f'{{"t":"{key}"}}',
+                    partition="0",
+                )
+            )
 
-    def begin(self) -> Entry | None:
+    def begin(self) -> JournalEntry | None:
         """Begins what stands first in line; ``None`` when it is not to be run."""
         entry = self.line.pop(0)
         return entry if self.journal.begin(entry) else None

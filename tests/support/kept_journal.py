@@ -6,8 +6,9 @@ from typing import Any
 
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.entries import digest
+from discordha.coordination.journal.entries import JournalEntry, digest
 from discordha.coordination.journal.journal import Journal
+from discordha.coordination.journal.marks import JournalWriter
 
 __all__ = ["Kept", "name"]
 
@@ -21,26 +22,21 @@ class Kept:
     """A journal without etcd; the test is its gateway and its watch."""
 
     def __init__(self, shard: int = 0, *, size: int = 100) -> None:
-        self.proven = 0
+        self.stamp = 0
+        self.received = 0
         self.now = 1000.0
         self.alive = True
         self.versions: dict[str, int] = {}
         self.dropped: list[str] = []
         nothing: Any = None
         self.journal = Journal(
-            nothing,
-            nothing,
-            nothing,
-            "/x/",
-            shard,
-            replica_id="me",
-            ready=lambda entries: None,
+            JournalWriter(nothing, nothing, nothing, "/x/", shard, "me", max_attempts=3),
+            put=lambda entries: None,
             size=size,
             retention=600.0,
             last_attempts=LastAttempts(3),
             dropped=self.dropped.append,
             buried=lambda event: None,
-            proven=lambda: self.proven,
             clock=lambda: self.now,
         )
         self.journal.on_snapshot([])
@@ -50,7 +46,7 @@ class Kept:
         self.now += 1
         self.journal.on_new_session()
         assert self.journal.note_session(marker, self.journal.sessions)
-        self.proven = marker + 1
+        self.stamp = marker + 1
 
     def lead(self) -> None:
         """Until ``alive`` is false."""
@@ -60,17 +56,27 @@ class Kept:
     def mark(self, key: str, *, certain: bool = True) -> None:
         """A leader that has received all has handled it; ``certain``: it knew of the session."""
         self.versions[key] = self.versions.get(key, 0) + 1
-        content = f"leader {self.proven if certain else 1} 0".encode()
+        content = f"leader {self.stamp if certain else 1} 0".encode()
         mark = KeyValue(f"/x/j/{name(key)}", content, 1, 1, self.versions[key], 0)
         self.journal.on_events([WatchEvent("put", mark)])
 
     def left(self) -> list[str]:
-        return [entry.key for entry in self.journal._tally]
+        return self.journal.keys()
 
     def receive(self, *keys: str) -> None:
         for key in keys:
             self.now += 0.001
-            self.journal.received(key, "lane", key, None)
+            self.received += 1
+            self.journal.received(
+                JournalEntry(
+                    key,
+                    "lane",
+                    sequence=self.received,
+                    received_at=self.now,
+                    revision=self.stamp,
+                    partition="0",
+                )
+            )
 
     def ask(self) -> tuple[int, dict[str, int]]:
         question = self.journal.questions.ask()

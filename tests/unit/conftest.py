@@ -20,6 +20,4 @@ def world() -> Iterator[World]:
 def scene() -> Iterator[Scene]:
     scene = Scene()
     yield scene
-    for gate in scene.gates.values():
-        gate.set()
-    assert scene.dispatcher.stop(5.0)
+    scene.stop()

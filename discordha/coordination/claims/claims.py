@@ -161,6 +161,10 @@ class Claims:
         self.won_unowned = 0
         self.marks_skipped = 0
 
+    def listen(self, listener: ClaimListener) -> None:
+        """See ``ClaimHints.set_listener``."""
+        self._hints.set_listener(listener)
+
     def hint(self, key: str) -> Hint:
         """See ``ClaimHints.hint``."""
         return self._hints.hint(key)

@@ -1,4 +1,12 @@
-"""The journals of all shards, fed by the coordination watch."""
+"""Journal router: hands the coordination watch's news of ``j``, ``jc`` and ``ja`` to the journals of all
+shards.
+
+A key's guild tells which shard it concerns, in each generation: while a bot is being resharded, a key
+concerns two journals.
+
+Threads and locks: no thread. ``open`` and ``close`` change the tables under ``_lock``, which the watch holds
+while it tells the journals. A journal that is opened later gets the snapshot that is kept here.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +17,13 @@ from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.membership.shard_keys import is_number, number_for
 
-__all__ = ["Journals"]
+__all__ = ["JournalRouter"]
 
 
-class Journals:
-    """The journals of all shards, as one ``WatchListener`` for the components ``j``, ``jc`` and ``ja``.
+class JournalRouter:
+    """See the module. A ``WatchListener``.
 
-    A key's guild tells which shard it concerns, in each generation: while a bot is being resharded, two
-    journals hear of it.
-
-    Concurrency: the tables are changed by ``open`` and ``close`` under ``_lock``, which the watch holds while
-    it tells the journals. A journal that is opened later has missed the snapshot: it gets the one that is
-    kept here.
+    :param root: key prefix of the bot, ending in ``/``.
     """
 
     def __init__(self, root: str) -> None:
@@ -86,4 +89,4 @@ class Journals:
                 journal.on_events(part)
 
     def on_lost(self) -> None:
-        """Nothing is struck out until the watch is back."""
+        """No action needed: no entry is struck out until the watch is back."""

@@ -14,8 +14,8 @@ rests on it.
 Concurrency
 - ``discordha-members``, owned by ``Members``: started by ``start``, joined by ``stop``. It alone writes the
   record. ``describe`` runs on it.
-- The listener calls (``on_snapshot``, ``on_events``, ``on_lost``), and with them ``changed``, run on the
-  watch's thread.
+- The listener calls (``on_snapshot``, ``on_events``, ``on_lost``), and with them those of ``listen``, run on
+  the watch's thread.
 - ``_lock`` guards the view of the members, and the cache of ranks when it is written; nothing is called
   under it. ``_written``, a condition, guards ``_asked`` and ``_told``; only ``poke`` is called under it.
 - At stop the thread ends after the write in flight. At a lost session the record is gone, and this replica
@@ -129,8 +129,7 @@ class Members:
         self._interval = interval
         self._started = int(time.time())  # for people who read the record; nothing is decided by it
         self._state = "starting"
-        #: Called on the watch's thread when ranks may have changed. Set before the watch starts.
-        self.changed: Callable[[], None] = lambda: None
+        self._listeners: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._clock = clock
         self._records: dict[str, dict[str, JSON]] = {}
@@ -291,6 +290,10 @@ class Members:
                 return True
         return False
 
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Calls ``changed`` on the watch's thread when ranks may have changed. Before the watch starts."""
+        self._listeners.append(changed)
+
     @property
     def version(self) -> int:
         """Grows when ranks may have changed. No I/O; any thread."""
@@ -376,4 +379,5 @@ class Members:
                 self._ranks.clear()
                 self._version += 1
         if moved:
-            self.changed()
+            for changed in self._listeners:
+                changed()

@@ -12,6 +12,7 @@ Concurrency: no thread. ``_lock`` guards the cache of ranks; nothing is called u
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from cachetools import LRUCache
 
@@ -33,6 +34,11 @@ class ShardPreference:
         self._lock = threading.Lock()
         self._ranks: LRUCache[tuple[str, int], int] = LRUCache(RANKS)
         self._known: tuple[int, frozenset[str]] = (-1, frozenset())
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Calls ``changed`` on the watch's thread when ranks may have changed. Before the watch starts."""
+        self._members.listen(changed)
+        self._plan.listeners.append(changed)
 
     @property
     def version(self) -> tuple[int, frozenset[str]]:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
+from discordha.coordination.claims.records import Claim, ClaimListener, ClaimRequest, Done, Held, Hint
 from discordha.coordination.claims.ttl_set import Remembered
 
 __all__ = ["AloneMembers", "Forever", "UnguardedClaims"]
@@ -34,6 +34,9 @@ class AloneMembers:
     def __init__(self, replica_id: str) -> None:
         self.live = (replica_id,)
 
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Ranks never change."""
+
     def has_received(self, shard: int, moment: float) -> bool:
         """Nobody else has received anything."""
         return False
@@ -53,6 +56,9 @@ class UnguardedClaims:
         self._done = Remembered(hints, retention, clock)
         self._tokens = itertools.count(1)
         self._grant = Forever()
+
+    def listen(self, listener: ClaimListener) -> None:
+        """There are no other replicas to tell of."""
 
     def hint(self, key: str) -> Hint:
         """Done or unknown."""

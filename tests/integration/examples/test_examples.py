@@ -154,7 +154,7 @@ def leader_of(fleet: Replicas) -> Any:
     """The replica that leads: the one with the newest token."""
 
     def token(replica: Any) -> int:
-        tokens = re.findall(r"leadership: leads shard 0 \(token (\d+)\)", replica.log_text())
+        tokens = re.findall(r"takeover: leads shard 0 \(token (\d+)\)", replica.log_text())
         return max(map(int, tokens), default=-1)
 
     return max(fleet, key=token)

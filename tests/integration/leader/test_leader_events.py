@@ -41,8 +41,10 @@ def said_at(replica: Replica, what: str) -> float:
 def next_leader_at(fleet: Replicas, old: Replica, since: float) -> float:
     """When another replica begins to act as the leader, by this machine's clock. Blocks until it does."""
 
+    leads = "discordha.leader.takeover: leads shard 0"
+
     def latest() -> float:
-        return max(said_at(one, "discordha.leader.service: leads shard 0") for one in fleet if one is not old)
+        return max(said_at(one, leads) for one in fleet if one is not old)
 
     wait_for(lambda: latest() >= since, 30, "another leader", interval=0.01)
     return latest()

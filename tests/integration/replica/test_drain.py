@@ -237,6 +237,6 @@ def test_what_has_no_turn_in_time_is_said(replicas: ReplicasFactory, local_disco
     assert fleet[0].wait_exit(20) == 0
     left = 60 - len(answered(local_discord))
     assert left > 20, "the test comes too late"
-    said = re.search(r"(\d+) events had no turn before the drain's time was over", fleet[0].run_text())
+    said = re.search(r"(\d+) events were not started before the drain timed out", fleet[0].run_text())
     assert said is not None
     assert left - 2 <= int(said[1]) <= left

@@ -110,12 +110,17 @@ def test_the_end_ends_every_wait(hands_over: bool, kind: type[Exception]) -> Non
 
 class _Item:
     sequence = 0
+    event_name = "message"
+    attempt = 1
+
+    def __init__(self, lane: str) -> None:
+        self.lane = lane
 
 
 def test_a_thread_that_waits_is_lent_another() -> None:
     go_on, done = threading.Event(), threading.Semaphore(0)
 
-    def work(lane: Lane[_Item]) -> None:
+    def work(lane: Lane) -> None:
         lanes.take(lane, 1)
         if lane.key == "last":
             done.release()
@@ -124,12 +129,13 @@ def test_a_thread_that_waits_is_lent_another() -> None:
             done.release()
             go_on.wait(10)
 
-    lanes: Lanes[_Item] = Lanes(work, workers=2, max_workers=2)
+    lanes = Lanes(workers=2, max_workers=2)
+    lanes.start(work)
     try:
         for number in range(8):
-            lanes.put(str(number), _Item())
+            lanes.put(_Item(str(number)))
             assert done.acquire(timeout=10)
-        lanes.put("last", _Item())
+        lanes.put(_Item("last"))
         assert done.acquire(timeout=10)
         assert lanes.threads <= 10
     finally:
@@ -140,7 +146,7 @@ def test_a_thread_that_waits_is_lent_another() -> None:
 def test_waiting_again_and_again_makes_no_more_threads() -> None:
     go_on, done = threading.Event(), threading.Event()
 
-    def work(lane: Lane[_Item]) -> None:
+    def work(lane: Lane) -> None:
         lanes.take(lane, 1)
         if lane.key == "0":
             for _ in range(200):
@@ -149,10 +155,11 @@ def test_waiting_again_and_again_makes_no_more_threads() -> None:
             done.set()
         go_on.wait(10)
 
-    lanes: Lanes[_Item] = Lanes(work, workers=2, max_workers=3)
+    lanes = Lanes(workers=2, max_workers=3)
+    lanes.start(work)
     try:
         for number in range(300):
-            lanes.put(str(number), _Item())
+            lanes.put(_Item(str(number)))
         assert done.wait(10)
         assert lanes.threads <= 4
     finally:

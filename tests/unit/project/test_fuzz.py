@@ -16,8 +16,8 @@ from discordha.commands.components import Components
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import Attempts, marked_at, parse_claim
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
-from discordha.coordination.journal.entries import NEVER, Attempted, Mark
-from discordha.coordination.journal.exchange import Reconciliation
+from discordha.coordination.journal.entries import NEVER, AttemptRecord, JournalMark
+from discordha.coordination.journal.exchange import QuestionExchange
 from discordha.coordination.journal.tally import Tally
 from discordha.events import EVENTS, Scope, identify
 from discordha.operations.cli.fleet import Fleet
@@ -97,7 +97,7 @@ def test_values_of_something_else_are_read_as_nothing_or_as_what_they_say(value:
     assert marked_at(value) is None or parsed is None or parsed[0] == "d"
     attempts = Attempts.parse(value)
     assert attempts is None or isinstance(attempts.payload, str | None)
-    attempted = Attempted.parse(value)
+    attempted = AttemptRecord.parse(value)
     assert attempted is None or isinstance(attempted.payload, str | None)
 
 
@@ -139,13 +139,13 @@ def test_a_tally_outlives_any_marks(written: list[tuple[str, bytes]]) -> None:
     """And what else stands there."""
     tally = Tally("/j/", "/jc/", "/ja/", replica_id="me")
     tally.snapshot([])
-    tally.note_session(5)
+    tally.sessions.note(5)
     for number, (name, value) in enumerate(written, 1):
         mark = KeyValue(f"/j/{name}", value, number, number, number, 0)
         tally.apply([WatchEvent("put", mark)])
         other = KeyValue(f"/ja/{name}/{number}{'9' * number * 700}", value, number, number, 1, 0)
         tally.snapshot([mark, other])
-        read = Mark.parse(value)
+        read = JournalMark.parse(value)
         assert read.revision >= 0
         assert 0 <= read.session <= NEVER
         if number == 4:
@@ -193,20 +193,20 @@ def test_questions_and_answers_outlive_them_and_strike_nothing(
         told.append(answered)
         kept.journal.questions.on_answer(answered, left)
 
-    reconciliation = Reconciliation(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
-    reconciliation.listen(0, on_answer)
+    exchange = QuestionExchange(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
+    exchange.listen(0, on_question=lambda revision: None, on_answer=on_answer)
     items = [kv(f"/x/{kind}/{shard}/{name}", value, 1) for kind, shard, name, value in written]
-    reconciliation.on_snapshot(Snapshot(len(items), items))
-    reconciliation.on_events(99, [WatchEvent("put", item) for item in items])
-    for question in [*reconciliation.questions(0), *reconciliation.questions(1)]:
+    exchange.on_snapshot(Snapshot(len(items), items))
+    exchange.on_events(99, [WatchEvent("put", item) for item in items])
+    for question in [*exchange.questions(0), *exchange.questions(1)]:
         assert question.replica != "me"
         assert all(type(since) is int and since >= 0 for since in question.names.values())
         assert kept.journal.questions.may_answer(question.names) is False  # it leads nothing
-        assert not any(kept.journal._tally.left(question.names).values())
+        assert kept.journal.questions.answer(question.names) is None
     assert number not in told
     assert len(kept.journal) == 3
-    reconciliation.on_events(100, [WatchEvent("delete", item._replace(value=b"")) for item in items])
-    assert reconciliation.questions(0) == reconciliation.questions(1) == ()
+    exchange.on_events(100, [WatchEvent("delete", item._replace(value=b"")) for item in items])
+    assert exchange.questions(0) == exchange.questions(1) == ()
     kept.journal.questions.on_answer(number, dict.fromkeys(names, 0))
     assert len(kept.journal) == 0
 
@@ -260,26 +260,25 @@ BAD = [
         ),
     ],
 )
-def test_an_unreadable_question_or_answer_is_logged_and_counted(
+def test_an_unreadable_question_or_answer_is_logged(
     key: str, value: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reconciliation = Reconciliation(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
+    exchange = QuestionExchange(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
     told: list[int] = []
-    asked: list[tuple[int, int]] = []
-    reconciliation.listen(0, lambda number, left: told.append(number))
+    asked: list[int] = []
+    exchange.listen(0, on_question=asked.append, on_answer=lambda number, left: told.append(number))
     good = kv(f"/x/{key}", json.dumps({**QUESTION, **ANSWER}).encode(), 1)
-    reconciliation.on_events(1, [WatchEvent("put", good)])
-    assert len(reconciliation.questions(0)) + len(told) == 1
+    exchange.on_events(1, [WatchEvent("put", good)])
+    assert len(exchange.questions(0)) + len(told) == 1
     told.clear()
-    reconciliation.on_question = lambda shard, revision: asked.append((shard, revision))
+    asked.clear()
     with caplog.at_level(logging.WARNING):
-        reconciliation.on_events(2, [WatchEvent("put", kv(f"/x/{key}", value, 2))])
-    assert reconciliation.unreadable == 1
+        exchange.on_events(2, [WatchEvent("put", kv(f"/x/{key}", value, 2))])
     assert f"/x/{key}" in caplog.text
     assert not told
     # Something was put there, so somebody greets, though it be of a version that speaks otherwise.
-    assert asked == ([(0, 2)] if key.startswith("jq/") else [])
-    assert reconciliation.questions(0) == ()
+    assert asked == ([2] if key.startswith("jq/") else [])
+    assert exchange.questions(0) == ()
 
 
 class Shelf:

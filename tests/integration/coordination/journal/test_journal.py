@@ -11,8 +11,7 @@ import pytest
 from journal_node import Node
 from store_helpers import store_of
 
-from discordha.coordination.journal.journal import Journal
-from discordha.coordination.journal.tally import SETTLE
+from discordha.coordination.journal.sessions import SETTLE
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
 Nodes = Callable[..., Node]
@@ -144,7 +143,7 @@ def test_no_carry_stands_where_the_mark_was_faster(node: Nodes, local_etcd: Loca
     entry = first.begin()
     assert entry is not None
     with store_of(local_etcd) as store:
-        store.put(f"{root}j/0/{entry.digest}", b"the mark, whose event the watch has not told yet")
+        store.put(f"{root}j/{entry.name}", b"the mark, whose event the watch has not told yet")
         assert first.journal.hand_over(leadership)
         assert store.range(f"{root}jc/").items == []
         assert entry.carry == 0
@@ -171,26 +170,6 @@ def test_order_is_kept_when_leadership_goes_and_comes(node: Nodes) -> None:
     wait_for(lambda: only.settled(0), 15, "all marks")
 
 
-class SlowCommit:
-    """Group commit over a slow wire: what is submitted is kept until it is let through."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._commit = journal._commit
-        self._kept: list[object] = []
-        journal._commit = self  # type: ignore[assignment]
-
-    def submit(self, operations: object) -> None:
-        self._kept.append(operations)
-
-    def execute(self, operations: object) -> None:
-        self._commit.execute(operations)  # type: ignore[arg-type]
-
-    def let_through(self, journal: Journal) -> None:
-        journal._commit = self._commit
-        for operations in self._kept:
-            self._commit.submit(operations)  # type: ignore[arg-type]
-
-
 def test_a_mark_under_way_from_an_earlier_term_is_handed_over_too(
     node: Nodes, local_etcd: LocalEtcd, root: str
 ) -> None:
@@ -199,14 +178,14 @@ def test_a_mark_under_way_from_an_earlier_term_is_handed_over_too(
     first.lead()
     for each in (first, second):
         each.receive("add", "add")
-    wire = SlowCommit(first.journal)
+    first.wire.keep()
     assert first.work() == ["add 1 1"]
     first.election.resign(False, timeout=15)  # leadership is lost with the mark on its way
     first.lead()
     entry = first.begin() or first.begin()  # the first stood in line for the term before
     assert entry is not None
     first.resign()
-    wire.let_through(first.journal)
+    first.wire.let_through()
     second.lead()
     assert not second.line
     first.journal.finished(entry, handled=True)
@@ -228,7 +207,7 @@ def test_an_event_that_comes_while_leadership_begins_stands_behind(node: Nodes) 
 
 def test_a_watch_that_is_rebuilt_counts_versions(node: Nodes, local_etcd: LocalEtcd, root: str) -> None:
     leader, standby = node("a"), node("b")
-    standby.journal._tally._noted_at -= SETTLE  # its gateway session is no longer young
+    standby.clock = lambda: time.monotonic() + SETTLE  # its gateway session is no longer young
     leader.lead()
     for each in (leader, standby):
         each.receive(*["add"] * 5)

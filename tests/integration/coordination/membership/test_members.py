@@ -28,7 +28,7 @@ class Replica:
         self.members = Members(
             store, self.session, root, name, lambda: {"load": self.load, "shards": {"0": 5}}, interval=ttl / 3
         )
-        self.members.changed = lambda: self.changes.append(tuple(sorted(self.members.records())))
+        self.members.listen(lambda: self.changes.append(tuple(sorted(self.members.records()))))
         self.watch.subscribe("m", self.members)
         self._stopped = False
 

@@ -9,7 +9,7 @@ from kept_journal import Kept, name
 
 from discordha.coordination.etcd.router import CoordinationWatch
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
-from discordha.coordination.journal.exchange import Reconciliation
+from discordha.coordination.journal.exchange import QuestionExchange
 
 
 def test_an_answer_to_another_question_is_passed_over() -> None:
@@ -121,8 +121,8 @@ def test_a_leader_that_had_to_drop_entries_answers_nothing_until_its_next_sessio
         assert not kept.journal.questions.may_answer(names)
         assert kept.journal.questions.answer(names) is None
         # Nor when there is room again: what is gone is gone.
-        for entry in list(kept.journal._tally):
-            kept.mark(entry.key)
+        for key in kept.left():
+            kept.mark(key)
         kept.receive("room")
     kept.new_session(12)
     assert kept.journal.questions.may_answer(names)
@@ -154,11 +154,15 @@ def test_marks_are_told_before_an_answer_whatever_else_came_with_them() -> None:
     """A mark that came after an answer which has counted it would strike out another event."""
     told: list[str] = []
     hub = CoordinationWatch(Unwatched(), "/x/", silence=1.0)  # type: ignore[arg-type]
-    reconciliation = Reconciliation(Unwatched(), "/x/", "me")  # type: ignore[arg-type]
-    reconciliation.listen(0, lambda number, left: told.append(f"answer {number}"))
+    exchange = QuestionExchange(Unwatched(), "/x/", "me")  # type: ignore[arg-type]
+    exchange.listen(
+        0,
+        on_question=lambda revision: None,
+        on_answer=lambda number, left: told.append(f"answer {number}"),
+    )
     hub.subscribe("j", Marks(told))
     for component in ("jq", "jr"):
-        hub.subscribe(component, reconciliation)
+        hub.subscribe(component, exchange)
     question = b'{"number": 1, "names": {}}'
     written = [("jq/0/other", question), ("j/0/mark", b"leader 5"), ("jr/0/me", b'{"number": 7, "left": {}}')]
     items = [KeyValue(f"/x/{key}", value, at, at, 1, 0) for at, (key, value) in enumerate(written, 1)]

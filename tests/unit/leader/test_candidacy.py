@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from discordha.coordination.journal.tally import SETTLE
-from discordha.leader.candidacy import YIELD, Seniority
+from discordha.coordination.journal.sessions import SETTLE
+from discordha.leader.candidacy import YIELD, CandidacyPolicy
 
 
 class Peers:
-    """Members, as ``Seniority`` sees them: what each says, and how long ago."""
+    """Members, as ``CandidacyPolicy`` sees them: what each says, and how long ago."""
 
     def __init__(self) -> None:
         self.said: dict[str, dict[str, Any]] = {}
@@ -31,8 +31,8 @@ class Scene:
         self.now = 100.0
         self.peers = Peers()
         members: Any = self.peers
-        self.seniority = Seniority(members, "me", 3, led=led, clock=lambda: self.now)
-        self.seniority.begin()
+        self.policy = CandidacyPolicy(members, "me", 3, led=led, clock=lambda: self.now)
+        self.policy.session_began()
 
     def peer(self, age: float, *, ago: float = 0.0, state: str = "ready", shard: str = "3") -> None:
         self.peers.said["peer"] = {"state": state, "hears": {shard: age}}
@@ -40,7 +40,7 @@ class Scene:
 
     def may_stand(self, after: float, leader: str | None = None) -> bool:
         self.now = 100.0 + after
-        return self.seniority.may_stand(leader)
+        return self.policy.may_stand(leader)
 
 
 def test_an_old_session_stands_whoever_leads() -> None:
@@ -54,9 +54,9 @@ def test_a_young_one_waits_while_somebody_leads_and_then_for_older_peers() -> No
     scene = Scene()
     scene.peer(60.0)
     assert not scene.may_stand(1.0, "other")
-    assert not scene.seniority.waits
+    assert not scene.policy.yields
     assert not scene.may_stand(1.5)
-    assert scene.seniority.waits
+    assert scene.policy.yields
     assert not scene.may_stand(1.5 + YIELD - 0.1)
     assert scene.may_stand(1.5 + YIELD)
 
@@ -96,7 +96,7 @@ def test_where_nobody_has_led_nobody_has_more() -> None:
     scene = Scene(led=False)
     scene.peer(60.0)
     assert scene.may_stand(1.0)
-    scene.seniority.led()
+    scene.policy.saw_leader()
     assert not scene.may_stand(1.0)
 
 
@@ -104,8 +104,8 @@ def test_a_new_session_is_young_again() -> None:
     scene = Scene()
     scene.peer(60.0)
     scene.now = 160.0
-    assert scene.seniority.age == 60.0
+    assert scene.policy.session_age == 60.0
     assert scene.may_stand(60.0)
-    scene.seniority.begin()
-    assert scene.seniority.age == 0.0
+    scene.policy.session_began()
+    assert scene.policy.session_age == 0.0
     assert not scene.may_stand(60.5)

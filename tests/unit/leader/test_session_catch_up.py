@@ -13,21 +13,27 @@ import pytest
 
 from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.journal.exchange import Question
-from discordha.coordination.journal.tally import AWARE
+from discordha.coordination.journal.sessions import AWARE
 from discordha.errors import StoreUnavailable
-from discordha.leader.catch_up import ASK_AGAIN, ASK_LAST, LAG, LOOK, Reconciler
+from discordha.leader.catch_up import ANSWER_CHECK, ASK_AGAIN, ASK_LAST, CONNECTION_LAG, SessionCatchUp
 
 
 class Etcd:
-    """Stands for ``Reconciliation``: what was asked and answered, and what others ask."""
+    """Stands for ``QuestionExchange``: what was asked and answered, and what others ask."""
 
     def __init__(self) -> None:
-        self.on_question: Any = None
+        self.listeners: dict[int, dict[str, Any]] = {}
         self.asked: list[tuple[int, int, Mapping[str, int], int]] = []
         self.answered: list[tuple[str, int, Mapping[str, int]]] = []
         self.open: dict[int, list[Question]] = {}
         self.error: Exception | None = None
         self.refuses = False
+
+    def listen(self, shard_id: int, **listeners: Any) -> None:
+        self.listeners[shard_id] = listeners
+
+    def close(self, shard_id: int) -> None:
+        del self.listeners[shard_id]
 
     def questions(self, shard_id: int) -> Sequence[Question]:
         return tuple(self.open.get(shard_id, ()))
@@ -54,6 +60,9 @@ class Questions:
         self.number = 0
         self.own: int | None = 10
 
+    def on_answer(self, number: int, left: Mapping[str, int]) -> None:
+        raise AssertionError("no answer comes here")
+
     def ask(self) -> tuple[int, dict[str, int]] | None:
         self.number += 1
         return (self.number, {"name": 20}) if self.may_ask else None
@@ -68,8 +77,29 @@ class Questions:
         return [name for name, since in names.items() if self.own is not None and self.own <= since]
 
 
+class Shard:
+    """A shard's catch-up, and what stands for the parts around it."""
+
+    def __init__(self, bench: Bench, key: int, *, leads: bool) -> None:
+        self.questions = Questions()
+        self.election = SimpleNamespace(
+            shard_id=key, is_leader=leads, leader="other", leadership="term" if leads else None
+        )
+        self.catch_up = SessionCatchUp(
+            key,
+            self.questions,  # type: ignore[arg-type]
+            self.election,  # type: ignore[arg-type]
+            bench.etcd,  # type: ignore[arg-type]
+            bench.session,  # type: ignore[arg-type]
+            bench,
+            bench.wake,
+            clock=lambda: bench.now,
+        )
+        self.catch_up.new_session()
+
+
 class Bench:
-    """One replica's reconciler, and a shard or two."""
+    """One replica, with a shard or two."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -78,16 +108,6 @@ class Bench:
         self.proofs: list[tuple[int, float, Future[bool]]] = []
         self.beats: list[tuple[int, int]] = []
         self.woken = 0
-        self.reconciler = Reconciler(
-            self.etcd,  # type: ignore[arg-type]
-            self.session,  # type: ignore[arg-type]
-            self,
-            self._wake,
-            clock=lambda: self.now,
-        )
-
-    def acknowledged_revision(self, shard_id: int) -> int:
-        return 0
 
     def beat(self, shard_id: int, seen: int = 0) -> None:
         self.beats.append((shard_id, seen))
@@ -97,30 +117,24 @@ class Bench:
         self.proofs.append((key, self.now, proof))
         return proof
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         self.woken += 1
 
-    def shard(self, key: int = 0, *, leads: bool = False) -> Any:
-        election = SimpleNamespace(
-            shard_id=key, is_leader=leads, leader="other", leadership="term" if leads else None
-        )
-        journal = SimpleNamespace(questions=Questions())
-        shard = SimpleNamespace(journal=journal, election=election, number=key, ask_at=0.0, ask_pause=0.0)
-        self.reconciler.new_session(shard)  # type: ignore[arg-type]
-        return shard
+    def shard(self, key: int = 0, *, leads: bool = False) -> Shard:
+        return Shard(self, key, leads=leads)
 
     def question(self, replica: str = "young", number: int = 1, *, shard: int = 0, **names: int) -> None:
         """Is seen now."""
         kept = [each for each in self.etcd.open.get(shard, []) if each.replica != replica]
         self.etcd.open[shard] = [*kept, Question(replica, number, names or {"name": 20}, self.now)]
 
-    def run(self, shard: Any, seconds: float, step: float = LOOK) -> None:
+    def run(self, shard: Shard, seconds: float, step: float = ANSWER_CHECK) -> None:
         """Tends the shard as the leader's thread does, at the latest when something is due."""
         end = self.now + seconds
         while self.now < end:
-            self.reconciler.tend(shard)
-            self.now = min(self.now + min(self.reconciler.due(shard), step), end)
-        self.reconciler.tend(shard)
+            shard.catch_up.tend()
+            self.now = min(self.now + min(shard.catch_up.due(), step), end)
+        shard.catch_up.tend()
 
     def answers(self) -> list[tuple[str, int]]:
         return [(replica, number) for replica, number, _ in self.etcd.answered]
@@ -133,9 +147,9 @@ def test_who_is_in_doubt_asks_soon_and_again_after_ever_longer_pauses() -> None:
     begun = bench.now
     while bench.now < begun + 200:
         before = len(bench.etcd.asked)
-        bench.reconciler.tend(shard)
+        shard.catch_up.tend()
         times += [bench.now] * (len(bench.etcd.asked) - before)
-        bench.now += bench.reconciler.due(shard)
+        bench.now += shard.catch_up.due()
     pauses = [round(after - before, 3) for before, after in pairwise(times)]
     assert times[0] == begun + AWARE  # by then the leader should know of the session
     assert pauses[:8] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
@@ -149,10 +163,10 @@ def test_a_new_session_asks_soon() -> None:
     shard = bench.shard()
     bench.run(shard, 20)
     asked = len(bench.etcd.asked)
-    bench.reconciler.new_session(shard)
+    shard.catch_up.new_session()
     bench.run(shard, AWARE)
     assert len(bench.etcd.asked) == asked + 1
-    assert shard.ask_at == bench.now + ASK_AGAIN
+    assert shard.catch_up.due() == pytest.approx(ASK_AGAIN)
 
 
 @pytest.mark.parametrize("missing", ["leader", "session", "doubts"])
@@ -165,13 +179,13 @@ def test_nothing_is_asked_without(missing: str) -> None:
     elif missing == "session":
         bench.session.current = None
     else:
-        shard.journal.questions.may_ask = False
+        shard.questions.may_ask = False
     bench.run(shard, 5)
     assert bench.etcd.asked == []
-    assert (bench.reconciler.due(shard) == math.inf) == (missing == "doubts")
+    assert (shard.catch_up.due() == math.inf) == (missing == "doubts")
     # And at once when it is there, with no pause for what was not asked.
-    shard.election.leader, bench.session.current, shard.journal.questions.may_ask = "other", grant, True
-    bench.reconciler.tend(shard)
+    shard.election.leader, bench.session.current, shard.questions.may_ask = "other", grant, True
+    shard.catch_up.tend()
     assert len(bench.etcd.asked) == 1
 
 
@@ -197,38 +211,38 @@ def test_a_leader_asks_nobody() -> None:
 def test_a_leader_answers_once_and_when_it_has_received_everything() -> None:
     bench = Bench()
     shard = bench.shard(leads=True)
-    assert bench.reconciler.due(shard) == math.inf
+    assert shard.catch_up.due() == math.inf
     bench.question()
     asked = bench.now
-    assert bench.reconciler.due(shard) == LOOK
+    assert shard.catch_up.due() == ANSWER_CHECK
     bench.run(shard, 5)
     ((key, begun, proof),) = bench.proofs
     assert key == 0
-    assert LAG <= begun - asked <= LAG + 2 * LOOK
+    assert CONNECTION_LAG <= begun - asked <= CONNECTION_LAG + 2 * ANSWER_CHECK
     assert bench.etcd.answered == []
-    assert bench.reconciler.due(shard) == math.inf
+    assert shard.catch_up.due() == math.inf
     proof.set_result(True)
     assert bench.woken == 1
     bench.run(shard, 5)
     assert bench.etcd.answered == [("young", 1, {"name": 1})]
     assert len(bench.proofs) == 1
-    assert bench.reconciler.due(shard) == math.inf
+    assert shard.catch_up.due() == math.inf
 
 
 def test_a_proof_that_is_older_than_a_question_does_not_count_for_it() -> None:
     bench = Bench()
     shard = bench.shard(leads=True)
     bench.question("first")
-    bench.run(shard, LAG + 2 * LOOK)
+    bench.run(shard, CONNECTION_LAG + 2 * ANSWER_CHECK)
     bench.question("second")  # while the proof of the first is under way
     bench.run(shard, 5)
     ((_, _, proof),) = bench.proofs
     proof.set_result(True)
-    bench.run(shard, LOOK)
+    bench.run(shard, ANSWER_CHECK)
     assert bench.answers() == [("first", 1)]
     assert len(bench.proofs) == 2
     bench.proofs[1][2].set_result(True)
-    bench.run(shard, LOOK)
+    bench.run(shard, ANSWER_CHECK)
     assert bench.answers() == [("first", 1), ("second", 1)]
 
 
@@ -237,15 +251,15 @@ def test_nor_does_one_that_was_begun_too_soon_after_it() -> None:
     bench = Bench()
     shard = bench.shard(leads=True)
     bench.question("first")
-    bench.run(shard, LAG - 0.05, step=LAG)
+    bench.run(shard, CONNECTION_LAG - 0.05, step=CONNECTION_LAG)
     bench.question("second")
-    bench.run(shard, LOOK)
+    bench.run(shard, ANSWER_CHECK)
     ((_, begun, proof),) = bench.proofs
     proof.set_result(True)
-    bench.run(shard, LOOK)
+    bench.run(shard, ANSWER_CHECK)
     assert bench.answers() == [("first", 1)]
-    bench.run(shard, ASK_AGAIN + LAG)
-    assert bench.proofs[1][1] >= max(begun + ASK_AGAIN, bench.etcd.open[0][1].seen_at + LAG)
+    bench.run(shard, ASK_AGAIN + CONNECTION_LAG)
+    assert bench.proofs[1][1] >= max(begun + ASK_AGAIN, bench.etcd.open[0][1].seen_at + CONNECTION_LAG)
 
 
 def test_there_is_one_proof_at_a_time_and_one_in_a_second() -> None:
@@ -284,7 +298,7 @@ def test_a_proof_that_fails_proves_nothing_and_is_tried_again(outcome: object) -
         else:
             proof.set_result(False)
         assert bench.etcd.answered == []
-    bench.run(shard, LOOK)
+    bench.run(shard, ANSWER_CHECK)
     assert bench.answers() == [("young", 1)]
 
 
@@ -295,7 +309,7 @@ def test_who_asks_again_is_answered_again() -> None:
         bench.question(number=number)
         bench.run(shard, 3)
         bench.proofs[-1][2].set_result(True)
-        bench.run(shard, LOOK)
+        bench.run(shard, ANSWER_CHECK)
     assert bench.answers() == [("young", 1), ("young", 2)]
     assert len(bench.proofs) == 2
 
@@ -305,17 +319,17 @@ def test_what_a_leader_can_not_answer_costs_nothing(own: int | None) -> None:
     """Its own session is younger, or not known to etcd yet."""
     bench = Bench()
     shard = bench.shard(leads=True)
-    shard.journal.questions.own = own
+    shard.questions.own = own
     bench.question()
     bench.run(shard, 5)
     assert bench.proofs == []
-    assert bench.reconciler.due(shard) == math.inf
+    assert shard.catch_up.due() == math.inf
 
 
 def test_a_leader_answers_what_it_can_tell_of_a_question() -> None:
     bench = Bench()
     shard = bench.shard(leads=True)
-    shard.journal.questions.own = 15
+    shard.questions.own = 15
     bench.question(number=1, old=14, young=15)
     bench.question("none", number=1, old=14)
     bench.run(shard, 1)
@@ -324,24 +338,26 @@ def test_a_leader_answers_what_it_can_tell_of_a_question() -> None:
     assert bench.etcd.answered == [("young", 1, {"young": 1})]
     # Once, though a part is left: who is still in doubt asks again.
     assert len(bench.proofs) == 1
-    assert bench.reconciler.due(shard) == math.inf
+    assert shard.catch_up.due() == math.inf
 
 
 def test_a_greeting_is_no_question() -> None:
     bench = Bench()
     shard = bench.shard(leads=True)
     bench.etcd.open[0] = [Question("young", 0, {}, bench.now)]
-    shard.journal.questions.may_answer = lambda names: True
+    shard.questions.may_answer = lambda names: True
     bench.run(shard, 5)
     assert bench.proofs == []
-    assert bench.reconciler.due(shard) == math.inf
+    assert shard.catch_up.due() == math.inf
 
 
 def test_whoever_asks_or_greets_lets_marks_tell_that_soon() -> None:
     """What is received from now on belongs to the asker's session, too."""
     bench = Bench()
-    bench.etcd.on_question(3, 17)
+    shard = bench.shard(3)
+    bench.etcd.listeners[3]["on_question"](17)
     assert bench.beats == [(3, 17)]
+    assert bench.etcd.listeners[3]["on_answer"] == shard.questions.on_answer
     assert bench.woken == 1
 
 
@@ -350,7 +366,7 @@ def test_a_session_that_began_meanwhile_makes_a_proof_worthless() -> None:
     shard = bench.shard(leads=True)
     bench.question()
     bench.run(shard, 1)
-    shard.journal.questions.own = 30
+    shard.questions.own = 30
     bench.proofs[0][2].set_result(True)
     bench.run(shard, 5)
     assert bench.etcd.answered == []
@@ -369,7 +385,7 @@ def test_an_answer_that_etcd_did_not_take_is_given_again() -> None:
     bench.run(shard, 1)
     assert bench.etcd.answered == []
     bench.etcd.refuses = False
-    bench.run(shard, LOOK)
+    bench.run(shard, ANSWER_CHECK)
     assert bench.answers() == [("young", 1)]
     assert len(bench.proofs) == 1
 
@@ -379,14 +395,13 @@ def test_shards_have_proofs_of_their_own() -> None:
     shards = [bench.shard(key, leads=True) for key in (0, 1)]
     for key in (0, 1):
         bench.question(shard=key)
-    bench.now += LAG
+    bench.now += CONNECTION_LAG
     for shard in shards:
-        bench.reconciler.tend(shard)
+        shard.catch_up.tend()
     assert [key for key, _, _ in bench.proofs] == [0, 1]
     bench.proofs[1][2].set_result(True)
     for shard in shards:
-        bench.reconciler.tend(shard)
+        shard.catch_up.tend()
     assert len(bench.etcd.answered) == 1
-    bench.reconciler.forget(shards[1])
-    assert list(bench.reconciler._proofs) == [0]
-    assert bench.reconciler._answered == {}
+    shards[1].catch_up.close()
+    assert list(bench.etcd.listeners) == [0]

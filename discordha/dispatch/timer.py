@@ -1,0 +1,88 @@
+"""The dispatcher's timer: a thread that sleeps until something is due.
+
+Guarantees: ``tick`` runs as soon as ``pause`` says, and when ``wake`` or ``poke`` asks for it. An error of
+``tick`` is logged, and time goes on.
+
+Threads and locks: owns the thread ``discordha-timer``: started by ``start``, joined by ``stop``. ``wake`` and
+``poke`` are called from any thread and take no lock but that of a ``threading.Event``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+
+__all__ = ["Timer"]
+
+_log = logging.getLogger(__name__)
+
+
+class Timer:
+    """See the module.
+
+    :param pause: given the time, says for how many seconds nothing is due; ``None``: until something is
+        added.
+    :param tick: does what is due.
+    """
+
+    def __init__(
+        self,
+        pause: Callable[[float], float | None],
+        tick: Callable[[], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pause = pause
+        self._tick = tick
+        self._clock = clock
+        self._stop = threading.Event()
+        self._woken = threading.Event()
+        self._wakes_at = math.inf  # when the thread will look again
+        self._thread = threading.Thread(target=self._run, name="discordha-timer", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread. Does not block. Twice raises ``RuntimeError``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread. Blocks for a tick. Idempotent."""
+        self._stop.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the timer sleeps until something is added."""
+        return self._wakes_at == math.inf
+
+    def wake(self, due: float) -> None:
+        """Something is due at a moment: the timer sleeps no longer than that. Call it after adding the
+        thing.
+        """
+        if due < self._wakes_at and not self._woken.is_set():
+            self._woken.set()
+
+    def poke(self) -> None:
+        """Something is due now."""
+        self._woken.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            # In this order: ``pause`` sees what was added before, ``_woken`` tells of what is added later.
+            self._wakes_at = math.inf
+            self._woken.clear()
+            now = self._clock()
+            pause = self._pause(now)
+            if pause is not None:
+                self._wakes_at = now + pause
+            self._woken.wait(pause)
+            if self._stop.is_set():
+                return
+            try:
+                self._tick()
+            except Exception:  # noqa: BLE001 - time must go on
+                _log.exception("the timer failed")
