@@ -9,10 +9,10 @@ Guarantees
 - A message that a handler creates gets the handler's next nonce; see ``nonces``.
 - Not guaranteed: that the object stands still. It is discord.py's, and the loop's thread updates it.
 
-The first view of a type makes a subclass of ``View`` with one property or function for each public name of
-the type, so that an access costs no more than a property. ``__getattr__`` serves what only the object has.
+A type's first view makes a subclass of ``View`` with a property or function for each public name, so that an
+access costs no more than a property. ``__getattr__`` serves what only the object has.
 
-Threads and locks: views are immutable, and threads may share them. ``_lock`` guards the making of classes.
+Threads and locks: threads may share views, which are immutable. ``_lock`` guards the making of classes.
 """
 
 from __future__ import annotations
@@ -76,12 +76,14 @@ def _make_class(kind: type) -> type[View]:
     for name in dir(kind):
         if not name.startswith("_"):
             static = inspect.getattr_static(kind, name)
-            namespace[name] = (
-                _method(name, _function(static)) if _is_method(static) else _attribute(name, static)
-            )
-    for name, make in _SPECIAL.items():
+            if isinstance(static, _METHODS):
+                function: Any = static
+                namespace[name] = _method(name, getattr(function, "__func__", function))
+            else:
+                namespace[name] = _attribute(name, static)
+    for name, members in _SPECIAL.items():
         if getattr(kind, name, None) is not getattr(object, name, None):
-            namespace.update(make(name))
+            namespace.update(members)
     if getattr(kind, "__hash__", None) is None:
         namespace["__hash__"] = None
     if hasattr(kind, "__aenter__") and hasattr(kind, "__await__"):
@@ -94,15 +96,6 @@ _METHODS = (
     *(types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
     *(staticmethod, classmethod, functools.partialmethod, types.ClassMethodDescriptorType),
 )
-
-
-def _is_method(static: Any) -> bool:
-    return isinstance(static, _METHODS)
-
-
-def _function(static: Any) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(static, "__func__", static)
-    return function
 
 
 def _attribute(name: str, static: Any) -> property:
@@ -130,6 +123,9 @@ def _again_on_loop(error: RuntimeError, bridge: Bridge, action: Callable[[], Any
         return bridge.call(on_loop())
 
 
+_KEPT = ("__name__", "__qualname__", "__doc__")
+
+
 def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     find = operator.attrgetter(name)
 
@@ -138,8 +134,7 @@ def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return call(find(self._discordha_object), bridge, args, kwargs)
 
     call = _caller(function)
-    functools.update_wrapper(method, function, assigned=("__name__", "__qualname__", "__doc__"), updated=())
-    return method
+    return functools.update_wrapper(method, function, _KEPT, ())
 
 
 def _bind(value: MethodType, bridge: Bridge) -> Callable[..., Any]:
@@ -149,9 +144,7 @@ def _bind(value: MethodType, bridge: Bridge) -> Callable[..., Any]:
     def method(*args: Any, **kwargs: Any) -> Any:
         return call(value, bridge, args, kwargs)
 
-    return functools.update_wrapper(
-        method, value, assigned=("__name__", "__qualname__", "__doc__"), updated=()
-    )
+    return functools.update_wrapper(method, value, _KEPT, ())
 
 
 Caller = Callable[[Callable[..., Any], Bridge, tuple[Any, ...], dict[str, Any]], Any]
@@ -199,65 +192,41 @@ def _call_plain(
     return result(value, bridge)
 
 
-#: Python checks the result types of these, so they bypass ``result``.
-_BUILTINS: dict[str, Callable[[Any], Any]] = {
-    "__len__": len,
-    "__bool__": bool,
-    "__int__": int,
-    "__index__": operator.index,
-}
-
-
-def _forward(name: str) -> dict[str, Any]:
-    call = operator.methodcaller
-    simple = _BUILTINS.get(name)
-
+def _forward(name: str) -> Callable[..., Any]:
     def special(self: View, *args: Any) -> Any:
         obj, bridge = self._discordha_object, self._discordha_bridge
-        if simple is not None:
-            return simple(obj)
-        if not args:
-            return result(call(name)(obj), bridge)
-        return result(call(name, *[argument(value, bridge) for value in args])(obj), bridge)
+        call = operator.methodcaller(name, *[argument(value, bridge) for value in args])
+        return result(call(obj), bridge)
 
-    return {name: special}
+    return special
 
 
-def _iterate(_name: str) -> dict[str, Any]:
-    def iterate(self: View) -> Any:
-        bridge = self._discordha_bridge
-        return (wrap(item, bridge) for item in self._discordha_object)
-
-    return {"__iter__": iterate}
+def _iterate(self: View) -> Any:
+    bridge = self._discordha_bridge
+    return (wrap(item, bridge) for item in self._discordha_object)
 
 
-def _iterate_blocking(_name: str) -> dict[str, Any]:
-    def iterate(self: View) -> Any:
-        return result(self._discordha_object, self._discordha_bridge)
-
-    return {"__iter__": iterate}
+def _iterate_blocking(self: View) -> Any:
+    return result(self._discordha_object, self._discordha_bridge)
 
 
-def _manage(_name: str) -> dict[str, Any]:
-    """``with`` for an async context manager. Leaving is never refused, so that nothing is left begun."""
+def _enter(self: View) -> Any:
+    obj, bridge = self._discordha_object, self._discordha_bridge
+    awaited_at = getattr(self, "_discordha_awaited_at", None) if hasattr(obj, "do_typing") else None
+    if awaited_at is not None and time.monotonic() - awaited_at < TYPING_REPEAT:
+        bridge.call(_keep_typing(obj))
+        return None
+    entered = bridge.call(obj.__aenter__())
+    return self if entered is obj else wrap(entered, bridge)
 
-    def enter(self: View) -> Any:
-        obj, bridge = self._discordha_object, self._discordha_bridge
-        awaited_at = getattr(self, "_discordha_awaited_at", None) if hasattr(obj, "do_typing") else None
-        if awaited_at is not None and time.monotonic() - awaited_at < TYPING_REPEAT:
-            bridge.call(_keep_typing(obj))
-            return None
-        entered = bridge.call(obj.__aenter__())
-        return self if entered is obj else wrap(entered, bridge)
 
-    def leave(self: View, *error: Any) -> Any:
-        with unfenced():
-            return self._discordha_bridge.call(self._discordha_object.__aexit__(*error))
+def _leave(self: View, *error: Any) -> Any:
+    with unfenced():  # never refused, so that nothing is left begun
+        return self._discordha_bridge.call(self._discordha_object.__aexit__(*error))
 
-    def awaited(self: View) -> None:
-        object.__setattr__(self, "_discordha_awaited_at", time.monotonic())
 
-    return {"__enter__": enter, "__exit__": leave, "_discordha_awaited": awaited}
+def _note_await(self: View) -> None:
+    object.__setattr__(self, "_discordha_awaited_at", time.monotonic())
 
 
 async def _keep_typing(typing: Any) -> None:
@@ -266,19 +235,17 @@ async def _keep_typing(typing: Any) -> None:
     typing.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
 
-_SPECIAL: dict[str, Callable[[str], dict[str, Any]]] = {
-    **dict.fromkeys(
-        (
-            *("__lt__", "__le__", "__gt__", "__ge__"),
-            *("__len__", "__bool__", "__int__", "__index__", "__contains__", "__getitem__", "__setitem__"),
-            *("__delitem__", "__reversed__", "__call__", "__bytes__", "__float__"),
-            *("__or__", "__and__", "__xor__", "__invert__", "__add__", "__sub__", "__enter__", "__exit__"),
-        ),
-        _forward,
-    ),
-    "__iter__": _iterate,
-    "__aiter__": _iterate_blocking,
-    "__aenter__": _manage,
+_FORWARDED = (
+    *("__lt__", "__le__", "__gt__", "__ge__", "__len__", "__bool__", "__int__", "__index__", "__float__"),
+    *("__contains__", "__getitem__", "__setitem__", "__delitem__", "__reversed__", "__call__", "__bytes__"),
+    *("__or__", "__and__", "__xor__", "__invert__", "__add__", "__sub__", "__enter__", "__exit__"),
+)
+#: By special method of the model: the special methods that its view gets.
+_SPECIAL: dict[str, dict[str, Callable[..., Any]]] = {
+    **{name: {name: _forward(name)} for name in _FORWARDED},
+    "__iter__": {"__iter__": _iterate},
+    "__aiter__": {"__iter__": _iterate_blocking},
+    "__aenter__": {"__enter__": _enter, "__exit__": _leave, "_discordha_awaited": _note_await},
 }
 
 register_views(view_maker, _bind)

@@ -1,13 +1,11 @@
 """Persistent views (``add_view``) and dynamic items: known to every replica, run on one.
 
 discord.py calls their callbacks at reception, so that every replica would answer. Here a press is claimed
-like any event with an identity, and the callback runs on the loop, on behalf of the handler thread that owns
-the press.
+like any event with an identity, and its callback runs on the loop for the handler thread that owns the press.
 
 Guarantees
-- A press is claimed if its view has no timeout and its item a custom id, however the view was registered: by
-  ``ha.add_view``, by discord.py's ``client.add_view``, or by being sent. A replica that does not know the
-  view leaves the press to others.
+- A press is claimed if its view has no timeout and its item a custom id, however the view was registered. A
+  replica that does not know the view leaves the press to others.
 - Everything else stays as in discord.py: a view with a timeout is answered where it was sent.
 - Not guaranteed: that a view's attributes are equal on all replicas. Each has an object of its own.
 
@@ -17,7 +15,7 @@ thread, without a lock; the callbacks run on the loop.
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -106,15 +104,22 @@ class _ClaimingStore(ViewStore):
         """See ``PersistentViews.presses``."""
         data: Any = interaction.data
         component_type, custom_id = data["component_type"], data["custom_id"]
-        found = [
-            self._dynamic(component_type, custom_id, pattern, kind, match)
-            for pattern, kind in self._dynamic_items.items()
-            if (match := pattern.fullmatch(custom_id)) is not None
-        ]
+        found = []
+        for pattern, kind in self._dynamic_items.items():
+            match = pattern.fullmatch(custom_id)
+            if match is not None:
+                run = functools.partial(self._run_dynamic, component_type, kind, custom_id, match)
+                found.append(Press(_name(kind, pattern.pattern), run))
         item = self._persistent(component_type, custom_id, interaction)
         if item is not None:
-            found.append(_press(item, custom_id))
+            view: Any = item.view
+            found.append(Press(_name(type(view), custom_id), functools.partial(view._scheduled_task, item)))
         return found
+
+    async def _run_dynamic(
+        self, component_type: int, kind: Any, custom_id: str, match: Any, interaction: Any
+    ) -> None:
+        await self.schedule_dynamic_item_call(component_type, kind, interaction, custom_id, match)
 
     def _persistent(
         self, component_type: int, custom_id: str, interaction: discord.Interaction[Any]
@@ -130,26 +135,6 @@ class _ClaimingStore(ViewStore):
                 return item
         return None
 
-    def _dynamic(
-        self,
-        component_type: int,
-        custom_id: str,
-        pattern: re.Pattern[str],
-        kind: type[DynamicItem[Any]],
-        match: re.Match[str],
-    ) -> Press:
-        async def run(interaction: discord.Interaction[Any]) -> None:
-            await self.schedule_dynamic_item_call(component_type, kind, interaction, custom_id, match)
 
-        return Press(f"{kind.__module__}.{kind.__qualname__}({pattern.pattern})", run)
-
-
-def _press(item: Item[Any], custom_id: str) -> Press:
-    view = item.view
-    assert view is not None
-
-    async def run(interaction: discord.Interaction[Any]) -> None:
-        await view._scheduled_task(item, interaction)
-
-    kind = type(view)
-    return Press(f"{kind.__module__}.{kind.__qualname__}({custom_id})", run)
+def _name(kind: type, detail: str) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}({detail})"

@@ -1,8 +1,8 @@
 """The command tree: ``discord.app_commands.CommandTree``, declared before any client and for all clients.
 
 Guarantees
-- Commands are declared as with discord.py's tree, with plain functions. An interaction runs nothing by
-  itself: it comes through the dispatcher like any event, and ``invoke`` runs it.
+- An interaction runs nothing by itself: it comes through the dispatcher like any event, and ``invoke`` runs
+  it.
 - An error that no handler of the command or the tree takes is raised by ``invoke`` as the callback raised it,
   with the callback's line in its traceback.
 - Not guaranteed: changes while the bot runs. Declare first, then start.
@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import discord
 from discord import app_commands
@@ -33,6 +33,8 @@ from discordha.errors import ConfigError, DiscordHAError
 __all__ = ["Tree", "fetch_commands", "overwrite_commands"]
 
 _log = logging.getLogger(__name__)
+
+Made = TypeVar("Made", Command, ContextMenu)
 
 
 class _NoClient:
@@ -59,8 +61,6 @@ class Tree(app_commands.CommandTree[Any]):
         self._bot: Callable[[], Any] | None = None
         self._unknown: set[str] = set()
 
-    # -- declaring -------------------------------------------------------------------------------------------
-
     def command(  # type: ignore[override]
         self,
         *,
@@ -71,14 +71,7 @@ class Tree(app_commands.CommandTree[Any]):
         **options: Any,
     ) -> Callable[[Callable[..., Any]], Command]:
         """Decorator: makes a slash command of a plain function; see ``DiscordHA.command``."""
-        make = command(name=name, description=description, **options)
-
-        def decorator(function: Callable[..., Any]) -> Command:
-            made: Command = make(function)
-            self.add_command(made, guild=guild, guilds=guilds)
-            return made
-
-        return decorator
+        return self._adding(command(name=name, description=description, **options), guild, guilds)
 
     def context_menu(
         self, *, name: Any = MISSING, guild: Any = MISSING, guilds: Any = MISSING, **options: Any
@@ -86,10 +79,13 @@ class Tree(app_commands.CommandTree[Any]):
         """Decorator: makes a context menu command of a plain function, whose second argument is annotated
         with ``discord.Message``, ``discord.Member`` or ``discord.User``.
         """
-        make = context_menu(name=name, **options)
+        return self._adding(context_menu(name=name, **options), guild, guilds)
 
-        def decorator(function: Callable[..., Any]) -> ContextMenu:
-            made: ContextMenu = make(function)
+    def _adding(
+        self, make: Callable[[Callable[..., Any]], Made], guild: Any, guilds: Any
+    ) -> Callable[[Callable[..., Any]], Made]:
+        def decorator(function: Callable[..., Any]) -> Made:
+            made = make(function)
             self.add_command(made, guild=guild, guilds=guilds)
             return made
 
@@ -171,8 +167,6 @@ class Tree(app_commands.CommandTree[Any]):
         if isinstance(error, app_commands.CommandInvokeError):
             raise error.original from error.original.__cause__
         raise error
-
-    # -- registering -----------------------------------------------------------------------------------------
 
     def bind(self, bot: Callable[[], Any]) -> None:
         """Tells the tree where the running bot is, an object with ``gateway``. ``DiscordHA`` calls it."""

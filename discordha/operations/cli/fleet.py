@@ -53,16 +53,11 @@ class EventOutcome:
 
 
 class Fleet:
-    """The keys of one bot.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """The keys of one bot, below ``root``, which ends in ``/``."""
 
     def __init__(self, store: Store, root: str) -> None:
         self.store = store
         self.root = root
-
-    # -- reading ---------------------------------------------------------------------------------------------
 
     def members(self) -> dict[str, dict[str, Any]]:
         """The member records of the replicas, by name."""
@@ -128,10 +123,6 @@ class Fleet:
                 found += response
         return found
 
-    def etcd(self) -> list[dict[str, Any]]:
-        """The members of etcd, with their latency in seconds and their database's size in bytes."""
-        return [member._asdict() for member in self.store.status()]
-
     def identify(self) -> dict[str, Any] | None:
         """The rest of the day's new sessions at Discord, as the replicas count; ``None`` before they do."""
         found = {kv.key.rsplit("/", 1)[1]: kv for kv in self.store.range(f"{self.root}ib/").items}
@@ -153,18 +144,13 @@ class Fleet:
             "replicas": members,
             "leaders": {str(shard): replica for shard, replica in leaders.items()},
             "shards": {"count": count, "next": following},
-            "etcd": self.etcd(),
+            "etcd": [member._asdict() for member in self.store.status()],
             "identify": self.identify(),
             "dead_letters": len(self.letters()),
         }
 
-    # -- writing ---------------------------------------------------------------------------------------------
-
     def drain(self, replica: str) -> None:
-        """Asks a replica to drain.
-
-        :raises DiscordHAError: there is no such replica.
-        """
+        """Asks a replica to drain. Raises ``DiscordHAError`` if there is none of that name."""
         members = self.members()
         if replica not in members:
             known = ", ".join(sorted(members)) or "none"

@@ -26,37 +26,24 @@ __all__ = [
     "open_fleet",
     "say",
     "settings_of",
+    "wait_option",
 ]
 
-_ENV = "DISCORDHA_"
-_ETCD_OPTIONS = (
-    click.option(
-        "--endpoints",
-        envvar=f"{_ENV}ETCD_ENDPOINTS",
-        default="127.0.0.1:2379",
-        show_default=True,
-        help="etcd's addresses, separated by commas.",
-    ),
-    click.option(
-        "--name", envvar=f"{_ENV}NAME", help="The bot's name in etcd; by default its user id, from BOT_TOKEN."
-    ),
-    click.option("--ca-cert", envvar=f"{_ENV}ETCD_CA_CERT", help="PEM file of etcd's authority."),
-    click.option("--cert", envvar=f"{_ENV}ETCD_CERT", help="PEM file of the client's certificate."),
-    click.option("--key", envvar=f"{_ENV}ETCD_KEY", help="PEM file of its key."),
-    click.option("--user", envvar=f"{_ENV}ETCD_USER", help="etcd's user."),
-    click.option(
-        "--password", envvar=f"{_ENV}ETCD_PASSWORD", help="Its password; better by the environment."
-    ),
-    click.option(
-        "--timeout",
-        envvar=f"{_ENV}ETCD_TIMEOUT",
-        type=click.FloatRange(min=0.1, max=600),
-        default=5.0,
-        show_default=True,
-        help="Seconds to wait for etcd.",
-    ),
-)
-_ETCD_NAMES = ("endpoints", "name", "ca_cert", "cert", "key", "user", "password", "timeout")
+_HELP = {
+    "endpoints": "etcd's addresses, separated by commas.",
+    "name": "The bot's name in etcd; by default its user id, from BOT_TOKEN.",
+    "ca_cert": "PEM file of etcd's authority.",
+    "cert": "PEM file of the client's certificate.",
+    "key": "PEM file of its key.",
+    "user": "etcd's user.",
+    "password": "Its password; better by the environment.",  # nosec B105
+    "timeout": "Seconds to wait for etcd.",
+}
+_MORE: dict[str, dict[str, Any]] = {
+    "endpoints": {"default": "127.0.0.1:2379", "show_default": True},
+    "name": {"envvar": "DISCORDHA_NAME"},
+    "timeout": {"default": 5.0, "show_default": True, "type": click.FloatRange(min=0.1, max=600)},
+}
 
 
 def fail(message: object) -> NoReturn:
@@ -84,10 +71,18 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(function)
 
 
+def wait_option(seconds: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds ``--wait``."""
+    text = "Seconds to wait until it is done; 0: do not wait."
+    return click.option("--wait", default=seconds, show_default=True, help=text)
+
+
 def etcd_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that say where the bot's etcd is."""
-    for option in reversed(_ETCD_OPTIONS):
-        function = option(function)
+    for name, text in reversed(_HELP.items()):
+        variable = f"DISCORDHA_ETCD_{name.upper()}"
+        settings = {"envvar": variable, "help": text, **_MORE.get(name, {})}
+        function = click.option(f"--{name.replace('_', '-')}", **settings)(function)
     return function
 
 
@@ -96,7 +91,7 @@ def fleet_command(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def command(**arguments: Any) -> None:
-        with open_fleet({name: arguments.pop(name) for name in _ETCD_NAMES}) as fleet:
+        with open_fleet({name: arguments.pop(name) for name in _HELP}) as fleet:
             function(fleet, **arguments)
 
     return etcd_options(json_option(command))
