@@ -1,15 +1,12 @@
 """discord.py's classes under the types that handlers see: ``from discordha import views as discord``.
 
-Promises: at run time each name here is discord.py's own class, so that ``isinstance``, application command
-options and whatever else looks at annotations work as ever. For type checkers and editors ``views.pyi``
-stands in its place: there the models are blocking, as the views are that handlers get. It is written from
-discord.py's source by ``make stubs``. Names that are no models are discord.py's there, too, so that this
-module can be imported in discord.py's stead.
+Guarantees: at run time each name is discord.py's own class, so that ``isinstance`` and whatever looks at
+annotations work as ever. Type checkers and editors read ``views.pyi`` instead, where the models are blocking
+like a handler's views; ``make stubs`` writes it from discord.py's source. All other names of discord.py are
+there, too, so that this module can be imported in its stead.
+Not guaranteed: that an object made here is a view. ``views.Poll(...)`` is discord.py's own.
 
-Does not promise that what is made with a class of this module is a view: ``views.Poll(...)`` is discord.py's
-own object, here and for type checkers.
-
-Concurrency: no state.
+Threads and locks: no state.
 """
 
 from __future__ import annotations

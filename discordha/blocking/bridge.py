@@ -7,10 +7,9 @@ Guarantees
   the waiting thread. All but the first cancel the coroutine.
 - Not guaranteed: that a cancelled call had no effect. Its request may have reached Discord.
 
-Threads and locks
-- Callers block in ``call``, each on a lock of its own. The loop's thread starts tasks and releases these.
-- ``_lock`` guards ``_pending`` and ``_closed``. Nothing waits and nothing is called back under it.
-- Whoever removes a call from ``_pending`` writes its outcome. Its waiter reads the outcome after that.
+Threads and locks: callers block on a lock of their own, which the loop's thread releases. ``_lock`` guards
+``_pending`` and ``_closed``; nothing waits under it. Whoever removes a call from ``_pending`` writes its
+outcome, once.
 """
 
 from __future__ import annotations
@@ -75,13 +74,11 @@ class _Call:
             self.on_done()
 
     def result(self) -> Any:
-        """See ``PendingCall``."""
         if self.error is not None:
             raise self.error
         return self.value
 
     def cancel(self) -> None:
-        """See ``PendingCall``."""
         if self.bridge._take(self):
             self.bridge._cancel_soon(self)
 
@@ -143,10 +140,9 @@ class LoopBridge:
         """Runs ``awaitable`` on the loop as ``call`` does, but without a timeout and without waiting for it.
         Does not block; any thread but the loop's.
 
+        Raises what ``call`` raises before the call starts.
+
         :param on_done: called once at the end, on the loop's thread or on that of ``close``; must be short.
-        :raises LockLost: as ``call``.
-        :raises DiscordHAError: as ``call``.
-        :raises RuntimeError: as ``call``.
         """
         return self._admit(awaitable, on_done)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, TypeVar, cast, overload
 
 from discordha.blocking.bridge import Bridge
@@ -49,9 +48,7 @@ class BlockingIterator(Iterator[Item]):
         return self
 
     def __next__(self) -> Item:
-        """Returns the next item. Blocks; any thread but the loop's. Raises what the source or ``call``
-        raises.
-        """
+        """Blocks; any thread but the loop's. Raises what the source or ``call`` raises."""
         if not self._items and self._end is None:
             self._end = self._bridge.call(_next_page(self._source, self._items))
         if self._items:
@@ -74,9 +71,7 @@ class BlockingIterator(Iterator[Item]):
     def __enter__(self) -> BlockingIterator[Item]:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

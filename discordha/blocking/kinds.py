@@ -19,39 +19,16 @@ from discord import app_commands
 
 __all__ = ["PLAIN_MODULES", "PLAIN_TYPES", "is_model"]
 
+_PLAIN_DATA = "activity colour embeds enums file flags mentions object permissions"
+_WRITTEN_BY_USERS = (
+    "app_commands.checks app_commands.commands app_commands.installs app_commands.transformers "
+    "app_commands.translator app_commands.tree player"
+)
+_MACHINERY = "backoff gateway http oggparse opus state utils voice_state"
 #: Modules whose types never become views.
 PLAIN_MODULES = frozenset(
-    {
-        # plain data
-        "discord.activity",
-        "discord.colour",
-        "discord.embeds",
-        "discord.enums",
-        "discord.file",
-        "discord.flags",
-        "discord.mentions",
-        "discord.object",
-        "discord.permissions",
-        # classes that users write
-        "discord.app_commands.checks",
-        "discord.app_commands.commands",
-        "discord.app_commands.installs",
-        "discord.app_commands.transformers",
-        "discord.app_commands.translator",
-        "discord.app_commands.tree",
-        "discord.player",
-        # machinery
-        "discord.backoff",
-        "discord.gateway",
-        "discord.http",
-        "discord.oggparse",
-        "discord.opus",
-        "discord.state",
-        "discord.utils",
-        "discord.voice_state",
-    }
+    f"discord.{name}" for names in (_PLAIN_DATA, _WRITTEN_BY_USERS, _MACHINERY) for name in names.split()
 )
-
 #: Types that do not become views, nor do their subclasses, although others of their modules do.
 PLAIN_TYPES: tuple[type, ...] = (
     BaseException,
@@ -61,13 +38,10 @@ PLAIN_TYPES: tuple[type, ...] = (
     discord.VoiceProtocol,
 )
 
-#: The one voice protocol that discord.py makes; users write the others.
-_VIEWED: tuple[type, ...] = (discord.VoiceClient,)
-
 
 def is_model(kind: type) -> bool:
     """Whether objects of this type become views. Slow: ``wrap`` remembers the answer for each type."""
-    if issubclass(kind, _VIEWED):
+    if issubclass(kind, discord.VoiceClient):  # the one voice protocol that discord.py makes
         return True
     if issubclass(kind, (type, tuple, *PLAIN_TYPES)):
         return False

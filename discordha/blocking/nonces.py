@@ -74,10 +74,8 @@ def add_nonce(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
 
 
 def _forwards(function: Callable[..., Any]) -> bool:
-    return (
-        getattr(function, "__name__", "") == "forward"
-        and getattr(function, "__module__", "") == "discord.message"
-    )
+    home = getattr(function, "__module__", "")
+    return home == "discord.message" and getattr(function, "__name__", "") == "forward"
 
 
 def _through(destination: Any, nonce: str) -> Any:

@@ -16,7 +16,7 @@ import inspect
 import operator
 import types
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, NoReturn, Protocol, TypeVar, cast, overload
 
 from discord.ui.view import BaseView
@@ -103,11 +103,7 @@ class _Views:
 
 
 def register_views(maker: Callable[[type], Wrapper], bind: Wrapper) -> None:
-    """Tells how views are made; the package's import does it, before anybody wraps.
-
-    :param maker: gives the function that makes views of one type.
-    :param bind: makes a blocking function of a bound method.
-    """
+    """Tells how a type's maker of views is made, and how a bound method becomes a blocking function."""
     _Views.maker = staticmethod(maker)
     _Views.bind = staticmethod(bind)
 
@@ -142,8 +138,7 @@ def result(value: Any, bridge: Bridge) -> Any:
 
 def argument(value: Any, bridge: Bridge | None) -> Any:
     """``value`` as discord.py takes it: its own objects instead of views, and predicates that get views.
-
-    :param bridge: ``None`` leaves functions as they are.
+    Without a ``bridge``, functions stay as they are.
     """
     kind = type(value)
     unwrapper = _argument_unwrappers.get(kind, _UNKNOWN)
@@ -155,10 +150,8 @@ def argument(value: Any, bridge: Bridge | None) -> Any:
 def _learn(kind: type) -> Wrapper | None:
     if issubclass(kind, type):
         return None
-    if issubclass(kind, tuple):
-        return None if hasattr(kind, "_actual_enum_cls_") else _wrap_tuple
-    if issubclass(kind, (list, set, frozenset)):
-        return _wrap_collection
+    if issubclass(kind, _COLLECTIONS):
+        return None if hasattr(kind, "_actual_enum_cls_") else _wrap_collection
     if issubclass(kind, (dict, types.MappingProxyType)):
         return _wrap_mapping
     if issubclass(kind, SequenceProxy):
@@ -172,30 +165,33 @@ def _learn(kind: type) -> Wrapper | None:
     return _Views.maker(kind) if is_model(kind) else None
 
 
+_COLLECTIONS = (tuple, list, set, frozenset)
 _DICT_PARTS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
-def _wrap_tuple(value: tuple[Any, ...], bridge: Bridge) -> Any:
-    wrapped = [wrap(item, bridge) for item in value]
-    if all(map(operator.is_, wrapped, value)):
+def _convert_collection(value: Any, bridge: Bridge, convert: Wrapper) -> Any:
+    converted = [convert(item, bridge) for item in list(value)]
+    if all(map(operator.is_, converted, value)):
         return value
-    make = getattr(type(value), "_make", tuple)
-    return make(wrapped)
+    if isinstance(value, tuple):
+        return getattr(type(value), "_make", tuple)(converted)
+    return converted if isinstance(value, list) else set(converted)
 
 
-def _wrap_collection(value: Any, bridge: Bridge) -> Any:
-    wrapped = [wrap(item, bridge) for item in list(value)]
-    if all(map(operator.is_, wrapped, value)):
-        return value
-    return wrapped if isinstance(value, list) else set(wrapped)
-
-
-def _wrap_mapping(value: Mapping[Any, Any], bridge: Bridge) -> Any:
+def _convert_mapping(value: Mapping[Any, Any], bridge: Bridge, convert: Wrapper) -> Any:
     items = list(value.items())
-    wrapped = [(wrap(key, bridge), wrap(item, bridge)) for key, item in items]
-    if all(key is old and item is before for (key, item), (old, before) in zip(wrapped, items, strict=True)):
+    converted = [(convert(key, bridge), convert(item, bridge)) for key, item in items]
+    if all(
+        key is old and item is before for (key, item), (old, before) in zip(converted, items, strict=True)
+    ):
         return value
-    return dict(wrapped)
+    return dict(converted)
+
+
+_wrap_collection = functools.partial(_convert_collection, convert=wrap)
+_wrap_mapping = functools.partial(_convert_mapping, convert=wrap)
+_unwrap_collection = functools.partial(_convert_collection, convert=argument)
+_unwrap_mapping = functools.partial(_convert_mapping, convert=argument)
 
 
 def _wrap_iterable(value: Any, bridge: Bridge) -> Iterator[Any]:
@@ -212,12 +208,10 @@ def _learn_result(kind: type) -> Wrapper:
     if hasattr(kind, "__aiter__"):
         return _wrap_async_iterable
     if hasattr(kind, "__await__"):
-        return _wrap_manager if hasattr(kind, "__aenter__") else _wrap_awaitable
+        if hasattr(kind, "__aenter__"):
+            return _wrap_manager
+        return lambda value, bridge: wrap(bridge.call(value), bridge)
     return wrap
-
-
-def _wrap_awaitable(value: Awaitable[Any], bridge: Bridge) -> Any:
-    return wrap(bridge.call(value), bridge)
 
 
 def _wrap_manager(value: Any, bridge: Bridge) -> Any:
@@ -235,7 +229,7 @@ def _learn_argument(kind: type) -> Wrapper | None:
         return _object_of
     if issubclass(kind, ViewSequence):
         return lambda value, bridge: list(value._sequence)
-    if issubclass(kind, (list, tuple, set, frozenset)):
+    if issubclass(kind, _COLLECTIONS):
         return None if hasattr(kind, "_actual_enum_cls_") else _unwrap_collection
     if issubclass(kind, dict):
         return _unwrap_mapping
@@ -248,20 +242,6 @@ def _learn_argument(kind: type) -> Wrapper | None:
 
 def _object_of(value: Any, _bridge: Bridge) -> Any:
     return value._discordha_object
-
-
-def _unwrap_collection(value: Any, bridge: Bridge) -> Any:
-    unwrapped = [argument(item, bridge) for item in value]
-    if all(map(operator.is_, unwrapped, value)):
-        return value
-    if isinstance(value, tuple):
-        make = getattr(type(value), "_make", tuple)
-        return make(unwrapped)
-    return unwrapped if isinstance(value, list) else set(unwrapped)
-
-
-def _unwrap_mapping(value: dict[Any, Any], bridge: Bridge) -> Any:
-    return {argument(key, bridge): argument(item, bridge) for key, item in value.items()}
 
 
 def _unwrap_function(function: Callable[..., Any], bridge: Bridge | None) -> Callable[..., Any]:

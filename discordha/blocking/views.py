@@ -9,10 +9,10 @@ Guarantees
 - A message that a handler creates gets the handler's next nonce; see ``nonces``.
 - Not guaranteed: that the object stands still. It is discord.py's, and the loop's thread updates it.
 
-The first view of a type makes a subclass of ``View`` with one property or function for each public name of
-the type, so that an access costs no more than a property. ``__getattr__`` serves what only the object has.
+A type's first view makes a subclass of ``View`` with a property or function for each public name, so that an
+access costs no more than a property. ``__getattr__`` serves what only the object has.
 
-Threads and locks: views are immutable, and threads may share them. ``_lock`` guards the making of classes.
+Threads and locks: threads may share views, which are immutable. ``_lock`` guards the making of classes.
 """
 
 from __future__ import annotations

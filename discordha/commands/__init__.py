@@ -2,10 +2,7 @@
 
 Code belongs here if it declares what handles an interaction, runs it, answers Discord, or registers the
 commands. Which replica runs an interaction is the dispatcher's business, not this room's. ``api``, ``bot``,
-``replica`` and ``app_commands`` import it.
-
-``tree`` holds commands, ``components`` custom ids, ``persistent`` views; ``interactions`` finds and runs the
-function for an interaction, through ``trampoline``; ``answers`` makes it answer once; ``sync`` registers.
+``replica`` and ``app_commands`` may import it.
 """
 
 from discordha.commands.components import Components

@@ -11,7 +11,7 @@ Guarantees
 - Not guaranteed: that a follow-up appears once. Follow-ups have no nonce.
 
 Threads and locks: everything runs on the loop. ``_lock`` admits one action on the interaction at a time, also
-while Discord is asked, so that a handler which answers at the moment of deferring gets one or the other.
+while Discord is asked, so that a defer and an answer do not overlap.
 """
 
 from __future__ import annotations
@@ -179,13 +179,8 @@ class Answer(discord.InteractionResponse[Any]):
                 raise
             self._note("late")
 
-    # -- how -------------------------------------------------------------------------------------------------
-
     async def _first(self, respond: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """Sends the first answer and returns Discord's, or ``_HAS_AN_ANSWER``; then ``_prior`` says which.
-
-        :raises discord.InteractionResponded: the handler has answered.
-        """
+        """Sends the first answer and returns Discord's, or ``_HAS_AN_ANSWER``; then ``_prior`` says which."""
         if self._response_type is not None:
             raise discord.InteractionResponded(self._parent)
         if self._prior is _Prior.NOTHING:

@@ -7,8 +7,8 @@ A pattern must fit a custom id from its first character to its last:
 - anything else stands for itself;
 - a compiled regular expression is used as it is, and passes on its named groups.
 
-Of several patterns that fit, one without ``*`` and ``{name}`` wins, then one with them, then a regular
-expression. Among equals the one with more literal characters wins, then the first declared.
+Of several patterns that fit, a literal one wins, then one with ``*`` or ``{name}``, then a regular
+expression; among equals the one with more literal characters, then the first declared.
 
 Threads and locks: one thread declares before the bot starts. ``find`` runs on the gateway thread, without a
 lock.
@@ -118,10 +118,7 @@ def _check_arguments(text: str, expression: re.Pattern[str], function: Callable[
 
 
 def values_of(data: Mapping[str, Any]) -> Any:
-    """The user's input: a list of a select's values (empty for a button), or a modal's by custom id.
-
-    In a modal a text input gives a string, a select a list.
-    """
+    """The user's input: a select's values as a list (empty for a button), or a modal's by custom id."""
     if "components" not in data:
         return list(data.get("values", ()))
     values: dict[str, Any] = {}

@@ -23,10 +23,9 @@ __all__ = ["Command", "ContextMenu", "Group", "command", "context_menu"]
 Function = Callable[..., Any]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-_COMMANDS = "Commands"
 _CHECKS = "Checks"
-_AUTOCOMPLETES = "Autocompletes"
 _ERROR_HANDLERS = "Error handlers"
+#: Where ``discord.app_commands.autocomplete`` leaves its mark on a function.
 _AUTOCOMPLETE = "__discord_app_commands_param_autocomplete__"
 
 
@@ -34,10 +33,12 @@ class _Checks(list[Any]):
     """A command's checks. The user's plain ones run on the handler thread, discord.py's on the loop."""
 
     def __init__(self, checks: Iterable[Any]) -> None:
-        super().__init__(_check(check) for check in checks)
+        super().__init__()
+        for check in checks:
+            self.append(check)
 
     def append(self, check: Any) -> None:
-        super().append(_check(check))
+        super().append(check if _is_theirs(check) else adapt(check, _CHECKS))
 
     def remove(self, check: Any) -> None:
         super().remove(next((known for known in self if plain_function(known) is check), check))
@@ -47,24 +48,19 @@ def _is_theirs(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).startswith("discord.")
 
 
-def _check(check: Any) -> Any:
-    return check if _is_theirs(check) else adapt(check, _CHECKS)
-
-
 def _callback(function: Function, defer: tuple[Any, Any] | None = None) -> Any:
     """A command's callback, with the marks that decorators have left on the function."""
-    callback: Any = adapt(function, _COMMANDS)
+    callback: Any = adapt(function, "Commands")
     if defer is not None:
         callback.__discordha_defer__ = defer
     completions = getattr(callback, _AUTOCOMPLETE, None)
     if completions is not None:
-        adapted = {name: _autocomplete(each) for name, each in completions.items()}
-        setattr(callback, _AUTOCOMPLETE, adapted)
+        setattr(callback, _AUTOCOMPLETE, {name: _autocomplete(each) for name, each in completions.items()})
     return callback
 
 
 def _autocomplete(function: Function) -> Any:
-    return adapt(function, _AUTOCOMPLETES, ends=True)
+    return adapt(function, "Autocompletes", ends=True)
 
 
 def _adapt_parameters(parameters: Iterable[Any]) -> None:
@@ -74,16 +70,11 @@ def _adapt_parameters(parameters: Iterable[Any]) -> None:
         if complete is not None and not inspect.iscoroutinefunction(complete):
             parameter.autocomplete = _autocomplete(complete)
         transformer = parameter._annotation
-        transform = getattr(transformer, "transform", None)
-        if (
-            transform is None
-            or _is_theirs(type(transformer))
-            or inspect.iscoroutinefunction(transform)
-            or not isinstance(transformer, app_commands.Transformer)
-        ):
+        if not isinstance(transformer, app_commands.Transformer) or _is_theirs(type(transformer)):
             continue
-        parameter._annotation = copy.copy(transformer)
-        parameter._annotation.transform = adapt(transform, "Transformers")
+        if not inspect.iscoroutinefunction(transformer.transform):
+            parameter._annotation = copy.copy(transformer)
+            parameter._annotation.transform = adapt(transformer.transform, "Transformers")
 
 
 class Command(app_commands.Command[Any, ..., Any]):
@@ -177,10 +168,7 @@ def command(
 
 
 def context_menu(*, name: Any = MISSING, **options: Any) -> Callable[[Function], ContextMenu]:
-    """Decorator: makes a context menu command of a plain function, to be added to a tree.
-
-    :param options: see ``command``.
-    """
+    """Decorator: makes a context menu command of a plain function; see ``command``."""
     defer = _take_defer(options)
 
     def decorator(function: Function) -> ContextMenu:

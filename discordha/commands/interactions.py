@@ -42,16 +42,13 @@ _Invoke = Callable[[Any], Awaitable[None]]
 
 
 class Interactions:
-    """Finds the handlers of interactions.
-
-    :param stats: counts ``interactions`` by ``deferred``, ``late``, ``resumed``, ``unanswerable``.
-    """
+    """Finds the handlers of interactions. ``stats`` counts the unusual ones as ``interactions``."""
 
     def __init__(self, tree: Tree, components: Components, views: PersistentViews, stats: Stats) -> None:
         self._tree = tree
         self._components = components
         self._views = views
-        self._stats = stats
+        self._note = functools.partial(stats.add, "interactions")
 
     def handlers_for(self, args: Sequence[Any]) -> list[Handler]:
         """The handlers of an interaction; empty if this bot has none. On the gateway thread."""
@@ -67,9 +64,6 @@ class Interactions:
         if interaction.type is _Kind.component:
             handlers += [self._press(interaction, press) for press in self._views.presses(interaction)]
         return handlers
-
-    def _note(self, what: str) -> None:
-        self._stats.add("interactions", what)
 
     def _command(self, interaction: discord.Interaction[Any], command: Any) -> Handler:
         defer, ephemeral = getattr(command.callback, "__discordha_defer__", ("auto", False))
@@ -101,9 +95,8 @@ class Interactions:
             await press.run(interaction)
             event = current_event()
             if event is not None and event.lost:
-                raise LockLost(
-                    f"this replica may have lost interaction {event.identity}: {press.name} ran for it"
-                )
+                lost = f"interaction {event.identity}"
+                raise LockLost(f"this replica may have lost {lost}: {press.name} ran for it")
 
         return self._handler(interaction, press.name, invoke)
 
@@ -152,10 +145,5 @@ class Interactions:
             self._note("unanswerable")
             event = current_event()
             attempt = event.attempt if event is not None else 1
-            _log.warning(
-                "%s can't be answered any more (interaction %d, attempt %d): %s",
-                name,
-                interaction.id,
-                attempt,
-                error,
-            )
+            text = "%s can't be answered any more (interaction %d, attempt %d): %s"
+            _log.warning(text, name, interaction.id, attempt, error)

@@ -1,13 +1,11 @@
 """Persistent views (``add_view``) and dynamic items: known to every replica, run on one.
 
 discord.py calls their callbacks at reception, so that every replica would answer. Here a press is claimed
-like any event with an identity, and the callback runs on the loop, on behalf of the handler thread that owns
-the press.
+like any event with an identity, and its callback runs on the loop for the handler thread that owns the press.
 
 Guarantees
-- A press is claimed if its view has no timeout and its item a custom id, however the view was registered: by
-  ``ha.add_view``, by discord.py's ``client.add_view``, or by being sent. A replica that does not know the
-  view leaves the press to others.
+- A press is claimed if its view has no timeout and its item a custom id, however the view was registered. A
+  replica that does not know the view leaves the press to others.
 - Everything else stays as in discord.py: a view with a timeout is answered where it was sent.
 - Not guaranteed: that a view's attributes are equal on all replicas. Each has an object of its own.
 

@@ -114,11 +114,8 @@ class CommandSync:
             except Exception as error:  # noqa: BLE001 - whatever it is, it may pass
                 if self._stop.is_set():
                     return
-                _log.warning(
-                    "the commands could not be registered: %s; trying again in %g s",
-                    error or type(error).__name__,
-                    pause,
-                )
+                text = "the commands could not be registered: %s; trying again in %g s"
+                _log.warning(text, error or type(error).__name__, pause)
                 self._stop.wait(pause)
                 pause = min(pause * 2, SYNC_RETRY_LAST)
 
@@ -133,13 +130,10 @@ class CommandSync:
         if scopes and self._records is not None:
             # Before registering, so that replicas of earlier versions know of this one from then on.
             self._announce()
-            while not self._stop.is_set() and not self._is_announced():
-                self._stop.wait(SYNC_INTERVAL / 10)
+            while self._peers().get(self._replica_id, {}).get("commands") != self.digests:
+                if self._stop.wait(SYNC_INTERVAL / 10):
+                    break
         return sorted(scopes)
-
-    def _is_announced(self) -> bool:
-        record = self._peers().get(self._replica_id, {})
-        return record.get("commands") == self.digests
 
     def _payload(self, scope: str) -> list[dict[str, Any]]:
         return self._gateway.call(self._tree.payload(_guild_id(scope)))
@@ -154,12 +148,8 @@ class CommandSync:
         except discord.HTTPException as error:
             if error.status not in _REFUSALS:
                 raise
-            _log.error(
-                "Discord refuses the commands of scope %s (%s) and keeps the old ones: change them, or "
-                "invite the bot with the scope applications.commands",
-                scope,
-                error,
-            )
+            text = "Discord refuses the commands of scope %s (%s) and keeps the old ones: change them, or "
+            _log.error(text + "invite the bot with the scope applications.commands", scope, error)
             return True
 
     def _sync_once(self, scope: str, records: CommandRecords) -> bool:
@@ -243,25 +233,14 @@ def _key(command: Mapping[str, Any]) -> tuple[int, str]:
 
 #: The fields that are compared, with their defaults.
 _FIELDS: dict[str, Any] = {
-    "name": "",
+    **dict.fromkeys(("name", "description"), ""),
+    **dict.fromkeys(("required", "autocomplete", "nsfw"), False),
+    **dict.fromkeys(("min_value", "max_value", "min_length", "max_length", "value")),
+    **dict.fromkeys(("contexts", "default_member_permissions")),
+    **{name: {} for name in ("name_localizations", "description_localizations")},
+    **{name: [] for name in ("options", "choices", "channel_types")},
     "type": 1,
-    "description": "",
-    "required": False,
-    "autocomplete": False,
-    "nsfw": False,
-    "min_value": None,
-    "max_value": None,
-    "min_length": None,
-    "max_length": None,
-    "value": None,
-    "contexts": None,
     "integration_types": [0],
-    "channel_types": [],
-    "default_member_permissions": None,
-    "name_localizations": {},
-    "description_localizations": {},
-    "options": [],
-    "choices": [],
 }
 
 

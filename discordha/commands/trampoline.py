@@ -1,9 +1,8 @@
 """Runs discord.py's coroutines on the loop, and the plain functions that they await on a handler thread.
 
-``discord.app_commands`` awaits its callbacks. ``adapt`` makes a coroutine function of a plain one, with the
-same signature. Awaited, it asks the handler thread that drives the interaction to call the plain function,
-and waits for its result. So callbacks, checks, transformers, autocompletes and error handlers run in the
-context of their event, with its fence, nonces and blocking views.
+``discord.app_commands`` awaits its callbacks. ``adapt`` makes a coroutine function of a plain one, which lets
+the handler thread that drives the interaction call the plain function. So callbacks, checks, transformers,
+autocompletes and error handlers run in the context of their event, with its fence and nonces.
 
 Guarantees
 - The functions of one interaction run on one handler thread, one after another.
@@ -42,10 +41,7 @@ UNKNOWN_TOKENS = frozenset({10015, 50027})
 
 
 def is_unanswerable(error: BaseException, token: str) -> bool:
-    """Whether an error says that an interaction can't be answered any more.
-
-    :param token: the interaction's, since errors of other webhooks look alike.
-    """
+    """Whether an error says that the interaction with this token can't be answered any more."""
     if not isinstance(error, discord.HTTPException):
         return False
     if error.code in UNKNOWN_TOKENS:
@@ -75,10 +71,8 @@ class Trampoline:
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
 
     def drive(self, start: Callable[[], Awaitable[Any]]) -> Any:
-        """Runs a coroutine on the loop, and the plain functions that it awaits on the calling thread, which
-        is a handler thread. Blocks until the coroutine is done.
-
-        :param start: makes the coroutine.
+        """Runs the coroutine that ``start`` makes on the loop, and the plain functions that it awaits on the
+        calling thread, a handler thread. Blocks until the coroutine is done.
         """
         token = _driving.set(self)
         try:
@@ -114,10 +108,7 @@ class Trampoline:
         loop.call_soon_threadsafe(_answer, request.answer, value, error)
 
     async def call(self, function: Callable[..., Any], args: Any, kwargs: Any, ends: bool) -> Any:
-        """Lets the handler thread call a plain function. On the loop.
-
-        :param ends: whether any exception of it ends the interaction.
-        """
+        """Lets the handler thread call a plain function; see ``adapt``. On the loop."""
         answer = asyncio.get_running_loop().create_future()
         self._requests.put(_Request(function, args, kwargs, answer, ends))
         return await answer
@@ -140,9 +131,7 @@ def _answer(answer: asyncio.Future[Any], value: Any, error: Exception | None) ->
 async def _jump(function: Callable[..., Any], args: Any, kwargs: Any, ends: bool) -> Any:
     trampoline = _driving.get()
     if trampoline is None:
-        raise DiscordHAError(
-            f"{function!r} is a plain function of a command: discordha calls it, on a handler thread"
-        )
+        raise DiscordHAError(f"{function!r} is a plain function of a command: only discordha may await it")
     return await trampoline.call(function, args, kwargs, ends)
 
 

@@ -1,8 +1,8 @@
 """The command tree: ``discord.app_commands.CommandTree``, declared before any client and for all clients.
 
 Guarantees
-- Commands are declared as with discord.py's tree, with plain functions. An interaction runs nothing by
-  itself: it comes through the dispatcher like any event, and ``invoke`` runs it.
+- An interaction runs nothing by itself: it comes through the dispatcher like any event, and ``invoke`` runs
+  it.
 - An error that no handler of the command or the tree takes is raised by ``invoke`` as the callback raised it,
   with the callback's line in its traceback.
 - Not guaranteed: changes while the bot runs. Declare first, then start.
@@ -60,8 +60,6 @@ class Tree(app_commands.CommandTree[Any]):
         self.sync_on_start = True
         self._bot: Callable[[], Any] | None = None
         self._unknown: set[str] = set()
-
-    # -- declaring -------------------------------------------------------------------------------------------
 
     def command(  # type: ignore[override]
         self,
@@ -169,8 +167,6 @@ class Tree(app_commands.CommandTree[Any]):
         if isinstance(error, app_commands.CommandInvokeError):
             raise error.original from error.original.__cause__
         raise error
-
-    # -- registering -----------------------------------------------------------------------------------------
 
     def bind(self, bot: Callable[[], Any]) -> None:
         """Tells the tree where the running bot is, an object with ``gateway``. ``DiscordHA`` calls it."""

@@ -179,10 +179,7 @@ def identify(
 
 def _guild_id(args: tuple[Any, ...]) -> Any:
     """The guild of a model."""
-    if not args:
-        return None
-    guild = getattr(args[0], "guild", None)
-    return getattr(guild, "id", None)
+    return getattr(getattr(args[0], "guild", None), "id", None) if args else None
 
 
 def _text(value: Any) -> str:

@@ -1,13 +1,11 @@
 """The table of all events that discord.py 2.7 dispatches: scope, identity, order, arguments. Data, no logic.
 
-How a scope is chosen
-
 - ``claim``: the event has an id of its own and happens once to it, so one replica claims it.
 - ``leader``: it has none, as a reaction that is added, removed and added again. The shard's leader handles
   such events in order and counts equal ones.
 - ``every``: the event is about the replica itself.
 
-How an identity is written: ``id`` lists the sources of its parts. ``0.id`` is the attribute ``id`` of the
+``id`` lists the sources of an identity's parts: ``0.id`` is the attribute ``id`` of the
 handler's first argument; ``.user_id`` is a field of the gateway's payload. Only fields qualify that are equal
 for all sessions of a bot and independent of discord.py's cache. ``order`` names the source of the ordering
 key in the same way, where that is not the payload's channel, else its guild.
@@ -85,6 +83,11 @@ _claim = functools.partial(_row, Scope.CLAIM)
 _leader = functools.partial(_row, Scope.LEADER)
 
 
+def _leader_pair(name: str, gateway: str, arguments: str, id: str) -> tuple[EventSpec, EventSpec]:
+    """An event that depends on the cache, and its ``raw_`` event with the same identity."""
+    return _leader(name, gateway, arguments, id, has_raw=True), _leader(f"raw_{name}", gateway, "payload", id)
+
+
 def _every(name: str, arguments: str | None = "", gateway: str | None = None) -> EventSpec:
     return EventSpec(name, gateway, Scope.EVERY, None if arguments is None else tuple(arguments.split()))
 
@@ -105,35 +108,19 @@ _ROWS = (
     _claim("raw_message_delete", "MESSAGE_DELETE", "payload", "0.message_id", "0.channel_id"),
     _claim("bulk_message_delete", "MESSAGE_DELETE_BULK", "messages", ".ids", has_raw=True),
     _claim("raw_bulk_message_delete", "MESSAGE_DELETE_BULK", "payload", ".ids"),
-    _leader("message_edit", "MESSAGE_UPDATE", "before after", ".id .edited_timestamp", has_raw=True),
-    _leader("raw_message_edit", "MESSAGE_UPDATE", "payload", ".id .edited_timestamp"),
-    _leader("reaction_add", "MESSAGE_REACTION_ADD", "reaction user", _REACTION, has_raw=True),
-    _leader("raw_reaction_add", "MESSAGE_REACTION_ADD", "payload", _REACTION),
-    _leader("reaction_remove", "MESSAGE_REACTION_REMOVE", "reaction user", _REACTION, has_raw=True),
-    _leader("raw_reaction_remove", "MESSAGE_REACTION_REMOVE", "payload", _REACTION),
-    _leader(
-        "reaction_clear", "MESSAGE_REACTION_REMOVE_ALL", "message reactions", ".message_id", has_raw=True
-    ),
-    _leader("raw_reaction_clear", "MESSAGE_REACTION_REMOVE_ALL", "payload", ".message_id"),
-    _leader(
+    *_leader_pair("message_edit", "MESSAGE_UPDATE", "before after", ".id .edited_timestamp"),
+    *_leader_pair("reaction_add", "MESSAGE_REACTION_ADD", "reaction user", _REACTION),
+    *_leader_pair("reaction_remove", "MESSAGE_REACTION_REMOVE", "reaction user", _REACTION),
+    *_leader_pair("reaction_clear", "MESSAGE_REACTION_REMOVE_ALL", "message reactions", ".message_id"),
+    *_leader_pair(
         "reaction_clear_emoji",
         "MESSAGE_REACTION_REMOVE_EMOJI",
         "reaction",
         ".message_id .emoji.id .emoji.name",
-        has_raw=True,
     ),
-    _leader(
-        "raw_reaction_clear_emoji",
-        "MESSAGE_REACTION_REMOVE_EMOJI",
-        "payload",
-        ".message_id .emoji.id .emoji.name",
-    ),
-    _leader("poll_vote_add", "MESSAGE_POLL_VOTE_ADD", "user answer", _VOTE, has_raw=True),
-    _leader("raw_poll_vote_add", "MESSAGE_POLL_VOTE_ADD", "payload", _VOTE),
-    _leader("poll_vote_remove", "MESSAGE_POLL_VOTE_REMOVE", "user answer", _VOTE, has_raw=True),
-    _leader("raw_poll_vote_remove", "MESSAGE_POLL_VOTE_REMOVE", "payload", _VOTE),
-    _leader("typing", "TYPING_START", "channel user when", ".channel_id .user_id .timestamp", has_raw=True),
-    _leader("raw_typing", "TYPING_START", "payload", ".channel_id .user_id .timestamp"),
+    *_leader_pair("poll_vote_add", "MESSAGE_POLL_VOTE_ADD", "user answer", _VOTE),
+    *_leader_pair("poll_vote_remove", "MESSAGE_POLL_VOTE_REMOVE", "user answer", _VOTE),
+    *_leader_pair("typing", "TYPING_START", "channel user when", ".channel_id .user_id .timestamp"),
     # Interactions; each has a lane of its own, since it must be answered within 3 seconds
     _claim("interaction", "INTERACTION_CREATE", "interaction", "0.id", "0.id", snow=True),
     _leader(
@@ -184,23 +171,15 @@ _ROWS = (
     _leader("raw_thread_member_remove", "THREAD_MEMBERS_UPDATE", "payload", ".id .removed_member_ids", ".id"),
     # Members and users
     _leader("member_join", "GUILD_MEMBER_ADD", "member", _MEMBER),
-    _leader("member_remove", "GUILD_MEMBER_REMOVE", "member", _MEMBER, has_raw=True),
-    _leader("raw_member_remove", "GUILD_MEMBER_REMOVE", "payload", _MEMBER),
+    *_leader_pair("member_remove", "GUILD_MEMBER_REMOVE", "member", _MEMBER),
     _leader("member_update", "GUILD_MEMBER_UPDATE", "before after", _UPDATED_MEMBER, cached=True),
     _leader("user_update", "GUILD_MEMBER_UPDATE", "before after", _USER, cached=True),
     _leader("member_ban", "GUILD_BAN_ADD", "guild user", _MEMBER),
     _leader("member_unban", "GUILD_BAN_REMOVE", "guild user", _MEMBER),
-    _leader(
+    *_leader_pair(
         "presence_update",
         "PRESENCE_UPDATE",
         "before after",
-        ".guild_id .user.id .status .client_status .activities",
-        has_raw=True,
-    ),
-    _leader(
-        "raw_presence_update",
-        "PRESENCE_UPDATE",
-        "payload",
         ".guild_id .user.id .status .client_status .activities",
     ),
     # Guilds

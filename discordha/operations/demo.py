@@ -1,5 +1,6 @@
 """``discordha demo``: three replicas of a bot on a local Discord and a local etcd, killed, paused and drained
-while users talk. Ends with a verdict from outside: the users' questions against the bot's answers.
+while users talk. Ends with a verdict from outside: the users' questions against the bot's answers. Run as a
+program, this module is the bot.
 
 Threads and locks: everything runs on the calling thread; the replicas, etcd and Discord are processes.
 """
@@ -7,19 +8,26 @@ Threads and locks: everything runs on the calling thread; the replicas, etcd and
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 from discordha.coordination.etcd.store import Store, StoreSettings
 from discordha.errors import DiscordHAError
 
-__all__ = ["Demo", "show"]
+if TYPE_CHECKING:
+    from rich.table import Table
 
-_BOT = "discordha.operations.demo_bot"
+__all__ = ["Demo", "run_bot", "show"]
+
+_LINE = (
+    "sent {sent}, answered {answered}, lost {lost}, repeated {repeated}, longest gap {longest_gap:.2f} s, "
+    "latency p50 {latency_p50:.3f} s, p99 {latency_p99:.3f} s"
+)
 #: Seconds; short, so that the demo shows the end of a session.
 DEMO_SESSION_TTL = 2.0
 
@@ -62,15 +70,19 @@ class Demo:
             self._tell("starting a local etcd and a local Discord")
             etcd = ends.enter_context(LocalEtcd())
             discord = self._discord = ends.enter_context(LocalDiscord())
-            self._tell(f"starting three replicas of {_BOT}")
+            self._tell("starting three replicas of a bot that answers !ping with pong")
             started = Replicas(
-                _BOT, 3, etcd=etcd, env=environment, per_replica_env=lambda index: discord.env(f"r{index}")
+                __name__,
+                3,
+                etcd=etcd,
+                env=environment,
+                per_replica_env=lambda index: discord.env(f"r{index}"),
             )
             self._fleet = ends.enter_context(started)
             self._store = Store(StoreSettings(tuple(etcd.endpoints)))
             ends.callback(self._store.close)
             self._fleet.wait_ready(60)
-            self.begun = time.monotonic()
+            self._begun = time.monotonic()
             self._load = discord.load(rate=self._rate)
             self._inject_faults()
             self._step = ("the last answers", -1)
@@ -82,28 +94,25 @@ class Demo:
         part = self._seconds / 8
         first, second, third = self._fleet
         longer = f"for longer than its session lasts ({DEMO_SESSION_TTL:g} s)"
+
+        def drain() -> None:
+            third.drain()
+            self._wait(30.0, lambda: not third.alive)
+
         self._step = ("no faults", -1)
         self._wait(part)
-        self._do("killed (SIGKILL)", 0, first.kill, part)
-        self._do("started again", 0, first.start, part)
-        self._do(f"paused (SIGSTOP), {longer}", 1, second.pause, max(part, DEMO_SESSION_TTL * 1.5))
-        self._do("resumed", 1, second.resume, part)
-        self._do("drains (SIGTERM)", 2, third.drain, 30.0, lambda: not third.alive)
-        self._wait(part)
-        self._do("started again", 2, third.start, part)
-
-    def _do(
-        self,
-        text: str,
-        replica: int,
-        action: Callable[[], object],
-        seconds: float,
-        done: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._step = (text, replica)
-        self._tell(f"replica {replica}: {text}")
-        action()
-        self._wait(seconds, done)
+        for text, replica, action, seconds in (
+            ("killed (SIGKILL)", 0, first.kill, part),
+            ("started again", 0, first.start, part),
+            (f"paused (SIGSTOP), {longer}", 1, second.pause, max(part, DEMO_SESSION_TTL * 1.5)),
+            ("resumed", 1, second.resume, part),
+            ("drains (SIGTERM)", 2, drain, part),
+            ("started again", 2, third.start, part),
+        ):
+            self._step = (text, replica)
+            self._tell(f"replica {replica}: {text}")
+            action()
+            self._wait(seconds)
 
     def _wait(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
         from discordha.testing import WaitTimeout, wait_for
@@ -117,15 +126,18 @@ class Demo:
         except WaitTimeout:
             return
 
-    # -- seen from outside -----------------------------------------------------------------------------------
-
     def _pongs(self) -> list[Any]:
         return [message for message in self._discord.messages() if message.content.startswith("pong")]
 
-    def rows(self) -> Iterator[tuple[str, str, str, str]]:
-        """For each replica: its name, its state, the number of its answers, and whether it leads."""
-        answers = Counter(message.replica for message in self._pongs())
-        records = self._records()
+    def table(self) -> Table:
+        """The replicas, their answers, and the median latency of the last answers, for a terminal."""
+        from rich.table import Table
+
+        table = Table(title=f"discordha demo, {time.monotonic() - self._begun:.0f} s")
+        for column in ("replica", "state", "answered", "leader"):
+            table.add_column(column, min_width=10)
+        pongs, records = self._pongs(), self._records()
+        answers = Counter(message.replica for message in pongs)
         for index, replica in enumerate(self._fleet):
             record = records.get(replica.replica_id or "", {})
             if not replica.alive:
@@ -136,7 +148,14 @@ class Demo:
                 state = f"[green]{record.get('state', 'starting')}[/]"
             if self._step[1] == index:
                 state += f"  ({self._step[0]})"
-            yield f"r{index}", state, str(answers[f"r{index}"]), "leads" if record.get("leads") else ""
+            table.add_row(
+                f"r{index}", state, str(answers[f"r{index}"]), "leads" if record.get("leads") else ""
+            )
+        sent = {each.key.replace("!ping", "pong"): each.at for each in self._load.sent()}
+        last = sorted(each.at - sent[each.content] for each in pongs[-200:] if each.content in sent)
+        latency = last[len(last) // 2] if last else 0.0
+        table.caption = f"{len(sent)} questions, {len(pongs)} answers, latency {latency * 1000:.1f} ms"
+        return table
 
     def _records(self) -> dict[str, dict[str, Any]]:
         try:
@@ -144,15 +163,6 @@ class Demo:
         except DiscordHAError:
             return {}
         return {kv.key.rsplit("/", 1)[1]: json.loads(kv.value) for kv in found}
-
-    def latency(self) -> tuple[int, int, float]:
-        """The numbers of questions and answers, and the median latency of the last answers in seconds."""
-        sent = {each.key.replace("!ping", "pong"): each.at for each in self._load.sent()}
-        pongs = self._pongs()
-        last = sorted(
-            message.at - sent[message.content] for message in pongs[-200:] if message.content in sent
-        )
-        return len(sent), len(pongs), last[len(last) // 2] if last else 0.0
 
     def _verdict(self) -> dict[str, Any]:
         from discordha.testing import History
@@ -177,46 +187,37 @@ class Demo:
         }
 
 
-@contextmanager
-def _live(quiet: bool) -> Iterator[Callable[[Demo], None]]:
-    """A live table, if there is a terminal."""
-    if quiet or not sys.stdout.isatty():
-        yield lambda demo: None
-        return
-    from rich.live import Live
-    from rich.table import Table
-
-    with Live(refresh_per_second=8) as live:
-
-        def refresh(demo: Demo) -> None:
-            sent, answered, latency = demo.latency()
-            table = Table(title=f"discordha demo, {time.monotonic() - demo.begun:.0f} s")
-            for column in ("replica", "state", "answered", "leader"):
-                table.add_column(column, min_width=10)
-            for row in demo.rows():
-                table.add_row(*row)
-            table.caption = f"{sent} questions, {answered} answers, latency {latency * 1000:.1f} ms"
-            live.update(table)
-
-        yield refresh
-
-
 def show(*, seconds: float, rate: float, as_json: bool) -> bool:
     """Runs the demo and prints its verdict: whether nothing was lost or repeated. Blocks for a little more
-    than ``seconds``.
+    than ``seconds``. On a terminal a live table shows the replicas.
 
     :raises DiscordHAError: a part did not start.
     """
+    from rich.live import Live
+
     tell: Callable[[str], None] = (lambda text: print(text, file=sys.stderr)) if as_json else print
-    with _live(as_json) as refresh:
-        found = Demo(seconds, rate, tell, refresh).run()
-    if as_json:
-        print(json.dumps(found))
+    if as_json or not sys.stdout.isatty():
+        found = Demo(seconds, rate, tell, lambda demo: None).run()
     else:
-        print(
-            "sent {sent}, answered {answered}, lost {lost}, repeated {repeated}, "
-            "longest gap {longest_gap:.2f} s, latency p50 {latency_p50:.3f} s, p99 {latency_p99:.3f} s".format(
-                **found
-            )
-        )
+        with Live(refresh_per_second=8) as live:
+            found = Demo(seconds, rate, tell, lambda demo: live.update(demo.table())).run()
+    print(json.dumps(found) if as_json else _LINE.format_map(found))
     return bool(found["ok"])
+
+
+def run_bot() -> None:
+    """Runs the demo's bot, configured by the environment. Blocks."""
+    from discordha import DiscordHA
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    ha = DiscordHA.from_env()
+
+    @ha.listen("message", where=lambda message: message.content.startswith("!ping"))
+    def on_ping(message: Any) -> None:
+        message.channel.send(message.content.replace("!ping", "pong", 1))
+
+    ha.run()
+
+
+if __name__ == "__main__":
+    run_bot()

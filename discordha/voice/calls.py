@@ -9,6 +9,7 @@ that may have lost its event they raise ``LockLost``. One thread declares worker
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from discordha.api.client import ReplicaAccess
@@ -86,16 +87,8 @@ class VoiceCalls(ReplicaAccess):
         entry_id = None
         if event is not None and event.fencing_token:
             entry_id = f"e{nonce_for(event, event.next_ordinal())}"
-        self._running().voice.send(
-            module_id=command.module_id,
-            guild_id=command.guild_id,
-            channel_id=command.channel_id,
-            file=command.file,
-            user_id=command.user_id,
-            action=action,
-            wait=wait,
-            entry_id=entry_id,
-        )
+        fields = asdict(command)
+        self._running().voice.send(**fields, action=action, wait=wait, entry_id=entry_id)
 
     def watch_voice_commands(self, module_id: str) -> VoiceConsumer:
         """Takes a module's commands on this replica. Iterate, carry each command out, ``ack`` it, and close

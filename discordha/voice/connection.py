@@ -1,15 +1,23 @@
 """The bot's place in a guild's voice channel, while this worker owns the guild's voice.
 
-Guarantees: joins, moves and leaves through discord.py; tells when the connection is gone for good; leaves
-without taking the bot out if another worker goes on.
-Not guaranteed: that discord.py reconnects by itself. After ``RECONNECT_TIMEOUT`` seconds the player should
-join anew.
+Guarantees
+- ``GuildConnection`` joins, moves and leaves through discord.py, and tells when the connection is gone for
+  good. discord.py may try to reconnect for ``RECONNECT_TIMEOUT``; then the player joins anew.
+- ``FencedVoiceClient`` takes the bot out of its channel only while the guild is this replica's. discord.py
+  would do so whenever it gives up a connection, even one that another replica has taken over. Such a
+  take-over is noticed from the voice state, and told apart from a moderator's disconnect.
+- Joining misses neither of Discord's two answers. discord.py starts to wait for the second in a task of its
+  own, which may be too late.
 
-Threads and locks: only the guild's thread uses it. Its calls block on Discord. It owns nothing that runs.
+Overrides ``_voice_disconnect`` and ``_wait_for_state`` of discord.py 2.7; tests check both.
+
+Threads and locks: the guild's thread uses ``GuildConnection`` and blocks in it. The client runs on the
+gateway's loop; any thread may read ``kicked`` and ``given_up``. Nothing here owns a thread.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
@@ -18,12 +26,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import discord
+from discord.voice_state import ConnectionFlowState, VoiceConnectionState
 
 from discordha.errors import DiscordHAError, LockLost
-from discordha.voice.client import FencedVoiceClient
 from discordha.voice.mixer import Mixer
 
-__all__ = ["GuildConnection", "VoiceHost"]
+__all__ = ["FencedVoiceClient", "GuildConnection", "VoiceHost"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +51,78 @@ class VoiceHost(Protocol):
 
     def channel(self, channel_id: int) -> Any:
         """discord.py's channel; ``None`` if the bot does not see it."""
+
+
+class _FencedState(VoiceConnectionState):
+    def __init__(self, voice_client: FencedVoiceClient) -> None:
+        super().__init__(voice_client)
+        self.fenced_client = voice_client
+
+    async def voice_state_update(self, data: Any) -> None:
+        client = self.fenced_client
+        if data["channel_id"] is None:
+            if client.given_up:
+                return
+            # With the voice socket down, too, Discord itself has given this replica up.
+            if self.is_connected() and not self._expecting_disconnect:
+                client.kicked = True
+        elif data["session_id"] not in {client.own_session, self.session_id}:
+            if self.is_connected():
+                _log.info("guild %s: another replica has taken over the voice", data.get("guild_id"))
+                await client.give_up()
+            return
+        await super().voice_state_update(data)
+
+    async def _wait_for_state(
+        self, state: ConnectionFlowState, *other_states: ConnectionFlowState, timeout: float | None = None
+    ) -> None:
+        async with asyncio.timeout(timeout):
+            while self.state not in {state, *other_states}:
+                await self._state_event.wait()  # in this task, so that no state comes before the wait
+
+    async def _voice_disconnect(self) -> None:
+        if self.fenced_client.may_leave():
+            await super()._voice_disconnect()
+        else:
+            self.state = ConnectionFlowState.disconnected
+            self._expecting_disconnect = True
+
+
+class FencedVoiceClient(discord.VoiceClient):
+    """The voice client of a guild's owner. ``lost`` says, without I/O, whether another may own it by now."""
+
+    def __init__(self, client: discord.Client, channel: Any, lost: Callable[[], bool]) -> None:
+        self._lost = lost
+        self.kicked = False
+        self.given_up = False
+        super().__init__(client, channel)
+
+    def create_connection_state(self) -> VoiceConnectionState:
+        """Makes the state; a hook of discord.py's."""
+        return _FencedState(self)
+
+    @property
+    def own_session(self) -> str | None:
+        """The id of the present gateway session."""
+        ws = getattr(self.client, "ws", None)
+        return ws.session_id if ws is not None else None
+
+    @property
+    def reconnecting(self) -> bool:
+        """Whether discord.py reconnects by itself."""
+        runner = self._connection._runner
+        return not self.is_connected() and runner is not None and not runner.done()
+
+    def may_leave(self) -> bool:
+        """Whether this replica may end the bot's voice state in the guild."""
+        return not self.given_up and not self._lost()
+
+    async def give_up(self) -> None:
+        """Ends the connection and leaves the bot's voice state to its new owner."""
+        self.given_up = True
+        self.stop()
+        with contextlib.suppress(Exception):
+            await self._connection.disconnect(force=True, wait=False)
 
 
 class GuildConnection:
@@ -116,7 +196,7 @@ class GuildConnection:
         else:
             stale = voice or channel.guild.voice_client
             if stale is not None:
-                self._host.call(_end(stale), JOIN_TIMEOUT)
+                self._host.call(stale.disconnect(force=True), JOIN_TIMEOUT)
             make = functools.partial(FencedVoiceClient, lost=self._lost)
             self._voice = self._host.call(
                 channel.connect(timeout=JOIN_TIMEOUT, reconnect=True, self_deaf=True, cls=make),
@@ -142,18 +222,11 @@ class GuildConnection:
             self._voice.stop()
 
     def leave(self, *, stay: bool) -> None:
-        """Ends the connection. Blocks on Discord.
-
-        :param stay: leaves the bot in the channel, for another worker.
-        """
+        """Ends the connection; ``stay`` leaves the bot in the channel, for another worker. Blocks."""
         voice, self._voice = self._voice, None
         if voice is None:
             return
         try:
-            self._host.call(voice.give_up() if stay else _end(voice), JOIN_TIMEOUT)
+            self._host.call(voice.give_up() if stay else voice.disconnect(force=True), JOIN_TIMEOUT)
         except Exception as error:  # noqa: BLE001 - the bot leaves with its connection anyway
             _log.debug("guild %d: leaving failed: %s", self._guild_id, error)
-
-
-async def _end(voice: Any) -> None:
-    await voice.disconnect(force=True)

@@ -8,8 +8,7 @@ Guarantees
 - Not guaranteed: more than 16 sounds at once. The oldest ends.
 
 Threads and locks: discord.py's player thread calls ``read``, the guild's thread everything else. ``_lock``
-guards all state while a frame is made, which takes a millisecond. ``on_end`` is called on the player's thread
-without the lock. Nothing needs to be stopped.
+guards all state, for the millisecond that a frame takes. ``on_end`` is called without it, on the former.
 """
 
 from __future__ import annotations

@@ -6,8 +6,7 @@ Guarantees
 - The position is written twice a second, and another worker continues from there.
 - Once the guild is lost, nothing more is heard, and the bot's voice state is left alone.
 - A broken connection is joined anew, and the sound continues. If a moderator takes the bot out, the current
-  sound ends and the guild's queue is emptied.
-- Not guaranteed: that a moderator's disconnect at the moment of a network fault is told apart from it.
+  sound ends and the guild's queue is emptied, unless a network fault at that moment hides it.
 
 Threads and locks: the ``VoiceWorker`` owns one thread, ``discordha-voice-<guild>``. Everything here runs on
 it, except ``put`` and ``stop`` (any thread) and the mixer's reports, which use the same inbox. After a lost
@@ -108,13 +107,8 @@ class GuildPlayer:
 
     def take_unhandled(self) -> list[VoiceDelivery]:
         """The commands that the thread has left in its inbox; only after its end."""
-        left = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                item = self._inbox.get_nowait()
-                if isinstance(item, VoiceDelivery):
-                    left.append(item)
-        return left
+        items = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
+        return [item for item in items if isinstance(item, VoiceDelivery)]
 
     def describe(self) -> dict[str, Any]:
         """The current state. No I/O."""

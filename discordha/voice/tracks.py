@@ -1,9 +1,8 @@
 """Sounds as frames of 20 ms, read ahead from a given position.
 
-Guarantees: taking a frame does not block; it gives a frame, ``None`` while the source is behind, or an empty
-one at the end. A track reads ahead at most a second. ``close`` ends ffmpeg, whatever it does. A file can't
-make ffmpeg open anything else: its protocol white-list keeps local files and the network apart.
-Not guaranteed: positions in a live source, which is read from where it is.
+Guarantees: taking a frame does not block. A track reads ahead at most a second. ``close`` ends ffmpeg,
+whatever it does. A file can't make ffmpeg open anything else: its protocol white-list keeps local files and
+the network apart. Not guaranteed: positions in a live source, which is read from where it is.
 
 Threads and locks: each track owns a thread, ``discordha-voice-read``, started when the track is made and
 joined by ``close``, unless a source of the bot's own blocks it. ``_changed`` guards ``_frames``, ``_ended``

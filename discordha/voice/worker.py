@@ -14,6 +14,7 @@ Threads and locks
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -99,12 +100,8 @@ class VoiceWorker:
         """
         self._stop = threading.Event()
         self._consumer = None
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(host, voice, wait_ready, self._stop),
-            name="discordha-voice-worker",
-            daemon=True,
-        )
+        run = functools.partial(self._run, host, voice, wait_ready, self._stop)
+        self._thread = threading.Thread(target=run, name="discordha-voice-worker", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
@@ -186,8 +183,6 @@ class VoiceWorker:
         for delivery in left:
             if not delivery.lost:
                 self._give(delivery, host, consumer)
-
-    # -- sounds ----------------------------------------------------------------------------------------------
 
     def _from_folder(self, delivery: VoiceDelivery) -> str | Path | discord.AudioSource:
         file = delivery.file

@@ -2,9 +2,6 @@
 
 Code belongs here if an operator runs it from outside, without the bot's code. Whatever runs inside of a
 replica does not; health and metrics lie beside this folder. Only the entry points import it.
-
-``main`` is the entry, ``fleet_commands`` and ``event_commands`` are the commands with the ``options`` that
-they share, ``fleet`` reads and writes the keys, ``checks`` are those of ``discordha check``.
 """
 
 __all__ = ()

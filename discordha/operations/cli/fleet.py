@@ -53,16 +53,11 @@ class EventOutcome:
 
 
 class Fleet:
-    """The keys of one bot.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """The keys of one bot, below ``root``, which ends in ``/``."""
 
     def __init__(self, store: Store, root: str) -> None:
         self.store = store
         self.root = root
-
-    # -- reading ---------------------------------------------------------------------------------------------
 
     def members(self) -> dict[str, dict[str, Any]]:
         """The member records of the replicas, by name."""
@@ -154,13 +149,8 @@ class Fleet:
             "dead_letters": len(self.letters()),
         }
 
-    # -- writing ---------------------------------------------------------------------------------------------
-
     def drain(self, replica: str) -> None:
-        """Asks a replica to drain.
-
-        :raises DiscordHAError: there is no such replica.
-        """
+        """Asks a replica to drain. Raises ``DiscordHAError`` if there is none of that name."""
         members = self.members()
         if replica not in members:
             known = ", ".join(sorted(members)) or "none"

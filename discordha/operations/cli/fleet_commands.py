@@ -9,13 +9,15 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
 
 from discordha._version import __version__
 from discordha.errors import DiscordHAError
@@ -31,10 +33,13 @@ from discordha.operations.cli.options import (
     open_fleet,
     say,
     settings_of,
+    wait_option,
 )
-from discordha.operations.cli.status_table import status_table
 
-__all__ = ["cli"]
+__all__ = ["cli", "status_table"]
+
+_COLUMNS = ("replica", "version", "state", "uptime", "leads", "shards", "waiting", "running", "handled")
+_COLOURS = {"ready": "green", "draining": "yellow"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,6 +71,69 @@ def demo(seconds: float, rate: float, as_json: bool) -> None:
     with errors():
         ok = show(seconds=seconds, rate=rate, as_json=as_json)
     raise SystemExit(0 if ok else 1)
+
+
+def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
+    """The table of a ``Fleet.status``; ``error`` says why it is old. An unreadable record shows as ``?``."""
+    table = Table(title=escape(status["root"]))
+    for column in _COLUMNS:
+        table.add_column(column)
+    for replica, record in sorted(status["replicas"].items()):
+        table.add_row(*_row(replica, record))
+    members = "; ".join(_member(member) for member in status["etcd"])
+    caption = f"etcd {members}. Dead letters: {status['dead_letters']}"
+    shards = status["shards"]
+    if shards["count"]:
+        caption += f". Shards: {shards['count']}"
+        caption += f", {shards['next']} to come" if shards["next"] else ""
+    if status["identify"] is not None:
+        caption += ". New sessions left: {remaining} of {total}".format_map(status["identify"])
+    reasons = [
+        f"{replica}: {reason}"
+        for replica, record in sorted(status["replicas"].items())
+        for reason in _list(record.get("reasons"))
+    ]
+    table.caption = escape("\n".join([caption, *reasons]))
+    if error is not None:
+        table.caption += f"\n[red]as it was: {escape(error)}[/]"
+    return table
+
+
+def _row(replica: str, record: Mapping[str, Any]) -> list[str]:
+    queue = record.get("queue")
+    queue = queue if isinstance(queue, Mapping) else {}
+    state = str(record.get("state", "?"))
+    return [
+        escape(replica),
+        escape(str(record.get("version", "?"))),
+        f"[{_COLOURS.get(state, 'red')}]{escape(state)}[/]",
+        _uptime(record.get("started")),
+        ", ".join(map(str, _list(record.get("leads")))),
+        ", ".join(map(str, _list(record.get("shards")))),
+        str(_number(queue.get("waiting")) + _number(queue.get("delayed"))),
+        str(_number(queue.get("running"))),
+        str(_number(record.get("handled"))),
+    ]
+
+
+def _uptime(started: object) -> str:
+    if not isinstance(started, int):
+        return "?"
+    seconds = max(int(time.time()) - started, 0)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _member(member: Mapping[str, Any]) -> str:
+    what = member["error"] or f"{member['latency'] * 1000:.1f} ms{', leads' if member['is_leader'] else ''}"
+    return f"{member['endpoint']}: {what}"
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 @cli.command()
@@ -154,9 +222,7 @@ def _wait(done: Callable[[], bool], timeout: float) -> bool:
 @cli.command()
 @fleet_command
 @click.argument("replica")
-@click.option(
-    "--wait", default=60.0, show_default=True, help="Seconds to wait until it is gone; 0: do not wait."
-)
+@wait_option(60.0)
 def drain(fleet: Fleet, replica: str, wait: float, as_json: bool) -> None:
     """Ask a replica to finish its events and end."""
     fleet.drain(replica)
@@ -169,9 +235,7 @@ def drain(fleet: Fleet, replica: str, wait: float, as_json: bool) -> None:
 @cli.command()
 @fleet_command
 @click.option("--shard", default=0, show_default=True)
-@click.option(
-    "--wait", default=10.0, show_default=True, help="Seconds to wait until another leads; 0: do not wait."
-)
+@wait_option(10.0)
 def resign(fleet: Fleet, shard: int, wait: float, as_json: bool) -> None:
     """Ask the leader of a shard to let another replica lead."""
     leader = fleet.resign(shard)
@@ -191,9 +255,7 @@ def resign(fleet: Fleet, shard: int, wait: float, as_json: bool) -> None:
 @cli.command()
 @fleet_command
 @click.argument("count", type=click.IntRange(1, 999_999))
-@click.option(
-    "--wait", default=600.0, show_default=True, help="Seconds to wait until it is done; 0: do not wait."
-)
+@wait_option(600.0)
 def reshard(fleet: Fleet, count: int, wait: float, as_json: bool) -> None:
     """Change the number of shards while the bot runs.
 

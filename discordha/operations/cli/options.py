@@ -26,6 +26,7 @@ __all__ = [
     "open_fleet",
     "say",
     "settings_of",
+    "wait_option",
 ]
 
 _HELP = {
@@ -35,7 +36,7 @@ _HELP = {
     "cert": "PEM file of the client's certificate.",
     "key": "PEM file of its key.",
     "user": "etcd's user.",
-    "password": "Its password; better by the environment.",
+    "password": "Its password; better by the environment.",  # nosec B105
     "timeout": "Seconds to wait for etcd.",
 }
 _MORE: dict[str, dict[str, Any]] = {
@@ -68,6 +69,12 @@ def errors() -> Iterator[None]:
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``--json``, as the argument ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(function)
+
+
+def wait_option(seconds: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds ``--wait``."""
+    text = "Seconds to wait until it is done; 0: do not wait."
+    return click.option("--wait", default=seconds, show_default=True, help=text)
 
 
 def etcd_options(function: Callable[..., Any]) -> Callable[..., Any]:

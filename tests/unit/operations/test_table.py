@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from discordha.operations.cli import status_table as table
-from discordha.operations.cli.status_table import status_table
+from discordha.operations.cli import fleet_commands
+from discordha.operations.cli.fleet_commands import status_table
 
 STARTED = 1_700_000_000
 
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table.time, "time", lambda: STARTED + 3725.5)
+    monkeypatch.setattr(fleet_commands.time, "time", lambda: STARTED + 3725.5)
 
 
 def shown(status: dict[str, Any], error: str | None = None) -> str:

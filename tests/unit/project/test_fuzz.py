@@ -21,7 +21,7 @@ from discordha.coordination.journal.exchange import QuestionExchange
 from discordha.coordination.journal.tally import Tally
 from discordha.events import EVENTS, Scope, identify
 from discordha.operations.cli.fleet import Fleet
-from discordha.operations.cli.status_table import status_table
+from discordha.operations.cli.fleet_commands import status_table
 
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.secret.very-secret"
 FIELDS = [field.upper() for field in Config.__dataclass_fields__ if field not in ("token", "intents")]

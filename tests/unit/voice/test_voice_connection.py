@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from discord.voice_state import ConnectionFlowState
 
-from discordha.voice.client import FencedVoiceClient
+from discordha.voice.connection import FencedVoiceClient
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("nacl", "davey")),
