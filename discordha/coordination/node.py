@@ -26,10 +26,12 @@ from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.elections import Elections
 from discordha.coordination.election.task_runs import Runs
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.etcd.store import Store, StoreSettings, Watch
+from discordha.coordination.etcd.store import Watch
 from discordha.coordination.journal.exchange import Reconciliation
 from discordha.coordination.journal.router import Journals
 from discordha.coordination.membership.members import JSON, Members, readable
@@ -87,7 +89,7 @@ class Coordination:
         self._config = config
         self._stop_calls = threading.Event()
         ttl = config.session_ttl
-        self.store = Store(store_settings(config), stop=self._stop_calls)
+        self.store = EtcdStore(store_settings(config), stop=self._stop_calls)
         self.session = Session(self.store, ttl=ttl)
         self.commit = GroupCommit(self.store, ride=MARK_RIDE)
         self.leases = RetentionLeases(self.store, retention=config.retention)

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from discordha.coordination.etcd.store import Store, StoreSettings
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.errors import DiscordHAError
 
 __all__ = ["Demo", "Step", "Verdict", "show"]
@@ -108,7 +109,7 @@ class Demo:
                     per_replica_env=lambda index: self.discord.env(f"r{index}"),
                 )
             )
-            self.store = Store(StoreSettings(tuple(self.etcd.endpoints)))
+            self.store = EtcdStore(StoreSettings(tuple(self.etcd.endpoints)))
             ends.callback(self.store.close)
             self.fleet.wait_ready(60)
             self.begun = time.monotonic()

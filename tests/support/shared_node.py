@@ -15,9 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from discordha.api.shared_state import SharedState
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.etcd.store import Get, Put, Store, StoreSettings
+from discordha.coordination.etcd.store import Get, Put
 from discordha.coordination.membership.members import Members
 from discordha.coordination.memory.shared import AloneShared
 from discordha.coordination.session import Session
@@ -52,7 +54,7 @@ class Node(SharedState):
     ) -> None:
         super().__init__()
         self.root, self.name = root, name
-        self.store = Store(settings)
+        self.store = EtcdStore(settings)
         self.session = Session(session_store or self.store, ttl=ttl)
         self.commit = GroupCommit(self.store)
         self.hub = CoordinationWatch(self.store, root, silence=ttl)

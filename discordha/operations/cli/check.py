@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from discordha._version import __version__
-from discordha.coordination.etcd.store import StoreSettings
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.membership.members import FORMAT, readable
 from discordha.errors import DiscordHAError
 from discordha.operations.cli.check_discord import Result, discord_checks

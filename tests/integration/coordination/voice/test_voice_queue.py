@@ -10,9 +10,9 @@ from contextlib import ExitStack
 import pytest
 from store_helpers import settings_of
 
+from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
-from discordha.coordination.etcd.store import Store
 from discordha.coordination.session import Session
 from discordha.coordination.voice.backend import Means
 from discordha.coordination.voice.deliveries import HARMLESS, VoiceDelivery
@@ -28,7 +28,7 @@ class Node:
     """The coordination parts of one replica that voice uses."""
 
     def __init__(self, etcd: LocalEtcd, root: str, name: str, *, ttl: float = 30.0) -> None:
-        self.store = Store(settings_of(etcd))
+        self.store = EtcdStore(settings_of(etcd))
         self.session = Session(self.store, ttl=30.0)
         self.commit = GroupCommit(self.store)
         self.leases = RetentionLeases(self.store, retention=60)
