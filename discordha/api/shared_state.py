@@ -10,7 +10,7 @@ from typing import Any
 from discordha.api.cache import Cache
 from discordha.api.lock import NamedLock
 from discordha.api.replica_access import Part
-from discordha.coordination.shared.keyed_locks import KeyedLocks
+from discordha.coordination.shared.facade import KeyedLocks
 
 __all__ = ["SharedState"]
 

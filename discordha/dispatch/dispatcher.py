@@ -33,6 +33,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cachetools import LRUCache
+
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Attempts, Hint
@@ -53,6 +55,8 @@ _log = logging.getLogger(__name__)
 #: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
 #: event that nobody has claimed only after so many times its rank's grace.
 HELP_WITHIN = 10
+#: Different events without an identity that a replica without peers counts, to tell equal ones apart.
+OCCURRENCES = 20_000
 
 
 class Dispatcher:
@@ -88,6 +92,7 @@ class Dispatcher:
             claims, stats, max_attempts=config.max_attempts, inject=inject, hosts=hosts, clock=clock
         )
         self._sequence = 0
+        self._occurrences: LRUCache[str, int] = LRUCache(OCCURRENCES)  # of events that this replica counts
         self._guards: dict[int, AgeGuard] = {}
         self._draining = False
         self._drained = False  # what comes from now on is left to others, if there are any
@@ -123,7 +128,9 @@ class Dispatcher:
         self._turns.lanes = self.lanes
 
     def set_leader_path(self, leader: LeaderPath) -> None:
-        """Who takes the events of scope ``leader``. Set once, before ``start``."""
+        """Who takes the events of scope ``leader``. Set once, before ``start``; never for a replica without
+        peers, which runs them as they come.
+        """
         self._turns.leader = leader
 
     def start(self) -> None:
@@ -164,10 +171,12 @@ class Dispatcher:
         key = f"{event.name}/{identity.key}"
         lane = f"{scope.value}/{identity.order or event.name}"
         item = Item(event, handlers, key, lane, self._sequence, State.WAITING)
-        if scope is Scope.EVERY:
-            self.lanes.put(lane, item)
-        elif self._turns.leader is not None:
+        if scope is Scope.LEADER and self._turns.leader is not None:
             self._turns.leader.received(item)
+        else:
+            if scope is Scope.LEADER:
+                item.entry = self._occurrences[key] = self._occurrences.get(key, 0) + 1
+            self.lanes.put(lane, item)
         self._lanes_used = True
         self._wake_timer(event.received_at + self._config.grace / 4)
 
@@ -275,7 +284,7 @@ class Dispatcher:
     def _is_only_ours(self, item: Item) -> bool:
         """Whether an event that waits needs no claim, and is not in a journal of ``LeaderEvents`` either."""
         scope = item.event.identity.scope
-        return scope is Scope.EVERY or (scope is Scope.LEADER and not self._config.ha)
+        return scope is Scope.EVERY or (scope is Scope.LEADER and self._turns.leader is None)
 
     def drain(self, timeout: float, hurry: Callable[[], bool] | None = None, *, undone: int = 0) -> list[str]:
         """Begins nothing new and waits for what runs. Blocks for at most ``timeout`` seconds, or until

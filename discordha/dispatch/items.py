@@ -60,7 +60,7 @@ class Item:
         self.claimed_at: float | None = None  # monotonic, of the claim that a handler thread made
         self.ended_at = 0.0
         self.waits_since = event.received_at  # since when it stands in its lane
-        self.entry: Any = None  # the leader path's own
+        self.entry: Any = None  # the leader path's own; without one, which of several equal events it is
 
     @property
     def order(self) -> str:
@@ -75,7 +75,7 @@ class Item:
 
 
 class ClaimStore(Protocol):
-    """What the dispatcher needs of ``Claims``; without etcd, ``UnguardedClaims`` stands in."""
+    """What the dispatcher needs of ``Claims``."""
 
     def hint(self, key: str) -> Hint: ...
 

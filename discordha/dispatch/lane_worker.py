@@ -95,8 +95,10 @@ class Turns:
             return
         for item in items:
             self.lanes.touch(lane)
-            if scope is Scope.LEADER:
-                self._run_as_leader(item)
+            if scope is Scope.LEADER and self.leader is not None:
+                self._run_as_leader(item, self.leader)
+            elif scope is Scope.LEADER:
+                self._run(item, self._context(item, attempt=1, token=item.sequence, is_lost=_never))
             else:
                 self._run(item, self._context(item, attempt=1, token=0, is_lost=_never))
 
@@ -283,9 +285,7 @@ class Turns:
 
     # -- running ---------------------------------------------------------------------------------------------
 
-    def _run_as_leader(self, item: Item) -> None:
-        leader = self.leader
-        assert leader is not None
+    def _run_as_leader(self, item: Item, leader: LeaderPath) -> None:
         context = leader.begin(item)
         if context is not None:
             leader.finished(item, self._run(item, context))
@@ -299,7 +299,7 @@ class Turns:
             attempt=attempt,
             shard_id=number_of(event.shard_id),
             fencing_token=token,
-            occurrence=1,
+            occurrence=item.entry or 1,
             is_lost=is_lost,
             for_itself=event.identity.scope is Scope.EVERY,
         )

@@ -26,14 +26,9 @@ from discordha.api.wait_for import Waiters
 from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
-from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.membership.operator_commands import Orders
 from discordha.coordination.membership.preference import ShardPreference
-from discordha.coordination.memory.claims import AloneMembers, UnguardedClaims
-from discordha.coordination.memory.shared import AloneShared
 from discordha.coordination.node import Coordination
-from discordha.coordination.shared.facade import Shared
-from discordha.coordination.voice.queue import VoiceQueue
 from discordha.dispatch import Dispatcher, Item, Preference
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
@@ -42,7 +37,6 @@ from discordha.gateway.client import IdentifyTurn
 from discordha.gateway.late_bridge import LateBridge
 from discordha.leader.loops import LeaderLoops, Task
 from discordha.leader.service import LeaderEvents
-from discordha.leader.single import AloneLeader
 from discordha.leader.status import Leading
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import AloneIdentify
@@ -118,8 +112,10 @@ class Replica:
         self.runner = Runner(bridge, stats, handler_timeout=config.handler_timeout)
         if on_error is not None:
             self.runner.on_error = on_error
-        self.coordination: Coordination | None = None
-        self._alone = AloneMembers(replica_id)
+        node = self.node = Coordination(config, root, replica_id, lambda: report.describe(self))
+        self.coordination = node if config.ha else None  # what is shared with peers
+        self.shared = node.shared
+        self.voice = node.voice
         limit = config.rest_limit
         self.limits = RestLimits(limit) if limit else None
         self.gateway = Gateway(
@@ -138,29 +134,24 @@ class Replica:
         self.hosting: Hosting | None = None
         self._failed = False
         sharded = config.shard_count is not None
-        if config.ha:
-            coordination = self.coordination = Coordination(
-                config, root, replica_id, lambda: report.describe(self)
-            )
-            self.shared: Shared = coordination.shared
+        coordination = self.coordination
+        preference: Preference = (
+            ShardPreference(node.plan, node.members, replica_id) if config.ha and sharded else node.members
+        )
+        self.dispatcher = Dispatcher(
+            config,
+            registry,
+            self.runner,
+            stats,
+            claims=node.claims,
+            members=preference,
+            inject=self._inject,
+            hosts=self._hosts,
+            last_attempts=node.last_attempts,
+        )
+        if coordination is not None:
             if self.limits is not None:
                 self.limits.share(coordination.share_requests(self.limits, shared_total(self.limits.limit)))
-            preference: Preference = (
-                ShardPreference(coordination.plan, coordination.members, replica_id)
-                if sharded
-                else coordination.members
-            )
-            self.dispatcher = Dispatcher(
-                config,
-                registry,
-                self.runner,
-                stats,
-                claims=coordination.claims,
-                members=preference,
-                inject=self._inject,
-                hosts=self._hosts,
-                last_attempts=coordination.last_attempts,
-            )
             coordination.hints.set_listener(self.dispatcher)
             coordination.members.changed = self.dispatcher.on_ranks
             coordination.plan.listeners.append(self.dispatcher.on_ranks)
@@ -175,19 +166,6 @@ class Replica:
             )
             self.dispatcher.set_leader_path(self.leaders)
             coordination.watch.subscribe("x", Orders(root, replica_id, self._obey))
-        else:
-            self.shared = AloneShared()
-            self.dispatcher = Dispatcher(
-                config,
-                registry,
-                self.runner,
-                stats,
-                claims=UnguardedClaims(retention=config.retention),
-                members=self._alone,
-                inject=self._inject,
-                last_attempts=LastAttempts(config.max_attempts),
-            )
-            self.dispatcher.set_leader_path(AloneLeader(self._put))
         self.waiters = Waiters(self.dispatcher.lanes.lend, hands_over=config.ha)
         self.commands = CommandSync(
             tree,
@@ -227,11 +205,6 @@ class Replica:
         self._health = HealthServer(self, config.http_address) if config.http_address is not None else None
         runs = self.coordination.runs if self.coordination is not None else None
         self._loops = LeaderLoops(tasks, runs, self.leading.term, stats)
-        self.voice = (
-            self.coordination.voice
-            if self.coordination is not None
-            else VoiceQueue.alone(replica_id, retention=config.retention, max_attempts=config.max_attempts)
-        )
         self._voice_workers = list(voice_workers)
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -247,8 +220,7 @@ class Replica:
             undo.callback(self.stop, 0.0)
             if self._health is not None:
                 self._health.start()
-            if self.coordination is not None:
-                self.coordination.start()
+            self.node.start()
             self.dispatcher.start()
             if self.leaders is not None:
                 self.leaders.start()
@@ -333,8 +305,7 @@ class Replica:
         if self.leaders is not None:
             self.leaders.stop()
         self.shared.stop()
-        if self.coordination is not None:
-            self.coordination.stop()
+        self.node.stop()
         self.commands.join()
         if self._health is not None:
             self._health.stop()

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from discordha.api.replica_access import Part
 from discordha.blocking.nonces import nonce_for
 from discordha.context import check_fence, current_event
-from discordha.coordination.voice.command import ACTIONS, VoiceCommand, check_module
 from discordha.coordination.voice.consumer import VoiceConsumer
+from discordha.coordination.voice.records import ACTIONS, VoiceCommand, check_module
 from discordha.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ class VoiceCalls(Part):
             raise ConfigError(f"{action} needs a file", field="file")
         check_fence("send_voice_command")
         event = current_event()
-        entry_id = None
+        command_id = None
         if event is not None and event.fencing_token:
-            entry_id = f"e{nonce_for(event, event.next_ordinal())}"
+            command_id = f"e{nonce_for(event, event.next_ordinal())}"
         self._running().voice.send(
             module_id=command.module_id,
             guild_id=command.guild_id,
@@ -93,7 +93,7 @@ class VoiceCalls(Part):
             user_id=command.user_id,
             action=action,
             wait=wait,
-            entry_id=entry_id,
+            command_id=command_id,
         )
 
     def watch_voice_commands(self, module_id: str) -> VoiceConsumer:

@@ -30,7 +30,7 @@ from typing import Any
 import discord
 
 from discordha.coordination.voice.consumer import VoiceConsumer
-from discordha.coordination.voice.deliveries import Owned, VoiceDelivery
+from discordha.coordination.voice.deliveries import OwnedGuild, VoiceDelivery
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
 from discordha.voice.mixer import Mixer
 from discordha.voice.seat import JOIN_ERRORS, Host, Seat
@@ -78,7 +78,7 @@ class GuildPlayer:
         self._clock = clock
         self._inbox: queue.SimpleQueue[VoiceDelivery | Track | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._owned: Owned | None = None
+        self._owned: OwnedGuild | None = None
         self._mixer = Mixer(self._is_lost, self._inbox.put)
         self._seat = Seat(guild_id, host, self._is_lost, self._stopping)
         self._playing: VoiceDelivery | None = None
