@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from discordha.bot import DiscordHA
     from discordha.config import Config
     from discordha.context import CurrentEvent, current_event, unfenced
-    from discordha.coordination.voice.command import VoiceCommand
     from discordha.coordination.voice.deliveries import VoiceDelivery
+    from discordha.coordination.voice.records import VoiceCommand
     from discordha.voice.worker import VoiceWorker
 
 __all__ = [
@@ -63,7 +63,7 @@ _HOMES = {
     "CurrentEvent": "context",
     "DiscordHA": "bot",
     "NamedLock": "api.lock",
-    "VoiceCommand": "coordination.voice.command",
+    "VoiceCommand": "coordination.voice.records",
     "VoiceDelivery": "coordination.voice.deliveries",
     "VoiceWorker": "voice.worker",
     "current_event": "context",

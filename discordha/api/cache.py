@@ -20,11 +20,16 @@ from typing import Any
 
 from discordha.api.client import ReplicaAccess
 from discordha.api.lock import NamedLock
-from discordha.api.restore import restore
 from discordha.context import Fence, check_fence, current_fence
-from discordha.coordination.shared.facade import Shared
-from discordha.coordination.shared.keyed_locks import KeyedLocks
-from discordha.coordination.shared.values import MISSING, check_name, check_ttl, encode_value, key_text
+from discordha.coordination.shared.facade import KeyedLocks, Shared
+from discordha.coordination.shared.values import (
+    MISSING,
+    check_name,
+    check_ttl,
+    decode_value,
+    encode_value,
+    key_text,
+)
 from discordha.errors import CacheKeyNotExist, LockLost
 
 __all__ = ["Cache", "SharedState"]
@@ -135,7 +140,7 @@ class Cache:
         if isinstance(by, bool) or not isinstance(by, int):
             raise TypeError(f"a counter counts by whole numbers, not by {by!r}")
         fence = self._fence("increment", text)
-        return self._shared().add(self.name, text, by, self._ttl(ttl), _guards(fence))
+        return self._shared().counters.add(self.name, text, by, self._ttl(ttl), _guards(fence))
 
     def get_or_set(
         self,
@@ -198,7 +203,7 @@ class Cache:
         return self.ttl if ttl is _DEFAULT else check_ttl(ttl)
 
     def _read(self, plain: Any) -> Any:
-        return plain if self._kind is None else restore(self._kind, plain)
+        return plain if self._kind is None else decode_value(self._kind, plain)
 
     def _call(self, method: str, key: str) -> str:
         return f"{method}({key!r}) of the cache {self.name!r}"

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from discordha.context import check_fence, current_fence, holding
-from discordha.coordination.shared.facade import LockTable
+from discordha.coordination.shared.locks import Locks
 from discordha.errors import DiscordHAError
 
 __all__ = ["NamedLock"]
@@ -25,7 +25,7 @@ class NamedLock:
     :param timeout: seconds to wait; ``None``: for as long as etcd answers.
     """
 
-    def __init__(self, table: Callable[[], LockTable], name: str, timeout: float | None) -> None:
+    def __init__(self, table: Callable[[], Locks], name: str, timeout: float | None) -> None:
         if not isinstance(name, str) or not name:
             raise ValueError(f"a lock's name must be a text that is not empty, not {name!r}")
         if timeout is not None and not timeout >= 0:
@@ -33,7 +33,7 @@ class NamedLock:
         self._table = table
         self._timeout = timeout
         self._held: Any = None
-        self._locks: LockTable | None = None
+        self._locks: Locks | None = None
         self._scope: Any = None
         self.name = name
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,24 +27,26 @@ from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.elections import Elections
 from discordha.coordination.election.task_runs import Runs
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.etcd.store import Store, StoreSettings, Watch
+from discordha.coordination.etcd.store import Store
 from discordha.coordination.journal.exchange import QuestionExchange
 from discordha.coordination.journal.router import JournalRouter
 from discordha.coordination.membership.members import JSON, Members, readable
 from discordha.coordination.membership.shard_plan import ShardPlan
+from discordha.coordination.memory.store import MemoryStore
 from discordha.coordination.quotas.command_records import CommandRecords
 from discordha.coordination.quotas.identify_budget import IdentifyBudget
 from discordha.coordination.quotas.identify_queue import IdentifyQueue
 from discordha.coordination.quotas.request_shares import Meter, Shares
 from discordha.coordination.session import Session
-from discordha.coordination.shared.facade import EtcdShared
-from discordha.coordination.voice.backend import Means
+from discordha.coordination.shared.facade import Shared
+from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
-from discordha.coordination.voice.records import Keys
-from discordha.coordination.voice.view import VoiceView
+from discordha.coordination.voice.records import VoiceKeys
 from discordha.errors import ConfigError, StoreUnavailable
 
 __all__ = ["Coordination", "store_settings"]
@@ -71,7 +74,7 @@ def store_settings(config: Config) -> StoreSettings:
 class Coordination:
     """The coordination parts of one replica.
 
-    :param root: key prefix of the bot, ending in ``/``.
+    :param root: key prefix of the bot, ending in ``/``; may be empty where there are no peers.
     :param describe: adds to the member record.
     """
 
@@ -82,12 +85,15 @@ class Coordination:
         replica_id: str,
         describe: Callable[[], Mapping[str, JSON]],
     ) -> None:
-        self.root = root
+        self.root = root = root or "/"
+        self.has_peers = config.ha
         self._replica_id = replica_id
         self._config = config
         self._stop_calls = threading.Event()
-        ttl = config.session_ttl
-        self.store = Store(store_settings(config), stop=self._stop_calls)
+        ttl = config.session_ttl if self.has_peers else math.inf
+        self.store: Store = (
+            EtcdStore(store_settings(config), stop=self._stop_calls) if self.has_peers else MemoryStore()
+        )
         self.session = Session(self.store, ttl=ttl)
         self.commit = GroupCommit(self.store, ride=MARK_RIDE)
         self.leases = RetentionLeases(self.store, retention=config.retention)
@@ -96,7 +102,7 @@ class Coordination:
         self.hints = ClaimHints(root, retention=config.retention)
         self.last_attempts = LastAttempts(config.max_attempts)
         self.claims = Claims(
-            self.session,
+            self.session if self.has_peers else None,
             self.commit,
             self.leases,
             self.hints,
@@ -127,29 +133,30 @@ class Coordination:
         self.runs = Runs(self.store, root, replica_id)
         self.watch.subscribe("lp", self.runs)
         self.shares: Shares | None = None
-        self.shared = EtcdShared(
+        self.shared = Shared(
             self.store,
             self.session,
             self.commit,
             root,
             replica_id,
-            patience=config.etcd_timeout,
+            retry_for=config.etcd_timeout,
             silence=ttl,
+            local_copies=self.has_peers,
         )
         self.watch.subscribe("k", self.shared.locks)
         self.voice = VoiceQueue(
-            Means(
+            VoiceBackend(
                 self.store,
                 self.session,
                 self.commit,
                 self.leases,
-                self._voice_watch,
-                Keys(root),
+                VoiceKeys(root),
                 replica_id,
-                config.retention,
-                config.etcd_timeout,
-                config.max_attempts,
-                config.grace,
+                retention=config.retention,
+                timeout=config.etcd_timeout,
+                silence=ttl,
+                max_attempts=config.max_attempts,
+                grace=config.grace,
             )
         )
 
@@ -158,10 +165,6 @@ class Coordination:
         self.shares = Shares(self.store, self.session, self.root, self._replica_id, total=total, meter=meter)
         self.watch.subscribe("q", self.shares)
         return self.shares
-
-    def _voice_watch(self, view: VoiceView) -> Watch:
-        prefix = Keys(self.root).watched
-        return self.store.watch(prefix, view, silence=self._config.session_ttl, name="discordha-voice-watch")
 
     def start(self) -> None:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
@@ -177,11 +180,13 @@ class Coordination:
             self._refuse_strangers(timeout)
             self.leases.start()
             self.commit.start()
-            self.members.start()
+            if self.has_peers:
+                self.members.start()
             self.watch.start()
             if not self.watch.wait_synced(timeout):
                 raise StoreUnavailable(f"etcd has not told what other replicas do within {timeout:g} s")
-            self.elections.start()
+            if self.has_peers:
+                self.elections.start()
             if self.shares is not None:
                 self.shares.start()
             undo.pop_all()

@@ -35,6 +35,7 @@ Concurrency
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -108,7 +109,7 @@ class Session:
 
     :param store: cloned; the session closes its clone.
     :param ttl: seconds until etcd gives a dead replica up. etcd counts whole seconds and rounds up; this
-        side does not.
+        side does not. Infinite for a store in this process: the grant needs no renewal, and no thread.
     :param clock: monotonic seconds.
     """
 
@@ -139,6 +140,9 @@ class Session:
         :raises StoreUnavailable: etcd did not answer in time; the session is stopped.
         :raises ConfigError: etcd refuses this replica; the session is stopped.
         """
+        if self._ttl == math.inf:
+            self._begin(None)
+            return
         self._thread.start()
         in_time = self._begun.wait(timeout)
         if in_time and self._start_error is None:

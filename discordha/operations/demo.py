@@ -16,7 +16,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from discordha.coordination.etcd.store import Store, StoreSettings
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.errors import DiscordHAError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Demo:
                 per_replica_env=lambda index: discord.env(f"r{index}"),
             )
             self._fleet = ends.enter_context(started)
-            self._store = Store(StoreSettings(tuple(etcd.endpoints)))
+            self._store = EtcdStore(StoreSettings(tuple(etcd.endpoints)))
             ends.callback(self._store.close)
             self._fleet.wait_ready(60)
             self._begun = time.monotonic()

@@ -57,8 +57,7 @@ class ReplicaLifecycle:
             undo.callback(self.stop, 0.0)
             if parts.health is not None:
                 parts.health.start()
-            if parts.coordination is not None:
-                parts.coordination.start()
+            parts.node.start()
             parts.dispatcher.start()
             if parts.leaders is not None:
                 parts.leaders.start()
@@ -168,8 +167,7 @@ class ReplicaLifecycle:
         if parts.leaders is not None:
             parts.leaders.stop()
         parts.shared.stop()
-        if parts.coordination is not None:
-            parts.coordination.stop()
+        parts.node.stop()
         parts.commands.join()
         if parts.health is not None:
             parts.health.stop()

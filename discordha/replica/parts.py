@@ -17,14 +17,9 @@ from discordha.api.wait_for import Waiters
 from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
-from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.membership.operator_commands import Orders
 from discordha.coordination.membership.preference import ShardPreference
-from discordha.coordination.memory.claims import AloneMembers, UnguardedClaims
-from discordha.coordination.memory.shared import AloneShared
 from discordha.coordination.node import Coordination
-from discordha.coordination.shared.facade import Shared
-from discordha.coordination.voice.queue import VoiceQueue
 from discordha.dispatch import Dispatcher, Lanes, Preference
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
@@ -86,10 +81,13 @@ class ReplicaParts:
         self._started_at = time.monotonic()
         self._sharded = config.shard_count is not None
 
-        node = self.coordination = self._coordination() if config.ha else None
+        self.node = Coordination(
+            config, config.root if config.ha else "", replica_id, lambda: status.describe(self)
+        )
+        node = self.coordination = self.node if config.ha else None  # the parts that need peers
         plan = node.plan if node is not None else None
-        self.shared: Shared = node.shared if node is not None else AloneShared()
-        self.voice = node.voice if node is not None else self._lone_voice()
+        self.shared = self.node.shared
+        self.voice = self.node.voice
         self.readiness = Readiness(replica_id, node.members.set_state if node is not None else _ignore)
 
         self.limits = self._rest_limits()
@@ -118,13 +116,13 @@ class ReplicaParts:
             registry,
             self.runner,
             stats,
-            claims=node.claims if node is not None else UnguardedClaims(retention=config.retention),
+            claims=self.node.claims,
             members=members,
             leader=self.leaders if self.leaders is not None else AloneLeader(self.lanes.put_all),
             lanes=self.lanes,
             inject=self.gateway.inject,
             hosts=lambda key: not self._sharded or key in self.gateway.clients,
-            last_attempts=node.last_attempts if node is not None else LastAttempts(config.max_attempts),
+            last_attempts=self.node.last_attempts,
         )
         if node is not None:
             node.watch.subscribe("x", Orders(node.root, replica_id, self._on_command))
@@ -151,13 +149,6 @@ class ReplicaParts:
 
     # -- parts that depend on the configuration --------------------------------------------------------------
 
-    def _coordination(self) -> Coordination:
-        return Coordination(self.config, self.config.root, self.replica_id, lambda: status.describe(self))
-
-    def _lone_voice(self) -> VoiceQueue:
-        config = self.config
-        return VoiceQueue.alone(self.replica_id, retention=config.retention, max_attempts=config.max_attempts)
-
     def _rest_limits(self) -> RestLimits | None:
         if not self.config.rest_limit:
             return None
@@ -180,10 +171,10 @@ class ReplicaParts:
         )
 
     def _preference(self) -> Preference:
-        node = self.coordination
-        if node is None:
-            return AloneMembers(self.replica_id)
-        return ShardPreference(node.plan, node.members, self.replica_id) if self._sharded else node.members
+        node = self.node
+        if node.has_peers and self._sharded:
+            return ShardPreference(node.plan, node.members, self.replica_id)
+        return node.members
 
     def _leaders(self, has_received: Callable[[int, float], bool]) -> LeaderService | None:
         if self.coordination is None:

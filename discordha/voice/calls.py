@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from discordha.api.client import ReplicaAccess
 from discordha.blocking.nonces import nonce_for
 from discordha.context import check_fence, current_event
-from discordha.coordination.voice.command import ACTIONS, VoiceCommand, check_module
 from discordha.coordination.voice.consumer import VoiceConsumer
+from discordha.coordination.voice.records import ACTIONS, VoiceCommand, check_module
 from discordha.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -84,11 +84,11 @@ class VoiceCalls(ReplicaAccess):
             raise ConfigError(f"{action} needs a file", field="file")
         check_fence("send_voice_command")
         event = current_event()
-        entry_id = None
+        command_id = None
         if event is not None and event.fencing_token:
-            entry_id = f"e{nonce_for(event, event.next_ordinal())}"
+            command_id = f"e{nonce_for(event, event.next_ordinal())}"
         fields = asdict(command)
-        self._running().voice.send(**fields, action=action, wait=wait, entry_id=entry_id)
+        self._running().voice.send(**fields, action=action, wait=wait, command_id=command_id)
 
     def watch_voice_commands(self, module_id: str) -> VoiceConsumer:
         """Takes a module's commands on this replica. Iterate, carry each command out, ``ack`` it, and close

@@ -28,7 +28,7 @@ from typing import Any
 import discord
 
 from discordha.coordination.voice.consumer import VoiceConsumer
-from discordha.coordination.voice.deliveries import Owned, VoiceDelivery
+from discordha.coordination.voice.deliveries import OwnedGuild, VoiceDelivery
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
 from discordha.voice.connection import GuildConnection, VoiceHost
 from discordha.voice.mixer import Mixer
@@ -76,7 +76,7 @@ class GuildPlayer:
         self._clock = clock
         self._inbox: queue.SimpleQueue[VoiceDelivery | Track | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._owned: Owned | None = None
+        self._owned: OwnedGuild | None = None
         self._mixer = Mixer(self._is_lost, self._inbox.put)
         self._connection = GuildConnection(guild_id, host, self._is_lost, self._stopping)
         self._playing: VoiceDelivery | None = None

@@ -25,10 +25,10 @@ from typing import Any, Protocol
 import discord
 
 from discordha.config import Config
-from discordha.coordination.voice.command import check_module
 from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.coordination.voice.deliveries import VoiceDelivery
 from discordha.coordination.voice.queue import VoiceQueue
+from discordha.coordination.voice.records import check_module
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.voice.codec import check_voice
 from discordha.voice.connection import VoiceHost

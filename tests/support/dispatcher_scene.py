@@ -11,8 +11,12 @@ from typing import Any
 import discord
 
 from discordha.config import Config
+from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.memory.claims import AloneMembers, UnguardedClaims
+from discordha.coordination.etcd.group_commit import GroupCommit
+from discordha.coordination.etcd.retention import RetentionLeases
+from discordha.coordination.memory.store import MemoryStore
 from discordha.dispatch import Dispatcher, Lanes
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import Runner
@@ -33,6 +37,21 @@ class _NoBridge:
         raise AssertionError("no handler here calls Discord")
 
 
+class _Members:
+    """One channel is ours, all others are somebody else's."""
+
+    version: object = 0
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Ranks never change."""
+
+    def has_received(self, shard: int, moment: float) -> bool:
+        return False
+
+    def rank(self, ordering_key: str, shard: int = 0) -> int:
+        return 0 if ordering_key == str(OURS) else 1
+
+
 class Scene:
     """A dispatcher whose clock stands still, and whose timer ticks when it is told to.
 
@@ -50,9 +69,17 @@ class Scene:
         config = Config(
             token="x" * 60, intents=discord.Intents.none(), ha=False, grace=GRACE, workers=4, queue_size=100
         )
-        self.claims = UnguardedClaims(retention=600.0)
-        self.members = members = AloneMembers("r0")
-        members.rank = lambda key, shard: 0 if key == str(OURS) else 1  # type: ignore[method-assign]
+        store = MemoryStore()
+        self.claims = Claims(
+            None,
+            GroupCommit(store),
+            RetentionLeases(store, retention=600.0),
+            ClaimHints("/", retention=600.0),
+            root="/",
+            replica_id="r0",
+            max_attempts=config.max_attempts,
+        )
+        self.members = members = _Members()
         lanes = Lanes(workers=4, max_workers=16, patience=GRACE, clock=clock)
         nobody: Any = None
         self.dispatcher = Dispatcher(

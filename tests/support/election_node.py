@@ -14,8 +14,10 @@ from typing import Any, Self
 from discordha.coordination.election.candidates import Leadership
 from discordha.coordination.election.election import Election
 from discordha.coordination.election.elections import Elections
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.etcd.store import Compare, Get, Put, Store, StoreSettings
+from discordha.coordination.etcd.store import Compare, Get, Put
 from discordha.coordination.membership.members import Members
 from discordha.coordination.session import Session
 from discordha.errors import DiscordHAError
@@ -37,7 +39,7 @@ class Node:
         watching: bool = True,
     ) -> None:
         self.root, self.name, self.watching = root, name, watching
-        self.store = Store(settings)
+        self.store = EtcdStore(settings)
         self.session = Session(self.store, ttl=ttl)
         self.hub = CoordinationWatch(self.store, root, silence=silence if silence is not None else ttl)
         self.members = Members(self.store, self.session, root, name, dict, interval=ttl / 3)

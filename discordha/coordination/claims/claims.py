@@ -23,7 +23,7 @@ Protocol. One key an event, ``e/<key>``, moves from lease to lease:
   payload, so that any replica, also one that never received the event, can take it over or bury it.
 
 With ``open_on_loss``, while there is no session, every claim is won at once, by everybody, under no lease:
-the choice of those who prefer two answers to none.
+the choice of those who prefer two answers to none. A replica without peers has no session at all.
 
 Concurrency
 - No lock of its own. ``claim`` blocks and is called on handler threads; ``mark`` and ``release`` never block;
@@ -35,6 +35,7 @@ Concurrency
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -122,6 +123,8 @@ class _Mark(Operation):
 class Claims:
     """The claims of one replica.
 
+    :param session: ``None`` for a replica without peers: it wins every claim that is not done, and keeps its
+        marks in ``hints`` alone.
     :param hints: what the watch says.
     :param root: key prefix of the bot, ending in ``/``.
     :param max_attempts: how often an event may be started before it becomes a dead letter.
@@ -132,7 +135,7 @@ class Claims:
 
     def __init__(
         self,
-        session: Session,
+        session: Session | None,
         commit: GroupCommit,
         leases: RetentionLeases,
         hints: ClaimHints,
@@ -155,6 +158,7 @@ class Claims:
         self._open_on_loss = open_on_loss
         self._backlog = backlog
         self._unowned = _Unowned()
+        self._tokens = itertools.count(1)
         self._first = f"r {replica_id} 1".encode()
         self._answered = self._on_mark  # bound once, not for each mark
         self._stop = threading.Event()
@@ -190,6 +194,8 @@ class Claims:
         Blocks until etcd has answered, however long that takes; ``None`` for those still open when the
         replica stops. Called on handler threads; any number at once, their requests share transactions.
         """
+        if self._session is None:
+            return [self._win_unowned(request, next(self._tokens)) for request in requests]
         answers: list[Claim | Held | Done | None] = [None] * len(requests)
         open_ = list(range(len(requests)))
         while open_ and not self._stop.is_set():
@@ -216,11 +222,11 @@ class Claims:
             open_ = unanswered
         return answers
 
-    def _win_unowned(self, request: ClaimRequest) -> Claim | Done:
+    def _win_unowned(self, request: ClaimRequest, token: int = 0) -> Claim | Done:
         if self._hints.hint(request.key) is Hint.DONE:
             return Done()
         self.won_unowned += 1
-        return Claim(request.key, request.attempt, 0, self._unowned)
+        return Claim(request.key, request.attempt, token, self._unowned)
 
     def claim_later(
         self, requests: Sequence[ClaimRequest], answer: Callable[[ClaimRequest, Claim | None], None]
@@ -230,7 +236,7 @@ class Claims:
 
         Never blocks. For events that wait behind a slow handler of their own lane.
         """
-        grant = self._session.current
+        grant = self._session.current if self._session is not None else None
         if grant is None:
             for request in requests:
                 answer(request, None)
@@ -331,14 +337,14 @@ class Claims:
         ``done(claim, marked)`` runs on a coordination thread; ``marked`` is false when another replica had
         taken the event.
         """
-        key = self._prefix + claim.key
         if claim.grant is self._unowned:
             self._hints.note_done(claim.key)
-            if self._commit.waiting > self._backlog:
+            if self._session is None or self._commit.waiting > self._backlog:
                 self.marks_skipped += 1
                 if done is not None:
                     done(claim, True)
                 return
+        key = self._prefix + claim.key
         value, lease = self._value("d", claim.attempt), self._leases.current()
         if claim.attempt > 1 or self._hints.attempts(claim.key) is not None:
             attempts_key = self._attempts_prefix + claim.key

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from discordha.coordination.etcd.operations import LeaseNotFound, RequestRefused
+from discordha.coordination.etcd.store import LeaseNotFound, RequestRefused
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 
 __all__ = ["Compacted", "Failure", "explain", "is_auth_disabled"]

@@ -33,9 +33,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from discordha.coordination.etcd.store import Compare, Guarded, LeaseNotFound, Op, Txn, TxnResult
+from discordha.coordination.etcd.store import Guarded, LeaseNotFound, Transactions, Txn, TxnResult
 from discordha.errors import StoreUnavailable
 
 __all__ = ["GroupCommit", "Operation"]
@@ -50,12 +49,6 @@ FAR_APART = 0.1
 LIKELY = 0.75
 #: etcd's default limit is 128 operations a transaction, less what the nested transactions hold themselves.
 MAX_OPERATIONS = 120
-
-
-class _Transactional(Protocol):
-    def txn(
-        self, compare: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op] = ...
-    ) -> TxnResult: ...
 
 
 class Operation:
@@ -121,7 +114,7 @@ class GroupCommit:
 
     def __init__(
         self,
-        store: _Transactional,
+        store: Transactions,
         *,
         linger: float = 0.003,
         ride: float = 0.0,

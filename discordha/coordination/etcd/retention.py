@@ -25,9 +25,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from discordha.coordination.etcd.store import Lease
+from discordha.coordination.etcd.store import Leases
 from discordha.errors import DiscordHAError
 
 __all__ = ["RetentionLeases"]
@@ -41,13 +41,6 @@ FULL = 2_000
 #: Pauses between two tries while etcd does not answer, seconds: doubled from the first to the last.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 2.0
-
-
-class _Leases(Protocol):
-    """The part of ``Store`` that is used here."""
-
-    def grant(self, ttl: float, *, timeout: float | None = None) -> Lease: ...
-    def keep_alive(self, lease_id: int, *, timeout: float | None = None) -> float: ...
 
 
 class _Bucket(NamedTuple):
@@ -65,7 +58,7 @@ class RetentionLeases:
 
     def __init__(
         self,
-        store: _Leases,
+        store: Leases,
         *,
         retention: float,
         bucket: float | None = None,

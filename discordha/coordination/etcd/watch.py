@@ -30,34 +30,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from discordha.coordination.etcd.failures import Compacted
-from discordha.coordination.etcd.operations import Snapshot, WatchBatch, WatchEvent
+from discordha.coordination.etcd.messages import WatchBatch
+from discordha.coordination.etcd.store import Snapshot, Store, Watch, WatchListener
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 
-__all__ = ["Watch", "WatchListener"]
+__all__ = ["EtcdWatch"]
 
 _log = logging.getLogger(__name__)
 
 #: Pauses between two tries to begin the stream again, seconds: doubled from the first to the last.
 FIRST_PAUSE = 0.05
 LAST_PAUSE = 1.0
-
-
-class WatchListener(Protocol):
-    """Who hears of changes. All calls come from the watch's thread, one at a time."""
-
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Everything there is at a revision: replaces all that was known. First call, and again after a
-        gap."""
-
-    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Changes in order, of one or several whole revisions; ``revision`` is the last one's."""
-
-    def on_lost(self) -> None:
-        """The stream is down: what is known grows old until the next call."""
 
 
 class _Stream(Protocol):
@@ -67,16 +54,13 @@ class _Stream(Protocol):
     def cancel(self, *, blame: bool = False) -> None: ...
 
 
-class _Source(Protocol):
-    """The part of ``Store`` that a watch uses."""
+class _Source(Store, Protocol):
+    """A store that opens streams; see ``EtcdStore``."""
 
-    def range(self, prefix: str) -> Snapshot: ...
-    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
     def open_watch(
         self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
     ) -> _Stream: ...
     def forget_token(self) -> None: ...
-    def close(self) -> None: ...
 
 
 def _while_true(call: Callable[[], bool]) -> None:
@@ -84,7 +68,7 @@ def _while_true(call: Callable[[], bool]) -> None:
         pass
 
 
-class Watch:
+class EtcdWatch(Watch):
     """A watch on one prefix. Made by ``Store.watch``; owns the store given to it.
 
     :param silence: seconds without a sign of life after which the stream is given up.
@@ -148,6 +132,12 @@ class Watch:
     def alive(self) -> bool:
         """Whether a stream is established. No I/O; any thread."""
         return self._alive
+
+    @property
+    def endpoint(self) -> str | None:
+        """``host:port`` that the stream comes from; ``None`` between two streams. No I/O; any thread."""
+        stream = self._stream
+        return stream.endpoint if stream is not None else None
 
     @property
     def revision(self) -> int:

@@ -37,7 +37,7 @@ from typing import Protocol, TypeAlias
 
 from discordha._version import __version__
 from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Snapshot, WatchEvent
+from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Snapshot, Store, WatchEvent
 from discordha.coordination.membership.rendezvous import order
 from discordha.coordination.session import Grant
 from discordha.errors import DiscordHAError
@@ -88,12 +88,6 @@ def session_age(record: Mapping[str, JSON], shard: int) -> float | None:
     return age if isinstance(age, int | float) else None
 
 
-class _Heartbeats(Protocol):
-    """The part of ``Store`` that members use."""
-
-    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
-
-
 class _Grants(Protocol):
     """The part of ``Session`` that members use."""
 
@@ -112,7 +106,7 @@ class Members:
 
     def __init__(
         self,
-        store: _Heartbeats,
+        store: Store,
         session: _Grants,
         root: str,
         replica_id: str,

@@ -9,7 +9,8 @@ from typing import Any
 
 from discordha.coordination.claims.records import marked_at, parse_claim
 from discordha.coordination.election.candidates import request_resignation
-from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put, Store
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put
 from discordha.coordination.membership.shard_keys import generation_of, is_number, key_of, number_of
 from discordha.coordination.membership.shard_plan import request_reshard
 from discordha.errors import DiscordHAError
@@ -55,7 +56,7 @@ class EventOutcome:
 class Fleet:
     """The keys of one bot, below ``root``, which ends in ``/``."""
 
-    def __init__(self, store: Store, root: str) -> None:
+    def __init__(self, store: EtcdStore, root: str) -> None:
         self.store = store
         self.root = root
 

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import click
 
 from discordha.config import bot_id_from_token
-from discordha.coordination.etcd.store import Store, StoreSettings
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.errors import DiscordHAError
 from discordha.operations.cli.fleet import Fleet
 
@@ -119,7 +120,7 @@ def open_fleet(options: Mapping[str, Any]) -> Iterator[Fleet]:
     if name is None:
         fail("which bot? Give --name, or DISCORDHA_NAME, or BOT_TOKEN")
     with errors():
-        store = Store(settings_of(options))
+        store = EtcdStore(settings_of(options))
         try:
             yield Fleet(store, f"/discordha/v1/{name}/")
         finally:

@@ -11,7 +11,7 @@ from fleet import EXAMPLES, per_replica
 from samples import check_sample
 from store_helpers import settings_of
 
-from discordha.coordination.etcd.store import Store
+from discordha.coordination.etcd.client import EtcdStore
 from discordha.operations.cli.fleet_commands import cli
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.plugin import ReplicasFactory
@@ -21,7 +21,7 @@ Show = Callable[..., str]
 
 def bury(etcd: LocalEtcd, root: str, event: str) -> None:
     """A dead letter as ``Claims`` leaves it."""
-    store = Store(settings_of(etcd))
+    store = EtcdStore(settings_of(etcd))
     record = {
         "attempt": 3,
         "payload": '{"op":0,"s":7,"t":"MESSAGE_CREATE","d":{"id":"1","content":"!poison"}}',

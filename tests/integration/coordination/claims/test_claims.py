@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from store_helpers import store_of
+from store_helpers import delete_below, store_of
 
 from discordha.coordination.claims import claims as claims_module
 from discordha.coordination.claims.claims import Claims
@@ -313,7 +313,7 @@ class Interleavings(RuleBasedStateMachine):
         self.attempts = dict.fromkeys(KEYS, 0)
 
     def teardown(self) -> None:
-        self.store.delete_prefix(self.root)
+        delete_below(self.store, self.root)
         self.context.__exit__(None, None, None)
 
     @rule(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from shared_node import AloneNode, Node, Programs
+from shared_node import LoneNode, Node, Programs
 from store_helpers import settings_of
 
 from discordha.context import CurrentEvent, handler_scope
@@ -33,7 +33,7 @@ def ha(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "etcd":
         yield request.getfixturevalue("nodes")("a")
     else:
-        with AloneNode() as node:
+        with LoneNode() as node:
             yield node
 
 
