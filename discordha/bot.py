@@ -15,8 +15,9 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping
-from types import FrameType, TracebackType
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from discordha.api.cache import SharedState
@@ -61,12 +62,10 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         self._lock = threading.Lock()
         self._replica: ReplicaLifecycle | None = None
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
-        self._hurry = False
-        self._signalled = False
+        self._hurry = self._signalled = False
         self._failure: BaseException | None = None
-        self._replica_id = (
-            self._config.replica_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        )
+        own_name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._replica_id = self._config.replica_id or own_name
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -158,9 +157,11 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         :raises BaseException: the error of a part that the replica cannot go on without, after the stop.
         """
         log_to_stderr(self._replica_id, os.environ)
-        self._forget_ends()
+        self._hurry = self._signalled = False
+        while not self._ends.empty():
+            self._ends.get_nowait()
         failure: BaseException | None = None
-        with _Signals(self._on_signal):
+        with _signals(self._on_signal):
             try:
                 self.start()
                 why = self._wait_for_end()
@@ -175,13 +176,10 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
             raise failure.with_traceback(None) from None
 
     def _wait_for_end(self) -> str:
-        # In steps: a signal that another thread takes, or that arrives right before the wait, does not end
-        # it.
+        # In steps: a signal does not end a wait when another thread takes it, or right before the wait.
         while True:
-            try:
+            with suppress(queue.Empty):
                 return self._ends.get(timeout=SIGNAL_CHECK_INTERVAL)
-            except queue.Empty:
-                continue
 
     def __enter__(self) -> Self:
         """Starts the bot; see ``start``."""
@@ -196,12 +194,6 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         if kind is not None and replica is not None:
             replica.note_failure()
         self.stop()
-
-    def _forget_ends(self) -> None:
-        self._hurry = False
-        self._signalled = False
-        while not self._ends.empty():
-            self._ends.get_nowait()
 
     def _on_signal(self, number: int) -> None:
         """Signal handler: no locks, no logging."""
@@ -234,8 +226,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         :raises LockLost: this replica may have lost the handler's event; nothing was sent.
         :raises TimeoutError: the call took longer.
         """
-        result: Result = self._running().gateway.call(awaitable, timeout)
-        return result
+        return self._running().gateway.call(awaitable, timeout)
 
     if TYPE_CHECKING:
         wrap: Wrap  # for type checkers: the class of the view of each class
@@ -311,25 +302,15 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         return self._running().status()
 
 
-class _Signals:
-    """Calls a function for SIGTERM and SIGINT while the context lasts."""
-
-    def __init__(self, call: Callable[[int], None]) -> None:
-        self._call = call
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            self._call(number)
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, on_signal)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
+@contextmanager
+def _signals(call: Callable[[int], None]) -> Iterator[None]:
+    """Calls a function for SIGTERM and SIGINT while the context lasts; only on the main thread."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for each in (signal.SIGTERM, signal.SIGINT):
+            before[each] = signal.signal(each, lambda number, frame: call(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)

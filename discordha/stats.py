@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 import weakref
 from bisect import bisect_left
-from collections import Counter
 from typing import NamedTuple
 
 __all__ = ["BUCKETS", "STAGES", "Histogram", "Stats"]
@@ -54,12 +53,11 @@ class _Cell:
         self.latencies: dict[str, list[float]] = {}
 
     def take(self, other: _Cell) -> None:
-        for key, count in other.counters.items():
+        for key, count in other.counters.copy().items():
             self.counters[key] = self.counters.get(key, 0) + count
-        for name, values in other.latencies.items():
-            mine = self.latencies.setdefault(name, [0] * len(values))
-            for index, value in enumerate(values):
-                mine[index] += value
+        for name, values in other.latencies.copy().items():
+            mine = self.latencies.get(name, [0] * len(values))
+            self.latencies[name] = [one + more for one, more in zip(mine, values, strict=True)]
 
 
 class Stats:
@@ -94,52 +92,39 @@ class Stats:
 
     def count(self, name: str, label: str | None = None) -> int:
         """One counter; the sum over all labels where ``label`` is ``None``."""
-        return sum(
-            count
-            for (known, about), count in self.counters().items()
-            if known == name and label in (None, about)
-        )
+        counters = self.counters().items()
+        return sum(count for (known, about), count in counters if known == name and label in (None, about))
 
     def counters(self) -> dict[tuple[str, str], int]:
         """A copy of all counters, by (name, label)."""
-        total: Counter[tuple[str, str]] = Counter()
-        for cell in self._all():
-            total.update(cell.counters.copy())
-        return dict(total)
+        return self._total().counters
 
     def histograms(self) -> dict[str, Histogram]:
         """A copy of all latencies."""
-        total = _Cell()
-        for cell in self._all():
-            copy = _Cell()
-            copy.latencies = {name: values.copy() for name, values in cell.latencies.copy().items()}
-            total.take(copy)
         return {
             name: Histogram(tuple(int(value) for value in values[:-1]), values[-1])
-            for name, values in total.latencies.items()
+            for name, values in self._total().latencies.items()
         }
 
     def _new_cell(self) -> _Cell:
         cell, owner = _Cell(), _Owner()
         self._local.cell, self._local.owner = cell, owner
         with self._lock:
-            self._tidy()
             self._cells.append((weakref.ref(owner), cell))
+            self._tidy()
         return cell
 
     def _tidy(self) -> None:
         """Moves the counts of ended threads into one cell. The caller holds the lock."""
-        living = []
-        for reference, cell in self._cells:
-            if reference() is None:
-                self._ended.take(cell)
-            else:
-                living.append((reference, cell))
-        self._cells = living
+        gone = [cell for reference, cell in self._cells if reference() is None]
+        for cell in gone:
+            self._ended.take(cell)
+        self._cells = [known for known in self._cells if known[1] not in gone]
 
-    def _all(self) -> list[_Cell]:
+    def _total(self) -> _Cell:
+        total = _Cell()
         with self._lock:
             self._tidy()
-            ended = _Cell()
-            ended.take(self._ended)
-            return [ended, *(cell for _, cell in self._cells)]
+            for cell in (self._ended, *(cell for _, cell in self._cells)):
+                total.take(cell)
+        return total

@@ -8,8 +8,8 @@ Guarantees
 
 ``TappedClient`` guarantees what happens to the events.
 
-Threads and locks: everything runs on the gateway's loop without locks. At stop ``leave`` ends ``serve``. Lost
-leases and lost watches do not concern a connection.
+Threads and locks: everything runs on the gateway's loop without locks. At stop ``close`` ends everything.
+Lost leases and lost watches do not concern a connection.
 
 Source: the gateway's documented life cycle (connecting, resuming, close codes). discord.py's
 ``DiscordWebSocket`` speaks the protocol.
@@ -22,36 +22,24 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import aiohttp
 import discord
 import yarl
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
+from discordha.config import Config
 from discordha.errors import ConfigError
 from discordha.gateway.heartbeats import CountedSocket, Heartbeats, counted_socket
+from discordha.gateway.listener import GatewayListener, IdentifyPermit
 from discordha.gateway.state import FATAL_CODES, NETWORK_ERRORS, NEW_SESSION_CODES
-from discordha.gateway.tap import OnDispatch, TappedClient
+from discordha.gateway.tap import TappedClient
 from discordha.limits.rest import RestLimits
 
-__all__ = ["BeforeIdentify", "IdentifyPermit", "OnDispatch", "ShardClient"]
+__all__ = ["ShardClient"]
 
 _log = logging.getLogger(__name__)
 
-
-class IdentifyPermit(Protocol):
-    """The permission to send one IDENTIFY. Neither call blocks; gateway thread."""
-
-    def sent(self) -> bool:
-        """Notes that the IDENTIFY leaves now. False when the permit has expired: it must not leave."""
-
-    def over(self) -> None:
-        """Notes that Discord answered, or will not: the pause before the next IDENTIFY begins. Idempotent."""
-
-
-BeforeIdentify = Callable[[int], Awaitable[IdentifyPermit]]
 
 #: Pauses between attempts to connect, seconds: doubled from the first to the last, and jittered.
 FIRST_PAUSE = 0.1
@@ -66,53 +54,33 @@ GOODBYE_TIMEOUT = 2.0
 
 
 class ShardClient(TappedClient):
-    """A client for one shard. The arguments that are not listed here are those of ``TappedClient``.
-
-    :param deaf_after: seconds of silence after which a connection is replaced.
-    :param before_identify: awaited with the shard's key before a connection that will send an IDENTIFY.
-    :param revision: returns the latest revision of etcd that this replica knows.
-    """
+    """A client for one shard. The arguments are those of ``TappedClient``."""
 
     def __init__(
         self,
-        *,
-        intents: discord.Intents,
-        shard_id: int,
-        shard_count: int | None,
-        gateway_url: str | None,
+        config: Config,
+        listener: GatewayListener,
         limits: RestLimits | None,
-        deaf_after: float,
-        on_dispatch: OnDispatch,
-        before_identify: BeforeIdentify | None,
-        on_change: Callable[[], None],
-        on_new_session: Callable[[int], None],
-        key: int | None = None,
-        revision: Callable[[], int] = lambda: 0,
+        *,
+        key: int,
+        number: int,
+        shard_count: int | None,
     ) -> None:
-        super().__init__(
-            intents=intents,
-            shard_id=shard_id,
-            shard_count=shard_count,
-            limits=limits,
-            on_dispatch=on_dispatch,
-            on_change=on_change,
-            on_new_session=on_new_session,
-            key=key,
-        )
+        super().__init__(config, listener, limits, key=key, number=number, shard_count=shard_count)
         # discord.py hides a socket until Discord has greeted: one that fell silent would stay open.
         self._open_socket = self.http.ws_connect
         self.http.ws_connect = self._note_socket  # type: ignore[method-assign]
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._main_gateway = yarl.URL(gateway_url) if gateway_url else DiscordWebSocket.DEFAULT_GATEWAY
-        self._deaf_after = deaf_after
-        self._before_identify = before_identify
+        url = config.gateway_url
+        self._main_gateway = yarl.URL(url) if url is not None else DiscordWebSocket.DEFAULT_GATEWAY
+        self._deaf_after = config.deaf_after
         self._permit: IdentifyPermit | None = None
-        self._revision = revision
-        self._heartbeats = Heartbeats(self._live, lambda: self._heard, deaf_after)
+        self._heartbeats = Heartbeats(self._live, lambda: self._current.heard, config.deaf_after)
         self._sockets = counted_socket(self._known_revision)
         self._resuming = False
         self._seen_revision = 0
         self._revision_in_order = 0  # acknowledged before the last frame in order
+        self._serving: asyncio.Task[None] | None = None
         self._leaving = False
         self._closing: asyncio.Task[None] | None = None
         self._session: str | None = None
@@ -122,23 +90,52 @@ class ShardClient(TappedClient):
         self._dropped = False
         self._resumable = True
 
-    # -- the connection --------------------------------------------------------------------------------------
-
-    async def serve(self) -> None:
-        """Connects and reconnects until the client is closed.
-
-        :raises ConfigError: Discord refuses this bot for good.
+    def begin(self) -> None:
+        """Begins to connect, and to reconnect until the client is left or closed. The listener's ``on_fatal``
+        takes the error that ends this. Does not block.
         """
+        self._serving = asyncio.get_running_loop().create_task(self._serve_or_report())
+
+    async def leave(self) -> None:
+        """Ends the gateway session for good; REST calls work until the client is closed. Without an answer
+        within ``GOODBYE_TIMEOUT``, Discord keeps the session until it times out.
+        """
+        self._leaving = True
+        await self._stop_serving()
+        if self._closing is not None:
+            await asyncio.gather(self._closing, return_exceptions=True)
+        self._current.connected = False
+
+    async def close(self) -> None:
+        """Closes the connection and the client. Idempotent."""
+        with contextlib.suppress(Exception):
+            await super().close()
+        await self._stop_serving()
+
+    async def _stop_serving(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+
+    async def _serve_or_report(self) -> None:
+        try:
+            await self._serve()
+        except ConfigError as error:
+            self._listener.on_fatal(error)
+        except Exception as error:  # noqa: BLE001 - without this task the shard would stay silent
+            _log.exception("the client of shard %d failed", self.number)
+            self._listener.on_fatal(error)
+
+    async def _serve(self) -> None:
         probe = asyncio.create_task(self._probe())
         failures = 0
-        initial = True
         try:
             while not self.is_closed() and not self._leaving:
-                frames = self._frames
+                frames = self._current.frames
                 pause = 0.0
                 self._dropped = False
                 try:
-                    await self._connect(initial, failures)
+                    await self._connect(failures)
                 except ReconnectWebSocket as ended:
                     resume = ended.resume and not self._is_session_over()
                     self._keep_session(resume)
@@ -159,9 +156,8 @@ class ShardClient(TappedClient):
                     reason = error or type(error).__name__
                     _log.log(level, "shard %d is not connected: %s; trying again", self.number, reason)
                 self._set_connected(False)
-                initial = False
                 # A connection on which something arrived was a good one.
-                failures = 0 if self._frames > frames + 2 else failures + 1
+                failures = 0 if self._current.frames > frames + 2 else failures + 1
                 if failures > 1:
                     pause = min(FIRST_PAUSE * 2 ** (failures - 1), LAST_PAUSE) * random.uniform(0.5, 1.0)
                 if pause and not self.is_closed():
@@ -177,7 +173,7 @@ class ShardClient(TappedClient):
         """
         if self._permit is not None and not self._permit.sent():
             raise ReconnectWebSocket(self.number, resume=False)
-        self._identifies += 1
+        self._current.identifies += 1
 
     def _session_began(self) -> None:
         if self._permit is not None:
@@ -188,18 +184,18 @@ class ShardClient(TappedClient):
         self._socket = await self._open_socket(url, compress=compress)
         return self._socket
 
-    async def _connect(self, initial: bool, failures: int) -> None:
+    async def _connect(self, failures: int) -> None:
         permit: IdentifyPermit | None = None
-        if self._session is None and self._before_identify is not None:
-            permit = await self._before_identify(self.key)
+        if self._session is None:
+            permit = await self._listener.before_identify(self.key)
         self._permit = permit
         try:
-            await self._converse(initial, failures)
+            await self._converse(failures)
         finally:
             if permit is not None:
                 permit.over()
 
-    async def _converse(self, initial: bool, failures: int) -> None:
+    async def _converse(self, failures: int) -> None:
         self._resuming = self._session is not None
         gateway = self._main_gateway
         if self._session_gateway is not None and failures < RESUME_TRIES:
@@ -209,7 +205,6 @@ class ShardClient(TappedClient):
             async with asyncio.timeout(min(self._deaf_after * (failures + 1), MAX_GREETING_TIMEOUT)):
                 ws = await self._sockets.from_client(
                     self,
-                    initial=initial,
                     gateway=gateway,
                     shard_id=self.shard_id,
                     session=self._session,
@@ -238,7 +233,7 @@ class ShardClient(TappedClient):
             before = ws.sequence
             await ws.poll_event()
             if self._is_gap(before, ws):
-                self._gaps += 1
+                self._current.gaps += 1
                 _log.warning(
                     "shard %d: frame %s follows frame %s; RESUME fetches the frames between",
                     self.number,
@@ -282,25 +277,12 @@ class ShardClient(TappedClient):
         if isinstance(error, discord.ConnectionClosed) and error.code in FATAL_CODES:
             raise ConfigError(FATAL_CODES[error.code]) from None
 
-    def drop(self, *, resume: bool = True) -> None:
+    def drop(self, resume: bool = True) -> None:
         """Replaces the connection: by RESUME, or with a new session. Gateway thread."""
         if self._polling is not None and not self._polling.done():
             self._dropped = True
             self._resumable = resume
             self._polling.cancel()
-
-    async def leave(self, serving: asyncio.Task[None]) -> None:
-        """Ends the gateway session for good; REST calls work until the client is closed. When Discord does
-        not answer within ``GOODBYE_TIMEOUT``, it keeps the session until that times out.
-
-        :param serving: the task that runs ``serve``.
-        """
-        self._leaving = True
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-        if self._closing is not None:
-            await asyncio.gather(self._closing, return_exceptions=True)
-        self._connected = False
 
     # -- heartbeats ------------------------------------------------------------------------------------------
 
@@ -308,9 +290,9 @@ class ShardClient(TappedClient):
         """The revision for a heartbeat that leaves now. 0 before RESUMED: RESUME brings older events. Every
         event of a new session is younger than its connection.
         """
-        if self._resuming and not self._connected:
+        if self._resuming and not self._current.connected:
             return 0
-        return max(self._revision(), self._seen_revision)
+        return max(self._listener.known_revision(), self._seen_revision)
 
     def _set_connected(self, connected: bool) -> None:
         super()._set_connected(connected)
@@ -321,7 +303,7 @@ class ShardClient(TappedClient):
         """Sends a heartbeat, so that ``acknowledged_revision`` follows; while one is on its way, sends the
         next after its acknowledgement. Gateway thread.
 
-        :param seen: a revision that this replica has seen, though ``revision`` may not say so yet.
+        :param seen: a revision that this replica has seen, though ``known_revision`` may not say so yet.
         """
         self._seen_revision = max(self._seen_revision, seen)
         self._heartbeats.beat()
@@ -334,7 +316,7 @@ class ShardClient(TappedClient):
 
     def _live(self) -> CountedSocket | None:
         ws = self.ws
-        return ws if self._connected and isinstance(ws, CountedSocket) else None
+        return ws if self._current.connected and isinstance(ws, CountedSocket) else None
 
     async def _probe(self) -> None:
         """Sends a heartbeat after silence for half of ``deaf_after``, and replaces the connection after all

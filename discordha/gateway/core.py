@@ -3,8 +3,8 @@
 Guarantees
 - Nothing on this thread blocks: no etcd call, no handler, no full queue. The log says when the loop stands
   still for more than a second.
-- An error that ends a client for good (a wrong token, a refused intent) goes to ``on_fatal`` as a
-  ``ConfigError`` that says what to do. The client retries after every other error.
+- An error that ends a client for good (a wrong token, a refused intent) goes to the listener's ``on_fatal``
+  as a ``ConfigError`` with the remedy. The client retries after every other error.
 - ``stop`` leaves no thread, task or connection behind.
 
 Threads and locks
@@ -23,7 +23,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -34,7 +34,8 @@ from discord.http import Route
 from discordha.blocking import LoopBridge
 from discordha.config import Config
 from discordha.errors import ConfigError, DiscordHAError
-from discordha.gateway.client import BeforeIdentify, OnDispatch, ShardClient
+from discordha.gateway.client import ShardClient
+from discordha.gateway.listener import GatewayListener
 from discordha.gateway.state import GatewayState
 from discordha.limits.rest import RestLimits
 from discordha.limits.session_limits import SessionLimits, fetch_session_limits
@@ -55,47 +56,21 @@ STANDSTILL = 1.0
 class Gateway:
     """The connections of one replica.
 
-    :param on_dispatch: takes every event: (event, arguments, frame, shard key); must not block.
-    :param on_fatal: takes the error that this replica cannot go on with.
-    :param before_identify: awaited with the shard's key before each IDENTIFY.
-    :param on_change: called when a connection was made or lost, or became ready.
-    :param on_new_session: called with a shard's key when a session begins, before its first event.
-    :param on_client: called with each new client, before it logs in.
     :param limits: Discord's limits of REST requests; ``None``: something else keeps them.
-    :param revision: returns the latest revision of etcd that this replica knows; must not block.
+    :ivar loop: the loop; only its own thread may touch it.
+    :ivar bridge: the way of blocking views into the loop.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        on_dispatch: OnDispatch,
-        on_fatal: Callable[[BaseException], None],
-        before_identify: BeforeIdentify | None,
-        on_change: Callable[[], None] = lambda: None,
-        on_new_session: Callable[[int], None] = lambda shard_id: None,
-        limits: RestLimits | None = None,
-        on_client: Callable[[discord.Client], None] = lambda client: None,
-        revision: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self._limits = limits
+    def __init__(self, config: Config, listener: GatewayListener, limits: RestLimits | None = None) -> None:
         self._config = config
-        self._on_dispatch = on_dispatch
-        self._on_fatal = on_fatal
-        self._before_identify = before_identify
-        self._on_change = on_change
-        self._on_new_session = on_new_session
-        self._on_client = on_client
-        self._revision = revision
-        self._loop = asyncio.new_event_loop()
-        self._bridge = LoopBridge(self._loop, call_timeout=config.call_timeout)
+        self._listener = listener
+        self._limits = limits
+        self.loop = asyncio.new_event_loop()
+        self.bridge = LoopBridge(self.loop, call_timeout=config.call_timeout)
         self._clients: dict[int, ShardClient] = {}
         self._left: dict[int, ShardClient] = {}  # without a session, for handlers that still run
-        self._serving: dict[int, asyncio.Task[None]] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="discordha-gateway", daemon=True)
-
-    # -- life ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Starts the thread. Does not block; ``open_shard`` connects."""
@@ -110,10 +85,7 @@ class Gateway:
         :raises ConfigError: Discord refuses the token.
         :raises DiscordHAError: Discord does not answer, or the gateway stops.
         """
-        limits: SessionLimits = self._await(
-            self._try(lambda: fetch_session_limits(self._config.token, Route.BASE))
-        )
-        return limits
+        return self._await(self._try(lambda: fetch_session_limits(self._config.token, Route.BASE)))
 
     def stop(self, timeout: float) -> None:
         """Closes all connections and ends the thread. Blocks for about ``timeout`` seconds at most.
@@ -123,14 +95,14 @@ class Gateway:
             return
         self._stopping = True
         if not self._thread.is_alive():
-            if not self._loop.is_closed():
-                self._loop.close()
+            if not self.loop.is_closed():
+                self.loop.close()
             return
-        self._bridge.close()
-        ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        self.bridge.close()
+        ending = asyncio.run_coroutine_threadsafe(self._end(), self.loop)
         with contextlib.suppress(Exception):
             ending.result(max(timeout, 0.5))
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(max(timeout, 0.5))
 
     def open_shard(self, key: int, number: int = 0, shard_count: int | None = None) -> None:
@@ -160,24 +132,14 @@ class Gateway:
     def inject(self, raw: str, shard_id: int) -> None:
         """Gives a stored frame to discord.py's parser again. Does not block; any thread."""
         client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
-        if client is not None and not self._stopping:
-            self._loop.call_soon_threadsafe(client.replay, raw)
+        if client is not None:
+            self._soon(client.replay, raw)
 
     # -- for other parts of the replica ----------------------------------------------------------------------
 
     def call(self, awaitable: Awaitable[Result], timeout: float | None = None) -> Result:
         """See ``LoopBridge.call``."""
-        return self._bridge.call(awaitable, timeout)
-
-    @property
-    def bridge(self) -> LoopBridge:
-        """The way of blocking views into the loop."""
-        return self._bridge
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop; only its own thread may touch it."""
-        return self._loop
+        return self.bridge.call(awaitable, timeout)
 
     @property
     def clients(self) -> Mapping[int, ShardClient]:
@@ -192,9 +154,7 @@ class Gateway:
         """
         clients = self._clients
         if not clients:
-            raise DiscordHAError(
-                "there is no connection to Discord: the bot has not started, or hosts no shard"
-            )
+            raise DiscordHAError("there is no connection to Discord: the bot starts, or hosts no shard")
         return clients[min(clients)]
 
     def state(self, shard_id: int) -> GatewayState:
@@ -207,8 +167,8 @@ class Gateway:
     def reconnect(self, shard_id: int, *, resume: bool) -> None:
         """Replaces a shard's connection: by RESUME, or with a new session. Does not block; any thread."""
         client = self._clients.get(shard_id)
-        if client is not None and not self._stopping:
-            self._loop.call_soon_threadsafe(lambda: client.drop(resume=resume))
+        if client is not None:
+            self._soon(client.drop, resume)
 
     def caught_up(self, shard_id: int) -> Future[bool]:
         """Whether every event of a shard has arrived that Discord had sent before the call. The answer takes
@@ -218,7 +178,7 @@ class Gateway:
         if client is not None and not self._stopping:
             asking = client.caught_up()
             try:
-                return asyncio.run_coroutine_threadsafe(asking, self._loop)
+                return asyncio.run_coroutine_threadsafe(asking, self.loop)
             except RuntimeError:  # the loop has ended
                 asking.close()
         answer: Future[bool] = Future()
@@ -235,62 +195,53 @@ class Gateway:
     def beat(self, shard_id: int, seen: int = 0) -> None:
         """Lets ``acknowledged_revision`` follow what this replica knows of etcd. Does not block; any thread.
 
-        :param seen: a revision that this replica has seen, though ``revision`` may not say so yet.
+        :param seen: a revision that this replica has seen, though ``known_revision`` may not say so yet.
         """
         client = self._clients.get(shard_id)
-        if client is not None and not self._stopping:
+        if client is not None:
+            self._soon(client.beat, seen)
+
+    def _soon(self, call: Callable[..., None], *args: Any) -> None:
+        if not self._stopping:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(client.beat, seen)
+                self.loop.call_soon_threadsafe(call, *args)
 
     # -- on the loop -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        watch = self._loop.create_task(self._watch_standstill())
+        asyncio.set_event_loop(self.loop)
+        watch = self.loop.create_task(self._watch_standstill())
         try:
-            self._loop.run_forever()
+            self.loop.run_forever()
         finally:
             watch.cancel()
-            for task in asyncio.all_tasks(self._loop):
+            for task in asyncio.all_tasks(self.loop):
                 task.cancel()
             with contextlib.suppress(Exception):
-                self._loop.run_until_complete(
-                    asyncio.gather(*asyncio.all_tasks(self._loop), return_exceptions=True)
+                self.loop.run_until_complete(
+                    asyncio.gather(*asyncio.all_tasks(self.loop), return_exceptions=True)
                 )
-                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+                self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
 
-    def _await(self, coroutine: Any) -> Any:
+    def _await(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         if self._stopping:
             coroutine.close()
             raise DiscordHAError("the bot stops")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     async def _open(self, key: int, number: int, shard_count: int | None) -> None:
-        config = self._config
-        assert config.intents is not None
         client = ShardClient(
-            intents=config.intents,
-            key=key,
-            shard_id=number,
-            shard_count=shard_count,
-            gateway_url=config.gateway_url,
-            limits=self._limits,
-            deaf_after=config.deaf_after,
-            on_dispatch=self._on_dispatch,
-            before_identify=self._before_identify,
-            on_change=self._on_change,
-            on_new_session=self._on_new_session,
-            revision=self._revision,
+            self._config, self._listener, self._limits, key=key, number=number, shard_count=shard_count
         )
-        self._on_client(client)
+        self._listener.on_client(client)
         try:
-            await self._try(lambda: client.login(config.token))
+            await self._try(lambda: client.login(self._config.token))
         except BaseException:
             await client.close()
             raise
         self._clients = {**self._clients, key: client}
-        self._serving[key] = self._loop.create_task(self._serve(client))
+        client.begin()
 
     async def _try(self, call: Callable[[], Awaitable[Result]]) -> Result:
         for tried in itertools.count(1):
@@ -308,38 +259,21 @@ class Gateway:
                 await asyncio.sleep(LOGIN_PAUSE * tried)
         raise AssertionError("unreachable")
 
-    async def _serve(self, client: ShardClient) -> None:
-        try:
-            await client.serve()
-        except asyncio.CancelledError:
-            raise
-        except ConfigError as error:
-            self._on_fatal(error)
-        except Exception as error:  # noqa: BLE001 - without this task the shard would stay silent
-            _log.exception("the client of shard %d failed", client.number)
-            self._on_fatal(error)
-
     async def _leave(self, key: int) -> None:
-        client = self._clients.get(key)
+        client = self._take(key)
         if client is not None:
             self._left[key] = client
-            self._clients = {known: other for known, other in self._clients.items() if known != key}
-            await client.leave(self._serving.pop(key))
+            await client.leave()
 
     async def _close(self, key: int) -> None:
+        client = self._take(key) or self._left.pop(key, None)
+        if client is not None:
+            await client.close()
+
+    def _take(self, key: int) -> ShardClient | None:
         client = self._clients.get(key)
-        task = None
-        if client is not None:
-            self._clients = {known: other for known, other in self._clients.items() if known != key}
-            task = self._serving.pop(key)
-        else:
-            client = self._left.pop(key, None)
-        if client is not None:
-            with contextlib.suppress(Exception):
-                await client.close()
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        self._clients = {known: other for known, other in self._clients.items() if known != key}
+        return client
 
     async def _end(self) -> None:
         await asyncio.gather(*(self._close(key) for key in [*self._clients, *self._left]))

@@ -42,17 +42,16 @@ def request_trace(limits: RestLimits | None) -> aiohttp.TraceConfig:
         try:
             refuse_if_lost(params.method, params.url.path)
         except BaseException:
-            limits.end(counted=counted, sent=False)
+            if counted:
+                limits.end(sent=False)
             raise
         context.counted = counted
 
     def end(context: SimpleNamespace) -> bool:
-        counted = getattr(context, "counted", None)
-        if limits is None or counted is None:
-            return False
-        context.counted = None
-        limits.end(counted=counted)
-        return True
+        counted, context.counted = getattr(context, "counted", None), None
+        if limits is not None and counted:
+            limits.end()
+        return counted is not None
 
     async def on_end(_session: Any, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
         if end(context) and limits is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+import dataclasses
+import math
 
 import aiohttp
 import discord
@@ -12,7 +13,8 @@ from discord.gateway import WebSocketClosure
 __all__ = ["FATAL_CODES", "NETWORK_ERRORS", "NEW_SESSION_CODES", "GatewayState"]
 
 
-class GatewayState(NamedTuple):
+@dataclasses.dataclass
+class GatewayState:
     """One shard's connection.
 
     :param connected: whether a session is established and frames arrive.
@@ -27,15 +29,15 @@ class GatewayState(NamedTuple):
     """
 
     shard_id: int
-    connected: bool
-    ready: bool
-    latency: float
-    since: float
-    silent: float
-    frames: int
-    disconnects: int
-    resumes: int
-    identifies: int
+    connected: bool = False
+    ready: bool = False
+    latency: float = math.inf
+    since: float = 0.0
+    silent: float = 0.0
+    frames: int = 0
+    disconnects: int = 0
+    resumes: int = 0
+    identifies: int = 0
     gaps: int = 0
     events: int = 0
     heard: int = 0

@@ -14,8 +14,10 @@ values from any thread. Stops, lost leases and lost watches need no action here.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,17 +25,16 @@ from typing import Any
 import discord
 from discord.gateway import DiscordWebSocket
 
+from discordha.config import Config
 from discordha.gateway.heartbeats import CountedSocket, is_acknowledgement
+from discordha.gateway.listener import GatewayListener
 from discordha.gateway.requests import request_trace
 from discordha.gateway.state import GatewayState
 from discordha.limits.rest import RestLimits
 
-__all__ = ["OnDispatch", "TappedClient"]
+__all__ = ["TappedClient"]
 
 _log = logging.getLogger(__name__)
-
-#: Takes an event: name, arguments, text of its frame, shard, and ``acknowledged_revision`` as it came.
-OnDispatch = Callable[[str, tuple[Any, ...], "str | None", int, int], None]
 
 #: discord.py dispatches these later, from a task: the current frame is not theirs.
 _LATE = frozenset({"ready", "guild_available", "guild_join"})
@@ -46,59 +47,45 @@ _VITAL = frozenset({"READY", "RESUMED"})
 class TappedClient(discord.Client):
     """The receiving half of a shard's client.
 
-    :param shard_id: the shard's number, of ``shard_count``; no count: the bot is not sharded.
     :param limits: Discord's limits of REST requests, which all clients of this replica keep together.
-    :param on_dispatch: takes (event, arguments, frame, shard key); must not block.
-    :param on_change: called when the connection was made or lost, or became ready.
-    :param on_new_session: called with the shard's key when a session begins, before its first event.
-    :param key: the shard's key; by default its number.
+    :param key: the shard's key.
+    :param number: the shard's number, of ``shard_count``; no count: the bot is not sharded.
     """
 
     def __init__(
         self,
-        *,
-        intents: discord.Intents,
-        shard_id: int,
-        shard_count: int | None,
+        config: Config,
+        listener: GatewayListener,
         limits: RestLimits | None,
-        on_dispatch: OnDispatch,
-        on_change: Callable[[], None],
-        on_new_session: Callable[[int], None],
-        key: int | None = None,
+        *,
+        key: int,
+        number: int,
+        shard_count: int | None,
     ) -> None:
+        assert config.intents is not None
         super().__init__(
-            intents=intents,
-            shard_id=shard_id if shard_count is not None else None,
+            intents=config.intents,
+            shard_id=number if shard_count is not None else None,
             shard_count=shard_count,
             enable_debug_events=True,
             http_trace=request_trace(limits),
         )
-        self.number = shard_id
-        self.key = shard_id if key is None else key
-        self.parse_errors = 0
+        self.number = number
+        self.key = key
+        self._listener = listener
         parsers = self._connection.parsers
         parsers.update(
             {kind: self._guarded(kind, parse) for kind, parse in parsers.items() if kind not in _VITAL}
         )
-        self._on_dispatch = on_dispatch
-        self._on_change = on_change
-        self._on_new_session = on_new_session
         self._raw: str | None = None
         self._replaying = False
         self._before: int | None = None
         self._gap_after: int | None = None
-        self._gaps = 0
-        self._connected = False
+        self._current = GatewayState(number)
         self._changed_at = time.monotonic()
         self._last_frame = time.monotonic()
-        self._frames = 0
-        self._events = 0
-        self._heard = 0
         self._guilds_seen = 0
         self._told_ready = False
-        self._disconnects = 0
-        self._resumes = 0
-        self._identifies = 0
         self._acknowledged_revision = 0
 
     def _guarded(self, kind: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -114,7 +101,6 @@ class TappedClient(discord.Client):
             try:
                 parse(data)
             except Exception:  # noqa: BLE001 - whatever discord.py makes of it
-                self.parse_errors += 1
                 _log.exception("shard %d: discord.py can't read this %s: it is left out", self.number, kind)
 
         return guarded
@@ -124,7 +110,7 @@ class TappedClient(discord.Client):
         if event == "socket_raw_receive":
             self._raw = args[0]
             self._last_frame = time.monotonic()
-            self._frames += 1
+            self._current.frames += 1
             if is_acknowledgement(args[0]) and isinstance(self.ws, CountedSocket):
                 self.ws.note_acknowledgement()
             return
@@ -137,10 +123,10 @@ class TappedClient(discord.Client):
             super().dispatch(event, *args, **kwargs)
         if event == "ready":
             self._told_ready = True
-            self._on_change()
+            self._listener.on_change()
         try:
             raw = None if event in _LATE else self._raw
-            self._on_dispatch(event, args, raw, self.key, self.acknowledged_revision)
+            self._listener.on_dispatch(event, args, raw, self.key, self.acknowledged_revision)
         except Exception:  # noqa: BLE001 - one event that cannot be taken must not end the connection
             _log.exception("shard %d: on_%s could not be taken", self.number, event)
 
@@ -171,33 +157,33 @@ class TappedClient(discord.Client):
 
     def _note_type(self, kind: str) -> None:
         if kind not in _OWN:
-            self._heard += 1
+            self._current.heard += 1
             # Events before RESUMED reached the other replicas long ago, and say nothing about this moment.
-            self._events += self._connected
+            self._current.events += self._current.connected
         if kind == "GUILD_CREATE":
             self._guilds_seen += 1
             if not self._told_ready:
-                self.loop.call_soon(self._on_change)
+                self.loop.call_soon(self._listener.on_change)
         elif kind == "READY":
             self._guilds_seen = 0
             self._session_began()
             self._set_connected(True)
         elif kind == "RESUMED":
-            self._resumes += 1
+            self._current.resumes += 1
             self._set_connected(True)
 
     def _session_began(self) -> None:
         """Called when a session begins, before its first event."""
-        self._on_new_session(self.key)
+        self._listener.on_new_session(self.key)
 
     def _set_connected(self, connected: bool) -> None:
-        if connected != self._connected:
-            self._connected = connected
+        if connected != self._current.connected:
+            self._current.connected = connected
             self._changed_at = time.monotonic()
             if not connected:
-                self._disconnects += 1
+                self._current.disconnects += 1
                 self.dispatch("disconnect")
-            self._on_change()
+            self._listener.on_change()
 
     def replay(self, raw: str) -> None:
         """Gives a stored frame to discord.py's parser again, which dispatches it as it did the first time."""
@@ -220,21 +206,12 @@ class TappedClient(discord.Client):
 
     def state(self) -> GatewayState:
         """The connection at this moment. Any thread."""
-        now = time.monotonic()
-        ws = self.ws
-        return GatewayState(
-            shard_id=self.number,
-            connected=self._connected,
-            ready=self._connected
-            and (self._told_ready or self._guilds_seen >= len(self._connection._guilds)),
-            latency=float(ws.latency) if ws is not None else float("inf"),
+        now, current, ws = time.monotonic(), self._current, self.ws
+        knows_guilds = self._told_ready or self._guilds_seen >= len(self._connection._guilds)
+        return dataclasses.replace(
+            current,
+            ready=current.connected and knows_guilds,
+            latency=float(ws.latency) if ws is not None else math.inf,
             since=now - self._changed_at,
             silent=now - self._last_frame,
-            frames=self._frames,
-            disconnects=self._disconnects,
-            resumes=self._resumes,
-            identifies=self._identifies,
-            gaps=self._gaps,
-            events=self._events,
-            heard=self._heard,
         )

@@ -163,8 +163,6 @@ class Identify:
             "reason": self._reason,
         }
 
-    # -- the thread ------------------------------------------------------------------------------------------
-
     @property
     def _known_limits(self) -> SessionLimits:
         assert self._limits is not None, "start() comes first"

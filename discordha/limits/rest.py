@@ -85,10 +85,8 @@ class RestLimits:
         self._others_refused = shares.others_refused
         self._report_pause = shares.report_pause
 
-    # -- a request -------------------------------------------------------------------------------------------
-
     async def begin(self, *, counted: bool) -> None:
-        """Waits until a request may leave; ``end`` must follow. Gateway's loop.
+        """Waits until a request may leave; ``end`` must follow if it is counted. Gateway's loop.
 
         :param counted: whether Discord counts the request.
         :raises DiscordHAError: Discord refused too many requests lately; none may leave.
@@ -110,18 +108,16 @@ class RestLimits:
             await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self.end(counted=True, sent=False)
+                self.end(sent=False)
             else:
                 self._waiting.remove(future)
             raise
 
-    def end(self, *, counted: bool, sent: bool = True) -> None:
-        """Ends a request that was answered or failed. Gateway's loop.
+    def end(self, *, sent: bool = True) -> None:
+        """Ends a counted request that was answered or failed. Gateway's loop.
 
         :param sent: whether the request left.
         """
-        if not counted:
-            return
         with self._lock:
             self._in_flight -= 1
         if sent:

@@ -44,8 +44,6 @@ class ReplicaLifecycle:
         self._stopped = False
         self._ended = threading.Event()
 
-    # -- start -----------------------------------------------------------------------------------------------
-
     def start(self) -> None:
         """Starts all parts. Blocks until etcd and Discord accept this replica, not until it is ready.
 
@@ -55,17 +53,12 @@ class ReplicaLifecycle:
         parts = self.parts
         with ExitStack() as undo:
             undo.callback(self.stop, 0.0)
-            if parts.health is not None:
-                parts.health.start()
-            parts.node.start()
-            parts.dispatcher.start()
-            if parts.leaders is not None:
-                parts.leaders.start()
-            parts.gateway.start()
+            for part in (parts.health, parts.node, parts.dispatcher, parts.leaders, parts.gateway):
+                if part is not None:
+                    part.start()
             self._open_shards(parts.gateway.session_limits())
-            parts.commands.start()
-            parts.monitor.start()
-            parts.loops.start()
+            for following in (parts.commands, parts.monitor, parts.loops):
+                following.start()
             for worker in parts.voice_workers:
                 worker.start(parts, parts.voice, parts.readiness.wait)
             undo.pop_all()
@@ -86,8 +79,6 @@ class ReplicaLifecycle:
             if parts.leaders is not None:
                 parts.leaders.open(0)
             parts.gateway.open_shard(0)
-
-    # -- stop ------------------------------------------------------------------------------------------------
 
     def note_failure(self) -> None:
         """Notes that an error ends this replica: its start counts as a crash. Any thread."""

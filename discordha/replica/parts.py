@@ -1,13 +1,14 @@
-"""The parts of one replica, each made with everything that it needs, in the order of the floors of the house.
+"""The parts of one replica, each made with everything that it needs.
 
 ``ReplicaParts`` starts nothing: ``ReplicaLifecycle`` starts and stops the parts.
 
-Threads and locks: no state of its own. The gateway thread calls ``_on_event``, ``_on_change`` and
-``_on_new_session``, the watch thread ``_on_command``; none of them blocks. Any thread calls the rest.
+Threads and locks: no state of its own. The gateway thread calls the methods of ``GatewayListener``, and the
+watch thread ``_on_command``; neither may block. Any thread calls the rest.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from discordha.dispatch import Dispatcher, Lanes, Preference
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
 from discordha.gateway import Gateway
-from discordha.gateway.client import IdentifyPermit
+from discordha.gateway.listener import IdentifyPermit
 from discordha.leader.loops import LeaderLoops, Task
 from discordha.leader.service import LeaderService
 from discordha.leader.single import AloneLeader
@@ -52,7 +53,8 @@ _log = logging.getLogger("discordha")
 
 
 class ReplicaParts:
-    """All parts of one replica. ``None``: the replica runs without etcd, or is not sharded.
+    """All parts of one replica; ``None``: the replica runs without etcd, or is not sharded. A
+    ``GatewayListener`` and a ``ReplicaView``.
 
     :param on_client: prepares each of discord.py's clients for the bot's declarations; gateway thread.
     :param on_fatal: takes the error that this replica cannot go on with; any thread; must be quick.
@@ -77,40 +79,47 @@ class ReplicaParts:
         self.config = config
         self.replica_id = replica_id
         self.stats = stats
+        self.on_client = on_client
+        self.on_fatal = on_fatal
         self._on_drain_asked = on_drain_asked
         self._started_at = time.monotonic()
         self._sharded = config.shard_count is not None
 
-        self.node = Coordination(
-            config, config.root if config.ha else "", replica_id, lambda: status.describe(self)
-        )
-        node = self.coordination = self.node if config.ha else None  # the parts that need peers
-        plan = node.plan if node is not None else None
+        # What all replicas share.
+        describe = functools.partial(status.describe, self)
+        self.node = Coordination(config, config.root if config.ha else "", replica_id, describe)
+        node = self.coordination = self.node if config.ha else None
         self.shared = self.node.shared
         self.voice = self.node.voice
-        self.readiness = Readiness(replica_id, node.members.set_state if node is not None else _ignore)
+        self.readiness = Readiness(replica_id, node.members.set_state if node else lambda state: None)
 
-        self.limits = self._rest_limits()
-        self.gateway = Gateway(
-            config,
-            on_dispatch=self._on_event,
-            on_client=on_client,
-            on_fatal=on_fatal,
-            before_identify=self._before_identify,
-            on_change=self._on_change,
-            on_new_session=self._on_new_session,
-            limits=self.limits,
-            revision=lambda: node.watch.revision if node is not None else 0,
-        )
-        self.shards = ShardIndex(self.gateway, plan)
-        self.identify = self._identify()
+        # The connection to Discord.
+        self.limits = RestLimits(config.rest_limit) if config.rest_limit else None
+        if node and self.limits:
+            self.limits.share(node.share_requests(self.limits, shared_total(config.rest_limit)))
+        self.gateway = Gateway(config, self, self.limits)
+        self.shards = ShardIndex(self.gateway, node.plan if node else None)
+        self.identify = self._identify(node) if node else LocalIdentify()
 
+        # The way of an event.
         self.runner = Runner(
             self.gateway.bridge, stats, handler_timeout=config.handler_timeout, on_error=on_error
         )
         self.lanes = Lanes(workers=config.workers, max_workers=config.workers * 4, patience=config.grace)
-        members = self._preference()
-        self.leaders = self._leaders(members.has_received)
+        members = self._preference(self.node)
+        self.leaders = (
+            LeaderService(
+                config,
+                node,
+                replica_id,
+                stats,
+                put=self.lanes.put_all,
+                probe=self.gateway,
+                has_received=members.has_received,
+            )
+            if node
+            else None
+        )
         self.dispatcher = Dispatcher(
             config,
             registry,
@@ -118,108 +127,73 @@ class ReplicaParts:
             stats,
             claims=self.node.claims,
             members=members,
-            leader=self.leaders if self.leaders is not None else AloneLeader(self.lanes.put_all),
+            leader=self.leaders or AloneLeader(self.lanes.put_all),
             lanes=self.lanes,
             inject=self.gateway.inject,
             hosts=lambda key: not self._sharded or key in self.gateway.clients,
             last_attempts=self.node.last_attempts,
         )
-        if node is not None:
+        if node:
             node.watch.subscribe("x", Orders(node.root, replica_id, self._on_command))
         self.leading = LeadershipStatus(
-            self.leaders, node.elections if node is not None else None, self.shards.key, replica_id
+            self.leaders, node.elections if node else None, self.shards.key, replica_id
         )
+
+        # Beside the events.
         self.waiters = Waiters(self.lanes.lend, hands_over=config.ha)
         self.commands = CommandSync(
             tree,
             self.gateway,
-            node.command_records if node is not None else None,
+            node.command_records if node else None,
             replica_id=replica_id,
             peers=self.replicas,
-            announce=node.members.poke if node is not None else lambda: None,
+            announce=node.members.poke if node else lambda: None,
             patience=2 * config.session_ttl,
             stats=stats,
         )
-        self.loops = LeaderLoops(tasks, node.runs if node is not None else None, self.leading.term, stats)
+        self.loops = LeaderLoops(tasks, node.runs if node else None, self.leading.term, stats)
         self.voice_workers = list(voice_workers)
 
+        # Over all of them.
         self.monitor = Monitor(self)
-        self.hosting = self._shard_host(on_fatal)
+        self.hosting = (
+            ShardHost(
+                node,
+                self.gateway,
+                self.leaders,
+                self.dispatcher,
+                replica_id,
+                replication=config.replication,
+                deaf_after=config.deaf_after,
+                is_deaf=self.is_deaf,
+                on_fatal=on_fatal,
+            )
+            if node and self.leaders and self._sharded
+            else None
+        )
         self.health = HealthServer(self, config.http_address) if config.http_address is not None else None
 
-    # -- parts that depend on the configuration --------------------------------------------------------------
-
-    def _rest_limits(self) -> RestLimits | None:
-        if not self.config.rest_limit:
-            return None
-        limits = RestLimits(self.config.rest_limit)
-        if self.coordination is not None:
-            limits.share(self.coordination.share_requests(limits, shared_total(limits.limit)))
-        return limits
-
-    def _identify(self) -> Identify | LocalIdentify:
-        node = self.coordination
-        if node is None:
-            return LocalIdentify()
+    def _identify(self, node: Coordination) -> Identify | LocalIdentify:
         return Identify(
             node.session,
             node.identify_queue,
             node.identify_budget,
-            live=lambda: self.replicas().keys(),
-            needed=self._is_needed,
+            live=lambda: node.members.records().keys(),
+            needed=lambda key: self._is_needed(node, key),
             fetch=self.gateway.session_limits,
         )
 
-    def _preference(self) -> Preference:
-        node = self.node
+    def _is_needed(self, node: Coordination, key: int) -> bool:
+        """Whether no other replica is ready for a shard. No I/O."""
+        if self._sharded:
+            return not node.plan.ready(key)
+        records = node.members.records().items()
+        return not any(name != self.replica_id and record.get("state") == "ready" for name, record in records)
+
+    def _preference(self, node: Coordination) -> Preference:
         if node.has_peers and self._sharded:
             return ShardPreference(node.plan, node.members, self.replica_id)
         return node.members
-
-    def _leaders(self, has_received: Callable[[int, float], bool]) -> LeaderService | None:
-        if self.coordination is None:
-            return None
-        return LeaderService(
-            self.config,
-            self.coordination,
-            self.replica_id,
-            self.stats,
-            put=self.lanes.put_all,
-            probe=self.gateway,
-            has_received=has_received,
-        )
-
-    def _shard_host(self, on_fatal: Callable[[BaseException], None]) -> ShardHost | None:
-        if self.coordination is None or self.leaders is None or not self._sharded:
-            return None
-        return ShardHost(
-            self.coordination,
-            self.gateway,
-            self.leaders,
-            self.dispatcher,
-            self.replica_id,
-            replication=self.config.replication,
-            deaf_after=self.config.deaf_after,
-            is_deaf=self.is_deaf,
-            on_fatal=on_fatal,
-        )
-
-    # -- between the parts -----------------------------------------------------------------------------------
-
-    def _on_event(
-        self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
-    ) -> None:
-        self.waiters.offer(name, args)
-        self.dispatcher.receive(name, args, raw, shard_id, acknowledged_revision)
-
-    def _on_change(self) -> None:
-        self.monitor.poke()
-        if self.hosting is not None:
-            self.hosting.poke()
-
-    def _on_new_session(self, shard_id: int) -> None:
-        if self.leaders is not None:
-            self.leaders.new_session(shard_id)
 
     def _on_command(self, command: str) -> None:
         if command == "drain":
@@ -228,18 +202,33 @@ class ReplicaParts:
         else:
             _log.warning("this version does not know the operator's command %r", command)
 
-    async def _before_identify(self, key: int) -> IdentifyPermit:
-        return await self.identify.turn(key)
+    # -- the gateway's listener ------------------------------------------------------------------------------
 
-    def _is_needed(self, key: int) -> bool:
-        """Whether no replica is ready for a shard. No I/O."""
-        node = self.coordination
-        if node is None:
-            return True
-        if self._sharded:
-            return not node.plan.ready(key)
-        others = node.members.records().items()
-        return not any(name != self.replica_id and r.get("state") == "ready" for name, r in others)
+    async def before_identify(self, shard_id: int) -> IdentifyPermit:
+        """Waits for the shard's turn."""
+        return await self.identify.turn(shard_id)
+
+    def on_new_session(self, shard_id: int) -> None:
+        """Tells the leader service."""
+        if self.leaders is not None:
+            self.leaders.new_session(shard_id)
+
+    def on_dispatch(
+        self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+    ) -> None:
+        """Gives the event to waiting threads and to the dispatcher."""
+        self.waiters.offer(event, args)
+        self.dispatcher.receive(event, args, raw, shard_id, acknowledged_revision)
+
+    def on_change(self) -> None:
+        """Has the connection checked."""
+        self.monitor.poke()
+        if self.hosting is not None:
+            self.hosting.poke()
+
+    def known_revision(self) -> int:
+        """The revision of the coordination watch; 0 without etcd."""
+        return self.coordination.watch.revision if self.coordination is not None else 0
 
     # -- for the facade and for voice ------------------------------------------------------------------------
 
@@ -255,19 +244,14 @@ class ReplicaParts:
 
     def channel(self, channel_id: int) -> Any:
         """discord.py's channel, of any shard; ``None`` when the bot does not see it."""
-        for client in self.gateway.clients.values():
-            channel = client.get_channel(channel_id)
-            if channel is not None:
-                return channel
-        return None
+        channels = (client.get_channel(channel_id) for client in self.gateway.clients.values())
+        return next((channel for channel in channels if channel is not None), None)
 
     def replicas(self) -> Mapping[str, Mapping[str, Any]]:
         """The live replicas and their member records. No I/O."""
         if self.coordination is None:
             return {self.replica_id: status.describe(self)}
         return self.coordination.members.records()
-
-    # -- status; no I/O --------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
         """The replica's state for health checks and metrics."""
@@ -281,7 +265,3 @@ class ReplicaParts:
     def uptime(self) -> float:
         """Seconds since the replica was made."""
         return time.monotonic() - self._started_at
-
-
-def _ignore(state: str) -> None:
-    """The announcement of a replica without peers."""

@@ -7,6 +7,7 @@ Threads and locks: any thread. No state: the functions read single values of the
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -137,7 +138,7 @@ def status(replica: ReplicaView) -> dict[str, Any]:
         "ready": not why,
         "reasons": why,
         "uptime": replica.uptime,
-        "gateway": {shard: client.state()._asdict() for shard, client in shards.items()},
+        "gateway": {shard: dataclasses.asdict(client.state()) for shard, client in shards.items()},
         "leader": {shard: replica.leading.leader(shard) for shard in shards},
         "queue": replica.dispatcher.queue(),
         "journal": leaders.sizes() if leaders is not None else {},

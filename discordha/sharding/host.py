@@ -22,16 +22,17 @@ the next grant. While the watch is down, no shard moves. At stop, call ``give_aw
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
 from discordha.coordination.node import Coordination
 from discordha.coordination.session import Grant
+from discordha.dispatch import Dispatcher
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway import Gateway
 from discordha.leader.service import LeaderService
@@ -52,34 +53,20 @@ TAKEOVER_INTERVAL = 3.0
 OPEN_RETRY_PAUSE = 1.0
 
 
-class _PendingEvents(Protocol):
-    """The part of ``Dispatcher`` that is used here."""
-
-    def oldest(self, shard_id: int) -> float | None: ...
-
-
+@dataclasses.dataclass(eq=False)
 class _Hosted:
-    """One shard that this replica hosts. All moments are by the monotonic clock.
+    """One shard that this replica hosts. Moments are by the monotonic clock."""
 
-    :ivar announced: the grant under which the shard is announced ready.
-    :ivar lost_at: the moment since which the shard is not ready.
-    :ivar successors_ready: etcd's revision when the successors were ready, and that moment.
-    :ivar handed_at: the moment from which on the successors receive all events.
-    :ivar takeover_at: the moment of the next request to lead the shard once more.
-    :ivar takeover_asked: whether this replica has asked and not led since.
-    """
-
-    def __init__(self, key: int) -> None:
-        self.key = key
-        self.phase = "in"
-        self.announced: Grant | None = None
-        self.was_ready = False
-        self.lost_at: float | None = None
-        self.handed_at = 0.0
-        self.successors_ready: tuple[int, float] | None = None
-        self.takeover_at = 0.0
-        self.takeover_asked = False
-        self.left_at = 0.0
+    key: int
+    phase: str = "in"
+    announced: Grant | None = None  # the grant under which it is announced ready
+    was_ready: bool = False
+    lost_at: float | None = None  # since when it is not ready
+    successors_ready: tuple[int, float] | None = None  # etcd's revision when they were, and that moment
+    handed_at: float = 0.0  # from when on the successors receive all events
+    takeover_at: float = 0.0  # when this replica may ask to lead once more
+    takeover_asked: bool = False  # it has asked, and not led since
+    left_at: float = 0.0
 
 
 class ShardHost:
@@ -97,7 +84,7 @@ class ShardHost:
         coordination: Coordination,
         gateway: Gateway,
         leaders: LeaderService,
-        events: _PendingEvents,
+        dispatcher: Dispatcher,
         replica_id: str,
         *,
         replication: int,
@@ -109,7 +96,7 @@ class ShardHost:
         self._plan = coordination.plan
         self._gateway = gateway
         self._leaders = leaders
-        self._events = events
+        self._dispatcher = dispatcher
         self._replica_id = replica_id
         self._planner = ShardPlanner(coordination, replica_id, replication)
         self._deaf_after = deaf_after
@@ -123,8 +110,6 @@ class ShardHost:
         self._thread = threading.Thread(target=self._run, name="discordha-shards", daemon=True)
         self._plan.listeners.append(self._wake.set)
 
-    # -- life ------------------------------------------------------------------------------------------------
-
     def start(self, count: int) -> None:
         """Founds the first generation of shards if there is none, and starts the thread. Blocks on etcd.
 
@@ -135,12 +120,8 @@ class ShardHost:
         if plan.count is None and not plan.found(count):
             self._coordination.watch.sync(5.0)
         if plan.count not in (None, count):
-            _log.warning(
-                "shard_count is %d here, but the bot runs with %d shards until `discordha reshard %d`",
-                count,
-                plan.count,
-                count,
-            )
+            text = "shard_count is %d here, but the bot runs with %d shards until `discordha reshard %d`"
+            _log.warning(text, count, plan.count, count)
         self._thread.start()
 
     def poke(self) -> None:
@@ -156,7 +137,7 @@ class ShardHost:
         deadline = self._clock() + timeout
         while self._thread.is_alive() and self._planner.successors():
             self._wake.set()
-            if not any(hosted.phase != "left" for hosted in self._hosted.values()):
+            if all(hosted.phase == "left" for hosted in self._hosted.values()):
                 return True
             if self._clock() >= deadline or (hurry is not None and hurry()):
                 break
@@ -232,21 +213,13 @@ class ShardHost:
             if self._replica_id in hosts
         }
 
-    # -- one shard -------------------------------------------------------------------------------------------
-
     def _open(self, key: int) -> None:
-        plan = self._plan
         generation, number = generation_of(key), number_of(key)
-        count = plan.generations.get(generation)
+        count = self._plan.generations.get(generation)
         if count is None:
             return
-        self._leaders.open(
-            key,
-            number,
-            count,
-            guard=(plan.guard(key),),
-            may_act=lambda: self._may_act(generation),
-        )
+        guard = (self._plan.guard(key),)
+        self._leaders.open(key, number, count, guard=guard, may_act=lambda: self._may_act(generation))
         try:
             self._gateway.open_shard(key, number, count)
         except ConfigError:
@@ -281,16 +254,13 @@ class ShardHost:
                 hosted.handed_at = self._clock()
             if not self._has_before(hosted.key, hosted.handed_at):
                 self._resign(hosted)
-            elif self._clock() >= hosted.takeover_at and self._leaders.passed_over(
-                hosted.key, hosted.handed_at
-            ):
+            elif self._clock() >= hosted.takeover_at:
                 self._ask_to_take_over(hosted)
         if hosted.phase == "resigning":
             out = self._leaders.is_out(hosted.key)
             if out and not self._has_before(hosted.key, hosted.handed_at):
                 self._gateway.leave_shard(hosted.key)
-                hosted.phase = "left"
-                hosted.left_at = self._clock()
+                hosted.phase, hosted.left_at = "left", self._clock()
         if hosted.phase == "left" and not self._has_before(hosted.key, hosted.left_at + MAX_SETTLING):
             self._forget(hosted)
 
@@ -345,25 +315,23 @@ class ShardHost:
             hosted.successors_ready = (self._coordination.watch.revision, self._clock())
             self._gateway.beat(hosted.key, hosted.successors_ready[0])  # a new connection beats by itself
         revision, since = hosted.successors_ready
-        return (
-            self._gateway.acknowledged_revision(hosted.key) >= revision
-            or self._clock() - since >= MAX_SETTLING
-        )
+        known = self._gateway.acknowledged_revision(hosted.key)
+        return known >= revision or self._clock() - since >= MAX_SETTLING
 
     def _ask_to_take_over(self, hosted: _Hosted) -> None:
+        """Asks for leadership if the leader has passed over events from before the handover."""
+        if not self._leaders.passed_over(hosted.key, hosted.handed_at):
+            return
         hosted.takeover_at = self._clock() + TAKEOVER_INTERVAL
         leader = request_resignation(self._coordination.store, self._coordination.root, hosted.key)
         if leader is not None:
             hosted.takeover_asked = True
-            _log.warning(
-                "shard %d: this replica asks %s for leadership, to handle events that only it received",
-                number_of(hosted.key),
-                leader,
-            )
+            text = "shard %d: this replica asks %s for leadership, to handle events that only it received"
+            _log.warning(text, number_of(hosted.key), leader)
 
     def _has_before(self, key: int, moment: float) -> bool:
         """Whether an event from before a moment is not done."""
-        oldest = self._events.oldest(key)
+        oldest = self._dispatcher.oldest(key)
         if oldest is not None and oldest < moment:
             return True
         oldest = self._leaders.oldest(key)

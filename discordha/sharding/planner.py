@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 from discordha.coordination.journal.sessions import SETTLE
 from discordha.coordination.membership.placement import place
@@ -46,10 +47,9 @@ class ShardPlanner:
         self._replica_id = replica_id
         self._replication = replication
         self._clock = time.monotonic
-        self._changing: dict[
-            int, tuple[tuple[str, ...], float]
-        ] = {}  # by generation: the new plan's members, since when
-        self._ready_since: float | None = None  # the next generation is ready
+        # By generation: the members that a new plan is for, and since when.
+        self._changing: dict[int, tuple[tuple[str, ...], float]] = {}
+        self._ready_since: float | None = None  # the next generation
         self.planned = False  # the plan is for the present members, this replica among them
 
     def _eligible(self) -> tuple[str, ...]:
@@ -80,9 +80,8 @@ class ShardPlanner:
                 since = self._clock()
                 self._changing[generation] = (members, since)
             gone = any(host not in members for hosts in present.values() for host in hosts)
-            writers = order(f"plan/{generation}", members)
-            turn = writers.index(self._replica_id) if self._replica_id in writers else len(writers)
-            if self._clock() - since >= turn * WRITER_INTERVAL + (0.0 if gone else JOIN_PAUSE):
+            pause = self._pause_before(f"plan/{generation}", members)
+            if self._clock() - since >= pause + (0.0 if gone else JOIN_PAUSE):
                 plan.propose(generation, following)
                 self._changing.pop(generation, None)
 
@@ -97,14 +96,17 @@ class ShardPlanner:
         if self._ready_since is None:
             self._ready_since = now
             _log.info("all %d shards of the next generation are ready", plan.generations[following])
-        writers = order(f"switch/{following}", self._eligible())
-        turn = writers.index(self._replica_id) if self._replica_id in writers else len(writers)
-        if now - self._ready_since < SETTLE + turn * WRITER_INTERVAL:
-            return
-        if self._in_line_before(self._ready_since):
+        pause = self._pause_before(f"switch/{following}", self._eligible())
+        if now - self._ready_since < SETTLE + pause or self._in_line_before(self._ready_since):
             return
         if plan.switch(following):
             _log.info("the bot now runs with %d shards", plan.generations.get(following, 0))
+
+    def _pause_before(self, write: str, members: Sequence[str]) -> float:
+        """How long this replica leaves a write to the replicas before it in line, seconds."""
+        writers = order(write, members)
+        turn = writers.index(self._replica_id) if self._replica_id in writers else len(writers)
+        return turn * WRITER_INTERVAL
 
     def _is_ready(self, generation: int) -> bool:
         plan = self._plan
@@ -116,9 +118,8 @@ class ShardPlanner:
         """Whether a leader may have events in line from before a moment, which perhaps only it received."""
         members = self._coordination.members
         for replica, record in members.records().items():
-            heard_at = self._clock() - members.silence(replica)
-            waited = record.get("backlog")
-            waited = float(waited) if isinstance(waited, int | float) else 0.0
-            if heard_at - waited < moment + 1.0:
+            told_at, backlog = self._clock() - members.silence(replica), record.get("backlog")
+            waited = float(backlog) if isinstance(backlog, int | float) else 0.0
+            if told_at - waited < moment + 1.0:
                 return True
         return False

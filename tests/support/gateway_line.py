@@ -30,18 +30,33 @@ class Line:
         config = Config.from_env(
             discord_.env(endpoint=endpoint), ha=False, intents=discord.Intents.all(), **settings
         )
-        self.gateway = Gateway(
-            config,
-            on_dispatch=self._take,
-            on_fatal=self.fatal.append,
-            before_identify=None,
-            revision=lambda: self.seen,
-        )
+        self.gateway = Gateway(config, self)
 
-    def _take(self, event: str, args: tuple[Any, ...], raw: str | None, key: int, stamp: int) -> None:
+    # -- the gateway's listener
+
+    async def before_identify(self, shard_id: int) -> None:
+        """Nothing limits it."""
+
+    def on_dispatch(
+        self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+    ) -> None:
         if event == "message":
-            self.stamps[args[0].content] = (stamp, self.seen)
+            self.stamps[args[0].content] = (acknowledged_revision, self.seen)
             self.messages.append(args[0].content)
+
+    def on_fatal(self, error: BaseException) -> None:
+        self.fatal.append(error)
+
+    def known_revision(self) -> int:
+        return self.seen
+
+    def on_client(self, client: discord.Client) -> None: ...
+
+    def on_new_session(self, shard_id: int) -> None: ...
+
+    def on_change(self) -> None: ...
+
+    # --
 
     def open(self) -> None:
         self.gateway.start()

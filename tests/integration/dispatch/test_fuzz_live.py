@@ -129,8 +129,7 @@ def test_payloads_with_missing_and_strange_fields(
         asked(local_discord, 2)
         state = ha.status()["gateway"][0]
         assert (state["disconnects"], state["identifies"]) == (0, 1)
-        assert client.parse_errors > 10
-        assert "discord.py can't read this" in caplog.text
+        assert caplog.text.count("discord.py can't read this") > 10
         assert ha.status()["ready"]
 
 

@@ -56,7 +56,7 @@ def test_a_place_is_free_a_second_after_the_answer() -> None:
         clock.now += 10  # nothing was answered: Discord may count it at any time
         await settle()
         assert limits.status()["waiting"] == 2
-        limits.end(counted=True)
+        limits.end()
         clock.now += 0.99
         limits.changed()
         await settle()
@@ -86,7 +86,7 @@ def test_no_second_holds_more_than_the_share() -> None:
             await asyncio.sleep(0.001 * (number * 7 % 13))
             counted.append(loop.time())
             await asyncio.sleep(0.001 * (number * 5 % 11))
-            limits.end(counted=True)
+            limits.end()
 
         await asyncio.gather(*(request(number) for number in range(45)))
         counted.sort()
@@ -101,7 +101,6 @@ def test_interactions_never_wait() -> None:
         shares.number = 0
         limits.pause(60)
         await limits.begin(counted=False)
-        limits.end(counted=False)
         assert limits.status()["exempt"] == 1
         assert limits.status()["in_flight"] == 0
 
@@ -118,7 +117,7 @@ def test_a_cancelled_request_takes_no_place() -> None:
         limits.changed()
         await second
         assert limits.in_flight == 2
-        limits.end(counted=True, sent=False)  # given up before it left: its place is free at once
+        limits.end(sent=False)  # given up before it left: its place is free at once
         third.cancel()  # at the moment when its turn has come
         await settle()
         assert limits.in_flight == 1
