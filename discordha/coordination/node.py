@@ -1,20 +1,16 @@
-"""What one replica holds in etcd, put together in the order in which it must start and stop.
+"""CoordinationNode: everything that one replica has in etcd, put together in the order of start and stop.
 
-Start: a lease for marks, the session, group commit, the coordination watch (until its first snapshot is in),
-the member record, the elections. The gateway may connect after that: from its first event on, the watch tells
-what others do.
+``start`` brings up the session, leases for marks, group commit, the member record, the coordination watch
+(until its first snapshot is in) and the elections. The gateway may connect afterwards: from its first event
+on, the watch reports what other replicas do. ``stop`` revokes the session last; leadership is handed over
+before.
 
-Stop is in two steps, since leadership must move before the marks are all written, and the session must
-outlive both: ``resign`` and ``stop``.
-
-Concurrency: no thread of its own; the parts' threads are described in their modules. Called by the facade's
-thread.
+Threads and locks: no thread of its own. Called by the replica's thread.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,16 +21,16 @@ from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.elections import Elections
-from discordha.coordination.election.task_runs import Runs
+from discordha.coordination.election.task_runs import TaskRuns
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
-from discordha.coordination.etcd.router import CoordinationWatch
+from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import Watch
 from discordha.coordination.journal.exchange import Reconciliation
 from discordha.coordination.journal.router import Journals
-from discordha.coordination.membership.members import JSON, Members, readable
+from discordha.coordination.membership.members import JSON, Members, incompatibility
 from discordha.coordination.membership.shard_plan import ShardPlan
 from discordha.coordination.quotas.command_records import CommandRecords
 from discordha.coordination.quotas.identify_budget import IdentifyBudget
@@ -48,17 +44,15 @@ from discordha.coordination.voice.records import Keys
 from discordha.coordination.voice.view import VoiceView
 from discordha.errors import ConfigError, StoreUnavailable
 
-__all__ = ["Coordination", "store_settings"]
+__all__ = ["CoordinationNode", "store_settings"]
 
-_log = logging.getLogger(__name__)
-
-#: A mark waits up to so long for the next claim, seconds, while claims come often enough for it to ride along
-#: (``GroupCommit``): by so much longer may a crash make a finished event run again.
+#: A mark waits this long for the next claim to take it along, seconds, while claims come often enough (see
+#: ``GroupCommit``). A crash meanwhile makes a finished event run again.
 MARK_RIDE = 0.008
 
 
 def store_settings(config: Config) -> StoreSettings:
-    """How to reach etcd, as the configuration says."""
+    """How to reach etcd, according to the configuration."""
     return StoreSettings(
         endpoints=tuple(config.etcd_endpoints),
         ca_cert=config.etcd_ca_cert,
@@ -70,7 +64,7 @@ def store_settings(config: Config) -> StoreSettings:
     )
 
 
-class Coordination:
+class CoordinationNode:
     """The coordination parts of one replica.
 
     :param root: key prefix of the bot, ending in ``/``.
@@ -78,11 +72,7 @@ class Coordination:
     """
 
     def __init__(
-        self,
-        config: Config,
-        root: str,
-        replica_id: str,
-        describe: Callable[[], Mapping[str, JSON]],
+        self, config: Config, root: str, replica_id: str, describe: Callable[[], Mapping[str, JSON]]
     ) -> None:
         self.root = root
         self._replica_id = replica_id
@@ -93,7 +83,6 @@ class Coordination:
         self.session = Session(self.store, ttl=ttl)
         self.commit = GroupCommit(self.store, ride=MARK_RIDE)
         self.leases = RetentionLeases(self.store, retention=config.retention)
-        self.watch = CoordinationWatch(self.store, root, silence=ttl)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
         self.hints = ClaimHints(root, retention=config.retention)
         self.last_attempts = LastAttempts(config.max_attempts)
@@ -109,25 +98,13 @@ class Coordination:
             backlog=config.queue_size,
         )
         self.elections = Elections(self.store, self.session, root, replica_id)
-        self.watch.subscribe("e", self.hints)
-        self.watch.subscribe("a", self.hints)
-        self.watch.subscribe("m", self.members)
-        self.watch.subscribe("l", self.elections)
         self.journals = Journals(root)
-        for component in ("j", "jc", "ja"):
-            self.watch.subscribe(component, self.journals)
         self.reconciliation = Reconciliation(self.store, root, replica_id)
-        for component in ("jq", "jr"):  # after the journals: marks before answers
-            self.watch.subscribe(component, self.reconciliation)
         self.command_records = CommandRecords(self.store, self.session, root, replica_id)
         self.plan = ShardPlan(self.store, root, replica_id)
-        self.watch.subscribe("s", self.plan)
         self.identify_queue = IdentifyQueue(self.store, root, replica_id)
-        self.watch.subscribe("iq", self.identify_queue)
         self.identify_budget = IdentifyBudget(self.store, root, replica_id)
-        self.watch.subscribe("ib", self.identify_budget)
-        self.runs = Runs(self.store, root, replica_id)
-        self.watch.subscribe("lp", self.runs)
+        self.runs = TaskRuns(self.store, root, replica_id)
         self.shares: Shares | None = None
         self.shared = EtcdShared(
             self.store,
@@ -138,7 +115,6 @@ class Coordination:
             patience=config.etcd_timeout,
             silence=ttl,
         )
-        self.watch.subscribe("k", self.shared.locks)
         self.voice = VoiceQueue(
             Means(
                 self.store,
@@ -154,11 +130,23 @@ class Coordination:
                 config.grace,
             )
         )
+        self.router = WatchRouter(root)
+        self.router.subscribe(self.hints, "e", "a")
+        self.router.subscribe(self.members, "m")
+        self.router.subscribe(self.elections, "l")
+        self.router.subscribe(self.journals, "j", "jc", "ja")
+        self.router.subscribe(self.reconciliation, "jq", "jr")  # after the journals: marks before answers
+        self.router.subscribe(self.plan, "s")
+        self.router.subscribe(self.identify_queue, "iq")
+        self.router.subscribe(self.identify_budget, "ib")
+        self.router.subscribe(self.runs, "lp")
+        self.router.subscribe(self.shared.locks, "k")
+        self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True)
 
     def share_requests(self, meter: Meter, total: int) -> Shares:
-        """Shares a number of requests a second with the other replicas. Before ``start``."""
+        """Shares this many requests per second with the other replicas. Called before ``start``."""
         self.shares = Shares(self.store, self.session, self.root, self._replica_id, total=total, meter=meter)
-        self.watch.subscribe("q", self.shares)
+        self.router.subscribe(self.shares, "q")
         return self.shares
 
     def _voice_watch(self, view: VoiceView) -> Watch:
@@ -169,31 +157,27 @@ class Coordination:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
 
         :raises StoreUnavailable: etcd did not answer in time; everything is stopped again.
-        :raises ConfigError: etcd refuses this replica, or a replica runs that it can't work beside;
-        everything is stopped again.
+        :raises ConfigError: etcd rejects this replica, or an incompatible replica runs; everything is stopped
+            again.
         """
         timeout = 2 * self._config.etcd_timeout
         with ExitStack() as undo:
             undo.callback(self.stop)
             self.session.start(timeout)
-            self._refuse_strangers(timeout)
+            self._refuse_incompatible(timeout)
             self.leases.start()
             self.commit.start()
             self.members.start()
             self.watch.start()
             if not self.watch.wait_synced(timeout):
-                raise StoreUnavailable(f"etcd has not told what other replicas do within {timeout:g} s")
+                raise StoreUnavailable(f"etcd has not reported what other replicas do within {timeout:g} s")
             self.elections.start()
             if self.shares is not None:
                 self.shares.start()
             undo.pop_all()
 
-    def _refuse_strangers(self, timeout: float) -> None:
-        """Before this replica is a member: whether it can work beside those that are.
-
-        :raises ConfigError: it can't; says which replica.
-        :raises StoreUnavailable: etcd did not answer in time.
-        """
+    def _refuse_incompatible(self, timeout: float) -> None:
+        """Raises ``ConfigError`` if a member runs that this replica can't work beside."""
         until = time.monotonic() + timeout
         while True:
             try:
@@ -206,16 +190,15 @@ class Coordination:
             try:
                 record = json.loads(kv.value)
             except (ValueError, RecursionError):
-                continue  # something else wrote it; the watch will say so
+                continue  # not a member's; the watch will report it
             if isinstance(record, dict):
-                reason = readable(kv.key.rsplit("/", 1)[1], record)
+                reason = incompatibility(kv.key.rsplit("/", 1)[1], record)
                 if reason is not None:
                     raise ConfigError(reason)
 
     def stop(self) -> None:
         """Writes what is pending, revokes the session, closes all connections. Blocks for a few round trips,
-        or one time-out when etcd does not answer. Idempotent.
-        """
+        or one timeout if etcd does not answer. Idempotent."""
         self._stop_calls.set()
         self.voice.stop()
         self.claims.stop()

@@ -29,12 +29,11 @@ from typing import TYPE_CHECKING
 
 from discordha.config import Config
 from discordha.context import CurrentEvent
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.election.election import Election
+from discordha.coordination.election.election import Election, LeaderTerm
 from discordha.coordination.etcd.store import Compare, LeaseNotFound
 from discordha.coordination.journal.entries import Entry
 from discordha.coordination.journal.journal import Journal
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.runner import Outcome
 from discordha.errors import DiscordHAError
 from discordha.leader.candidacy import Seniority
@@ -80,7 +79,7 @@ class LeaderEvents:
     def __init__(
         self,
         config: Config,
-        coordination: Coordination,
+        coordination: CoordinationNode,
         replica_id: str,
         stats: Stats,
         put: Callable[[Sequence[Item]], None],
@@ -334,12 +333,12 @@ class LeaderEvents:
         shard.stands = again and shard.hears and not shard.retired
         shard.election.resign(shard.stands, timeout=timeout)
 
-    def _elected(self, shard: LeaderShard, leadership: Leadership) -> None:
+    def _elected(self, shard: LeaderShard, leadership: LeaderTerm) -> None:
         shard.seniority.led()
         shard.elected = leadership
         self._wake.set()
 
-    def _deposed(self, shard: LeaderShard, leadership: Leadership) -> None:
+    def _deposed(self, shard: LeaderShard, leadership: LeaderTerm) -> None:
         shard.elected = None
         shard.journal.deactivate()
 

@@ -19,8 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from discordha.context import CurrentEvent
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.election.election import Election
+from discordha.coordination.election.election import Election, LeaderTerm
 from discordha.coordination.journal.entries import Entry
 from discordha.coordination.journal.journal import Journal
 from discordha.dispatch.runner import Outcome
@@ -64,7 +63,7 @@ class LeaderShard:
         self.ask_at = 0.0  # when the leader may be asked (``Reconciler``); and after how many seconds again
         self.ask_pause = 0.0
         self.election: Election
-        self.elected: Leadership | None = None  # to be made to act
+        self.elected: LeaderTerm | None = None  # to be made to act
         self.resign: bool | None = None  # asked to resign; true: stand again at once
         self.hears = False
         self.stands = False

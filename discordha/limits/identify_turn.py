@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from discordha.coordination.membership.shard_keys import number_of
-from discordha.coordination.quotas.identify_queue import Turn
+from discordha.coordination.quotas.identify_queue import TurnLease
 from discordha.limits.session_limits import SessionLimits
 
 __all__ = ["AloneIdentify", "IdentifyTurn"]
@@ -21,7 +21,7 @@ class IdentifyTurn:
     that of ``Identify``. ``wake`` is called under it, and must be quick.
     """
 
-    def __init__(self, bucket: int, held: Turn | None, begun: float, wake: Callable[[], None]) -> None:
+    def __init__(self, bucket: int, held: TurnLease | None, begun: float, wake: Callable[[], None]) -> None:
         self.bucket = bucket
         self.held = held
         self.begun = begun

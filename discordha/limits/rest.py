@@ -35,7 +35,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from discordha.coordination.quotas.request_shares import MEMORY, WINDOW, Shares
+from discordha.coordination.quotas.request_shares import REFUSALS_KEPT, WINDOW, Shares
 from discordha.errors import DiscordHAError
 
 __all__ = ["REFUSED_LIMIT", "RestLimits", "shared_total"]
@@ -223,7 +223,7 @@ class RestLimits:
 
     def refused(self) -> int:
         """Requests of the last ten minutes that Discord counts as invalid."""
-        oldest = self._clock() - MEMORY - GRAIN
+        oldest = self._clock() - REFUSALS_KEPT - GRAIN
         with self._lock:
             while self._refused and self._refused[0][0] < oldest:
                 self._refused.popleft()

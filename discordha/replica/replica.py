@@ -27,11 +27,11 @@ from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.membership.operator_commands import Orders
+from discordha.coordination.membership.operator_commands import OperatorCommands
 from discordha.coordination.membership.preference import ShardPreference
 from discordha.coordination.memory.claims import AloneMembers, UnguardedClaims
 from discordha.coordination.memory.shared import AloneShared
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.dispatch import Dispatcher, Item, Preference
@@ -118,7 +118,7 @@ class Replica:
         self.runner = Runner(bridge, stats, handler_timeout=config.handler_timeout)
         if on_error is not None:
             self.runner.on_error = on_error
-        self.coordination: Coordination | None = None
+        self.coordination: CoordinationNode | None = None
         self._alone = AloneMembers(replica_id)
         limit = config.rest_limit
         self.limits = RestLimits(limit) if limit else None
@@ -139,7 +139,7 @@ class Replica:
         self._failed = False
         sharded = config.shard_count is not None
         if config.ha:
-            coordination = self.coordination = Coordination(
+            coordination = self.coordination = CoordinationNode(
                 config, root, replica_id, lambda: report.describe(self)
             )
             self.shared: Shared = coordination.shared
@@ -174,7 +174,7 @@ class Replica:
                 has_received=preference.has_received,
             )
             self.dispatcher.set_leader_path(self.leaders)
-            coordination.watch.subscribe("x", Orders(root, replica_id, self._obey))
+            coordination.router.subscribe(OperatorCommands(root, replica_id, self._obey), "x")
         else:
             self.shared = AloneShared()
             self.dispatcher = Dispatcher(

@@ -32,7 +32,7 @@ from typing import Protocol
 
 from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.coordination.session import Grant
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway import Gateway
@@ -93,7 +93,7 @@ class Hosting:
 
     def __init__(
         self,
-        coordination: Coordination,
+        coordination: CoordinationNode,
         gateway: Gateway,
         leaders: LeaderEvents,
         events: _Events,
@@ -265,7 +265,8 @@ class Hosting:
     def _may_act(self, generation: int) -> bool:
         """Whether leaders of a generation may act: it serves, and nobody leads in the one before."""
         first = key_of(generation, 0)
-        return self._plan.serving == generation and not self._coordination.elections.stands_before(first)
+        elections = self._coordination.elections
+        return self._plan.serving == generation and not elections.has_candidate_below(first)
 
     def _step(self, hosted: _Hosted, wanted: bool) -> None:
         if hosted.phase == "in":

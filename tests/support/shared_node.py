@@ -14,11 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from store_helpers import watch_components
+
 from discordha.api.shared_state import SharedState
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
-from discordha.coordination.etcd.router import CoordinationWatch
 from discordha.coordination.etcd.store import Get, Put
 from discordha.coordination.membership.members import Members
 from discordha.coordination.memory.shared import AloneShared
@@ -57,13 +58,12 @@ class Node(SharedState):
         self.store = EtcdStore(settings)
         self.session = Session(session_store or self.store, ttl=ttl)
         self.commit = GroupCommit(self.store)
-        self.hub = CoordinationWatch(self.store, root, silence=ttl)
         self.members = Members(self.store, self.session, root, name, dict, interval=ttl / 3)
         self.shared = EtcdShared(
             self.store, self.session, self.commit, root, name, patience=settings.timeout, silence=ttl
         )
-        self.hub.subscribe("m", self.members)
-        self.hub.subscribe("k", self.shared.locks)
+        listeners = {"m": self.members, "k": self.shared.locks}
+        self.hub = watch_components(self.store, root, listeners, silence=ttl)
 
     def _running(self) -> Any:
         return self

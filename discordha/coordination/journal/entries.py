@@ -9,7 +9,7 @@ import json
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.membership.shard_keys import is_number
 
 __all__ = ["NEVER", "Attempted", "Entry", "EntryState", "Mark", "digest"]
@@ -131,7 +131,7 @@ class Entry:
         self.attempt = 1
         self.unstarted = 0  # an attempt that may have been noted, and was not made
         self.occurrence = 0
-        self.leadership: Leadership | None = None
+        self.leadership: LeaderTerm | None = None
         self.carry = 0  # revision of its carry key
         self.revision = 0  # one that is older than its event
         self.number = 0  # of those that were received here

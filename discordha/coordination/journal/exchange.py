@@ -35,7 +35,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import KeyValue, Put, Snapshot, Store, WatchEvent
 from discordha.coordination.membership.shard_keys import is_number
 
@@ -109,7 +109,7 @@ class Reconciliation:
         key = f"{self._questions_at}{shard_id}/{self._replica_id}"
         return self._store.put(key, value.encode(), lease=lease)
 
-    def answer(self, question: Question, left: Mapping[str, int], leadership: Leadership) -> bool:
+    def answer(self, question: Question, left: Mapping[str, int], leadership: LeaderTerm) -> bool:
         """Answers, unless the leadership is over. Blocks on etcd.
 
         :raises StoreUnavailable: etcd does not answer.

@@ -59,7 +59,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import (
@@ -136,7 +136,7 @@ class Journal:
         self._tally = Tally(
             writes.marks_at, writes.carries_at, writes.attempts_at, replica_id=replica_id, clock=clock
         )
-        self._leadership: Leadership | None = None
+        self._leadership: LeaderTerm | None = None
         self._received = 0  # how many
         self._sessions = 0  # of the gateway's
         self._aside: set[str] = set()  # lanes that wait until another event's last attempt is over
@@ -217,7 +217,7 @@ class Journal:
 
     # -- leadership ------------------------------------------------------------------------------------------
 
-    def activate(self, leadership: Leadership) -> None:
+    def activate(self, leadership: LeaderTerm) -> None:
         """This replica leads, and has seen all marks of its predecessors: what they left undone is run."""
         with self._lock:
             self._leadership = leadership
@@ -259,7 +259,7 @@ class Journal:
             entry.state = EntryState.QUEUED
         self._ready(ready)
 
-    def hand_over(self, leadership: Leadership) -> bool:
+    def hand_over(self, leadership: LeaderTerm) -> bool:
         """Leaves a carry for each event that runs here, and begins no other. Blocks on etcd; then resign.
 
         :return: whether all carries stand; what has none is lost to its handler when leadership ends.
@@ -330,7 +330,7 @@ class Journal:
             return False
         return self._note_attempt(entry, leadership)
 
-    def _note_attempt(self, entry: Entry, leadership: Leadership) -> bool:
+    def _note_attempt(self, entry: Entry, leadership: LeaderTerm) -> bool:
         operation = self._writes.attempt(entry, leadership, self._leases.current())
         self._commit.execute((operation,))
         try:

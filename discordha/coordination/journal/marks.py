@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import LeaseNotFound, Op
@@ -43,7 +43,7 @@ class JournalMarks:
         *,
         tally: Tally,
         lock: threading.Lock,
-        leadership: Callable[[], Leadership | None],
+        leadership: Callable[[], LeaderTerm | None],
         last_attempts: LastAttempts,
     ) -> None:
         self._commit = commit

@@ -21,7 +21,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import Compare, Delete, Get, Op, Put, Txn, TxnResult
 from discordha.coordination.journal.entries import Entry, Mark
@@ -58,7 +58,7 @@ class JournalWrites:
     def _attempt_key(self, entry: Entry) -> str:
         return f"{self.attempts_at}{entry.name}/{entry.occurrence}"
 
-    def attempt(self, entry: Entry, leadership: Leadership, lease: int) -> Operation:
+    def attempt(self, entry: Entry, leadership: LeaderTerm, lease: int) -> Operation:
         """Notes that an event is run again."""
         key = self._attempt_key(entry)
         record = {"attempt": entry.attempt, "replica": self._replica_id, "event": entry.key}
@@ -87,7 +87,7 @@ class JournalWrites:
     def mark(
         self,
         entry: Entry,
-        leadership: Leadership,
+        leadership: LeaderTerm,
         lease: int,
         more: tuple[Op, ...],
         on_done: Callable[[Operation], None],

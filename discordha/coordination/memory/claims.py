@@ -13,8 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from discordha.coordination.claims.hints import TTLSet
 from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
-from discordha.coordination.claims.ttl_set import Remembered
 
 __all__ = ["AloneMembers", "Forever", "UnguardedClaims"]
 
@@ -50,7 +50,7 @@ class UnguardedClaims:
         self, *, retention: float, hints: int = 100_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._lock = threading.Lock()
-        self._done = Remembered(hints, retention, clock)
+        self._done = TTLSet(hints, retention, clock)
         self._tokens = itertools.count(1)
         self._grant = Forever()
 

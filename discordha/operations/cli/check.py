@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from discordha._version import __version__
 from discordha.coordination.etcd.endpoints import StoreSettings
-from discordha.coordination.membership.members import FORMAT, readable
+from discordha.coordination.membership.members import FORMAT, incompatibility
 from discordha.errors import DiscordHAError
 from discordha.operations.cli.check_discord import Result, discord_checks
 from discordha.operations.cli.fleet import Fleet
@@ -154,7 +154,8 @@ def _replicas(fleet: Fleet) -> list[Result]:
         return [Result("replicas", "fail", str(error))]
     if not members:
         return [Result("replicas", "ok", f"none runs yet; this version is {__version__}, format {FORMAT}")]
-    refused = [reason for name, record in members.items() if (reason := readable(name, record)) is not None]
+    reasons = (incompatibility(name, record) for name, record in members.items())
+    refused = [reason for reason in reasons if reason is not None]
     if refused:
         return [Result("replicas", "fail", refused[0])]
     versions = sorted({str(record.get("version", "?")) for record in members.values()} | {__version__})

@@ -12,12 +12,11 @@ from store_helpers import store_of
 
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.election.election import Election
+from discordha.coordination.election.election import Election, LeaderTerm
 from discordha.coordination.journal.entries import Entry
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.tally import SETTLE
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.errors import StoreUnavailable
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
@@ -42,7 +41,7 @@ class Node:
             settings |= {"etcd_endpoints": [link.endpoint], "etcd_timeout": 1.5}
         config = Config(token=TOKEN, session_ttl=6.0, **settings)
         self.name = name
-        self.coordination = Coordination(config, root, name, dict)
+        self.coordination = CoordinationNode(config, root, name, dict)
         self.line: list[Entry] = []
         self.dropped: list[str] = []
         self.buried: list[str] = []
@@ -63,7 +62,7 @@ class Node:
             buried=self.buried.append,
         )
         self.election: Election
-        self.terms: list[Leadership] = []
+        self.terms: list[LeaderTerm] = []
 
     def _queue(self, entries: object) -> None:
         self.line.extend(entries)  # type: ignore[arg-type]
@@ -84,13 +83,13 @@ class Node:
         assert self.journal.note_session(watch.revision, self.journal.sessions)
         return watch.revision
 
-    def lead(self) -> Leadership:
+    def lead(self) -> LeaderTerm:
         """Campaigns, and acts as the leader once all marks have been seen."""
         self.election.campaign()
         wait_for(lambda: self.election.is_leader, 10, f"{self.name} to lead")
         return self.act()
 
-    def act(self) -> Leadership:
+    def act(self) -> LeaderTerm:
         leadership = self.election.leadership
         assert leadership is not None
         assert self.coordination.watch.sync(15, lease=leadership.lease_id)
