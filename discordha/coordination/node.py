@@ -1,20 +1,16 @@
-"""What one replica holds in etcd, put together in the order in which it must start and stop.
+"""CoordinationNode: everything that one replica has in etcd, put together in the order of start and stop.
 
-Start: a lease for marks, the session, group commit, the coordination watch (until its first snapshot is in),
-the member record, the elections. The gateway may connect after that: from its first event on, the watch tells
-what others do.
+``start`` brings up the session, leases for marks, group commit, the member record, the coordination watch
+(until its first snapshot is in) and the elections. The gateway may connect afterwards: from its first event
+on, the watch reports what other replicas do. ``stop`` revokes the session last; leadership is handed over
+before.
 
-Stop is in two steps, since leadership must move before the marks are all written, and the session must
-outlive both: ``resign`` and ``stop``.
-
-Concurrency: no thread of its own; the parts' threads are described in their modules. Called by the facade's
-thread.
+Threads and locks: no thread of its own. Called by the replica's thread.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import threading
 import time
@@ -26,16 +22,16 @@ from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.elections import Elections
-from discordha.coordination.election.task_runs import Runs
+from discordha.coordination.election.task_runs import TaskRuns
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
-from discordha.coordination.etcd.router import CoordinationWatch
+from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import Store
 from discordha.coordination.journal.exchange import QuestionExchange
 from discordha.coordination.journal.router import JournalRouter
-from discordha.coordination.membership.members import JSON, Members, readable
+from discordha.coordination.membership.members import JSON, Members, incompatibility
 from discordha.coordination.membership.shard_plan import ShardPlan
 from discordha.coordination.memory.store import MemoryStore
 from discordha.coordination.quotas.command_records import CommandRecords
@@ -49,17 +45,15 @@ from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import VoiceKeys
 from discordha.errors import ConfigError, StoreUnavailable
 
-__all__ = ["Coordination", "store_settings"]
+__all__ = ["CoordinationNode", "store_settings"]
 
-_log = logging.getLogger(__name__)
-
-#: A mark waits up to so long for the next claim, seconds, while claims come often enough for it to ride along
-#: (``GroupCommit``): by so much longer may a crash make a finished event run again.
+#: A mark waits this long for the next claim to take it along, seconds, while claims come often enough (see
+#: ``GroupCommit``). A crash meanwhile makes a finished event run again.
 MARK_RIDE = 0.008
 
 
 def store_settings(config: Config) -> StoreSettings:
-    """How to reach etcd, as the configuration says."""
+    """How to reach etcd, according to the configuration."""
     return StoreSettings(
         endpoints=tuple(config.etcd_endpoints),
         ca_cert=config.etcd_ca_cert,
@@ -71,7 +65,7 @@ def store_settings(config: Config) -> StoreSettings:
     )
 
 
-class Coordination:
+class CoordinationNode:
     """The coordination parts of one replica.
 
     :param root: key prefix of the bot, ending in ``/``; may be empty where there are no peers.
@@ -79,11 +73,7 @@ class Coordination:
     """
 
     def __init__(
-        self,
-        config: Config,
-        root: str,
-        replica_id: str,
-        describe: Callable[[], Mapping[str, JSON]],
+        self, config: Config, root: str, replica_id: str, describe: Callable[[], Mapping[str, JSON]]
     ) -> None:
         self.root = root = root or "/"
         self.has_peers = config.ha
@@ -97,7 +87,6 @@ class Coordination:
         self.session = Session(self.store, ttl=ttl)
         self.commit = GroupCommit(self.store, ride=MARK_RIDE)
         self.leases = RetentionLeases(self.store, retention=config.retention)
-        self.watch = CoordinationWatch(self.store, root, silence=ttl)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
         self.hints = ClaimHints(root, retention=config.retention)
         self.last_attempts = LastAttempts(config.max_attempts)
@@ -113,25 +102,13 @@ class Coordination:
             backlog=config.queue_size,
         )
         self.elections = Elections(self.store, self.session, root, replica_id)
-        self.watch.subscribe("e", self.hints)
-        self.watch.subscribe("a", self.hints)
-        self.watch.subscribe("m", self.members)
-        self.watch.subscribe("l", self.elections)
         self.journals = JournalRouter(root)
-        for component in ("j", "jc", "ja"):
-            self.watch.subscribe(component, self.journals)
         self.exchange = QuestionExchange(self.store, root, replica_id)
-        for component in ("jq", "jr"):  # after the journals: marks before answers
-            self.watch.subscribe(component, self.exchange)
         self.command_records = CommandRecords(self.store, self.session, root, replica_id)
         self.plan = ShardPlan(self.store, root, replica_id)
-        self.watch.subscribe("s", self.plan)
         self.identify_queue = IdentifyQueue(self.store, root, replica_id)
-        self.watch.subscribe("iq", self.identify_queue)
         self.identify_budget = IdentifyBudget(self.store, root, replica_id)
-        self.watch.subscribe("ib", self.identify_budget)
-        self.runs = Runs(self.store, root, replica_id)
-        self.watch.subscribe("lp", self.runs)
+        self.runs = TaskRuns(self.store, root, replica_id)
         self.shares: Shares | None = None
         self.shared = Shared(
             self.store,
@@ -143,7 +120,6 @@ class Coordination:
             silence=ttl,
             local_copies=self.has_peers,
         )
-        self.watch.subscribe("k", self.shared.locks)
         self.voice = VoiceQueue(
             VoiceBackend(
                 self.store,
@@ -159,44 +135,52 @@ class Coordination:
                 grace=config.grace,
             )
         )
+        self.router = WatchRouter(root)
+        self.router.subscribe(self.hints, "e", "a")
+        self.router.subscribe(self.members, "m")
+        self.router.subscribe(self.elections, "l")
+        self.router.subscribe(self.journals, "j", "jc", "ja")
+        self.router.subscribe(self.exchange, "jq", "jr")  # after the journals: marks before answers
+        self.router.subscribe(self.plan, "s")
+        self.router.subscribe(self.identify_queue, "iq")
+        self.router.subscribe(self.identify_budget, "ib")
+        self.router.subscribe(self.runs, "lp")
+        self.router.subscribe(self.shared.locks, "k")
+        self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True)
 
     def share_requests(self, meter: Meter, total: int) -> Shares:
-        """Shares a number of requests a second with the other replicas. Before ``start``."""
+        """Shares this many requests per second with the other replicas. Called before ``start``."""
         self.shares = Shares(self.store, self.session, self.root, self._replica_id, total=total, meter=meter)
-        self.watch.subscribe("q", self.shares)
+        self.router.subscribe(self.shares, "q")
         return self.shares
 
     def start(self) -> None:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
 
         :raises StoreUnavailable: etcd did not answer in time; everything is stopped again.
-        :raises ConfigError: etcd refuses this replica, or a replica runs that it can't work beside;
-        everything is stopped again.
+        :raises ConfigError: etcd rejects this replica, or an incompatible replica runs; everything is stopped
+            again.
         """
         timeout = 2 * self._config.etcd_timeout
         with ExitStack() as undo:
             undo.callback(self.stop)
             self.session.start(timeout)
-            self._refuse_strangers(timeout)
+            self._refuse_incompatible(timeout)
             self.leases.start()
             self.commit.start()
             if self.has_peers:
                 self.members.start()
             self.watch.start()
             if not self.watch.wait_synced(timeout):
-                raise StoreUnavailable(f"etcd has not told what other replicas do within {timeout:g} s")
+                raise StoreUnavailable(f"etcd has not reported what other replicas do within {timeout:g} s")
             if self.has_peers:
                 self.elections.start()
             if self.shares is not None:
                 self.shares.start()
             undo.pop_all()
 
-    def _refuse_strangers(self, timeout: float) -> None:
-        """Before this replica is a member: whether it can work beside those that are.
-
-        :raises ConfigError: it can't; says which replica.
-        :raises StoreUnavailable: etcd did not answer in time.
-        """
+    def _refuse_incompatible(self, timeout: float) -> None:
+        """Raises ``ConfigError`` if a member runs that this replica can't work beside."""
         until = time.monotonic() + timeout
         while True:
             try:
@@ -209,16 +193,15 @@ class Coordination:
             try:
                 record = json.loads(kv.value)
             except (ValueError, RecursionError):
-                continue  # something else wrote it; the watch will say so
+                continue  # not a member's; the watch will report it
             if isinstance(record, dict):
-                reason = readable(kv.key.rsplit("/", 1)[1], record)
+                reason = incompatibility(kv.key.rsplit("/", 1)[1], record)
                 if reason is not None:
                     raise ConfigError(reason)
 
     def stop(self) -> None:
         """Writes what is pending, revokes the session, closes all connections. Blocks for a few round trips,
-        or one time-out when etcd does not answer. Idempotent.
-        """
+        or one timeout if etcd does not answer. Idempotent."""
         self._stop_calls.set()
         self.voice.stop()
         self.claims.stop()

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from typing import Any
 
 from discordha.context import CurrentEvent, handler_scope
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.election.task_runs import Run, Runs
+from discordha.coordination.election.election import LeaderTerm
+from discordha.coordination.election.task_runs import TaskRun, TaskRuns
 from discordha.errors import ConfigError, LockLost
 from discordha.stats import Stats
 
@@ -62,8 +62,8 @@ class LeaderLoops:
     def __init__(
         self,
         tasks: list[Task],
-        runs: Runs | None,
-        leadership: Callable[[], Leadership | None],
+        runs: TaskRuns | None,
+        leadership: Callable[[], LeaderTerm | None],
         stats: Stats,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -115,7 +115,7 @@ class LeaderLoops:
                 continue
             last = self._once(task, leadership) or last
 
-    def _once(self, task: Task, leadership: Leadership | None) -> float | None:
+    def _once(self, task: Task, leadership: LeaderTerm | None) -> float | None:
         """One run, if it may be; when it began."""
         begun = self._clock()
         if self._runs is None or leadership is None:
@@ -145,5 +145,5 @@ class LeaderLoops:
             _log.exception("the loop %s failed; its next run is in %g s", task.name, task.seconds)
 
 
-def _lost(run: Run) -> bool:
+def _lost(run: TaskRun) -> bool:
     return run.lost

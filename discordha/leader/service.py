@@ -28,7 +28,7 @@ from discordha.coordination.etcd.store import Compare
 from discordha.coordination.journal.entries import JournalEntry
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.items import LeaderItem
 from discordha.dispatch.runner import Outcome
@@ -61,7 +61,7 @@ class LeaderService:
     def __init__(
         self,
         config: Config,
-        coordination: Coordination,
+        coordination: CoordinationNode,
         replica_id: str,
         stats: Stats,
         *,

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from discordha.context import CurrentEvent
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.election.elections import Elections
 from discordha.coordination.etcd.store import Compare
 from discordha.coordination.journal.journal import Journal
@@ -71,7 +71,7 @@ class LeaderShard:
         self.is_candidate = False  # or the leader
         self.is_retired = False  # leads no more, and does not stand
         self.is_unannounced = False  # a gateway session has begun, and etcd does not know yet
-        self.elected: Leadership | None = None  # to be made to act
+        self.elected: LeaderTerm | None = None  # to be made to act
         self.resigns: bool | None = None  # asked to resign; true: stand again at once
         self.election = elections.open(
             key, self._on_elected, self._on_deposed, participate=participate, guard=guard
@@ -135,12 +135,12 @@ class LeaderShard:
         self.is_candidate = again and self.is_connected and not self.is_retired
         self.election.resign(self.is_candidate, timeout=timeout)
 
-    def _on_elected(self, leadership: Leadership) -> None:
+    def _on_elected(self, leadership: LeaderTerm) -> None:
         self.candidacy.saw_leader()
         self.elected = leadership
         self._wake()
 
-    def _on_deposed(self, leadership: Leadership) -> None:
+    def _on_deposed(self, leadership: LeaderTerm) -> None:
         self.elected = None
         self.journal.deactivate()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.election.elections import Elections
 from discordha.errors import NotLeader
 from discordha.leader.service import LeaderService
@@ -38,7 +38,7 @@ class LeadershipStatus:
         self._key_of = key_of
         self._replica_id = replica_id
 
-    def term(self, shard_id: int = 0) -> Leadership | None:
+    def term(self, shard_id: int = 0) -> LeaderTerm | None:
         """The present term of leading a shard; ``None`` when another replica leads, and without etcd."""
         election = self._leaders.election(self._key_of(shard_id)) if self._leaders is not None else None
         return election.leadership if election is not None else None

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Collection
 
 from discordha.coordination.etcd.store import LeaseNotFound
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.errors import DiscordHAError
 from discordha.leader.catch_up import SessionCatchUp
 from discordha.leader.shard import LeaderShard
@@ -46,7 +46,7 @@ class Takeover:
 
     def __init__(
         self,
-        coordination: Coordination,
+        coordination: CoordinationNode,
         shards: Callable[[], Collection[tuple[LeaderShard, SessionCatchUp]]],
         *,
         clock: Callable[[], float] = time.monotonic,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from discordha.coordination.membership.shard_keys import number_of
-from discordha.coordination.quotas.identify_queue import Turn
+from discordha.coordination.quotas.identify_queue import TurnLease
 from discordha.limits.session_limits import SessionLimits
 
 __all__ = ["IdentifyTurn", "LocalIdentify"]
@@ -26,7 +26,7 @@ class IdentifyTurn:
     :param wake: called when the turn is over.
     """
 
-    def __init__(self, bucket: int, held: Turn | None, begun: float, wake: Callable[[], None]) -> None:
+    def __init__(self, bucket: int, held: TurnLease | None, begun: float, wake: Callable[[], None]) -> None:
         self.bucket = bucket
         self.held = held
         self.begun = begun

@@ -30,7 +30,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from discordha.coordination.quotas.request_shares import MEMORY, WINDOW, Shares
+from discordha.coordination.quotas.request_shares import REFUSALS_KEPT, WINDOW, Shares
 from discordha.errors import DiscordHAError
 
 __all__ = ["REFUSED_LIMIT", "RestLimits", "shared_total"]
@@ -217,8 +217,8 @@ class RestLimits:
         return self._in_flight
 
     def refused(self) -> int:
-        """Requests within ten minutes that Discord counts as invalid."""
-        oldest = self._clock() - MEMORY - REFUSED_GRAIN
+        """Requests of the last ten minutes that Discord counts as invalid."""
+        oldest = self._clock() - REFUSALS_KEPT - REFUSED_GRAIN
         with self._lock:
             while self._refused and self._refused[0][0] < oldest:
                 self._refused.popleft()

@@ -18,9 +18,9 @@ from discordha.api.wait_for import Waiters
 from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
-from discordha.coordination.membership.operator_commands import Orders
+from discordha.coordination.membership.operator_commands import OperatorCommands
 from discordha.coordination.membership.preference import ShardPreference
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.dispatch import Dispatcher, Lanes, Preference
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
@@ -87,7 +87,7 @@ class ReplicaParts:
 
         # What all replicas share.
         describe = functools.partial(status.describe, self)
-        self.node = Coordination(config, config.root if config.ha else "", replica_id, describe)
+        self.node = CoordinationNode(config, config.root if config.ha else "", replica_id, describe)
         node = self.coordination = self.node if config.ha else None
         self.shared = self.node.shared
         self.voice = self.node.voice
@@ -134,7 +134,7 @@ class ReplicaParts:
             last_attempts=self.node.last_attempts,
         )
         if node:
-            node.watch.subscribe("x", Orders(node.root, replica_id, self._on_command))
+            node.router.subscribe(OperatorCommands(node.root, replica_id, self._on_command), "x")
         self.leading = LeadershipStatus(
             self.leaders, node.elections if node else None, self.shards.key, replica_id
         )
@@ -173,7 +173,7 @@ class ReplicaParts:
         )
         self.health = HealthServer(self, config.http_address) if config.http_address is not None else None
 
-    def _identify(self, node: Coordination) -> Identify | LocalIdentify:
+    def _identify(self, node: CoordinationNode) -> Identify | LocalIdentify:
         return Identify(
             node.session,
             node.identify_queue,
@@ -183,14 +183,14 @@ class ReplicaParts:
             fetch=self.gateway.session_limits,
         )
 
-    def _is_needed(self, node: Coordination, key: int) -> bool:
+    def _is_needed(self, node: CoordinationNode, key: int) -> bool:
         """Whether no other replica is ready for a shard. No I/O."""
         if self._sharded:
             return not node.plan.ready(key)
         records = node.members.records().items()
         return not any(name != self.replica_id and record.get("state") == "ready" for name, record in records)
 
-    def _preference(self, node: Coordination) -> Preference:
+    def _preference(self, node: CoordinationNode) -> Preference:
         if node.has_peers and self._sharded:
             return ShardPreference(node.plan, node.members, self.replica_id)
         return node.members

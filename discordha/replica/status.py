@@ -16,7 +16,7 @@ from discordha.commands import CommandSync
 from discordha.config import Config
 from discordha.coordination.membership.members import JSON
 from discordha.coordination.membership.shard_keys import number_of
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.dispatch import Dispatcher, Lanes
 from discordha.dispatch.runner import Runner
 from discordha.gateway import Gateway
@@ -40,7 +40,7 @@ class ReplicaView(Protocol):
     replica_id: str
     stats: Stats
     readiness: Readiness
-    coordination: Coordination | None
+    coordination: CoordinationNode | None
     gateway: Gateway
     shards: ShardIndex
     hosting: ShardHost | None

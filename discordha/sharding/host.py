@@ -30,7 +30,7 @@ from collections.abc import Callable
 
 from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.coordination.session import Grant
 from discordha.dispatch import Dispatcher
 from discordha.errors import ConfigError, DiscordHAError
@@ -81,7 +81,7 @@ class ShardHost:
 
     def __init__(
         self,
-        coordination: Coordination,
+        coordination: CoordinationNode,
         gateway: Gateway,
         leaders: LeaderService,
         dispatcher: Dispatcher,
@@ -234,7 +234,8 @@ class ShardHost:
     def _may_act(self, generation: int) -> bool:
         """Whether leaders of a generation may act: it serves, and the one before has no leader."""
         first = key_of(generation, 0)
-        return self._plan.serving == generation and not self._coordination.elections.stands_before(first)
+        elections = self._coordination.elections
+        return self._plan.serving == generation and not elections.has_candidate_below(first)
 
     def _step(self, hosted: _Hosted, wanted: bool) -> None:
         if hosted.phase == "in":

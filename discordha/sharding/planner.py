@@ -21,9 +21,9 @@ from collections.abc import Sequence
 
 from discordha.coordination.journal.sessions import SETTLE
 from discordha.coordination.membership.placement import place
-from discordha.coordination.membership.rendezvous import order
+from discordha.coordination.membership.preference import order
 from discordha.coordination.membership.shard_keys import key_of
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 
 __all__ = ["ShardPlanner"]
 
@@ -41,7 +41,7 @@ class ShardPlanner:
     :param replication: the number of replicas for each shard.
     """
 
-    def __init__(self, coordination: Coordination, replica_id: str, replication: int) -> None:
+    def __init__(self, coordination: CoordinationNode, replica_id: str, replication: int) -> None:
         self._coordination = coordination
         self._plan = coordination.plan
         self._replica_id = replica_id

@@ -8,13 +8,12 @@ from typing import Any
 
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.election.election import Election
+from discordha.coordination.election.election import Election, LeaderTerm
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.journal.entries import JournalEntry
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.errors import StoreUnavailable
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
@@ -65,7 +64,7 @@ class Node:
         config = Config(token=TOKEN, session_ttl=6.0, **settings)
         self.name = name
         self.clock: Callable[[], float] = time.monotonic
-        self.coordination = Coordination(config, root, name, dict)
+        self.coordination = CoordinationNode(config, root, name, dict)
         self.sequence = 0
         self.line: list[JournalEntry] = []
         self.dropped: list[str] = []
@@ -84,7 +83,7 @@ class Node:
             clock=self._now,
         )
         self.election: Election
-        self.terms: list[Leadership] = []
+        self.terms: list[LeaderTerm] = []
 
     def _now(self) -> float:
         return self.clock()
@@ -105,13 +104,13 @@ class Node:
         assert self.journal.note_session(watch.revision, self.journal.sessions)
         return watch.revision
 
-    def lead(self) -> Leadership:
+    def lead(self) -> LeaderTerm:
         """Campaigns, and acts as the leader once all marks have been seen."""
         self.election.campaign()
         wait_for(lambda: self.election.is_leader, 10, f"{self.name} to lead")
         return self.act()
 
-    def act(self) -> Leadership:
+    def act(self) -> LeaderTerm:
         leadership = self.election.leadership
         assert leadership is not None
         assert self.coordination.watch.sync(15, lease=leadership.lease_id)

@@ -15,16 +15,16 @@ from types import TracebackType
 from typing import Any, Self
 
 import discord
+from store_helpers import watch_components
 
 from discordha.api.cache import SharedState
 from discordha.config import Config
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
-from discordha.coordination.etcd.router import CoordinationWatch
 from discordha.coordination.etcd.store import Get, Put
 from discordha.coordination.membership.members import Members
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.coordination.session import Session
 from discordha.coordination.shared.facade import Shared
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
@@ -36,7 +36,7 @@ class LoneNode(SharedState):
     def __init__(self) -> None:
         super().__init__()
         config = Config(token="x" * 60, intents=discord.Intents.none(), ha=False)
-        self.node = Coordination(config, "", "alone", dict)
+        self.node = CoordinationNode(config, "", "alone", dict)
         self.root, self.store, self.shared = self.node.root, self.node.store, self.node.shared
 
     def _running(self) -> Any:
@@ -63,13 +63,12 @@ class Node(SharedState):
         self.store = EtcdStore(settings)
         self.session = Session(session_store or self.store, ttl=ttl)
         self.commit = GroupCommit(self.store)
-        self.hub = CoordinationWatch(self.store, root, silence=ttl)
         self.members = Members(self.store, self.session, root, name, dict, interval=ttl / 3)
         self.shared = Shared(
             self.store, self.session, self.commit, root, name, retry_for=settings.timeout, silence=ttl
         )
-        self.hub.subscribe("m", self.members)
-        self.hub.subscribe("k", self.shared.locks)
+        listeners = {"m": self.members, "k": self.shared.locks}
+        self.hub = watch_components(self.store, root, listeners, silence=ttl)
 
     def _running(self) -> Any:
         return self

@@ -19,13 +19,51 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from cachetools import FIFOCache
+
 from discordha.coordination.claims.records import Attempts, ClaimListener, Held, Hint, parse_claim
-from discordha.coordination.claims.ttl_set import Remembered
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 
-__all__ = ["ClaimHints"]
+__all__ = ["ClaimHints", "TTLSet"]
 
 _log = logging.getLogger(__name__)
+
+
+class TTLSet:
+    """Keys that are known for ``ttl`` seconds after they were added last, unless ``size`` newer ones came.
+
+    Each key costs one float and no object that the garbage collector visits, since a replica keeps up to
+    100,000 of them. (``cachetools.TTLCache`` has an object with five references for each.) No lock: the
+    owner guards it.
+
+    :param size: the maximum number of keys.
+    :param ttl: seconds.
+    """
+
+    def __init__(self, size: int, ttl: float, clock: Callable[[], float]) -> None:
+        self._ttl = ttl
+        self._clock = clock
+        self._until: FIFOCache[str, float] = FIFOCache(size)
+
+    def __contains__(self, key: str) -> bool:
+        until = self._until.get(key)
+        return until is not None and until > self._clock()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def add(self, key: str) -> None:
+        """Adds a key or renews it, and drops what has expired."""
+        now = self._clock()
+        known = self._until
+        known.pop(key, None)  # so that the first one is the oldest
+        known[key] = now + self._ttl
+        while known[next(iter(known))] <= now:
+            known.popitem()
+
+    def discard(self, key: str) -> None:
+        """Drops a key, if it is known."""
+        self._until.pop(key, None)
 
 
 class ClaimHints:
@@ -49,7 +87,7 @@ class ClaimHints:
         self._listener: ClaimListener | None = None
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
-        self._done = Remembered(size, retention, clock)
+        self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
         self._revision = 0
         self.unreadable = 0

@@ -8,8 +8,8 @@ Promises: of the events that are on their last attempt, one runs in this process
 that has not begun, so that its attempts are not counted meanwhile, and another replica may take it.
 
 Does not promise that an event is alone: those on earlier attempts run beside it, and lose one of theirs if it
-ends the process. Nor to wait for longer than ``PATIENCE``: what ends a process does so at once, mostly, and a
-handler that hangs must not hold up the others.
+ends the process. Nor to wait for longer than ``EXCLUSIVE_LIMIT``: what ends a process does so at once,
+mostly, and a handler that hangs must not hold up the others.
 
 With one attempt (``max_attempts=1``) there is nothing to wait for: whatever ran is buried.
 
@@ -28,7 +28,7 @@ from collections.abc import Callable, Hashable
 __all__ = ["LastAttempts"]
 
 #: How long one event keeps others on their last attempt from beginning, at the most, seconds.
-PATIENCE = 10.0
+EXCLUSIVE_LIMIT = 10.0
 
 
 class LastAttempts:
@@ -78,7 +78,7 @@ class LastAttempts:
     def tend(self) -> None:
         """Called now and then: what has run for too long is not waited for any more. Calls what waits."""
         event = self._inside
-        if event is not None and self._waiting and self._clock() - self._since >= PATIENCE:
+        if event is not None and self._waiting and self._clock() - self._since >= EXCLUSIVE_LIMIT:
             self._next(event)
 
     def _next(self, event: Hashable) -> None:

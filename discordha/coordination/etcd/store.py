@@ -219,7 +219,7 @@ class WatchEvent(NamedTuple):
 
 
 class WatchListener(Protocol):
-    """Receives changes. All calls come from one thread, one at a time, and must not block."""
+    """Receives changes. All calls come from the watch's thread, one at a time, and must not block."""
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Replaces everything known. The first call, repeated after a gap."""
@@ -228,7 +228,8 @@ class WatchListener(Protocol):
         """Applies changes, in order, of one or several whole revisions up to ``revision``."""
 
     def on_lost(self) -> None:
-        """The stream is down; known state is outdated until the next call."""
+        """The stream is down, and what is known grows old until the next call. By default, does nothing."""
+        return
 
 
 class Watch(Protocol):

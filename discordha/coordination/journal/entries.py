@@ -7,7 +7,7 @@ import json
 from hashlib import blake2b
 from typing import NamedTuple
 
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.membership.shard_keys import is_number
 
 __all__ = ["NEVER", "AttemptRecord", "EntryState", "JournalEntry", "JournalMark", "digest"]
@@ -148,7 +148,7 @@ class JournalEntry:
         self.attempt = 1
         self.unstarted = 0  # an attempt that may have been noted, and was not made
         self.occurrence = 0  # the version that its mark will get
-        self.leadership: Leadership | None = None  # under which it was begun
+        self.leadership: LeaderTerm | None = None  # under which it was begun
         self.carry = 0  # revision of its carry key
         self.began: int | None = None  # when the gateway session began that received it; set with its mark
 

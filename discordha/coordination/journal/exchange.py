@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import KeyValue, Put, Snapshot, Store, WatchEvent
 from discordha.coordination.membership.shard_keys import is_number
 
@@ -107,7 +107,7 @@ class QuestionExchange:
         key = f"{self._questions_at}{shard_id}/{self._replica_id}"
         return self._store.put(key, value.encode(), lease=lease)
 
-    def answer(self, question: Question, left: Mapping[str, int], leadership: Leadership) -> bool:
+    def answer(self, question: Question, left: Mapping[str, int], leadership: LeaderTerm) -> bool:
         """Answers; false when the leadership is over. Blocks and raises as ``greet``."""
         key = f"{self._answers_at}{leadership.shard_id}/{question.replica}"
         value = json.dumps({"number": question.number, "left": left}).encode()

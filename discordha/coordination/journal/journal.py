@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Op, WatchEvent
 from discordha.coordination.journal.entries import EntryState, JournalEntry
@@ -90,7 +90,7 @@ class Journal:
             replica_id=writer.replica_id,
             clock=clock,
         )
-        self._leadership: Leadership | None = None
+        self._leadership: LeaderTerm | None = None
         self._sessions = 0  # of the gateway
         self._aside: set[str] = set()  # lanes that wait until another event's last attempt is over
         self.questions = JournalQuestions(writer.shard_id, self._tally, self._lock, lambda: self._leadership)
@@ -150,7 +150,7 @@ class Journal:
         """The lanes in which nothing may begin now. Caller holds the lock."""
         return self._tally.blocked_lanes() | self._aside
 
-    def activate(self, leadership: Leadership) -> None:
+    def activate(self, leadership: LeaderTerm) -> None:
         """This replica leads and has seen all marks of its predecessors: it runs what they left undone."""
         with self._lock:
             self._leadership = leadership
@@ -191,7 +191,7 @@ class Journal:
             entry.state = EntryState.QUEUED
         self._put(ready)
 
-    def hand_over(self, leadership: Leadership) -> bool:
+    def hand_over(self, leadership: LeaderTerm) -> bool:
         """Leaves a carry for each event that runs here, and begins no other. Blocks on etcd; then resign.
 
         :return: whether all carries stand. An entry without one is lost to its handler when leadership ends.
@@ -249,7 +249,7 @@ class Journal:
             return False
         return self._note_attempt(entry, leadership)
 
-    def _note_attempt(self, entry: JournalEntry, leadership: Leadership) -> bool:
+    def _note_attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
         if self._writer.attempt(entry, leadership):
             entry.unstarted = 0
             return True

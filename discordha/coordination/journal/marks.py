@@ -28,7 +28,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import (
@@ -91,7 +91,7 @@ class JournalWriter:
 
     # -- handing over ----------------------------------------------------------------------------------------
 
-    def carry(self, entries: Sequence[JournalEntry], leadership: Leadership) -> bool:
+    def carry(self, entries: Sequence[JournalEntry], leadership: LeaderTerm) -> bool:
         """Leaves a carry for each entry; false when etcd does not take all of them. Blocks on etcd.
 
         An entry that is marked already gets none: its carry would stand in the way of later equal events.
@@ -117,7 +117,7 @@ class JournalWriter:
 
     # -- attempts and dead letters ---------------------------------------------------------------------------
 
-    def attempt(self, entry: JournalEntry, leadership: Leadership) -> bool:
+    def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
         """Notes that an event is about to be run again; false when etcd does not take it. Blocks on etcd."""
         key = self._attempt_key(entry.name, entry.occurrence)
         record = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
@@ -146,7 +146,7 @@ class JournalWriter:
         }
         return Put(f"{self._letters_at}{event}", json.dumps(letter).encode())
 
-    def bury(self, at: tuple[str, int], record: AttemptRecord, leadership: Leadership) -> None:
+    def bury(self, at: tuple[str, int], record: AttemptRecord, leadership: LeaderTerm) -> None:
         """Makes a dead letter of an event that no replica has. Blocks on etcd.
 
         :param at: the event's name and occurrence.

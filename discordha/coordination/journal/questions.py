@@ -20,7 +20,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.journal.tally import Tally
 
 __all__ = ["JournalQuestions"]
@@ -39,7 +39,7 @@ class JournalQuestions:
         shard_id: int,
         tally: Tally,
         lock: threading.Lock,
-        leadership: Callable[[], Leadership | None],
+        leadership: Callable[[], LeaderTerm | None],
     ) -> None:
         self._shard_id = shard_id
         self._tally = tally

@@ -1,40 +1,36 @@
-"""Orders: what an operator asks of one replica, from outside: ``x/<replica>/<order>``.
+"""Operator commands: what an operator asks one replica to do, in the key ``x/<replica>/<command>``.
 
-Promises: an order that is given while the replica's watch stands is handed on once.
+Guarantees: a command that is written while the replica's watch is established is passed on once. One that was
+written before this replica started was meant for another, and one that is missed while the watch is lost is
+not repeated: the operator sees that nothing happens.
 
-Does not promise that it is obeyed: one that was given before this replica began was meant for another one,
-and one that is missed while the watch is lost stays undone. Whoever asks sees that nothing happens.
-
-Concurrency: a listener of the coordination watch, on its thread. No state, no I/O; ``obey`` must not block.
+Threads and locks: a listener of the coordination watch, on its thread. No state, no I/O.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from discordha.coordination.etcd.store import Snapshot, WatchEvent
+from discordha.coordination.etcd.store import Snapshot, WatchEvent, WatchListener
 
-__all__ = ["Orders"]
+__all__ = ["OperatorCommands"]
 
 
-class Orders:
-    """See the module. A ``WatchListener`` for the component ``x``.
+class OperatorCommands(WatchListener):
+    """Passes commands on. The listener of the component ``x``.
 
     :param root: key prefix of the bot, ending in ``/``.
+    :param on_command: called with each command; must not block.
     """
 
-    def __init__(self, root: str, replica_id: str, obey: Callable[[str], None]) -> None:
+    def __init__(self, root: str, replica_id: str, on_command: Callable[[str], None]) -> None:
         self._prefix = f"{root}x/{replica_id}/"
-        self._obey = obey
+        self._on_command = on_command
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Nothing: see the module."""
+        """Ignores commands from before this replica started."""
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Hands new orders on."""
         for kind, kv in events:
             if kind == "put" and kv.key.startswith(self._prefix):
-                self._obey(kv.key[len(self._prefix) :])
-
-    def on_lost(self) -> None:
-        """Nothing: see the module."""
+                self._on_command(kv.key[len(self._prefix) :])

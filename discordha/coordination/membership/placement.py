@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from discordha.coordination.membership.rendezvous import order, weight
+from discordha.coordination.membership.preference import order, weight
 
 __all__ = ["Placement", "place"]
 

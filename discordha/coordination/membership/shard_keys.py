@@ -12,12 +12,12 @@ __all__ = ["SPAN", "generation_of", "is_number", "key_of", "number_for", "number
 #: Shards that fit into one generation. Part of the format: all versions must agree.
 SPAN = 1_000_000
 #: A number in a key or a mark has fewer digits; Python refuses to read very many.
-LONGEST = 20
+MAX_DIGITS = 20
 
 
 def is_number(text: str) -> bool:
     """Whether a part of a key, or of a value, is a number that discordha may have written."""
-    return text.isascii() and text.isdecimal() and len(text) < LONGEST
+    return text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS
 
 
 def key_of(generation: int, number: int) -> int:

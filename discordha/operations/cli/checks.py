@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from discordha._version import __version__
 from discordha.config import Config
 from discordha.coordination.etcd.endpoints import StoreSettings
-from discordha.coordination.membership.members import FORMAT, readable
+from discordha.coordination.membership.members import FORMAT
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.operations.cli.fleet import Fleet
 
@@ -171,7 +171,8 @@ def _versions(fleet: Fleet) -> Check:
         return Check("replicas", "fail", str(error))
     if not members:
         return Check("replicas", "ok", f"none runs yet; this version is {__version__}, format {FORMAT}")
-    refused = [reason for name, record in members.items() if (reason := readable(name, record)) is not None]
+    reasons = (incompatibility(name, record) for name, record in members.items())
+    refused = [reason for reason in reasons if reason is not None]
     if refused:
         return Check("replicas", "fail", refused[0])
     versions = sorted({str(record.get("version", "?")) for record in members.values()} | {__version__})

@@ -171,7 +171,7 @@ def test_keys_that_something_else_wrote(
     with replica(local_etcd, local_discord, namespace) as ha:
         asked(local_discord, 1)
         replica_parts: Any = ha._replica.parts
-        watch = replica_parts.coordination.watch
+        watch, router = replica_parts.coordination.watch, replica_parts.coordination.router
 
         @LIVE
         @given(KEYS, VALUES)
@@ -182,7 +182,7 @@ def test_keys_that_something_else_wrote(
         put(b"e/message/\xff\xfe", b"\xff")
         put(b"m/odd", b"nonsense")
         asked(local_discord, 2)
-        assert watch.listener_errors == 0, caplog.text
+        assert router.listener_errors == 0, caplog.text
         assert watch.losses == 0
         assert ha.status()["ready"]
         wait_for(ha.is_leader, 20, "leadership")
@@ -194,7 +194,7 @@ def test_keys_that_something_else_wrote(
         wait_for(ha.is_leader, 20, "leadership")
         asked(local_discord, 3)
         replica_parts = ha._replica.parts
-        assert replica_parts.coordination.watch.listener_errors == 0, caplog.text
+        assert replica_parts.coordination.router.listener_errors == 0, caplog.text
         environment = {**local_etcd.env(), "DISCORDHA_NAME": namespace}
         for arguments in (["status"], ["status", "--json"], ["dead-letters", "list"], ["event", "1"]):
             result = CliRunner().invoke(cli, arguments, env=environment)

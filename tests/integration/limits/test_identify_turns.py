@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from discordha.config import Config
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.limits import identify as identify_module
 from discordha.limits.identify import Identify
 from discordha.limits.session_limits import SessionLimits
@@ -37,7 +37,7 @@ class Node:
         self.name = name
         self.limits = SessionLimits(8, 1000, remaining, 3600.0, 2, interval)
         self.needed = False
-        self.coordination = Coordination(config, root, name, dict)
+        self.coordination = CoordinationNode(config, root, name, dict)
         self.identify = Identify(
             self.coordination.session,
             self.coordination.identify_queue,

@@ -20,7 +20,7 @@ from discordha.coordination.claims.records import Attempts, Claim, ClaimRequest,
 from discordha.coordination.etcd import group_commit as commit_module
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
-from discordha.coordination.etcd.router import CoordinationWatch
+from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import Snapshot, Store, TxnResult, WatchEvent
 from discordha.errors import StoreUnavailable
 from discordha.testing import LocalEtcd, wait_for
@@ -207,9 +207,9 @@ def test_a_released_claim_does_not_count(local_etcd: LocalEtcd, root: str) -> No
         heard = Ears()
         hints = ClaimHints(root, retention=600)
         hints.set_listener(heard)
-        watch = CoordinationWatch(store, root, silence=30.0)
-        watch.subscribe("e", hints)
-        watch.subscribe("a", hints)
+        router = WatchRouter(root)
+        router.subscribe(hints, "e", "a")
+        watch = store.watch(root, router, silence=30.0, heartbeats=True)
         watch.start()
         try:
             assert watch.wait_synced(10)

@@ -20,9 +20,9 @@ import pytest
 from election_node import Node, wait_leader
 from store_helpers import settings_of, store_of
 
-from discordha.coordination.election.candidates import Leadership, request_resignation
+from discordha.coordination.election.candidates import request_resignation
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import Put
-from discordha.errors import NotLeader
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
 
@@ -203,23 +203,16 @@ def test_operators_ask_the_leader_to_resign(nodes: Any, root: str) -> None:
     wait_for(lambda: first.is_leader, 15, "a to lead again")
 
 
-def test_proclaim_needs_leadership(nodes: Any, root: str) -> None:
-    a, b = nodes("a"), nodes("b")
+def test_a_leader_that_does_not_know_yet_that_its_key_is_gone_is_refused(nodes: Any, root: str) -> None:
+    a = nodes("a")
     first = a.open()
     wait_leader(first)
-    first.proclaim({"version": "2"})
-    leadership = first.leadership
-    assert leadership is not None
-    kv = a.store.get(leadership.key)
-    assert json.loads(kv.value) == {"replica": "a", "version": "2"}
-    assert first.is_leader
-    second = b.open()
-    with pytest.raises(NotLeader):
-        second.proclaim({})
-    # A leader that does not know yet that its key is gone is refused by etcd.
-    a.elections.on_lost()
-    stale = Leadership(0, leadership.key, leadership.fencing_token - 1, leadership.grant)
-    assert not a.store.txn((stale.guard(),), (Put(f"{root}v/x", b""),)).succeeded
+    term = first.leadership
+    assert term is not None
+    put = Put(f"{root}v/x", b"")
+    assert a.store.txn((term.guard(),), (put,)).succeeded
+    stale = LeaderTerm(0, term.key, term.fencing_token - 1, term.grant)
+    assert not a.store.txn((stale.guard(),), (put,)).succeeded
 
 
 def test_without_a_watch_candidates_ask_by_themselves(nodes: Any) -> None:

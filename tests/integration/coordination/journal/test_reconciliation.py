@@ -238,7 +238,7 @@ def test_a_snapshot_brings_them_after_the_marks(peer: Peers, root: str) -> None:
         young.note_session()
         question = leader.asked("b", young.ask())
         watch = young.coordination.watch
-        snapshots = watch._watch.snapshots
+        snapshots = watch.snapshots
         proxy.down()
         wait_for(lambda: not watch.alive, 20, "the watch to be lost")
         leader.work(3)
@@ -251,7 +251,7 @@ def test_a_snapshot_brings_them_after_the_marks(peer: Peers, root: str) -> None:
         etcd.compact()
         assert len(young.journal) == 4
         proxy.heal()
-        wait_for(lambda: watch._watch.snapshots > snapshots, 30, "a snapshot")
+        wait_for(lambda: watch.snapshots > snapshots, 30, "a snapshot")
         wait_for(lambda: young.settled(1), 10, "the answer")
         assert young.told[0] == "answer with 4 kept"  # the marks alone strike out nothing
         young.asked("c", number)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import Compare, Put
 from discordha.coordination.journal.entries import JournalEntry, digest
@@ -30,7 +30,7 @@ class Bench:
         self.committed = Committed()
         self.line: list[JournalEntry] = []
         alive: Any = SimpleNamespace(alive=True, guard=lambda: Compare.version("/l/0", 1))
-        self.term: Leadership = alive
+        self.term: LeaderTerm = alive
         nothing: Any = None
         leases: Any = SimpleNamespace(current=lambda: 7)
         self.journal = Journal(

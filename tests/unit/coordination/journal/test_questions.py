@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from kept_journal import Kept, name
 
-from discordha.coordination.etcd.router import CoordinationWatch
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 from discordha.coordination.journal.exchange import QuestionExchange
 
@@ -153,20 +152,20 @@ class Marks:
 def test_marks_are_told_before_an_answer_whatever_else_came_with_them() -> None:
     """A mark that came after an answer which has counted it would strike out another event."""
     told: list[str] = []
-    hub = CoordinationWatch(Unwatched(), "/x/", silence=1.0)  # type: ignore[arg-type]
-    exchange = QuestionExchange(Unwatched(), "/x/", "me")  # type: ignore[arg-type]
+    nothing: Any = None
+    router = WatchRouter("/x/")
+    exchange = QuestionExchange(nothing, "/x/", "me")
     exchange.listen(
         0,
         on_question=lambda revision: None,
         on_answer=lambda number, left: told.append(f"answer {number}"),
     )
-    hub.subscribe("j", Marks(told))
-    for component in ("jq", "jr"):
-        hub.subscribe(component, exchange)
+    router.subscribe(Marks(told), "j")
+    router.subscribe(exchange, "jq", "jr")
     question = b'{"number": 1, "names": {}}'
     written = [("jq/0/other", question), ("j/0/mark", b"leader 5"), ("jr/0/me", b'{"number": 7, "left": {}}')]
     items = [KeyValue(f"/x/{key}", value, at, at, 1, 0) for at, (key, value) in enumerate(written, 1)]
-    hub.on_events(3, [WatchEvent("put", item) for item in items])
+    router.on_events(3, [WatchEvent("put", item) for item in items])
     assert told == ["marks", "answer 7"]
-    hub.on_snapshot(Snapshot(3, [items[0], items[2], items[1]]))
+    router.on_snapshot(Snapshot(3, [items[0], items[2], items[1]]))
     assert told == ["marks", "answer 7"] * 2

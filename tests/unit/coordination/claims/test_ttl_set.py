@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from discordha.coordination.claims.ttl_set import Remembered
+from discordha.coordination.claims.hints import TTLSet
 
 
 class Bench:
     def __init__(self, size: int = 100) -> None:
         self.now = 0.0
-        self.known = Remembered(size, 10.0, lambda: self.now)
+        self.known = TTLSet(size, 10.0, lambda: self.now)
 
 
 def test_a_key_is_known_for_its_time_from_when_it_was_added_last() -> None:
