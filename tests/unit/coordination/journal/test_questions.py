@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kept_journal import Kept, name
 
+from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 from discordha.coordination.journal.exchange import QuestionExchange
 
