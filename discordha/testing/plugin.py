@@ -34,6 +34,8 @@ __all__ = [
 _LEAK_OPTION = "discordha_leaked_threads"
 _ETCD_OPTION = "--local-etcd"
 _PREFIX = "discordha"
+#: How long threads may take to end after their test, seconds.
+THREAD_GRACE = 5.0
 _SHARED: Any = object()  # "the fixture's etcd", as opposed to None, "no etcd"
 _STARTED: pytest.StashKey[list[Replicas]] = pytest.StashKey()
 
@@ -159,13 +161,15 @@ def _suspects(known: set[threading.Thread]) -> list[threading.Thread]:
 
 @pytest.fixture
 def no_leaked_threads() -> Iterator[None]:
-    """Fail when 5 seconds after the test a thread of it runs that is discordha's, or no daemon."""
+    """Fail when ``THREAD_GRACE`` seconds after the test a thread of it runs that is discordha's, or no
+    daemon.
+    """
     from .waiting import WaitTimeout, wait_for
 
     known = set(threading.enumerate())
     yield
     try:
-        wait_for(lambda: not _suspects(known), 5.0, "threads to end")
+        wait_for(lambda: not _suspects(known), THREAD_GRACE, "threads to end")
     except WaitTimeout:
         names = ", ".join(sorted(thread.name for thread in _suspects(known)))
         pytest.fail(f"leaked threads: {names}", pytrace=False)

@@ -24,6 +24,9 @@ def run(directory: Path, test: str, *options: str) -> subprocess.CompletedProces
 
 LEAK = """
 import threading
+from discordha.testing import plugin
+
+plugin.THREAD_GRACE = 0.5
 
 def test_leaks():
     threading.Thread(target=threading.Event().wait, name="discordha-left-behind", daemon=True).start()
