@@ -1,6 +1,4 @@
-"""``python -m discordha.testing.discord_server OPTIONS``, with the options as JSON: serves until it is
-killed.
-"""
+"""The server's program: ``python -m discordha.testing.discord_server OPTIONS``, with the options as JSON."""
 
 from __future__ import annotations
 
@@ -14,25 +12,25 @@ from typing import Any
 
 from aiohttp import web
 
-from .control import Control
-from .gateway import GatewayServer
-from .interactions import Interactions
-from .options import Options
-from .rest import RestServer
-from .sessions import Sessions
-from .voice import VoiceServer
-from .world import World
+from discordha.testing.discord_server.control import Control
+from discordha.testing.discord_server.gateway import GatewayServer
+from discordha.testing.discord_server.interactions import UserInteractions
+from discordha.testing.discord_server.options import Options
+from discordha.testing.discord_server.rest import RestServer
+from discordha.testing.discord_server.sessions import GatewaySessions
+from discordha.testing.discord_server.voice.server import VoiceServer
+from discordha.testing.discord_server.world import World
 
 __all__ = ["main"]
 
-#: How many objects come before Python looks for cycles among the youngest, and how often it looks further.
-#: Never among the oldest: those are the record of all that happened, and to walk it stops the server for
-#: longer and longer (0.1 s after 10,000 actions, 0.2 s after 30,000), which looks like the bot's doing.
-COLLECT = (700, 10, 1_000_000)
+#: Thresholds of Python's garbage collector. It never walks the oldest objects, which are the record: that
+#: would stop the server for 0.1 s after 10,000 actions and 0.2 s after 30,000, and look like a delay of the
+#: bot.
+GC_THRESHOLDS = (700, 10, 1_000_000)
 
 
 async def _serve(options: Options) -> None:
-    sessions = Sessions(options)
+    sessions = GatewaySessions(options)
     rest: RestServer | None = None
 
     def emit(name: str, payload: Mapping[str, Any]) -> None:
@@ -45,7 +43,7 @@ async def _serve(options: Options) -> None:
     voice = VoiceServer(options, world, sessions)
     gateway = GatewayServer(options, world, sessions, voice)
     rest = RestServer(options, world, gateway)
-    interactions = Interactions(world)
+    interactions = UserInteractions(world)
     control = Control(world, sessions, gateway, rest, interactions, voice=voice)
 
     app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -67,7 +65,7 @@ async def _serve(options: Options) -> None:
 
 
 async def _serve_voice(options: Options, voice: VoiceServer) -> None:
-    """The voice gateway and its UDP port, each on a port of its own, which VOICE_SERVER_UPDATE tells."""
+    """Serves the voice gateway and UDP on ports of their own, which VOICE_SERVER_UPDATE tells."""
     app = web.Application()
     app.router.add_get("/", voice.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -80,8 +78,8 @@ async def _serve_voice(options: Options, voice: VoiceServer) -> None:
 
 
 def main() -> None:
-    """Serves."""
-    gc.set_threshold(*COLLECT)
+    """Serves until it is killed."""
+    gc.set_threshold(*GC_THRESHOLDS)
     options = Options(**json.loads(sys.argv[1]))
     asyncio.run(_serve(options))
 
