@@ -17,14 +17,14 @@ import discord
 import discord.abc
 from discord import app_commands
 
-_HOMES: tuple[Any, ...] = (discord, discord.abc, app_commands)
+_SOURCES: tuple[Any, ...] = (discord, discord.abc, app_commands)
 
-__all__ = list(dict.fromkeys(name for home in _HOMES for name in vars(home) if not name.startswith("_")))
+__all__ = list(dict.fromkeys(name for home in _SOURCES for name in vars(home) if not name.startswith("_")))
 
 
 def __getattr__(name: str) -> Any:
     if not name.startswith("_"):
-        for home in _HOMES:
+        for home in _SOURCES:
             if hasattr(home, name):
                 return getattr(home, name)
     raise AttributeError(f"neither discord.py nor discordha.views has a {name!r}")

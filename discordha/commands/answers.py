@@ -41,7 +41,7 @@ ALREADY_ACKNOWLEDGED = 40060
 #: Shown for a moment when a private answer replaces a public placeholder, or the reverse.
 PLACEHOLDER = "\N{HORIZONTAL ELLIPSIS}"
 
-_Kind = discord.InteractionResponseType
+_ResponseType = discord.InteractionResponseType
 _HAS_AN_ANSWER: Any = object()
 
 
@@ -120,7 +120,7 @@ class Answer(discord.InteractionResponse[Any]):
             message: Any = self._original
             if self._prior is not _Prior.ANSWERED:
                 message = await self._follow_up(content, **kwargs)
-            return self._answered(_Kind.channel_message, message)
+            return self._answered(_ResponseType.channel_message, message)
 
     async def defer(self, *, ephemeral: bool = False, thinking: bool = False) -> Any:
         """See ``discord.InteractionResponse.defer``; does nothing more after an earlier defer."""
@@ -135,7 +135,7 @@ class Answer(discord.InteractionResponse[Any]):
                     f"{'for its user alone' if self._private else 'for all to see'}, which can't be changed: "
                     f"defer earlier, or declare the command with ephemeral={ephemeral} or defer=None"
                 )
-            kind = _Kind.deferred_channel_message if thinks else _Kind.deferred_message_update
+            kind = _ResponseType.deferred_channel_message if thinks else _ResponseType.deferred_message_update
             return self._answered(kind, None)
 
     async def edit_message(self, **kwargs: Any) -> Any:
@@ -149,7 +149,7 @@ class Answer(discord.InteractionResponse[Any]):
             message = await self._parent.edit_original_response(**kwargs)
             if delay is not None:
                 await message.delete(delay=delay)
-            return self._answered(_Kind.message_update, message)
+            return self._answered(_ResponseType.message_update, message)
 
     async def send_modal(self, modal: Any, /) -> Any:
         """See ``discord.InteractionResponse.send_modal``.
@@ -164,7 +164,7 @@ class Answer(discord.InteractionResponse[Any]):
             if first is not _HAS_AN_ANSWER:
                 return first
             if not deferred and self._prior is not _Prior.THINKING:  # an earlier owner has shown the modal
-                return self._answered(_Kind.modal, None)
+                return self._answered(_ResponseType.modal, None)
             raise DiscordHAError(
                 f"no modal can be shown: the interaction was deferred after {DEFER_AFTER:g} s unanswered. "
                 "Send the modal first, or declare the handler with defer=None"

@@ -20,7 +20,7 @@ from discordha.commands.trampoline import adapt, plain_function
 
 __all__ = ["Command", "ContextMenu", "Group", "command", "context_menu"]
 
-Function = Callable[..., Any]
+PlainFunction = Callable[..., Any]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _CHECKS = "Checks"
@@ -48,7 +48,7 @@ def _is_theirs(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).startswith("discord.")
 
 
-def _callback(function: Function, defer: tuple[Any, Any] | None = None) -> Any:
+def _callback(function: PlainFunction, defer: tuple[Any, Any] | None = None) -> Any:
     """A command's callback, with the marks that decorators have left on the function."""
     callback: Any = adapt(function, "Commands")
     if defer is not None:
@@ -59,7 +59,7 @@ def _callback(function: Function, defer: tuple[Any, Any] | None = None) -> Any:
     return callback
 
 
-def _autocomplete(function: Function) -> Any:
+def _autocomplete(function: PlainFunction) -> Any:
     return adapt(function, "Autocompletes", ends=True)
 
 
@@ -80,7 +80,7 @@ def _adapt_parameters(parameters: Iterable[Any]) -> None:
 class Command(app_commands.Command[Any, ..., Any]):
     """``discord.app_commands.Command`` with plain functions."""
 
-    def __init__(self, *, callback: Function, **options: Any) -> None:
+    def __init__(self, *, callback: PlainFunction, **options: Any) -> None:
         super().__init__(callback=_callback(callback), **options)
         self.checks = _Checks(self.checks)
         _adapt_parameters(self._params.values())
@@ -104,7 +104,7 @@ class Command(app_commands.Command[Any, ..., Any]):
 class ContextMenu(app_commands.ContextMenu):
     """``discord.app_commands.ContextMenu`` with plain functions."""
 
-    def __init__(self, *, callback: Function, **options: Any) -> None:
+    def __init__(self, *, callback: PlainFunction, **options: Any) -> None:
         super().__init__(callback=_callback(callback), **options)
         self.checks = _Checks(self.checks)
 
@@ -127,11 +127,11 @@ class Group(app_commands.Group):
 
     def command(  # type: ignore[override]
         self, *, name: Any = MISSING, description: Any = MISSING, **options: Any
-    ) -> Callable[[Function], Command]:
+    ) -> Callable[[PlainFunction], Command]:
         """Decorator: makes a command of this group of a plain function."""
         make = command(name=name, description=description, parent=self, **options)
 
-        def decorator(function: Function) -> Command:
+        def decorator(function: PlainFunction) -> Command:
             made = make(function)
             self.add_command(made)
             return made
@@ -146,7 +146,7 @@ class Group(app_commands.Group):
 
 def command(
     *, name: Any = MISSING, description: Any = MISSING, **options: Any
-) -> Callable[[Function], Command]:
+) -> Callable[[PlainFunction], Command]:
     """Decorator: makes a command of a plain function, to be added to a tree or found in a group's class.
 
     :param options: ``nsfw``, ``extras``, ``auto_locale_strings`` as in ``discord.app_commands.command``;
@@ -154,7 +154,7 @@ def command(
     """
     defer = _take_defer(options)
 
-    def decorator(function: Function) -> Command:
+    def decorator(function: PlainFunction) -> Command:
         lines = (function.__doc__ or "").strip().splitlines()
         summary = lines[0][:100] if lines else "\N{HORIZONTAL ELLIPSIS}"
         return Command(
@@ -167,11 +167,11 @@ def command(
     return decorator
 
 
-def context_menu(*, name: Any = MISSING, **options: Any) -> Callable[[Function], ContextMenu]:
+def context_menu(*, name: Any = MISSING, **options: Any) -> Callable[[PlainFunction], ContextMenu]:
     """Decorator: makes a context menu command of a plain function; see ``command``."""
     defer = _take_defer(options)
 
-    def decorator(function: Function) -> ContextMenu:
+    def decorator(function: PlainFunction) -> ContextMenu:
         title = function.__name__.title() if name is MISSING else name
         return ContextMenu(name=title, callback=_callback(function, defer), **options)
 

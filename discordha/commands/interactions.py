@@ -37,7 +37,7 @@ __all__ = ["Interactions"]
 
 _log = logging.getLogger(__name__)
 
-_Kind = discord.InteractionType
+_InteractionType = discord.InteractionType
 _Invoke = Callable[[Any], Awaitable[None]]
 
 
@@ -53,21 +53,21 @@ class Interactions:
     def handlers_for(self, args: Sequence[Any]) -> list[Handler]:
         """The handlers of an interaction; empty if this bot has none. On the gateway thread."""
         interaction: discord.Interaction[Any] = args[0]
-        if interaction.type in (_Kind.application_command, _Kind.autocomplete):
+        if interaction.type in (_InteractionType.application_command, _InteractionType.autocomplete):
             command = self._tree.find(interaction)
             return [] if command is None else [self._command(interaction, command)]
         handlers = []
-        if interaction.type in (_Kind.component, _Kind.modal_submit):
+        if interaction.type in (_InteractionType.component, _InteractionType.modal_submit):
             found = self._components.find(str(interaction.custom_id))
             if found is not None:
                 handlers.append(self._component(interaction, *found))
-        if interaction.type is _Kind.component:
+        if interaction.type is _InteractionType.component:
             handlers += [self._press(interaction, press) for press in self._views.presses(interaction)]
         return handlers
 
     def _command(self, interaction: discord.Interaction[Any], command: Any) -> Handler:
         defer, ephemeral = getattr(command.callback, "__discordha_defer__", ("auto", False))
-        if interaction.type is _Kind.autocomplete:
+        if interaction.type is _InteractionType.autocomplete:
             defer = None
         name = f"/{command.qualified_name}"
         return self._handler(interaction, name, self._tree.invoke, defer=defer, ephemeral=ephemeral)

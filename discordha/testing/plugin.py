@@ -1,8 +1,7 @@
 """pytest fixtures: etcd, a local Discord, replicas, and a check for leaked threads.
 
-Promises: loaded by pytest's entry point, costs nothing until a fixture is asked for, and imports nothing but
-pytest until then. Changes no test that does not ask, unless pytest's configuration says
-``discordha_leaked_threads = true``.
+Guarantees: pytest's entry point loads it, and it imports nothing but pytest until a fixture is asked for. It
+changes no test that does not ask, unless pytest's configuration says ``discordha_leaked_threads = true``.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .discord.local_discord import LocalDiscord
-    from .etcd.local_etcd import LocalEtcd
-    from .replicas import Replicas
+    from discordha.testing.discord.local_discord import LocalDiscord
+    from discordha.testing.etcd.local_etcd import LocalEtcd
+    from discordha.testing.replicas import Replicas
 
 __all__ = [
     "ReplicasFactory",
@@ -33,7 +32,7 @@ __all__ = [
 
 _LEAK_OPTION = "discordha_leaked_threads"
 _ETCD_OPTION = "--local-etcd"
-_PREFIX = "discordha"
+_THREAD_PREFIX = "discordha"
 #: How long threads may take to end after their test, seconds.
 THREAD_GRACE = 5.0
 _SHARED: Any = object()  # "the fixture's etcd", as opposed to None, "no etcd"
@@ -41,7 +40,7 @@ _STARTED: pytest.StashKey[list[Replicas]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the value that turns the thread check on for every test, and the option that chooses the etcd."""
+    """Adds the setting that checks all tests for leaked threads, and the option that chooses the etcd."""
     parser.addoption(
         _ETCD_OPTION,
         choices=["plain", "secure"],
@@ -53,11 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def local_etcd(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
-    """One etcd for the whole run; keep tests apart by ``discordha_namespace``.
+    """One etcd for the whole run; ``discordha_namespace`` keeps tests apart.
 
-    Do not break it, others use it: a test that kills etcd takes ``local_etcd_cluster`` or one of its own.
+    Other tests use it, too: a test that kills etcd takes ``local_etcd_cluster`` or an etcd of its own.
     """
-    from .etcd.local_etcd import LocalEtcd
+    from discordha.testing.etcd.local_etcd import LocalEtcd
 
     secure = _is_secure(request)
     with LocalEtcd(members=3 if secure else 1, tls=secure, auth=secure) as etcd:
@@ -70,8 +69,8 @@ def _is_secure(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def local_etcd_cluster(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
-    """Three members for one test, to kill, pause and restart."""
-    from .etcd.local_etcd import LocalEtcd
+    """A cluster of three members for one test, to kill, pause and restart."""
+    from discordha.testing.etcd.local_etcd import LocalEtcd
 
     secure = _is_secure(request)
     with LocalEtcd(members=3, tls=secure, auth=secure) as etcd:
@@ -80,15 +79,15 @@ def local_etcd_cluster(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
 
 @pytest.fixture
 def discordha_namespace() -> str:
-    """A new ``Config.name``, so that tests that share one etcd do not meet."""
-    from .etcd.local_etcd import LocalEtcd
+    """A new ``Config.name``, which keeps tests apart that share one etcd."""
+    from discordha.testing.etcd.local_etcd import LocalEtcd
 
     return LocalEtcd.namespace()
 
 
 @pytest.fixture(scope="session")
 def _discord_process() -> Iterator[LocalDiscord]:
-    from .discord.local_discord import LocalDiscord
+    from discordha.testing.discord.local_discord import LocalDiscord
 
     with LocalDiscord() as discord:
         yield discord
@@ -105,10 +104,10 @@ def local_discord(_discord_process: LocalDiscord) -> LocalDiscord:
 
 
 class ReplicasFactory:
-    """Called as ``Replicas`` is; starts them, and ends them with the test.
+    """Starts replicas for one test; takes the arguments of ``Replicas``.
 
-    Without ``etcd=`` they use the ``local_etcd`` fixture (``etcd=None``: none), without ``discord=`` the
-    ``local_discord`` fixture, and without ``DISCORDHA_NAME`` in ``env`` a namespace of the test's own.
+    Without ``etcd=`` they use the fixture ``local_etcd`` (``etcd=None``: no etcd), without ``discord=`` the
+    fixture ``local_discord``, and without ``DISCORDHA_NAME`` in ``env`` a namespace of the test's own.
     """
 
     def __init__(self, request: pytest.FixtureRequest, ends: ExitStack) -> None:
@@ -118,8 +117,8 @@ class ReplicasFactory:
     def __call__(
         self, script: Any, count: int, *, etcd: Any = _SHARED, discord: Any = _SHARED, **options: Any
     ) -> Replicas:
-        """Start ``count`` replicas of ``script``; does not wait until they are ready."""
-        from .replicas import Replicas
+        """Starts ``count`` replicas of ``script``, without waiting until they are ready."""
+        from discordha.testing.replicas import Replicas
 
         etcd = self._request.getfixturevalue("local_etcd") if etcd is _SHARED else etcd
         discord = self._request.getfixturevalue("local_discord") if discord is _SHARED else discord
@@ -132,7 +131,7 @@ class ReplicasFactory:
 
 @pytest.fixture
 def replicas(request: pytest.FixtureRequest) -> Iterator[ReplicasFactory]:
-    """A factory of replica processes; on failure the ends of their logs are part of the report."""
+    """A factory of replica processes. The report of a failed test has the ends of their logs."""
     with ExitStack() as ends:
         factory = ReplicasFactory(request, ends)
         yield factory
@@ -142,7 +141,7 @@ def replicas(request: pytest.FixtureRequest) -> Iterator[ReplicasFactory]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of the replicas' logs to the report of a test that failed."""
+    """Adds the ends of the replicas' logs to the report of a test that failed."""
     report = yield
     if call.when == "call" and report.failed:
         for replica in [replica for started in item.stash.get(_STARTED, []) for replica in started]:
@@ -151,20 +150,20 @@ def pytest_runtest_makereport(
 
 
 def _suspects(known: set[threading.Thread]) -> list[threading.Thread]:
-    """Threads started since that matter: ours, and whatever keeps the interpreter from ending."""
+    """The new threads of this library, and those that keep the interpreter from ending."""
     return [
         thread
         for thread in threading.enumerate()
-        if thread not in known and (thread.name.startswith(_PREFIX) or not thread.daemon)
+        if thread not in known and (thread.name.startswith(_THREAD_PREFIX) or not thread.daemon)
     ]
 
 
 @pytest.fixture
 def no_leaked_threads() -> Iterator[None]:
-    """Fail when ``THREAD_GRACE`` seconds after the test a thread of it runs that is discordha's, or no
-    daemon.
+    """Fails a test whose threads run for ``THREAD_GRACE`` seconds after it, if they are discordha's or no
+    daemons.
     """
-    from .waiting import WaitTimeout, wait_for
+    from discordha.testing.waiting import WaitTimeout, wait_for
 
     known = set(threading.enumerate())
     yield
@@ -177,6 +176,6 @@ def no_leaked_threads() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _discordha_thread_check(request: pytest.FixtureRequest) -> None:
-    """Apply ``no_leaked_threads`` to every test when the configuration says so."""
+    """Applies ``no_leaked_threads`` to every test if the configuration says so."""
     if request.config.getini(_LEAK_OPTION):
         request.getfixturevalue("no_leaked_threads")

@@ -1,6 +1,4 @@
-"""``python -m discordha.testing.discord_server OPTIONS``, with the options as JSON: serves until it is
-killed.
-"""
+"""The server's program: ``python -m discordha.testing.discord_server OPTIONS``, with the options as JSON."""
 
 from __future__ import annotations
 
@@ -15,34 +13,34 @@ from typing import Any
 
 from aiohttp import web
 
-from .control import Control
-from .gateway import GatewayServer
-from .interactions import Interactions
-from .options import Options
-from .rest import RestServer
-from .sessions import Sessions
-from .voice import VoiceServer
-from .world import World
+from discordha.testing.discord_server.control import Control
+from discordha.testing.discord_server.gateway import GatewayServer
+from discordha.testing.discord_server.interactions import UserInteractions
+from discordha.testing.discord_server.options import Options
+from discordha.testing.discord_server.rest import RestServer
+from discordha.testing.discord_server.sessions import GatewaySessions
+from discordha.testing.discord_server.voice.server import VoiceServer
+from discordha.testing.discord_server.world import World
 
 __all__ = ["main"]
 
-#: How many objects come before Python looks for cycles among the youngest, and how often it looks further.
-#: Never among the oldest: those are the record of all that happened, and to walk it stops the server for
-#: longer and longer (0.1 s after 10,000 actions, 0.2 s after 30,000), which looks like the bot's doing.
-COLLECT = (700, 10, 1_000_000)
+#: Thresholds of Python's garbage collector. It never walks the oldest objects, which are the record: that
+#: would stop the server for 0.1 s after 10,000 actions and 0.2 s after 30,000, and look like a delay of the
+#: bot.
+GC_THRESHOLDS = (700, 10, 1_000_000)
 
 
 class _Parts:
     """Everything that one Discord remembers."""
 
     def __init__(self, options: Options) -> None:
-        self.sessions = Sessions(options)
+        self.sessions = GatewaySessions(options)
         self.world = World(options, self._emit)
         self.sessions.world = self.world
         self.voice = VoiceServer(options, self.world, self.sessions)
         self.gateway = GatewayServer(options, self.world, self.sessions, self.voice)
         self.rest = RestServer(options, self.world, self.gateway)
-        self.interactions = Interactions(self.world)
+        self.interactions = UserInteractions(self.world)
         self.control = Control(
             self.world, self.sessions, self.gateway, self.rest, self.interactions, voice=self.voice
         )
@@ -144,7 +142,7 @@ class _Server:
             transport.close()
         del old
         await asyncio.sleep(0)
-        gc.collect()  # the record of all that happened is full of cycles; see COLLECT
+        gc.collect()  # the record of all that happened is full of cycles; see GC_THRESHOLDS
         return web.Response(text="null")
 
 
@@ -153,8 +151,8 @@ async def _serve(options: Options) -> None:
 
 
 def main() -> None:
-    """Serves."""
-    gc.set_threshold(*COLLECT)
+    """Serves until it is killed."""
+    gc.set_threshold(*GC_THRESHOLDS)
     options = Options(**json.loads(sys.argv[1]))
     asyncio.run(_serve(options))
 

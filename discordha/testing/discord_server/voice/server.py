@@ -1,13 +1,12 @@
-"""Voice: who is in which channel, the voice gateway (version 8) over TLS, and what is heard.
+"""Voice states and the voice gateway (version 8) over TLS.
 
-As Discord's: HELLO, IDENTIFY, READY, SELECT PROTOCOL, SESSION DESCRIPTION, SPEAKING, heartbeats that
-acknowledge a sequence number, RESUME with what was missed, IP discovery, encrypted RTP. There is one voice
-state a guild and user: a second gateway session of the bot that joins takes it over, and the first one's
-voice socket is closed with 4014. An opcode 4 without a channel takes the bot out, whichever of its sessions
-says so.
+As Discord does: HELLO, IDENTIFY, READY, SELECT PROTOCOL, SESSION DESCRIPTION, SPEAKING, heartbeats that
+acknowledge a sequence number, RESUME with the missed frames, IP discovery, encrypted RTP. A user has one
+voice state in a guild: if a second gateway session of the bot joins, it takes over, and the first one's voice
+socket is closed with 4014. An opcode 4 without a channel takes the bot out, from any of its sessions.
 
-Not as Discord's: the end-to-end encryption (DAVE) is version 0, that is off; nobody is heard but the bot;
-there is one voice server, which never moves.
+Unlike Discord: end-to-end encryption (DAVE) is version 0, which is off; only the bot is heard; the one voice
+server never moves.
 
 Source: Discord's documentation of voice connections and of their close codes.
 """
@@ -26,10 +25,10 @@ from typing import Any
 from aiohttp import WSMessage, WSMsgType, web
 from simcord.enums import ChannelType
 
-from .options import Options
-from .sessions import Session, Sessions, dumps
-from .voice_udp import MODES, AudioRecord, VoiceUdp
-from .world import World
+from discordha.testing.discord_server.options import Options
+from discordha.testing.discord_server.sessions import GatewaySession, GatewaySessions, dumps
+from discordha.testing.discord_server.voice.udp import MODES, AudioRecord, VoiceUdp
+from discordha.testing.discord_server.world import World
 
 __all__ = ["VoiceServer", "VoiceSession"]
 
@@ -40,9 +39,11 @@ _DAVE = range(21, 32)
 
 
 class VoiceSession:
-    """The bot in a voice channel, from its join to its leave, over any number of sockets."""
+    """The bot in a voice channel from join to leave, over any number of sockets."""
 
-    def __init__(self, number: int, guild_id: int, channel_id: int, session: Session, limit: int) -> None:
+    def __init__(
+        self, number: int, guild_id: int, channel_id: int, session: GatewaySession, limit: int
+    ) -> None:
         self.number = number
         self.guild_id = guild_id
         self.channel_id = channel_id
@@ -57,7 +58,7 @@ class VoiceSession:
         self.why_ended = ""
         self.detached_at: float | None = self.began
         self.identified = False
-        self.speaks = False
+        self.has_spoken = False
         self.speaking: list[tuple[float, int]] = []
         self.resumed = 0
         self.heartbeats = 0
@@ -67,16 +68,16 @@ class VoiceSession:
 
     @property
     def ssrc(self) -> int:
-        """What its packets carry."""
+        """The SSRC of its packets."""
         return self.number
 
     @property
-    def hears(self) -> bool:
-        """Whether its audio is let through."""
-        return self.ended is None and self.speaks
+    def is_audible(self) -> bool:
+        """Whether its sound is let through."""
+        return self.ended is None and self.has_spoken
 
     def describe(self) -> dict[str, Any]:
-        """For the handle."""
+        """The session as the handle returns it."""
         packets = self.record.packets
         return {
             "number": self.number,
@@ -104,7 +105,7 @@ class VoiceSession:
 class VoiceServer:
     """Voice states, the voice gateway's sockets and its UDP port."""
 
-    def __init__(self, options: Options, world: World, sessions: Sessions) -> None:
+    def __init__(self, options: Options, world: World, sessions: GatewaySessions) -> None:
         self.options = options
         self.world = world
         self.sessions = sessions
@@ -125,9 +126,9 @@ class VoiceServer:
 
     # -- voice states ----------------------------------------------------------------------------------------
 
-    def update(self, session: Session, data: dict[str, Any]) -> None:
-        """Opcode 4 of one of the bot's gateway sessions."""
-        self.udp.catch_up()  # what arrived before is heard before, though it came by another way
+    def update(self, session: GatewaySession, data: dict[str, Any]) -> None:
+        """Carries out opcode 4 of one of the bot's gateway sessions."""
+        self.udp.catch_up()  # sound that arrived before counts as heard before
         guild_id = int(data["guild_id"])
         channel_id = int(data["channel_id"]) if data.get("channel_id") else None
         present = self.current.get(guild_id)
@@ -168,18 +169,18 @@ class VoiceServer:
             session.event("VOICE_SERVER_UPDATE", dumps(server))
 
     def packets(self, number: int, since: int) -> list[list[Any]]:
-        """What was heard of a session, from one packet on; see ``AudioRecord.since``."""
+        """The sound of a session, from one packet on; see ``AudioRecord.since``."""
         session = self._by_ssrc.get(number)
         return session.record.since(since) if session is not None else []
 
     def kick(self, guild_id: int) -> None:
-        """A moderator takes the bot out of its voice channel."""
+        """Takes the bot out of its voice channel, as a moderator."""
         present = self.current.get(guild_id)
         if present is not None:
             self.end(present, "kicked")
 
     def end(self, voice: VoiceSession, why: str) -> None:
-        """The bot is in the channel no more; everybody hears of it."""
+        """Takes the bot out of its channel, and tells all sessions."""
         self._drop(voice, why)
         self.world.move_voice(voice.guild_id, self.options.bot_id, None)
 
@@ -192,7 +193,7 @@ class VoiceServer:
             voice.socket.end(4014, "Disconnected")
 
     def expire(self) -> None:
-        """Takes the bot out where its voice socket or its gateway session is gone for good."""
+        """Takes the bot out if its voice socket or its gateway session is gone for good."""
         now = time.monotonic()
         for voice in list(self.current.values()):
             left_alone = voice.detached_at is not None and (
@@ -202,7 +203,7 @@ class VoiceServer:
                 self.end(voice, "lost")
 
     def close_sockets(self, guild_id: int, code: int) -> int:
-        """Closes a guild's voice socket; the session can be resumed. How many."""
+        """Closes a guild's voice socket and returns the number of sockets. The session can be resumed."""
         voice = self.current.get(guild_id)
         if voice is None or voice.socket is None:
             return 0
@@ -212,7 +213,7 @@ class VoiceServer:
     # -- the voice gateway -----------------------------------------------------------------------------------
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One socket, from HELLO to its end."""
+        """Serves one socket, from HELLO to its end."""
         ws = web.WebSocketResponse(heartbeat=None, max_msg_size=0, timeout=1.0)
         await ws.prepare(request)
         if request.query.get("v") != "8":
@@ -234,14 +235,14 @@ class _Socket:
         self._asked: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
 
     def end(self, code: int, reason: str) -> None:
-        """Closes the socket from outside. Its own reader does it: when another task does, aiohttp drops the
-        connection, and the client may not get the code.
+        """Lets the socket's reader close it. If another task closed it, aiohttp would drop the connection,
+        and the client might not get the code.
         """
         if not self._asked.done():
             self._asked.set_result((code, reason))
 
     async def _receive(self, timeout: float) -> WSMessage | tuple[int, str]:
-        """The next frame, or the code to close with."""
+        """The next frame, or the code and reason to close with."""
         receiving: asyncio.Future[Any] = asyncio.ensure_future(self.ws.receive())
         waited: set[asyncio.Future[Any]] = {receiving, self._asked}
         try:
@@ -266,7 +267,7 @@ class _Socket:
                 await self.ws.close(code=message[0], message=message[1].encode())
                 return
             if message.type is WSMsgType.BINARY:
-                continue  # DAVE: nothing to say at version 0
+                continue  # DAVE, which is off
             if message.type is not WSMsgType.TEXT:
                 return
             try:
@@ -279,7 +280,7 @@ class _Socket:
                 return
 
     async def _answer(self, opcode: int, data: Any) -> tuple[int, str]:
-        """Answers one frame; a close code ends the socket."""
+        """Answers one frame. A close code ends the socket."""
         voice = self.voice
         if opcode == _HEARTBEAT:
             if not isinstance(data, dict) or "seq_ack" not in data:
@@ -299,7 +300,7 @@ class _Socket:
         elif opcode == _SPEAKING:
             if int(data["ssrc"]) != voice.ssrc:
                 return 4020, "another ssrc"
-            voice.speaks = True
+            voice.has_spoken = True
             if len(voice.speaking) < 10_000:
                 voice.speaking.append((time.monotonic(), int(data["speaking"])))
         elif opcode != _CLIENT_CONNECT and opcode not in _DAVE:
@@ -326,7 +327,7 @@ class _Socket:
                 "ip": "127.0.0.1",
                 "port": self.server.udp_port,
                 "modes": list(MODES),
-                "heartbeat_interval": 1,  # wrong at the real one, too: HELLO's counts
+                "heartbeat_interval": 1,  # wrong at the real Discord, too; HELLO's counts
             },
         )
         return 0, ""
@@ -384,7 +385,7 @@ class _Socket:
         await self.ws.send_str(frame)
 
     def leave(self) -> None:
-        """The socket is gone."""
+        """Detaches the session of a socket that is gone."""
         voice = self.voice
         if voice is not None and voice.socket is self:
             voice.socket = None

@@ -1,4 +1,4 @@
-"""The UDP half of the voice server: IP discovery, decryption of what arrives, and the record of it.
+"""The UDP port of the voice server: IP discovery, decryption, and the record of the sound.
 
 Source: Discord's documentation of voice connections; packets are RTP (RFC 3550) with one Opus frame each.
 """
@@ -16,19 +16,19 @@ from typing import Any, Protocol, cast
 
 __all__ = ["MODES", "AudioRecord", "VoiceUdp"]
 
-#: What Discord offers since 2024; discord.py takes the second.
+#: The modes that Discord has offered since 2024; discord.py takes the second.
 MODES = ("aead_aes256_gcm_rtpsize", "aead_xchacha20_poly1305_rtpsize")
 _DISCOVERY = struct.Struct(">HHI64sH")
 _RTP = struct.Struct(">BBHII")
 _OPUS_PAYLOAD = 0x78
-#: Bytes of packets that the system keeps while this process stands still: seconds of several streams.
+#: Bytes of packets that the system keeps while this process stands still, some seconds of several streams.
 _RECEIVE_BUFFER = 1 << 20
 
 
 class AudioRecord:
-    """The audio of one voice session as it arrived.
+    """The sound of one voice session in the order of arrival.
 
-    :param limit: packets kept; what comes later is counted only.
+    :param limit: packets kept; later ones are only counted.
     """
 
     def __init__(self, limit: int) -> None:
@@ -36,22 +36,22 @@ class AudioRecord:
         self.count = 0
         self.undecodable = 0
         self.rejected: list[float] = []
-        """When packets came that no session wanted: it had ended, or had not said that it speaks."""
+        """Arrival times of packets outside of a session, or before its SPEAKING."""
         self._limit = limit
 
     def add(self, sequence: int, timestamp: int, opus: bytes) -> None:
-        """One packet has arrived."""
+        """Adds a packet."""
         self.count += 1
         if len(self.packets) < self._limit:
             self.packets.append((time.monotonic(), sequence, timestamp, opus))
 
     def reject(self) -> None:
-        """One packet has arrived that may not be heard."""
+        """Notes a packet that may not be heard."""
         if len(self.rejected) < self._limit:
             self.rejected.append(time.monotonic())
 
     def since(self, index: int) -> list[list[Any]]:
-        """The packets from one on, for JSON: arrival, sequence, timestamp, Opus in base 64."""
+        """The packets from an index on, for JSON: arrival, sequence, timestamp, Opus in base 64."""
         return [
             [at, sequence, timestamp, base64.b64encode(opus).decode()]
             for at, sequence, timestamp, opus in self.packets[index:]
@@ -59,30 +59,29 @@ class AudioRecord:
 
 
 class _Listener(Protocol):
-    """A voice session, as its packets see it."""
+    """A voice session as the UDP port sees it."""
 
     mode: str | None
     key: bytes
     record: AudioRecord
 
     @property
-    def hears(self) -> bool: ...
+    def is_audible(self) -> bool: ...
 
 
 class VoiceUdp(asyncio.DatagramProtocol):
-    """One socket for all sessions; packets tell them apart by their SSRC.
+    """One socket for all sessions, which the SSRC of packets tells apart.
 
-    :param find: the session of an SSRC, also of one that has ended.
+    :param find: gives the session of an SSRC, ended or not.
     """
 
     def __init__(self, find: Callable[[int], _Listener | None]) -> None:
         self._find = find
         self._transport: asyncio.DatagramTransport | None = None
         self._socket: socket.socket | None = None
-        self.strangers = 0
 
     async def open(self) -> int:
-        """Opens the socket; returns its port."""
+        """Opens the socket and returns its port."""
         made = self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         made.setblocking(False)
@@ -97,23 +96,23 @@ class VoiceUdp(asyncio.DatagramProtocol):
             self._transport.close()
 
     def catch_up(self) -> None:
-        """Takes all that has arrived, for one who must know what came first. Does not block."""
-        with contextlib.suppress(OSError):  # there is no more; or it is closed
+        """Handles all packets that have arrived, so that later events come after them. Does not block."""
+        with contextlib.suppress(OSError):  # no more packets, or a closed socket
             while self._socket is not None:
                 self.datagram_received(*self._socket.recvfrom(1 << 16))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is open."""
-        self._transport = cast(asyncio.DatagramTransport, transport)  # asyncio's own is none by its type
+        """Keeps the transport; a hook of asyncio's."""
+        self._transport = cast(
+            asyncio.DatagramTransport, transport
+        )  # asyncio's own class is not typed as one
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """One packet."""
+        """Handles one packet; a hook of asyncio's."""
         if len(data) == _DISCOVERY.size and data[:4] == b"\x00\x01\x00\x46":
             self._discover(data, addr)
         elif len(data) > _RTP.size and data[0] >> 6 == 2 and data[1] & 0x7F == _OPUS_PAYLOAD:
             self._hear(data)
-        else:
-            self.strangers += 1
 
     def _discover(self, data: bytes, addr: tuple[str, int]) -> None:
         ssrc = _DISCOVERY.unpack(data)[2]
@@ -124,8 +123,8 @@ class VoiceUdp(asyncio.DatagramProtocol):
         _, _, sequence, timestamp, ssrc = _RTP.unpack_from(data)
         session = self._find(ssrc)
         if session is None:
-            self.strangers += 1
-        elif not session.hears or session.mode is None:
+            return
+        if not session.is_audible or session.mode is None:
             session.record.reject()
         else:
             try:
@@ -139,7 +138,7 @@ class VoiceUdp(asyncio.DatagramProtocol):
 def _decrypt(mode: str, key: bytes, packet: bytes) -> bytes:
     """The Opus frame of a packet without CSRCs or extensions.
 
-    :raises ValueError: the packet is not what its sender's key makes.
+    :raises ValueError: the packet was not made with the session's key.
     """
     header, sealed, counter = packet[: _RTP.size], packet[_RTP.size : -4], packet[-4:]
     if mode == "aead_aes256_gcm_rtpsize":
