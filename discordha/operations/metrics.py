@@ -81,12 +81,12 @@ def render(source: MetricsSource) -> bytes:
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.registry import Collector
 
-    class Replica(Collector):
+    class ReplicaCollector(Collector):
         def collect(self) -> Iterable[Any]:
             return _families(source)
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Replica())
+    registry.register(ReplicaCollector())
     return bytes(generate_latest(registry))
 
 

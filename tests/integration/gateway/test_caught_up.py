@@ -1,4 +1,4 @@
-"""Whether a connection has brought everything that Discord had sent: proven, or not told."""
+"""Whether a connection has delivered everything that Discord had sent, and how old its events may be."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeats_module, "NEXT_EVENT_TIMEOUT", 1.0)
 
 
-def test_it_takes_an_answer_and_an_event_after_it(line: Lines) -> None:
+def test_catching_up_takes_an_acknowledgement_and_a_later_event(line: Lines) -> None:
     one = line()
     one.send("before")
     wait_for(lambda: "before" in one.messages, 20, "the message")
@@ -57,7 +57,7 @@ def test_it_takes_an_answer_and_an_event_after_it(line: Lines) -> None:
     assert one.told(one.gateway.caught_up(0)) is True
 
 
-def test_what_is_late_has_been_dispatched_by_then(line: Lines, local_discord: LocalDiscord) -> None:
+def test_late_events_are_dispatched_before_the_answer(line: Lines, local_discord: LocalDiscord) -> None:
     one = line()
     local_discord.fault(delay=1.0)
     one.send("late")
@@ -73,7 +73,7 @@ def test_what_is_late_has_been_dispatched_by_then(line: Lines, local_discord: Lo
     assert had == [["late", "later"]]
 
 
-def test_a_deaf_connection_proves_nothing(line: Lines, local_discord: LocalDiscord, soon: None) -> None:
+def test_a_deaf_connection_has_not_caught_up(line: Lines, local_discord: LocalDiscord, soon: None) -> None:
     one = line()
     local_discord.fault(deaf=True)
     future = one.gateway.caught_up(0)
@@ -82,7 +82,7 @@ def test_a_deaf_connection_proves_nothing(line: Lines, local_discord: LocalDisco
 
 
 @pytest.mark.parametrize("fault", [{"drop": 1.0}, {"deaf": True}])
-def test_where_a_frame_is_missing_between_nothing_is_proven(
+def test_a_connection_with_a_gap_has_not_caught_up(
     line: Lines, local_discord: LocalDiscord, fault: dict[str, Any]
 ) -> None:
     """The next event tells; RESUME brings both."""
@@ -100,7 +100,7 @@ def test_where_a_frame_is_missing_between_nothing_is_proven(
     assert one.told(one.gateway.caught_up(0)) is True
 
 
-def test_a_connection_that_falls_silent_proves_nothing(line: Lines, local_discord: LocalDiscord) -> None:
+def test_a_silent_connection_has_not_caught_up(line: Lines, local_discord: LocalDiscord) -> None:
     one = line(deaf_after=3.0)
     one.quiet()
     local_discord.fault(silent=True)
@@ -111,7 +111,7 @@ def test_a_connection_that_falls_silent_proves_nothing(line: Lines, local_discor
     assert any(one.told(one.gateway.caught_up(0)) for _ in range(10))
 
 
-def test_nor_does_one_on_which_bytes_do_not_arrive(line: Lines, local_discord: LocalDiscord) -> None:
+def test_a_black_holed_connection_has_not_caught_up(line: Lines, local_discord: LocalDiscord) -> None:
     """The heartbeat gets there, its answer does not come back; then all comes at once, too late."""
     with FaultProxy("127.0.0.1", local_discord.port) as proxy:
         one = line(deaf_after=3.0, endpoint=proxy.endpoint)
@@ -126,7 +126,7 @@ def test_nor_does_one_on_which_bytes_do_not_arrive(line: Lines, local_discord: L
         one.gateway.stop(5.0)
 
 
-def test_without_a_connection_it_is_false_at_once(line: Lines, local_discord: LocalDiscord) -> None:
+def test_without_a_connection_the_answer_is_no_at_once(line: Lines, local_discord: LocalDiscord) -> None:
     one = line(opened=False)
     assert one.gateway.caught_up(0).result(0) is False  # there is no such shard
     local_discord.fault(refuse=True)
@@ -141,7 +141,7 @@ def test_without_a_connection_it_is_false_at_once(line: Lines, local_discord: Lo
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_a_connection_that_was_taken_up_again_meanwhile_proves_nothing(line: Lines, resume: bool) -> None:
+def test_a_replaced_connection_has_not_caught_up(line: Lines, resume: bool) -> None:
     one = line()
     future = one.asked()
     before = one.gateway.state(0)
@@ -157,7 +157,7 @@ def test_a_connection_that_was_taken_up_again_meanwhile_proves_nothing(line: Lin
     assert one.told(one.gateway.caught_up(0)) is True
 
 
-def test_what_waits_for_a_shard_that_is_left_ends(line: Lines, soon: None) -> None:
+def test_leaving_a_shard_ends_its_questions(line: Lines, soon: None) -> None:
     one = line()
     left, closed = one.asked(), one.gateway.caught_up(0)
     one.gateway.leave_shard(0)
@@ -168,7 +168,7 @@ def test_what_waits_for_a_shard_that_is_left_ends(line: Lines, soon: None) -> No
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_when_the_gateway_stops_nobody_waits_for_ever(
+def test_stopping_the_gateway_ends_all_questions(
     line: Lines, local_discord: LocalDiscord, silent: bool
 ) -> None:
     """Neither for the heartbeat's answer nor for an event; and no task or thread is left."""
@@ -208,7 +208,9 @@ def test_when_the_gateway_stops_nobody_waits_for_ever(
         pytest.param(41.25, 5.0, id="those that ask for a sign of life", marks=pytest.mark.long),
     ],
 )
-def test_answers_to_other_heartbeats_do_not_count(line: Lines, interval: float, deaf_after: float) -> None:
+def test_acknowledgements_of_other_heartbeats_do_not_count(
+    line: Lines, interval: float, deaf_after: float
+) -> None:
     """Several are on their way, and what was sent before this one's comes behind their answers."""
     with LocalDiscord(heartbeat_interval=interval) as other:
         one = line(discord_=other, deaf_after=deaf_after)
@@ -240,9 +242,7 @@ def test_answers_to_other_heartbeats_do_not_count(line: Lines, interval: float, 
 # -- how old what comes may be -------------------------------------------------------------------------------
 
 
-def test_what_is_late_is_not_taken_for_younger_than_what_was_seen_meanwhile(
-    line: Lines, local_discord: LocalDiscord
-) -> None:
+def test_a_late_event_keeps_the_older_revision(line: Lines, local_discord: LocalDiscord) -> None:
     one = line()
     one.prove(10)
     local_discord.fault(delay=1.0)
@@ -253,7 +253,7 @@ def test_what_is_late_is_not_taken_for_younger_than_what_was_seen_meanwhile(
     assert one.hear("next") == (20, 20)
 
 
-def test_what_was_seen_counts_from_the_next_heartbeat_on(line: Lines) -> None:
+def test_a_new_revision_counts_from_the_next_heartbeat_on(line: Lines) -> None:
     one = line()
     one.prove(10)
     one.quiet()
@@ -267,9 +267,7 @@ def test_what_was_seen_counts_from_the_next_heartbeat_on(line: Lines) -> None:
     assert one.hear("more") == (30, 20)
 
 
-def test_what_is_asked_for_while_a_heartbeat_is_on_its_way_takes_another(
-    line: Lines, local_discord: LocalDiscord
-) -> None:
+def test_a_revision_seen_during_a_heartbeat_takes_another(line: Lines, local_discord: LocalDiscord) -> None:
     """The one that is on its way has noted less."""
     one = line()
     one.prove(10)
@@ -283,7 +281,7 @@ def test_what_is_asked_for_while_a_heartbeat_is_on_its_way_takes_another(
     assert one.hear("next") == (20, 20)
 
 
-def test_a_gap_sets_back_what_was_proven(line: Lines, local_discord: LocalDiscord) -> None:
+def test_a_gap_sets_the_acknowledged_revision_back(line: Lines, local_discord: LocalDiscord) -> None:
     """To that of the last frame in order: what RESUME brings may be older than a heartbeat whose answer came
     before it.
     """
@@ -304,7 +302,7 @@ def test_a_gap_sets_back_what_was_proven(line: Lines, local_discord: LocalDiscor
 
 
 @pytest.mark.parametrize("fault", [{"drop": 1.0}, {"deaf": True}])
-def test_so_does_a_connection_that_ends_before_the_gap_shows(
+def test_a_connection_that_ends_before_its_gap_shows_sets_it_back(
     line: Lines, local_discord: LocalDiscord, fault: dict[str, Any]
 ) -> None:
     one = line()
@@ -320,7 +318,7 @@ def test_so_does_a_connection_that_ends_before_the_gap_shows(
     assert one.hear("then") == (20, 20)
 
 
-def test_what_was_missed_without_a_connection_is_older_than_what_was_seen_meanwhile(
+def test_events_missed_without_a_connection_keep_the_older_revision(
     line: Lines, local_discord: LocalDiscord
 ) -> None:
     """However many heartbeats are sent before RESUME has brought it."""

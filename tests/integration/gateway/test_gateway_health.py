@@ -99,7 +99,7 @@ def test_a_dead_resume_address_falls_back_to_the_main_one(
             assert gateway(bot)["identifies"] == 1
 
 
-def test_a_connection_that_falls_silent_is_taken_up_again(local_discord: LocalDiscord) -> None:
+def test_a_silent_connection_resumes(local_discord: LocalDiscord) -> None:
     """Also when it falls silent right after the greeting, before the session is established."""
     bot = bot_of(local_discord, deaf_after=1.0)
     with bot:
@@ -133,7 +133,7 @@ def test_frames_that_are_lost_are_fetched_and_each_event_comes_once(
     assert state["identifies"] == 1
 
 
-def test_what_resume_brings_is_marked_as_what_happened_before_it_came(
+def test_events_of_a_resume_are_marked_with_an_older_revision(
     local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     """A peer whose session began meanwhile must not take the mark for one of an event that it received."""

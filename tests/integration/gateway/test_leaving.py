@@ -30,7 +30,7 @@ def line(local_discord: LocalDiscord) -> Iterator[Callable[..., Line]]:
         yield make
 
 
-def test_a_session_that_is_left_under_load_is_over(
+def test_a_session_left_under_load_ends(
     line: Callable[..., Line], local_discord: LocalDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A socket that is closed with something unread is reset, and what it said last may be lost: two of 25
@@ -41,7 +41,7 @@ def test_a_session_that_is_left_under_load_is_over(
 
     async def leave_late() -> None:
         time.sleep(0.05)  # the loop stands still, so that there is something unread
-        await here.gateway._leave(0)
+        await here.gateway.clients[0].leave()
 
     load = local_discord.load("typing", rate=3000)
     for number in range(ROUNDS):
@@ -55,7 +55,7 @@ def test_a_session_that_is_left_under_load_is_over(
     assert here.fatal == []
 
 
-def test_discords_answer_is_waited_for(
+def test_leaving_waits_for_discords_answer(
     line: Callable[..., Line], local_discord: LocalDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "GOODBYE_TIMEOUT", 30.0)
@@ -68,9 +68,7 @@ def test_discords_answer_is_waited_for(
         assert local_discord.sessions() == []
 
 
-def test_where_none_comes_it_goes_on_all_the_same(
-    line: Callable[..., Line], local_discord: LocalDiscord
-) -> None:
+def test_leaving_goes_on_without_an_answer(line: Callable[..., Line], local_discord: LocalDiscord) -> None:
     with FaultProxy.to(f"127.0.0.1:{local_discord.port}") as proxy:
         here = line(proxy.endpoint)
         socket = here.ws.socket

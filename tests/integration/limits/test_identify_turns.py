@@ -118,7 +118,7 @@ def test_the_turn_of_a_dead_replica_is_free_again(local_etcd: LocalEtcd, root: s
         heir.stop()
 
 
-def test_a_request_that_is_given_up_leaves_the_queue(nodes: list[Node]) -> None:
+def test_a_cancelled_request_leaves_the_queue(nodes: list[Node]) -> None:
     one, other, _ = nodes
 
     async def give_up() -> None:
@@ -134,7 +134,7 @@ def test_a_request_that_is_given_up_leaves_the_queue(nodes: list[Node]) -> None:
     asyncio.run(asyncio.wait_for(other.take(0, []), 20))
 
 
-def test_below_the_reserve_only_the_needed_identify(local_etcd: LocalEtcd, root: str) -> None:
+def test_below_the_reserve_only_needed_shards_identify(local_etcd: LocalEtcd, root: str) -> None:
     node = Node(local_etcd, root, "a", remaining=60).start()
     try:
 
@@ -154,7 +154,7 @@ def test_below_the_reserve_only_the_needed_identify(local_etcd: LocalEtcd, root:
         node.stop()
 
 
-def test_without_etcd_a_lost_session_is_begun_anew(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_etcd_a_shard_identifies_after_a_while(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identify_module, "UNSHARED_AFTER", 0.5)
     with LocalEtcd() as etcd:
         node = Node(etcd, root, "a", ttl=2.0).start()

@@ -170,7 +170,7 @@ def start_with_one(replicas: ReplicasFactory, discord: LocalDiscord, bot: str, *
     return fleet
 
 
-def test_what_a_younger_replica_never_received_is_worked_off(
+def test_a_drain_handles_events_that_a_younger_replica_never_received(
     replicas: ReplicasFactory, local_discord: LocalDiscord, tmp_path: Path
 ) -> None:
     """Found by a rolling deploy while etcd stood still: who drained left its queue to replicas that had begun
@@ -194,7 +194,7 @@ def test_what_a_younger_replica_never_received_is_worked_off(
     )
 
 
-def test_a_leader_works_off_what_its_successor_never_received(
+def test_a_leader_handles_events_that_its_successor_never_received(
     replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
     old, young = start_with_one(
@@ -226,7 +226,9 @@ def test_a_leader_without_peers_leaves_under_load(
     load.stop()
 
 
-def test_what_has_no_turn_in_time_is_said(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+def test_events_that_the_drain_leaves_are_logged(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
     env = {"SLOW": "0.5", "DISCORDHA_DRAIN_TIMEOUT": "3"}
     fleet = replicas(BOTS / "slow.py", 1, discord=None, env=env, per_replica_env=per_replica(local_discord))
     fleet.wait_ready(60)

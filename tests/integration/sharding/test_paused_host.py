@@ -16,7 +16,9 @@ from discordha.testing.plugin import ReplicasFactory
 
 
 @pytest.mark.parametrize("victim", [0, 1])  # a shard that comes back to its host, and one that does not
-def test_what_only_the_paused_host_has_received_is_handled(replicas: ReplicasFactory, victim: int) -> None:
+def test_events_that_only_the_paused_host_received_are_handled(
+    replicas: ReplicasFactory, victim: int
+) -> None:
     with LocalDiscord(guilds=4, shards=2, channels=2, users=3) as discord:
         fleet = start(replicas, discord, 2, 2, DISCORDHA_REPLICATION="1", DISCORDHA_SESSION_TTL="2")
         fleet.wait_ready(60)

@@ -238,7 +238,7 @@ def test_one_host_for_each_shard(
             assert not new.hosts()
 
 
-def test_a_silent_shard_is_withdrawn_a_time_after_its_last_sign_of_life(
+def test_a_silent_shard_is_withdrawn(
     replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     """Not that time after the silent connection was given up, which is as long after the sign of life."""

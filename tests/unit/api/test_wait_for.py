@@ -49,7 +49,7 @@ def until_waiting(all_waiters: Waiters, count: int = 1) -> None:
     wait_for(lambda: all_waiters.count == count, 10, "the wait to begin")
 
 
-def test_the_first_that_fits_ends_the_wait() -> None:
+def test_the_first_matching_event_ends_the_wait() -> None:
     all_waiters = waiters()
     waiting = Waiting(lambda: all_waiters.wait("on_message", lambda value: value > 1, 10))
     until_waiting(all_waiters)
@@ -61,7 +61,7 @@ def test_the_first_that_fits_ends_the_wait() -> None:
     assert all_waiters.count == 0
 
 
-def test_a_predicate_that_fails_passes_the_event_over() -> None:
+def test_a_failing_predicate_skips_the_event() -> None:
     all_waiters = waiters()
     waiting = Waiting(lambda: all_waiters.wait("message", lambda value: 1 / value, 10))
     until_waiting(all_waiters)
@@ -92,7 +92,7 @@ def test_a_lost_event_ends_its_handlers_wait() -> None:
 
 
 @pytest.mark.parametrize(("hands_over", "kind"), [(True, LockLost), (False, DiscordHAError)])
-def test_the_end_ends_every_wait(hands_over: bool, kind: type[Exception]) -> None:
+def test_closing_ends_every_wait(hands_over: bool, kind: type[Exception]) -> None:
     all_waiters = waiters(hands_over=hands_over)
 
     def wait() -> Any:
@@ -117,7 +117,7 @@ class _Item:
         self.lane = lane
 
 
-def test_a_thread_that_waits_is_lent_another() -> None:
+def test_a_waiting_thread_lends_its_place() -> None:
     go_on, done = threading.Event(), threading.Semaphore(0)
 
     def work(lane: Lane) -> None:

@@ -126,7 +126,7 @@ def test_a_cancelled_request_takes_no_place() -> None:
     run(test, slots=1)
 
 
-def test_a_global_429_holds_all_back_and_is_told() -> None:
+def test_a_global_429_pauses_all_replicas() -> None:
     async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
         limits.answered(429, {"X-RateLimit-Global": "true", "Retry-After": "1.5"})
         assert shares.pauses == [1.5]
@@ -166,7 +166,7 @@ def test_refused_requests_are_counted_and_forgotten() -> None:
     run(test)
 
 
-def test_what_it_would_use() -> None:
+def test_demand_counts_waiting_requests() -> None:
     async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
         tasks = [asyncio.create_task(limits.begin(counted=True)) for _ in range(8)]
         await settle()
@@ -180,7 +180,7 @@ def test_what_it_would_use() -> None:
     run(test)
 
 
-def test_a_margin_stays() -> None:
+def test_the_shared_part_leaves_a_margin() -> None:
     assert shared_total(50) == 48
     assert shared_total(1) == 1
     assert shared_total(500) == 480

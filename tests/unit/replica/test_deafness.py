@@ -45,7 +45,7 @@ def test_when_a_load_ends_the_records_of_peers_catch_up_and_nobody_is_deaf() -> 
     assert not detector.deaf
 
 
-def test_quiet_times_and_new_peers_are_not_deafness() -> None:
+def test_quiet_times_and_new_peers_are_no_deafness() -> None:
     now = [0.0]
     detector = DeafnessDetector(5.0, settle=2.0, clock=lambda: now[0])
     detector.observe(10, {"peer": 100})
