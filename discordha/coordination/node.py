@@ -7,6 +7,9 @@ what others do.
 Stop is in two steps, since leadership must move before the marks are all written, and the session must
 outlive both: ``resign`` and ``stop``.
 
+Without peers (``ha=False``) the store is in memory, the session needs no renewal, and there are no heartbeats
+and no elections.
+
 Concurrency: no thread of its own; the parts' threads are described in their modules. Called by the facade's
 thread.
 """

@@ -19,6 +19,7 @@ Threads and locks
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -46,6 +47,7 @@ from discordha.errors import LockLost, StoreUnavailable
 __all__ = ["SMALL", "SharedCaches"]
 
 T = TypeVar("T")
+_quoted = functools.lru_cache(1_000)(functools.partial(quote, safe=""))
 
 #: Writes of at most this many bytes share transactions: 120 of them stay below etcd's limit of 1.5 MiB.
 SMALL = 8 * 1024
@@ -132,7 +134,7 @@ class SharedCaches:
 
     def path(self, cache: str, key: str) -> str:
         """The key in the store."""
-        return f"{self._prefix}{quote(cache, safe='')}/{'~' if key.startswith('~') else ''}{key}"
+        return f"{self._prefix}{_quoted(cache)}/{'~' if key.startswith('~') else ''}{key}"
 
     def _follow(self, cache: str) -> LocalLayer | None:
         with self._lock:
