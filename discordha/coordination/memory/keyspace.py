@@ -1,10 +1,9 @@
 """The state of an etcd in this process: keys, revisions, leases, and recent changes.
 
-Guarantees
-- Transactions, revisions, versions and leases behave as etcd's: comparisons see the keys as they were before
-  the transaction, reads see its earlier writes, and a transaction that changes nothing has no revision.
-- A request that etcd would refuse for its keys or its number of operations changes nothing.
-- Recent changes are kept for watches that resume: up to ``history`` bytes of them.
+Guarantees: transactions, revisions, versions and leases behave as etcd's. Comparisons see the keys as they
+were before the transaction, and reads see its earlier writes. A request that etcd would refuse for its keys
+or its number of operations changes nothing. Up to ``history`` bytes of changes are kept for watches that
+resume.
 
 Threads and locks: none. ``MemoryStore`` calls everything here under its lock.
 """
@@ -41,7 +40,7 @@ from discordha.coordination.etcd.store import (
 __all__ = ["Change", "Keyspace"]
 
 #: etcd's default limit for one level of a transaction, less what stands around it.
-MAX_OPERATIONS = 128
+ETCD_MAX_OPERATIONS = 128
 #: What a change costs besides its keys and values, bytes.
 CHANGE_OVERHEAD = 300
 _PUT_DONE = PutDone()
@@ -105,7 +104,7 @@ class Keyspace:
         :raises LeaseNotFound: a put names a lease that is gone; nothing was written.
         :raises RequestRefused: etcd would refuse the request.
         """
-        _check(txn, MAX_OPERATIONS)
+        _check(txn, ETCD_MAX_OPERATIONS)
         branch = self._choose(txn)
         result = self._run(branch, self.revision + self._will_write(branch))
         self._commit()
