@@ -5,6 +5,9 @@
 on, the watch reports what other replicas do. ``stop`` revokes the session last; leadership is handed over
 before.
 
+Without peers (``ha=False``) the store is in memory, the session needs no renewal, and there are no heartbeats
+and no elections.
+
 Threads and locks: no thread of its own. Called by the replica's thread.
 """
 

@@ -1,10 +1,9 @@
 """The state of an etcd in this process: keys, revisions, leases, and recent changes.
 
-Guarantees
-- Transactions, revisions, versions and leases behave as etcd's: comparisons see the keys as they were before
-  the transaction, reads see its earlier writes, and a transaction that changes nothing has no revision.
-- A request that etcd would refuse for its keys or its number of operations changes nothing.
-- Recent changes are kept for watches that resume: up to ``history`` bytes of them.
+Guarantees: transactions, revisions, versions and leases behave as etcd's. Comparisons see the keys as they
+were before the transaction, and reads see its earlier writes. A request that etcd would refuse for its keys
+or its number of operations changes nothing. Up to ``history`` bytes of changes are kept for watches that
+resume.
 
 Threads and locks: none. ``MemoryStore`` calls everything here under its lock.
 """
@@ -41,9 +40,10 @@ from discordha.coordination.etcd.store import (
 __all__ = ["Change", "Keyspace"]
 
 #: etcd's default limit for one level of a transaction, less what stands around it.
-MAX_OPERATIONS = 128
+ETCD_MAX_OPERATIONS = 128
 #: What a change costs besides its keys and values, bytes.
 CHANGE_OVERHEAD = 300
+_PUT_DONE = PutDone()
 #: Whether a transaction succeeds, and the operations of the branch that it takes; nested ones with their own.
 _Branch: TypeAlias = "tuple[bool, list[tuple[Op, _Branch | None]]]"
 
@@ -104,12 +104,11 @@ class Keyspace:
         :raises LeaseNotFound: a put names a lease that is gone; nothing was written.
         :raises RequestRefused: etcd would refuse the request.
         """
-        _check(txn, MAX_OPERATIONS)
+        _check(txn, ETCD_MAX_OPERATIONS)
         branch = self._choose(txn)
-        self._check_leases(branch)
-        result = self._run(branch)
+        result = self._run(branch, self.revision + self._will_write(branch))
         self._commit()
-        return _at(self.revision, result)
+        return result
 
     def _choose(self, txn: Txn | Guarded) -> _Branch:
         """etcd evaluates all comparisons, also of nested transactions, before it writes anything."""
@@ -126,28 +125,34 @@ class Keyspace:
         actual: Any = getattr(kv, condition.target) if kv is not None else 0
         return bool(actual < condition.expected if condition.below else actual == condition.expected)
 
-    def _check_leases(self, branch: _Branch) -> None:
+    def _will_write(self, branch: _Branch) -> bool:
+        writes = False
         for op, nested in branch[1]:
             if nested is not None:
-                self._check_leases(nested)
-            elif isinstance(op, Put) and op.lease and op.lease not in self._leases:
-                raise LeaseNotFound(f"lease {op.lease:x} has run out or was revoked; nothing was written")
+                writes |= self._will_write(nested)
+            elif isinstance(op, Put):
+                writes = True
+                if op.lease and op.lease not in self._leases:
+                    raise LeaseNotFound(f"lease {op.lease:x} has run out or was revoked; nothing was written")
+            elif isinstance(op, Delete):
+                writes |= op.key in self._keys
+        return writes
 
-    def _run(self, branch: _Branch) -> TxnResult:
+    def _run(self, branch: _Branch, revision: int) -> TxnResult:
         responses: list[Response] = []
         for op, nested in branch[1]:
             if nested is not None:
-                responses.append(self._run(nested))
+                responses.append(self._run(nested, revision))
             elif isinstance(op, Put):
                 self._put(op)
-                responses.append(PutDone())
+                responses.append(_PUT_DONE)
             elif isinstance(op, Delete):
                 responses.append(DeleteDone(int(self._delete(op.key))))
             elif isinstance(op, GetPrefix):
                 responses.append(self.scan(op.prefix))
             elif isinstance(op, Get):
                 responses.append([self._keys[op.key]] if op.key in self._keys else [])
-        return TxnResult(branch[0], 0, responses)
+        return TxnResult(branch[0], revision, responses)
 
     # -- writes ----------------------------------------------------------------------------------------------
 
@@ -232,12 +237,6 @@ class Keyspace:
         self.next_end = min((lease.ends_at for lease in self._leases.values()), default=math.inf)
 
 
-def _at(revision: int, result: TxnResult) -> TxnResult:
-    """The same result with the store's revision after it, in nested transactions too."""
-    responses = [_at(revision, each) if isinstance(each, TxnResult) else each for each in result.responses]
-    return TxnResult(result.succeeded, revision, responses)
-
-
 # -- what etcd refuses ---------------------------------------------------------------------------------------
 
 
@@ -269,20 +268,22 @@ def _written(operations: Sequence[Op], allowed: int) -> tuple[set[str], set[str]
     """
     deletes = {op.key for op in operations if isinstance(op, Delete)}
     puts: set[str] = set()
-
-    def add(keys: Collection[str]) -> None:
-        if not (puts | deletes).isdisjoint(keys):
-            _refuse("duplicate key given in txn request")
-        puts.update(keys)
-
+    own = []
     for op in operations:
         if isinstance(op, Txn | Guarded):
             nested_puts, nested_deletes = _check(op, allowed)
-            add(nested_puts)
+            _add(puts, nested_puts, deletes)
             deletes |= nested_deletes
         elif not isinstance(op, GetPrefix):
             _check_key(op.key)
-    for op in operations:
-        if isinstance(op, Put):
-            add((op.key,))
+            if isinstance(op, Put):
+                own.append(op.key)
+    for key in own:
+        _add(puts, (key,), deletes)
     return puts, deletes
+
+
+def _add(puts: set[str], more: Collection[str], deletes: set[str]) -> None:
+    if not (puts.isdisjoint(more) and deletes.isdisjoint(more)):
+        _refuse("duplicate key given in txn request")
+    puts.update(more)

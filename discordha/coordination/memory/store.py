@@ -1,16 +1,11 @@
 """A store in memory, for one process: ``Store`` without etcd.
 
-Guarantees
-- All clones of a store share its keys; answers, revisions and watches are those of etcd (see ``Keyspace``).
-  A call waits for nothing but other calls.
-- A lease ends by the injected clock, at the first call after its end, or as soon as a watch is read.
+Guarantees: all clones of a store share its keys. Answers, revisions and watches are those of etcd (see
+``Keyspace``). A lease ends by the injected clock, at the first call after its end, or as soon as a watch is
+read. Nothing outlives the process, and a watch that is not read keeps everything that changes.
 
-Nothing outlives the process, and a watch that nobody reads keeps everything that changes.
-
-Threads and locks
-- No thread of its own; any thread may call every method.
-- ``_Server.lock`` guards the keys and the list of streams. Only the clock is called under it.
-- ``close`` ends the watches of this clone; its later calls raise ``StoreUnavailable``.
+Threads and locks: no thread of its own; any thread may call every method. ``_Server.lock`` guards the keys
+and the list of streams; only the clock is called under it. ``close`` ends the watches of this clone.
 """
 
 from __future__ import annotations

@@ -4,21 +4,17 @@ Guarantees
 - A read that begins after a write was answered sees that write or a later one, on any replica. Reads through
   a local copy promise less: see ``local_layer``.
 - A call ends within three ``retry_for``, usually within one. A call that certainly did nothing is repeated
-  until then, which bridges an election in etcd; one that may have written is not, and its error says so
-  (``StoreUnavailable.maybe_applied``).
-- A write with ``guards`` happens only if they hold at the revision of the write: a lock that was lost while
-  the request was under way lets nothing through.
+  until then, which bridges an election in etcd; a write that may have been applied is not.
+- A write with ``guards`` happens only if they hold at its revision: a lock that was lost while the request
+  was under way lets nothing through.
 
-Calls of several threads have no order. Values with a time to live end as ``expiry`` says.
-
-Threads and locks
-- Every method may be called from any thread except the gateway's, and blocks. Connections and group commit
-  are the caches' own, so that large values do not delay claims.
-- ``_lock`` guards ``_layers``. ``stop`` ends calls in flight; later ones raise ``StoreUnavailable``.
+Threads and locks: every method may be called from any thread except the gateway's, and blocks. Connections
+and group commit are the caches' own, so that large values do not delay claims. ``_lock`` guards ``_layers``.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -46,6 +42,7 @@ from discordha.errors import LockLost, StoreUnavailable
 __all__ = ["SMALL", "SharedCaches"]
 
 T = TypeVar("T")
+_quoted = functools.lru_cache(1_000)(functools.partial(quote, safe=""))
 
 #: Writes of at most this many bytes share transactions: 120 of them stay below etcd's limit of 1.5 MiB.
 SMALL = 8 * 1024
@@ -132,7 +129,7 @@ class SharedCaches:
 
     def path(self, cache: str, key: str) -> str:
         """The key in the store."""
-        return f"{self._prefix}{quote(cache, safe='')}/{'~' if key.startswith('~') else ''}{key}"
+        return f"{self._prefix}{_quoted(cache)}/{'~' if key.startswith('~') else ''}{key}"
 
     def _follow(self, cache: str) -> LocalLayer | None:
         with self._lock:

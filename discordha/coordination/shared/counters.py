@@ -5,17 +5,15 @@ Guarantees
   increments by 1, from all replicas, each number is returned once.
 - Increments of one counter that wait at the same time in one process go out as one transaction.
 - A counter remembers the last write of each of its last ``WRITERS`` processes, and since which version it has
-  only been counted up. From that an increment whose answer got lost is found again. Only if that is
-  impossible, ``StoreUnavailable`` with ``maybe_applied`` ends it.
+  only been counted up, so that an increment whose answer got lost is found again. Only if that is impossible,
+  ``StoreUnavailable`` with ``maybe_applied`` ends it.
 
-Processes are not served fairly: the first to write wins, the others try again. A counter that was begun with
-the answer lost, and deleted at that very moment, begins again.
-
-Source: the compare-and-swap loop on etcd's ``mod_revision``; combining as in ``group_commit``.
+Not guaranteed: fairness between processes; and that a counter which was begun with the answer lost, and
+deleted at that very moment, does not begin again. Source: the compare-and-swap loop on etcd's
+``mod_revision``.
 
 Threads and locks: no thread. ``_lock`` guards ``_lines`` and ``_known``; no I/O under it. Of the threads that
-count at one counter one is the sender; the others wait for its answers, or take the sending over. ``stop``
-ends their tries with ``StoreUnavailable``.
+count at one counter one is the sender; the others wait for its answers, or take the sending over.
 """
 
 from __future__ import annotations

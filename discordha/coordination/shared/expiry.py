@@ -7,12 +7,9 @@ Guarantees
 - While this replica lives and the store answers, its values are deleted within about 0.1 s of their end by
   its monotonic clock, unless they were written again meanwhile.
 
-No clocks of two machines are compared: once the writer is gone, the lease decides.
-
-Threads and locks
-- One thread, ``discordha-expiry``: started by the first ``expire``, joined by ``stop``. It alone deletes.
-- ``_lock`` guards ``_due``, ``_heap`` and ``_thread``; no I/O under it. A thread holds ``_granting`` while it
-  asks for a lease; ``_leases`` is replaced as a whole and read without a lock.
+Threads and locks: ``discordha-expiry``, started by the first ``expire`` and joined by ``stop``, alone
+deletes. ``_lock`` guards ``_due``, ``_heap`` and ``_thread``; no I/O under it. A thread holds ``_granting``
+while it asks for a lease; ``_leases`` is replaced as a whole and read without a lock.
 """
 
 from __future__ import annotations

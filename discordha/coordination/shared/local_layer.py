@@ -3,18 +3,15 @@
 Guarantees
 - A read is answered from memory only while the watch is known to have caught up since its last loss.
   Otherwise it goes to the store, and is as fresh as any read.
-- This process never reads a value older than one that it has written, or has read from the store.
-- A value is never replaced by an older one. It ends with its time to live, counted from when the watch showed
-  it, also when its writer is gone.
+- This process never reads a value older than one that it has written, or has read from the store, and never
+  an older one again. A value ends with its time to live, counted from when the watch showed it.
 - At most ``LIMIT`` bytes are kept; other values are read from the store.
 
 Another replica's write is usually seen within milliseconds. While the network swallows the watch without a
 sign, old values are shown for at most ``silence`` seconds; then the watch counts as lost.
 
-Threads and locks
-- The thread of the watch, ``discordha-cache``: started by ``start``, joined by ``stop``.
-- ``_lock`` guards all tables; no I/O under it. With ``_catching_up`` one reader at a time asks whether the
-  watch has caught up.
+Threads and locks: the watch's thread, ``discordha-cache``, is started by ``start`` and joined by ``stop``.
+``_lock`` guards all tables; no I/O under it. ``_catching_up`` lets one reader at a time check the watch.
 """
 
 from __future__ import annotations

@@ -2,12 +2,11 @@
 
 Guarantees
 - ``LockHold.lost`` turns true no later than another replica can hold the lock: it depends on the session's
-  grant.
+  grant. A lock is freed at once when its replica stops, and within the session's TTL when it dies.
 - Waiters get the lock in the order of their create revisions. The fencing token, the create revision of the
   holder's key, grows from holder to holder.
-- A lock is freed at once when its replica stops, and within the session's TTL when it dies.
-- A request whose answer got lost is repeated and recognized by its key; an abandoned one leaves no key.
-- While the store does not answer, ``acquire`` ends within two ``retry_for`` with ``StoreUnavailable``.
+- A request whose answer got lost is repeated and recognized by its key; an abandoned one leaves no key. While
+  the store does not answer, ``acquire`` ends within two ``retry_for`` with ``StoreUnavailable``.
 
 A lost holder's code may still run: its blocking calls are refused, the store guards its writes to shared
 caches, and everything else needs the fencing token. A waiter whose session is lost queues again.
@@ -15,8 +14,7 @@ caches, and everything else needs the fencing token. A waiter whose session is l
 Source: the lock of etcd's ``client/v3/concurrency``, with one watch for all locks of a replica.
 
 Threads and locks: no thread. ``_changed`` is a condition that guards ``_queues``, ``_revision``, ``_mine``
-and ``_stopped``; the watch's thread notifies it, and no I/O is made under it. An outdated view only shows
-holders that have gone since: a replica that sees nobody before itself is first.
+and ``_stopped``; the watch's thread notifies it, and no I/O is made under it.
 """
 
 from __future__ import annotations

@@ -7,14 +7,11 @@ Guarantees
   command that was played with the position reached. A command that ended the process of ``max_attempts``
   workers is given up, with an error in the log.
 
-A command may be handed out twice: a worker may die before it acknowledges.
-
 Threads and locks
-- The thread ``discordha-voice-<module>``: started by ``start``, joined by ``close``. It alone takes guilds
-  and commands, in one combined write a turn.
+- The thread ``discordha-voice-<module>``, started by ``start`` and joined by ``close``, alone takes guilds
+  and commands, in one combined write a turn. ``finish`` and ``give_back`` block, on the worker's threads.
 - ``_lock`` guards the delivered commands of each guild; no I/O under it, and it is never held together with
   the view's ``changed``. ``_ready`` has a lock of its own.
-- ``finish`` and ``give_back`` block, on the worker's threads; ``note`` never does.
 - When the session is lost, everything owned is lost by the grant's deadline, and the thread begins again with
   the next grant. While the watch is lost, new commands come later.
 """
@@ -48,7 +45,7 @@ TAKEN_AHEAD = 500
 COMMANDS_PER_WRITE = 100
 #: The longest wait for a change, and the pause after the store did not answer, seconds.
 LONGEST_WAIT = 0.5
-OUTAGE_PAUSE = 0.1
+TURN_PAUSE = 0.1
 
 
 class VoiceConsumer:
@@ -212,7 +209,7 @@ class VoiceConsumer:
             except LeaseNotFound:
                 leases.renew(lease)
             except StoreUnavailable:
-                if owned.lost or self._clock() >= deadline or self._ended.wait(OUTAGE_PAUSE):
+                if owned.lost or self._clock() >= deadline or self._ended.wait(TURN_PAUSE):
                     raise
         with self._lock:
             owned.delivered.update(entry.id for entry in entries)
@@ -255,7 +252,7 @@ class VoiceConsumer:
                 pause = self._turn()
             except (DiscordHAError, LeaseNotFound) as error:
                 _log.warning("the voice queue of %s waits for etcd: %s", self.module_id, error)
-                pause, version = OUTAGE_PAUSE, -1
+                pause, version = TURN_PAUSE, -1
                 self._hold_due = 0.0  # the lost lease may be this one
             except Exception:  # noqa: BLE001 - a fault of this program must not end the thread
                 _log.exception("the voice queue of %s failed; it tries again", self.module_id)

@@ -5,9 +5,7 @@ back. Rendezvous hashing spreads guilds over a module's workers: each waits ``gr
 is preferred to it. A busy guild stays where it is until it is idle.
 
 Threads and locks: ``_lock`` guards ``_owned`` and ``_avoid``; no I/O under it. ``take``, ``forget_lost`` and
-``release_idle`` belong to the consumer's thread; any thread may call ``release``. When the session is lost,
-everything owned is lost by the grant's deadline. While the watch is lost, that is noticed later, and no write
-passes its guard.
+``release_idle`` belong to the consumer's thread; any thread may call ``release``.
 """
 
 from __future__ import annotations

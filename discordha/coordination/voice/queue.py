@@ -2,19 +2,15 @@
 
 Guarantees
 - Once ``send`` has returned, a command is delivered until a worker has acknowledged it, to one worker at a
-  time and in the order of sending within a guild, whatever workers die or start meanwhile.
+  time and in the order of sending within a guild, whatever workers die or start meanwhile. It may be
+  delivered twice: a worker may die between the sound and the acknowledgement.
 - A command that no worker takes within the TTL is gone; with ``wait`` its sender learns that for certain.
 - Sending one id again is harmless for ``retention``.
 - A guild's voice has one owner at a time, over all modules, known by its fencing token.
 
-A command may be delivered twice: a worker may die between the sound and the acknowledgement.
-
-Threads and locks
-- ``_lock`` guards ``_opened``, ``_consumers`` and ``_locked``. It is held while the watch is opened, which
-  waits for the store's first answer; the watch's thread never takes it.
-- ``send``, ``lock`` and ``unlock`` block, on any thread except the gateway's. The threads of the watch
-  (``discordha-voice-watch``), of the TTL's leases and of each consumer end at ``stop``.
-- A lost watch makes consumers late, not wrong: a revision guards each write.
+Threads and locks: ``_lock`` guards ``_opened``, ``_consumers`` and ``_locked``. It is held while the watch is
+opened, which waits for the store's first answer; the watch's thread never takes it. The threads of the watch
+(``discordha-voice-watch``), of the TTL's leases and of each consumer end at ``stop``.
 """
 
 from __future__ import annotations
@@ -27,15 +23,7 @@ from collections.abc import Callable
 
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.retention import RetentionLeases
-from discordha.coordination.etcd.store import (
-    Compare,
-    Delete,
-    Get,
-    LeaseNotFound,
-    Put,
-    Txn,
-    Watch,
-)
+from discordha.coordination.etcd.store import Compare, Delete, Get, LeaseNotFound, Put, Txn, Watch
 from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.records import QueuedCommand, VoiceOwner
@@ -45,7 +33,7 @@ from discordha.errors import DiscordHAError, StoreUnavailable, VoiceCommandExpir
 __all__ = ["VoiceQueue"]
 
 #: How long a command waits for a worker, seconds.
-COMMAND_TTL = 30.0
+VOICE_COMMAND_TTL = 30.0
 #: The commands of so many seconds share a lease.
 LEASE_BUCKET = 5.0
 #: Pause before a write is repeated that the store did not answer, seconds.
@@ -60,7 +48,11 @@ class VoiceQueue:
     """
 
     def __init__(
-        self, backend: VoiceBackend, *, ttl: float = COMMAND_TTL, clock: Callable[[], float] = time.monotonic
+        self,
+        backend: VoiceBackend,
+        *,
+        ttl: float = VOICE_COMMAND_TTL,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
         self._ttl = ttl
