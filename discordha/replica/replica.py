@@ -41,9 +41,8 @@ from discordha.gateway import Gateway, GatewayState
 from discordha.gateway.client import IdentifyTurn
 from discordha.gateway.late_bridge import LateBridge
 from discordha.leader.loops import LeaderLoops, Task
-from discordha.leader.service import LeaderService
+from discordha.leader.service import LeaderService, LeadershipStatus
 from discordha.leader.single import AloneLeader
-from discordha.leader.status import LeadershipStatus
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import AloneIdentify
 from discordha.limits.rest import RestLimits, shared_total
@@ -156,7 +155,7 @@ class Replica:
                 coordination,
                 replica_id,
                 stats,
-                put=self.lanes.put_all,
+                put=self.lanes.put,
                 probe=self.gateway,
                 has_received=preference.has_received,
             )
@@ -167,7 +166,7 @@ class Replica:
                 stats,
                 claims=coordination.claims,
                 members=preference,
-                leader=self.leaders,
+                to_leader=self.leaders.received,
                 lanes=self.lanes,
                 inject=self._inject,
                 hosts=self._hosts,
@@ -183,7 +182,7 @@ class Replica:
                 stats,
                 claims=UnguardedClaims(retention=config.retention),
                 members=self._alone,
-                leader=AloneLeader(self.lanes.put_all),
+                to_leader=AloneLeader(self.lanes.put).received,
                 lanes=self.lanes,
                 inject=self._inject,
                 last_attempts=LastAttempts(config.max_attempts),

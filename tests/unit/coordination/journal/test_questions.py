@@ -10,9 +10,9 @@ from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.etcd.router import CoordinationWatch
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 from discordha.coordination.journal.entries import JournalEntry, digest
-from discordha.coordination.journal.exchange import QuestionExchange
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
+from discordha.coordination.journal.questions import QuestionExchange
 
 
 def name(key: str) -> str:
@@ -33,7 +33,7 @@ class Kept:
         nothing: Any = None
         self.journal = Journal(
             JournalWriter(nothing, nothing, nothing, "/x/", shard, "me", max_attempts=3),
-            put=lambda entries: None,
+            put=lambda entry: None,
             size=size,
             retention=600.0,
             last_attempts=LastAttempts(3),
