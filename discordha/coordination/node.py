@@ -32,7 +32,7 @@ from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import Store
-from discordha.coordination.journal.exchange import QuestionExchange
+from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.router import JournalRouter
 from discordha.coordination.membership.members import JSON, Members, incompatibility
 from discordha.coordination.membership.shard_plan import ShardPlan

@@ -1,22 +1,13 @@
 """Dispatcher: admits events, and keeps time for those that wait.
 
-Guarantees
-- An event is admitted once: a RESUME, a duplicate delivery or a takeover that brings it again changes
-  nothing.
-- Events of one lane run one after another, in the order of the gateway.
-- Every dropped event is counted by its reason: ``dropped`` in the stats.
+Guarantees: an event is admitted once, whatever brings it again (a RESUME, a duplicate delivery, a takeover).
+Every dropped event is counted by its reason: ``dropped`` in the stats. ``Router`` decides where an event
+goes, ``LaneWorker`` works it.
 
-Where an event goes is ``Router``'s, its turn on a handler thread ``LaneWorker``'s.
-
-Threads and locks
-- ``receive`` runs on the gateway thread and never blocks: no I/O, short locks.
-- ``on_done``, ``on_free``, ``on_orphan``, ``on_resync`` run on the watch thread.
-- ``tick`` and ``pause`` run on the timer's thread: delayed events, retries, claims ahead, slow handlers, last
-  attempts that take long, and old age. Whoever adds something that is due earlier wakes the timer, so an
-  event that another replica handles within the grace costs this one nothing.
-- No lock here. The locks of the parts are never taken one under another.
-- At a lost lease the items under way are retried like those of a dead peer. At a lost watch, parked items
-  wait for the next snapshot (``on_resync``). At stop: ``drain``, then ``stop``.
+Threads and locks: no lock; the locks of the parts are never taken one under another. ``receive`` runs on the
+gateway thread and never blocks, ``on_done`` to ``on_resync`` on the watch thread, ``pause`` and ``tick`` on
+the timer's. At a lost lease the items under way are retried like those of a dead peer; at a lost watch,
+parked items wait for the next snapshot. At stop: ``drain``, then ``stop``.
 """
 
 from __future__ import annotations
@@ -24,6 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,12 +23,11 @@ from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Attempts
 from discordha.dispatch.handlers import Handler, HandlerRegistry
-from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, LeaderPath, Preference, State
+from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
 from discordha.dispatch.lane_worker import LaneWorker
 from discordha.dispatch.lanes import LaneItem, Lanes
 from discordha.dispatch.orphans import Orphans
-from discordha.dispatch.pending import PendingEvents
-from discordha.dispatch.routing import Router
+from discordha.dispatch.pending import PendingEvents, Router
 from discordha.dispatch.runner import Runner
 from discordha.dispatch.timer import Timer
 from discordha.events import EVENTS, Event, Scope, decode_payload, identify
@@ -50,8 +41,7 @@ _log = logging.getLogger(__name__)
 class AgeGuard:
     """Refuses events older than their mark could be, by the age in their snowflake. Gateway thread.
 
-    It compares no local clock with Discord's: the newest snowflake seen, moved on by the local monotonic
-    clock, is *now*.
+    *Now* is the newest snowflake seen, moved on by the local monotonic clock.
     """
 
     #: Discord's snowflakes hold milliseconds above their 22 lowest bits.
@@ -72,9 +62,9 @@ class AgeGuard:
 
 
 class Dispatcher:
-    """See the module. Started by ``start``, ended by ``drain`` and ``stop``.
+    """See the module.
 
-    :param leader: takes the events of scope ``leader``.
+    :param to_leader: takes the events of scope ``leader``: (event, handlers, sequence number).
     :param lanes: hold events for the handler threads; started and stopped here.
     :param inject: gives a stored payload to discord.py once more: (text, shard).
     :param hosts: whether this replica receives a shard's events.
@@ -90,7 +80,7 @@ class Dispatcher:
         *,
         claims: ClaimStore,
         members: Preference,
-        leader: LeaderPath,
+        to_leader: Callable[[Event, Sequence[Handler], int], None],
         lanes: Lanes,
         inject: Callable[[str, int], None],
         last_attempts: LastAttempts,
@@ -102,19 +92,19 @@ class Dispatcher:
         self._runner = runner
         self._stats = stats
         self._claims = claims
-        self._leader = leader
+        self._to_leader = to_leader
         self._lanes = lanes
         self._last_attempts = last_attempts
         self._clock = clock
         self._sequence = 0
-        self._guards: dict[int, AgeGuard] = {}
+        self._guards = defaultdict[int, AgeGuard](lambda: AgeGuard(config.retention, clock))
         self._full = False
         self._stop = threading.Event()
         # The timer's own:
         self._next_sweep = clock() + config.retention / 20
         self._puts_seen = 0  # in the lanes, when it looked last
         self._rested = True  # it found nothing to wait for last time
-        self.timer = Timer(self.pause, self.tick, clock=clock)
+        self.timer = Timer(self.pause, self.tick, clock)
         self._orphans = Orphans(
             claims, stats, max_attempts=config.max_attempts, inject=inject, hosts=hosts, clock=clock
         )
@@ -122,17 +112,7 @@ class Dispatcher:
         self._router = router = Router(
             pending, lanes, claims, members, stats, grace=config.grace, wake=self.timer.wake, clock=clock
         )
-        self._worker = LaneWorker(
-            pending,
-            lanes,
-            claims,
-            leader,
-            router,
-            runner,
-            stats,
-            last_attempts=last_attempts,
-            clock=clock,
-        )
+        self._worker = LaneWorker(pending, lanes, claims, router, runner, stats, last_attempts, clock)
         self.work = self._worker.work
         claims.listen(self)
         members.listen(self.on_ranks)
@@ -147,25 +127,16 @@ class Dispatcher:
     def receive(
         self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
     ) -> None:
-        """Takes one event of discord.py. Never blocks; gateway thread.
-
-        :param raw: the text of the gateway's frame, where there is one.
-        :param acknowledged_revision: see ``Event``.
-        """
+        """Takes one event of discord.py, with what ``Event`` keeps of it. Never blocks; gateway thread."""
         handlers = self._registry.select(name, args)
         if not handlers:
             return
         self._stats.add("received", name)
-        scopes: dict[Scope, Sequence[Handler]] = {}
-        if len(handlers) == 1:
-            scopes[handlers[0].scope] = handlers
-        else:
-            for scope in {handler.scope: None for handler in handlers}:
-                scopes[scope] = [handler for handler in handlers if handler.scope is scope]
         payload: Mapping[str, Any] | None = None
         if raw is not None and EVENTS[name].needs_payload:
             payload = decode_payload(raw)
-        for scope, wanted in scopes.items():
+        for scope in {handler.scope for handler in handlers}:
+            wanted = [handler for handler in handlers if handler.scope is scope]
             identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
             if payload is None and raw is not None and identity.is_empty:
                 payload = decode_payload(raw)
@@ -176,7 +147,7 @@ class Dispatcher:
                 self._admit(event, wanted)
                 continue
             if scope is Scope.LEADER:
-                self._leader.received(event, wanted, self._sequence)
+                self._to_leader(event, wanted, self._sequence)
             else:
                 self._lanes.put(Item(event, wanted, f"every/{identity.order or name}", self._sequence))
             if self._lanes.puts != self._puts_seen:
@@ -187,16 +158,12 @@ class Dispatcher:
         key = f"{name}/{identity.key}"
         previous = self._claims.previous_attempts(key)
         # An event that was taken over before has its record in etcd, whatever its age.
-        if previous is None and identity.snowflake is not None:
-            guard = self._guards.get(event.shard_id)
-            if guard is None:
-                guard = self._guards[event.shard_id] = AgeGuard(self._config.retention, self._clock)
-            if guard.refuses(identity.snowflake):
-                self._drop(name, "too_old")
-                return
-        item = ClaimItem(event, handlers, key, self._sequence)
-        if previous:
-            item.attempt = previous + 1
+        snowflake = identity.snowflake if previous is None else None
+        if snowflake is not None and self._guards[event.shard_id].refuses(snowflake):
+            self._drop(name, "too_old")
+            return
+        lane = "claim/" + (identity.order or key)
+        item = ClaimItem(event, handlers, lane, self._sequence, (previous or 0) + 1, key=key)
         refused, evicted = self._pending.admit(item)
         if evicted is not None:
             self._drop(evicted.event_name, "standby_evicted")
@@ -234,16 +201,14 @@ class Dispatcher:
             self._router.route(item)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None:
-        """An event that was taken over before has no owner. If no replica that received it takes it, another
-        one must.
-        """
-        if key not in self._pending:
+        """An event that was taken over before has no owner: some replica must take it."""
+        if self._pending.get(key) is None:
             self._orphans.note(key, attempts)
             self.timer.poke()
 
     def on_resync(self) -> None:
         """The watch begins anew from a snapshot: every parked event is routed again."""
-        for item in self._pending.parked():
+        for item in self._pending.standing(State.PARKED):
             self._router.route(item)
 
     def on_ranks(self) -> None:
@@ -253,18 +218,15 @@ class Dispatcher:
     # -- draining --------------------------------------------------------------------------------------------
 
     def drain(self, timeout: float, hurry: Callable[[], bool] | None = None, *, undone: int = 0) -> list[str]:
-        """Begins nothing new and waits for running handlers. Blocks for at most ``timeout`` seconds, or until
-        ``hurry``.
+        """Leaves waiting events to the other replicas, and works to the end those that no other has received.
+        Blocks for ``timeout`` seconds at the most, or until ``hurry``.
 
-        Waiting events are left to the other replicas, claimed ones are given back. Events that no other
-        replica has received, because there is none or it began later, are worked to the end.
-
-        :param undone: leader events that were not started; logged and counted with those found here.
+        :param undone: leader events that were not started; told with those found here.
         :return: the handlers that still run; other replicas retry their events once the session is revoked.
         """
         deadline = self._clock() + timeout
         router, pending = self._router, self._pending
-        router.drain()
+        router.draining = True
         waiting = self._lanes.clear(lambda item: isinstance(item, ClaimItem) and router.gives_back(item))
         self._worker.give_back([item for item in waiting if isinstance(item, ClaimItem)])
         while self._clock() < deadline and not self._stop.wait(0.005):
@@ -272,12 +234,12 @@ class Dispatcher:
                 break
             if any(self._lanes.sizes()) or self._last_attempts.waits:
                 continue
-            if not pending.count(State.DELAYED, lambda item: not router.gives_back(item)):
+            if all(map(router.gives_back, pending.standing(State.DELAYED))):
                 break
-        for state in (State.WAITING, State.DELAYED):
-            undone += pending.count(state, lambda item: not router.gives_back(item))
+        unstarted = [*pending.standing(State.WAITING), *pending.standing(State.DELAYED)]
+        undone += sum(not router.gives_back(item) for item in unstarted)
         undone += len(self._lanes.clear(self._is_only_ours))
-        router.close()
+        router.drained = True
         if undone:
             _log.error(
                 "%d events were not started before the drain timed out, and no other replica is known to "
@@ -288,13 +250,13 @@ class Dispatcher:
         return self._runner.running()
 
     def _is_only_ours(self, item: LaneItem) -> bool:
-        """Whether a waiting event needs no claim and is in no journal of ``LeaderService``."""
+        """Whether a waiting event is neither to be claimed nor in a journal."""
         return not isinstance(item, ClaimItem) and not (isinstance(item, LeaderItem) and self._config.ha)
 
     def marked(self, timeout: float) -> bool:
         """Blocks until all marks are written, or for ``timeout`` seconds; true when they are."""
         deadline = self._clock() + timeout
-        while self._pending.count(State.FINISHED):
+        while self._pending.standing(State.FINISHED):
             if self._clock() >= deadline or self._stop.wait(0.005):
                 return False
         return True

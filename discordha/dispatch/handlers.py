@@ -10,6 +10,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from discordha.errors import ConfigError
@@ -34,26 +35,15 @@ def refuse_coroutine(function: Any, what: str = "Handlers") -> None:
         )
 
 
+@dataclass(slots=True, eq=False)
 class Handler:
-    """One registered function. ``name`` goes into nonces: it is equal on all replicas that run the same
-    code.
-    """
+    """One registered function. Its name, which goes into nonces, is equal wherever the same code runs."""
 
-    __slots__ = ("event", "function", "name", "scope", "where")
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        event: str,
-        scope: Scope,
-        where: Callable[..., Any] | None,
-        name: str,
-    ) -> None:
-        self.function = function
-        self.event = event
-        self.scope = scope
-        self.where = where
-        self.name = name
+    function: Callable[..., Any]
+    event: str
+    scope: Scope
+    where: Callable[..., Any] | None
+    name: str
 
     def wants(self, args: Sequence[Any]) -> bool:
         """Whether ``where`` accepts the event. An exception in it is logged and counts as yes."""
@@ -86,13 +76,12 @@ class HandlerRegistry:
         scope: str | Scope | None = None,
         where: Callable[..., Any] | None = None,
     ) -> Callable[[], None]:
-        """Registers a plain function, and returns a function that removes it. Never blocks; any thread.
+        """Registers a plain function, and returns a function that removes it. Any thread.
 
         :param event: discord.py's name with or without ``on_``; by default the function's own name.
         :param scope: ``"claim"``, ``"leader"`` or ``"every"``; by default that of the events table.
         :param where: a fast, pure predicate on the event's arguments, asked before anything else.
-        :raises ConfigError: unknown event (with the nearest name), coroutine function, wrong number of
-        arguments.
+        :raises ConfigError: unknown event, coroutine function, wrong number of arguments.
         """
         handler = self._build(function, event, scope, where)
         with self._lock:
@@ -113,30 +102,20 @@ class HandlerRegistry:
         return remove
 
     def select(self, name: str, args: Sequence[Any]) -> Sequence[Handler]:
-        """The handlers that want this event. Called on the gateway thread; takes no lock."""
-        handlers = self._by_event.get(name)
-        source = self._sources.get(name)
-        if source is not None:
-            return [*self._ask(name, source, args), *self._wanting(handlers or (), args)]
-        if handlers is None:
-            return ()
-        return self._wanting(handlers, args)
-
-    @staticmethod
-    def _wanting(handlers: Sequence[Handler], args: Sequence[Any]) -> list[Handler]:
-        return [handler for handler in handlers if handler.where is None or handler.wants(args)]
-
-    @staticmethod
-    def _ask(name: str, source: Source, args: Sequence[Any]) -> list[Handler]:
+        """The handlers that want this event. Gateway thread; takes no lock."""
+        handlers, source = self._by_event.get(name, ()), self._sources.get(name)
+        wanting = [each for each in handlers if each.where is None or each.wants(args)]
+        if source is None:
+            return wanting
         try:
-            return source(args)
+            return [*source(args), *wanting]
         except Exception:  # noqa: BLE001 - the handlers that are registered get the event all the same
             _log.exception("the source of handlers for on_%s failed; registered handlers run", name)
-            return []
+            return wanting
 
     def set_source(self, event: str, source: Source) -> None:
-        """Adds the handlers that ``source`` makes from an event's arguments to those registered. It is called
-        on the gateway thread. Set before the bot starts.
+        """Adds the handlers that ``source`` makes, on the gateway thread, from an event's arguments. Before
+        the bot starts.
         """
         self._sources[event] = source
 
@@ -159,15 +138,12 @@ class HandlerRegistry:
             hint = f"; did you mean on_{nearest}?" if nearest else ""
             raise ConfigError(f"on_{name} ({title}) is not an event of discord.py{hint}")
         self._check_arguments(function, title, name, spec.arguments)
-        if scope is None:
-            chosen = spec.scope
-        else:
-            try:
-                chosen = Scope(scope)
-            except ValueError:
-                raise ConfigError(
-                    f'scope of {title} must be "claim", "leader" or "every", not {scope!r}'
-                ) from None
+        try:
+            chosen = spec.scope if scope is None else Scope(scope)
+        except ValueError:
+            raise ConfigError(
+                f'scope of {title} must be "claim", "leader" or "every", not {scope!r}'
+            ) from None
         return Handler(function, name, chosen, where, f"{getattr(function, '__module__', '')}.{title}")
 
     @staticmethod
@@ -183,9 +159,5 @@ class HandlerRegistry:
         try:
             signature.bind(*arguments)
         except TypeError:
-            wanted = ", ".join(arguments)
-            raise ConfigError(
-                f"{title}{signature} can't handle on_{name}: it is called with ({wanted})"
-                if arguments
-                else f"{title}{signature} can't handle on_{name}: it is called without arguments"
-            ) from None
+            wanted = f"with ({', '.join(arguments)})" if arguments else "without arguments"
+            raise ConfigError(f"{title}{signature} can't handle on_{name}: it is called {wanted}") from None

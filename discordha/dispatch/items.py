@@ -1,22 +1,27 @@
-"""Events on their way through this replica, and the parts around the dispatcher as it sees them.
-
-No I/O, no lock. ``PendingEvents`` guards ``ClaimItem.state``, the journal its entries' state.
-"""
+"""Events on their way through this replica. No I/O, no threads."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from discordha.context import CurrentEvent
-from discordha.coordination.claims.records import Claim, ClaimListener, ClaimRequest, Done, Held, Hint
+from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.records import Claim, ClaimRequest
 from discordha.coordination.journal.entries import JournalEntry
+from discordha.coordination.membership.members import Members
+from discordha.coordination.membership.preference import ShardPreference
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.runner import Outcome
 from discordha.events import Event
 
-__all__ = ["ClaimItem", "ClaimStore", "Item", "LeaderItem", "LeaderPath", "Preference", "State"]
+__all__ = ["ClaimItem", "ClaimStore", "Item", "LeaderItem", "LeaderRole", "Preference", "State"]
+
+ClaimStore = Claims
+#: Which replica claims first.
+Preference = Members | ShardPreference
 
 
 class State(enum.Enum):
@@ -30,34 +35,33 @@ class State(enum.Enum):
     GONE = "gone"
 
 
+@dataclass(slots=True, eq=False)
 class Item:
-    """An event and its handlers, in a lane. Used as it is for events that every replica handles."""
+    """An event and its handlers, in a lane: as it is, where every replica handles the event."""
 
-    __slots__ = ("attempt", "event", "event_name", "handlers", "lane", "sequence", "waits_since")
+    event: Event
+    handlers: Sequence[Handler]
+    lane: str
+    sequence: int
+    attempt: int = 1
+    event_name: str = ""
+    waits_since: float = 0.0  # since when it stands in its lane, monotonic
 
-    def __init__(self, event: Event, handlers: Sequence[Handler], lane: str, sequence: int) -> None:
-        self.event = event
-        self.event_name = event.name
-        self.handlers = handlers
-        self.lane = lane
-        self.sequence = sequence
-        self.attempt = 1
-        self.waits_since = event.received_at  # since when it stands in its lane
+    def __post_init__(self) -> None:
+        self.event_name = self.event.name
+        self.waits_since = self.event.received_at
 
 
+@dataclass(slots=True, eq=False)
 class ClaimItem(Item):
     """An event that one replica claims. ``state`` belongs to ``PendingEvents``."""
 
-    __slots__ = ("ahead", "claim", "claimed_at", "ended_at", "key", "state")
-
-    def __init__(self, event: Event, handlers: Sequence[Handler], key: str, sequence: int) -> None:
-        super().__init__(event, handlers, "claim/" + (event.identity.order or key), sequence)
-        self.key = key
-        self.state = State.PARKED
-        self.claim: Claim | None = None
-        self.ahead = False  # a claim ahead was asked for
-        self.claimed_at: float | None = None  # monotonic; of the claim that a handler thread made
-        self.ended_at = 0.0  # monotonic; the end of its handlers
+    key: str = ""
+    state: State = State.PARKED
+    claim: Claim | None = None
+    ahead: bool = False  # a claim ahead was asked for
+    claimed_at: float | None = None  # monotonic; of the claim that a handler thread made
+    ended_at: float = 0.0  # monotonic; the end of its handlers
 
     @property
     def order(self) -> str:
@@ -71,74 +75,40 @@ class ClaimItem(Item):
         return ClaimRequest(self.key, self.attempt, raw, self.event.shard_id)
 
 
+class LeaderRole(Protocol):
+    """The leader of a shard, as a handler thread needs it."""
+
+    def begin(self, item: LeaderItem) -> CurrentEvent | None:
+        """Before an event is run; ``None`` when it is not this replica's to run. May block on etcd."""
+
+    def finished(self, item: LeaderItem, outcome: Outcome) -> None:
+        """After an event was run. Never blocks."""
+
+
 class LeaderItem(JournalEntry):
-    """An event that its shard's leader handles: an entry of the journal, which puts it into its lane.
+    """An event that its shard's leader handles: an entry of the journal, which puts it into its lane."""
 
-    :param partition: the event's guild, where there are shards.
-    """
-
-    __slots__ = ("event", "handlers", "waits_since")
+    __slots__ = ("event", "handlers", "leader", "waits_since")
 
     def __init__(
-        self, event: Event, handlers: Sequence[Handler], sequence: int, partition: str | None
+        self,
+        event: Event,
+        handlers: Sequence[Handler],
+        sequence: int,
+        leader: LeaderRole,
+        partition: str | None = None,
     ) -> None:
         identity = event.identity
         super().__init__(
             f"{event.name}/{identity.key}",
             f"leader/{identity.order or event.name}",
-            sequence=sequence,
-            received_at=event.received_at,
-            revision=event.acknowledged_revision,
-            payload=event.raw,
-            partition=partition,
+            sequence,
+            event.received_at,
+            event.acknowledged_revision,
+            event.raw,
+            partition,
         )
         self.event = event
         self.handlers = handlers
+        self.leader = leader
         self.waits_since = event.received_at
-
-
-class ClaimStore(Protocol):
-    """What the dispatcher needs of ``Claims``."""
-
-    def listen(self, listener: ClaimListener) -> None:
-        """Tells a listener what other replicas do with events. Before the watch starts."""
-
-    def hint(self, key: str) -> Hint: ...
-
-    def previous_attempts(self, key: str) -> int | None: ...
-
-    def claim(self, requests: Sequence[ClaimRequest]) -> list[Claim | Held | Done | None]: ...
-
-    def claim_later(
-        self, requests: Sequence[ClaimRequest], answer: Callable[[ClaimRequest, Claim | None], None]
-    ) -> None: ...
-
-    def mark(self, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None: ...
-
-    def release(self, claim: Claim) -> None: ...
-
-
-class Preference(Protocol):
-    """Which replica claims first: ``Members``, or ``ShardPreference`` among the hosts of a shard."""
-
-    def listen(self, changed: Callable[[], None]) -> None:
-        """Calls ``changed`` when ranks may have changed; any thread. Before the watch starts."""
-
-    @property
-    def version(self) -> object:
-        """Differs once ranks may."""
-
-    def has_received(self, shard: int, moment: float) -> bool:
-        """Whether another replica that stays has received what this one received at a moment."""
-
-    def rank(self, ordering_key: str, shard: int = 0) -> int: ...
-
-
-class LeaderPath(Protocol):
-    """The way of events that a shard's leader handles: ``LeaderService``."""
-
-    def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None: ...
-
-    def begin(self, item: LeaderItem) -> CurrentEvent | None: ...
-
-    def finished(self, item: LeaderItem, outcome: Outcome) -> None: ...

@@ -1,20 +1,15 @@
 """Lane worker: one turn of a handler thread with one lane, from the claim to the mark.
 
 Guarantees
-- The events at a lane's head are claimed in one call: as many as recent handler times say will run within
-  ``BATCH_SECONDS``. An event that an owner died on is claimed alone. It is claimed for the last time only
-  while no other event is on its last attempt (``LastAttempts``), so that a poisonous event takes no other
-  with it.
+- The events at a lane's head are claimed in one call: as many as will run within ``BATCH_SECONDS``, by recent
+  handler times. An event that an owner died on is claimed alone, and for the last time only while no other is
+  on its last attempt (``LastAttempts``), so that a poisonous event takes no other with it.
 - Events behind a slow handler are claimed ahead: order keeps peers from running them anyway, and a peer that
   sees no claim within its grace takes an event.
 - An event whose claim is lost before its handler ends goes back to the router.
 
-Threads and locks
-- ``work`` runs on handler threads and blocks on etcd and handlers. ``claim_ahead`` runs on the timer's thread
-  and does not block.
-- ``_lock`` guards ``_asked`` alone. A ``RUNNING`` item belongs to the thread that moved it there.
-- At a lost lease each claimed item is tried again. At stop, ``claim`` gives up, and other replicas take the
-  items.
+Threads and locks: ``work`` runs on handler threads and blocks, ``claim_ahead`` on the timer's and does not.
+``_lock`` guards ``_asked``; a ``RUNNING`` item belongs to the thread that moved it there.
 """
 
 from __future__ import annotations
@@ -29,10 +24,9 @@ from discordha.context import CurrentEvent
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
 from discordha.coordination.membership.shard_keys import number_of
-from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, LeaderPath, State
+from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, State
 from discordha.dispatch.lanes import Lane, Lanes
-from discordha.dispatch.pending import PendingEvents
-from discordha.dispatch.routing import Router
+from discordha.dispatch.pending import PendingEvents, Router
 from discordha.dispatch.runner import Outcome, Runner
 from discordha.events import Scope
 from discordha.stats import Stats
@@ -61,18 +55,15 @@ class LaneWorker:
         pending: PendingEvents,
         lanes: Lanes,
         claims: ClaimStore,
-        leader: LeaderPath,
         router: Router,
         runner: Runner,
         stats: Stats,
-        *,
         last_attempts: LastAttempts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pending = pending
         self._lanes = lanes
         self._claims = claims
-        self._leader = leader
         self._router = router
         self._runner = runner
         self._stats = stats
@@ -93,24 +84,22 @@ class LaneWorker:
         for item in items:
             self._lanes.touch(lane)
             if isinstance(item, LeaderItem):
-                self._run_as_leader(item)
+                context = item.leader.begin(item)
+                if context is not None:
+                    item.leader.finished(item, self._run(item, context))
             elif isinstance(item, Item):
                 self._run(item, self._context(item, attempt=1, token=0, is_lost=_never))
 
     def _batch_size(self, lane: Lane) -> int:
-        size = MAX_BATCH
         head = lane.items[:MAX_BATCH]
         if not head:
             return 1
         duration = self._durations.get(head[0].event_name, BATCH_SECONDS)
-        if duration > 0:
-            size = max(1, min(MAX_BATCH, int(BATCH_SECONDS / duration)))
+        size = int(BATCH_SECONDS / duration) if duration > 0 else MAX_BATCH
         for index, item in enumerate(head[:size]):
             if item.attempt > 1:
                 return max(index, 1)
-        return size
-
-    # -- events to be claimed --------------------------------------------------------------------------------
+        return max(1, min(MAX_BATCH, size))
 
     def _work_claimed(self, lane: Lane, items: list[ClaimItem]) -> None:
         if self._router.gives_back(items[0]):
@@ -129,9 +118,7 @@ class LaneWorker:
                 self._last_attempts.leave(item.key)
 
     def _enter(self, item: ClaimItem) -> bool:
-        """Whether an event may be tried for the last time now; if not, it waits without a thread, and others
-        may take it.
-        """
+        """Whether an event may be tried for the last time now; if not, it waits, and others may take it."""
         if not self._pending.move(item, State.PARKED):
             return False
         if not self._last_attempts.enter(item.key, item.key, lambda: self._router.route(item)):
@@ -191,7 +178,7 @@ class LaneWorker:
                 self._pending.forget(item)  # the replica stops
 
     def _park(self, item: ClaimItem) -> None:
-        """Another replica owns the event: it waits, without a thread."""
+        """Another replica owns the event."""
         item.claim = None
         item.ahead = False
         if not self._pending.move(item, State.PARKED):
@@ -202,7 +189,7 @@ class LaneWorker:
             self._router.route(item)
 
     def _retry(self, item: ClaimItem) -> None:
-        """The session was lost under the event: whichever replica is first tries it again."""
+        """The session was lost under the event: any replica may try it again."""
         self._stats.add("session_lost", item.event_name)
         item.attempt += 1
         self._park(item)
@@ -271,19 +258,9 @@ class LaneWorker:
         self._claims.claim_later([item.request() for item in waiting], answer)
 
     def promptest(self) -> float | None:
-        """The shortest time, in seconds, that an event stood in its lane among those that began since the
-        last call; ``None`` when none began. For the timer's thread. A run that falls between may be missed:
-        the number tells of load, and decides nothing.
-        """
+        """The shortest time, in seconds, that an event stood in its lane that began since the last call."""
         promptest, self._promptest = self._promptest, math.inf
         return None if promptest == math.inf else promptest
-
-    # -- running ---------------------------------------------------------------------------------------------
-
-    def _run_as_leader(self, item: LeaderItem) -> None:
-        context = self._leader.begin(item)
-        if context is not None:
-            self._leader.finished(item, self._run(item, context))
 
     @staticmethod
     def _context(item: Item, *, attempt: int, token: int, is_lost: Callable[[], bool]) -> CurrentEvent:
@@ -302,10 +279,7 @@ class LaneWorker:
     def _run(
         self, item: Item | LeaderItem, context: CurrentEvent, claimed_at: float | None = None
     ) -> Outcome:
-        """Runs an event's handlers.
-
-        :param claimed_at: when its turn's claim was answered; ``None`` when it needs none, or had one before.
-        """
+        """Runs an event's handlers. ``claimed_at``: the answer to the claim, if it was made in this turn."""
         event = item.event
         started = self._clock()
         self._promptest = min(self._promptest, started - item.waits_since)

@@ -1,22 +1,12 @@
 """Lanes: a queue for each key, and the handler threads that work them.
 
-Guarantees
-- Items of one lane run one after another, in the order of their sequence numbers: one thread works a lane at
-  a time.
-- A slow lane delays no other lane while a thread is free. When all threads are busy for longer than
-  ``patience``, more are added, up to ``max_workers``; a thread beyond ``workers`` ends after ``IDLE`` seconds
-  without work.
-- A thread that waits within ``lend`` does not count: another may run in its place.
-- A lane costs memory only while it holds items.
+Guarantees: items of one lane run one after another, in the order of their sequence numbers. A slow lane
+delays no other while a thread is free. When all are busy for longer than ``patience``, more are added, up to
+``max_workers``; a thread beyond ``workers`` ends after ``IDLE`` seconds without work. A thread that waits
+within ``lend`` does not count. The dispatcher bounds the number of items.
 
-Lanes promise no order between each other, and do not bound the number of items: the dispatcher does.
-
-Threads and locks
-- ``Lanes`` owns the threads ``discordha-handler-N``: ``start``, ``put`` and ``tend`` start them, ``stop``
-  ends and joins them. Before ``start``, items wait.
-- ``_lock`` (the lock of ``_ready_changed``) guards lanes, the ready queue and the thread counts. The work
-  function runs with no lock held.
-- ``put`` runs on the gateway thread and waits for nothing but that short lock.
+Threads and locks: owns ``discordha-handler-N``, which ``stop`` ends and joins. ``_lock`` (that of
+``_ready_changed``) guards lanes, ready queue and thread counts; no work is done under it.
 """
 
 from __future__ import annotations
@@ -26,8 +16,9 @@ import threading
 import time
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = ["Lane", "LaneItem", "Lanes"]
@@ -39,16 +30,10 @@ IDLE = 10.0
 
 
 class LaneItem(Protocol):
-    """An event in a lane.
+    """An event in a lane."""
 
-    :ivar lane: the lane's key.
-    :ivar sequence: grows in the order of the gateway.
-    :ivar event_name: discord.py's name of the event.
-    :ivar attempt: 1 for the event's first run.
-    """
-
-    lane: str
-    sequence: int
+    lane: str  # the lane's key
+    sequence: int  # grows in the order of the gateway
     event_name: str
     attempt: int
 
@@ -57,27 +42,20 @@ def _sequence_of(item: LaneItem) -> int:
     return item.sequence
 
 
+@dataclass(slots=True, eq=False)
 class Lane:
     """The items of one key. Only ``Lanes`` changes it, under its lock."""
 
-    __slots__ = ("is_ready", "items", "key", "named_up_to", "ready_since", "working_since")
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.items: list[LaneItem] = []
-        self.is_ready = False  # stands in the ready queue
-        self.ready_since = 0.0
-        self.named_up_to = -1  # ``behind`` has named the items up to this sequence number
-        self.working_since: float | None = None
+    key: str
+    items: list[LaneItem] = field(default_factory=list)
+    is_ready: bool = False  # stands in the ready queue
+    ready_since: float = 0.0
+    named_up_to: int = -1  # ``behind`` has named the items up to this sequence number
+    working_since: float | None = None
 
 
 class Lanes:
-    """Keyed queue with a bounded, elastic pool of handler threads.
-
-    :param workers: threads kept.
-    :param max_workers: threads at the most.
-    :param patience: seconds that a ready lane waits before another thread is added.
-    """
+    """See the module. Its methods do not block, ``stop`` aside; any thread."""
 
     def __init__(
         self,
@@ -104,34 +82,19 @@ class Lanes:
         self.puts = 0  # items that were ever put; read by any thread
         self._stopping = False
 
-    # -- queue ---------------------------------------------------------------------------------------------
-
     def put(self, item: LaneItem) -> None:
-        """Adds an item to its lane, in order of its sequence number. Never blocks for long; any thread."""
+        """Adds an item to its lane, in order of its sequence number."""
         with self._lock:
-            self._put(item)
-
-    def put_all(self, items: Iterable[LaneItem]) -> None:
-        """Adds several items under one hold of the lock."""
-        with self._lock:
-            for item in items:
-                self._put(item)
-
-    def _put(self, item: LaneItem) -> None:
-        self.puts += 1
-        lane = self._lanes.get(item.lane)
-        if lane is None:
-            lane = self._lanes[item.lane] = Lane(item.lane)
-            lane.items.append(item)
-        else:
-            items = lane.items
-            if items and items[-1].sequence > item.sequence:
-                insort(items, item, key=_sequence_of)
+            self.puts += 1
+            lane = self._lanes.get(item.lane)
+            if lane is None:
+                lane = self._lanes[item.lane] = Lane(item.lane)
+            if lane.items and lane.items[-1].sequence > item.sequence:
+                insort(lane.items, item, key=_sequence_of)
             else:
-                items.append(item)
-            if lane.is_ready or lane in self._working:
-                return
-        self._make_ready(lane)
+                lane.items.append(item)
+            if not lane.is_ready and lane not in self._working:
+                self._make_ready(lane)
 
     def _make_ready(self, lane: Lane) -> None:
         lane.ready_since = self._clock()
@@ -170,10 +133,8 @@ class Lanes:
             return out
 
     def behind(self, seconds: float, limit: int) -> list[LaneItem]:
-        """The items that wait in lanes whose thread has been busy for longer than ``seconds``. Each item is
-        named once, so that looking at a long queue again costs nothing.
-
-        :param limit: how many at the most, in equal parts from the head of each such lane.
+        """The items behind one that has been worked on for ``seconds``: each is named once, and ``limit`` at
+        the most, in equal parts from the head of each such lane.
         """
         now = self._clock()
         found: list[LaneItem] = []
@@ -206,12 +167,10 @@ class Lanes:
         """The number of handler threads."""
         return len(self._threads)
 
-    # -- threads -------------------------------------------------------------------------------------------
-
     def start(self, work: Callable[[Lane], None]) -> None:
-        """Starts to work the lanes. Does not block. Twice raises ``RuntimeError``.
+        """Starts to work the lanes. Twice raises ``RuntimeError``.
 
-        :param work: called on a handler thread with a lane that holds items; takes them with ``take``.
+        :param work: called on a handler thread with a lane; takes items with ``take``.
         """
         with self._lock:
             if self._work is not None:
@@ -226,7 +185,7 @@ class Lanes:
 
     @contextmanager
     def lend(self) -> Iterator[None]:
-        """The calling handler thread waits for long: meanwhile one more may run. Does not block."""
+        """The calling handler thread waits for long: meanwhile one more may run."""
         with self._lock:
             self._lent += 1
             if self._ready and not self._idle and self._room(self._max_workers) > 0:
@@ -238,7 +197,7 @@ class Lanes:
                 self._lent -= 1
 
     def tend(self) -> None:
-        """Adds threads where a lane has waited for too long. Called by the dispatcher's timer."""
+        """Adds threads where a lane has waited for too long. For the dispatcher's timer."""
         with self._lock:
             if not self._ready or self._idle:
                 return
@@ -248,9 +207,7 @@ class Lanes:
                 self._spawn()
 
     def stop(self, timeout: float) -> bool:
-        """Ends the threads and joins them for at most ``timeout`` seconds; false when some still run a
-        handler. Idempotent.
-        """
+        """Ends and joins the threads, within ``timeout`` seconds; false when some still run. Idempotent."""
         with self._lock:
             self._stopping = True
             self._ready_changed.notify_all()
@@ -288,7 +245,7 @@ class Lanes:
                 self._finish(lane)
 
     def _next_lane(self) -> Lane | None:
-        """The next ready lane; blocks. ``None`` ends the thread, which then counts no longer."""
+        """Blocks for the next ready lane; ``None`` ends the thread, which then counts no longer."""
         with self._lock:
             while not self._stopping:
                 if self._ready:

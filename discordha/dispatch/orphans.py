@@ -1,12 +1,11 @@
 """Orphans: events without an owner that this replica did not receive.
 
-Guarantees: an orphan that no replica which received it takes over is adopted from its payload in etcd. It
+Guarantees: an orphan that no replica which received it takes over is adopted from its payload in etcd, or
 becomes a dead letter when it was attempted too often or has no payload. An event that this replica receives
-meanwhile is no orphan.
+is no orphan.
 
-Threads and locks: no thread. ``note`` runs on the watch thread, ``received`` on the gateway thread, ``adopt``
-on the dispatcher's timer. ``_lock`` guards ``_orphans``; no call to another part under it. At stop, orphans
-are left to the replicas that find them in etcd.
+Threads and locks: ``note`` runs on the watch thread, ``received`` on the gateway's, ``adopt`` on the timer's;
+none blocks. ``_lock`` guards ``_orphans``; nothing is called under it.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ __all__ = ["ADOPT_AFTER", "Orphans"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that replicas which received an event have to take it over, before one that did not adopts it. A
-#: replica that does not host its shard waits three times as long.
+#: Seconds that replicas which received an event have to take it over, before one that did not adopts it;
+#: three times as long before one that does not host its shard.
 ADOPT_AFTER = 1.0
 
 
@@ -59,19 +58,19 @@ class Orphans:
         return bool(self._orphans)
 
     def note(self, key: str, attempts: Attempts) -> None:
-        """An event that was taken over before has no owner. Never blocks."""
+        """An event that was taken over before has no owner."""
         pause = ADOPT_AFTER if self._hosts(attempts.shard_id) else 3 * ADOPT_AFTER
         with self._lock:
             self._orphans[key] = (self._clock() + pause, attempts)
 
     def received(self, key: str) -> None:
-        """This replica has received the event. Never blocks."""
+        """This replica has received the event."""
         if self._orphans:
             with self._lock:
                 self._orphans.pop(key, None)
 
     def adopt(self, now: float) -> None:
-        """Takes over the orphans whose time has come. Never blocks."""
+        """Takes over the orphans whose time has come."""
         with self._lock:
             due = [(key, known) for key, (when, known) in self._orphans.items() if when <= now]
             for key, _ in due:

@@ -1,11 +1,10 @@
 """Runs the handlers of one event on the calling handler thread.
 
 Guarantees: each handler of an event runs, in order of registration, even when an earlier one failed. A
-handler's error goes to ``on_error`` and never ends the thread. ``LockLost`` ends the event, since every later
-call would be refused too.
+handler's error goes to ``on_error`` and never ends the thread. ``LockLost`` ends the event: later calls would
+be refused too.
 
-Threads and locks: no lock. Each handler thread writes its own entry of ``_running``; the timer reads them to
-find handlers that exceed ``handler_timeout``.
+Threads and locks: no lock. Each thread writes its own entry of ``_running``; the timer reads them.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from discordha.blocking import Bridge, wrap
@@ -40,34 +40,24 @@ class Outcome(enum.Enum):
     LOST = "lost"
 
 
+@dataclass(slots=True)
 class _Running:
-    __slots__ = ("context", "handler", "started", "warned")
-
-    def __init__(self, context: CurrentEvent, handler: Handler, started: float) -> None:
-        self.context = context
-        self.handler = handler
-        self.started = started
-        self.warned = False
+    context: CurrentEvent
+    handler: Handler
+    started: float
+    warned: bool = False
 
 
 def log_error(event: CurrentEvent, handler: Handler, error: BaseException) -> None:
-    """The default ``on_error``: one log entry with the event's identity, the attempt and the traceback."""
-    _log.error(
-        "%s failed on %s %s (attempt %d)",
-        handler.name,
-        event.name,
-        event.identity,
-        event.attempt,
-        exc_info=(type(error), error, error.__traceback__),
-    )
+    """The default ``on_error``: one log entry, with the traceback."""
+    _log.error("%s failed on %s", handler.name, event, exc_info=(type(error), error, error.__traceback__))
 
 
 class Runner:
     """Calls handlers with blocking views of their arguments.
 
     :param bridge: carries the views' calls into the loop.
-    :param handler_timeout: seconds after which a running handler is reported, with its stack; ``None``:
-        never.
+    :param handler_timeout: seconds after which a running handler is reported; ``None``: never.
     :param on_error: called with each error of a handler; by default it is logged.
     """
 
@@ -88,7 +78,7 @@ class Runner:
         self._on_error = on_error or log_error
 
     def run(self, context: CurrentEvent, handlers: Sequence[Handler], args: Sequence[Any]) -> Outcome:
-        """Runs all handlers of one event. Blocks for as long as they do; any handler thread."""
+        """Runs all handlers of one event. Blocks for as long as they do."""
         outcome = Outcome.HANDLED
         bridge = self._bridge
         views = [wrap(arg, bridge) for arg in args]
@@ -101,7 +91,7 @@ class Runner:
                     handler.function(*views)
             except LockLost as error:
                 self._stats.add("handlers", "lost")
-                _log.warning("%s on %s %s stopped: %s", handler.name, context.name, context.identity, error)
+                _log.warning("%s on %s stopped: %s", handler.name, context, error)
                 outcome = Outcome.LOST
                 break
             except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end its thread
@@ -122,25 +112,19 @@ class Runner:
             log_error(context, handler, error)
 
     def warn_of_slow_handlers(self) -> None:
-        """Logs each handler that exceeds ``handler_timeout`` once, with its stack. The timer's thread."""
-        if self._handler_timeout is None:
-            return
-        now = self._clock()
+        """Logs each handler that exceeds ``handler_timeout``, once, with its stack. For the timer."""
+        limit, now = self._handler_timeout, self._clock()
         for thread, running in list(self._running.items()):
-            if running.warned or now - running.started < self._handler_timeout:
+            if limit is None or running.warned or now - running.started < limit:
                 continue
             running.warned = True
             self._stats.add("handlers", "slow")
             frame = sys._current_frames().get(thread)
             stack = "".join(traceback.format_stack(frame)) if frame is not None else "(ended meanwhile)\n"
-            warning = HandlerTimeout(
-                f"{running.handler.name} runs for over {self._handler_timeout:g} s on {running.context.name} "
-                f"{running.context.identity} (attempt {running.context.attempt})"
-            )
-            _log.warning("%s: %s; it is at\n%s", type(warning).__name__, warning, stack)
+            slow = HandlerTimeout(f"{running.handler.name} runs for over {limit:g} s on {running.context}")
+            _log.warning("%s: %s; it is at\n%s", type(slow).__name__, slow, stack)
 
     def running(self) -> list[str]:
-        """The handlers that run now, for the status and for the log of a drain that did not finish."""
-        return [
-            f"{r.context.name}/{r.context.identity} ({r.handler.name})" for r in list(self._running.values())
-        ]
+        """The handlers that run now, and on what."""
+        now = list(self._running.values())
+        return [f"{each.context.name}/{each.context.identity} ({each.handler.name})" for each in now]

@@ -1,10 +1,7 @@
 """The dispatcher's timer: a thread that sleeps until something is due.
 
-Guarantees: ``tick`` runs as soon as ``pause`` says, and when ``wake`` or ``poke`` asks for it. An error of
-``tick`` is logged, and time goes on.
-
-Threads and locks: owns the thread ``discordha-timer``: started by ``start``, joined by ``stop``. ``wake`` and
-``poke`` are called from any thread and take no lock but that of a ``threading.Event``.
+Threads and locks: owns ``discordha-timer``: started by ``start``, joined by ``stop``. ``wake`` and ``poke``
+never block; any thread.
 """
 
 from __future__ import annotations
@@ -23,16 +20,14 @@ _log = logging.getLogger(__name__)
 class Timer:
     """See the module.
 
-    :param pause: given the time, says for how many seconds nothing is due; ``None``: until something is
-        added.
-    :param tick: does what is due.
+    :param pause: for how many seconds, from a moment, nothing is due; ``None``: until something is added.
+    :param tick: does everything that is due; an error is logged.
     """
 
     def __init__(
         self,
         pause: Callable[[float], float | None],
         tick: Callable[[], None],
-        *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pause = pause
@@ -44,7 +39,7 @@ class Timer:
         self._thread = threading.Thread(target=self._run, name="discordha-timer", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread. Does not block. Twice raises ``RuntimeError``."""
+        """Starts the thread. Twice raises ``RuntimeError``."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -60,9 +55,7 @@ class Timer:
         return self._wakes_at == math.inf
 
     def wake(self, due: float) -> None:
-        """Something is due at a moment: the timer sleeps no longer than that. Call it after adding the
-        thing.
-        """
+        """Something was added that is due at a moment."""
         if due < self._wakes_at and not self._woken.is_set():
             self._woken.set()
 
@@ -72,7 +65,7 @@ class Timer:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            # In this order: ``pause`` sees what was added before, ``_woken`` tells of what is added later.
+            # In this order: ``pause`` sees what was added before, and ``_woken`` tells of the rest.
             self._wakes_at = math.inf
             self._woken.clear()
             now = self._clock()
@@ -80,9 +73,8 @@ class Timer:
             if pause is not None:
                 self._wakes_at = now + pause
             self._woken.wait(pause)
-            if self._stop.is_set():
-                return
             try:
-                self._tick()
+                if not self._stop.is_set():
+                    self._tick()
             except Exception:  # noqa: BLE001 - time must go on
                 _log.exception("the timer failed")

@@ -1,16 +1,12 @@
 """Candidacy: when a connected replica stands for the election of a shard.
 
-A gateway session that has just begun has not received what is still under way: others should lead first.
+A gateway session that has just begun has not received what is still under way: others should lead first. So a
+replica whose session is younger than ``SETTLE`` seconds waits while somebody leads, or while a candidate has
+an older session; without a leader it waits for ``YIELD`` seconds at the most. The oldest may not win: records
+of peers lag.
 
-Guarantees
-- A replica whose session is older than ``SETTLE`` seconds may stand.
-- A younger one waits while somebody leads, or while a candidate has an older session; without a leader it
-  waits for ``YIELD`` seconds at the most, so that somebody leads.
-
-The oldest may not win: records of peers lag, and ages within ``SAME_AGE`` seconds count as equal.
-
-Threads and locks: no lock, no I/O. ``may_stand`` belongs to the leader's thread, ``session_began`` to the
-gateway's, ``saw_leader`` to any: both write single values.
+Threads and locks: no lock, no I/O. ``may_stand`` belongs to the leader's thread; the others write single
+values.
 """
 
 from __future__ import annotations
@@ -32,10 +28,7 @@ LEAVING = frozenset({"draining", "stopping", "deaf"})
 
 
 class CandidacyPolicy:
-    """One shard's. See the module.
-
-    :param led: whether the shard has had a leader: otherwise no replica has received more than this one.
-    """
+    """One shard's. ``led``: whether it has had a leader, so that another replica may have received more."""
 
     def __init__(
         self,
@@ -64,7 +57,7 @@ class CandidacyPolicy:
 
     @property
     def session_age(self) -> float | None:
-        """For how many seconds the gateway session has lasted; ``None`` before the first."""
+        """The gateway session's age, seconds; ``None`` before the first."""
         return self._clock() - self._since if self._since else None
 
     @property
@@ -73,10 +66,7 @@ class CandidacyPolicy:
         return self._vacant_since is not None
 
     def may_stand(self, leader: str | None) -> bool:
-        """Whether this replica may stand for election now.
-
-        :param leader: the known leader.
-        """
+        """Whether this replica may stand for election now, as ``leader`` leads."""
         now = self._clock()
         age = now - self._since
         if age >= SETTLE:

@@ -1,18 +1,13 @@
-"""Session catch-up: a replica with a young gateway session asks its leader what was handled; a leader
-answers.
+"""Session catch-up: a replica with a young gateway session asks its leader what was handled.
 
-Guarantees
-- A replica that has entries which a leader may have handled asks, after ever longer pauses, until it has none
-  or leads itself.
-- A leader answers only once it has received everything that the asker had: it lets ``CONNECTION_LAG`` seconds
-  pass, then waits for the answer to a heartbeat, behind which nothing older is on its way, and for an event,
-  without which it might be deaf.
+Guarantees: a replica that has entries which a leader may have handled asks, after ever longer pauses, until
+it has none or leads itself. A leader answers only once it has received everything that the asker had: it lets
+``CONNECTION_LAG`` seconds pass, then waits for a heartbeat's answer, behind which nothing older is on its
+way, and for an event, without which it might be deaf. A replica that leads before it has an answer runs the
+event again.
 
-Where nothing happens there is no answer. A replica that leads before it has one runs the event again.
-
-Threads and locks: no thread, no lock. ``new_session`` runs on the gateway thread and ``_on_question`` on the
-watch's: both write single values. All else belongs to the leader's thread, and blocks on etcd, never on the
-gateway.
+Threads and locks: no thread, no lock. ``new_session`` and ``_on_question`` write single values; all else
+belongs to the leader's thread, and blocks on etcd, never on the gateway.
 """
 
 from __future__ import annotations
@@ -26,8 +21,7 @@ from typing import Protocol
 
 from discordha.coordination.election.election import Election
 from discordha.coordination.etcd.store import LeaseNotFound
-from discordha.coordination.journal.exchange import Question, QuestionExchange
-from discordha.coordination.journal.questions import JournalQuestions
+from discordha.coordination.journal.questions import JournalQuestions, Question, QuestionExchange
 from discordha.coordination.journal.sessions import AWARE
 from discordha.coordination.session import Session
 from discordha.errors import DiscordHAError
@@ -48,20 +42,17 @@ ANSWER_CHECK = 0.1
 
 
 class GatewayProbe(Protocol):
-    """How a replica finds out what a shard's connection has received: ``Gateway``."""
+    """Finds out what a shard's connection has received: ``Gateway``. Does not block; any thread."""
 
     def beat(self, shard_id: int, seen: int = 0) -> None:
-        """Sends a heartbeat, so that later events are stamped with ``seen``. Does not block; any thread."""
+        """Sends a heartbeat, so that later events are stamped with ``seen``."""
 
     def caught_up(self, shard_id: int) -> Future[bool]:
-        """Tells when everything that Discord had sent has been received. Does not block; any thread."""
+        """Tells when everything that Discord had sent has been received."""
 
 
 class SessionCatchUp:
-    """One shard's. See the module.
-
-    :param wake: called when there is something to do; any thread.
-    """
+    """One shard's. ``wake`` is called when there is something to do; any thread."""
 
     def __init__(  # noqa: PLR0917
         self,
@@ -114,12 +105,10 @@ class SessionCatchUp:
             else:
                 self._ask()
         except (DiscordHAError, LeaseNotFound) as error:
-            _log.debug("shard key %d: question or answer is tried again: %s", self._shard_id, error)
+            _log.debug("shard %d: its question or answer is tried again: %s", self._shard_id, error)
 
     def _on_question(self, revision: int) -> None:
-        """Events received from now on belong to the asker's session, too: their marks must say so soon, or
-        they stay in doubt there.
-        """
+        """Marks must say soon that events received from now on belong to the asker's session, too."""
         self._probe.beat(self._shard_id, revision)
         self._wake()
 

@@ -1,18 +1,13 @@
 """Leader service: runs events that have no identity on the leader of their shard.
 
-Guarantees
-- An event of scope ``leader`` is run by the replica that leads its shard, in the order of the gateway within
-  its lane.
-- A replica whose connection to Discord is down for ``deaf_after`` seconds gives leadership to another, and
-  stands again once it is connected.
-- Leadership that is given up (drain, an operator's request, deafness) is handed over: running handlers finish
-  here.
+Guarantees: an event of scope ``leader`` is run by the replica that leads its shard, in the order of the
+gateway within its lane. A replica whose connection to Discord is down for ``deaf_after`` seconds gives
+leadership to another, and stands again once it is connected. Leadership that is given up is handed over:
+running handlers finish here.
 
-Threads and locks
-- ``received`` runs on the gateway thread, ``begin`` and ``finished`` on handler threads, all else on any.
-  Only ``begin``, ``close``, ``finish``, ``hand_over`` and ``stop`` block.
-- ``_lock`` guards the writing of ``_shards``, which is replaced as a whole and read without it.
-- ``Takeover`` has the thread. At stop: ``hand_over`` first, then ``stop``.
+Threads and locks: any thread; only ``close``, ``finish``, ``hand_over`` and ``stop`` block. ``_lock`` guards
+the replacement of ``_shards``, which is read without it. ``Takeover`` has the thread. At stop: first
+``hand_over``.
 """
 
 from __future__ import annotations
@@ -22,26 +17,22 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from discordha.config import Config
-from discordha.context import CurrentEvent
-from discordha.coordination.election.election import Election
+from discordha.coordination.election.election import Election, LeaderTerm
+from discordha.coordination.election.elections import Elections
 from discordha.coordination.etcd.store import Compare
 from discordha.coordination.journal.entries import JournalEntry
-from discordha.coordination.journal.journal import Journal
-from discordha.coordination.journal.marks import JournalWriter
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import Handler
-from discordha.dispatch.items import LeaderItem
-from discordha.dispatch.runner import Outcome
+from discordha.errors import NotLeader
 from discordha.events import Event
-from discordha.leader.candidacy import CandidacyPolicy
-from discordha.leader.catch_up import GatewayProbe, SessionCatchUp
-from discordha.leader.shard import LeaderShard
+from discordha.leader.catch_up import GatewayProbe
+from discordha.leader.shard import LeaderParts, LeaderShard
 from discordha.leader.takeover import Takeover
 from discordha.stats import Stats
 
-__all__ = ["LeaderService"]
+__all__ = ["LeaderService", "LeadershipStatus"]
 
-#: A starting replica that is in doubt (``in_doubt``) is not ready, for so many seconds at the most.
+#: A starting replica that is ``in_doubt`` is not ready, for so many seconds at the most.
 DOUBT_LIMIT = 3.0
 
 
@@ -52,10 +43,9 @@ def _always() -> bool:
 class LeaderService:
     """See the module.
 
-    :param put: puts entries into the lanes of the handler threads.
-    :param probe: the gateway.
-    :param has_received: whether another replica that stays has received what this one received at a moment:
-        (shard, moment).
+    :param put: puts an entry into its lane.
+    :param has_received: whether another replica that stays has received what this one received: (shard,
+        moment).
     """
 
     def __init__(
@@ -65,23 +55,24 @@ class LeaderService:
         replica_id: str,
         stats: Stats,
         *,
-        put: Callable[[Sequence[JournalEntry]], None],
+        put: Callable[[JournalEntry], None],
         probe: GatewayProbe,
         has_received: Callable[[int, float], bool],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._config = config
         self._coordination = coordination
         self._replica_id = replica_id
-        self._stats = stats
-        self._put = put
-        self._probe = probe
         self._has_received = has_received
-        self._clock = clock
+        self._clock = time.monotonic
         self._lock = threading.Lock()
-        self._shards: dict[int, tuple[LeaderShard, SessionCatchUp]] = {}
+        self._shards: dict[int, LeaderShard] = {}
         self._stop = threading.Event()
-        self._takeover = Takeover(coordination, self._all, clock=clock)
+        self._takeover = Takeover(coordination, self._all)
+        self._parts = LeaderParts(
+            config, coordination, replica_id, stats, put, probe, wake=self._takeover.wake
+        )
+
+    def _all(self) -> Collection[LeaderShard]:
+        return self._shards.values()
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -110,127 +101,59 @@ class LeaderService:
         :param guard: conditions that etcd checks when a candidate registers.
         :param may_act: a leader waits until it says so; asked on the leader's thread; quick.
         """
-        coordination, config = self._coordination, self._config
-        writer = JournalWriter(
-            coordination.store,
-            coordination.commit,
-            coordination.leases,
-            coordination.root,
-            shard_id,
-            self._replica_id,
-            config.max_attempts,
-        )
-        journal = Journal(
-            writer,
-            put=self._put,
-            size=config.queue_size,
-            retention=config.retention,
-            last_attempts=coordination.last_attempts,
-            dropped=lambda reason: self._stats.add("dropped", reason),
-            buried=lambda event: self._stats.add("dead", event),
-        )
-        shard = LeaderShard(
-            shard_id,
-            number,
-            count,
-            journal,
-            # Shards come and go: a replica that hosted this one before has received more than a newcomer.
-            CandidacyPolicy(
-                coordination.members, self._replica_id, shard_id, led=count is not None, clock=self._clock
-            ),
-            coordination.elections,
-            self._stats,
-            participate=config.participate_in_election,
-            guard=guard,
-            may_act=may_act,
-            wake=self._takeover.wake,
-        )
-        catch_up = SessionCatchUp(
-            shard_id,
-            journal.questions,
-            shard.election,
-            coordination.exchange,
-            coordination.session,
-            self._probe,
-            self._takeover.wake,
-            clock=self._clock,
-        )
-        coordination.journals.open(shard_id, journal, number, count or 1)
+        shard = LeaderShard(self._parts, shard_id, number, count, guard=guard, may_act=may_act)
+        self._coordination.journals.open(shard_id, shard.journal, number, count or 1)
         with self._lock:
-            self._shards = {**self._shards, shard_id: (shard, catch_up)}
+            self._shards = {**self._shards, shard_id: shard}
 
     def close(self, shard_id: int) -> None:
         """Forgets a shard: its journal and its election. Blocks for a moment. Idempotent."""
         with self._lock:
-            known = self._shards.get(shard_id)
+            shard = self._shards.get(shard_id)
             self._shards = {key: other for key, other in self._shards.items() if key != shard_id}
-        if known is not None:
-            shard, catch_up = known
+        if shard is not None:
             self._coordination.journals.close(shard_id)
-            catch_up.close()
+            shard.catch_up.close()
             self._coordination.elections.close(shard.election, timeout=1.0)
-
-    def _all(self) -> Collection[tuple[LeaderShard, SessionCatchUp]]:
-        return self._shards.values()
-
-    def _shard(self, shard_id: int) -> LeaderShard | None:
-        known = self._shards.get(shard_id)
-        return known[0] if known is not None else None
 
     # -- the gateway -----------------------------------------------------------------------------------------
 
+    def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
+        """Takes an event. Never blocks; gateway thread."""
+        shard = self._shards.get(event.shard_id)
+        if shard is not None:
+            shard.received(event, handlers, sequence)
+
     def set_connected(self, shard_id: int, connected: bool) -> None:
-        """The shard is connected to Discord, or has not been for too long. Does not block; any thread."""
-        shard = self._shard(shard_id)
+        """The shard is connected to Discord, or has not been for too long. Does not block."""
+        shard = self._shards.get(shard_id)
         if shard is not None:
             shard.set_connected(connected)
 
     def new_session(self, shard_id: int) -> None:
         """The gateway began a new session for the shard. Gateway thread."""
-        known = self._shards.get(shard_id)
-        if known is not None:
-            shard, catch_up = known
-            catch_up.new_session()
+        shard = self._shards.get(shard_id)
+        if shard is not None:
             shard.new_session()
             self._coordination.members.poke()
-
-    def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
-        """Takes an event. Never blocks; gateway thread."""
-        shard = self._shard(event.shard_id)
-        if shard is not None:
-            shard.received(event, handlers, sequence)
-
-    # -- handler threads -------------------------------------------------------------------------------------
-
-    def begin(self, item: LeaderItem) -> CurrentEvent | None:
-        """Before an event is run; ``None`` when it is not this replica's to run. May block on etcd."""
-        shard = self._shard(item.event.shard_id)
-        return shard.begin(item) if shard is not None else None
-
-    def finished(self, item: LeaderItem, outcome: Outcome) -> None:
-        """After an event was run. Never blocks."""
-        shard = self._shard(item.event.shard_id)
-        if shard is not None:
-            shard.finished(item, outcome)
 
     # -- handing over ----------------------------------------------------------------------------------------
 
     def retire(self, shard_id: int) -> None:
         """Hands a shard's leadership over for good, and keeps its journal. Does not block; see ``is_out``."""
-        shard = self._shard(shard_id)
+        shard = self._shards.get(shard_id)
         if shard is not None and not shard.is_retired:
             shard.retire()
             self._coordination.members.poke()  # nobody is to wait for it
 
     def is_out(self, shard_id: int) -> bool:
-        """Whether a retired shard is led by others now, or could be. No I/O; any thread."""
-        shard = self._shard(shard_id)
+        """Whether a retired shard is led by others now, or could be."""
+        shard = self._shards.get(shard_id)
         return shard is None or (shard.resigns is None and shard.election.is_out)
 
     def finish(self, timeout: float, hurry: Callable[[], bool] | None) -> None:
-        """Waits until the shards that this replica leads have no event left that was received before this
-        call, and that no other replica has received. Blocks for ``timeout`` seconds at the most, or until
-        ``hurry``.
+        """Blocks until all events that this leader received before the call, and no other replica has
+        received, are done; for ``timeout`` seconds at the most, or until ``hurry``.
         """
         begun = self._clock()
 
@@ -239,19 +162,19 @@ class LeaderService:
             return oldest is None or oldest > begun or self._has_received(shard.key, oldest)
 
         while self._clock() < begun + timeout and not (hurry is not None and hurry()):
-            if all(may_leave(shard) for shard, _ in self._shards.values()):
+            if all(map(may_leave, self._all())):
                 return
             self._stop.wait(0.005)
 
     def hand_over(self, timeout: float) -> int:
-        """Gives up all leaderships and candidatures, for good. Blocks until etcd has taken it, or for
-        ``timeout`` seconds for each shard.
+        """Gives up all leaderships and candidatures, for good. Blocks for ``timeout`` seconds a shard at the
+        most.
 
         :return: how many events were not started that no other replica is known to have received.
         """
         self._takeover.end()
         undone = 0
-        for shard, _ in self._shards.values():
+        for shard in self._all():
             leads = shard.election.is_leader
             shard.hand_over(again=False, timeout=timeout)
             if leads:
@@ -259,42 +182,42 @@ class LeaderService:
                 undone += sum(not self._has_received(shard.key, moment) for moment in moments)
         return undone
 
-    # -- what others ask; no I/O; any thread -----------------------------------------------------------------
+    # -- what others ask; no I/O -----------------------------------------------------------------------------
 
     def election(self, shard_id: int) -> Election | None:
         """The election of a shard that this replica takes part in, or observes."""
-        shard = self._shard(shard_id)
+        shard = self._shards.get(shard_id)
         return shard.election if shard is not None else None
 
     def leads(self, shard_id: int) -> bool:
         """Whether this replica leads a shard."""
-        shard = self._shard(shard_id)
+        shard = self._shards.get(shard_id)
         return shard is not None and shard.election.is_leader
 
     def passed_over(self, shard_id: int, before: float) -> bool:
-        """Whether this replica stands for a shard's election and keeps an event that was received before a
-        moment, and that the leader has left out: no other replica may have received it.
+        """Whether this candidate keeps an event that was received before a moment, and that the leader has
+        left out: no other replica may have received it.
         """
-        shard = self._shard(shard_id)
+        shard = self._shards.get(shard_id)
         if shard is None or not shard.is_candidate or shard.election.is_leader:
             return False
         return shard.journal.passed_over(before)
 
     def oldest(self, shard_id: int) -> float | None:
         """When the oldest event in a shard's journal was received."""
-        shard = self._shard(shard_id)
+        shard = self._shards.get(shard_id)
         return shard.journal.oldest if shard is not None else None
 
     def busy(self, shard_id: int) -> bool:
         """Whether events of a shard run here, or wait for their mark, or wait to be run by this leader."""
-        shard = self._shard(shard_id)
+        shard = self._shards.get(shard_id)
         return shard is not None and shard.busy
 
     def in_doubt(self, shard_id: int) -> bool:
         """Whether the shard's leader, or the next one, may not know of this replica's gateway session yet, or
-        is to be asked which events it handled as that began: for ``DOUBT_LIMIT`` seconds at the most.
+        has not told which events it handled as that began: for ``DOUBT_LIMIT`` seconds at the most.
         """
-        shard = self._shard(shard_id)
+        shard = self._shards.get(shard_id)
         age = shard.candidacy.session_age if shard is not None else None
         if shard is None or age is None or age >= DOUBT_LIMIT or not shard.journal.questions.in_doubt:
             return False
@@ -305,22 +228,74 @@ class LeaderService:
 
     def backlog(self) -> float:
         """For how many seconds the oldest event has waited that this replica is to run as a leader."""
-        waits = [since for shard, _ in self._shards.values() if (since := shard.waiting_since) is not None]
+        waits = [since for shard in self._all() if (since := shard.waiting_since) is not None]
         return max(self._clock() - min(waits), 0.0) if waits else 0.0
 
     def ages(self) -> dict[str, float]:
         """For how many seconds each shard's gateway session has lasted: for the member record."""
         return {
-            str(key): round(age, 3)
-            for key, (shard, _) in self._shards.items()
+            str(shard.key): round(age, 3)
+            for shard in self._all()
             if (age := shard.candidacy.session_age) is not None and not shard.is_retired
         }
 
     @property
     def under_way(self) -> int:
         """The number of events that run here, or wait for their mark."""
-        return sum(shard.journal.under_way for shard, _ in self._shards.values())
+        return sum(shard.journal.under_way for shard in self._all())
 
     def sizes(self) -> dict[int, int]:
         """The number of events in each shard's journal."""
-        return {key: len(shard.journal) for key, (shard, _) in self._shards.items()}
+        return {shard.key: len(shard.journal) for shard in self._all()}
+
+
+class LeadershipStatus:
+    """Which replica leads which shard, by the shards' numbers. No I/O; any thread.
+
+    :param leaders: ``None`` without etcd: this replica leads everything.
+    :param elections: tells of the shards whose journals this replica does not keep.
+    :param key_of: gives a shard's key by its number.
+    """
+
+    def __init__(
+        self,
+        leaders: LeaderService | None,
+        elections: Elections | None,
+        key_of: Callable[[int], int],
+        replica_id: str,
+    ) -> None:
+        self._leaders = leaders
+        self._elections = elections
+        self._key_of = key_of
+        self._replica_id = replica_id
+
+    def term(self, shard_id: int = 0) -> LeaderTerm | None:
+        """The present term of leading the shard; ``None`` when another replica leads, and without etcd."""
+        election = self._leaders.election(self._key_of(shard_id)) if self._leaders is not None else None
+        return election.leadership if election is not None else None
+
+    def is_leader(self, shard_id: int) -> bool:
+        """Whether this replica leads the shard."""
+        return self._leaders is None or self.term(shard_id) is not None
+
+    def require(self, shard_id: int) -> int:
+        """The fencing token of leading the shard; 0 without etcd.
+
+        :raises NotLeader: another replica leads it.
+        """
+        if self._leaders is None:
+            return 0
+        term = self.term(shard_id)
+        if term is None:
+            raise NotLeader(f"{self.leader(shard_id) or 'nobody'} leads shard {shard_id}, not this replica")
+        return term.fencing_token
+
+    def leader(self, shard_id: int) -> str | None:
+        """The replica that leads the shard."""
+        if self._leaders is None:
+            return self._replica_id
+        key = self._key_of(shard_id)
+        election = self._leaders.election(key)
+        if election is not None:
+            return election.leader
+        return self._elections.first(key) if self._elections is not None else None

@@ -3,29 +3,34 @@
 Guarantees: an event begins here only while this replica leads the shard, in the journal's order. Its
 handler's ``CurrentEvent`` is lost when the leadership is, unless the event was handed over.
 
-Threads and locks: no thread, no lock; the journal has a lock of its own. ``received`` runs on the gateway
-thread, ``begin`` and ``finished`` on handler threads; only ``begin`` and ``hand_over`` block, on etcd. The
-attributes are single values: any thread asks for a change, ``Takeover`` acts upon it.
+Threads and locks: no thread, no lock. ``received`` runs on the gateway thread, ``begin`` and ``finished`` on
+handler threads; ``begin`` and ``hand_over`` block on etcd. The attributes are single values: any thread asks
+for a change, ``Takeover`` acts upon it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from discordha.config import Config
 from discordha.context import CurrentEvent
 from discordha.coordination.election.election import LeaderTerm
-from discordha.coordination.election.elections import Elections
 from discordha.coordination.etcd.store import Compare
+from discordha.coordination.journal.entries import JournalEntry
 from discordha.coordination.journal.journal import Journal
+from discordha.coordination.journal.marks import JournalWriter
+from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.items import LeaderItem
 from discordha.dispatch.runner import Outcome
 from discordha.events import Event, guild_of
 from discordha.leader.candidacy import CandidacyPolicy
+from discordha.leader.catch_up import GatewayProbe, SessionCatchUp
 from discordha.stats import Stats
 
-__all__ = ["AMBIGUOUS", "LeaderShard"]
+__all__ = ["AMBIGUOUS", "LeaderParts", "LeaderShard"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,39 +38,41 @@ _log = logging.getLogger(__name__)
 AMBIGUOUS = "; it may have been handled: it came just as this replica's gateway session began"
 
 
-class LeaderShard:
-    """See the module.
+class LeaderParts(NamedTuple):
+    """What the shards of one replica share.
 
-    :param key: the shard's key.
-    :param number: the shard's number, of ``count``; no count: there are no shards.
-    :param participate: false only observes the election.
-    :param guard: conditions that etcd checks when a candidate registers.
-    :param may_act: a leader waits until it says so; asked on the leader's thread; quick.
+    :param put: puts an entry into its lane.
     :param wake: wakes the leader's thread.
     """
 
-    def __init__(  # noqa: PLR0917
+    config: Config
+    coordination: CoordinationNode
+    replica_id: str
+    stats: Stats
+    put: Callable[[JournalEntry], None]
+    probe: GatewayProbe
+    wake: Callable[[], None]
+
+
+class LeaderShard:
+    """See the module, and ``LeaderService.open``."""
+
+    def __init__(
         self,
+        parts: LeaderParts,
         key: int,
         number: int,
         count: int | None,
-        journal: Journal,
-        candidacy: CandidacyPolicy,
-        elections: Elections,
-        stats: Stats,
         *,
-        participate: bool,
         guard: Sequence[Compare],
         may_act: Callable[[], bool],
-        wake: Callable[[], None],
     ) -> None:
+        config, coordination, replica_id, stats, put, probe, wake = parts
         self.key = key
         self.number = number
         self._count = count
-        self.journal = journal
-        self.candidacy = candidacy
-        self._stats = stats
         self.may_act = may_act
+        self._stats = stats
         self._wake = wake
         self.is_connected = False  # to Discord
         self.is_candidate = False  # or the leader
@@ -73,13 +80,29 @@ class LeaderShard:
         self.is_unannounced = False  # a gateway session has begun, and etcd does not know yet
         self.elected: LeaderTerm | None = None  # to be made to act
         self.resigns: bool | None = None  # asked to resign; true: stand again at once
-        self.election = elections.open(
+        store, commit, leases = coordination.store, coordination.commit, coordination.leases
+        root, attempts = coordination.root, config.max_attempts
+        self.journal = Journal(
+            JournalWriter(store, commit, leases, root, key, replica_id, attempts),
+            put=put,
+            size=config.queue_size,
+            retention=config.retention,
+            last_attempts=coordination.last_attempts,
+            dropped=lambda reason: stats.add("dropped", reason),
+            buried=lambda event: stats.add("dead", event),
+        )
+        # Shards come and go: a replica that hosted this one before has received more than a newcomer.
+        self.candidacy = CandidacyPolicy(coordination.members, replica_id, key, led=count is not None)
+        participate = config.participate_in_election
+        self.election = coordination.elections.open(
             key, self._on_elected, self._on_deposed, participate=participate, guard=guard
         )
         self.election.on_asked = lambda: self.ask_to_resign(again=True)
         self.election.on_vacant = wake  # a young replica may stand now: at once
-
-    # -- leadership ------------------------------------------------------------------------------------------
+        exchange, session = coordination.exchange, coordination.session
+        self.catch_up = SessionCatchUp(
+            key, self.journal.questions, self.election, exchange, session, probe, wake
+        )
 
     @property
     def is_waiting(self) -> bool:
@@ -87,8 +110,8 @@ class LeaderShard:
         return self.is_connected and not self.is_candidate and not self.is_retired
 
     def set_connected(self, connected: bool) -> None:
-        """The shard is connected to Discord, or has not been for too long: this replica stands for election
-        in time, or hands over. Does not block.
+        """Stands for election in time, or hands over, as the shard is connected to Discord or not. Does not
+        block.
         """
         self.is_connected = connected
         if self.is_waiting:
@@ -98,11 +121,10 @@ class LeaderShard:
             self.ask_to_resign(again=False)
 
     def new_session(self) -> None:
-        """The gateway began a new session. Gateway thread.
-
-        This replica has not received what happened since the last one: if it leads, another replica that has
-        takes over, and it does not stand before those.
+        """The gateway began a new session: this replica has not received what happened since the last one. If
+        it leads, another that has takes over, and it does not stand before those. Gateway thread.
         """
+        self.catch_up.new_session()
         self.journal.deactivate()  # nothing that comes now may run before what another has received meanwhile
         self.journal.on_new_session()
         self.is_unannounced = True
@@ -118,17 +140,12 @@ class LeaderShard:
         self.ask_to_resign(again=False)
 
     def ask_to_resign(self, *, again: bool) -> None:
-        """Hands over soon. Does not block; any thread.
-
-        :param again: stand again at once.
-        """
+        """Hands over soon, and stands ``again`` at once, or not. Does not block; any thread."""
         self.resigns = again
         self._wake()
 
     def hand_over(self, *, again: bool, timeout: float) -> None:
-        """Leaves carries for what runs here, and resigns. Blocks on etcd, for ``timeout`` seconds at the
-        most.
-        """
+        """Leaves carries for running events, and resigns. Blocks on etcd, for about ``timeout`` seconds."""
         leadership = self.election.leadership
         if leadership is not None:
             self.journal.hand_over(leadership)
@@ -152,19 +169,16 @@ class LeaderShard:
     @property
     def waiting_since(self) -> float | None:
         """When the oldest event was received that this replica is to run as the leader."""
-        return self.journal.oldest_unstarted if self.election.is_leader and self.may_act() else None
-
-    # -- events ----------------------------------------------------------------------------------------------
+        unstarted = self.journal.unstarted() if self.election.is_leader and self.may_act() else []
+        return next(iter(unstarted), None)
 
     def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Takes an event. Gateway thread."""
         partition = "0" if self._count is None else str(guild_of(event, self.number, self._count))
-        self.journal.received(LeaderItem(event, handlers, sequence, partition))
+        self.journal.received(LeaderItem(event, handlers, sequence, self, partition))
 
     def begin(self, item: LeaderItem) -> CurrentEvent | None:
-        """Before an event is run; ``None`` when it is not this replica's to run. Handler threads; may block
-        on etcd.
-        """
+        """Before an event is run; ``None`` when it is not this replica's to run. May block on etcd."""
         if not self.journal.begin(item):
             return None
         leadership = item.leadership
@@ -184,5 +198,5 @@ class LeaderShard:
         )
 
     def finished(self, item: LeaderItem, outcome: Outcome) -> None:
-        """After an event was run. Handler threads; never blocks."""
+        """After an event was run. Never blocks."""
         self.journal.finished(item, handled=outcome is not Outcome.LOST)

@@ -18,10 +18,10 @@ from discordha.dispatch.items import LeaderItem
 from discordha.dispatch.runner import Outcome
 from discordha.events import Event
 
-__all__ = ["AloneLeader"]
+__all__ = ["SingleLeader"]
 
 
-class AloneLeader:
+class SingleLeader:
     """The same where there is no etcd: this replica leads, always.
 
     Concurrency: ``received`` runs on the gateway thread alone; the rest is stateless.
@@ -29,16 +29,16 @@ class AloneLeader:
 
     under_way = 0
 
-    def __init__(self, put: Callable[[Sequence[JournalEntry]], None]) -> None:
+    def __init__(self, put: Callable[[JournalEntry], None]) -> None:
         self._put = put
         self._occurrences: LRUCache[str, int] = LRUCache(20_000)
         self._tokens = itertools.count(1)
 
     def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Takes an event: straight to the handlers."""
-        item = LeaderItem(event, handlers, sequence, None)
+        item = LeaderItem(event, handlers, sequence, self)
         item.occurrence = self._occurrences[item.key] = self._occurrences.get(item.key, 0) + 1
-        self._put((item,))
+        self._put(item)
 
     def begin(self, item: LeaderItem) -> CurrentEvent | None:
         """Always."""

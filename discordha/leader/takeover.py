@@ -1,13 +1,10 @@
 """Takeover: the thread that makes replicas stand for election, new leaders act, and old leaders hand over.
 
-Guarantees
-- A new leader acts once its watch has shown all marks that its predecessors wrote.
-- Gateway sessions that begin are announced in etcd, as soon as etcd answers.
-- After ``end``, this replica stands for no election.
+Guarantees: a new leader acts once its watch has shown all marks that its predecessors wrote. Gateway sessions
+that begin are announced in etcd as soon as it answers. After ``end``, this replica stands for no election.
 
-Threads and locks: owns the thread ``discordha-leader``, which blocks on etcd: started by ``start``, joined by
-``stop``. ``_lock`` guards ``_over``; only ``campaign``, which does not block, is called under it. At a lost
-lease leadership has ended by itself; at a lost watch no new leader acts until it is back.
+Threads and locks: owns ``discordha-leader``, which blocks on etcd: started by ``start``, joined by ``stop``.
+``_lock`` guards ``_over``; only ``campaign``, which does not block, is called under it.
 """
 
 from __future__ import annotations
@@ -20,7 +17,6 @@ from collections.abc import Callable, Collection
 from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.node import CoordinationNode
 from discordha.errors import DiscordHAError
-from discordha.leader.catch_up import SessionCatchUp
 from discordha.leader.shard import LeaderShard
 
 __all__ = ["Takeover"]
@@ -29,36 +25,25 @@ _log = logging.getLogger(__name__)
 
 #: How often old entries are forgotten, seconds.
 SWEEP_INTERVAL = 5.0
-#: How often a replica that waits to stand for election looks, seconds: while somebody leads, and while nobody
+#: How often a replica that waits to stand for election looks, seconds: while somebody leads, while nobody
 #: does.
 WAITING_CHECK = 0.1
 VACANT_CHECK = 0.02
-#: How long the watch may take to show a new leader what its predecessors did, seconds; then it is asked
-#: again.
+#: How long the watch may take to show what was written before, seconds; then it is asked again.
 SYNC_TIMEOUT = 2.0
 
 
 class Takeover:
-    """See the module.
+    """See the module."""
 
-    :param shards: gives the shards, each with its catch-up.
-    """
-
-    def __init__(
-        self,
-        coordination: CoordinationNode,
-        shards: Callable[[], Collection[tuple[LeaderShard, SessionCatchUp]]],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, coordination: CoordinationNode, shards: Callable[[], Collection[LeaderShard]]) -> None:
         self._coordination = coordination
         self._shards = shards
-        self._clock = clock
         self._lock = threading.Lock()
         self._over = False
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._swept_at = clock()
+        self._swept_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="discordha-leader", daemon=True)
 
     def start(self) -> None:
@@ -86,36 +71,36 @@ class Takeover:
             self._wake.wait(self._pause())
             self._wake.clear()
             self._announce_sessions()
-            for shard, catch_up in self._shards():
+            for shard in self._shards():
                 try:
                     self._tend(shard)
-                    catch_up.tend()
+                    shard.catch_up.tend()
                 except DiscordHAError as error:
                     _log.warning("shard %d: its leader waits: %s", shard.number, error)
                     self._wake.set()
                     self._stop.wait(0.1)
                 except Exception:  # noqa: BLE001 - the thread must not end
                     _log.exception("shard %d: the leader's work failed", shard.number)
-            if self._clock() - self._swept_at >= SWEEP_INTERVAL:
-                self._swept_at = self._clock()
-                for shard, _ in self._shards():
+            if time.monotonic() - self._swept_at >= SWEEP_INTERVAL:
+                self._swept_at = time.monotonic()
+                for shard in self._shards():
                     shard.journal.sweep()
 
     def _pause(self) -> float:
         """For how many seconds nothing is due."""
         pause = SWEEP_INTERVAL
-        for shard, catch_up in self._shards():
-            pause = min(pause, catch_up.due())
+        for shard in self._shards():
+            pause = min(pause, shard.catch_up.due())
             if shard.is_waiting or shard.elected or shard.is_unannounced:
                 vacant = shard.is_waiting and shard.candidacy.yields
                 pause = min(pause, VACANT_CHECK if vacant else WAITING_CHECK)
         return pause
 
     def _announce_sessions(self) -> None:
-        """Greets after gateway sessions began: events that others receive once they have seen the greeting
-        are received here, too.
+        """Greets after gateway sessions began: events that others receive once they have seen a greeting are
+        received here, too.
         """
-        shards = [shard for shard, _ in self._shards() if shard.is_unannounced]
+        shards = [shard for shard in self._shards() if shard.is_unannounced]
         grant, watch = self._coordination.session.current, self._coordination.watch
         if not shards or grant is None or not watch.alive:
             return

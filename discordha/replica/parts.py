@@ -27,9 +27,8 @@ from discordha.dispatch.runner import ErrorHook, Runner
 from discordha.gateway import Gateway
 from discordha.gateway.listener import IdentifyPermit
 from discordha.leader.loops import LeaderLoops, Task
-from discordha.leader.service import LeaderService
-from discordha.leader.single import AloneLeader
-from discordha.leader.status import LeadershipStatus
+from discordha.leader.service import LeaderService, LeadershipStatus
+from discordha.leader.single import SingleLeader
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits, shared_total
@@ -113,7 +112,7 @@ class ReplicaParts:
                 node,
                 replica_id,
                 stats,
-                put=self.lanes.put_all,
+                put=self.lanes.put,
                 probe=self.gateway,
                 has_received=members.has_received,
             )
@@ -127,7 +126,7 @@ class ReplicaParts:
             stats,
             claims=self.node.claims,
             members=members,
-            leader=self.leaders or AloneLeader(self.lanes.put_all),
+            to_leader=(self.leaders or SingleLeader(self.lanes.put)).received,
             lanes=self.lanes,
             inject=self.gateway.inject,
             hosts=lambda key: not self._sharded or key in self.gateway.clients,

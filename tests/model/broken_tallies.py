@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from discordha.coordination.etcd.store import WatchEvent
-from discordha.coordination.journal.ambiguity import AmbiguousEntries
 from discordha.coordination.journal.entries import EntryState, JournalEntry, JournalMark
-from discordha.coordination.journal.sessions import SETTLE, GatewaySessions
+from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
 from discordha.coordination.journal.tables import EarlyMarks
 from discordha.coordination.journal.tally import EARLY_MARK_LIFE, Tally
 

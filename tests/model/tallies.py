@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.ambiguity import AmbiguousEntries
 from discordha.coordination.journal.entries import EntryState, JournalEntry, digest
-from discordha.coordination.journal.sessions import SETTLE, GatewaySessions
+from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
 from discordha.coordination.journal.tables import EarlyMarks, EntryIndex, RunRecords
 from discordha.coordination.journal.tally import Tally
 

@@ -89,7 +89,7 @@ class Scene:
             self.stats,
             claims=self.claims,
             members=members,
-            leader=nobody,
+            to_leader=nobody,
             lanes=lanes,
             inject=lambda text, shard: None,
             last_attempts=LastAttempts(config.max_attempts, clock=clock),

@@ -74,7 +74,7 @@ class Node:
         wire: Any = self.wire
         self.journal = Journal(
             JournalWriter(parts.store, wire, parts.leases, root, 0, name, max_attempts=max_attempts),
-            put=self.line.extend,
+            put=self.line.append,
             size=size,
             retention=600.0,
             last_attempts=LastAttempts(max_attempts),

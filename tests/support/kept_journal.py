@@ -31,7 +31,7 @@ class Kept:
         nothing: Any = None
         self.journal = Journal(
             JournalWriter(nothing, nothing, nothing, "/x/", shard, "me", max_attempts=3),
-            put=lambda entries: None,
+            put=lambda entry: None,
             size=size,
             retention=600.0,
             last_attempts=LastAttempts(3),

@@ -1,9 +1,10 @@
-"""Entries of the standby journal, and the values that etcd holds about them. No I/O, no threads."""
+"""Entries of the standby journal, and what etcd holds about them. No I/O, no threads."""
 
 from __future__ import annotations
 
 import enum
 import json
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -19,10 +20,9 @@ NEVER = 2**63
 class JournalMark(NamedTuple):
     """The value of a mark.
 
-    :param writer: the replica that handled the event.
     :param revision: one that is older than the event.
-    :param session: when the gateway session began in which the writer received it.
-    :param number: orders the marks of one transaction: its writer's sequence number.
+    :param session: when the gateway session began in which its writer received the event.
+    :param number: the writer's sequence number: orders the marks of one transaction.
     """
 
     writer: str
@@ -45,10 +45,7 @@ class JournalMark(NamedTuple):
 
 
 class AttemptRecord(NamedTuple):
-    """The value of ``ja/<guild>/<digest>/<n>``: how often an event has been started.
-
-    :param replica: the one that noted it.
-    """
+    """The value of ``ja/<guild>/<digest>/<n>``: how often an event was started, and by which replica last."""
 
     attempt: int
     event: str
@@ -60,10 +57,9 @@ class AttemptRecord(NamedTuple):
         """Reads the stored form; ``None`` when something else wrote the key."""
         try:
             data = json.loads(value)
-            payload = data.get("payload")
+            payload, replica = data.get("payload"), data.get("replica")
             if not (payload is None or isinstance(payload, str)):
                 return None
-            replica = data.get("replica")
             known = replica if isinstance(replica, str) else None
             return cls(int(data["attempt"]), str(data["event"]), payload, known)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -85,72 +81,43 @@ class EntryState(enum.Enum):
     GONE = "gone"
 
 
+@dataclass(slots=True, eq=False)
 class JournalEntry:
     """One event in the journal. Whoever runs it subclasses this.
 
-    :param key: name and identity of the event: equal events have equal keys.
-    :param lane: entries of one lane run in order.
+    :param key: name and identity: equal events have equal keys.
     :param sequence: grows in the order of the gateway.
     :param received_at: monotonic seconds.
-    :param revision: one of etcd that is older than the event (``Event.acknowledged_revision``).
-    :param payload: kept for a dead letter.
+    :param revision: one of etcd that is older than the event.
     :param partition: the event's guild.
     """
 
-    __slots__ = (
-        "ambiguous",
-        "attempt",
-        "began",
-        "carry",
-        "digest",
-        "event_name",
-        "key",
-        "lane",
-        "leadership",
-        "name",
-        "occurrence",
-        "passed_over",
-        "payload",
-        "received_at",
-        "refused",
-        "replayed",
-        "revision",
-        "sequence",
-        "state",
-        "unstarted",
-    )
+    key: str
+    lane: str
+    sequence: int
+    received_at: float
+    revision: int = 0
+    payload: str | None = None
+    partition: str | None = None
+    event_name: str = ""
+    name: str = ""  # its keys in etcd end with it
+    state: EntryState = EntryState.HELD
+    replayed: bool = False  # an earlier leader may have begun it
+    ambiguous: bool = False  # an earlier leader may have handled it
+    passed_over: bool = False  # an entry behind it in its lane is done
+    refused: bool = False  # finished here, but its mark was refused
+    attempt: int = 1
+    unstarted: int = 0  # an attempt that may have been noted, and was not made
+    occurrence: int = 0  # the version that its mark will get
+    leadership: LeaderTerm | None = None  # under which it was begun
+    carry: int = 0  # revision of its carry key
+    began: int | None = None  # when the gateway session began that received it; set with its mark
 
-    def __init__(
-        self,
-        key: str,
-        lane: str,
-        *,
-        sequence: int,
-        received_at: float,
-        revision: int = 0,
-        payload: str | None = None,
-        partition: str | None = None,
-    ) -> None:
-        self.key = key
-        self.event_name = key.partition("/")[0]
-        self.digest = digest(key)
-        self.name = self.digest if partition is None else f"{partition}/{self.digest}"  # its keys end with it
-        self.lane = lane
-        self.sequence = sequence
-        self.received_at = received_at
-        self.revision = revision
-        self.payload = payload
-        self.state = EntryState.HELD
-        self.replayed = False  # an earlier leader may have begun it
-        self.ambiguous = False  # an earlier leader may have handled it
-        self.passed_over = False  # an entry behind it in its lane is done
-        self.refused = False  # finished here, but its mark was refused
-        self.attempt = 1
-        self.unstarted = 0  # an attempt that may have been noted, and was not made
-        self.occurrence = 0  # the version that its mark will get
-        self.leadership: LeaderTerm | None = None  # under which it was begun
-        self.carry = 0  # revision of its carry key
-        self.began: int | None = None  # when the gateway session began that received it; set with its mark
+    def __post_init__(self) -> None:
+        self.event_name = self.key.partition("/")[0]
+        self.name = digest(self.key)
+        if self.partition is not None:
+            self.name = f"{self.partition}/{self.name}"
 
     @property
     def lost(self) -> bool:

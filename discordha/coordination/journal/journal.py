@@ -6,22 +6,18 @@ replica becomes leader are those that the old one left undone. docs/design.md ha
 
 Guarantees
 - Equal events are counted: three equal reactions are three entries and three marks.
-- Within a lane, an entry begins when all that were received before it have been run, however often leadership
-  came and went meanwhile.
-- A leader that resigns leaves a *carry* for each event that its handlers still run. Its successor leaves
-  those events, and the entries behind them in their lanes, alone until they are marked or the old leader
-  dies.
+- Within a lane, an entry begins when all that were received before it have been run, whoever led meanwhile.
+- A leader that resigns leaves a *carry* for each event that its handlers still run: its successor leaves
+  those events, and their lanes, alone until they are marked or the old leader dies.
 - An event that is run again has its attempts counted in etcd; after ``max_attempts`` it is a dead letter.
 
 A handler may run twice: a leader may die between the side effect and the mark, and a replica whose gateway
 session has just begun keeps entries that it can't match with marks (``Tally``).
 
-Threads and locks
-- ``received`` runs on the gateway thread and never blocks; ``on_snapshot`` and ``on_events`` on the watch's;
-  ``begin`` and ``finished`` on handler threads; ``activate``, ``deactivate`` and ``hand_over`` on the
-  owner's.
-- ``_lock`` guards all state. Under it, only ``LastAttempts.enter`` and ``put`` are called, and no I/O is
-  done: every ``QUEUED`` entry is in its lane, in order, whenever the lock is free.
+Threads and locks: no thread. ``received`` runs on the gateway's and never blocks, ``begin`` and ``finished``
+on handler threads, ``on_snapshot`` and ``on_events`` on the watch's. ``_lock`` guards all state. Under it,
+only ``LastAttempts.enter`` and ``put`` are called: a ``QUEUED`` entry is in its lane, in order, whenever the
+lock is free.
 """
 
 from __future__ import annotations
@@ -54,10 +50,9 @@ LEFT_OUT = 30.0
 class Journal:
     """One shard's journal. Follows the watch through ``JournalRouter``.
 
-    :param put: puts entries into their lanes, in order; any thread, under the journal's lock: it may take no
-        lock that somebody holds while calling the journal.
+    :param put: puts an entry into its lane; called under the journal's lock, so it may take none that
+        somebody holds while calling the journal.
     :param size: entries kept at the most.
-    :param last_attempts: the process's own.
     :param dropped: hears why an entry was let go.
     :param buried: hears the name of an event that became a dead letter.
     """
@@ -66,7 +61,7 @@ class Journal:
         self,
         writer: JournalWriter,
         *,
-        put: Callable[[Sequence[JournalEntry]], None],
+        put: Callable[[JournalEntry], None],
         size: int,
         retention: float,
         last_attempts: LastAttempts,
@@ -83,13 +78,7 @@ class Journal:
         self._buried = buried
         self._clock = clock
         self._lock = threading.Lock()
-        self._tally = Tally(
-            writer.marks_at,
-            writer.carries_at,
-            writer.attempts_at,
-            replica_id=writer.replica_id,
-            clock=clock,
-        )
+        self._tally = Tally(*writer.prefixes, replica_id=writer.replica_id, clock=clock)
         self._leadership: LeaderTerm | None = None
         self._sessions = 0  # of the gateway
         self._aside: set[str] = set()  # lanes that wait until another event's last attempt is over
@@ -112,12 +101,12 @@ class Journal:
                 tally.add(entry)
                 if self._leads() and entry.lane not in self._blocked():
                     entry.state = EntryState.QUEUED
-                    self._put((entry,))
+                    self._put(entry)
         if full:
             self._dropped("journal_full")
 
     def on_new_session(self) -> None:
-        """The gateway began a new session: marks may now be about events that this replica never received."""
+        """The gateway began a new session."""
         with self._lock:
             self._tally.new_session()
             self._sessions += 1
@@ -129,11 +118,7 @@ class Journal:
         return self._sessions
 
     def note_session(self, revision: int, number: int) -> bool:
-        """Events younger than this revision are received here.
-
-        :param number: of the session that this is about; false, without effect, when it is not the present
-            one.
-        """
+        """The gateway session ``number`` receives events younger than a revision; false when it is over."""
         with self._lock:
             if number != self._sessions:
                 return False
@@ -186,15 +171,14 @@ class Journal:
         if not self._leads():
             return
         blocked = self._blocked()
-        ready = [e for e in self._tally if e.state is EntryState.HELD and e.lane not in blocked]
-        for entry in ready:
-            entry.state = EntryState.QUEUED
-        self._put(ready)
+        for entry in self._tally:
+            if entry.state is EntryState.HELD and entry.lane not in blocked:
+                entry.state = EntryState.QUEUED
+                self._put(entry)
 
     def hand_over(self, leadership: LeaderTerm) -> bool:
-        """Leaves a carry for each event that runs here, and begins no other. Blocks on etcd; then resign.
-
-        :return: whether all carries stand. An entry without one is lost to its handler when leadership ends.
+        """Leaves a carry for each event that runs here, and begins no other; true when all stand. Blocks on
+        etcd. An entry without a carry is lost to its handler when leadership ends.
         """
         with self._lock:
             self._deactivate()
@@ -208,9 +192,8 @@ class Journal:
     # -- running ---------------------------------------------------------------------------------------------
 
     def begin(self, entry: JournalEntry) -> bool:
-        """Before an entry is run; false when it is not to be run here and now.
-
-        Blocks on etcd for events that an earlier leader may have begun. Handler threads.
+        """Before an entry is run; false when it is not to be run here and now. Blocks on etcd for events that
+        an earlier leader may have begun.
         """
         with self._lock:
             leadership = self._leadership
@@ -223,7 +206,7 @@ class Journal:
             if first is not None and first is not entry:
                 # Leadership went and came while this entry had left its lane: it stands behind the first.
                 if first.state is EntryState.QUEUED:
-                    self._put((entry,))
+                    self._put(entry)
                 else:
                     entry.state = EntryState.HELD  # whatever releases the first releases this one
                 return False
@@ -281,17 +264,14 @@ class Journal:
         with self._lock:
             leadership = self._leadership
             orphans = self._tally.orphans(self._last_attempts.max_attempts)
-        for at, record in orphans:
+        for (name, occurrence), record in orphans:
             if leadership is None:
                 return
             self._buried(record.event.partition("/")[0])
-            self._writer.bury(at, record, leadership)
+            self._writer.bury(name, occurrence, record, leadership)
 
     def finished(self, entry: JournalEntry, *, handled: bool) -> None:
-        """After an entry was run. Never blocks; handler threads.
-
-        :param handled: false when its handler was stopped because the entry was lost.
-        """
+        """After an entry was run; not ``handled``, where its handler lost it. Never blocks."""
         if handled:
             self._mark(entry)
         else:
@@ -300,10 +280,7 @@ class Journal:
     # -- marks -----------------------------------------------------------------------------------------------
 
     def _mark(self, entry: JournalEntry, more: tuple[Op, ...] = ()) -> None:
-        """Marks an event as handled. Never blocks.
-
-        :param more: written with the mark.
-        """
+        """Marks an event as handled, and writes ``more`` with the mark. Never blocks."""
         with self._lock:
             gone = entry.state is EntryState.GONE
             if not gone:
@@ -364,19 +341,13 @@ class Journal:
         with self._lock:
             return self._tally.entries.oldest
 
-    @property
-    def oldest_unstarted(self) -> float | None:
-        """The same of the entries that have not begun."""
-        with self._lock:
-            return next((entry.received_at for entry in self._tally if entry.state in _UNSTARTED), None)
-
     def unstarted(self) -> list[float]:
         """When each entry was received that has not begun, the oldest first."""
         with self._lock:
             return [entry.received_at for entry in self._tally if entry.state in _UNSTARTED]
 
     def passed_over(self, before: float) -> bool:
-        """Whether the leader has left out an entry that was received before a moment: it has handled an entry
+        """Whether the leader has left out an entry that was received before a moment: it has handled one
         behind it in its lane, or not handled it for ``LEFT_OUT`` seconds.
         """
         late = self._clock() - LEFT_OUT

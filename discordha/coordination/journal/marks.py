@@ -1,4 +1,4 @@
-"""What a journal writes in etcd: marks, carries, attempts, dead letters.
+"""Journal writer: marks, carries, attempts, dead letters, as etcd gets them.
 
 Protocol, all under the retention lease unless said otherwise. ``n`` is the *occurrence*: the version that the
 mark will get, which is the same on every replica that has seen the same marks.
@@ -10,15 +10,11 @@ mark will get, which is the same on every replica that has seen the same marks.
 - attempt: ``leadership key stands -> put ja/<guild>/<digest>/<n>``, before an event is run again.
 
 Guarantees
-- Each is one transaction that may be sent again after its answer was lost: it is applied once, and the answer
-  to a later try tells so.
-- Nothing is applied once the leadership has ended that it is written under, except the marks of events that
-  were handed over, while their carries stand.
-- A lane's marks arrive in the order in which they were made; their numbers tell those of one transaction
-  apart. Where the retention lease is gone, that order is not kept.
+- Each may be sent again after its answer was lost: it is applied once, and a later answer tells so.
+- Nothing is applied once the leadership that it is written under has ended, except marks of carried events.
+- A lane's marks arrive in the order in which they were made, while the retention lease lasts.
 
-Threads and locks: no thread, no lock, no state. ``mark`` never blocks, all other methods block on etcd. An
-entry is read when its operation is made: a later change of it needs another one.
+Threads and locks: no thread, no lock, no state. ``mark`` never blocks, all else blocks on etcd.
 """
 
 from __future__ import annotations
@@ -59,7 +55,6 @@ class JournalWriter:
     """See the module.
 
     :param root: key prefix of the bot, ending in ``/``.
-    :param max_attempts: how often an event may be started.
     """
 
     def __init__(  # noqa: PLR0917
@@ -75,26 +70,18 @@ class JournalWriter:
         self._store = store
         self._commit = commit
         self._leases = leases
-        self.marks_at = f"{root}j/"
-        self.carries_at = f"{root}jc/"
-        self.attempts_at = f"{root}ja/"
+        self._marks_at = f"{root}j/"
+        self._carries_at = f"{root}jc/"
+        self._attempts_at = f"{root}ja/"
         self._letters_at = f"{root}dead/"
+        self.prefixes = (self._marks_at, self._carries_at, self._attempts_at)
         self.shard_id = shard_id
         self.replica_id = replica_id
         self._max_attempts = max_attempts
 
-    def _carry_key(self, name: str, occurrence: int) -> str:
-        return f"{self.carries_at}{name}/{occurrence}"
-
-    def _attempt_key(self, name: str, occurrence: int) -> str:
-        return f"{self.attempts_at}{name}/{occurrence}"
-
-    # -- handing over ----------------------------------------------------------------------------------------
-
     def carry(self, entries: Sequence[JournalEntry], leadership: LeaderTerm) -> bool:
-        """Leaves a carry for each entry; false when etcd does not take all of them. Blocks on etcd.
-
-        An entry that is marked already gets none: its carry would stand in the way of later equal events.
+        """Leaves a carry for each entry; false when etcd does not take all. An entry that is marked already
+        gets none: it would stand in the way of later equal events.
         """
         for start in range(0, len(entries), CARRY_BATCH):
             batch = entries[start : start + CARRY_BATCH]
@@ -112,14 +99,12 @@ class JournalWriter:
         return True
 
     def _carry(self, entry: JournalEntry, lease: int) -> Txn:
-        put = Put(self._carry_key(entry.name, entry.occurrence), self.replica_id.encode(), lease)
-        return Txn((Compare.version_below(self.marks_at + entry.name, entry.occurrence),), (put,))
-
-    # -- attempts and dead letters ---------------------------------------------------------------------------
+        put = Put(self._carries_at + _at(entry), self.replica_id.encode(), lease)
+        return Txn((Compare.version_below(self._marks_at + entry.name, entry.occurrence),), (put,))
 
     def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
-        """Notes that an event is about to be run again; false when etcd does not take it. Blocks on etcd."""
-        key = self._attempt_key(entry.name, entry.occurrence)
+        """Notes that an event is about to be run again; false when etcd does not take it."""
+        key = self._attempts_at + _at(entry)
         record = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
         if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
             record["payload"] = entry.payload
@@ -146,36 +131,31 @@ class JournalWriter:
         }
         return Put(f"{self._letters_at}{event}", json.dumps(letter).encode())
 
-    def bury(self, at: tuple[str, int], record: AttemptRecord, leadership: LeaderTerm) -> None:
-        """Makes a dead letter of an event that no replica has. Blocks on etcd.
+    def bury(self, name: str, occurrence: int, record: AttemptRecord, leadership: LeaderTerm) -> None:
+        """Makes a dead letter of an event that no replica has.
 
-        :param at: the event's name and occurrence.
         :raises StoreUnavailable: etcd does not answer.
         """
-        puts = (self.letter(record.event, record.payload), Delete(self._attempt_key(*at)))
+        puts = (self.letter(record.event, record.payload), Delete(f"{self._attempts_at}{name}/{occurrence}"))
         self._store.txn((leadership.guard(),), puts)
 
-    # -- marks -----------------------------------------------------------------------------------------------
-
     def mark(self, entry: JournalEntry, more: tuple[Op, ...], on_done: Callable[[Operation], None]) -> None:
-        """Marks an event as handled, in the background, under the leadership that it was run under or its
-        carry.
+        """Marks an event as handled, in the background, and writes ``more`` with the mark.
 
-        :param more: written with the mark.
         :param on_done: called with the answer; see ``version_instead``.
         """
         leadership = entry.leadership
         assert leadership is not None
-        key = self.marks_at + entry.name
+        key = self._marks_at + entry.name
         previous = Compare.version(key, entry.occurrence - 1)
         look: Op = Get(key)
         keys = [key, *(op.key for op in more if isinstance(op, Put))]
         done: list[Op] = [Put(key, JournalMark.of(entry, self.replica_id), self._leases.current()), *more]
         if entry.attempt > 1:
-            attempt_key = self._attempt_key(entry.name, entry.occurrence)
+            attempt_key = self._attempts_at + _at(entry)
             done.append(Delete(attempt_key))
             keys.append(attempt_key)
-        carry_key = self._carry_key(entry.name, entry.occurrence)
+        carry_key = self._carries_at + _at(entry)
         carried = Txn(
             (Compare.create_revision(carry_key, entry.carry), previous), (*done, Delete(carry_key)), (look,)
         )
@@ -206,3 +186,7 @@ class JournalWriter:
                 return answer[0].version if answer else 0
             result = answer
         return None
+
+
+def _at(entry: JournalEntry) -> str:
+    return f"{entry.name}/{entry.occurrence}"

@@ -1,12 +1,6 @@
 """The tables of a tally: entries, early marks, and what etcd holds of entries that were begun.
 
-Guarantees
-- ``EntryIndex``: equal entries, those of a lane, and all of them stand in order of arrival. No operation but
-  ``remove`` looks at more entries than it returns, and ``remove`` only at the equal ones.
-- ``EarlyMarks``: of each name the first mark to come is the first to go.
-- ``RunRecords``: follows the watch; a key that something else wrote is ignored, with a warning.
-
-Threads and locks: no I/O, no thread, no lock. The journal's lock guards all of it.
+Threads and locks: no I/O, no thread; the journal's lock guards all of it.
 """
 
 from __future__ import annotations
@@ -27,7 +21,9 @@ _OVER = (EntryState.GONE, EntryState.FINISHED)
 
 
 class EntryIndex:
-    """The entries of a journal: in order of arrival, by name, and by lane."""
+    """The entries of a journal, in order of arrival: all, by name, and by lane. No operation but ``remove``
+    looks at more entries than it returns, and that one only at the equal ones.
+    """
 
     def __init__(self) -> None:
         self._order: deque[JournalEntry] = deque()  # skips gone entries, and drops them at its head
@@ -57,7 +53,7 @@ class EntryIndex:
         return None if first is None else first.received_at
 
     def equal(self, name: str) -> Sequence[JournalEntry]:
-        """The entries of one name: the table's own sequence, not a copy."""
+        """The entries of one name; not a copy."""
         return self._by_name.get(name, ())
 
     def by_name(self) -> Iterator[tuple[str, Sequence[JournalEntry]]]:
@@ -100,10 +96,7 @@ def _drop_gone(line: deque[JournalEntry]) -> None:
 
 
 class EarlyMarks:
-    """Marks that fit no entry: by name, for a while.
-
-    :param life: how long each mark is kept, seconds.
-    """
+    """Marks that fit no entry: by name, the first to come the first to go, each for ``life`` seconds."""
 
     def __init__(self, life: float, clock: Callable[[], float]) -> None:
         self._life = life
@@ -112,10 +105,7 @@ class EarlyMarks:
         self._waiting: dict[str, deque[tuple[float, int]]] = {}
 
     def put(self, name: str, session: int) -> None:
-        """Keeps a mark.
-
-        :param session: the revision at which its writer's gateway session began.
-        """
+        """Keeps a mark; ``session``: the revision at which its writer's gateway session began."""
         self._waiting.setdefault(name, deque()).append((self._clock() + self._life, session))
 
     def take(self, name: str) -> int | None:
@@ -144,10 +134,7 @@ class EarlyMarks:
 
 class RunRecords:
     """What etcd holds of entries that were begun: who still runs them (carries), and how often they were
-    started (attempts). Both by the entry's name and occurrence.
-
-    :param carries: prefix of the carry keys.
-    :param attempts: prefix of the attempt keys.
+    started (attempts), by name and occurrence. A key that something else wrote is ignored, with a warning.
     """
 
     def __init__(self, carries: str, attempts: str) -> None:

@@ -1,17 +1,16 @@
 """Tally: matches marks with entries, by content. docs/design.md says which event a mark is about, and why.
 
 Guarantees
-- Each mark strikes out the entry that it is about, or is kept for an entry to come. An entry's *occurrence*
-  is the version that its mark will get.
-- A *certain* mark strikes out the oldest equal entry of this session that its writer has received, and with
-  it the ambiguous entries before that in its lane: leaders work a lane in order, and so their marks arrive.
+- Each mark strikes out the entry that it is about, or is kept for one to come.
+- A certain mark strikes out the oldest equal entry of this session that its writer has received, and with it
+  the ambiguous entries before that in its lane: leaders work a lane in order, and so their marks arrive.
 - An uncertain mark strikes out an entry of an earlier session, if it is certain for that one and its writer
   has received the event; nothing of this session, so that no event is lost that nobody has handled.
 
-Rests on leaders that handle all they receive: an event that a leader drops is struck out with a later one of
-its lane. ``tests/model/sessions_model.py`` has all of it, and what is lost without.
+Rests on leaders that handle all they receive. ``tests/model/sessions_model.py`` has all of it, and what is
+lost without.
 
-Threads and locks: no I/O, no thread, no lock. The journal's lock guards all of it.
+Threads and locks: no I/O, no thread; the journal's lock guards all of it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.ambiguity import AmbiguousEntries
 from discordha.coordination.journal.entries import (
     NEVER,
     AttemptRecord,
@@ -28,7 +26,7 @@ from discordha.coordination.journal.entries import (
     JournalEntry,
     JournalMark,
 )
-from discordha.coordination.journal.sessions import SETTLE, GatewaySessions
+from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
 from discordha.coordination.journal.tables import EarlyMarks, EntryIndex, RunRecords
 
 __all__ = ["EARLY_MARK_LIFE", "Tally"]
@@ -38,12 +36,7 @@ EARLY_MARK_LIFE = 60.0
 
 
 class Tally:
-    """See the module.
-
-    :param marks: prefix of the keys whose versions count the marks.
-    :param carries: prefix of the keys that say who still runs an entry.
-    :param attempts: prefix of the keys that count attempts.
-    """
+    """See the module. ``marks``, ``carries`` and ``attempts`` are prefixes of keys."""
 
     def __init__(
         self,
@@ -177,7 +170,7 @@ class Tally:
     # -- gateway sessions ------------------------------------------------------------------------------------
 
     def new_session(self) -> None:
-        """A gateway session begins: marks may now be about events that this replica never received."""
+        """A gateway session begins."""
         self.sessions.begin(self.entries.oldest)
         self.ambiguous.begin()
         self.early.clear()
@@ -197,16 +190,11 @@ class Tally:
         return self.sessions.revision is not None and self.ambiguous.held > 0
 
     def ask(self) -> dict[str, int]:
-        """The names to ask the leader for, each with a revision that is older than all its entries.
-        ``settle`` gets the answer.
-        """
+        """The names to ask the leader for, each with a revision that is older than all its entries."""
         return self.ambiguous.ask() if self.sessions.revision is not None else {}
 
     def left(self, names: Mapping[str, int]) -> dict[str, int]:
-        """A leader's answer: how many entries there are of each name that this replica can tell of.
-
-        :param names: each with a revision that is older than all the entries that it stands for.
-        """
+        """A leader's answer: how many entries there are of each name that this replica can tell of."""
         return {
             name: len(self.entries.equal(name))
             for name, since in names.items()
@@ -214,10 +202,7 @@ class Tally:
         }
 
     def settle(self, left: Mapping[str, int]) -> int:
-        """Strikes out the entries that the leader has handled; returns how many.
-
-        :param left: its answer: of each name that it can tell of, how many entries it has not handled.
-        """
+        """Takes the leader's answer: strikes out the entries that it has handled; returns how many."""
         handled = [
             entry
             for name, count in self.ambiguous.handled(left).items()
@@ -274,9 +259,8 @@ class Tally:
         return JournalMark.parse(kv.value) if kind == "put" and kv.key.startswith(self._marks_at) else None
 
     def _count_up(self, name: str, version: int, mark: JournalMark, *, settled: bool = True) -> None:
-        """Counts the marks that were made since the last time.
-
-        :param settled: whether those before the last are as certain as the last one.
+        """Counts the marks since the last time; ``settled``: those before the last are as certain as that
+        one.
         """
         known = self._versions.get(name, 0)
         uncertain = mark._replace(revision=0)
@@ -322,9 +306,8 @@ class Tally:
         return next((entry for entry in self._present(name) if mark.session <= entry.revision), None)
 
     def _strike_ambiguous(self, struck: JournalEntry, session: int) -> None:
-        """Strikes out what stands before a struck entry in its lane, and was received by its leader.
-
-        :param session: the revision at which the leader's gateway session began.
+        """Strikes out what stands before a struck entry in its lane, and came in its leader's gateway
+        session.
         """
         for entry in self.ambiguous:
             before = entry.lane == struck.lane and entry.sequence < struck.sequence

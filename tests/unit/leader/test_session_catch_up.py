@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from discordha.coordination.etcd.store import LeaseNotFound
-from discordha.coordination.journal.exchange import Question
+from discordha.coordination.journal.questions import Question
 from discordha.coordination.journal.sessions import AWARE
 from discordha.errors import StoreUnavailable
 from discordha.leader.catch_up import ANSWER_CHECK, ASK_AGAIN, ASK_LAST, CONNECTION_LAG, SessionCatchUp

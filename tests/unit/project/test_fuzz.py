@@ -17,7 +17,7 @@ from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import Attempts, marked_at, parse_claim
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 from discordha.coordination.journal.entries import NEVER, AttemptRecord, JournalMark
-from discordha.coordination.journal.exchange import QuestionExchange
+from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.tally import Tally
 from discordha.events import EVENTS, Scope, identify
 from discordha.operations.cli.fleet import Fleet

@@ -13,7 +13,7 @@ from journal_node import Node
 from store_helpers import store_of
 
 from discordha.coordination.etcd.store import KeyValue
-from discordha.coordination.journal.exchange import Question
+from discordha.coordination.journal.questions import Question
 from discordha.leader.catch_up import SessionCatchUp
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 

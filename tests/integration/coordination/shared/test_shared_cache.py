@@ -268,7 +268,7 @@ class TestEitherKind:
                 lambda: ha.cache_write("c", "k", 2, 5),
                 lambda: cache.get_or_set("new", lambda: 1),
             ):
-                with pytest.raises(LockLost, match=r"may not own message 1 .* was not called"):
+                with pytest.raises(LockLost, match=r"may have lost message 1 .* was not called"):
                     write()
             assert cache.get("k") == 1  # reads go on
         assert cache.increment("k") == 2

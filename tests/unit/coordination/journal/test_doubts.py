@@ -7,9 +7,8 @@ import pickle
 import pytest
 from tally_bench import EARLIER, SESSION, Bench
 
-from discordha.coordination.journal.ambiguity import ASKED, AmbiguousEntries
 from discordha.coordination.journal.entries import EntryState, digest
-from discordha.coordination.journal.sessions import AWARE, SETTLE
+from discordha.coordination.journal.sessions import ASKED, AWARE, SETTLE, AmbiguousEntries
 
 
 class Young(Bench):

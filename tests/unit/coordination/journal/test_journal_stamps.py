@@ -35,7 +35,7 @@ class Bench:
         leases: Any = SimpleNamespace(current=lambda: 7)
         self.journal = Journal(
             JournalWriter(nothing, cast(Any, self.committed), leases, "/", 0, "me", max_attempts=3),
-            put=self.line.extend,
+            put=self.line.append,
             size=100,
             retention=600.0,
             last_attempts=LastAttempts(3),

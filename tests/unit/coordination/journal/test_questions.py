@@ -9,7 +9,7 @@ from kept_journal import Kept, name
 
 from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
-from discordha.coordination.journal.exchange import QuestionExchange
+from discordha.coordination.journal.questions import QuestionExchange
 
 
 def test_an_answer_to_another_question_is_passed_over() -> None:

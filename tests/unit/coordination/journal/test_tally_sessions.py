@@ -7,9 +7,8 @@ import pickle
 import pytest
 from tally_bench import EARLIER, SESSION, Bench, value
 
-from discordha.coordination.journal.ambiguity import AmbiguousEntries
 from discordha.coordination.journal.entries import EntryState, digest
-from discordha.coordination.journal.sessions import SETTLE
+from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries
 
 
 def test_marks_of_the_time_before_a_session_strike_out_nothing_of_it() -> None:
