@@ -49,6 +49,7 @@ class Scene:
             SimpleNamespace(  # type: ignore[arg-type]
                 config=SimpleNamespace(shard_count=2 if sharded else None),
                 health=part("health"),
+                node=coordination,
                 coordination=coordination,
                 dispatcher=part("dispatcher", drain=left or []),
                 leaders=part("leaders", hand_over=0),
