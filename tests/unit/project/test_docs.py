@@ -1,4 +1,4 @@
-"""The pages lead to each other, and to tests that are there."""
+"""The pages link to each other, and name existing tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_test_that_is_named_is_there(page: Path) -> None:
+def test_every_named_test_exists(page: Path) -> None:
     known = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     assert not set(TEST.findall(page.read_text(encoding="utf-8"))) - known
 
