@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from discordha.testing.ports import ReservedPort
 
@@ -39,14 +42,13 @@ def test_another_process_does_not_get_the_port() -> None:
         port.release()
 
 
-def test_a_held_port_is_refused_to_others() -> None:
+def test_a_held_port_is_refused_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock itself: taking the same number fails until the first owner releases it."""
     held = ReservedPort()
-    path = held._path
-    other = ReservedPort()
-    number, other.number = other.number, held.number
-    assert not other._take(path)
+    monkeypatch.setattr(random.SystemRandom, "randint", lambda chooser, lowest, highest: held.number)
+    with pytest.raises(RuntimeError, match="no free port"):
+        ReservedPort()
     held.release()
-    assert not path.exists()
-    other.number = number
-    other.release()
+    again = ReservedPort()
+    assert again.number == held.number
+    again.release()
