@@ -1,4 +1,4 @@
-"""Every command on a live cluster, and its output as docs/cli.md shows it."""
+"""The output of every command on a live cluster, compared with docs/cli.md."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_samples_are_what_the_commands_say(  # noqa: PLR0917
     for number, endpoint in enumerate(local_etcd.endpoints):
         names[endpoint] = f"etcd-{number}.etcd:2379"
 
-    plain = len(local_etcd.endpoints) == 1  # as the page shows it
+    plain = len(local_etcd.endpoints) == 1  # as in docs/cli.md
 
     def run(*arguments: str, status: int = 0) -> str:
         result = CliRunner().invoke(cli, arguments, catch_exceptions=False)

@@ -193,7 +193,7 @@ def test_refuse_spares_open_connections_and_down_does_not(proxy: FaultProxy, cli
 def test_a_dead_target_resets_the_client() -> None:
     with (
         FaultProxy("127.0.0.1", 1) as nowhere,
-        pytest.raises(ConnectionResetError),  # while it connects, or after
+        pytest.raises(ConnectionResetError),  # during the connect, or after
         socket.create_connection((nowhere.host, nowhere.port), timeout=5.0) as client,
     ):
         client.recv(1)
@@ -214,5 +214,5 @@ def test_between_a_client_and_etcd(local_etcd: LocalEtcd) -> None:
     with FaultProxy.to(local_etcd.endpoints[0]) as proxy:
         url = local_etcd.url().replace(local_etcd.endpoints[0], proxy.endpoint)
         before = local_etcd.revision()
-        # On the store that is shared others' leases end at any time.
+        # On a shared store, leases of others end at any time.
         assert before <= local_etcd.api.revision(url) <= local_etcd.revision()

@@ -18,7 +18,7 @@ def run(directory: Path, test: str, *options: str) -> subprocess.CompletedProces
         check=False,
         timeout=60,
         cwd=directory,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # other packages bring plugins, too
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # other packages have plugins, too
     )
 
 

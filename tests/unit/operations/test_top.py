@@ -1,4 +1,4 @@
-"""``top`` outlives an etcd that goes away, and shows what it knew."""
+"""``top`` survives an outage of etcd, and shows the last status."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Fleet:
         return {"root": "/x/", "replicas": {}, "etcd": [], "identify": None, "dead_letters": self.asked}
 
 
-def test_it_goes_on_when_etcd_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_top_goes_on_when_etcd_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = Fleet()
     shown: list[tuple[int, str | None]] = []
 

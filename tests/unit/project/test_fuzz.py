@@ -1,4 +1,4 @@
-"""What something else wrote, and what nobody foresaw: a clear error or a line in the log, and no crash."""
+"""Foreign or unforeseen data gives a clear error or a log line, and no crash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from discordha.operations.cli.fleet_commands import status_table
 
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.secret.very-secret"
 FIELDS = [field.upper() for field in Config.__dataclass_fields__ if field not in ("token", "intents")]
-#: What an environment variable may hold.
+#: Possible values of an environment variable.
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 NUMBERS = st.one_of(
     st.integers().map(str), st.floats().map(str), st.sampled_from(["", "²", "٣", "1e9", "0x1"])
@@ -91,7 +91,7 @@ def test_any_environment_is_a_configuration_or_a_clear_error(environment: dict[s
 
 
 @given(VALUES)
-def test_values_of_something_else_are_read_as_nothing_or_as_what_they_say(value: bytes) -> None:
+def test_foreign_values_are_read_or_ignored(value: bytes) -> None:
     parsed = parse_claim(value)
     assert parsed is None or (parsed[0] in "rd" and isinstance(parsed[2], int))
     assert marked_at(value) is None or parsed is None or parsed[0] == "d"
@@ -115,7 +115,7 @@ def kv(key: str, value: bytes, revision: int) -> KeyValue:
 @given(
     st.lists(st.tuples(st.sampled_from(["e/m/1", "a/m/1", "e/m/2", "a/", "e/", "a/m/2"]), VALUES), max_size=8)
 )
-def test_hints_outlive_them_and_say_which_key(written: list[tuple[str, bytes]]) -> None:
+def test_hints_survive_foreign_claims_and_name_the_key(written: list[tuple[str, bytes]]) -> None:
     hints = ClaimHints("/x/", retention=60)
     hints.set_listener(Listener())
     items = [kv(f"/x/{key}", value, number) for number, (key, value) in enumerate(written, 1)]
@@ -124,7 +124,7 @@ def test_hints_outlive_them_and_say_which_key(written: list[tuple[str, bytes]]) 
     hints.on_events(100, [WatchEvent("delete", item) for item in items])
 
 
-#: What a mark may hold in the place of a number.
+#: Possible values of a mark in the place of a number.
 PARTS = st.one_of(st.integers(-5, 2**70).map(str), NUMBERS, TEXT, st.just("-"), st.just("9" * 5000))
 MARKS = st.one_of(
     VALUES, st.lists(PARTS, max_size=4).map(lambda parts: " ".join(["leader", *parts]).encode())
@@ -135,8 +135,7 @@ MARKS = st.one_of(
 @example([("0/a", b"leader " + b"9" * 5000)])
 @example([("0/a", "leader ² ٣".encode())])
 @example([("0/a", b"leader 7 " + b"9" * 5000)])
-def test_a_tally_outlives_any_marks(written: list[tuple[str, bytes]]) -> None:
-    """And what else stands there."""
+def test_a_tally_survives_any_marks(written: list[tuple[str, bytes]]) -> None:
     tally = Tally("/j/", "/jc/", "/ja/", replica_id="me")
     tally.snapshot([])
     tally.sessions.note(5)
@@ -176,7 +175,7 @@ REPLICAS = st.sampled_from(["me", "other", "", "me/", "/me", "a/b", "\ud800"]) |
 
 @given(st.lists(st.tuples(st.sampled_from(["jq", "jr"]), SHARDS, REPLICAS, ASKED), max_size=8))
 @example([("jr", "0", "me", json.dumps(ANSWER).encode())])
-def test_questions_and_answers_outlive_them_and_strike_nothing(
+def test_foreign_questions_and_answers_acknowledge_nothing(
     written: list[tuple[str, str, str, bytes]],
 ) -> None:
     """An answer fits only the number that was asked with."""
@@ -282,7 +281,7 @@ def test_an_unreadable_question_or_answer_is_logged(
 
 
 class Shelf:
-    """A store that holds one value everywhere."""
+    """A store with one value under every key."""
 
     def __init__(self, value: bytes) -> None:
         self._value = value
@@ -307,7 +306,7 @@ def test_the_command_line_shows_whatever_it_finds(value: bytes) -> None:
 
 
 class Anything:
-    """An argument of discord.py's with some attributes missing."""
+    """An argument of discord.py's without some attributes."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.__dict__.update(fields)
@@ -344,7 +343,7 @@ def test_any_payload_has_an_identity(
     assert identity == identify(name, args, dict(reversed(payload.items())), ordering=ordering, scope=scope)
 
 
-def test_events_without_any_of_their_fields_are_told_apart_by_all_that_they_have() -> None:
+def test_events_without_their_identitys_fields_are_told_apart_by_the_payload() -> None:
     name = next(
         name for name, spec in EVENTS.items() if spec.scope is Scope.CLAIM and spec.needs_payload and spec.id
     )

@@ -1,4 +1,4 @@
-"""What a module exports, and what importing the package loads. setup.cfg has the directions of imports."""
+"""The exports of modules, and the modules that a bot loads. setup.cfg has the directions of imports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_public_modules_say_what_they_export(module: str) -> None:
 
 
 def test_a_bot_imports_nothing_that_only_tools_and_tests_need() -> None:
-    """A replica that starts while others work takes little of the machine that it may share with them."""
+    """A replica that starts takes little of a machine that it shares with others."""
     script = "import sys, discordha; discordha.DiscordHA; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     extras = {"prometheus_client", "click", "rich", "simcord", "pytest", "psutil", "cryptography", "numpy"}
