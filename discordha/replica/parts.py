@@ -157,13 +157,12 @@ class ReplicaParts:
         self.monitor = Monitor(self)
         self.hosting = (
             ShardHost(
+                config,
                 node,
                 self.gateway,
                 self.leaders,
                 self.dispatcher,
-                replica_id,
-                replication=config.replication,
-                deaf_after=config.deaf_after,
+                replica_id=replica_id,
                 is_deaf=self.is_deaf,
                 on_fatal=on_fatal,
             )

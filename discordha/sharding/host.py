@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from discordha.config import Config
 from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
 from discordha.coordination.node import CoordinationNode
@@ -72,23 +73,19 @@ class _Hosted:
 class ShardHost:
     """The shards of one replica.
 
-    :param replication: the number of replicas for each shard.
-    :param deaf_after: seconds after which a shard that is not ready is withdrawn; silence counts from the
-        last frame.
     :param is_deaf: tells whether peers receive events of a shard, by its key, while this replica does not.
     :param on_fatal: takes the error that this replica cannot go on with.
     """
 
     def __init__(
         self,
+        config: Config,
         coordination: CoordinationNode,
         gateway: Gateway,
         leaders: LeaderService,
         dispatcher: Dispatcher,
-        replica_id: str,
         *,
-        replication: int,
-        deaf_after: float,
+        replica_id: str,
         is_deaf: Callable[[int], bool],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
@@ -98,8 +95,8 @@ class ShardHost:
         self._leaders = leaders
         self._dispatcher = dispatcher
         self._replica_id = replica_id
-        self._planner = ShardPlanner(coordination, replica_id, replication)
-        self._deaf_after = deaf_after
+        self._planner = ShardPlanner(coordination, replica_id, config.replication)
+        self._deaf_after = config.deaf_after
         self._is_deaf = is_deaf
         self._on_fatal = on_fatal
         self._clock = time.monotonic
@@ -281,7 +278,7 @@ class ShardHost:
             return
         if hosted.lost_at is None:
             hosted.lost_at = now
-        # A connection that is replaced because of its silence was dead before, too.
+        # Silence counts from the last frame: a silent connection was dead before it was replaced.
         lost_for = max(now - hosted.lost_at, state.silent)
         if hosted.announced is not None and (self._is_deaf(key) or lost_for >= self._deaf_after):
             self._plan.withdraw(key)
