@@ -107,13 +107,7 @@ class CoordinationNode:
         self.runs = TaskRuns(self.store, root, replica_id)
         self.shares: Shares | None = None
         self.shared = EtcdShared(
-            self.store,
-            self.session,
-            self.commit,
-            root,
-            replica_id,
-            patience=config.etcd_timeout,
-            silence=ttl,
+            self.store, self.session, self.commit, root, replica_id, patience=config.etcd_timeout, silence=ttl
         )
         self.voice = VoiceQueue(
             Means(

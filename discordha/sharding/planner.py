@@ -19,8 +19,7 @@ import logging
 import time
 
 from discordha.coordination.journal.tally import SETTLE
-from discordha.coordination.membership.placement import place
-from discordha.coordination.membership.preference import order
+from discordha.coordination.membership.placement import order, place
 from discordha.coordination.membership.shard_keys import key_of
 from discordha.coordination.node import CoordinationNode
 
