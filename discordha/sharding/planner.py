@@ -20,8 +20,7 @@ import time
 from collections.abc import Sequence
 
 from discordha.coordination.journal.sessions import SETTLE
-from discordha.coordination.membership.placement import place
-from discordha.coordination.membership.preference import order
+from discordha.coordination.membership.placement import order, place
 from discordha.coordination.membership.shard_keys import key_of
 from discordha.coordination.node import CoordinationNode
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from discordha.blocking import nonces
 from discordha.context import Fence
-from discordha.coordination.claims.claims import Claim, Claims
+from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.records import Claim
 from discordha.coordination.journal.tally import Tally
 
 __all__ = ["BROKEN"]

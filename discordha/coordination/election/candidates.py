@@ -7,8 +7,8 @@ Guarantees
 - A key without a lease is no candidate, because it would lead forever.
 
 Threads and locks: no threads, no locks. ``CandidateStore`` has no state; its methods block for
-``CALL_TIMEOUT`` seconds at most. ``CandidateView`` is updated by the watch's thread; any thread may read it,
-since its tables are replaced as a whole.
+``CALL_TIMEOUT`` seconds at most, then raise ``StoreUnavailable``. ``CandidateView`` is updated by the watch's
+thread; any thread may read it, since its tables are replaced as a whole.
 """
 
 from __future__ import annotations
@@ -17,17 +17,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from discordha.coordination.etcd.store import (
-    Compare,
-    Delete,
-    GetPrefix,
-    KeyValue,
-    LeaseNotFound,
-    Put,
-    Snapshot,
-    Store,
-    WatchEvent,
-)
+from discordha.coordination.etcd.router import KeyView
+from discordha.coordination.etcd.store import Compare, Delete, GetPrefix, KeyValue, LeaseNotFound, Put, Store
 from discordha.coordination.membership.shard_keys import is_number
 from discordha.coordination.session import Grant
 
@@ -38,21 +29,14 @@ CALL_TIMEOUT = 2.0
 
 
 class CandidateList(NamedTuple):
-    """The candidates of a shard at one moment.
-
-    :param mine: this replica's key; ``None`` if it is not a candidate.
-    :param first: the lowest create revision; 0 without candidates.
-    """
+    """The candidates of a shard at one moment: this replica's key, and the lowest create revision, or 0."""
 
     mine: KeyValue | None
     first: int
 
 
 class CandidateStore:
-    """Registers and removes this replica's candidacies in etcd.
-
-    :param prefix: of all candidates' keys, ending in ``/``.
-    """
+    """Registers and removes this replica's candidacies below the key prefix ``prefix``."""
 
     def __init__(self, store: Store, prefix: str, replica_id: str) -> None:
         self._store = store
@@ -64,12 +48,8 @@ class CandidateStore:
         return f"{self._prefix}{shard_id}/{grant.lease_id:x}"
 
     def enter(self, shard_id: int, grant: Grant, guard: Sequence[Compare]) -> CandidateList | None:
-        """Registers as a candidate, unless this replica is one.
-
-        :return: the candidates; ``None`` if the guard forbids registering.
-        :raises LeaseNotFound: the session is over.
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Registers as a candidate, unless this replica is one. Returns the candidates, or ``None`` if the
+        guard forbids registering. Raises ``LeaseNotFound`` if the session is lost."""
         key = self.key(shard_id, grant)
         everyone = GetPrefix(f"{self._prefix}{shard_id}/")
         result = self._store.txn(
@@ -84,10 +64,7 @@ class CandidateStore:
         return candidates if result.succeeded or candidates.mine is not None else None
 
     def read(self, shard_id: int, grant: Grant) -> CandidateList:
-        """Reads the candidates.
-
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Reads the candidates."""
         found = self._store.range(f"{self._prefix}{shard_id}/", timeout=CALL_TIMEOUT)
         return _listed(found.items, self.key(shard_id, grant))
 
@@ -96,7 +73,6 @@ class CandidateStore:
 
         :param revision: of its creation. 0 if unknown: the key may exist by a write whose answer was lost,
             and nobody else writes a key of this lease.
-        :raises StoreUnavailable: etcd does not answer.
         """
         key = self.key(shard_id, grant)
         guard = (Compare.create_revision(key, revision),) if revision else ()
@@ -108,34 +84,14 @@ def _listed(candidates: Sequence[KeyValue], key: str) -> CandidateList:
     return CandidateList(mine, min((kv.create_revision for kv in candidates if kv.lease), default=0))
 
 
-class CandidateView:
-    """The candidates of all shards, from the watch.
-
-    :param prefix: of their keys, ending in ``/``.
-    """
+class CandidateView(KeyView):
+    """The candidates of all shards below the key prefix ``prefix``, from the watch."""
 
     def __init__(self, prefix: str) -> None:
+        super().__init__()
         self._prefix = prefix
-        self._keys: dict[str, KeyValue] = {}
         self._first: dict[int, KeyValue] = {}
-
-    def replace(self, snapshot: Snapshot) -> None:
-        """Starts over from a snapshot."""
-        self._keys = {kv.key: kv for kv in snapshot.items}
-        self._find_first()
-
-    def apply(self, events: Sequence[WatchEvent]) -> None:
-        """Applies changes."""
-        for kind, kv in events:
-            if kind == "put":
-                self._keys[kv.key] = kv
-            else:
-                self._keys.pop(kv.key, None)
-        if events:
-            self._find_first()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._keys
+        self.changed = self._find_first
 
     def first(self, shard_id: int) -> str | None:
         """The replica with the lowest create revision."""
@@ -155,7 +111,7 @@ class CandidateView:
 
     def _find_first(self) -> None:
         found: dict[int, KeyValue] = {}
-        for kv in self._keys.values():
+        for kv in self.keys.values():
             if not kv.lease:
                 continue
             shard_id = self.shard_of(kv.key)

@@ -25,8 +25,7 @@ FIRST_PAUSE = 0.05
 
 
 class LeaderTerm:
-    """One term of leading a shard. A term that has ended never begins again; the next one is another
-    object."""
+    """One term of leading a shard. Once ended, it never begins again: the next term is another object."""
 
     __slots__ = ("_ended", "fencing_token", "grant", "key", "shard_id")
 
@@ -45,11 +44,6 @@ class LeaderTerm:
     def alive(self) -> bool:
         """Whether this replica still leads. No I/O; any thread; never true again once false."""
         return not self._ended and self.grant.alive
-
-    @property
-    def lost(self) -> bool:
-        """The opposite of ``alive``."""
-        return not self.alive
 
     @property
     def lease_id(self) -> int:
@@ -136,8 +130,7 @@ class Election:
         return self.entered is None
 
     def campaign(self) -> None:
-        """Wants to lead, from now on and again after every loss. Does not block. Without effect for a replica
-        that does not participate."""
+        """Wants to lead from now on, again after every loss, if this replica participates. Does not block."""
         self._elections.campaign(self)
 
     def resign(self, again: bool, *, timeout: float = 0.0) -> bool:
@@ -155,9 +148,7 @@ class SerialNotifier:
     """Calls listeners in the order in which things happened, one at a time, with no lock held.
 
     When ``deliver`` returns, another thread may still be about to call. Listeners' errors are logged.
-
-    :param lock: guards the queue; held by callers of ``put``.
-    """
+    ``lock`` guards the queue and is held by callers of ``put``."""
 
     def __init__(self, lock: threading.Lock) -> None:
         self._lock = lock

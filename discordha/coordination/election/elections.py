@@ -29,21 +29,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from discordha.coordination.election.candidates import (
-    CandidateList,
-    CandidateStore,
-    CandidateView,
-    record_of,
-)
+from discordha.coordination.election.candidates import CandidateList, CandidateStore, CandidateView, record_of
 from discordha.coordination.election.election import FIRST_PAUSE, Election, LeaderTerm, SerialNotifier
-from discordha.coordination.etcd.store import (
-    Compare,
-    LeaseNotFound,
-    Snapshot,
-    Store,
-    WatchEvent,
-    WatchListener,
-)
+from discordha.coordination.etcd.store import Compare, LeaseNotFound, Snapshot, Store, WatchEvent
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
 
@@ -57,11 +45,8 @@ POLL = 0.5
 LAST_PAUSE = 0.5
 
 
-class Elections(WatchListener):
-    """All elections of one replica. The listener of the component ``l``.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+class Elections:
+    """All elections of one replica. Listens to the component ``l`` below the key prefix ``root``."""
 
     def __init__(
         self,
@@ -109,8 +94,7 @@ class Elections(WatchListener):
         return election
 
     def first(self, shard_id: int) -> str | None:
-        """The leader of any shard as the watch shows it, whether or not its election is open here. No I/O;
-        any thread."""
+        """The leader of any shard as the watch shows it, also of one not opened here. No I/O; any thread."""
         return self._view.first(shard_id)
 
     def has_candidate_below(self, shard_id: int) -> bool:
@@ -224,7 +208,7 @@ class Elections(WatchListener):
     def _next_step(self, election: Election) -> Callable[[], None] | None:
         grant = self._session.current
         with self._lock:
-            if election.term is not None and election.term.lost:
+            if election.term is not None and not election.term.alive:
                 self._depose(election)
             if election.entered is not None and election.entered is not grant:
                 self._forget_key(election)  # deleted with its lease
@@ -314,7 +298,7 @@ class Elections(WatchListener):
     def _on_session_lost(self, grant: Grant) -> None:
         with self._lock:
             for election in self._elections.values():
-                if election.term is not None and election.term.lost:
+                if election.term is not None and not election.term.alive:
                     self._depose(election)
         self._notifier.deliver()
         self._wake.set()
@@ -324,11 +308,11 @@ class Elections(WatchListener):
     def on_snapshot(self, snapshot: Snapshot) -> None:
         with self._lock:
             self._watching = True
-            self._view.replace(snapshot)
+            self._view.on_snapshot(snapshot)
             for election in self._elections.values():
                 election.outdated = True
                 term = election.term
-                if term is None or term.key in self._view:
+                if term is None or term.key in self._view.keys:
                     continue
                 if snapshot.revision >= term.fencing_token:  # somebody deleted the leader's key
                     self._depose(election)
@@ -344,7 +328,7 @@ class Elections(WatchListener):
                 self._watching = True
                 for election in self._elections.values():
                     election.outdated = True
-            self._view.apply(events)
+            self._view.on_events(revision, events)
             for kind, kv in events:
                 concerned = self._elections.get(self._view.shard_of(kv.key))
                 if concerned is None:

@@ -41,10 +41,7 @@ class TaskRun(NamedTuple):
 
 
 class TaskRuns(WatchListener):
-    """The runs of all tasks. The listener of the component ``lp``.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """The runs of all tasks. Listens to the component ``lp`` below the key prefix ``root``."""
 
     def __init__(
         self, store: Store, root: str, replica_id: str, *, clock: Callable[[], float] = time.monotonic
@@ -62,8 +59,7 @@ class TaskRuns(WatchListener):
         return self._begun.get(name)
 
     def begin(self, name: str, term: LeaderTerm) -> TaskRun | None:
-        """Begins a run; ``None`` if another has not ended or this replica does not lead any more. Blocks on
-        etcd."""
+        """Begins a run; ``None`` if another has not ended or this replica leads no more. Blocks on etcd."""
         key = self._prefix + name
         put = Put(key, self._replica_id.encode(), term.lease_id)
         try:

@@ -41,11 +41,7 @@ _Invoke: TypeAlias = Callable[[Connection, float, Metadata], T]
 
 
 class Calls:
-    """The calls of one store.
-
-    :param stop: once set, a call is tried on one endpoint only, so that a shutdown waits for one timeout at
-        most.
-    """
+    """The calls of one store. Once ``stop`` is set, a call is tried on one endpoint only."""
 
     def __init__(self, settings: StoreSettings, *, stop: threading.Event, clock: Callable[[], float]) -> None:
         self._settings = settings
@@ -77,10 +73,7 @@ class Calls:
         return self._try(invoke, self._clock() + limit, self.prepare, limit, write=write)
 
     def prepare(self, deadline: float) -> tuple[Connection, Metadata]:
-        """A connection and metadata. Blocks only for a token, until ``deadline`` at most.
-
-        :raises StoreUnavailable: there is no token in time, or the store is closed.
-        """
+        """A connection and metadata. Blocks only for a token, and raises ``StoreUnavailable`` without one."""
         if self._settings.user is not None and self._token is None:
             self._authenticate(deadline)
         return self._choose(), self.metadata()
@@ -99,14 +92,8 @@ class Calls:
 
     def explain(self, error: Any, endpoint: Endpoint, limit: float, *, write: bool) -> Failure:
         """Translates a ``grpc.RpcError``."""
-        return explain(
-            error.code(),
-            error.details(),
-            endpoint=endpoint.address,
-            write=write,
-            user=self._settings.user,
-            timeout=limit,
-        )
+        code, details, user = error.code(), error.details(), self._settings.user
+        return explain(code, details, endpoint=endpoint.address, write=write, user=user, timeout=limit)
 
     def blame(self, endpoint: Endpoint) -> None:
         """Prefers other endpoints for a while."""

@@ -17,6 +17,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import grpc
@@ -58,10 +59,7 @@ _ENDED = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN})
 
 
 class MemberStatus(NamedTuple):
-    """What one endpoint says about itself. If it does not answer, ``error`` says why and the rest is empty.
-
-    ``latency`` is seconds; ``db_size`` is bytes.
-    """
+    """What one endpoint says about itself, or the ``error`` if it does not answer. ``latency``: seconds."""
 
     endpoint: str
     version: str
@@ -123,28 +121,25 @@ class EtcdStore(Store):
         answer = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)
         return key_value(answer.kvs[0]) if answer.kvs else None
 
-    def range(
-        self, prefix: str, *, keys_only: bool = False, limit: int = 0, timeout: float | None = None
-    ) -> Snapshot:
+    def range(self, prefix: str, *, keys_only: bool = False, timeout: float | None = None) -> Snapshot:
         while True:
             try:
-                return self._read_pages(prefix.encode(), keys_only, limit, timeout)
+                return self._read_pages(prefix.encode(), keys_only, timeout)
             except Compacted:
                 _log.debug("compacted while %s was read: reading again", prefix)
 
-    def _read_pages(self, prefix: bytes, keys_only: bool, limit: int, timeout: float | None) -> Snapshot:
+    def _read_pages(self, prefix: bytes, keys_only: bool, timeout: float | None) -> Snapshot:
         start, end = prefix or b"\0", prefix_end(prefix)
         items: list[KeyValue] = []
         revision = 0
         while True:
-            size = min(PAGE_SIZE, limit - len(items)) if limit else PAGE_SIZE
             request = etcdrpc.RangeRequest(
-                key=start, range_end=end, limit=size, revision=revision, keys_only=keys_only
+                key=start, range_end=end, limit=PAGE_SIZE, revision=revision, keys_only=keys_only
             )
             page = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)  # noqa: B023
             revision = revision or page.header.revision
             items.extend(key_value(kv) for kv in page.kvs)
-            if not page.more or (limit and len(items) >= limit):
+            if not page.more:
                 return Snapshot(revision, items)
             start = page.kvs[-1].key + b"\0"
 
@@ -213,28 +208,19 @@ class EtcdStore(Store):
         :param timeout: seconds; an endpoint that does not answer within them has ``error`` set.
         """
         limit = self.settings.timeout if timeout is None else timeout
-        metadata = self._calls.metadata()
-        asked = []
-        for to in self._calls.all_connections():
-            answered_at: list[float] = []
-            sent_at = self._clock()
-            call = to.maintenance.Status.future(etcdrpc.StatusRequest(), limit, metadata)
-            call.add_done_callback(lambda _, answered_at=answered_at: answered_at.append(self._clock()))
-            asked.append((to.endpoint, call, sent_at, answered_at))
-        found = []
-        for endpoint, call, sent_at, answered_at in asked:
-            try:
-                answer = call.result()
-            except grpc.RpcError as error:
-                reason = str(self._calls.explain(error, endpoint, limit, write=False).error)
-                found.append(MemberStatus(endpoint.address, "", False, 0, 0.0, reason))
-            else:
-                latency = (answered_at[0] if answered_at else self._clock()) - sent_at
-                leads = answer.leader == answer.header.member_id
-                found.append(
-                    MemberStatus(endpoint.address, answer.version, leads, int(answer.dbSize), latency, None)
-                )
-        return found
+        connections = self._calls.all_connections()
+        with ThreadPoolExecutor(len(connections)) as pool:
+            return list(pool.map(lambda to: self._status_of(to, limit), connections))
+
+    def _status_of(self, to: Connection, limit: float) -> MemberStatus:
+        address, sent_at = to.endpoint.address, self._clock()
+        try:
+            answer = to.maintenance.Status(etcdrpc.StatusRequest(), limit, self._calls.metadata())
+        except grpc.RpcError as error:
+            reason = str(self._calls.explain(error, to.endpoint, limit, write=False).error)
+            return MemberStatus(address, "", False, 0, 0.0, reason)
+        latency, leads = self._clock() - sent_at, answer.leader == answer.header.member_id
+        return MemberStatus(address, answer.version, leads, int(answer.dbSize), latency, None)
 
     # -- watches ---------------------------------------------------------------------------------------------
 
@@ -300,17 +286,14 @@ class EtcdStore(Store):
         )
 
     def forget_token(self) -> None:
-        """Requests a new token before the next call: a watch can't tell an expired token from a missing
-        permission."""
+        """Requests a new token before the next call: a watch can't tell that its token has expired."""
         self._calls.forget_token()
 
 
 class WatchStream:
     """One watch on one connection: iterate for ``WatchBatch``. Made by ``EtcdStore.open_watch``.
 
-    Iteration blocks, on one thread; it raises ``StoreUnavailable`` when the stream breaks and after
-    ``cancel``, which any thread may call.
-    """
+    Iteration blocks, and raises ``StoreUnavailable`` when the stream breaks and after ``cancel``."""
 
     def __init__(
         self,

@@ -98,10 +98,7 @@ class TlsFiles(NamedTuple):
         return tuple(stamps)
 
     def credentials(self) -> Any:
-        """Reads the files.
-
-        :raises ConfigError: a file can't be read; names the field.
-        """
+        """Reads the files; raises ``ConfigError`` with the field of a file that can't be read."""
         return grpc.ssl_channel_credentials(
             _read(self.ca_cert, "etcd_ca_cert"), _read(self.key, "etcd_key"), _read(self.cert, "etcd_cert")
         )
@@ -121,10 +118,9 @@ def _read(path: str | None, field: str) -> bytes | None:
 
 
 def parse_endpoint(text: str) -> tuple[str, bool]:
-    """Splits ``host:port``, ``http://host:port`` or ``https://host:port`` into the address and whether TLS is
-    asked for.
+    """Splits ``host:port``, alone or as a URL of http or https, into the address and whether it asks for TLS.
 
-    :raises ConfigError: the text is none of these.
+    :raises ConfigError: the text is neither.
     """
     parts = urlsplit(text if "://" in text else f"//{text}")
     try:
@@ -161,10 +157,7 @@ class Connection:
 
 
 class Endpoint:
-    """One member's address and the connection to it, which is made by the first call.
-
-    :raises ConfigError: a certificate file can't be read.
-    """
+    """One member's address and the connection to it, which is made by the first call."""
 
     def __init__(
         self, address: str, tls: TlsFiles | None, *, clock: Callable[[], float] = time.monotonic

@@ -68,9 +68,8 @@ def explain(
     """Explains a gRPC status.
 
     :param code: ``grpc.StatusCode``.
-    :param endpoint: ``host:port``, for the message.
     :param write: whether the request could have changed something.
-    :param timeout: seconds that the call was given, for the message.
+    :param timeout: seconds that the call was given.
     """
     text = (details or "").lower()
     who = f"etcd at {endpoint}"

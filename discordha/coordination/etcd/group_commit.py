@@ -103,7 +103,6 @@ class GroupCommit:
     :param linger: seconds that an operation may wait for others if no caller waits for it.
     :param ride: the same while callers come so often that the next one probably arrives within it and takes
         the operation along: one transaction less, and one message less on every replica's watch.
-    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -163,18 +162,15 @@ class GroupCommit:
     def submit(self, operations: Sequence[Operation]) -> None:
         """Queues operations whose answers go to their callbacks. Never blocks; any thread."""
         with self._lock:
-            if self._closed:
-                refused: Sequence[Operation] = operations
-            else:
-                refused = ()
+            closed = self._closed
+            if not closed:
                 if not self._pending:
                     self._since = self._clock()
                 self._pending.extend(operations)
                 arm = not self._armed and not self._sending
-                if arm:
-                    self._armed = True
-        if refused:
-            self._answer_all(refused, StoreUnavailable("the replica has stopped"))
+                self._armed = self._armed or arm
+        if closed:
+            self._answer_all(operations, StoreUnavailable("the replica has stopped"))
         elif arm:
             self._wake.set()
 
@@ -197,21 +193,15 @@ class GroupCommit:
                 lead = not self._sending
                 self._sending = True
         if closed:
-            error = StoreUnavailable("the replica has stopped")
-            for operation in operations:
-                operation.error = error
+            self._answer_all(operations, StoreUnavailable("the replica has stopped"))
             return
-        while True:
-            if lead:
-                while call.left:
-                    self._send_one_batch()
-                self._hand_over()
-                return
+        if not lead:
             call.wake.acquire()
             if not call.promoted:
                 return
-            call.promoted = False
-            lead = True
+        while call.left:
+            self._send_one_batch()
+        self._hand_over()
 
     # -- the sender -----------------------------------------------------------------------------------------
 
@@ -232,9 +222,8 @@ class GroupCommit:
                     deferred.append(operation)
                     if operation.order is not None:
                         held_back.add(operation.order)
-                written.update(
-                    operation.keys
-                )  # also of deferred operations, which hold back their successors
+                # Deferred operations, too, hold back their successors.
+                written.update(operation.keys)
             pending.extendleft(reversed(deferred))
             return batch
 
@@ -344,8 +333,7 @@ class GroupCommit:
             self._stop.wait(left)
 
     def _drain(self) -> bool:
-        """Sends one batch unless another thread is sending; false if there is none, or etcd did not
-        answer."""
+        """Sends one batch; false if another thread is sending, nothing waits, or etcd did not answer."""
         with self._lock:
             self._armed = False
             if self._sending or not (self._pending or self._unanswered):

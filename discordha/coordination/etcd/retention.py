@@ -50,7 +50,6 @@ class RetentionLeases:
 
     :param retention: seconds that a key lives at least.
     :param bucket: seconds that one lease is handed out at most; by default a tenth of the retention.
-    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -74,8 +73,7 @@ class RetentionLeases:
         self.granted = 0
 
     def start(self) -> None:
-        """Grants the first lease and starts the thread. Blocks for one call to etcd. A second call raises
-        ``RuntimeError``.
+        """Grants the first lease and starts the thread. Blocks for one call to etcd.
 
         :raises StoreUnavailable: etcd did not answer; the thread is not started.
         """
@@ -90,10 +88,7 @@ class RetentionLeases:
             self._thread.join()
 
     def current(self) -> int:
-        """The lease to write under. No I/O, except for the very first one.
-
-        :raises StoreUnavailable: there is no lease yet, and etcd does not answer.
-        """
+        """The lease to write under. Only the first call asks etcd, and may raise ``StoreUnavailable``."""
         bucket = self._current
         self._used += 1
         if self._used >= FULL and not self._wake.is_set():
@@ -142,10 +137,7 @@ class RetentionLeases:
                 self._replace(bucket)  # unless another thread was faster
                 pause = FIRST_PAUSE
             except DiscordHAError as error:
-                _log.log(
-                    logging.WARNING if pause == FIRST_PAUSE else logging.DEBUG,
-                    "waiting for a retention lease: %s",
-                    error,
-                )
+                level = logging.WARNING if pause == FIRST_PAUSE else logging.DEBUG
+                _log.log(level, "waiting for a retention lease: %s", error)
                 self._stop.wait(pause)
                 pause = min(pause * 2, LAST_PAUSE)

@@ -23,10 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class WatchRouter(WatchListener):
-    """The listener of a bot's coordination watch.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """The listener of a bot's coordination watch on everything below the key prefix ``root``."""
 
     def __init__(self, root: str) -> None:
         self._cut = len(root)
@@ -36,10 +33,7 @@ class WatchRouter(WatchListener):
         self.listener_errors = 0
 
     def subscribe(self, listener: WatchListener, *components: str) -> None:
-        """Sends the keys of components to a listener. Called before the watch starts.
-
-        :raises ValueError: a component has a listener already.
-        """
+        """Sends the keys of components to a listener, one per component. Called before the watch starts."""
         for component in components:
             if component in self._routes:
                 raise ValueError(f"the component {component!r} has a listener already")

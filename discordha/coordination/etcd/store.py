@@ -51,10 +51,7 @@ class LeaseNotFound(DiscordHAError):
 
 
 class RequestRefused(DiscordHAError):
-    """etcd rejects the request itself (too large, or one key twice in a transaction). Nothing was written.
-
-    Repeating the request does not help.
-    """
+    """etcd rejects the request (too large, or a key twice). Nothing was written; repeating can't help."""
 
 
 class KeyValue(NamedTuple):
@@ -95,10 +92,8 @@ class Delete(NamedTuple):
 
 
 class Compare(NamedTuple):
-    """A condition of a transaction: an attribute of a key equals ``expected``, or is less with ``below``.
-
-    An absent key has version 0 and revisions 0.
-    """
+    """A condition of a transaction: an attribute of a key equals ``expected``, or is less with ``below``. An
+    absent key has version 0 and revisions 0."""
 
     key: str
     target: Literal["version", "create_revision", "mod_revision", "value"]
@@ -133,9 +128,7 @@ class Compare(NamedTuple):
 
 class Txn(NamedTuple):
     """Runs ``success`` if all comparisons hold, else ``failure``, atomically at one revision. May be nested.
-
-    etcd rejects a transaction that writes one key twice, or has more than 128 operations at one level.
-    """
+    etcd rejects a transaction that writes one key twice, or has more than 128 operations at one level."""
 
     compare: Sequence[Compare]
     success: Sequence[Op]
@@ -143,10 +136,8 @@ class Txn(NamedTuple):
 
 
 class Guarded(NamedTuple):
-    """The transaction of claims and marks: puts one key if one condition on it holds, else reads the key.
-
-    One flat object, because the garbage collector visits everything that waits during a burst.
-    """
+    """The transaction of claims and marks: puts one key if one condition on it holds, else reads the key. One
+    flat object, because the garbage collector visits everything that waits during a burst."""
 
     key: str
     target: Literal["version", "create_revision"]
@@ -185,9 +176,7 @@ class DeleteDone(NamedTuple):
 
 class TxnResult(NamedTuple):
     """The answer to a transaction: one response for each operation of the branch that ran, in order.
-
-    ``revision`` is the store's revision after the transaction, also in nested results.
-    """
+    ``revision`` is the store's revision after the transaction, also in nested results."""
 
     succeeded: bool
     revision: int
@@ -234,9 +223,7 @@ class WatchListener(Protocol):
 
 class Watch(Protocol):
     """Reports every change below a prefix to its listener, once and in order, over all losses of connection.
-
-    Properties do no I/O and may be read on any thread.
-    """
+    Properties may be read on any thread."""
 
     losses: int
 
@@ -258,18 +245,12 @@ class Watch(Protocol):
         """Blocks until the first snapshot is delivered; false after ``timeout`` seconds or at stop."""
 
     def wait_revision(self, revision: int, timeout: float) -> bool:
-        """Blocks until all up to ``revision`` is delivered; false after ``timeout`` seconds or at stop.
-
-        :param revision: of a write below the prefix; any other may never be reached (see ``sync``).
-        """
+        """Blocks until ``revision``, of a write below the prefix, is delivered; false after ``timeout`` s."""
 
     def sync(self, timeout: float, *, lease: int = 0) -> bool:
         """Blocks until everything written before this call is delivered; false after ``timeout`` seconds.
 
-        Writes a marker key below the prefix and waits for it. Not to be called by the listener.
-
-        :raises StoreUnavailable: the marker could not be written.
-        """
+        Writes a marker key and waits for it, so it may raise ``StoreUnavailable``. Not for listeners."""
 
 
 class Transactions(Protocol):
@@ -302,9 +283,7 @@ class Leases(Protocol):
 
 class Store(Transactions, Leases, Protocol):
     """A key-value store with etcd's transactions, leases and watches. Timeouts are seconds for each request.
-
-    ``calls`` and ``failures`` count requests made, and those that raised.
-    """
+    ``calls`` and ``failures`` count the requests made, and those that raised."""
 
     calls: int
     failures: int
@@ -318,19 +297,11 @@ class Store(Transactions, Leases, Protocol):
     def get(self, key: str, *, timeout: float | None = None) -> KeyValue | None:
         """The key, or ``None`` if it is absent."""
 
-    def range(
-        self, prefix: str, *, keys_only: bool = False, limit: int = 0, timeout: float | None = None
-    ) -> Snapshot:
-        """All keys below a prefix at one revision, sorted by key, read in pages.
-
-        :param limit: the maximum number of keys; 0 for all.
-        """
+    def range(self, prefix: str, *, keys_only: bool = False, timeout: float | None = None) -> Snapshot:
+        """All keys below a prefix at one revision, sorted by key, read in pages."""
 
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
-        """Writes a key and returns the write's revision.
-
-        :raises LeaseNotFound: the lease is gone.
-        """
+        """Writes a key and returns the write's revision; raises ``LeaseNotFound`` if the lease is gone."""
 
     def delete(self, key: str, *, timeout: float | None = None) -> bool:
         """Deletes a key and returns whether it existed."""

@@ -66,11 +66,7 @@ def _while_true(call: Callable[[], bool]) -> None:
 class EtcdWatch(Watch):
     """A watch on one prefix. Made by ``EtcdStore.watch``; owns the store given to it.
 
-    :param silence: seconds without a sign of life after which the stream is replaced.
-    :param heartbeats: only changes are signs of life, since replicas write below the prefix all the time.
-        This also notices a member that answers but no longer follows its cluster.
-    :param clock: monotonic seconds.
-    """
+    With ``heartbeats``, a member that answers but no longer follows its cluster is noticed, too."""
 
     def __init__(
         self,

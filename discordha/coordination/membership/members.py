@@ -9,12 +9,10 @@ Guarantees
   rank last.
 
 Threads and locks
-- ``discordha-members``: started by ``start``, joined by ``stop`` after the write in flight. It alone writes
-  the record, and calls ``describe``.
-- Listener calls, and with them ``changed``, run on the watch's thread. While the watch is down, the view
-  grows old.
+- ``discordha-members`` writes the record: started by ``start``, joined by ``stop`` after the write in flight.
+- ``_writing`` is held while the record is made and written, so that no older one follows a newer one.
 - ``_lock`` guards the view of the members and writes to the cache of ranks; nothing is called under it.
-  ``_written``, a condition, guards ``_asked`` and ``_told``; only ``poke`` is called under it.
+- Listener calls, and with them ``changed``, run on the watch's thread.
 """
 
 from __future__ import annotations
@@ -30,19 +28,21 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TypeAlias
 
 from discordha._version import __version__
-from discordha.coordination.etcd.store import (
-    KeyValue,
-    LeaseNotFound,
-    Snapshot,
-    Store,
-    WatchEvent,
-    WatchListener,
-)
-from discordha.coordination.membership.preference import CACHED_RANKS, rank_among
+from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Snapshot, Store, WatchEvent
+from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
 
-__all__ = ["DELIVERY_SKEW", "FORMAT", "JSON", "READS", "Members", "incompatibility", "session_age"]
+__all__ = [
+    "CACHED_RANKS",
+    "DELIVERY_SKEW",
+    "FORMAT",
+    "JSON",
+    "READS",
+    "Members",
+    "incompatibility",
+    "session_age",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +63,7 @@ def incompatibility(replica: str, record: Mapping[str, JSON]) -> str | None:
     """Why this version can't work beside a replica; ``None`` if it can.
 
     Each record says which format its replica writes and the oldest that it reads; neighbouring versions
-    overlap. A record that says neither belongs to a replica that is just starting, or to something else.
-    """
+    overlap. A record that says neither belongs to a replica that is just starting, or to something else."""
     writes, reads = record.get("format", FORMAT), record.get("reads", record.get("format", READS))
     if not isinstance(writes, int) or not isinstance(reads, int):
         writes = reads = -1
@@ -78,17 +77,18 @@ def incompatibility(replica: str, record: Mapping[str, JSON]) -> str | None:
 
 
 def session_age(record: Mapping[str, JSON], shard: int) -> float | None:
-    """How long a member's gateway session of a shard had lasted when it wrote its record, seconds, if
-    known."""
+    """Seconds that a member's gateway session of a shard had lasted when it wrote its record, if known."""
     ages = record.get("hears")
     age = ages.get(str(shard)) if isinstance(ages, dict) else None
     return age if isinstance(age, int | float) else None
 
 
-class Members(WatchListener):
-    """All members as one replica sees them, and its own record. The listener of the component ``m``.
+class Members:
+    """All members as one replica sees them, and its own record. Listens to the component ``m`` below the key
+    prefix ``root``.
 
-    :param root: key prefix of the bot, ending in ``/``.
+    ``draining`` holds the members that are about to leave; ``version`` grows when ranks may have changed.
+
     :param describe: adds to the record (load, counters, ``state``); quick; called for each write.
     :param interval: seconds between two writes, a third of the session's TTL.
     """
@@ -120,12 +120,10 @@ class Members(WatchListener):
         self._present_since: dict[str, tuple[int, float]] = {}  # the key's revision, and when it appeared
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
-        self._draining: frozenset[str] = frozenset()
+        self.draining: frozenset[str] = frozenset()
         self._ranks: dict[str, int] = {}
-        self._version = 0
-        self._written = threading.Condition()
-        self._asked = 0  # records that somebody waits for
-        self._told = 0  # how many of those are written
+        self.version = 0
+        self._writing = threading.Lock()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._failing = False
@@ -142,35 +140,22 @@ class Members(WatchListener):
         """Ends the heartbeat and joins its thread. The record goes with the session's lease. Idempotent."""
         self._stop.set()
         self._wake.set()
-        with self._written:
-            self._written.notify_all()
         if self._thread.is_alive():
             self._thread.join()
 
     # -- this replica ----------------------------------------------------------------------------------------
 
     def set_state(self, state: str) -> None:
-        """Changes the state in the record, which ``describe`` may override, and writes it in the background.
-
-        :param state: ``starting``, ``ready``, ``deaf``, ``draining`` or ``stopping``.
-        """
+        """Changes the record's state, such as ``ready`` or ``draining``, and writes it in the background."""
         if state != self._state:
             self._state = state
             self.poke()
 
     def flush(self, timeout: float) -> bool:
-        """Blocks until the present record is in etcd, so that later writes are seen later. Any thread but the
-        watch's.
-
-        :param timeout: seconds; false if etcd does not answer within them, or the session is lost.
-        """
-        with self._written:
-            self._asked += 1
-            wanted = self._asked
-            self.poke()
-            if self._thread.is_alive() and self._session.current is not None:
-                self._written.wait_for(lambda: self._told >= wanted or self._stop.is_set(), timeout)
-            return self._told >= wanted
+        """Writes the record now, so that what is written later is seen later. Blocks on etcd; false if it
+        does not answer within ``timeout`` seconds, or the session is lost."""
+        grant = self._session.current
+        return grant is not None and self._write(grant, timeout)
 
     def poke(self) -> None:
         """Writes the record now, in the background. Never blocks; any thread."""
@@ -180,20 +165,19 @@ class Members(WatchListener):
         while not self._stop.is_set():
             grant = self._session.current
             self._wake.clear()
-            asked = self._asked
-            if grant is not None and self._write(grant):
-                with self._written:
-                    self._told = asked
-                    self._written.notify_all()
+            if grant is not None:
+                self._write(grant, self._interval)
             self._wake.wait(self._interval)
 
-    def _write(self, grant: Grant) -> bool:
+    def _write(self, grant: Grant, timeout: float) -> bool:
         """Writes the record; whether it succeeded."""
+        until = self._clock() + timeout
+        if not self._writing.acquire(timeout=timeout):
+            return False
         try:
-            value = json.dumps(self._record()).encode()
-            self._store.put(
-                self._prefix + self._replica_id, value, lease=grant.lease_id, timeout=self._interval
-            )
+            key, value = self._prefix + self._replica_id, json.dumps(self._record()).encode()
+            left = max(until - self._clock(), 0.001)
+            self._store.put(key, value, lease=grant.lease_id, timeout=left)
         except LeaseNotFound:
             _log.debug("the member record waits for the next session")
         except DiscordHAError as error:
@@ -208,6 +192,8 @@ class Members(WatchListener):
                 self._failing = False
                 _log.info("the member record is written again")
             return True
+        finally:
+            self._writing.release()
         return False
 
     def _record(self) -> dict[str, JSON]:
@@ -244,11 +230,6 @@ class Members(WatchListener):
         """Seconds since a member's last record arrived."""
         return self._clock() - self._received_at.get(member, self._clock())
 
-    @property
-    def draining(self) -> frozenset[str]:
-        """The members that are about to leave."""
-        return self._draining
-
     def has_received(self, shard: int, moment: float, among: Container[str] | None = None) -> bool:
         """Whether another replica, which stays, has received what this one received at a moment.
 
@@ -274,15 +255,9 @@ class Members(WatchListener):
         """Calls ``changed`` on the watch's thread when ranks may have changed. Before the watch starts."""
         self._listeners.append(changed)
 
-    @property
-    def version(self) -> int:
-        """Grows when ranks may have changed."""
-        return self._version
-
     def rank(self, ordering_key: str, shard: int = 0) -> int:
         """How many members are preferred to this replica for a channel: 0 if it is the preferred one. Without
-        shards, all members host the only one. Cached until the members change.
-        """
+        shards, all members host the only one. Cached until the members change."""
         known = self._ranks.get(ordering_key)  # one step without the lock, because every event asks
         if known is not None:
             return known
@@ -310,6 +285,9 @@ class Members(WatchListener):
             else:
                 records[member] = self._parse(kv)
         self._update(records)
+
+    def on_lost(self) -> None:
+        """No action needed: ranks only spread the load."""
 
     def _parse(self, kv: KeyValue) -> dict[str, JSON]:
         try:
@@ -341,12 +319,12 @@ class Members(WatchListener):
         last = frozenset(member for member, state in states.items() if state in UNPREFERRED_STATES)
         with self._lock:
             self._records = records
-            self._draining = frozenset(m for m, state in states.items() if state in LEAVING_STATES)
+            self.draining = frozenset(m for m, state in states.items() if state in LEAVING_STATES)
             moved = seen != self._seen or last != self._last
             if moved:
                 self._seen, self._last = seen, last
                 self._ranks.clear()
-                self._version += 1
+                self.version += 1
         if moved:
             for changed in self._listeners:
                 changed()

@@ -17,11 +17,7 @@ __all__ = ["OperatorCommands"]
 
 
 class OperatorCommands(WatchListener):
-    """Passes commands on. The listener of the component ``x``.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    :param on_command: called with each command; must not block.
-    """
+    """Passes commands of the component ``x`` below ``root`` on to ``on_command``, which must not block."""
 
     def __init__(self, root: str, replica_id: str, on_command: Callable[[str], None]) -> None:
         self._prefix = f"{root}x/{replica_id}/"

@@ -1,83 +1,33 @@
-"""Preference: which of several replicas is responsible for a key, agreed on without communication.
+"""Preference: which of a shard's hosts claims an event first.
 
-Guarantees
-- Processes that know the same members rank them equally, on every machine and in every version. If a member
-  goes, only its keys move, and they spread evenly over the others.
-- ``ShardPreference.rank`` agrees on all replicas that see the same hosts. Hosts that are draining rank last,
-  and so does a replica that is not ready for the shard.
+Guarantees: ``rank`` agrees on all replicas that see the same hosts. Hosts that are draining rank last, and so
+does a replica that is not ready for the shard.
 
-Preference spreads the load and keeps a channel's events in order on one replica. Safety never depends on it,
-because processes may know different members for a moment.
+Preference spreads the load and keeps a channel's events in order on one replica. Safety never depends on it.
 
-Source: Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous" (1996), with 64 bits of BLAKE2b
-as the weight.
-
-Threads and locks: no thread. ``ShardPreference._lock`` guards its cache; nothing is called under it.
+Threads and locks: no thread. ``_lock`` guards the cache of ranks; nothing is called under it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterable
-from hashlib import blake2b
-from typing import Protocol
+from collections.abc import Callable
 
 from cachetools import LRUCache
 
+from discordha.coordination.membership.members import Members
+from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.membership.shard_keys import generation_of
+from discordha.coordination.membership.shard_plan import ShardPlan
 
-__all__ = ["CACHED_RANKS", "ShardPreference", "order", "rank_among", "weight"]
-
-#: How many keys' ranks are cached.
-CACHED_RANKS = 20_000
-
-
-def weight(key: str, member: str) -> bytes:
-    """The weight of a member for a key; the highest is preferred. Part of the format: all versions must
-    agree."""
-    return blake2b(f"{key}\0{member}".encode(), digest_size=8).digest()
-
-
-def order(key: str, members: Iterable[str]) -> list[str]:
-    """The members, the preferred one first."""
-    return sorted(members, key=lambda member: (weight(key, member), member), reverse=True)
-
-
-def rank_among(member: str, key: str, others: Iterable[str], last: Container[str]) -> int:
-    """How many members are preferred to one of them for a key; ``last`` says which rank behind all others."""
-    ranked = order(key, {*others, member})
-    ranked.sort(key=last.__contains__)  # stable: those that rank last keep their order
-    return ranked.index(member)
-
-
-class _Plan(Protocol):
-    """The part of ``ShardPlan`` that is used here."""
-
-    version: int
-    listeners: list[Callable[[], None]]
-
-    @property
-    def serving(self) -> int | None: ...
-    def ready(self, key: int) -> frozenset[str]: ...
-
-
-class _Members(Protocol):
-    """The part of ``Members`` that is used here."""
-
-    @property
-    def draining(self) -> frozenset[str]: ...
-    def listen(self, changed: Callable[[], None]) -> None: ...
-    def has_received(self, shard: int, moment: float, among: Container[str] | None = None) -> bool: ...
+__all__ = ["ShardPreference"]
 
 
 class ShardPreference:
-    """The preference among the hosts of each shard.
+    """The preference among the hosts of each shard. Events of a generation that does not serve are left to
+    the hosts of the serving one, which receive them too."""
 
-    Events of a generation that does not serve are left to the hosts of the one that does, which receive them
-    too.
-    """
-
-    def __init__(self, plan: _Plan, members: _Members, replica_id: str) -> None:
+    def __init__(self, plan: ShardPlan, members: Members, replica_id: str) -> None:
         self._plan = plan
         self._members = members
         self._replica_id = replica_id

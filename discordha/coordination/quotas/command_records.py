@@ -25,11 +25,7 @@ MAX_OLDER = 20
 
 
 class CommandRecord(NamedTuple):
-    """What Discord was told of one scope.
-
-    :param digest: of the commands.
-    :param older: digests of earlier commands, the latest first.
-    """
+    """What Discord was told of one scope: the digest of its commands and ``older`` ones, the latest first."""
 
     digest: str
     older: tuple[str, ...] = ()
@@ -41,10 +37,7 @@ class CommandRecord(NamedTuple):
 
 
 class CommandRecords:
-    """The records of all scopes: ``global``, or a guild's id.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """The records of all scopes (``global``, or a guild's id) below the key prefix ``root``."""
 
     def __init__(self, store: Store, session: Session, root: str, replica_id: str) -> None:
         self._store = store

@@ -10,12 +10,9 @@ Guarantees
 The number is not exact, since other programs may use the same token. Whenever a replica starts, it is set to
 what Discord says.
 
-Keys below ``ib/``: ``day``, JSON, what Discord said, under a lease of its own; ``spent``, whose version
-counts IDENTIFYs since then, under the same lease; ``slot/<n>``, under the session; ``run/<n>/<replica>``,
-JSON, under a lease of one hour.
-
 Threads and locks: no thread, no lock; the view is a ``KeyView``. Methods that write block on etcd and are
-called by one thread, the owner's. If the session is lost, the slot is taken again under the next grant.
+called by one thread, the owner's; they raise ``StoreUnavailable`` or ``LeaseNotFound``. If the session is
+lost, the slot is taken again under the next grant.
 """
 
 from __future__ import annotations
@@ -66,10 +63,7 @@ def delay(crashes: int, total: int) -> float:
 
 
 class IdentifyBudget(KeyView):
-    """The budget as one replica sees it. The listener of the component ``ib``.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """The budget as one replica sees it. Listens to the component ``ib`` below the key prefix ``root``."""
 
     def __init__(self, store: Store, root: str, replica_id: str) -> None:
         super().__init__()
@@ -123,14 +117,10 @@ class IdentifyBudget(KeyView):
                 identifies += int(_object(kv).get("identifies", 0))
         return runs, identifies
 
-    # -- writing; blocks on etcd -----------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
 
     def open(self, remaining: int, total: int, reset_after: float) -> None:
-        """Notes what Discord says; the lower number counts.
-
-        :param reset_after: seconds until the day ends.
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Notes what Discord says; the lower number counts. ``reset_after``: seconds until the day ends."""
         key = f"{self._prefix}day"
         value = json.dumps({"remaining": remaining, "total": total}).encode()
         day = self.day
@@ -145,11 +135,7 @@ class IdentifyBudget(KeyView):
             self._store.revoke(lease.id)
 
     def spend(self, *, proven: bool) -> tuple[Sequence[Compare], Sequence[Op]]:
-        """The conditions and the writes that a transaction which takes a turn must contain.
-
-        :param proven: whether this run has lasted ``PROVEN`` seconds.
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """The conditions and writes that take a turn. ``proven``: this run has lasted ``PROVEN`` seconds."""
         guards: list[Compare] = []
         writes: list[Op] = []
         day = self.day
@@ -161,7 +147,8 @@ class IdentifyBudget(KeyView):
             if not self._run_lease:
                 self._run_lease = self._store.grant(CRASHES_KEPT).id
             record = json.dumps({"identifies": self._spent + 1}).encode()
-            writes.append(Put(self._run_key(), record, self._run_lease))
+            key = f"{self._prefix}run/{self._slot[0]}/{self._replica_id}"
+            writes.append(Put(key, record, self._run_lease))
         return guards, writes
 
     def spent(self) -> None:
@@ -169,11 +156,7 @@ class IdentifyBudget(KeyView):
         self._spent += 1
 
     def take_slot(self, grant: Grant) -> int:
-        """Takes the lowest free slot, unless this session holds one.
-
-        :raises LeaseNotFound: the session is lost.
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Takes the lowest free slot, unless this session holds one."""
         if self._slot is not None and self._slot[1] is grant:
             return self._slot[0]
         taken = set(self.keys)
@@ -188,16 +171,10 @@ class IdentifyBudget(KeyView):
         raise AssertionError("unreachable")
 
     def prove(self) -> None:
-        """Removes the record of this run, which is no part of a crash loop.
-
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Removes the record of this run, which is no part of a crash loop."""
         if self._run_lease:
             self._store.revoke(self._run_lease)
             self._run_lease = 0
-
-    def _run_key(self) -> str:
-        return f"{self._prefix}run/{self.slot}/{self._replica_id}"
 
 
 def _object(kv: KeyValue) -> dict[str, int]:

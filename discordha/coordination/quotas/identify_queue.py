@@ -9,11 +9,12 @@ Guarantees
 A holder that stands still for longer than its lease has lost the turn without knowing: it must check
 ``TurnLease.valid`` right before it acts.
 
-Keys below ``iq/<bucket>/``: ``q/<lease>-<n>`` is a place, under the session; the lowest create revision is
-next. ``turn`` is the turn, under a lease of its own.
+A place is a key under the session, and the one with the lowest create revision is next. The turn is a key
+under a lease of its own.
 
 Threads and locks: no thread, no lock; the view is a ``KeyView``. Methods that write block on etcd and are
-called by one thread, the owner's. While the watch is down, no turn is taken.
+called by one thread, the owner's; they raise ``StoreUnavailable`` or ``LeaseNotFound``. While the watch is
+down, no turn is taken.
 """
 
 from __future__ import annotations
@@ -57,10 +58,7 @@ class TurnLease:
 
 
 class IdentifyQueue(KeyView):
-    """The queues of all buckets. The listener of the component ``iq``.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """The queues of all buckets. Listens to the component ``iq`` below the key prefix ``root``."""
 
     def __init__(
         self, store: Store, root: str, replica_id: str, *, clock: Callable[[], float] = time.monotonic
@@ -72,23 +70,16 @@ class IdentifyQueue(KeyView):
         self._clock = clock
         self._numbers = itertools.count(1)
 
-    # -- writing; blocks on etcd -----------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
 
     def enter(self, bucket: int, grant: Grant) -> Place:
-        """Takes the last place in a bucket's queue.
-
-        :raises LeaseNotFound: the session is lost.
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Takes the last place in a bucket's queue."""
         key = f"{self._prefix}{bucket}/q/{grant.lease_id:x}-{next(self._numbers)}"
         revision = self._store.put(key, self._name, lease=grant.lease_id)
         return Place(bucket, key, revision, grant)
 
     def leave(self, place: Place) -> None:
-        """Gives up a place.
-
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Gives up a place."""
         self._store.txn((Compare.create_revision(place.key, place.revision),), (Delete(place.key),))
 
     def take(
@@ -98,8 +89,6 @@ class IdentifyQueue(KeyView):
 
         :param interval: seconds by which a dead holder's turn must outlive it.
         :param more: operations of the same transaction.
-        :raises LeaseNotFound: a lease is gone.
-        :raises StoreUnavailable: etcd does not answer.
         """
         begun = self._clock()
         lease = self._store.grant(2 * math.ceil(interval) + 2)
@@ -119,19 +108,13 @@ class IdentifyQueue(KeyView):
         return TurnLease(lease.id, lease.ttl, begun, self._clock)
 
     def renew(self, turn: TurnLease) -> None:
-        """Renews the turn.
-
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Renews the turn."""
         sent = self._clock()
         if self._store.keep_alive(turn.lease) > 0.0:
             turn.renewed_at = sent
 
     def free(self, turn: TurnLease) -> None:
-        """Ends the turn, for the next one in the queue.
-
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Ends the turn, for the next one in the queue."""
         self._store.revoke(turn.lease)
 
     # -- the view; no I/O; any thread ------------------------------------------------------------------------
@@ -143,8 +126,3 @@ class IdentifyQueue(KeyView):
             return False
         places = (kv.create_revision for key, kv in keys.items() if key.startswith(f"{start}q/"))
         return place.revision == min(places)
-
-    @property
-    def waiting(self) -> int:
-        """How many places are taken."""
-        return sum("/q/" in key[len(self._prefix) :] for key in self.keys)

@@ -30,15 +30,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from discordha.coordination.etcd.store import (
-    Compare,
-    KeyValue,
-    Put,
-    Snapshot,
-    Store,
-    WatchEvent,
-    WatchListener,
-)
+from discordha.coordination.etcd.store import Compare, KeyValue, Put, Snapshot, Store, WatchEvent
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
 
@@ -132,10 +124,9 @@ class _Share(NamedTuple):
 _NOT_WRITTEN = _Share(-1, 0, 0)
 
 
-class Shares(WatchListener):
-    """One replica's share, and its view of all. The listener of the component ``q``.
+class Shares:
+    """One replica's share, and its view of all. Listens to the component ``q`` below the key prefix ``root``.
 
-    :param root: key prefix of the bot, ending in ``/``.
     :param total: requests per second for all replicas together.
     """
 
@@ -185,8 +176,7 @@ class Shares(WatchListener):
         return self.shared_slots() or RESERVE_SLOTS
 
     def shared_slots(self) -> int:
-        """The part of ``slots`` that comes from ``total``; 0 if only the reserve is left. No I/O; any
-        thread."""
+        """The part of ``slots`` that comes from ``total``; 0 if only the reserve is left. Any thread."""
         grant = self._grant
         return self._slots if grant is not None and grant.alive else 0
 
@@ -315,6 +305,9 @@ class Shares(WatchListener):
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         self._apply(dict(self._view), events)  # written on this thread only
+
+    def on_lost(self) -> None:
+        """No action needed: raises from an outdated view fail."""
 
     def _apply(self, view: dict[str, _Share], events: Sequence[WatchEvent]) -> None:
         turn = self._turn_revision

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import Compare, Delete, Op, Put, Txn
-from discordha.coordination.membership import preference
+from discordha.coordination.membership import placement
 from discordha.coordination.session import Grant
 from discordha.coordination.voice.deliveries import OwnedGuild, VoiceBackend
 from discordha.coordination.voice.records import QueuedCommand, VoiceOwner
@@ -115,7 +115,7 @@ class OwnedGuilds:
         me = self._backend.replica_id
         with self._view.changed:
             workers = self._view.workers.get(self._module_id, set()) | {me}
-        return preference.order(str(guild_id), workers).index(me)
+        return placement.order(str(guild_id), workers).index(me)
 
     def _adopt(self, guild_id: int, token: int, grant: Grant) -> None:
         with self._lock:

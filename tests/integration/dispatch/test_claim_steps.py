@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from fleet import BOTS, logs, members, per_replica, verdict, wait_members
 
-from discordha.coordination.membership.preference import order
+from discordha.coordination.membership.placement import order
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, WaitTimeout, wait_for
 from discordha.testing.plugin import ReplicasFactory
 

@@ -41,6 +41,7 @@ def test_the_oldest_makes_room_where_there_are_too_many() -> None:
         bench.known.add(key)
     bench.known.add("d")
     assert [key for key in "abcd" if key in bench.known] == ["a", "c", "d"]
+    assert len(bench.known) == 3
 
 
 def test_a_key_can_be_forgotten() -> None:
