@@ -1,13 +1,4 @@
-"""Journal writer: marks, carries, attempts, dead letters, as etcd gets them.
-
-Protocol, all under the retention lease unless said otherwise. ``n`` is the *occurrence*: the version that the
-mark will get, which is the same on every replica that has seen the same marks.
-
-- mark: ``leadership key stands and version(j) == n - 1 -> put j``; or, for a carried event, ``carry stands
-  and version(j) == n - 1 -> put j, delete carry``. Else the version that is found tells: ``n`` or more, it
-  was applied.
-- carry: ``leadership key stands and version(j) < n -> put jc/<guild>/<digest>/<n>`` under the session lease.
-- attempt: ``leadership key stands -> put ja/<guild>/<digest>/<n>``, before an event is run again.
+"""Journal writer: marks, carries, attempts, dead letters, as etcd gets them. docs/design.md has the protocol.
 
 Guarantees
 - Each may be sent again after its answer was lost: it is applied once, and a later answer tells so.

@@ -1,11 +1,5 @@
-"""Questions of replicas with young gateway sessions, and their leaders' answers.
-
-Protocol
-- greeting and question: ``jq/<shard>/<replica>``, under the asker's session lease: a number, and names of
-  entries, each with a revision that is older than all its entries. A greeting, when a gateway session has
-  begun, has no names.
-- answer: ``leadership key stands -> put jr/<shard>/<asker>`` under the leader's session lease: the question's
-  number, and of each name that the leader can tell of how many entries it has not seen the marks of.
+"""Questions of replicas with young gateway sessions, and their leaders' answers. docs/design.md has the
+protocol.
 
 Guarantees: the journals hear of marks that were written before an answer before the answer is told. Only the
 answer to a replica's last question counts, while it does not lead. A leader answers only for entries that it
