@@ -121,7 +121,7 @@ class LocalDiscord(DiscordUsers):
             self._process = None
 
     def restart(self) -> None:
-        """Kills the server and starts it at the same address, with nothing remembered."""
+        """Starts the server anew at the same address, with nothing remembered."""
         self.kill()
         self.start()
 
