@@ -101,7 +101,7 @@ def values(etcd: LocalEtcd, prefix: str) -> dict[str, tuple[bytes, int]]:
     url = next(etcd.url(member.index) for member in etcd.members if member.alive and not member.paused)
     found = etcd.api.call(url, "kv/range", {"key": below, "range_end": end}).get("kvs", [])
     return {
-        base64.b64decode(kv["key"]).decode(): (base64.b64decode(kv["value"]), int(kv.get("lease", 0)))
+        base64.b64decode(kv["key"]).decode(): (base64.b64decode(kv.get("value", "")), int(kv.get("lease", 0)))
         for kv in found
     }
 

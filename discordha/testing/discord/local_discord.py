@@ -265,16 +265,8 @@ class LocalDiscord(DiscordUsers):
         IDENTIFYs ``remaining``, and 429s by scope: ``limited_global`` and ``limited_route``.
         """
         about = self.control("describe")
-        names = (
-            "events",
-            "requests",
-            "messages",
-            "violations",
-            "remaining",
-            "limited_global",
-            "limited_route",
-        )
-        return {name: about[name] for name in names}
+        names = ("events", "requests", "messages", "violations", "remaining")
+        return {name: about[name] for name in (*names, "limited_global", "limited_route")}
 
     def wait_sessions(self, count: int, timeout: float = 20.0) -> None:
         """Blocks until ``count`` sessions have a socket.
