@@ -48,7 +48,7 @@ licence; not to be edited. The checks that are off are those that discord.py's o
 
 BASE = '''\
 class _View:
-    """What all views have in common."""
+    """The base of all views."""
 
     def __init__(self, made_by_discordha_only: Never, /) -> None: ...
     def __eq__(self, other: object) -> bool: ...

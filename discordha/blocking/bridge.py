@@ -36,7 +36,7 @@ class PendingCall(Protocol):
         """Returns or raises the outcome, which must be there already."""
 
     def cancel(self) -> None:
-        """Cancels the call, as nobody waits for it any more. Does not block; idempotent."""
+        """Cancels the call, which then has no waiter. Does not block; idempotent."""
 
 
 class Bridge(Protocol):
@@ -60,7 +60,7 @@ class _Call:
         self.on_done = on_done
         self.done = threading.Lock()
         self.done.acquire()
-        self.over = False  # has an outcome, or nobody waits for one
+        self.over = False  # has an outcome, or no waiter
         self.task: asyncio.Task[Any] | None = None
         self.value: Any = None
         self.error: BaseException | None = None

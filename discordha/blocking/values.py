@@ -129,7 +129,7 @@ def unwrap(view: Any) -> Any:
 
 
 def result(value: Any, bridge: Bridge) -> Any:
-    """What a view's method returns where discord.py's returned ``value``. Blocks if that is awaitable."""
+    """The result of a view's method, where discord.py's returned ``value``. Awaits that if it can. Blocks."""
     wrapper = _result_wrappers.get(type(value))
     if wrapper is None:
         wrapper = _result_wrappers[type(value)] = _learn_result(type(value))
@@ -281,5 +281,5 @@ def _begin_wait(view: BaseView) -> None:
         future = wait.send(None)
     except StopIteration:  # the view is finished already
         return
-    future._asyncio_future_blocking = False  # as a task does: else nobody else could await it
+    future._asyncio_future_blocking = False  # as a task does, so that others can await it
     wait.close()

@@ -46,7 +46,7 @@ _HAS_AN_ANSWER: Any = object()
 
 
 class _Prior(enum.Enum):
-    """What has happened to the interaction, other than by the handler."""
+    """The interaction's state before the handler's own answer."""
 
     NOTHING = 0
     THINKING = 1  # deferred: a placeholder says that the bot thinks

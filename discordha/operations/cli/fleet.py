@@ -40,7 +40,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class EventOutcome:
-    """What became of an event.
+    """The outcome of an event.
 
     :param state: ``done``, ``running`` or ``dead``.
     :param at: when its owner marked it as done, in seconds since 1970 by the owner's clock, if known.

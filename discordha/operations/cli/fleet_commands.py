@@ -152,7 +152,7 @@ def status(fleet: Fleet, as_json: bool) -> None:
 @cli.command()
 @fleet_command
 @click.option("--interval", default=1.0, show_default=True, help="Seconds between two looks.")
-@click.option("--count", default=0, help="End after so many looks; 0: at Ctrl-C.")
+@click.option("--count", default=0, help="End after this many looks; 0: at Ctrl-C.")
 def top(fleet: Fleet, interval: float, count: int, as_json: bool) -> None:
     """Show the status live; with --json one object a line. Ctrl-C ends it."""
     pause = threading.Event()
