@@ -22,14 +22,18 @@ class Replica:
     def __init__(self, store: Store, root: str, name: str, *, ttl: float = 6.0) -> None:
         self.name = name
         self.load = 0
+        self.faults: list[Exception] = []  # what the next descriptions raise
         self.changes: list[tuple[str, ...]] = []
         self.session = Session(store, ttl=ttl)
-        self.members = Members(
-            store, self.session, root, name, lambda: {"load": self.load, "shards": {"0": 5}}, interval=ttl / 3
-        )
+        self.members = Members(store, self.session, root, name, self._describe, interval=ttl / 3)
         self.members.listen(lambda: self.changes.append(tuple(sorted(self.members.records()))))
         self.watch = watch_components(store, root, {"m": self.members}, silence=ttl)
         self._stopped = False
+
+    def _describe(self) -> dict[str, Any]:
+        if self.faults:
+            raise self.faults.pop()
+        return {"load": self.load, "shards": {"0": 5}}
 
     def start(self) -> Replica:
         self.session.start(10)
@@ -142,13 +146,15 @@ def test_a_replica_that_drains_is_preferred_by_nobody(fleet: Fleet) -> None:
     )
 
 
-def test_what_is_announced_stands_in_etcd_before_anything_written_after(fleet: Fleet, store: Store) -> None:
+def test_what_is_announced_stands_in_etcd_before_anything_written_after(
+    fleet: Fleet, store: Store, root: str
+) -> None:
     a, b = fleet("a", "b")
     see([a, b], "a", "b")
     version = a.members.version
     b.members.set_state("draining")
     assert b.members.flush(15.0)
-    kv = store.get(b.members._prefix + "b")
+    kv = store.get(f"{root}m/b")
     assert kv is not None
     assert b'"draining"' in kv.value
     wait_for(lambda: a.members.version > version, 15, "a to rank anew")
@@ -173,7 +179,7 @@ def test_an_announcement_that_etcd_does_not_take_is_not_waited_for_for_long(
         assert not a.members.flush(60.0), "nor once it has stopped"
 
 
-def test_the_record_comes_back_with_the_next_session(fleet: Fleet, store: Store) -> None:
+def test_the_record_comes_back_with_the_next_session(fleet: Fleet, store: Store, root: str) -> None:
     a, b = fleet("a", "b")
     see([a, b], "a", "b")
     known = len(b.changes)
@@ -181,7 +187,7 @@ def test_the_record_comes_back_with_the_next_session(fleet: Fleet, store: Store)
     wait_for(lambda: ("b",) in b.changes[known:], 15, "a to be gone, be it for a moment")
     see([a, b], "a", "b")
     assert a.session.losses == 1
-    kv = store.get(a.members._prefix + "a")
+    kv = store.get(f"{root}m/a")
     assert kv is not None
     assert kv.lease == a.session.require().lease_id
 
@@ -224,16 +230,10 @@ def test_records_that_something_else_wrote(fleet: Fleet, store: Store, root: str
 
 def test_a_describe_that_fails_does_not_end_the_heartbeat(store: Store, root: str) -> None:
     replica = Replica(store, root, "a")
-    faults = [LookupError("a fault")]
-
-    def describe() -> dict[str, Any]:
-        if faults:
-            raise faults.pop()
-        return {}
-
-    replica.members._describe = describe
+    replica.faults = [LookupError("a fault")]
     try:
         replica.start()
         see([replica], "a")
+        assert not replica.faults
     finally:
         replica.stop()
