@@ -71,7 +71,7 @@ class Scene:
         if running:
             self.dispatcher.start()
         else:
-            lanes.start(self.dispatcher.work)
+            lanes.start(self.dispatcher.work, self.dispatcher.on_ready)
 
     def _handle(self, message: Any) -> None:
         self.begun.append(message.id)
