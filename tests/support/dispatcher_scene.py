@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +14,9 @@ from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.memory.claims import AloneMembers, UnguardedClaims
 from discordha.dispatch import Dispatcher, Lanes
-from discordha.dispatch.handlers import HandlerRegistry
+from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.runner import Runner
+from discordha.events import Event
 from discordha.stats import Stats
 from discordha.testing import wait_for
 
@@ -47,6 +48,7 @@ class Scene:
         self.stats = Stats()
         registry = HandlerRegistry()
         registry.add(self._handle, "message")
+        registry.add(lambda payload: None, "raw_reaction_add")
         config = Config(
             token="x" * 60, intents=discord.Intents.none(), ha=False, grace=GRACE, workers=4, queue_size=100
         )
@@ -54,7 +56,8 @@ class Scene:
         self.members = members = AloneMembers("r0")
         members.rank = lambda key, shard: 0 if key == str(OURS) else 1  # type: ignore[method-assign]
         lanes = Lanes(workers=4, max_workers=16, patience=GRACE, clock=clock)
-        nobody: Any = None
+        self.lanes = lanes
+        self.led: list[tuple[Event, Sequence[Handler], int]] = []
         self.dispatcher = Dispatcher(
             config,
             registry,
@@ -62,7 +65,7 @@ class Scene:
             self.stats,
             claims=self.claims,
             members=members,
-            to_leader=nobody,
+            to_leader=lambda *arguments: self.led.append(arguments),
             lanes=lanes,
             inject=lambda text, shard: None,
             last_attempts=LastAttempts(config.max_attempts, clock=clock),
