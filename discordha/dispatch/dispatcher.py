@@ -102,7 +102,7 @@ class Dispatcher:
         self._stop = threading.Event()
         # The timer's own:
         self._next_sweep = clock() + config.retention / 20
-        self._puts_seen = 0  # in the lanes, when it looked last
+        self._lanes_used = False  # since it looked last
         self._rested = True  # it found nothing to wait for last time
         self.timer = Timer(self.pause, self.tick, clock)
         self._orphans = Orphans(
@@ -119,7 +119,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Starts the timer and the lanes. Does not block."""
-        self._lanes.start(self.work)
+        self._lanes.start(self.work, self.on_ready)
         self.timer.start()
 
     # -- admission (gateway thread) --------------------------------------------------------------------------
@@ -145,13 +145,10 @@ class Dispatcher:
             event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision)
             if scope is Scope.CLAIM:
                 self._admit(event, wanted)
-                continue
-            if scope is Scope.LEADER:
+            elif scope is Scope.LEADER:
                 self._to_leader(event, wanted, self._sequence)
             else:
                 self._lanes.put(Item(event, wanted, f"every/{identity.order or name}", self._sequence))
-            if self._lanes.puts != self._puts_seen:
-                self.timer.wake(event.received_at + self._config.grace / 4)
 
     def _admit(self, event: Event, handlers: Sequence[Handler]) -> None:
         name, identity = event.name, event.identity
@@ -210,6 +207,11 @@ class Dispatcher:
         """The watch begins anew from a snapshot: every parked event is routed again."""
         for item in self._pending.standing(State.PARKED):
             self._router.route(item)
+
+    def on_ready(self, now: float) -> None:
+        """A lane is to be worked: the timer ticks while it is. Never blocks; any thread."""
+        self._lanes_used = True
+        self.timer.wake(now + self._config.grace / 4)
 
     def on_ranks(self) -> None:
         """Ranks may have changed: the timer looks at once. Never blocks; any thread."""
@@ -280,10 +282,8 @@ class Dispatcher:
     def pause(self, now: float) -> float | None:
         """For how many seconds nothing is due; ``None``: until something is added."""
         tick = self._config.grace / 4
-        puts = self._lanes.puts
-        if puts != self._puts_seen or self._lanes.active or self._orphans or self._last_attempts.waits:
-            self._puts_seen = puts
-            self._rested = False
+        if self._lanes_used or self._lanes.active or self._orphans or self._last_attempts.waits:
+            self._lanes_used = self._rested = False
             return tick
         due = self._pending.next_due()
         if due is None and not len(self._pending):

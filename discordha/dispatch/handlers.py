@@ -93,11 +93,8 @@ class HandlerRegistry:
 
         def remove() -> None:
             with self._lock:
-                left = tuple(other for other in self._by_event.get(handler.event, ()) if other is not handler)
-                if left:
-                    self._by_event[handler.event] = left
-                else:
-                    self._by_event.pop(handler.event, None)
+                known = self._by_event[handler.event]
+                self._by_event[handler.event] = tuple(other for other in known if other is not handler)
 
         return remove
 

@@ -66,6 +66,7 @@ class Lanes:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work: Callable[[Lane], None] | None = None
+        self._on_ready: Callable[[float], None] = lambda now: None
         self._workers = workers
         self._max_workers = max_workers
         self._patience = patience
@@ -79,13 +80,11 @@ class Lanes:
         self._idle = 0
         self._started = 0
         self._lent = 0  # threads that wait within ``lend``
-        self.puts = 0  # items that were ever put; read by any thread
         self._stopping = False
 
     def put(self, item: LaneItem) -> None:
         """Adds an item to its lane, in order of its sequence number."""
         with self._lock:
-            self.puts += 1
             lane = self._lanes.get(item.lane)
             if lane is None:
                 lane = self._lanes[item.lane] = Lane(item.lane)
@@ -100,6 +99,7 @@ class Lanes:
         lane.ready_since = self._clock()
         lane.is_ready = True
         self._ready.append(lane)
+        self._on_ready(lane.ready_since)
         if self._room(self._workers) > 0 and len(self._ready) > self._idle:
             self._spawn()
         elif self._idle:
@@ -167,15 +167,17 @@ class Lanes:
         """The number of handler threads."""
         return len(self._threads)
 
-    def start(self, work: Callable[[Lane], None]) -> None:
+    def start(self, work: Callable[[Lane], None], on_ready: Callable[[float], None] | None = None) -> None:
         """Starts to work the lanes. Twice raises ``RuntimeError``.
 
         :param work: called on a handler thread with a lane; takes items with ``take``.
+        :param on_ready: called under the lock, with the time, when a lane is to be worked.
         """
         with self._lock:
             if self._work is not None:
                 raise RuntimeError("the lanes are started already")
             self._work = work
+            self._on_ready = on_ready or self._on_ready
             for _ in range(min(self._room(self._workers), len(self._ready))):
                 self._spawn()
 

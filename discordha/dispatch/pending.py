@@ -202,8 +202,8 @@ class Router:
             due = now + rank * self._grace
             self._pending.delay(item, rank, due)
             self._wake(due)
-        elif self._queue(item, now):
-            self._wake(now + self._grace / 4)
+        else:
+            self._queue(item, now)
 
     def _rank(self, item: ClaimItem) -> int:
         return self._members.rank(item.order, item.event.shard_id)

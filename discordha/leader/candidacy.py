@@ -24,7 +24,7 @@ YIELD = 1.0
 #: Sessions that began within so many seconds count as equally old.
 SAME_AGE = 0.05
 #: States in which a replica does not stand for election.
-LEAVING = frozenset({"draining", "stopping", "deaf"})
+NOT_CANDIDATES = frozenset({"draining", "stopping", "deaf"})
 
 
 class CandidacyPolicy:
@@ -85,7 +85,7 @@ class CandidacyPolicy:
         """Whether a candidate is known to have an older gateway session."""
         for replica, record in self._members.records().items():
             since = session_age(record, self._shard_id)
-            if replica == self._replica_id or since is None or record.get("state") in LEAVING:
+            if replica == self._replica_id or since is None or record.get("state") in NOT_CANDIDATES:
                 continue
             if since + self._members.silence(replica) > age + SAME_AGE:
                 return True

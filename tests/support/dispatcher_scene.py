@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,8 +18,9 @@ from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.memory.store import MemoryStore
 from discordha.dispatch import Dispatcher, Lanes
-from discordha.dispatch.handlers import HandlerRegistry
+from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.runner import Runner
+from discordha.events import Event
 from discordha.stats import Stats
 from discordha.testing import wait_for
 
@@ -66,6 +67,7 @@ class Scene:
         self.stats = Stats()
         registry = HandlerRegistry()
         registry.add(self._handle, "message")
+        registry.add(lambda payload: None, "raw_reaction_add")
         config = Config(
             token="x" * 60, intents=discord.Intents.none(), ha=False, grace=GRACE, workers=4, queue_size=100
         )
@@ -81,7 +83,8 @@ class Scene:
         )
         self.members = members = _Members()
         lanes = Lanes(workers=4, max_workers=16, patience=GRACE, clock=clock)
-        nobody: Any = None
+        self.lanes = lanes
+        self.led: list[tuple[Event, Sequence[Handler], int]] = []
         self.dispatcher = Dispatcher(
             config,
             registry,
@@ -89,7 +92,7 @@ class Scene:
             self.stats,
             claims=self.claims,
             members=members,
-            to_leader=nobody,
+            to_leader=lambda *arguments: self.led.append(arguments),
             lanes=lanes,
             inject=lambda text, shard: None,
             last_attempts=LastAttempts(config.max_attempts, clock=clock),
@@ -98,7 +101,7 @@ class Scene:
         if running:
             self.dispatcher.start()
         else:
-            lanes.start(self.dispatcher.work)
+            lanes.start(self.dispatcher.work, self.dispatcher.on_ready)
 
     def _handle(self, message: Any) -> None:
         self.begun.append(message.id)

@@ -2,17 +2,13 @@
 
 Every replica keeps each such event that it receives. The leader handles its own, in order, and writes one
 mark for each; every replica strikes one entry out for each mark that it sees. The entries that remain when a
-replica becomes leader are those that the old one left undone. docs/design.md has the whole protocol.
+replica becomes leader are those that the old one left undone. docs/design.md has the protocol.
 
-Guarantees
-- Equal events are counted: three equal reactions are three entries and three marks.
-- Within a lane, an entry begins when all that were received before it have been run, whoever led meanwhile.
-- A leader that resigns leaves a *carry* for each event that its handlers still run: its successor leaves
-  those events, and their lanes, alone until they are marked or the old leader dies.
-- An event that is run again has its attempts counted in etcd; after ``max_attempts`` it is a dead letter.
-
-A handler may run twice: a leader may die between the side effect and the mark, and a replica whose gateway
-session has just begun keeps entries that it can't match with marks (``Tally``).
+Guarantees: three equal events are three entries and three marks. Within a lane, an entry begins when all that
+were received before it have been run, whoever led meanwhile. A leader that resigns hands over what its
+handlers still run. An event that is run again is a dead letter after ``max_attempts``. A handler may run
+twice: a leader may die between the side effect and the mark, and a young gateway session can't match all
+marks (``Tally``).
 
 Threads and locks: no thread. ``received`` runs on the gateway's and never blocks, ``begin`` and ``finished``
 on handler threads, ``on_snapshot`` and ``on_events`` on the watch's. ``_lock`` guards all state. Under it,

@@ -2,20 +2,11 @@
 ambiguous.
 
 A session has received every event that is younger than its greeting in etcd, since an event is stamped with a
-revision that a heartbeat has proven to be older. So a mark whose stamp is not below the greeting is
-*certain*.
-
-A leader that does not know of a session yet marks its events as it marks those from before, which this
-replica never received. Such a mark is *uncertain*: it strikes nothing out, and entries stay ambiguous until a
-later mark of their lane, or the leader's answer, resolves them. We track how many equal entries are
-ambiguous, not which: as many, at the least, as there are uncertain marks that nothing explains.
-
-Counting an answer. Of a name's entries ``received`` came in before the question; the leader, which has
-received all of them, has not handled ``left``; and ``struck`` are gone here since, for whatever reason, those
-of earlier sessions included, since a mark may have struck out one of those in the place of one of this
-session. So at least ``received - left - struck`` more were handled: the oldest are struck out, but no more
-than uncertain marks were seen, since a leader may have dropped an event, or never had it. Equal events that
-keep coming lower that number; then the entries are asked for again.
+revision that a heartbeat has proven to be older: a mark whose stamp is not below the greeting is *certain*.
+Any other mark is *uncertain*: it strikes nothing out, and entries stay ambiguous until a later mark of their
+lane, or the leader's answer, resolves them. We track how many equal entries are ambiguous, not which: as
+many, at the least, as there are uncertain marks that nothing explains. docs/design.md says how an answer
+counts.
 
 Threads and locks: no I/O, no thread; the journal's lock guards all of it.
 """

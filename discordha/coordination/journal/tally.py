@@ -1,14 +1,12 @@
 """Tally: matches marks with entries, by content. docs/design.md says which event a mark is about, and why.
 
-Guarantees
-- Each mark strikes out the entry that it is about, or is kept for one to come.
-- A certain mark strikes out the oldest equal entry of this session that its writer has received, and with it
-  the ambiguous entries before that in its lane: leaders work a lane in order, and so their marks arrive.
-- An uncertain mark strikes out an entry of an earlier session, if it is certain for that one and its writer
-  has received the event; nothing of this session, so that no event is lost that nobody has handled.
+Guarantees: each mark strikes out the entry that it is about, or is kept for one to come. A certain mark
+strikes out the oldest equal entry of this session that its writer has received, and with it the ambiguous
+entries before that in its lane. An uncertain mark strikes out an entry of an earlier session, if it is
+certain for that one and its writer has received the event; nothing of this session, so that no event is lost
+that nobody has handled.
 
-Rests on leaders that handle all they receive. ``tests/model/sessions_model.py`` has all of it, and what is
-lost without.
+Rests on leaders that handle all they receive, lane by lane in order: ``tests/model/sessions_model.py``.
 
 Threads and locks: no I/O, no thread; the journal's lock guards all of it.
 """

@@ -6,6 +6,8 @@ import random
 import threading
 from dataclasses import dataclass
 
+import pytest
+
 from discordha.dispatch.lanes import Lane, Lanes
 
 
@@ -163,4 +165,26 @@ def test_behind_names_what_waits_for_a_slow_item() -> None:
     assert lanes.behind(0.0, 1) == [fourth]
     assert lanes.behind(0.0, 1) == []
     release.set()
+    assert lanes.stop(5)
+
+
+def test_what_is_put_before_the_start_waits_for_it() -> None:
+    done = threading.Semaphore(0)
+
+    def work(lane: Lane) -> None:
+        lanes.take(lane, 1)
+        done.release()
+
+    readied: list[float] = []
+    lanes = Lanes(workers=2, max_workers=2)
+    for number in range(5):
+        lanes.put(Job(number, f"k{number}"))
+    assert lanes.threads == 0
+    lanes.start(work, readied.append)
+    lanes.put(Job(5, "k5"))
+    for _ in range(6):
+        assert done.acquire(timeout=5)
+    assert len(readied) == 1
+    with pytest.raises(RuntimeError):
+        lanes.start(work)
     assert lanes.stop(5)
