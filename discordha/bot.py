@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import secrets
 import signal
 import socket
@@ -42,6 +43,8 @@ _log = logging.getLogger("discordha")
 
 #: How long ``run`` waits for its end in one step, seconds.
 SIGNAL_CHECK_INTERVAL = 0.2
+#: The characters of a host's name that go into the name of a replica.
+MAX_HOST = 63
 
 Result = TypeVar("Result")
 
@@ -64,8 +67,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
         self._hurry = self._signalled = False
         self._failure: BaseException | None = None
-        own_name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._replica_id = self._config.replica_id or own_name
+        self._replica_id = self._config.replica_id or _own_name()
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -300,6 +302,12 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
     def status(self) -> dict[str, Any]:
         """This replica's state, for health checks and metrics. No round trip; any thread."""
         return self._running().status()
+
+
+def _own_name() -> str:
+    """A name for this process, of the characters that ``replica_id`` allows: hosts may be named otherwise."""
+    host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:MAX_HOST].strip("-._")
+    return f"{host or 'replica'}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 @contextmanager

@@ -56,7 +56,8 @@ class Config:
     :param intents: the events that Discord sends; by default all that need no approval.
     :param ha: false for a single replica without etcd.
     :param name: the bot's namespace in etcd; by default its user id, which the token contains.
-    :param replica_id: this replica's name; by default host, process id and a random part.
+    :param replica_id: this replica's name; by default host, process id and a random part. No two live
+        replicas may have the same.
     :param etcd_endpoints: ``host:port`` of each member; ``https://`` before it, or ``etcd_ca_cert``, means
         TLS.
     :param etcd_ca_cert: PEM file of the certificate authority.
