@@ -26,6 +26,7 @@ from discordha.api.client import ClientLookups
 from discordha.api.declarations import Declarations
 from discordha.blocking import wrap
 from discordha.config import Config
+from discordha.context import refuse_on_loop
 from discordha.errors import DiscordHAError
 from discordha.operations.logs import log_to_stderr
 from discordha.replica.lifecycle import ReplicaLifecycle
@@ -97,6 +98,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         :raises StoreUnavailable: etcd does not answer.
         :raises DiscordHAError: the bot runs already.
         """
+        refuse_on_loop("start")
         with self._lock:
             if self._replica is not None:
                 raise DiscordHAError("the bot has been started already; stop it first")
@@ -127,6 +129,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
         :raises DiscordHAError: the bot does not run; or the error that stopped it.
         """
+        refuse_on_loop("wait_until_ready")
         ready = self._running().readiness.wait(timeout)
         if self._failure is not None:
             raise self._failure
@@ -138,6 +141,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
         :param timeout: seconds, by default ``drain_timeout``.
         """
+        refuse_on_loop("stop")
         replica = self._replica
         self._ends.put("stop() was called")
         if replica is None:
@@ -158,6 +162,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
         :raises BaseException: the error of a part that the replica cannot go on without, after the stop.
         """
+        refuse_on_loop("run")
         log_to_stderr(self._replica_id, os.environ)
         self._hurry = self._signalled = False
         while not self._ends.empty():
@@ -261,6 +266,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
             the event again.
         :raises DiscordHAError: the bot stops.
         """
+        refuse_on_loop("wait_for")
         replica = self._running()
         args = replica.waiters.wait(event, where if where is not None else check, timeout)
         views = tuple(wrap(arg, replica.gateway.bridge) for arg in args)
