@@ -1,4 +1,5 @@
-"""The event that the calling thread handles, and the named locks that it holds: both fence its calls.
+"""The event that the calling thread handles, and the named locks that it holds: both fence its calls. And
+whether the thread may block at all.
 
 Guarantees: ``current_event()`` inside a handler is the handler's event. ``lost`` turns true no later than the
 replica's lease may have run out; asking costs no I/O.
@@ -14,6 +15,7 @@ atomic.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import NamedTuple, Protocol
@@ -24,11 +26,14 @@ __all__ = [
     "CurrentEvent",
     "Fence",
     "HeldLock",
+    "blocks_loop",
     "check_fence",
     "current_event",
     "current_fence",
     "handler_scope",
     "holding",
+    "mark_loop_thread",
+    "refuse_on_loop",
     "unfenced",
 ]
 
@@ -172,6 +177,41 @@ def check_fence(what: str) -> None:
         broken = fence.broken()
         if broken is not None:
             raise LockLost(f"this replica may have lost {broken}: {what} was not called")
+
+
+class _Thread(threading.local):
+    """What holds for the calling thread."""
+
+    runs_loop = False
+
+
+_thread = _Thread()
+
+
+def mark_loop_thread() -> None:
+    """Notes that the calling thread runs discord.py's loop: ``refuse_on_loop`` refuses its blocking calls."""
+    _thread.runs_loop = True
+
+
+def refuse_on_loop(what: str) -> None:
+    """Refuses a blocking call on the thread of discord.py's loop. Never blocks.
+
+    :param what: the call, for the message.
+    :raises RuntimeError: the calling thread runs the loop, where nothing may block.
+    """
+    if _thread.runs_loop:
+        raise blocks_loop(what)
+
+
+def blocks_loop(what: str) -> RuntimeError:
+    """The error of a blocking call on the loop's thread."""
+    return RuntimeError(
+        f"{what} was called as a blocking call on the thread of the event loop, which would stand still, or "
+        "wait for itself for ever. Blocking calls belong on handler threads: move this one from the "
+        "predicate (where=, check=) into the handler. A coroutine on the loop (a callback of discord.ui, "
+        "say) awaits discord.py's own objects, as in await discordha.unwrap(view).method(...), and hands "
+        "other blocking calls to a thread: await asyncio.to_thread(function)"
+    )
 
 
 class _Scope:

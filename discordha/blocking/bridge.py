@@ -21,7 +21,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-from discordha.context import Fence, current_fence
+from discordha.context import Fence, blocks_loop, current_fence, refuse_on_loop
 from discordha.errors import DiscordHAError, LockLost
 
 __all__ = ["Bridge", "LoopBridge", "PendingCall", "refuse_if_lost"]
@@ -164,12 +164,8 @@ class LoopBridge:
         fence = current_fence()
         try:
             if asyncio._get_running_loop() is self._loop:
-                raise RuntimeError(
-                    f"{_title(awaitable)} was called as a blocking call on the thread of the event loop, "
-                    "which would wait for itself for ever. Blocking calls belong on handler threads. A "
-                    "coroutine on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
-                    "await discordha.unwrap(view).method(...)"
-                )
+                raise blocks_loop(_title(awaitable))
+            refuse_on_loop(_title(awaitable))  # the loop of another bot in this process
             broken = fence.broken()
             if broken is not None:
                 raise _lock_lost(broken, awaitable)

@@ -33,6 +33,7 @@ from discord.http import Route
 
 from discordha.blocking import LoopBridge
 from discordha.config import Config
+from discordha.context import mark_loop_thread
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway.client import ShardClient
 from discordha.gateway.listener import GatewayListener
@@ -209,6 +210,7 @@ class Gateway:
     # -- on the loop -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        mark_loop_thread()
         asyncio.set_event_loop(self.loop)
         watch = self.loop.create_task(self._watch_standstill())
         try:

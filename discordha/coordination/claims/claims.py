@@ -270,9 +270,9 @@ class Claims:
         kv: KeyValue = found[0]
         parsed = parse_claim(kv.value)
         if parsed is None:
-            self._hints.unreadable += 1
-            _log.error("the claim of %s can't be read (%.40r): left to its writer", request.key, kv.value)
-            return Held("?", request.attempt, kv.mod_revision)
+            unknown = Held("?", request.attempt, kv.mod_revision)
+            self._hints.note_unreadable(request.key, unknown, kv.value)
+            return unknown
         state, replica, attempt = parsed
         if state == "d":
             self._hints.note_done(request.key)
