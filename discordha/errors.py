@@ -15,6 +15,7 @@ __all__ = [
     "SessionExpired",
     "StoreUnavailable",
     "VoiceCommandExpired",
+    "reason_of",
 ]
 
 
@@ -71,3 +72,8 @@ class HandlerTimeout(DiscordHAError):
 
 class VoiceCommandExpired(DiscordHAError, TimeoutError):
     """No voice worker took the command within its TTL; it is not played."""
+
+
+def reason_of(error: BaseException) -> str:
+    """An error's message for a log line; its type's name when the message is empty."""
+    return str(error) or type(error).__name__

@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import re
 import threading
 import time
@@ -34,7 +35,7 @@ from discord.http import Route
 from discordha.blocking import LoopBridge
 from discordha.config import Config
 from discordha.context import mark_loop_thread
-from discordha.errors import ConfigError, DiscordHAError
+from discordha.errors import ConfigError, DiscordHAError, reason_of
 from discordha.gateway.client import ShardClient
 from discordha.gateway.listener import GatewayListener
 from discordha.gateway.state import GatewayState
@@ -141,6 +142,11 @@ class Gateway:
     def call(self, awaitable: Awaitable[Result], timeout: float | None = None) -> Result:
         """See ``LoopBridge.call``."""
         return self.bridge.call(awaitable, timeout)
+
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether the caller is the gateway's thread, which must not block."""
+        return threading.current_thread() is self._thread
 
     @property
     def clients(self) -> Mapping[int, ShardClient]:
@@ -256,9 +262,10 @@ class Gateway:
                 ) from None
             except (discord.HTTPException, OSError, aiohttp.ClientError, TimeoutError) as error:
                 if tried == LOGIN_TRIES:
-                    raise DiscordHAError(f"Discord's API can't be reached: {error}") from None
-                _log.warning("cannot log in to Discord: %s; trying again", error)
-                await asyncio.sleep(LOGIN_PAUSE * tried)
+                    raise DiscordHAError(f"Discord's API can't be reached: {reason_of(error)}") from None
+                pause = max(LOGIN_PAUSE * tried, _retry_after(error))
+                _log.warning("cannot log in to Discord: %s; trying again in %.1f s", reason_of(error), pause)
+                await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
     async def _leave(self, key: int) -> None:
@@ -291,3 +298,14 @@ class Gateway:
                 _log.warning(
                     "the gateway's loop stood still for %.1f s: the process lacked CPU or was stopped", late
                 )
+
+
+def _retry_after(error: Exception) -> float:
+    """The seconds that Discord's refusal asks to wait; 0 when it names none."""
+    response = error.response if isinstance(error, discord.HTTPException) else error
+    headers = getattr(response, "headers", None) or {}
+    try:
+        seconds = float(headers.get("Retry-After", 0.0))
+    except ValueError:
+        return 0.0
+    return seconds if math.isfinite(seconds) else 0.0
