@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from discordha.coordination.claims.records import MAX_PAYLOAD
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
@@ -36,8 +37,6 @@ __all__ = ["JournalWriter"]
 
 _log = logging.getLogger(__name__)
 
-#: A payload larger than this is not kept for a dead letter.
-MAX_PAYLOAD = 256 * 1024
 #: Carries that go into one transaction.
 CARRY_BATCH = 100
 
