@@ -22,11 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def refuse_coroutine(function: Any, what: str = "Handlers") -> None:
-    """Refuses a coroutine function where a plain one is wanted.
-
-    :param what: the kind of function, in the plural, for the message.
-    :raises ConfigError: it is a coroutine function.
-    """
+    """Raises ``ConfigError`` for a coroutine function; ``what``: the kind of function, in the plural."""
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         title = getattr(function, "__qualname__", repr(function))
         raise ConfigError(

@@ -81,8 +81,6 @@ class LeaderService:
     def _all(self) -> Collection[LeaderShard]:
         return self._shards.values()
 
-    # -- life ------------------------------------------------------------------------------------------------
-
     def start(self) -> None:
         """Starts the thread. Does not block."""
         self._takeover.start()
@@ -123,8 +121,6 @@ class LeaderService:
             shard.catch_up.close()
             self._coordination.elections.close(shard.election, timeout=1.0)
 
-    # -- the gateway -----------------------------------------------------------------------------------------
-
     def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Takes an event. Never blocks; gateway thread."""
         shard = self._shards.get(event.shard_id)
@@ -143,8 +139,6 @@ class LeaderService:
         if shard is not None:
             shard.new_session()
             self._coordination.members.poke()
-
-    # -- handing over ----------------------------------------------------------------------------------------
 
     def retire(self, shard_id: int) -> None:
         """Hands a shard's leadership over for good, and keeps its journal. Does not block; see ``is_out``."""
@@ -188,8 +182,6 @@ class LeaderService:
                 moments = shard.journal.unstarted()
                 undone += sum(not self._has_received(shard.key, moment) for moment in moments)
         return undone
-
-    # -- what others ask; no I/O -----------------------------------------------------------------------------
 
     def election(self, shard_id: int) -> Election | None:
         """The election of a shard that this replica takes part in, or observes."""
@@ -260,7 +252,6 @@ class LeadershipStatus:
     """Which replica leads which shard, by the shards' numbers. No I/O; any thread.
 
     :param leaders: ``None`` without etcd: this replica leads everything.
-    :param elections: tells of the shards whose journals this replica does not keep.
     :param key_of: gives a shard's key by its number.
     """
 
@@ -286,10 +277,7 @@ class LeadershipStatus:
         return self._leaders is None or self.term(shard_id) is not None
 
     def require(self, shard_id: int) -> int:
-        """The fencing token of leading the shard; 0 without etcd.
-
-        :raises NotLeader: another replica leads it.
-        """
+        """The fencing token of leading the shard, 0 without etcd; ``NotLeader`` if another replica leads."""
         if self._leaders is None:
             return 0
         term = self.term(shard_id)

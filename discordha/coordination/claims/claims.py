@@ -33,6 +33,7 @@ from typing import Any
 
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import (
+    MAX_PAYLOAD,
     Claim,
     ClaimListener,
     ClaimRequest,
@@ -61,8 +62,6 @@ __all__ = ["Claims"]
 
 _log = logging.getLogger(__name__)
 
-#: Larger payloads are not kept for replicas that never received the event, bytes.
-MAX_PAYLOAD = 256 * 1024
 #: The pause between two tries of a claim while etcd does not answer, seconds.
 RETRY_PAUSE = 0.25
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 __all__ = [
+    "MAX_PAYLOAD",
     "Attempts",
     "Claim",
     "ClaimListener",
@@ -19,6 +20,9 @@ __all__ = [
     "marked_at",
     "parse_claim",
 ]
+
+#: Larger payloads of events are not kept for takeovers and dead letters, bytes.
+MAX_PAYLOAD = 256 * 1024
 
 
 #: No readable claim has more words, even with spaces in the replica's name.
