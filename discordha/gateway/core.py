@@ -144,11 +144,6 @@ class Gateway:
         return self.bridge.call(awaitable, timeout)
 
     @property
-    def is_own_thread(self) -> bool:
-        """Whether the caller is the gateway's thread, which must not block."""
-        return threading.current_thread() is self._thread
-
-    @property
     def clients(self) -> Mapping[int, ShardClient]:
         """The clients of open shards, by shard key. Replaced as a whole at every change."""
         return self._clients
