@@ -160,6 +160,7 @@ class Counters:
         self._self = secrets.token_hex(4)
         self._writes = 0  # numbers the writes of this process; each belongs to one sender
         self.transactions = 0
+        self.conflicts = 0
 
     def stop(self) -> None:
         """Ends the tries. Idempotent."""
@@ -249,6 +250,7 @@ class Counters:
             if value is not None:
                 break
             known = found
+            self.conflicts += 1
             pause = min(pause + 0.001, LAST_CONFLICT_PAUSE)
             if self._clock() >= deadline or self._stop.wait(pause * random.random()):
                 raise StoreUnavailable("others write to this counter all the time: it was not counted up")

@@ -62,6 +62,7 @@ class Expiry:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self.granted = 0
 
     def lease_for(self, ttl: float) -> int:
         """A lease that lives for ``ttl`` seconds, and at most a bucket longer. Blocks for a call to the store
@@ -79,6 +80,7 @@ class Expiry:
             if lease is None:
                 now = self._clock()
                 lease = self._store.grant(number * width - now + 1.0).id
+                self.granted += 1
                 kept = {slot: known for slot, known in self._leases.items() if slot[0] * slot[1] > now}
                 self._leases = {**kept, (width, number): lease}
             return lease

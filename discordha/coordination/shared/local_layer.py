@@ -101,6 +101,7 @@ class LocalLayer:
         self._catching_up = threading.Lock()
         self._ask_at = 0.0
         self._watch = store.watch(folder, self, silence=silence, name="discordha-cache")
+        self.hits = 0
 
     def start(self) -> None:
         """Starts the watch. Does not block."""
@@ -120,6 +121,7 @@ class LocalLayer:
             if self.fresh and path not in self._floors:
                 entry = self._entries.get(path)
                 if entry is not None or not self._entries.pushed_out:
+                    self.hits += 1
                     if entry is None:
                         return MISSING
                     return Record.read(entry.value)[0] if entry.encoded else entry.value
