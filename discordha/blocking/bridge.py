@@ -170,7 +170,7 @@ class LoopBridge:
                     "coroutine on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
                     "await discordha.unwrap(view).method(...)"
                 )
-            broken = fence.broken()
+            broken = fence.refusal()
             if broken is not None:
                 raise _lock_lost(broken, awaitable)
             return self._submit(awaitable, fence, on_done)
@@ -196,7 +196,7 @@ class LoopBridge:
         if call not in self._pending:  # abandoned meanwhile
             _discard(awaitable)
             return
-        broken = call.fence.broken()
+        broken = call.fence.refusal()
         if broken is not None:
             _discard(awaitable)
             self._finish(call, None, _lock_lost(broken, awaitable))
@@ -255,7 +255,7 @@ def refuse_if_lost(method: str, path: str) -> None:
     :raises LockLost: this replica may have lost the event that the calling task runs for.
     """
     call = _running_call.get()
-    broken = call.fence.broken() if call is not None and not call.over else None
+    broken = call.fence.refusal() if call is not None and not call.over else None
     if broken is not None:
         raise LockLost(f"this replica may have lost {broken}: {method} {path} was not sent")
 
