@@ -56,6 +56,7 @@ class CurrentEvent:
     __slots__ = (
         "_is_lost",
         "_ordinals",
+        "_refused",
         "attempt",
         "fencing_token",
         "for_itself",
@@ -89,6 +90,7 @@ class CurrentEvent:
         self.for_itself = for_itself
         self._is_lost = is_lost
         self._ordinals = itertools.count()
+        self._refused = False
 
     def __repr__(self) -> str:
         return (
@@ -103,6 +105,17 @@ class CurrentEvent:
     def lost(self) -> bool:
         """Whether this replica may have lost the event: another may handle it by now."""
         return self._is_lost()
+
+    @property
+    def refused(self) -> bool:
+        """Whether a call of this handler was refused because the event may be lost. Then its run did not
+        finish, whatever the handler caught.
+        """
+        return self._refused
+
+    def refuse(self) -> None:
+        """Takes note that a call is refused. Any thread; for good."""
+        self._refused = True
 
     def next_ordinal(self) -> int:
         """0, 1, 2, ...: numbers the messages that one handler sends for one event."""
@@ -141,10 +154,13 @@ class Fence(NamedTuple):
     event: CurrentEvent | None = None
     locks: tuple[HeldLock, ...] = ()
 
-    def broken(self) -> str | None:
-        """The event or lock that this replica may have lost; ``None`` when it owns everything. No I/O."""
+    def refusal(self) -> str | None:
+        """The event or lock that this replica may have lost, for a caller that then refuses to go on;
+        ``None`` when it owns everything. No I/O. The event takes note, since a handler may catch the error.
+        """
         event = self.event
         if event is not None and event.lost:
+            event.refuse()
             return str(event)
         for lock in self.locks:
             if lock.lost:
@@ -174,7 +190,7 @@ def check_fence(what: str) -> None:
     """
     fence = _current.get()
     if fence is not _OPEN:
-        broken = fence.broken()
+        broken = fence.refusal()
         if broken is not None:
             raise LockLost(f"this replica may have lost {broken}: {what} was not called")
 
@@ -222,6 +238,12 @@ class _Scope:
     def __init__(self, fence: Fence) -> None:
         self._fence = fence
         self._token: Token[Fence] | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether code in this scope was refused a call because its event may be lost."""
+        event = self._fence.event
+        return event is not None and event.refused
 
     def __enter__(self) -> CurrentEvent | None:
         self._token = _current.set(self._fence)

@@ -52,7 +52,11 @@ class SessionExpired(DiscordHAError):
 
 
 class LockLost(DiscordHAError):
-    """The calling code may have lost its event, lock or leadership; its call was not made."""
+    """The calling code may have lost its event, lock or leadership; its call was not made.
+
+    Let it pass. It is an ``Exception``, since a lost lock is an error that code may handle. A handler that
+    catches it for a lost event has not finished all the same: another replica runs the event again.
+    """
 
 
 class NotLeader(DiscordHAError):

@@ -166,7 +166,7 @@ class LoopBridge:
             if asyncio._get_running_loop() is self._loop:
                 raise blocks_loop(_title(awaitable))
             refuse_on_loop(_title(awaitable))  # the loop of another bot in this process
-            broken = fence.broken()
+            broken = fence.refusal()
             if broken is not None:
                 raise _lock_lost(broken, awaitable)
             return self._submit(awaitable, fence, on_done)
@@ -192,7 +192,7 @@ class LoopBridge:
         if call not in self._pending:  # abandoned meanwhile
             _discard(awaitable)
             return
-        broken = call.fence.broken()
+        broken = call.fence.refusal()
         if broken is not None:
             _discard(awaitable)
             self._finish(call, None, _lock_lost(broken, awaitable))
@@ -251,7 +251,7 @@ def refuse_if_lost(method: str, path: str) -> None:
     :raises LockLost: this replica may have lost the event that the calling task runs for.
     """
     call = _running_call.get()
-    broken = call.fence.broken() if call is not None and not call.over else None
+    broken = call.fence.refusal() if call is not None and not call.over else None
     if broken is not None:
         raise LockLost(f"this replica may have lost {broken}: {method} {path} was not sent")
 
