@@ -115,7 +115,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
                 on_client=self._attach,
                 on_error=self._on_error,
                 on_fatal=self._fail,
-                on_drain_asked=lambda: self._ends.put("an operator asked for it"),
+                on_drain_asked=self._ends.put,
             )
             replica = self._replica = ReplicaLifecycle(parts)
         try:
