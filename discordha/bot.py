@@ -24,9 +24,10 @@ from discordha.api.declarations import Declarations
 from discordha.api.shared_state import SharedState
 from discordha.blocking import wrap
 from discordha.config import Config
-from discordha.errors import DiscordHAError
+from discordha.errors import ConfigError, DiscordHAError
 from discordha.operations.logs import log_to_stderr
 from discordha.replica.replica import Replica
+from discordha.supervisor import link
 from discordha.voice.facade import VoiceCalls
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
                 self.stop()
         failure = failure or self._failure
         if failure is not None:
+            if isinstance(failure, ConfigError):
+                link.current().refused(str(failure))
             # Its message says what to do; how we got there is of no use to anybody.
             raise failure.with_traceback(None) from None
 

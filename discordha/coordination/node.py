@@ -45,6 +45,7 @@ from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import Keys
 from discordha.coordination.voice.view import VoiceView
 from discordha.errors import ConfigError, StoreUnavailable
+from discordha.supervisor import link
 
 __all__ = ["Coordination", "store_settings"]
 
@@ -89,6 +90,7 @@ class Coordination:
         ttl = config.session_ttl
         self.store = Store(store_settings(config), stop=self._stop_calls)
         self.session = Session(self.store, ttl=ttl)
+        link.current().watch_session(self.session, self.store.settings)
         self.commit = GroupCommit(self.store, ride=MARK_RIDE)
         self.leases = RetentionLeases(self.store, retention=config.retention)
         self.watch = CoordinationWatch(self.store, root, silence=ttl)

@@ -55,6 +55,7 @@ from discordha.replica.readiness import Readiness
 from discordha.sharding.host import Hosting
 from discordha.sharding.index import ShardIndex
 from discordha.stats import Stats
+from discordha.supervisor import link
 
 if TYPE_CHECKING:
     import discord
@@ -107,6 +108,7 @@ class Replica:
         self._on_stop_asked = on_stop_asked
         self._clock = time.monotonic
         self._started_at = self._clock()
+        link.current().hello(replica_id, ha=config.ha, drain_timeout=config.drain_timeout)
         self.readiness = Readiness(replica_id, self._announce)
         self._stop = threading.Event()
         self._stop_lock = threading.Lock()  # guards ``stopped``
@@ -253,6 +255,7 @@ class Replica:
             if self.leaders is not None:
                 self.leaders.start()
             self.gateway.start()
+            link.current().watch_loop(self.gateway.loop)
             self._open_shards(self.gateway.session_limits())
             self.commands.start()
             self.monitor.start()
@@ -444,6 +447,7 @@ class Replica:
         return self._clock() - self._started_at
 
     def _announce(self, state: str) -> None:
+        link.current().state(self.replica_id, state)
         if self.coordination is not None:
             self.coordination.members.set_state(state)
 
