@@ -207,7 +207,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
 
     def _on_signal(self, number: int) -> None:
         """Signal handler: no locks, no logging."""
-        self._hurry = self._signalled
+        self._hurry = self._signalled and not link.current().is_orphan
         self._signalled = True
         self._ends.put(signal.Signals(number).name)
 

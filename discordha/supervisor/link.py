@@ -92,6 +92,14 @@ class Link:
         self._loops: dict[_Loop, float] = {}  # when each moved last
         self._drain_timeout = 25.0
         self._thread: threading.Thread | None = None
+        self._parent = os.getppid()
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the parent is dead. The kernel may send SIGTERM once for each of its threads then.
+        No I/O; any thread, signal handlers too.
+        """
+        return self._channel is not None and os.getppid() != self._parent
 
     # -- what the replica tells ------------------------------------------------------------------------------
 

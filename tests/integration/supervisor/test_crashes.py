@@ -29,7 +29,7 @@ pytestmark = pytest.mark.alone
 
 BOT = BOTS / "torn.py"
 TTL = 5.0
-MESSAGES, REACTIONS = 100.0, 50.0
+MESSAGES, REACTIONS, COMMANDS = 100.0, 50.0, 20.0
 CGROUPS = Path("/sys/fs/cgroup/memory")
 #: What a process that eats memory gets beyond what it has, bytes.
 MORE = 64 << 20
@@ -41,6 +41,8 @@ class Deaths:
     replica had begun, and to the next leader.
     """
 
+    commands: int = 0
+    unanswered: list[int] = field(default_factory=list)
     takeovers: list[float] = field(default_factory=list)
     leaderless: list[float] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -50,7 +52,8 @@ class Deaths:
         lost = sum(each.lost.total() for each in self.outcomes.values())
         repeated = sum(each.repeated.total() for each in self.outcomes.values())
         return (
-            f"| {title} | {lost} | {repeated} | {len(self.takeovers)} | {_figures(self.takeovers)} "
+            f"| {title} | {lost} | {repeated} | {len(self.unanswered)} of {self.commands} "
+            f"| {len(self.takeovers)} | {_figures(self.takeovers)} "
             f"| {len(self.leaderless)} | {_figures(self.leaderless)} |"
         )
 
@@ -59,6 +62,13 @@ def _figures(values: list[float]) -> str:
     if not values:
         return "-"
     return f"{statistics.median(values) * 1000:.0f} / {max(values) * 1000:.0f} ms"
+
+
+@pytest.fixture
+def local_discord() -> Iterator[LocalDiscord]:
+    """One that remembers all messages of minutes of load."""
+    with LocalDiscord(max_messages=100_000) as discord:
+        yield discord
 
 
 @pytest.fixture
@@ -105,7 +115,7 @@ def end(way: str, pid: int, cage: Callable[[int], None]) -> None:
 WAYS = ["kill -9", "os._exit", "SIGSEGV", "SIGABRT", "memory"]
 
 
-ATTEMPT = re.compile(r"^([\d.]+) \d+ INFO torn: attempt 2", re.MULTILINE)
+ATTEMPT = re.compile(r"^([\d.]+) \d+ INFO torn: attempt 2 of (?:message|slash)", re.MULTILINE)
 LEADS = re.compile(r"^([\d.]+) (\d+) INFO discordha.leader.service: leads shard 0", re.MULTILINE)
 
 
@@ -142,6 +152,7 @@ def crash(
     chooser = random.Random(23)
     ready()
     load = MixedLoad(discord, messages=MESSAGES, reactions=REACTIONS)
+    slash = discord.load("slash", rate=COMMANDS, template="roll")
     load.wait_answers(int(MESSAGES + REACTIONS))
     deaths = []
     for number, way in enumerate(ways):
@@ -152,9 +163,13 @@ def crash(
         deaths.append((at, victim == first))
         ready()
         load.wait_answers(int(MESSAGES))
+    commands = [int(each.key) for each in slash.stop()]
     outcomes = load.stop()
     found = judge(text(), deaths)
     found.outcomes = outcomes
+    # The local Discord takes no first answer that comes after 3 s.
+    found.commands = len(commands)
+    found.unanswered = [each for each in commands if not discord.interaction(each)["responded"]]
     return found
 
 
@@ -199,6 +214,7 @@ def test_three_crashes(with_run: Callable[[list[str]], Deaths]) -> None:
     found = with_run(["kill -9", "os._exit", "SIGSEGV"])
     print(found.row("with discordha run"))
     assert all(each.ok for each in found.outcomes.values()), found.outcomes
+    assert not found.unanswered
     # Neither waits for the session's end. What a busy machine adds is not ours.
     assert max([*found.takeovers, *found.leaderless]) < TTL / 2, found
 
@@ -207,6 +223,7 @@ def test_a_replica_that_eats_all_its_memory(with_run: Callable[[list[str]], Deat
     found = with_run(["memory"])
     print(found.row("out of memory"))
     assert all(each.ok for each in found.outcomes.values()), found.outcomes
+    assert not found.unanswered
     assert max([*found.takeovers, *found.leaderless]) < TTL / 2, found
 
 
@@ -216,6 +233,7 @@ def test_thirty_crashes(with_run: Callable[[list[str]], Deaths]) -> None:
     found = with_run(WAYS * 6)
     print(found.row("with discordha run"))
     assert all(each.ok for each in found.outcomes.values()), found.outcomes
+    assert not found.unanswered
     for values in (found.takeovers, found.leaderless):
         assert statistics.median(values) <= 0.05, found
         assert max(values) <= 0.3, found
@@ -224,13 +242,14 @@ def test_thirty_crashes(with_run: Callable[[list[str]], Deaths]) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_thirty_crashes_without_a_parent_that_revokes(
-    replicas: ReplicasFactory, local_discord: LocalDiscord, cage: Callable[[int], None]
+    replicas: ReplicasFactory, local_discord: LocalDiscord, cage: Callable[[int], None], tmp_path: Path
 ) -> None:
     """The other column: replicas that something starts again, and no more."""
     fleet = replicas(
         BOT,
         3,
         restart=True,
+        directory=tmp_path,
         env={"DISCORDHA_SESSION_TTL": str(TTL), "PYTHONFAULTHANDLER": "1"},
     )
     found = without_run(WAYS * 6, local_discord, fleet, cage)

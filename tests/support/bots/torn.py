@@ -59,6 +59,13 @@ def on_raw_reaction_remove(payload):
     say("remove", payload)
 
 
+@ha.command(description="Rolls a die")
+def roll(interaction, n: int):
+    begun(f"slash {n}")
+    threading.Event().wait(SLOW)
+    interaction.response.send_message(f"slash {n}")
+
+
 def eat():
     eaten = []
     while True:
