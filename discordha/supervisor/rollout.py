@@ -48,10 +48,8 @@ def rollout(slots: Slots, timeout: float, say: Callable[[str], None]) -> Procedu
             slot.successor = None
             if slot.process is None and not slot.ended:  # its old one has died, or had to drain first
                 slot.start_at = time.monotonic()
-            rest = (
-                "all others run" if number == 1 else f"{number - 1} of {total} run the new version, the rest"
-            )
-            say(f"rolled back: {new.name} did not become ready: {why}; {rest} the version before")
+            mixed = f"; {number - 1} of {total} run the new version already" if number > 1 else ""
+            say(f"rolled back: {new.name} did not become ready: {why}{mixed}")
             return False
         slot.process, slot.successor = new, None
         slot.start_at, slot.ended = None, False

@@ -116,8 +116,8 @@ class Run:
 
     def ready(self) -> dict[str, int]:
         """The living replicas that have said that they are ready."""
-        text = self.text()
         living = self.replicas()
+        text = self.text()
         return {
             name: pid
             for name, pid in living.items()

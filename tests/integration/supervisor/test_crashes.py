@@ -157,6 +157,7 @@ def crash(
     deaths = []
     for number, way in enumerate(ways):
         pids = ready()
+        wait_for(lambda pids=pids: leader(text()) in pids.values(), 20, "a leader that lives", interval=0.05)
         first = leader(text())
         victim = first if number % 2 == 0 else chooser.choice([p for p in pids.values() if p != first])
         at = dies(victim, lambda way=way, victim=victim: end(way, victim, cage))  # type: ignore[misc]
