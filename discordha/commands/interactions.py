@@ -25,6 +25,7 @@ import discord
 from discordha.blocking import unwrap
 from discordha.commands.answers import Answer, install
 from discordha.commands.components import Component, Components, values_of
+from discordha.commands.peer_defer import PeerDefer
 from discordha.commands.persistent import PersistentViews, Press
 from discordha.commands.trampoline import Trampoline, adapt, is_unanswerable
 from discordha.commands.tree import Tree
@@ -44,7 +45,8 @@ _Kind = discord.InteractionType
 class Interactions:
     """See the module.
 
-    :param stats: counts ``interactions`` by ``deferred``, ``late``, ``resumed``, ``unanswerable``.
+    :param stats: counts ``interactions`` by ``deferred``, ``deferred_for_peer``, ``late``, ``resumed``,
+        ``unanswerable``.
     """
 
     def __init__(self, tree: Tree, components: Components, views: PersistentViews, stats: Stats) -> None:
@@ -52,6 +54,7 @@ class Interactions:
         self._components = components
         self._views = views
         self._stats = stats
+        self._peers = PeerDefer(tree, self._note)
 
     def handlers_for(self, args: Sequence[Any]) -> list[Handler]:
         """What handles an interaction, if this bot does. Gateway thread."""
@@ -79,6 +82,8 @@ class Interactions:
         defer, ephemeral = getattr(command.callback, "__discordha_defer__", ("auto", False))
         if interaction.type is _Kind.autocomplete:
             defer = None
+        if defer == "auto":
+            self._peers.watch(interaction, ephemeral=ephemeral)
         name = f"/{command.qualified_name}"
         invoke = self._tree.invoke
         return functools.partial(self._run, name, answer, invoke, defer=defer == "auto", ephemeral=ephemeral)
@@ -97,6 +102,8 @@ class Interactions:
             await call(interaction, **arguments)
 
         defer = component.defer == "auto"
+        if defer:
+            self._peers.watch(interaction, ephemeral=False)
         return functools.partial(self._run, component.name, answer, invoke, defer=defer, ephemeral=False)
 
     def _press(self, interaction: discord.Interaction[Any], press: Press) -> Callable[..., Any]:
@@ -104,6 +111,7 @@ class Interactions:
         one that was handled.
         """
         answer = install(interaction, self._note)
+        self._peers.watch(interaction, ephemeral=False)
 
         async def invoke(interaction: Any) -> None:
             await press.run(interaction)

@@ -54,6 +54,8 @@ _log = logging.getLogger(__name__)
 #: A mark waits up to so long for the next claim, seconds, while claims come often enough for it to ride along
 #: (``GroupCommit``): by so much longer may a crash make a finished event run again.
 MARK_RIDE = 0.008
+#: How much later than its rhythm a member's record may come in, seconds.
+LATE = 0.3
 
 
 def store_settings(config: Config) -> StoreSettings:
@@ -160,6 +162,16 @@ class Coordination:
         self.shares = Shares(self.store, self.session, self.root, self._replica_id, total=total, meter=meter)
         self.watch.subscribe("q", self.shares)
         return self.shares
+
+    def silent_owner(self, key: str) -> bool:
+        """Whether another replica holds an event and has not written its member record for longer than its
+        rhythm, while this one sees its own come in. No I/O; any thread.
+        """
+        holder = self.hints.holder(key)
+        if holder is None or holder == self._replica_id:
+            return False
+        longest = self._config.session_ttl / 3 + LATE
+        return self.members.silence(holder) > longest >= self.members.silence(self._replica_id)
 
     def _voice_watch(self, view: VoiceView) -> Watch:
         prefix = Keys(self.root).watched

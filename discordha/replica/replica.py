@@ -164,6 +164,7 @@ class Replica:
                 last_attempts=coordination.last_attempts,
             )
             coordination.hints.set_listener(self.dispatcher)
+            tree.silent_owner = coordination.silent_owner
             coordination.members.changed = self.dispatcher.on_ranks
             coordination.plan.listeners.append(self.dispatcher.on_ranks)
             self.leaders = LeaderEvents(

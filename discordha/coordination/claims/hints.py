@@ -65,6 +65,11 @@ class ClaimHints:
                 return Hint.RUNNING
             return Hint.DONE if key in self._done else Hint.UNKNOWN
 
+    def holder(self, key: str) -> str | None:
+        """The replica that runs an event, as far as the watch says; ``None``: nobody. No I/O; any thread."""
+        held = self._held.get(key)
+        return held.replica if held is not None else None
+
     def attempts(self, key: str) -> Attempts | None:
         """What ``a/<key>`` says: there is a record from the second attempt on. One lookup, without the lock:
         the watch's thread holds it for a whole batch, and the gateway's asks for every event.
