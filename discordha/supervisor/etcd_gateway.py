@@ -36,7 +36,7 @@ STAGGER = 0.1
 #: gRPC's codes, as the gateway gives them.
 _NOT_FOUND, _FAILED_PRECONDITION, _UNAUTHENTICATED = 5, 9, 16
 #: Codes at which a later try may do better: deadline, exhausted, aborted, internal, unavailable.
-_PASSING = frozenset({4, 8, 10, 13, 14})
+_TRANSIENT = frozenset({4, 8, 10, 13, 14})
 
 
 class Unreachable(DiscordHAError):
@@ -172,7 +172,7 @@ class EtcdGateway:
         if status == 200:
             return answer
         code, words = answer.get("code"), str(answer.get("message") or answer.get("error") or status)
-        if code in _PASSING and "handshake failed" not in words:  # the gateway's own connection to its etcd
+        if code in _TRANSIENT and "handshake failed" not in words:  # the gateway's own connection to its etcd
             raise Unreachable(f"etcd at {endpoint}: {words}")
         if not isinstance(code, int):
             raise NoGateway(f"etcd at {endpoint} has no JSON gateway: {status} {words}")

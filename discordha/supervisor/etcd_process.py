@@ -7,7 +7,8 @@ Guarantees
 - Versions that can corrupt their data (3.5.0 to 3.5.2) are refused unless they are asked for.
 - It ends after the replicas, also when ``discordha run`` was killed: see ``launch``.
 
-Threads and locks: none. ``find_etcd`` blocks for a moment; ``is_healthy`` for up to ``LOOK`` seconds.
+Threads and locks: none. ``find_etcd`` blocks for a moment; ``is_healthy`` for up to ``HEALTH_TIMEOUT``
+seconds.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _log = logging.getLogger("discordha.run")
 CLIENT_PORTS = (2379, 12379, 22379, 0)
 PEER_PORTS = (2380, 12380, 22380, 0)
 #: The longest wait for its health, seconds.
-LOOK = 1.0
+HEALTH_TIMEOUT = 1.0
 _UNSAFE = (3, 5, 0), (3, 5, 2)
 _VERSION = re.compile(r"etcd Version: (\d+)\.(\d+)\.(\d+)")
 _PORTS = "discordha-ports.json"
@@ -150,7 +151,7 @@ class EtcdKeeper:
 
     def is_healthy(self) -> bool:
         """Whether it answers its health check, a linearizable read."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.client_port, timeout=LOOK)
+        connection = http.client.HTTPConnection("127.0.0.1", self.client_port, timeout=HEALTH_TIMEOUT)
         try:
             connection.request("GET", "/health")
             return b'"true"' in connection.getresponse().read(4096)

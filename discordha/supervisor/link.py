@@ -10,7 +10,7 @@ Guarantees
 - etcd's password goes through the socket only. The variable that names the socket is gone from the
   environment once discordha is imported, and programs that the bot starts do not inherit the socket.
 - Once the parent is gone, the process drains: by the kernel's SIGTERM on Linux, by one of its own
-  elsewhere. What has not ended ``FAREWELL`` seconds after the drain's time is killed.
+  elsewhere. What has not ended ``ORPHAN_TIME`` seconds after the drain's time is killed.
 
 Threads and locks: ``discordha-link`` starts with the first ``hello`` and lives as long as the process.
 ``_lock`` guards the unsent bytes and the socket. Methods may be called from any thread.
@@ -41,9 +41,9 @@ VARIABLE = "DISCORDHA_SUPERVISOR"
 #: How often the replica shows that it moves, seconds.
 BEAT = 1.0
 #: How long a process may live beyond its drain's time once its parent is gone, seconds.
-FAREWELL = 5.0
+ORPHAN_TIME = 5.0
 #: Unsent bytes at which nothing more is told but leases.
-FULL = 65_536
+MOST_UNSENT = 65_536
 
 
 class _Session(Protocol):
@@ -158,7 +158,7 @@ class Link:
     def _tell(self, message: dict[str, object]) -> None:
         line = json.dumps(message).encode() + b"\n"
         with self._lock:
-            if self._channel is not None and (len(self._unsent) < FULL or "lease" in message):
+            if self._channel is not None and (len(self._unsent) < MOST_UNSENT or "lease" in message):
                 self._unsent += line
                 self._flush()
 
@@ -211,10 +211,10 @@ class Link:
         _log.warning("discordha run has ended: this replica drains and ends, too")
         if sys.platform != "linux":  # there the kernel has sent it
             os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait(self._drain_timeout + FAREWELL)
+        threading.Event().wait(self._drain_timeout + ORPHAN_TIME)
         _log.error(
             "this replica has not ended %g s after discordha run did: it is killed",
-            self._drain_timeout + FAREWELL,
+            self._drain_timeout + ORPHAN_TIME,
         )
         with contextlib.suppress(Exception):
             faulthandler.dump_traceback(sys.__stderr__ or sys.stderr)

@@ -32,9 +32,16 @@ _log = logging.getLogger("discordha.run")
 
 _LAUNCHER = str(Path(__file__).with_name("launch.py"))
 #: What the parent's own supervisor gave it for itself alone.
-_OWN = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+_FOR_THE_PARENT = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+)
 #: A message that is longer than this is no message, bytes.
-_LONGEST = 1_000_000
+_LONGEST_MESSAGE = 1_000_000
 #: The leases of a process that are remembered: each session revokes the one before it by itself.
 _LEASES = 8
 #: The longest time without a look at the children that counts as their silence, seconds: the parent itself
@@ -43,7 +50,7 @@ _LONGEST_LOOK = 2.0
 #: A program that has worked for so long is in no crash loop, seconds.
 STEADY = 10.0
 #: Pauses of a crash loop, seconds: none after the first end, then doubled from the first to the last.
-FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0
+FIRST_RESTART, LAST_RESTART = 0.5, 30.0
 
 
 class EtcdAccess(NamedTuple):
@@ -90,7 +97,7 @@ class OwnedProcess:
             self.pid = os.posix_spawn(
                 sys.executable,
                 arguments,
-                {name: value for name, value in environment.items() if name not in _OWN},
+                {name: value for name, value in environment.items() if name not in _FOR_THE_PARENT},
                 file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
                 setpgroup=0,
                 setsigmask=(),
@@ -220,7 +227,7 @@ class BotProcess(OwnedProcess):
                 return False
             if not data:
                 return False
-            *lines, self._received = (self._received + data)[-_LONGEST:].split(b"\n")
+            *lines, self._received = (self._received + data)[-_LONGEST_MESSAGE:].split(b"\n")
             for line in lines:
                 self._take(line)
 
@@ -300,7 +307,7 @@ class Backoff:
         :param steady: for how many seconds the program had done its work.
         """
         self._ends = 1 if steady >= STEADY else self._ends + 1
-        return 0.0 if self._ends == 1 else min(FIRST_PAUSE * 2.0 ** (self._ends - 2), LAST_PAUSE)
+        return 0.0 if self._ends == 1 else min(FIRST_RESTART * 2.0 ** (self._ends - 2), LAST_RESTART)
 
     def reset(self) -> None:
         """Forgets the ends before."""

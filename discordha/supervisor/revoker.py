@@ -35,7 +35,7 @@ TRY = 1.0
 #: How long the process that revokes by gRPC may take, seconds.
 HELPER = 10.0
 #: Pauses between two tries, seconds: doubled from the first to the last.
-FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
+FIRST_RETRY, LAST_RETRY = 0.05, 1.0
 #: How often the way to etcd is tried before it is needed, seconds: etcd forgets a token after 300.
 CHECK = 100.0
 _HELPER = "discordha.coordination.etcd.revoke"
@@ -76,7 +76,7 @@ class Revoker:
         self._jobs: list[_Job] = []
         self._checks: dict[EtcdAccess, _Check] = {}
         self._stopping = False
-        self._pause = FIRST_PAUSE
+        self._pause = FIRST_RETRY
         self._thread = threading.Thread(target=self._run, name="discordha-revoker", daemon=True)
         self.revoked: list[int] = []
 
@@ -115,7 +115,7 @@ class Revoker:
         now = self._clock()
         with self._changed:
             self._jobs += [_Job(access, lease, name, now) for lease in reversed(leases)]
-            self._pause = FIRST_PAUSE
+            self._pause = FIRST_RETRY
             self._changed.notify_all()
 
     # -- the thread ------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Revoker:
                     return
                 if self._jobs:
                     self._changed.wait(self._pause)
-                    self._pause = min(self._pause * 2, LAST_PAUSE)
+                    self._pause = min(self._pause * 2, LAST_RETRY)
             if not jobs:
                 for access in due:
                     self._check(access, self._checks[access])

@@ -32,7 +32,7 @@ __all__ = ["RunOptions", "Slot", "Slots"]
 _log = logging.getLogger("discordha.run")
 
 #: What a process gets beyond its drain's time before it is killed, seconds.
-FAREWELL = 4.0
+KILL_AFTER = 4.0
 #: How long a hanging process may take to show its stacks, seconds.
 STACKS = 2.0
 #: The pause before a process whose configuration was refused is started again, seconds.
@@ -257,7 +257,7 @@ class Slots:
 
     def drain(self, process: BotProcess) -> None:
         """Asks a process to drain; kills it when that takes much longer than it said."""
-        self._leaving.setdefault(process, self._clock() + process.drain_timeout + FAREWELL)
+        self._leaving.setdefault(process, self._clock() + process.drain_timeout + KILL_AFTER)
         process.signal(signal.SIGTERM)
 
     def stop(self) -> None:

@@ -42,7 +42,7 @@ _log = logging.getLogger("discordha.run")
 #: Exit statuses.
 FAILED, CONFIG = 1, 78
 #: Pauses of the loop, seconds: while something is awaited, and while not.
-STEP, LOOK = 0.05, 1.0
+BUSY_TURN, IDLE_TURN = 0.05, 1.0
 #: How long etcd may take to start, and to end, seconds.
 ETCD_START, ETCD_STOP = 60.0, 12.0
 #: How long the end waits for leases that are still to be revoked, seconds.
@@ -156,7 +156,7 @@ class Supervisor:
             self._task.step()
             if self._task.over:
                 self._task = None
-        if self._task is None and self._clock() - self._looked_at >= LOOK:
+        if self._task is None and self._clock() - self._looked_at >= IDLE_TURN:
             self._looked_at = self._clock()
             if self._sources is not None and self._sources.changed():
                 _log.info("the bot's files have changed")
@@ -170,9 +170,9 @@ class Supervisor:
 
     def _pause(self) -> float:
         if self._task is not None:
-            return STEP
+            return BUSY_TURN
         due = self._slots.next_start
-        return LOOK / 2 if due is None else max(min(due - self._clock(), LOOK / 2), 0.0)
+        return IDLE_TURN / 2 if due is None else max(min(due - self._clock(), IDLE_TURN / 2), 0.0)
 
     def _begin(self, procedure: Procedure, done: Callable[[bool], None]) -> None:
         self._task = _Task(procedure, done, self._clock)
@@ -207,7 +207,8 @@ class Supervisor:
             if self._options.wait_ready:
                 yield lambda slot=slot: slot.ready or slot.ended, self._options.reload_timeout  # type: ignore[misc]
                 if not slot.ready:
-                    _log.error("the bot was not ready within %g s", self._options.reload_timeout)
+                    if not slot.ended:
+                        _log.error("the bot was not ready within %g s", self._options.reload_timeout)
                     return False
         yield lambda: True, 0.0
         return True

@@ -23,7 +23,7 @@ from fleet import EXAMPLES
 
 from discordha import Config
 from discordha.supervisor.command import _run_options
-from discordha.supervisor.slots import FAREWELL
+from discordha.supervisor.slots import KILL_AFTER
 from discordha.supervisor.supervisor import CONFIG
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.ports import ReservedPort
@@ -76,7 +76,7 @@ def test_what_one_file_names_another_has() -> None:
                 assert container["securityContext"]["readOnlyRootFilesystem"]
             assert pod["spec"]["securityContext"]["runAsNonRoot"]
     drain = next(field.default for field in dataclasses.fields(Config) if field.name == "drain_timeout")
-    assert deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > drain + FAREWELL
+    assert deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > drain + KILL_AFTER
 
 
 def test_every_variable_is_one_that_the_library_reads() -> None:
@@ -105,7 +105,7 @@ def test_the_systemd_units_notify_and_drain(path: Path) -> None:
     assert service["Type"] == "notify"
     assert service["KillSignal"] == "SIGTERM"
     drain = next(field.default for field in dataclasses.fields(Config) if field.name == "drain_timeout")
-    assert int(service["TimeoutStopSec"]) > drain + FAREWELL
+    assert int(service["TimeoutStopSec"]) > drain + KILL_AFTER
     assert service["RestartPreventExitStatus"] == str(CONFIG)
     options = _run_options(shlex.split(service["ExecStart"])[2:])
     assert options.program == ("/opt/bot/bot.py",)

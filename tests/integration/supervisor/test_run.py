@@ -246,6 +246,12 @@ def test_a_bot_that_is_never_ready_fails_the_start(start: Start) -> None:
     assert not run.left_over()
 
 
+def test_a_refused_configuration_fails_the_start_at_once(start: Start) -> None:
+    run = start("--wait-ready", PRETENDS, "refuses")
+    assert run.wait_exit(20) == 78
+    assert not run.lines("was not ready within")
+
+
 def test_a_module_runs_with_its_arguments(start: Start, tmp_path: Path) -> None:
     folder = tmp_path / "package"
     folder.mkdir()

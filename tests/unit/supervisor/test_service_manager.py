@@ -9,7 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from discordha.operations.cli.fleet_commands import cli
 from discordha.supervisor import launch
 from discordha.supervisor.command import reload_command, run_command
 from discordha.supervisor.control import ControlServer, Reply, ask, runs
@@ -159,6 +161,13 @@ def test_a_reload_without_a_run_fails(
     assert reload_command([]) == 1
     assert reload_command(["--pid", "5"]) == 1
     assert "no discordha run" in capsys.readouterr().err
+
+
+def test_the_command_line_lists_both_commands() -> None:
+    shown = CliRunner().invoke(cli, ["--help"]).output
+    assert "\n  run " in shown
+    assert "\n  reload " in shown
+    assert CliRunner().invoke(cli, ["run", "no_such_bot.py"]).exit_code == 1
 
 
 def test_a_launcher_whose_parent_has_gone_starts_nothing() -> None:
