@@ -1,7 +1,7 @@
 """Highly available Discord bots: several replicas of one bot, each event handled once.
 
-The names below are imported when they are first used, so that parts which need no Discord (the test harness,
-the command line) start quickly.
+Each name is imported at its first use, so that the test kit and the command line, which need no Discord,
+start quickly.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from discordha.bot import DiscordHA
     from discordha.config import Config
     from discordha.context import CurrentEvent, current_event, unfenced
-    from discordha.coordination.voice.command import VoiceCommand
     from discordha.coordination.voice.deliveries import VoiceDelivery
+    from discordha.coordination.voice.records import VoiceCommand
     from discordha.voice.worker import VoiceWorker
 
 __all__ = [
@@ -64,7 +64,7 @@ _HOMES = {
     "CurrentEvent": "context",
     "DiscordHA": "bot",
     "NamedLock": "api.lock",
-    "VoiceCommand": "coordination.voice.command",
+    "VoiceCommand": "coordination.voice.records",
     "VoiceDelivery": "coordination.voice.deliveries",
     "VoiceWorker": "voice.worker",
     "current_event": "context",

@@ -1,8 +1,7 @@
 """``discord.app_commands`` with plain functions, where that takes coroutine functions.
 
-Porting: ``from discordha import app_commands`` instead of ``from discord import app_commands``. Ours are
-``Command``, ``ContextMenu``, ``Group``, ``command`` and ``context_menu``. All else is discord.py's own, and
-works on plain functions as it is; type checkers know what is listed here.
+Import it in place of ``discord.app_commands``. ``Command``, ``ContextMenu``, ``Group``, ``command`` and
+``context_menu`` are this library's. All other names are discord.py's and take plain functions as they are.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""DiscordHA: the bot as its author sees it. Wiring and lifecycle, nothing else.
+"""DiscordHA: the bot as its author sees it.
 
-Concurrency: the methods may be called from any thread but the gateway's. ``_lock`` guards the state of the
-lifecycle, and is not held while a replica starts or stops. Signals are handled in ``run`` only, on the
-main thread; their handler takes no lock: it puts into a ``SimpleQueue``, which is made for that, and sets
-a flag.
+Threads and locks: any thread but the gateway's may call the methods. ``_lock`` guards the change of
+``_replica`` and is not held while a replica starts or stops. Only ``run`` handles signals, on the main
+thread; its signal handler takes no lock: it sets a flag and puts into a ``SimpleQueue``, which is made for
+that.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import secrets
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping
-from types import FrameType, TracebackType
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from discordha.api.client import ClientView
+from discordha.api.cache import SharedState
+from discordha.api.client import ClientLookups
 from discordha.api.declarations import Declarations
-from discordha.api.shared_state import SharedState
 from discordha.blocking import wrap
 from discordha.config import Config
+from discordha.context import refuse_on_loop
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.operations.logs import log_to_stderr
-from discordha.replica.replica import Replica
+from discordha.replica.lifecycle import ReplicaLifecycle
+from discordha.replica.parts import ReplicaParts
 from discordha.supervisor import link
-from discordha.voice.facade import VoiceCalls
+from discordha.voice.calls import VoiceCalls
 
 if TYPE_CHECKING:
     import discord
@@ -39,18 +43,20 @@ __all__ = ["DiscordHA"]
 
 _log = logging.getLogger("discordha")
 
-#: How long ``run`` waits at a time for its end, seconds.
-SIGNAL_SLICE = 0.2
+#: How long ``run`` waits for its end in one step, seconds.
+SIGNAL_CHECK_INTERVAL = 0.2
+#: The characters of a host's name that go into the name of a replica.
+MAX_HOST = 63
 
 Result = TypeVar("Result")
 
 
-class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
+class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
     """A highly available Discord bot: one of several equal replicas, which handle each event once.
 
-    May be subclassed as ``discord.Client`` is: methods named ``on_<event>`` are handlers.
+    A subclass's methods named ``on_<event>`` are handlers, as with ``discord.Client``.
 
-    :param config: the configuration; or its fields as ``options``.
+    :param config: the configuration; ``options`` are its fields.
     :raises ConfigError: an option is unknown or impossible; names it.
     """
 
@@ -59,27 +65,24 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         super().__init__()
         self._tree.bind(self._running)
         self._lock = threading.Lock()
-        self._replica: Replica | None = None
-        self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # why ``run`` should end
-        self._hurry = False
-        self._signalled = False
+        self._replica: ReplicaLifecycle | None = None
+        self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
+        self._hurry = self._signalled = False
         self._failure: BaseException | None = None
-        self._replica_id = (
-            self._config.replica_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        )
+        self._replica_id = self._config.replica_id or _own_name()
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """A bot configured by the environment: every field from ``DISCORDHA_<FIELD>``, the token also from
-        ``BOT_TOKEN``, lists separated by commas.
+        """A bot with the environment's configuration: every field from ``DISCORDHA_<FIELD>``, the token also
+        from ``BOT_TOKEN``, lists separated by commas.
 
-        :raises ConfigError: names the variable.
+        :raises ConfigError: a variable is impossible; names it.
         """
         return cls(Config.from_env(**overrides))
 
     @property
     def config(self) -> Config:
-        """What the bot was configured with."""
+        """The bot's configuration."""
         return self._config
 
     @property
@@ -90,30 +93,31 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
     # -- life ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts this replica. Blocks until etcd and Discord have accepted it.
+        """Starts this replica. Blocks until etcd and Discord accept it.
 
-        :raises ConfigError: Discord or etcd refuses the configuration; the message says what to do.
+        :raises ConfigError: Discord or etcd refuses the configuration; the message names the remedy.
         :raises StoreUnavailable: etcd does not answer.
-        :raises DiscordHAError: it runs already.
+        :raises DiscordHAError: the bot runs already.
         """
+        refuse_on_loop("start")
         with self._lock:
             if self._replica is not None:
                 raise DiscordHAError("the bot has been started already; stop it first")
             self._failure = None
-            replica = self._replica = Replica(
+            parts = ReplicaParts(
                 self._config,
-                self._config.root if self._config.ha else "",
                 self._replica_id,
                 self._registry,
                 self._stats,
                 tasks=self._tasks,
                 tree=self._tree,
-                on_client=self._attach,
                 voice_workers=self._voice_workers,
+                on_client=self._attach,
                 on_error=self._on_error,
                 on_fatal=self._fail,
-                on_stop_asked=lambda: self._ends.put("an operator asked for it"),
+                on_drain_asked=lambda: self._ends.put("an operator asked for it"),
             )
+            replica = self._replica = ReplicaLifecycle(parts)
         try:
             replica.start()
         except BaseException:
@@ -121,28 +125,30 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
             raise
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
-        """Blocks until this replica has been ready once: connected, with all guilds known. False when that
-        takes longer than ``timeout`` seconds.
+        """Blocks until this replica has been ready once: connected, with all guilds known. False after
+        ``timeout`` seconds.
 
-        :raises DiscordHAError: the bot has not been started, or what stopped it.
+        :raises DiscordHAError: the bot does not run; or the error that stopped it.
         """
+        refuse_on_loop("wait_until_ready")
         ready = self._running().readiness.wait(timeout)
         if self._failure is not None:
             raise self._failure
         return ready
 
     def stop(self, timeout: float | None = None) -> None:
-        """Drains this replica and ends it: nothing new is begun, running handlers finish, leadership
-        moves, what is left goes to the others. Blocks. Idempotent; any thread but a handler's.
+        """Drains this replica and ends it: nothing new starts, running handlers finish, leadership moves, and
+        other replicas take the rest. Blocks. Idempotent; any thread but a handler's.
 
         :param timeout: seconds, by default ``drain_timeout``.
         """
+        refuse_on_loop("stop")
         replica = self._replica
         self._ends.put("stop() was called")
         if replica is None:
             return
         try:
-            # Handlers that still run may use the bot until the end.
+            # ``_replica`` stays until the end: running handlers may use the bot.
             replica.stop(self._config.drain_timeout if timeout is None else timeout, lambda: self._hurry)
         finally:
             with self._lock:
@@ -150,22 +156,24 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
                     self._replica = None
 
     def run(self) -> None:
-        """Runs until SIGTERM or SIGINT, then drains; a second signal stops at once. Blocks; main thread
-        only.
+        """Runs until SIGTERM or SIGINT, then drains; a second signal stops at once. Blocks; main thread only.
 
-        Without a logging set-up of your own, discordha's messages go to standard error: from
-        ``DISCORDHA_LOG_LEVEL`` (``INFO``) on, as JSON with ``DISCORDHA_LOG_FORMAT=json``.
+        Unless you set up logging, discordha's messages go to standard error: from ``DISCORDHA_LOG_LEVEL``
+        (``INFO``) on, as JSON with ``DISCORDHA_LOG_FORMAT=json``.
 
-        :raises BaseException: what broke a part that this replica can't go on without, after stopping.
+        :raises BaseException: the error of a part that the replica cannot go on without, after the stop.
         """
+        refuse_on_loop("run")
         log_to_stderr(self._replica_id, os.environ)
-        self._forget_ends()
+        self._hurry = self._signalled = False
+        while not self._ends.empty():
+            self._ends.get_nowait()
         failure: BaseException | None = None
-        with _Signals(self._on_signal):
+        with _signals(self._on_signal):
             try:
                 self.start()
                 why = self._wait_for_end()
-                _log.info("stopping, for %g s at the most: %s", self._config.drain_timeout, why)
+                _log.info("stopping, for %g s at most: %s", self._config.drain_timeout, why)
             except DiscordHAError as error:
                 failure = error
             finally:
@@ -174,36 +182,28 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         if failure is not None:
             if isinstance(failure, ConfigError):
                 link.current().refused(str(failure))
-            # Its message says what to do; how we got there is of no use to anybody.
+            # The message names the remedy; the traceback would not help.
             raise failure.with_traceback(None) from None
 
     def _wait_for_end(self) -> str:
-        # In slices: a signal that another thread takes, or that comes right before the wait, does not end it.
+        # In steps: a signal does not end a wait when another thread takes it, or right before the wait.
         while True:
-            try:
-                return self._ends.get(timeout=SIGNAL_SLICE)
-            except queue.Empty:
-                continue
+            with suppress(queue.Empty):
+                return self._ends.get(timeout=SIGNAL_CHECK_INTERVAL)
 
     def __enter__(self) -> Self:
-        """Starts the bot."""
+        """Starts the bot; see ``start``."""
         self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stops it."""
+        """Stops the bot; see ``stop``."""
         replica = self._replica
         if kind is not None and replica is not None:
             replica.note_failure()
         self.stop()
-
-    def _forget_ends(self) -> None:
-        self._hurry = False
-        self._signalled = False
-        while not self._ends.empty():
-            self._ends.get_nowait()
 
     def _on_signal(self, number: int) -> None:
         """Signal handler: no locks, no logging."""
@@ -217,36 +217,36 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         self._ends.put(f"{type(error).__name__}: {error}")
         replica = self._replica
         if replica is not None:
-            replica.readiness.give_up()
+            replica.note_failure()
+            replica.parts.readiness.give_up()
 
-    def _running(self) -> Replica:
+    def _running(self) -> ReplicaParts:
         replica = self._replica
         if replica is None:
             raise DiscordHAError("the bot does not run: call start() first")
-        return replica
+        return replica.parts
 
     # -- the bridge to discord.py ----------------------------------------------------------------------------
 
     def call(self, awaitable: Awaitable[Result], timeout: float | None = None) -> Result:
-        """Runs a coroutine of discord.py on the gateway's loop, and returns its result. Blocks; any thread
-        but the loop's. Inside a handler it is fenced as the views are.
+        """Runs a coroutine of discord.py on the gateway's loop and returns its result. Blocks; any thread but
+        the loop's. Inside a handler the call is fenced like those of the views.
 
         :param timeout: seconds, by default ``call_timeout``.
-        :raises LockLost: the handler's event may not be this replica's any more; nothing was sent.
-        :raises TimeoutError: it took longer.
+        :raises LockLost: this replica may have lost the handler's event; nothing was sent.
+        :raises TimeoutError: the call took longer.
         """
-        result: Result = self._running().gateway.call(awaitable, timeout)
-        return result
+        return self._running().gateway.call(awaitable, timeout)
 
     if TYPE_CHECKING:
         wrap: Wrap  # for type checkers: the class of the view of each class
     else:
 
         def wrap(self, value: Any) -> Any:
-            """A blocking view of one of discord.py's objects, as handlers get them:
+            """A blocking view of an object of discord.py's, as handlers get them:
             ``ha.wrap(ha.client.get_channel(id))``. Does not block; any thread.
             """
-            return wrap(value, self._running().bridge)
+            return wrap(value, self._running().gateway.bridge)
 
     def wait_for(
         self,
@@ -256,32 +256,34 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         *,
         check: Callable[..., Any] | None = None,
     ) -> Any:
-        """Waits for an event that this replica receives from now on, without claiming it: its arguments as
-        views, one or a tuple, as discord.py's ``wait_for`` returns them. Blocks; any thread but the loop's.
+        """Waits for an event that this replica receives after the call, without claiming it. Returns its
+        arguments as views, one or a tuple, as discord.py's ``wait_for`` does. Blocks; any thread but the
+        loop's.
 
         :param where: a fast, pure predicate on the event's arguments, which are discord.py's own objects;
             called on the gateway thread.
         :param timeout: seconds; ``None`` waits until the bot stops.
         :param check: discord.py's name for ``where``.
-        :raises TimeoutError: none came in time.
-        :raises LockLost: the calling handler's event is not this replica's any more, or the bot stops, and
-            another replica runs it again.
+        :raises TimeoutError: no event matched in time.
+        :raises LockLost: the calling handler has lost its event, or the bot stops and another replica runs
+            the event again.
         :raises DiscordHAError: the bot stops.
         """
+        refuse_on_loop("wait_for")
         replica = self._running()
         args = replica.waiters.wait(event, where if where is not None else check, timeout)
-        views = tuple(wrap(arg, replica.bridge) for arg in args)
+        views = tuple(wrap(arg, replica.gateway.bridge) for arg in args)
         return views[0] if len(views) == 1 else (views or None)
 
     @property
     def client(self) -> discord.Client:
-        """discord.py's own client, for what the views do not cover: its coroutines need ``call``."""
+        """discord.py's own client, for calls that the views do not cover; its coroutines need ``call``."""
         return self._running().gateway.client
 
     def client_for(self, guild_id: int) -> discord.Client:
-        """discord.py's client of the shard that a guild is on. Does not block; any thread.
+        """discord.py's client of a guild's shard. Does not block; any thread.
 
-        :raises DiscordHAError: this replica does not host that shard; REST calls work through any client.
+        :raises DiscordHAError: this replica does not host the shard; REST calls work through any client.
         """
         return self._running().shards.client_for(guild_id)
 
@@ -292,46 +294,40 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientView):
         return self._running().leading.is_leader(shard_id)
 
     def require_leadership(self, shard_id: int = 0) -> int:
-        """The fencing token of leading the shard. No round trip; any thread.
+        """The fencing token of this replica's leadership of the shard. No round trip; any thread.
 
-        :raises NotLeader: this replica does not lead it.
+        :raises NotLeader: this replica does not lead the shard.
         """
         return self._running().leading.require(shard_id)
 
     def leader(self, shard_id: int = 0) -> str | None:
-        """The replica that leads the shard, as far as this one knows. No round trip; any thread."""
+        """The shard's leader, as far as this replica knows. No round trip; any thread."""
         return self._running().leading.leader(shard_id)
 
     def replicas(self) -> Mapping[str, Mapping[str, Any]]:
-        """The living replicas and what each says of itself, as far as this one knows. No round trip; any
-        thread.
-        """
+        """The live replicas and their member records, as far as this one knows. No round trip; any thread."""
         return self._running().replicas()
 
     def status(self) -> dict[str, Any]:
-        """What this replica does now: for health checks and metrics. No round trip; any thread."""
+        """This replica's state, for health checks and metrics. No round trip; any thread."""
         return self._running().status()
 
 
-class _Signals:
-    """SIGTERM and SIGINT go to a function while the context lasts."""
+def _own_name() -> str:
+    """A name for this process, of the characters that ``replica_id`` allows: hosts may be named otherwise."""
+    host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:MAX_HOST].strip("-._")
+    return f"{host or 'replica'}-{os.getpid()}-{secrets.token_hex(3)}"
 
-    def __init__(self, call: Callable[[int], None]) -> None:
-        self._call = call
-        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            self._call(number)
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, on_signal)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
+@contextmanager
+def _signals(call: Callable[[int], None]) -> Iterator[None]:
+    """Calls a function for SIGTERM and SIGINT while the context lasts; only on the main thread."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for each in (signal.SIGTERM, signal.SIGINT):
+            before[each] = signal.signal(each, lambda number, frame: call(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Config: everything that can be set, checked before anything connects."""
+"""Config: every setting of a replica, checked before anything connects."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import re
+import string
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +24,17 @@ __all__ = ["Config", "bot_id_from_token"]
 _log = logging.getLogger(__name__)
 
 _PREFIX = "DISCORDHA_"
-#: Variables with the prefix that are no fields.
+#: First words of variables with the prefix that are no fields.
 _FOREIGN = frozenset({"CACHE", "LOG", "TEST"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENDPOINT = re.compile(r"(https?://)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
+#: What text editors, shells and copied pages put around a token.
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 
-#: Fields that are seconds, with the smallest value that works.
+#: Fields in seconds, and fields that are whole numbers, each with its smallest value.
 _SECONDS = {
     "etcd_timeout": 0.1,
     "session_ttl": 2.0,
@@ -50,40 +53,41 @@ class Config:
     """The configuration of one replica. All durations are seconds.
 
     :param token: the bot's token.
-    :param intents: what Discord sends; by default all that need no approval.
+    :param intents: the events that Discord sends; by default all that need no approval.
     :param ha: false for a single replica without etcd.
-    :param name: the bot's namespace in etcd; by default its user id, as the token tells it.
-    :param replica_id: this replica's name; by default host, process id and a random part.
+    :param name: the bot's namespace in etcd; by default its user id, which the token contains.
+    :param replica_id: this replica's name; by default host, process id and a random part. No two live
+        replicas may have the same.
     :param etcd_endpoints: ``host:port`` of each member; ``https://`` before it, or ``etcd_ca_cert``, means
         TLS.
-    :param etcd_ca_cert: PEM file of the authority.
+    :param etcd_ca_cert: PEM file of the certificate authority.
     :param etcd_cert: PEM file of the client's certificate, with ``etcd_key``.
-    :param etcd_key: PEM file of its private key.
-    :param etcd_user: etcd's user, with ``etcd_password``.
-    :param etcd_password: its password; never shown.
-    :param etcd_timeout: how long a request may take.
+    :param etcd_key: PEM file of the client's private key.
+    :param etcd_user: the user in etcd, with ``etcd_password``.
+    :param etcd_password: the user's password; never shown.
+    :param etcd_timeout: how long a request to etcd may take.
     :param session_ttl: how long after its last sign of life a replica counts as dead, 2 or more.
     :param retention: how long an event is remembered as done, and may wait for etcd.
     :param grace: how long the next replica waits for the preferred one.
-    :param workers: handler threads.
-    :param queue_size: events that may wait in this replica.
+    :param workers: the number of handler threads.
+    :param queue_size: how many events may wait in this replica.
     :param ordering: events of one ``channel`` or ``guild`` run one after another; ``none``: all at once.
-    :param max_attempts: how often an event may be started before it becomes a dead letter. Last attempts are
-        made one at a time on a replica, so that what runs beside an event that ends its process is not buried
-        with it. With 1, whatever runs on a replica that dies becomes a dead letter.
-    :param handler_timeout: after which a running handler is reported with its stack; ``None``: never.
+    :param max_attempts: how often an event may start before it becomes a dead letter. A replica makes last
+        attempts one at a time, so that an event that ends its process does not bury the events beside it.
+        With 1, every event that runs on a dying replica becomes a dead letter.
+    :param handler_timeout: after how long a running handler is reported with its stack; ``None``: never.
     :param on_store_loss: without etcd, ``hold`` events, or ``handle`` them, possibly twice.
     :param participate_in_election: false for a replica that must not lead.
     :param deaf_after: how long a leader may be without a connection to Discord.
     :param drain_timeout: how long a stopping replica waits for its handlers.
     :param call_timeout: how long a blocking call to Discord may take.
-    :param shard_count: a number, or ``auto`` for what Discord recommends; ``None``: no shards.
-    :param replication: on how many replicas each shard runs.
+    :param shard_count: the number of shards, or ``auto`` for Discord's recommendation; ``None``: no shards.
+    :param replication: the number of replicas for each shard.
     :param http_address: ``host:port`` for health and metrics.
     :param api_url: another address of Discord's REST API, such as a proxy's.
     :param gateway_url: another address of Discord's gateway.
-    :param requests_per_second: what Discord allows the bot, shared by all replicas; 0: something else keeps
-        the limit. By default 50, and 0 where ``api_url`` names a proxy.
+    :param requests_per_second: Discord's limit for the bot, shared by all replicas; 0: something else keeps
+        the limit. By default 50, or 0 with ``api_url``.
     """
 
     token: str = dataclasses.field(repr=False)
@@ -120,7 +124,7 @@ class Config:
 
     @classmethod
     def build(cls, config: Config | None = None, /, **options: Any) -> Config:
-        """A configuration from options, or another one with some options changed.
+        """A configuration from options, or ``config`` with some options changed.
 
         :raises ConfigError: an option is unknown (names the nearest) or impossible.
         """
@@ -139,14 +143,14 @@ class Config:
         """A configuration from the environment: every field from ``DISCORDHA_<FIELD>``, the token also from
         ``BOT_TOKEN``, lists separated by commas, intents as ``all``, ``default``, a number, or names.
 
-        :param environ: instead of the process's own.
-        :raises ConfigError: a variable can't be read; names it.
+        :param environ: the environment; by default the process's own.
+        :raises ConfigError: a variable is impossible; names it.
         """
         environ = os.environ if environ is None else environ
         fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
         options: dict[str, Any] = {}
-        if environ.get("BOT_TOKEN"):
-            options["token"] = environ["BOT_TOKEN"]
+        if environ.get("BOT_TOKEN", "").strip():
+            options["token"] = environ["BOT_TOKEN"].strip()
         for variable, text in environ.items():
             if not variable.startswith(_PREFIX):
                 continue
@@ -164,7 +168,7 @@ class Config:
         return cls.build(**options)
 
     def __post_init__(self) -> None:
-        """Checks everything, and turns lists into tuples."""
+        """Checks every field, and turns lists into tuples."""
         self._check_token()
         self._check_numbers()
         for field, choices in _CHOICES.items():
@@ -196,7 +200,7 @@ class Config:
 
     @property
     def rest_limit(self) -> int:
-        """Requests a second that the replicas share; 0 where something else keeps the limit."""
+        """Requests a second that all replicas share; 0: something else keeps the limit."""
         if self.requests_per_second is None:
             return 50 if self.api_url is None else 0
         return self.requests_per_second
@@ -205,7 +209,7 @@ class Config:
     def root(self) -> str:
         """The prefix of the bot's keys in etcd, with a slash at its end.
 
-        :raises ConfigError: there is no ``name``, and the token does not tell the bot's id.
+        :raises ConfigError: ``name`` is unset, and the token does not contain the bot's id.
         """
         name = self.name or bot_id_from_token(self.token)
         if name is None:
@@ -216,12 +220,21 @@ class Config:
 
     def _check_token(self) -> None:
         token = self.token
-        if not isinstance(token, str) or not token.strip():
+        if not isinstance(token, str) or not token.strip(_QUOTES + string.whitespace):
             raise ConfigError("token is empty: it is the bot's token from Discord's developer portal")
-        if token.lower().startswith("bot "):
-            raise ConfigError("token must be given without the word 'Bot' before it")
-        if any(character.isspace() for character in token):
-            raise ConfigError("token holds white space: was it copied with a line end?")
+        if any(quote in token for quote in _QUOTES):
+            raise ConfigError(
+                "token holds quotes, which are no part of it: give the bare token (Docker's --env-file and "
+                "systemd's Environment= pass quotes on)"
+            )
+        first, *more = token.split()
+        if more and first.lower() in ("bot", "bearer"):
+            raise ConfigError(f"token must be given without the word {first!r} before it")
+        if not all("!" <= character <= "~" for character in token):
+            raise ConfigError(
+                "token holds white space or a character that no token has: copy it again, without the line "
+                "end after it"
+            )
 
     def _check_numbers(self) -> None:
         for field, least in _SECONDS.items():
@@ -230,16 +243,12 @@ class Config:
                 raise ConfigError(f"{field} must be a number of seconds, {least:g} or more, not {value!r}")
         for field, at_least in _COUNTS.items():
             value = getattr(self, field)
-            if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+            if not _is_count(value, at_least):
                 raise ConfigError(f"{field} must be a whole number, {at_least} or more, not {value!r}")
-        if self.handler_timeout is not None and not (
-            _is_number(self.handler_timeout) and self.handler_timeout > 0
-        ):
-            raise ConfigError(
-                f"handler_timeout must be seconds above 0, or None, not {self.handler_timeout!r}"
-            )
-        rate = self.requests_per_second
-        if rate is not None and (not isinstance(rate, int) or isinstance(rate, bool) or rate < 0):
+        timeout, rate = self.handler_timeout, self.requests_per_second
+        if timeout is not None and not (_is_number(timeout) and timeout > 0):
+            raise ConfigError(f"handler_timeout must be seconds above 0, or None, not {timeout!r}")
+        if rate is not None and not _is_count(rate, 0):
             raise ConfigError(f"requests_per_second must be a whole number, 0 or more, not {rate!r}")
         if self.ha and self.retention < 2 * self.session_ttl:
             raise ConfigError(
@@ -247,11 +256,7 @@ class Config:
                 "an event has to be remembered until its owner's death is known"
             )
         count = self.shard_count
-        if (
-            count is not None
-            and count != "auto"
-            and (not isinstance(count, int) or isinstance(count, bool) or count < 1)
-        ):
+        if count is not None and count != "auto" and not _is_count(count, 1):
             raise ConfigError(f"shard_count must be a whole number, 1 or more, or 'auto', not {count!r}")
 
     def _check_etcd(self) -> None:
@@ -293,7 +298,7 @@ class Config:
 
 
 def bot_id_from_token(token: str) -> int | None:
-    """The bot's user id, which is the first part of its token; ``None`` when it can't be read."""
+    """The bot's user id, the first part of its token; ``None`` when it is unreadable."""
     first = token.split(".", maxsplit=1)[0]
     try:
         text = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode("ascii")
@@ -306,6 +311,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 20
 
@@ -316,7 +325,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 
 def _read(variable: str, name: str, kind: str, text: str) -> Any:
-    """One variable, as its field's type says."""
+    """The value of one variable, by its field's type."""
     if name == "intents":
         return _read_intents(variable, text)
     if name == "shard_count":

@@ -1,22 +1,23 @@
-"""Which event the calling thread handles, and which named locks it holds: what fences its calls.
+"""The event that the calling thread handles, and the named locks that it holds: both fence its calls. And
+whether the thread may block at all.
 
-Promises: ``current_event()`` inside a handler is the handler's event, and ``lost`` turns true no later
-than the replica's lease may have run out; asking costs no I/O.
+Guarantees: ``current_event()`` inside a handler is the handler's event. ``lost`` turns true no later than the
+replica's lease may have run out; asking costs no I/O.
 
-Does not promise to follow a handler into threads that it starts itself: a ``contextvars`` context is of
-one thread. Hand it over: ``threading.Thread(target=contextvars.copy_context().run, args=(work, ...))``.
-Code that was not handed the context runs without a fence and sends without a nonce.
+A thread that a handler starts itself is not followed: without the handler's ``contextvars`` context its calls
+have no fence and no nonce. Hand it over: ``threading.Thread(target=contextvars.copy_context().run,
+args=(work, ...))``.
 
-Concurrency: no locks. An event may be read from any thread; ordinals come from an ``itertools.count``, one
-step of which is atomic.
+Threads and locks: no locks; any thread. Ordinals come from an ``itertools.count``, one step of which is
+atomic.
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from discordha.errors import LockLost
@@ -25,11 +26,14 @@ __all__ = [
     "CurrentEvent",
     "Fence",
     "HeldLock",
+    "blocks_loop",
     "check_fence",
     "current_event",
     "current_fence",
     "handler_scope",
     "holding",
+    "mark_loop_thread",
+    "refuse_on_loop",
     "unfenced",
 ]
 
@@ -40,19 +44,19 @@ class CurrentEvent:
     :param identity: the event's stable id, equal on all replicas, for one name of event.
     :param name: discord.py's name of the event, without ``on_``.
     :param attempt: 1 for the first run; more when an earlier owner died on it.
-    :param shard_id: the shard it came in on.
+    :param shard_id: the shard that it came in on.
     :param fencing_token: grows with each owner; hand it to systems that can refuse an older one. 0 where
         nothing is owned: every replica handles the event for itself, or etcd is away (``on_store_loss``).
     :param occurrence: 1, 2, 3, ... for equal events without an identity of their own.
-    :param is_lost: tells, without I/O and from any thread, whether the replica may not own the event any
-        more.
+    :param is_lost: tells, without I/O and from any thread, whether the replica may have lost the event.
     :param handler: qualified name of the running handler; set by ``handler_scope``.
-    :param for_itself: every replica handles the event, each for itself: their messages are not the same ones.
+    :param for_itself: every replica handles the event for itself, and sends messages of its own.
     """
 
     __slots__ = (
         "_is_lost",
         "_ordinals",
+        "_refused",
         "attempt",
         "fencing_token",
         "for_itself",
@@ -86,25 +90,39 @@ class CurrentEvent:
         self.for_itself = for_itself
         self._is_lost = is_lost
         self._ordinals = itertools.count()
+        self._refused = False
 
     def __repr__(self) -> str:
         return (
-            f"<CurrentEvent {self.name} {self.identity!r} attempt={self.attempt} "
-            f"occurrence={self.occurrence} shard_id={self.shard_id} fencing_token={self.fencing_token} "
-            f"handler={self.handler!r}>"
+            f"<CurrentEvent {self} occurrence={self.occurrence} shard_id={self.shard_id} "
+            f"fencing_token={self.fencing_token} handler={self.handler!r}>"
         )
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.identity} (attempt {self.attempt})"
 
     @property
     def lost(self) -> bool:
-        """Whether this replica may have lost the event: what its handler does now, another may do, too."""
+        """Whether this replica may have lost the event: another may handle it by now."""
         return self._is_lost()
+
+    @property
+    def refused(self) -> bool:
+        """Whether a call of this handler was refused because the event may be lost. Then its run did not
+        finish, whatever the handler caught.
+        """
+        return self._refused
+
+    def refuse(self) -> None:
+        """Takes note that a call is refused. Any thread; for good."""
+        self._refused = True
 
     def next_ordinal(self) -> int:
         """0, 1, 2, ...: numbers the messages that one handler sends for one event."""
         return next(self._ordinals)
 
     def for_handler(self, handler: str) -> CurrentEvent:
-        """The same event as one of its handlers sees it: with its name, and with ordinals from 0."""
+        """The same event as one of its handlers sees it: with its name, and ordinals from 0."""
         return CurrentEvent(
             self.identity,
             self.name,
@@ -119,28 +137,31 @@ class CurrentEvent:
 
 
 class HeldLock(Protocol):
-    """A named lock, as the code that runs under it sees it."""
+    """A named lock, as the code that holds it sees it."""
 
     @property
     def name(self) -> str:
-        """As it was asked for."""
+        """The name that it was asked for by."""
 
     @property
     def lost(self) -> bool:
-        """Whether another may hold it by now. No I/O; any thread."""
+        """Whether another owner may hold it by now. No I/O; any thread."""
 
 
 class Fence(NamedTuple):
-    """All that the calling code must still own for its calls to go out."""
+    """Everything that the calling code must still own for its calls to go out."""
 
     event: CurrentEvent | None = None
     locks: tuple[HeldLock, ...] = ()
 
-    def broken(self) -> str | None:
-        """What this replica may not own any more; ``None`` when it owns everything. No I/O; any thread."""
+    def refusal(self) -> str | None:
+        """The event or lock that this replica may have lost, for a caller that then refuses to go on;
+        ``None`` when it owns everything. No I/O. The event takes note, since a handler may catch the error.
+        """
         event = self.event
         if event is not None and event.lost:
-            return f"{event.name} {event.identity} (attempt {event.attempt})"
+            event.refuse()
+            return str(event)
         for lock in self.locks:
             if lock.lost:
                 return f"the lock {lock.name!r}"
@@ -157,25 +178,60 @@ def current_event() -> CurrentEvent | None:
 
 
 def current_fence() -> Fence:
-    """What fences the calling code. Never blocks."""
+    """The calling code's fence. Never blocks."""
     return _current.get()
 
 
 def check_fence(what: str) -> None:
-    """Refuses a call of code that has lost what it runs under. Never blocks.
+    """Refuses a call of code whose fence is broken. Never blocks.
 
     :param what: the call, for the message.
-    :raises LockLost: the replica may not own the event or a lock any more.
+    :raises LockLost: the replica may have lost the event or a lock.
     """
     fence = _current.get()
     if fence is not _OPEN:
-        broken = fence.broken()
+        broken = fence.refusal()
         if broken is not None:
-            raise LockLost(f"this replica may not own {broken} any more: {what} was not called")
+            raise LockLost(f"this replica may have lost {broken}: {what} was not called")
+
+
+class _Thread(threading.local):
+    """What holds for the calling thread."""
+
+    runs_loop = False
+
+
+_thread = _Thread()
+
+
+def mark_loop_thread() -> None:
+    """Notes that the calling thread runs discord.py's loop: ``refuse_on_loop`` refuses its blocking calls."""
+    _thread.runs_loop = True
+
+
+def refuse_on_loop(what: str) -> None:
+    """Refuses a blocking call on the thread of discord.py's loop. Never blocks.
+
+    :param what: the call, for the message.
+    :raises RuntimeError: the calling thread runs the loop, where nothing may block.
+    """
+    if _thread.runs_loop:
+        raise blocks_loop(what)
+
+
+def blocks_loop(what: str) -> RuntimeError:
+    """The error of a blocking call on the loop's thread."""
+    return RuntimeError(
+        f"{what} was called as a blocking call on the thread of the event loop, which would stand still, or "
+        "wait for itself for ever. Blocking calls belong on handler threads: move this one from the "
+        "predicate (where=, check=) into the handler. A coroutine on the loop (a callback of discord.ui, "
+        "say) awaits discord.py's own objects, as in await discordha.unwrap(view).method(...), and hands "
+        "other blocking calls to a thread: await asyncio.to_thread(function)"
+    )
 
 
 class _Scope:
-    """Sets what fences the calling code. Cheaper than a generator: one is made for each handler run."""
+    """Sets the calling code's fence. Cheaper than a generator: one is made for each handler run."""
 
     __slots__ = ("_fence", "_token")
 
@@ -183,33 +239,32 @@ class _Scope:
         self._fence = fence
         self._token: Token[Fence] | None = None
 
+    @property
+    def refused(self) -> bool:
+        """Whether code in this scope was refused a call because its event may be lost."""
+        event = self._fence.event
+        return event is not None and event.refused
+
     def __enter__(self) -> CurrentEvent | None:
         self._token = _current.set(self._fence)
         return self._fence.event
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._token is not None
         _current.reset(self._token)
 
 
 def handler_scope(event: CurrentEvent, handler: str) -> _Scope:
-    """Makes ``event`` the current one of this thread while one of its handlers runs.
-
-    :param handler: qualified name of the handler's function, equal on all replicas that run the same code.
-    """
+    """Makes ``event`` the current one of this thread while the handler of that qualified name runs."""
     return _Scope(Fence(event.for_handler(handler)))
 
 
 def holding(lock: HeldLock) -> _Scope:
-    """Code in this scope runs under ``lock``, too: once that may be lost, its calls are refused."""
+    """Code in this scope holds ``lock``, too: once that may be lost, its calls are refused."""
     fence = _current.get()
     return _Scope(Fence(fence.event, (*fence.locks, lock)))
 
 
 def unfenced() -> _Scope:
-    """Code in this scope belongs to no event and no lock: for what must be cleaned up also when those are
-    lost.
-    """
+    """Code in this scope has no fence: for cleaning up after an event or a lock is lost."""
     return _Scope(_OPEN)

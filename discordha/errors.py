@@ -1,4 +1,4 @@
-"""The exception tree. Everything this library raises of its own derives from ``DiscordHAError``.
+"""The exception tree: every error of this library derives from ``DiscordHAError``.
 
 discord.py's exceptions (``discord.Forbidden``, ``discord.LoginFailure``, ...) pass through unchanged.
 """
@@ -15,6 +15,7 @@ __all__ = [
     "SessionExpired",
     "StoreUnavailable",
     "VoiceCommandExpired",
+    "reason_of",
 ]
 
 
@@ -23,10 +24,10 @@ class DiscordHAError(Exception):
 
 
 class ConfigError(DiscordHAError):
-    """A setting is impossible. Says which field, why, and what to write instead; raised before anything
+    """A setting is impossible. The message names the field, the reason and the remedy. Raised before anything
     connects.
 
-    :param field: the ``Config`` field at fault, or ``None`` where no single field is.
+    :param field: the ``Config`` field at fault; ``None`` when no single field is.
     """
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
@@ -37,8 +38,8 @@ class ConfigError(DiscordHAError):
 class StoreUnavailable(DiscordHAError):
     """etcd did not answer in time or could not be reached.
 
-    ``maybe_applied`` is true when a write was sent and its outcome is not known: whoever sent it must read
-    back before it believes either answer.
+    :param maybe_applied: whether a write was sent whose outcome is unknown: its caller must read back before
+        it believes either outcome.
     """
 
     def __init__(self, message: str, *, maybe_applied: bool = False) -> None:
@@ -47,17 +48,19 @@ class StoreUnavailable(DiscordHAError):
 
 
 class SessionExpired(DiscordHAError):
-    """The replica's lease ran out, so everything it owned is gone. A new session starts by itself."""
+    """The replica's lease ran out, and with it everything that it owned. A new session starts by itself."""
 
 
 class LockLost(DiscordHAError):
-    """The calling code may no longer own the event, lock or leadership it runs under; its call was not
-    made.
+    """The calling code may have lost its event, lock or leadership; its call was not made.
+
+    Let it pass. It is an ``Exception``, since a lost lock is an error that code may handle. A handler that
+    catches it for a lost event has not finished all the same: another replica runs the event again.
     """
 
 
 class NotLeader(DiscordHAError):
-    """The operation needs leadership of the shard, and this replica does not have it."""
+    """The operation needs leadership of the shard, which this replica does not have."""
 
 
 class CacheKeyNotExist(DiscordHAError, KeyError):
@@ -68,10 +71,13 @@ class CacheKeyNotExist(DiscordHAError, KeyError):
 
 
 class HandlerTimeout(DiscordHAError):
-    """A handler runs longer than ``handler_timeout``. Logged with the handler's stack, never thrown into
-    it.
-    """
+    """A handler runs longer than ``handler_timeout``. Logged with the handler's stack, never raised in it."""
 
 
 class VoiceCommandExpired(DiscordHAError, TimeoutError):
-    """No voice worker took the command within its TTL; it will not be played."""
+    """No voice worker took the command within its TTL; it is not played."""
+
+
+def reason_of(error: BaseException) -> str:
+    """An error's message for a log line; its type's name when the message is empty."""
+    return str(error) or type(error).__name__

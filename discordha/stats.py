@@ -1,12 +1,12 @@
-"""Counters and latencies of one replica, kept by the parts themselves and read by ``operations``.
+"""Counters and latencies of one replica, which its parts keep and ``operations`` reads.
 
-Promises: counting costs a dictionary update and takes no lock, on however many threads at once; what a thread
-counted stays counted when it has ended; memory is bounded by the living threads and the names in use.
+Guarantees: counting costs a dictionary update and takes no lock, on any number of threads. The counts of
+ended threads remain. Memory is bounded by the live threads and the names in use.
 
-Does not promise that a reading is one moment's: counts that are made meanwhile may be in it or not.
+Not guaranteed: that a reading is of one moment. It may miss counts that are made meanwhile.
 
-Concurrency: each thread has cells of its own, which it alone writes. ``_lock`` guards the list of cells and
-what ended threads left; it is taken when a thread counts for the first time, and by readers.
+Threads and locks: each thread alone writes its cell. ``_lock`` guards the list of cells and the counts of
+ended threads; readers take it, and each thread at its first count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 import weakref
 from bisect import bisect_left
-from collections import Counter
 from typing import NamedTuple
 
 __all__ = ["BUCKETS", "STAGES", "Histogram", "Stats"]
@@ -23,8 +22,8 @@ __all__ = ["BUCKETS", "STAGES", "Histogram", "Stats"]
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 #: The stages of an event, in order: names of histograms.
 STAGES = {
-    "wait": "from its reception to the claim: other replicas' turns, the queue, events before it",
-    "claim": "from asking etcd to its answer",
+    "wait": "from its arrival to the claim: other replicas' turns, the queue, events before it",
+    "claim": "from the request to etcd to its answer",
     "start": "from the claim to the start of its handlers: behind others of its batch",
     "handler": "from the start of its handlers to their end",
     "mark": "from the end of its handlers to the mark's answer",
@@ -32,7 +31,7 @@ STAGES = {
 
 
 class Histogram(NamedTuple):
-    """Counts a bucket (not cumulative; the last one is beyond all bounds), and the sum of all values."""
+    """The count of each bucket (not cumulative; the last is beyond all bounds), and the sum of all values."""
 
     counts: tuple[int, ...]
     total: float
@@ -45,7 +44,7 @@ class _Owner:
 
 
 class _Cell:
-    """What one thread has counted. ``latencies``: a count for each bucket, then the sum."""
+    """The counts of one thread. ``latencies``: the count of each bucket, then the sum."""
 
     __slots__ = ("counters", "latencies")
 
@@ -54,12 +53,11 @@ class _Cell:
         self.latencies: dict[str, list[float]] = {}
 
     def take(self, other: _Cell) -> None:
-        for key, count in other.counters.items():
+        for key, count in other.counters.copy().items():
             self.counters[key] = self.counters.get(key, 0) + count
-        for name, values in other.latencies.items():
-            mine = self.latencies.setdefault(name, [0] * len(values))
-            for index, value in enumerate(values):
-                mine[index] += value
+        for name, values in other.latencies.copy().items():
+            mine = self.latencies.get(name, [0] * len(values))
+            self.latencies[name] = [one + more for one, more in zip(mine, values, strict=True)]
 
 
 class Stats:
@@ -72,7 +70,7 @@ class Stats:
         self._ended = _Cell()
 
     def add(self, name: str, label: str = "", count: int = 1) -> None:
-        """Counts up. Never blocks for long; any thread."""
+        """Adds to a counter. Never blocks for long; any thread."""
         try:
             counters = self._local.cell.counters
         except AttributeError:
@@ -94,52 +92,39 @@ class Stats:
 
     def count(self, name: str, label: str | None = None) -> int:
         """One counter; the sum over all labels where ``label`` is ``None``."""
-        return sum(
-            count
-            for (known, about), count in self.counters().items()
-            if known == name and label in (None, about)
-        )
+        counters = self.counters().items()
+        return sum(count for (known, about), count in counters if known == name and label in (None, about))
 
     def counters(self) -> dict[tuple[str, str], int]:
         """A copy of all counters, by (name, label)."""
-        total: Counter[tuple[str, str]] = Counter()
-        for cell in self._all():
-            total.update(cell.counters.copy())
-        return dict(total)
+        return self._total().counters
 
     def histograms(self) -> dict[str, Histogram]:
         """A copy of all latencies."""
-        total = _Cell()
-        for cell in self._all():
-            copy = _Cell()
-            copy.latencies = {name: values.copy() for name, values in cell.latencies.copy().items()}
-            total.take(copy)
         return {
             name: Histogram(tuple(int(value) for value in values[:-1]), values[-1])
-            for name, values in total.latencies.items()
+            for name, values in self._total().latencies.items()
         }
 
     def _new_cell(self) -> _Cell:
         cell, owner = _Cell(), _Owner()
         self._local.cell, self._local.owner = cell, owner
         with self._lock:
-            self._tidy()
             self._cells.append((weakref.ref(owner), cell))
+            self._tidy()
         return cell
 
     def _tidy(self) -> None:
-        """What ended threads have counted goes into one cell. Caller holds the lock."""
-        living = []
-        for reference, cell in self._cells:
-            if reference() is None:
-                self._ended.take(cell)
-            else:
-                living.append((reference, cell))
-        self._cells = living
+        """Moves the counts of ended threads into one cell. The caller holds the lock."""
+        gone = [cell for reference, cell in self._cells if reference() is None]
+        for cell in gone:
+            self._ended.take(cell)
+        self._cells = [known for known in self._cells if known[1] not in gone]
 
-    def _all(self) -> list[_Cell]:
+    def _total(self) -> _Cell:
+        total = _Cell()
         with self._lock:
             self._tidy()
-            ended = _Cell()
-            ended.take(self._ended)
-            return [ended, *(cell for _, cell in self._cells)]
+            for cell in (self._ended, *(cell for _, cell in self._cells)):
+                total.take(cell)
+        return total

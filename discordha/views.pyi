@@ -209,7 +209,7 @@ OverwriteKeyT = TypeVar('OverwriteKeyT', Role, BaseUser, discord.Object, Role | 
 T = TypeVar('T', bound=discord.VoiceProtocol)
 
 class _View:
-    """What all views have in common."""
+    """The base of all views."""
 
     def __init__(self, made_by_discordha_only: Never, /) -> None: ...
     def __eq__(self, other: object) -> bool: ...

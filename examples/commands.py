@@ -18,7 +18,7 @@ TEAS = ["assam", "darjeeling", "earl grey", "jasmine", "sencha"]
 @ha.command(description="Orders tea for everybody")
 @app_commands.describe(tea="which one", cups="how many")
 def tea(interaction: discord.Interaction, tea: str, cups: app_commands.Range[int, 1, 12] = 1) -> None:
-    view = discord.ui.View()  # its timeout ends its own callbacks only, and it has none
+    view = discord.ui.View()  # its timeout would end its own callbacks, but it has none
     for answer in ("yes", "no"):
         view.add_item(discord.ui.Button(label=answer, custom_id=f"tea:{tea}:{answer}"))
     view.add_item(discord.ui.Button(label="tell why", custom_id=f"why:{tea}"))
@@ -30,7 +30,7 @@ def complete_tea(interaction: discord.Interaction, current: str) -> list[app_com
     return [app_commands.Choice(name=each.title(), value=each) for each in TEAS if current.lower() in each]
 
 
-@ha.component("tea:{tea}:{answer}")  # on whichever replica claims the click: all it needs is in the custom id
+@ha.component("tea:{tea}:{answer}")  # on the replica that claims the click; the custom id has the state
 def on_answer(interaction: discord.Interaction, tea: str, answer: str) -> None:
     words = "no " if answer == "no" else ""
     interaction.response.send_message(f"{words}{tea} for {interaction.user.display_name}", ephemeral=True)

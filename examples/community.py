@@ -1,8 +1,8 @@
-"""What a community's bot does: welcomes, reaction roles, moderation, answers, polls, suggestions, a status.
+"""A community's bot: welcomes, reaction roles, moderation, answers, polls, suggestions, a status.
 
-Give the guild a system channel and the roles ``member``, ``artist`` and ``gamer``. Moderators (who may manage
-messages) type ``!roles``, ``!warn @user reason``, ``!forgive @user``; everybody may type ``!help`` and use
-``/faq``, ``/poll`` and ``/suggest``.
+Give the guild a system channel and the roles ``member``, ``artist`` and ``gamer``. Moderators (with the right
+to manage messages) type ``!roles``, ``!warn @user reason``, ``!forgive @user``; everybody may type ``!help``
+and use ``/faq``, ``/poll`` and ``/suggest``.
 
 BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 python examples/community.py
 """
@@ -17,27 +17,27 @@ from discordha import views as discord
 
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-ROLES = {"\N{ARTIST PALETTE}": "artist", "\N{VIDEO GAME}": "gamer"}  # what to react with, for which role
+ROLES = {"\N{ARTIST PALETTE}": "artist", "\N{VIDEO GAME}": "gamer"}  # emoji -> role
 FAQ = {
     "rules": "Be kind, and stay on topic.",
     "roles": "React to the message with the roles.",
     "redeploy": "The bot has three replicas: nobody notices.",
 }
-WARNINGS = 3  # that many, and a member has to be silent for a while
+WARNINGS = 3  # after so many, a member is silenced
 SILENCE = timedelta(minutes=10)
 STATUS_EVERY = float(os.environ.get("STATUS_EVERY", "60"))  # seconds
 
 ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 
-# What all replicas know. A handler runs again on another replica when its own dies, so whatever is written
-# here is written under a key of its own: written twice, it is the same.
+# State of all replicas. A handler runs again on another replica if its own dies. So each write has a key of
+# its own, under which a second write changes nothing.
 warnings = ha.cache("warnings", ttl=30 * 86400.0)  # guild/user/message -> its number among the user's
-role_messages = ha.cache("role messages", local=True)  # message -> True; asked for each reaction
+role_messages = ha.cache("role messages", local=True)  # message -> True; read for each reaction
 votes = ha.cache("votes", ttl=7 * 86400.0)  # poll/user -> choice
-totals = ha.cache("totals")  # guild/what -> how often; for the status, where one more or less is no harm
+totals = ha.cache("totals")  # guild/what -> count; for the status, which may be off by one
 
 
-# -- members ---------------------------------------------------------------------------------------------
+# -- members -------------------------------------------------------------------------------------------------
 
 
 @ha.event
@@ -51,7 +51,7 @@ def on_member_join(member: discord.Member) -> None:
 
 
 def reacted_role(payload: discord.RawReactionActionEvent) -> tuple[discord.Member, discord.Role] | None:
-    """Who reacted, and the role that this is about; ``None`` when it is about none."""
+    """The member who reacted and the role of the emoji; ``None`` if the emoji has none."""
     name = ROLES.get(str(payload.emoji))
     guild = ha.get_guild(payload.guild_id or 0)
     if name is None or guild is None or payload.message_id not in role_messages:
@@ -75,14 +75,14 @@ def on_raw_reaction_remove(payload: discord.RawReactionActionEvent) -> None:
         member.remove_roles(role, reason="reaction")
 
 
-# -- prefix commands -------------------------------------------------------------------------------------
+# -- prefix commands -----------------------------------------------------------------------------------------
 
 
 def is_command(message: discord.Message) -> bool:
     return message.content.startswith("!") and message.guild is not None and not message.author.bot
 
 
-@ha.listen("message", where=is_command)  # asked before anything is claimed: other messages cost nothing
+@ha.listen("message", where=is_command)  # runs before any claim, so that other messages cost nothing
 def on_command(message: discord.Message) -> None:
     name, _, rest = message.content[1:].partition(" ")
     author = message.author
@@ -114,7 +114,7 @@ def offer_roles(message: discord.Message) -> None:
 def warn(message: discord.Message, user: discord.User | discord.Member, reason: str) -> None:
     assert message.guild is not None
     key = f"{message.guild.id}/{user.id}/"
-    with ha.lock(f"warnings {key}", timeout=10.0):  # no two replicas give the same number
+    with ha.lock(f"warnings {key}", timeout=10.0):  # so that no two replicas give the same number
         count = warnings.get_or_set(f"{key}{message.id}", lambda: len(warnings.items(key)) + 1)
     message.channel.send(f"{user.mention}: {reason} (warning {count} of {WARNINGS})")
     if count >= WARNINGS and isinstance(user, discord.Member):
@@ -128,7 +128,7 @@ def forgive(message: discord.Message, user: discord.User | discord.Member) -> No
     message.channel.send(f"{user.mention}: all is forgiven")
 
 
-# -- slash commands, buttons, modals ---------------------------------------------------------------------
+# -- slash commands, buttons, modals -------------------------------------------------------------------------
 
 
 @ha.command(description="Answers a frequent question")
@@ -151,7 +151,7 @@ def poll(interaction: discord.Interaction, question: str) -> None:
     interaction.response.send_message(f"{question}\nyes 0, no 0", view=view)
 
 
-@ha.component("vote:{poll}:{choice}")  # on whichever replica claims the click
+@ha.component("vote:{poll}:{choice}")  # on the replica that claims the click
 def on_vote(interaction: discord.Interaction, poll: str, choice: str) -> None:
     assert interaction.message is not None
     with ha.lock(f"poll {poll}", timeout=10.0):  # so that the last edit shows the last count
@@ -178,7 +178,7 @@ def on_suggestion(interaction: discord.Interaction, values: dict[str, str]) -> N
     interaction.response.send_message("Thank you for your suggestion!", embed=embed)
 
 
-# -- the status ------------------------------------------------------------------------------------------
+# -- the status ----------------------------------------------------------------------------------------------
 
 
 @ha.loop(seconds=STATUS_EVERY)  # on the leader only

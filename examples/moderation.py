@@ -1,8 +1,8 @@
 """A word filter with strikes, shared by all replicas.
 
-Moderators (who may manage messages) keep the list: ``!filter add WORD``, ``!filter remove WORD``,
-``!filter list``. A message with a listed word is deleted, also when the word is edited in; each costs a
-strike, which is forgiven after ten minutes, and the third one a time-out.
+Moderators (with the right to manage messages) keep the list: ``!filter add WORD``, ``!filter remove WORD``,
+``!filter list``. A message with a listed word is deleted, even if the word came in by an edit. Each costs a
+strike, which lasts for ten minutes; the third costs a time-out.
 
 BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 python examples/moderation.py
 """
@@ -24,9 +24,9 @@ TIMEOUT = timedelta(minutes=10)
 
 ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 
-words = ha.cache("words")  # guild's id -> its words
-hot_words = ha.cache("words", local=True)  # the same, read for each message without asking etcd
-strikes = ha.cache("strikes", ttl=FORGIVEN_AFTER)  # guild/user/message -> the event that found it
+words = ha.cache("words")  # guild -> words
+hot_words = ha.cache("words", local=True)  # a local copy, read for each message
+strikes = ha.cache("strikes", ttl=FORGIVEN_AFTER)  # guild/user/message -> the event that found the word
 
 
 def found_in(message: discord.Message) -> list[str]:
@@ -38,8 +38,8 @@ def found_in(message: discord.Message) -> list[str]:
 
 
 def check(message: discord.Message) -> None:
-    """Acts on a message with a listed word: once, though the message and its edits are events of their own,
-    on any replica, and though an event may run again when a replica dies."""
+    """Acts on a message with a listed word. Once, although the message and its edits are events of their own,
+    and although an event runs again if its replica dies."""
     found = found_in(message)
     event = discordha.current_event()
     if not found or message.guild is None or event is None:
@@ -47,9 +47,9 @@ def check(message: discord.Message) -> None:
     user = f"{message.guild.id}/{message.author.id}/"
     this = f"{event.name} {event.identity}"
     if strikes.get_or_set(f"{user}{message.id}", lambda: this) != this:
-        return  # the other event was first
+        return  # another event of the message was first
     count = len(strikes.items(user))
-    with contextlib.suppress(discord.NotFound):  # gone: its author, or a replica that died on it, was faster
+    with contextlib.suppress(discord.NotFound):  # its author, or a replica that has died, was faster
         message.delete()
     message.channel.send(f"{message.author.mention}: please mind your words (strike {count} of {STRIKES})")
     if count >= STRIKES and isinstance(message.author, discord.Member):
@@ -59,7 +59,7 @@ def check(message: discord.Message) -> None:
 
 
 def change(guild_id: int, edit: Callable[[set[str]], set[str]]) -> set[str]:
-    """Edits a guild's list. Under a lock, since two moderators may do so at once on two replicas."""
+    """Edits a guild's list, under a lock, since two moderators may edit at once on two replicas."""
     with ha.lock(f"words of {guild_id}", timeout=10):
         listed = edit(set(words.get(guild_id, [])))
         words.set(guild_id, sorted(listed))
@@ -99,7 +99,7 @@ def on_message(message: discord.Message) -> None:
         check(message)
 
 
-# The raw event: it comes also for messages from before this replica's start.
+# The raw event, which also comes for messages from before this replica's start.
 @ha.listen("raw_message_edit", where=lambda payload: from_a_member(payload.message))
 def on_edit(payload: discord.RawMessageUpdateEvent) -> None:
     check(payload.message)

@@ -1,7 +1,7 @@
-"""A sound board: `/sound horn` plays sounds/horn.* in your voice channel, whichever replica gets the command.
+"""A sound board: `/sound horn` plays sounds/horn.* in your voice channel, from any replica.
 
-Every replica takes commands and plays. Kill the one that plays, and another goes on where it was. Needs
-`pip install "discordha[voice]"`. Run three of these with one token:
+Every replica takes commands and plays. If you kill the one that plays, another continues at its position.
+Needs `pip install "discordha[voice]"`. Run three of these with one token:
 
 BOT_TOKEN=... DISCORDHA_ETCD_ENDPOINTS=127.0.0.1:2379 SOUNDS=sounds python examples/soundboard.py
 """
@@ -32,7 +32,7 @@ def send(interaction: discord.Interaction, action: str, file: str = "") -> None:
     if voice is None or voice.channel is None or interaction.guild is None:
         interaction.response.send_message("Join a voice channel first.", ephemeral=True)
         return
-    interaction.response.defer(ephemeral=True)  # a worker may take a while
+    interaction.response.defer(ephemeral=True)  # a worker may need a while
     command = discordha.VoiceCommand("soundboard", interaction.guild.id, voice.channel.id, file, user.id)
     try:
         ha.send_voice_command(command, wait=True, action=action)
@@ -42,7 +42,7 @@ def send(interaction: discord.Interaction, action: str, file: str = "") -> None:
 
 
 @ha.command(description="Plays a sound in your voice channel")
-@app_commands.describe(name="which one", over="over what plays, not after it")
+@app_commands.describe(name="which one", over="over the current sound, not after it")
 def sound(interaction: discord.Interaction, name: str, over: bool = False) -> None:
     file = sounds().get(name)
     if file is None:
@@ -57,7 +57,7 @@ def complete_name(interaction: discord.Interaction, current: str) -> list[app_co
     return [app_commands.Choice(name=name, value=name) for name in names[:25]]
 
 
-@ha.command(description="Ends what plays, and forgets what was to come")
+@ha.command(description="Ends the current sound, and empties the queue")
 def hush(interaction: discord.Interaction) -> None:
     send(interaction, "stop")
 

@@ -1,9 +1,9 @@
-"""Writes what the docs say of the code from the code: the table of events, the options, the API reference.
+"""Writes the parts of the docs that come from the code: the table of events, the options, the API reference.
 
-    python tools/docs.py            write docs/events.md, docs/configuration.md and docs/api.md anew
-    python tools/docs.py --check    exit status 1 when one of them is not what would be written
+    python tools/docs.py            writes docs/events.md, docs/configuration.md and docs/api.md
+    python tools/docs.py --check    exits with status 1 if one of them is stale
 
-Each page keeps what stands above its mark; what is below is written here.
+A page keeps the text above its mark.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ sys.path.insert(0, str(ROOT))
 from discordha.config import Config  # noqa: E402
 from discordha.events import EVENTS, EventSpec, Scope  # noqa: E402
 
-# It warns of documented keywords that a signature takes as ``**options``.
+# griffe warns of documented keywords that a signature takes as ``**options``.
 logging.getLogger("griffe").setLevel(logging.ERROR)
 
-#: Signatures longer than this are broken, one parameter a line.
+#: Characters; a longer signature has one parameter on each line.
 LONG = 100
 MARK = "<!-- below: written by make docs -->"
 
@@ -33,7 +33,7 @@ MARK = "<!-- below: written by make docs -->"
 
 
 def part(path: str, spec: EventSpec) -> str:
-    """One part of an identity, in words of the handler's arguments or of the payload."""
+    """One part of an identity, in terms of the handler's arguments or of the payload."""
     if path.startswith("."):
         return path[1:]
     index, _, attribute = path.partition(".")
@@ -42,7 +42,7 @@ def part(path: str, spec: EventSpec) -> str:
 
 
 def note(spec: EventSpec) -> str:
-    """What a reader of the row should know besides."""
+    """Remarks on one row."""
     notes = []
     if spec.instead:
         notes.append(f"only where cached: `on_{spec.instead}` comes always")
@@ -54,7 +54,7 @@ def note(spec: EventSpec) -> str:
 
 
 def events() -> Iterator[str]:
-    """The table of all events."""
+    """The tables of all events."""
     titles = {
         Scope.CLAIM: "claim: one replica claims it",
         Scope.LEADER: "leader: the shard's leader handles it, in order, counted",
@@ -79,7 +79,7 @@ def events() -> Iterator[str]:
 
 
 def arguments(spec: EventSpec) -> str:
-    """What a handler is called with."""
+    """The arguments of a handler."""
     return "any" if spec.arguments is None else ", ".join(spec.arguments) or "none"
 
 
@@ -102,7 +102,7 @@ def options() -> Iterator[str]:
 
 
 def parameters(thing: griffe.Object | griffe.Alias) -> dict[str, str]:
-    """What a docstring says of each parameter."""
+    """The text of each parameter in a docstring."""
     found: dict[str, str] = {}
     for section in thing.docstring.parsed if thing.docstring else ():
         if section.kind is griffe.DocstringSectionKind.parameters:
@@ -139,7 +139,7 @@ def exported(module: griffe.Object | griffe.Alias) -> list[str]:
 
 
 def home(module: griffe.Object | griffe.Alias, name: str) -> griffe.Object:
-    """Where a name is defined, past the modules that hand it on."""
+    """The definition of a name that other modules may re-export."""
     found = module[name]
     return found.final_target if isinstance(found, griffe.Alias) else found
 
@@ -169,12 +169,12 @@ def describe(thing: griffe.Object, name: str) -> Iterator[str]:
 
 
 def takes_arguments(kind: griffe.Class) -> bool:
-    """Whether users make it themselves with arguments that the docstring names."""
+    """Whether the docstring names arguments of the constructor."""
     return bool(parameters(kind))
 
 
 def members(kind: griffe.Class) -> Iterator[griffe.Function | griffe.Attribute]:
-    """The documented public methods and properties, those of our own bases too."""
+    """The documented public methods and properties, also of this library's base classes."""
     seen: set[str] = set()
     for owner in (kind, *(base for base in kind.mro() if base.path.startswith("discordha."))):
         for found in owner.members.values():
@@ -187,7 +187,7 @@ def members(kind: griffe.Class) -> Iterator[griffe.Function | griffe.Attribute]:
 
 
 def signature(parameters: griffe.Parameters) -> str:
-    """Parameters as they are written, without ``self``."""
+    """The parameters as source, without ``self``."""
     written: list[str] = []
     starred = False
     for each in parameters:
@@ -221,7 +221,7 @@ def code(source: str) -> Iterator[str]:
 
 
 def text(thing: griffe.Object) -> Iterator[str]:
-    """A docstring as Markdown: its text, then parameters, errors and result as a list."""
+    """A docstring as Markdown: its text, and lists of parameters, errors and result."""
     for section in thing.docstring.parsed if thing.docstring else ():
         kind = section.kind
         if kind is griffe.DocstringSectionKind.text:
@@ -258,7 +258,7 @@ def main(arguments: list[str]) -> int:
                 path.write_text(new, encoding="utf-8")
                 print(f"wrote docs/{name}.md")
     if stale and "--check" in arguments:
-        print(f"not what the code says: {', '.join(stale)}; run make docs")
+        print(f"stale: {', '.join(stale)}; run make docs")
         return 1
     return 0
 

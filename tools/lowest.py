@@ -1,8 +1,7 @@
-"""Print the oldest versions that setup.cfg allows, as requirements for pip: ``python tools/lowest.py
-setup.cfg``.
+"""Prints the oldest versions that setup.cfg allows, as requirements for pip: ``tools/lowest.py setup.cfg``.
 
-Covers what the library needs and the extras a user installs, not the tools of its developers. Requirements
-without a lower bound are an error: a bound that no test reaches is worth nothing.
+Covers the library and the extras of users, not the developers' tools. A requirement without a lower bound is
+an error, since no test would reach it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^\]]*\])?>=(?P<lowest>[0
 def lowest(setup: str) -> Iterator[str]:
     """``name==version`` for each requirement.
 
-    :raises ValueError: one has no lower bound.
+    :raises ValueError: a requirement has no lower bound.
     """
     config = configparser.ConfigParser()
     config.read_string(setup)

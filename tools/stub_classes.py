@@ -1,8 +1,8 @@
-"""One class of discord.py as the text of its blocking view: attributes, properties, methods, overloads.
+"""Writes one class of discord.py as its blocking view: attributes, properties, methods, overloads.
 
 Coroutine methods lose their ``async``, async iterators become ``BlockingIterator``, async context managers
-context managers; what a method takes and gives is views. What the class itself is called for, its constructor
-and its class methods, gives discord.py's own objects, as it does at run time.
+context managers. Methods take and return views; constructors and class methods return discord.py's own
+objects, as at run time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["INFERRED", "Classes", "exists"]
 
 WIDTH = 110
 
-#: Attributes and results that discord.py leaves to the type checker to infer, as annotations in its module.
+#: Annotations, in terms of their module, of attributes and results that discord.py does not annotate.
 INFERRED = {
     "AutoModRule.creator_id": "int",
     "AutoModTrigger.type": "AutoModRuleTriggerType",
@@ -38,7 +38,7 @@ INFERRED = {
     "WelcomeChannel.description": "str",
     "WelcomeChannel.emoji": "Optional[Union[PartialEmoji, Emoji]]",
 }
-#: A constructor with one of these parameters is called by discord.py, not by users.
+#: discord.py, not a user, calls a constructor with one of these parameters.
 INTERNAL = {
     *("state", "data", "payload", "http", "guild", "session", "adapter", "entry", "connection"),
     *("parent", "shard", "client"),
@@ -52,12 +52,12 @@ ASYNC_OPERATORS = {"__aiter__": "__iter__", "__aenter__": "__enter__", "__aexit_
 
 
 def exists(kind: type) -> bool:
-    """Whether discord.py has the class at run time, too."""
+    """Whether discord.py has the class at run time."""
     return getattr(scope_of(kind.__module__).module, kind.__name__, None) is kind
 
 
 def made_by_users(kind: type) -> bool:
-    """Whether users make objects of this model themselves, to hand them to discord.py."""
+    """Whether users make objects of this model, to pass them to discord.py."""
     init: Any = kind.__init__  # type: ignore[misc]
     if not is_viewed(kind) or issubclass(kind, (tuple, dict)) or init is object.__init__:
         return False
@@ -67,8 +67,9 @@ def made_by_users(kind: type) -> bool:
 
 
 class Classes:
-    """Writes classes, with types rendered by ``types``. ``unused`` shrinks to the names in INFERRED that no
-    class needed.
+    """Writes classes, with types rendered by ``types``.
+
+    :ivar unused: the names in INFERRED that no class has needed yet.
     """
 
     def __init__(self, types: Types) -> None:
@@ -115,7 +116,7 @@ class Classes:
         return found
 
     def _fields(self, node: ast.ClassDef, scope: Scope, render: Any) -> Iterator[str]:
-        """Of a named tuple, or of a dictionary of options."""
+        """The fields of a named tuple, or of a dictionary of options."""
         for member in members(node):
             if isinstance(member, Attribute) and member.annotation is not None:
                 yield f"    {member.name}: {render(scope.evaluate(member.annotation), scope)}"
@@ -191,7 +192,7 @@ class Classes:
         return self.types.returned(value, scope)
 
     def _parameters(self, node: FunctionNode, scope: Scope, render: Any, *, bound: bool = True) -> list[str]:
-        """With their types and, where they are constants, their defaults."""
+        """Parameters with their types and constant defaults."""
         arguments = node.args
         positional = [*arguments.posonlyargs, *arguments.args]
 
@@ -218,7 +219,7 @@ class Classes:
 
 
 def _names(kind: type) -> set[str]:
-    """Names that a class of discord.py has according to its source."""
+    """The names of a class of discord.py's members, from its source."""
     if not kind.__module__.startswith("discord."):
         return set()
     return {member.name for member in members(scope_of(kind.__module__).classes[kind.__name__])}

@@ -1,11 +1,9 @@
-"""What the installed discord.py's source says about its classes: their members, and what annotations mean.
+"""Reads the members of discord.py's classes, and the meaning of their annotations, from its source.
 
-The source is read, not the objects: attributes that are set in ``__init__`` are annotated there and nowhere
-else, and overloads are gone at run time. Annotations are evaluated in the namespace of their module with the
-imports that discord.py makes for type checkers only.
-
-Does not promise to read any other library: it knows discord.py's habits (cached slot properties, class bodies
-with ``if TYPE_CHECKING``, aliases of methods).
+Objects do not tell: attributes set in ``__init__`` are annotated there alone, and overloads are gone at run
+time. Annotations are evaluated in the namespace of their module, with its imports for type checkers. Not
+guaranteed: any other library. This module knows discord.py's habits: cached slot properties, class bodies
+with ``if TYPE_CHECKING``, aliases of methods.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ PROPERTIES = ("property", "cached_property", "cached_slot_property")
 
 @dataclass
 class Attribute:
-    """A value: ``annotation`` is ``None`` where discord.py lets type checkers infer it."""
+    """A value. ``annotation`` is ``None`` where discord.py has none."""
 
     name: str
     annotation: ast.expr | None
@@ -55,7 +53,6 @@ class Method:
     name: str
     signatures: list[FunctionNode]
     kind: str = ""  # "classmethod", "staticmethod"
-    #: The implementation, of which the overloads say nothing: whether it is a coroutine or a generator.
     overloaded: bool = False
 
 
@@ -81,12 +78,12 @@ class Scope:
         return value
 
     def resolve(self, reference: ForwardRef) -> Any:
-        """The type that a quoted name inside of an alias means; the alias may come from another module."""
+        """The type that a quoted name in an alias means. The alias may come from another module."""
         return eval(reference.__forward_arg__, {}, _Fallback(self.names))
 
 
 class _Fallback(dict[str, Any]):
-    """A module's names, then those of all of discord.py: for aliases that were written in another module."""
+    """A module's names, then all of discord.py's, for aliases written in another module."""
 
     def __missing__(self, name: str) -> Any:
         if not hasattr(builtins, name):
@@ -97,13 +94,13 @@ class _Fallback(dict[str, Any]):
 
 
 def scope_of(module_name: str) -> Scope:
-    """A module's names and classes, with what it has for type checkers only."""
+    """A module's names and classes, also those for type checkers only."""
     return _scopes()[module_name]
 
 
 @functools.cache
 def _scopes() -> dict[str, Scope]:
-    """The modules of discord.py but its extensions and the shapes of Discord's payloads."""
+    """The modules of discord.py, without extensions and the shapes of payloads."""
     found = [info.name for info in pkgutil.walk_packages(discord.__path__, "discord.")]
     skipped = ("discord.ext", "discord.types", "discord.__main__")
     names = ["discord", *(name for name in found if not name.startswith(skipped))]
@@ -118,7 +115,7 @@ def _scopes() -> dict[str, Scope]:
                 inner = node.body
                 pending += [(scope, statement) for each in inner for statement in _single(each)]
             scope.classes |= {each.name: each for each in inner if isinstance(each, ast.ClassDef)}
-    # In rounds: what a statement needs may be defined by another module's.
+    # In rounds, since a statement may need the names of another module's.
     while True:
         left = [(scope, node) for scope, node in pending if not _define(scope, node, scopes)]
         if len(left) == len(pending):
@@ -127,7 +124,7 @@ def _scopes() -> dict[str, Scope]:
 
 
 def _single(node: ast.stmt) -> Iterator[ast.stmt]:
-    """Each import by itself: one name that cannot be imported shall not cost the others."""
+    """Splits an import into single names, so that one that fails does not cost the others."""
     if isinstance(node, ast.ImportFrom):
         for alias in node.names:
             yield ast.copy_location(ast.ImportFrom(node.module, [alias], node.level), node)
@@ -136,13 +133,13 @@ def _single(node: ast.stmt) -> Iterator[ast.stmt]:
 
 
 def _define(scope: Scope, node: ast.stmt, scopes: Mapping[str, Scope]) -> bool:
-    """Runs one statement that otherwise type checkers see only; false when it cannot run yet."""
+    """Runs one statement for type checkers. False if it can't run yet."""
     names = scope.names
     if isinstance(node, ast.ImportFrom) and node.level:
         alias = node.names[0]
         home = importlib.util.resolve_name("." * node.level + (node.module or ""), names["__package__"])
         if home.startswith("discord.types."):
-            # The shapes of payloads import each other in circles and cannot be loaded: names are enough.
+            # The shapes of payloads import each other in circles and can't be loaded; names are enough.
             names[alias.asname or alias.name] = type(alias.name, (dict,), {"__module__": home})
             return True
         if home in scopes and alias.name in scopes[home].names:
@@ -162,9 +159,7 @@ def _is_type_checking(node: ast.stmt) -> bool:
 
 
 def members(node: ast.ClassDef) -> list[Member]:
-    """The public members of a class and its operators, without what it inherits; in the source's order,
-    attributes first.
-    """
+    """A class's own public members and operators, in the source's order, attributes first."""
     attributes: dict[str, Attribute] = {}
     others: dict[str, Property | Method] = {}
     for statement in _statements(node):

@@ -1,8 +1,8 @@
-"""Types of discord.py as text for the stub: models become their views, everything else stays what it is.
+"""Renders types of discord.py for the stub: models become their views, all other types stay.
 
-``Types.view`` renders what a handler gets from a view, ``Types.argument`` what it may hand to one,
-``Types.real`` discord.py's own types. Whatever a rendered type needs (imports, type variables, further
-classes) is collected in the ``Types`` object.
+``Types.view`` renders values that come out of a view, ``Types.argument`` values that go into one,
+``Types.real`` discord.py's own types. ``Types`` collects the imports, type variables and classes that a
+rendered type needs.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from discordha.blocking.kinds import PLAIN_MODULES, is_model
 
 __all__ = ["EMPTY", "GENERICS", "HOMES", "Types", "is_viewed", "key"]
 
-#: Where users find discord.py's public classes, and ``discordha.views`` looks for them.
+#: The modules of discord.py's public classes, in which ``discordha.views`` looks for them.
 HOMES = ("discord", "discord.abc", "discord.app_commands")
-#: Where else discord.py's plain types are public.
+#: Further modules with public plain types.
 PLAIN_HOMES = ("discord.ui", "discord.utils")
-#: Models by the rule, yet plain to a type checker: protocols and bases without anything of their own.
+#: Models by the rule, but plain to a type checker: protocols and empty bases.
 EMPTY = {"discord.mixins.EqualityComparable", "discord.mixins.Hashable"}
 PLAIN = {"discord.abc.Snowflake", *EMPTY}
-#: Not what the name says: public names in two of the homes.
+#: Classes whose name another home has, too.
 RENAMED = {"discord.abc.User": "_AbcUser"}
 AWAITABLES = (collections.abc.Coroutine, collections.abc.Awaitable)
 ASYNC_ITERATORS = (
@@ -68,13 +68,13 @@ def is_viewed(kind: Any) -> bool:
 
 
 def _holds_models(kind: type) -> bool:
-    """discord.py's named tuples and dictionaries of options: wrapped as containers are, item by item."""
+    """Whether it is a named tuple or a dictionary of options, which is wrapped item by item."""
     ours = kind.__module__.startswith("discord.") and kind.__module__ not in PLAIN_MODULES
     return ours and (typing.is_typeddict(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields")))
 
 
 class Types:
-    """Renders types of one scope after the other; ``needed`` grows with the classes that they name."""
+    """Renders types. ``needed`` grows with the classes that they name."""
 
     def __init__(self) -> None:
         self.imports: set[str] = {"builtins", "discord"}
@@ -85,19 +85,19 @@ class Types:
         self._mode = "view"
 
     def view(self, value: Any, scope: Scope) -> str:
-        """The type of what comes out of a view."""
+        """The type of a value that comes out of a view."""
         return self._render_as("view", value, scope)
 
     def argument(self, value: Any, scope: Scope) -> str:
-        """The type of what goes into a view's method: views, and what users make themselves."""
+        """The type of an argument of a view's method: views, and objects that users make."""
         return self._render_as("argument", value, scope)
 
     def real(self, value: Any, scope: Scope) -> str:
-        """The type as it is."""
+        """The type itself."""
         return self._render_as("real", value, scope)
 
     def returned(self, value: Any, scope: Scope) -> str:
-        """The type of what a view's method returns for a method that returns ``value``."""
+        """The result type of a view's method, for a method that returns ``value``."""
         value = self.awaited(value)
         origin = get_origin(value)
         if origin in ASYNC_ITERATORS:
@@ -109,13 +109,13 @@ class Types:
 
     @staticmethod
     def awaited(value: Any) -> Any:
-        """What waiting for ``value`` gives, if it can be waited for."""
+        """The type of an awaited ``value``, if it is awaitable."""
         while get_origin(value) in AWAITABLES:
             value = get_args(value)[-1]
         return value
 
     def name(self, kind: type) -> str:
-        """What the stub calls a class that it has."""
+        """The stub's name of a class."""
         return RENAMED.get(key(kind), kind.__name__)
 
     def path(self, kind: type) -> str:
@@ -185,7 +185,7 @@ class Types:
         return self._foreign(kind)
 
     def _foreign(self, kind: type) -> str:
-        """A class of another library, by the shortest name that leads to it."""
+        """A class of another library, by its shortest public name."""
         parts = kind.__module__.lstrip("_").split(".")
         for length in range(1, len(parts) + 1):
             home = ".".join(parts[:length]) if kind.__module__ != "builtins" else "types"
@@ -210,7 +210,7 @@ class Types:
         if origin is typing.Annotated:
             return self._render(args[0])
         if inspect.isclass(origin) and is_viewed(origin):
-            return self._class(origin)  # the only parameter of these is the client's type
+            return self._class(origin)  # its only parameter is the client's type
         if origin is collections.abc.Callable:
             parameters, result = args
             return f"Callable[{self._render(parameters)}, {self._render(result)}]"
@@ -229,7 +229,7 @@ class Types:
         else:
             bound = variable.__bound__ and self._bound(variable)
             if inspect.isclass(bound) and issubclass(bound, discord.Client):
-                return self._class(bound)  # the client of an interaction: views do not tell clients apart
+                return self._class(bound)  # an interaction's client: views do not tell clients apart
             parts = [repr(name), *(self._render(one) for one in variable.__constraints__)]
             if bound:
                 parts.append(f"bound={self._render(bound)}")

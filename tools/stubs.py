@@ -1,10 +1,10 @@
-"""Writes ``discordha/views.pyi``: discord.py's models as type checkers shall see them in handlers, blocking.
+"""Writes ``discordha/views.pyi``: discord.py's models for type checkers, blocking as in handlers.
 
-python tools/stubs.py           writes the file
-python tools/stubs.py --check   fails when the file is not what would be written
+    python tools/stubs.py           writes the file
+    python tools/stubs.py --check   fails if the file is stale
 
-Read from the source of the installed discord.py, so that its next version needs a new run and, as long as it
-keeps its habits, no edit. Equal input gives equal output, on every supported Python.
+It reads the source of the installed discord.py, so that a new version of that needs a new run but, as long as
+it keeps its habits, no edit. Equal input gives equal output on every supported Python.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = ["generate", "main"]
 
 TARGET = Path(__file__).parents[1] / "discordha" / "views.pyi"
 
-#: Public in discord.py, but nothing that a view leads to.
+#: Public classes of discord.py to which no view leads.
 LEFT_OUT = {"discord.webhook.sync.SyncWebhook", "discord.webhook.sync.SyncWebhookMessage"}
-#: Modules that users reach through the package, in which nothing is viewed, or which are kept as they are.
+#: Modules of the package that the stub passes on as they are.
 MODULES = {"abc", "app_commands", "opus", "ui", "utils"}
 TYPING = {
     *("Any", "ClassVar", "Literal", "NamedTuple", "Never", "NoReturn", "NotRequired", "ParamSpec"),
@@ -48,7 +48,7 @@ licence; not to be edited. The checks that are off are those that discord.py's o
 
 BASE = '''\
 class _View:
-    """What all views have in common."""
+    """The base of all views."""
 
     def __init__(self, made_by_discordha_only: Never, /) -> None: ...
     def __eq__(self, other: object) -> bool: ...
@@ -98,7 +98,7 @@ def _imports(types: Types, body: str) -> Iterator[str]:
 
 
 def _others(taken: set[str]) -> Iterator[str]:
-    """The public names of discord.py that are not viewed, so that the module can stand for it."""
+    """Imports of discord.py's other public names, so that the module can replace it."""
     for name, value in sorted(vars(discord).items()):
         if inspect.ismodule(value):
             wanted = name in MODULES
@@ -109,8 +109,8 @@ def _others(taken: set[str]) -> Iterator[str]:
 
 
 def _wrap(types: Types) -> str:
-    """``ha.wrap``: from discord.py's classes to their views. The most special first, what matches by
-    structure last.
+    """The type of ``ha.wrap``: overloads from discord.py's classes to their views, special ones first, and
+    protocols last, which match by structure.
     """
 
     def is_protocol(kind: type) -> bool:

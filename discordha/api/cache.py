@@ -1,14 +1,15 @@
-"""One shared cache as handlers use it: ``strikes = ha.cache("strikes", ttl=3600)``.
+"""Caches and named locks that all replicas share: ``strikes = ha.cache("strikes", ttl=3600)``.
 
-Promises
-- Each call is atomic, over all replicas. Writes are fenced as calls to Discord are: code that has lost its
-  event or its lock gets ``LockLost``, and a write under a named lock is guarded by it in etcd itself.
+Guarantees
+- Each call is atomic over all replicas. Writes are fenced like calls to Discord: code that has lost its event
+  or its lock gets ``LockLost``, and etcd itself guards a write under a named lock.
 - A call ends within a few times ``etcd_timeout``, with ``StoreUnavailable`` when etcd does not answer.
 
-Does not promise that ``get_or_set`` leaves out a value that was computed before somebody deleted the key: a
-deletion while another computes takes away what was there, not what will be.
+Not guaranteed: that a deletion stops ``get_or_set``. A value that was being computed at the deletion is still
+written.
 
-Concurrency: any thread but the gateway's. No state but the locks of ``get_or_set``.
+Threads and locks: any thread but the gateway's, at any time; views may be made before the bot starts. The
+only state is the locks of ``get_or_set``.
 """
 
 from __future__ import annotations
@@ -17,25 +18,33 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from discordha.api.restore import restore
+from discordha.api.client import ReplicaAccess
+from discordha.api.lock import NamedLock
 from discordha.context import Fence, check_fence, current_fence
-from discordha.coordination.shared.facade import Shared
-from discordha.coordination.shared.keyed_locks import KeyedLocks
-from discordha.coordination.shared.values import MISSING, check_name, check_ttl, encode_value, key_text
+from discordha.coordination.shared.facade import KeyedLocks, Shared
+from discordha.coordination.shared.values import (
+    MISSING,
+    check_name,
+    check_ttl,
+    decode_value,
+    encode_value,
+    key_text,
+)
 from discordha.errors import CacheKeyNotExist, LockLost
 
-__all__ = ["Cache"]
+__all__ = ["Cache", "SharedState"]
 
 _DEFAULT: Any = object()
 
 
 class Cache:
-    """A view on one cache. Made by ``ha.cache``; may be made before the bot starts.
+    """A view on one cache, made by ``ha.cache``.
 
-    :param shared: gives what the running replica shares.
-    :param ttl: seconds that values live, unless a call says otherwise; ``None``: until they are deleted.
-    :param local: reads come from memory, kept fresh by a watch.
-    :param kind: what values are read back as, such as a dataclass.
+    :param shared: returns the shared state of the running replica.
+    :param flights: locks for the computations of ``get_or_set`` in this process.
+    :param ttl: seconds that values live unless a call says otherwise; ``None``: until they are deleted.
+    :param local: whether reads come from memory, which a watch keeps fresh.
+    :param kind: the type of the values, such as a dataclass.
     """
 
     def __init__(
@@ -70,7 +79,7 @@ class Cache:
     def __getitem__(self, key: str | int) -> Any:
         """The value; see ``get``.
 
-        :raises CacheKeyNotExist: there is none.
+        :raises CacheKeyNotExist: the key has no value.
         """
         found = self.get(key, _DEFAULT)
         if found is _DEFAULT:
@@ -82,14 +91,14 @@ class Cache:
         return self._shared().caches.get(self.name, key_text(key), local=self._local) is not MISSING
 
     def set(self, key: str | int, value: Any, *, ttl: float | None = _DEFAULT) -> None:
-        """Writes a value, whatever was there. Blocks for a round trip.
+        """Writes a value, or replaces one. Blocks for a round trip.
 
-        :param value: what JSON can hold, or a dataclass; up to 1 MiB.
-        :param ttl: seconds, instead of the cache's own; ``None``: until it is deleted.
-        :raises TypeError: JSON can't hold it; says what.
-        :raises ValueError: it is too large.
-        :raises LockLost: the caller has lost what it runs under; nothing was written.
-        :raises StoreUnavailable: etcd does not answer; ``maybe_applied``: it may have been written.
+        :param value: a value that JSON can hold, or a dataclass; up to 1 MiB.
+        :param ttl: seconds, instead of the cache's own; ``None``: until the value is deleted.
+        :raises TypeError: JSON cannot hold the value; names the part.
+        :raises ValueError: the value is too large.
+        :raises LockLost: the caller has lost its event or lock; nothing was written.
+        :raises StoreUnavailable: etcd does not answer; ``maybe_applied``: the value may have been written.
         """
         text, data = key_text(key), encode_value(value)
         fence = self._fence("set", text)
@@ -100,9 +109,9 @@ class Cache:
         self.set(key, value)
 
     def delete(self, key: str | int) -> bool:
-        """Deletes a value; whether there was one. Blocks for a round trip.
+        """Deletes a value; true if there was one. Blocks for a round trip.
 
-        :raises LockLost: the caller has lost what it runs under; nothing was deleted.
+        :raises LockLost: the caller has lost its event or lock; nothing was deleted.
         :raises StoreUnavailable: etcd does not answer.
         """
         text = key_text(key)
@@ -112,26 +121,26 @@ class Cache:
     def __delitem__(self, key: str | int) -> None:
         """See ``delete``.
 
-        :raises CacheKeyNotExist: there is none.
+        :raises CacheKeyNotExist: the key has no value.
         """
         if not self.delete(key):
             raise CacheKeyNotExist(f"the cache {self.name!r} holds no value under {key!r}")
 
     def increment(self, key: str | int, by: int = 1, *, ttl: float | None = _DEFAULT) -> int:
-        """Counts up, atomically over all replicas; returns the value after it. Blocks for a round trip.
+        """Adds to a counter, atomically over all replicas; returns its new value. Blocks for a round trip.
 
-        A counter that is not there begins at 0 and lives for ``ttl`` seconds from then on: counting up does
-        not prolong it.
+        A new counter begins at 0 and lives for ``ttl`` seconds; increments do not prolong its life.
 
         :raises TypeError: the value, or ``by``, is no whole number.
-        :raises LockLost: the caller has lost what it runs under; nothing was counted.
-        :raises StoreUnavailable: etcd does not answer; ``maybe_applied``: it may have been counted.
+        :raises LockLost: the caller has lost its event or lock; nothing was counted.
+        :raises StoreUnavailable: etcd does not answer; ``maybe_applied``: the increment may have been
+            counted.
         """
         text = key_text(key)
         if isinstance(by, bool) or not isinstance(by, int):
             raise TypeError(f"a counter counts by whole numbers, not by {by!r}")
         fence = self._fence("increment", text)
-        return self._shared().add(self.name, text, by, self._ttl(ttl), _guards(fence))
+        return self._shared().counters.add(self.name, text, by, self._ttl(ttl), _guards(fence))
 
     def get_or_set(
         self,
@@ -141,14 +150,14 @@ class Cache:
         ttl: float | None = _DEFAULT,
         timeout: float | None = None,
     ) -> Any:
-        """The value; when there is none, ``compute()``, which becomes the value. Blocks.
+        """The value; when there is none, ``compute()`` becomes the value. Blocks.
 
-        Over all replicas one caller computes at a time, and the others wait for its value. When it fails, its
-        caller gets the exception, and the next one computes; so, too, when its replica dies.
+        Over all replicas one caller computes at a time, and the others wait for its value. When ``compute``
+        fails, its caller gets the exception, and the next caller computes. So it is when a replica dies.
 
         :param timeout: seconds to wait while others compute; ``None``: for as long as etcd answers.
-        :raises TimeoutError: others were not ready in time.
-        :raises LockLost: the caller has lost what it runs under, or lost its session while it computed.
+        :raises TimeoutError: others did not finish in time.
+        :raises LockLost: the caller has lost its event or lock, or its session during ``compute``.
         :raises StoreUnavailable: etcd does not answer.
         """
         text, ttl = key_text(key), self._ttl(ttl)
@@ -169,8 +178,8 @@ class Cache:
         return self._read(found)
 
     def items(self, prefix: str = "") -> list[tuple[str, Any]]:
-        """All keys that begin with ``prefix``, in order, with their values, as they are at one moment.
-        Blocks; always asks etcd.
+        """All keys that begin with ``prefix``, in order, with their values at one moment. Blocks; always asks
+        etcd.
 
         :raises StoreUnavailable: etcd does not answer.
         """
@@ -179,11 +188,11 @@ class Cache:
         return [(key, self._read(value)) for key, value in self._shared().caches.items(self.name, prefix)]
 
     def _create(self, shared: Shared, key: str, data: bytes, ttl: float | None, guards: Any) -> Any:
-        """Writes what was computed, unless there is a value by now; returns what is there."""
+        """Writes a computed value unless the key has one by now; returns the key's value."""
         fence = self._fence("get_or_set", key)
         try:
             found = shared.caches.create(self.name, key, data, ttl, (*guards, *_guards(fence)))
-        except LockLost:  # the session was lost while it computed: another may have computed since
+        except LockLost:  # the session was lost meanwhile: another replica may have computed since
             check_fence(self._call("get_or_set", key))
             found = shared.caches.get(self.name, key)
             if found is MISSING:
@@ -194,7 +203,7 @@ class Cache:
         return self.ttl if ttl is _DEFAULT else check_ttl(ttl)
 
     def _read(self, plain: Any) -> Any:
-        return plain if self._kind is None else restore(self._kind, plain)
+        return plain if self._kind is None else decode_value(self._kind, plain)
 
     def _call(self, method: str, key: str) -> str:
         return f"{method}({key!r}) of the cache {self.name!r}"
@@ -206,3 +215,52 @@ class Cache:
 
 def _guards(fence: Fence) -> tuple[Any, ...]:
     return tuple(guard for lock in fence.locks for guard in getattr(lock, "guards", tuple)())
+
+
+class SharedState(ReplicaAccess):
+    """The part of ``DiscordHA`` that reads and writes what all replicas share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._flights = KeyedLocks()
+
+    def cache(self, name: str, ttl: float | None = None, *, local: bool = False, type: Any = None) -> Cache:
+        """A view on the cache ``name``, which all replicas share: JSON values by key. Does not block.
+
+        :param ttl: seconds that its values live; ``None``: until they are deleted.
+        :param local: whether reads come from memory, which a watch keeps fresh. They cost no round trip and
+            show other replicas' writes a few milliseconds later. While the watch is down, reads ask etcd.
+        :param type: the type of the values: a dataclass, ``list[...]`` of one, and so on.
+        """
+        what = f"ha.cache({name!r})"
+        return Cache(
+            lambda: self._blocking(what).shared, self._flights, name, ttl=ttl, local=local, kind=type
+        )
+
+    def cache_read(self, cache: str, key: str | int, *, type: Any = None) -> Any:
+        """The value under a key. Blocks for a round trip.
+
+        :raises CacheKeyNotExist: the key has no value.
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        return self.cache(cache, type=type)[key]
+
+    def cache_write(self, cache: str, key: str | int, value: Any, ttl: float | None = None) -> None:
+        """Writes a value, or replaces one. Blocks for a round trip. See ``Cache.set``.
+
+        :param ttl: seconds that it lives; ``None``: until it is deleted.
+        """
+        self.cache(cache, ttl).set(key, value)
+
+    def lock(self, name: str, timeout: float | None = None) -> NamedLock:
+        """A lock that one holder among all replicas has at a time: ``with ha.lock("import") as lock:``.
+
+        Callers get it in the order in which they asked. When its replica dies, the next caller gets it within
+        ``session_ttl``. Once another caller may hold it, the former holder's blocking calls raise
+        ``LockLost``.
+
+        :param timeout: seconds to wait for other holders; ``None``: for as long as etcd answers. The call
+            waits a second for etcd's own answer in any case.
+        """
+        what = f"ha.lock({name!r})"
+        return NamedLock(lambda: self._blocking(what).shared.locks, name, timeout)

@@ -1,17 +1,23 @@
-"""discord.py's client as a ported bot asks for it: ``self.user``, ``self.get_guild(id)``, ...
+"""The running replica as the methods of ``DiscordHA`` use it, and discord.py's client as a ported bot asks
+for it.
 
-Promises: the names that bots use most, as blocking views; all others are on ``ha.wrap(ha.client)``.
+Guarantees: the names that bots use most (``self.user``, ``self.get_guild(id)``, ...) return blocking views;
+all others are on ``ha.wrap(ha.client)``.
 
-Does not promise what discord.py's cache does not hold: ``get_...`` looks there, ``fetch_...`` asks Discord.
+Not guaranteed: objects that discord.py's cache does not hold. ``get_...`` reads the cache, ``fetch_...`` asks
+Discord.
 
-Concurrency: no state; any thread but the gateway's, while the bot runs.
+Threads and locks: no state; any thread but the gateway's, while the bot runs.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
 
-from discordha.api.replica_access import Part
+from discordha.context import refuse_on_loop
+from discordha.coordination.shared.facade import Shared
+from discordha.coordination.voice.queue import VoiceQueue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,20 +34,57 @@ if TYPE_CHECKING:
         | views.PrivateChannel
     )
 
-__all__ = ["ClientView"]
+__all__ = ["ClientLookups", "ReplicaAccess", "RunningReplica"]
 
 
-class ClientView(Part):
-    """The part of ``DiscordHA`` that stands in for ``discord.Client``. Asks Discord in ``fetch_...`` only."""
+class RunningReplica(Protocol):
+    """A replica while it runs, as far as the methods by subject use it."""
+
+    @property
+    def shared(self) -> Shared:
+        """Caches, counters and locks of all replicas."""
+
+    @property
+    def voice(self) -> VoiceQueue:
+        """The queue of voice commands."""
+
+    @property
+    def client_view(self) -> views.Client:
+        """discord.py's client, as a blocking view."""
+
+
+class ReplicaAccess(ABC):
+    """Base of the classes that make up ``DiscordHA``."""
+
+    @abstractmethod
+    def _running(self) -> RunningReplica:
+        """The running replica.
+
+        :raises DiscordHAError: the bot does not run.
+        """
+
+    def _blocking(self, what: str) -> RunningReplica:
+        """The running replica, for a call that blocks.
+
+        :param what: the call, for the message.
+        :raises RuntimeError: the calling thread runs discord.py's loop.
+        :raises DiscordHAError: the bot does not run.
+        """
+        refuse_on_loop(what)
+        return self._running()
+
+
+class ClientLookups(ReplicaAccess):
+    """The part of ``DiscordHA`` that stands in for ``discord.Client``. Only ``fetch_...`` asks Discord."""
 
     @property
     def user(self) -> views.ClientUser | None:
-        """The bot's own user, once it is logged in."""
+        """The bot's own user; ``None`` until it is logged in."""
         return self._running().client_view.user
 
     @property
     def guilds(self) -> Sequence[views.Guild]:
-        """The guilds that the bot is in, as far as this replica knows."""
+        """The bot's guilds, as far as this replica knows."""
         return self._running().client_view.guilds
 
     def get_guild(self, id: int, /) -> views.Guild | None:
@@ -53,7 +96,7 @@ class ClientView(Part):
         return self._running().client_view.get_channel(id)
 
     def get_partial_messageable(self, id: int, *, guild_id: int | None = None) -> views.PartialMessageable:
-        """A channel to send to, known by its id alone; see ``discord.Client.get_partial_messageable``."""
+        """A channel to send to, by its id alone; see ``discord.Client.get_partial_messageable``."""
         return self._running().client_view.get_partial_messageable(id, guild_id=guild_id)
 
     def get_user(self, id: int, /) -> views.User | None:

@@ -1,7 +1,7 @@
-"""What a bot declares before it runs: handlers, commands, components, loops, and what hears of errors.
+"""A bot's declarations before it runs: handlers, commands, components, loops, and the error hook.
 
-Concurrency: handlers may be added and removed from any thread at any time; everything else is declared before
-``start``, by one thread.
+Threads and locks: any thread may add and remove handlers at any time. One thread declares everything else,
+before ``start``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Hook = TypeVar("Hook", bound=ErrorHook)
 
 
 class Declarations:
-    """The part of ``DiscordHA`` that its author's decorators fill, and that each start reads."""
+    """The part of ``DiscordHA`` that decorators fill and each start reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Declarations:
         self._add_methods()
 
     def _add_methods(self) -> None:
-        """A subclass's methods named ``on_<event>`` are handlers, as they are in a ``discord.Client``."""
+        """Registers a subclass's methods named ``on_<event>``, as ``discord.Client`` does."""
         if type(self).on_error is not Declarations.on_error:
             raise ConfigError("on_error is a decorator here: write @ha.on_error over a function of your own")
         for name in dir(type(self)):
@@ -51,7 +51,7 @@ class Declarations:
                 self.add_handler(getattr(self, name))
 
     def _attach(self, client: discord.Client) -> None:
-        """Makes a new client know what discord.py looks up in it. Gateway thread."""
+        """Gives a new client the command tree and the views, for discord.py. Gateway thread."""
         self._tree.attach(client)
         self._views.attach(client)
 
@@ -83,15 +83,15 @@ class Declarations:
         scope: str | None = None,
         where: Callable[..., Any] | None = None,
     ) -> Callable[[], None]:
-        """Registers a plain function that may block, and returns what removes it again. Any thread, any
+        """Registers a plain function that may block; returns a function that removes it. Any thread, any
         time.
 
-        :param event: discord.py's name, with or without ``on_``; by default the function's own.
+        :param event: discord.py's name of the event, with or without ``on_``; by default the function's name.
         :param scope: ``"claim"`` (one replica handles the event), ``"leader"`` (the leader does),
-            ``"every"`` (all do); by default what suits the event.
-        :param where: a fast, pure predicate on the event's arguments, asked before anything else.
-        :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of
-            arguments.
+            ``"every"`` (all do); by default the scope that suits the event.
+        :param where: a fast, pure predicate on the event's arguments, called before anything else; an error
+            in it is logged and counts as no.
+        :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of arguments.
         """
         return self._registry.add(function, event, scope=scope, where=where)
 
@@ -109,19 +109,19 @@ class Declarations:
         :param options: ``name`` (by default the function's), ``description`` (by default the first line of
             its docstring), ``guild``, ``guilds``, ``nsfw``, ``extras``, ``auto_locale_strings`` as in
             ``discord.app_commands``; ``defer``: ``"auto"`` defers for the handler when it has not answered
-            after 2 seconds, ``None`` leaves that to the handler; ``ephemeral``: whether what shows meanwhile
-            is for the user alone.
+            after 2 seconds, ``None`` leaves that to the handler; ``ephemeral``: whether only the user sees
+            the deferral.
         :raises ConfigError: a coroutine function.
-        :raises TypeError: what discord.py says of an option that is impossible.
+        :raises TypeError: discord.py refuses an option.
         """
         return self._tree.command(**options)
 
     def component(
         self, custom_id: str | re.Pattern[str], *, defer: str | None = "auto"
     ) -> Callable[[Function], Function]:
-        """Decorator: a plain function handles the buttons, selects and modals whose custom id fits, on
-        whichever replica claims them. It is called with the interaction, with what the pattern names, and
-        with ``values`` if it takes them: what was chosen, or typed by custom id. Before ``start``.
+        """Decorator: a plain function handles the buttons, selects and modals whose custom id matches, on
+        whichever replica claims them. Its arguments are the interaction, the named parts of the pattern, and
+        ``values`` if it takes them: the choices, or the texts by custom id. Before ``start``.
 
         :param custom_id: ``*`` stands for any characters, ``{name}`` for one or more other than ``:``; or a
             compiled regular expression; see docs/commands.md for which one wins.
@@ -138,33 +138,32 @@ class Declarations:
     def add_view(
         self, view: discord.ui.View | discord.ui.LayoutView, *, message_id: int | None = None
     ) -> None:
-        """Registers a persistent view, as ``discord.Client.add_view`` does: its callbacks stay coroutines on
-        the loop, and each press is handled once, by whichever replica claims it; see docs/commands.md.
-        Before ``start``.
+        """Registers a persistent view, as ``discord.Client.add_view`` does. Its callbacks stay coroutines on
+        the loop; one replica claims and handles each press; see docs/commands.md. Before ``start``.
 
-        :param message_id: the message that it is attached to, if it is to follow that message's edits.
-        :raises ConfigError: it is not persistent.
+        :param message_id: the message with the view, if the view is to follow that message's edits.
+        :raises ConfigError: the view is not persistent.
         """
         self._views.add(view, message_id)
 
     def add_dynamic_items(self, *items: type[discord.ui.DynamicItem[Any]]) -> None:
-        """Registers classes of dynamic items, as ``discord.Client.add_dynamic_items`` does; handled once, as
-        ``add_view`` says. Before ``start``.
+        """Registers classes of dynamic items, as ``discord.Client.add_dynamic_items`` does; see ``add_view``.
+        Before ``start``.
 
-        :raises ConfigError: one is no such class.
+        :raises ConfigError: an item is no such class.
         """
         self._views.add_items(items)
 
     def on_error(self, hook: Hook) -> Hook:
-        """Decorator: ``hook(event, handler, error)`` hears of each handler's error instead of the log.
+        """Decorator: calls ``hook(event, handler, error)`` for each handler's error, instead of logging it.
         Before ``start``.
         """
         self._on_error = hook
         return hook
 
     def loop(self, *, seconds: float, name: str | None = None) -> Callable[[Function], Function]:
-        """Decorator: a plain function without arguments that runs every ``seconds`` on the leader only;
-        never two runs at once over all replicas. Before ``start``.
+        """Decorator: runs a plain function without arguments every ``seconds``, on the leader only; never two
+        runs at once over all replicas. Before ``start``.
 
         :param name: the same on all replicas; by default the function's.
         :raises ConfigError: the name is taken, or the period impossible.

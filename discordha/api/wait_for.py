@@ -1,27 +1,30 @@
-"""``ha.wait_for``: a thread waits for an event that this replica receives.
+"""``ha.wait_for``: threads that wait for an event that this replica receives.
 
-Promises
-- The first event that fits, and is received after the call began, ends the wait: at reception, before claims
-  and lanes, so that an event behind the waiting handler's own is seen, too.
-- A waiting handler costs none of the ``workers``: another thread is lent for it, for at most ``MAX_WAITING``.
+Guarantees
+- The first matching event that arrives after the call ends the wait on arrival, before claims and lanes: a
+  handler also sees events behind its own.
+- A waiting handler takes none of the ``workers``: it lends its place to another thread.
 - A wait ends when the handler's event is lost, and when the bot stops.
 
-Does not promise that one replica only sees the event: nothing is claimed, and whoever waits on another
-replica sees it there. Nor that an event is seen that this replica did not receive.
+Not guaranteed: that only one replica sees the event, since nothing is claimed; nor that a wait sees an event
+that this replica did not receive.
 
-Concurrency: ``offer`` runs on the gateway thread and never blocks; ``where`` is called there. ``_lock``
-guards ``_waiting`` and ``_closed``; neither ``where`` nor anything else is called under it. At stop ``close``
-ends every wait: a handler's with ``LockLost`` where another replica may run its event again.
+Threads and locks: the gateway thread calls ``offer``, which never blocks, and ``where``. ``_lock`` guards
+``_waiting`` and ``_closed``; nothing is called under it. At stop ``close`` ends every wait: with
+``LockLost`` in a handler whose event another replica may run again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 from discordha.context import current_event, current_fence
 from discordha.errors import ConfigError, DiscordHAError, LockLost
@@ -31,30 +34,24 @@ __all__ = ["Waiters"]
 
 _log = logging.getLogger(__name__)
 
-#: So many threads may wait at once.
+#: How many threads may wait at once.
 MAX_WAITING = 500
-#: How often a waiting handler looks whether its event is lost, seconds.
-LOOK = 0.1
+#: Pause between two checks whether a waiting handler has lost its event, seconds.
+FENCE_CHECK_INTERVAL = 0.1
 
 
-class _Waiter:
-    __slots__ = ("arrived", "event", "received", "where")
+class _Waiter(NamedTuple):
+    """One wait. ``arrived`` gets the event's arguments; ``None``: the bot stops."""
 
-    def __init__(self, event: str, where: Callable[..., Any] | None) -> None:
-        self.event = event
-        self.where = where
-        self.received: tuple[Any, ...] | None = None
-        self.arrived = threading.Event()
-
-    def fits(self, args: tuple[Any, ...]) -> bool:
-        return self.where is None or bool(self.where(*args))
+    where: Callable[..., Any] | None
+    arrived: Future[tuple[Any, ...] | None]
 
 
 class Waiters:
     """All waits of one replica.
 
-    :param lend: a context during which one more handler thread may run.
-    :param hands_over: whether there may be other replicas.
+    :param lend: makes a context during which one more handler thread may run.
+    :param hands_over: whether other replicas may run the events of this one again.
     """
 
     def __init__(
@@ -69,87 +66,82 @@ class Waiters:
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: dict[str, tuple[_Waiter, ...]] = {}
-        self._count = 0
         self._closed = False
 
+    @property
+    def count(self) -> int:
+        """How many threads wait."""
+        return sum(map(len, list(self._waiting.values())))
+
     def offer(self, event: str, args: tuple[Any, ...]) -> None:
-        """An event was received. Never blocks; gateway thread."""
+        """Ends the waits that an event matches. Never blocks; gateway thread."""
         for waiter in self._waiting.get(event, ()):
-            if waiter.received is not None:
-                continue
             try:
-                fits = waiter.fits(args)
+                if not waiter.arrived.done() and (waiter.where is None or waiter.where(*args)):
+                    _end(waiter, args)
             except Exception:  # noqa: BLE001 - a predicate of the user's
-                _log.exception("where of a wait for %s failed; the event is passed over", event)
-                continue
-            if fits:
-                waiter.received = args
-                waiter.arrived.set()
+                _log.exception("the where of a wait for %s failed; the wait goes on", event)
 
     def wait(self, event: str, where: Callable[..., Any] | None, timeout: float | None) -> tuple[Any, ...]:
-        """Blocks until an event is received that fits; its arguments. Any thread but the gateway's.
+        """Blocks until a matching event arrives; returns its arguments. Any thread but the gateway's.
 
-        :raises TimeoutError: none came within ``timeout`` seconds.
-        :raises LockLost: the calling handler's event is not this replica's any more.
+        :raises TimeoutError: no event matched within ``timeout`` seconds.
+        :raises LockLost: the calling handler has lost its event.
         :raises DiscordHAError: the bot stops, or too many threads wait.
-        :raises ConfigError: there is no such event.
+        :raises ConfigError: discord.py has no such event.
         """
         name = event.removeprefix("on_")
         if name not in EVENTS:
             nearest = suggest(name)
             hint = f"; did you mean {nearest}?" if nearest else ""
             raise ConfigError(f"{name!r} is not an event of discord.py{hint}")
-        waiter = _Waiter(name, where)
-        self._enter(waiter)
+        waiter = _Waiter(where, Future())
+        with self._lock:
+            if self.count >= MAX_WAITING and not self._closed:
+                raise DiscordHAError(f"{MAX_WAITING} threads already wait for events")
+            self._waiting[name] = (*self._waiting.get(name, ()), waiter)
+            if self._closed:
+                _end(waiter, None)
         try:
             with self._lend() if current_event() is not None else nullcontext():
-                return self._await(waiter, timeout)
+                return self._await(name, waiter.arrived, timeout)
         finally:
-            self._leave(waiter)
+            with self._lock:
+                self._waiting[name] = tuple(each for each in self._waiting[name] if each is not waiter)
 
-    def _await(self, waiter: _Waiter, timeout: float | None) -> tuple[Any, ...]:
-        deadline = None if timeout is None else self._clock() + timeout
+    def _await(
+        self, name: str, arrived: Future[tuple[Any, ...] | None], timeout: float | None
+    ) -> tuple[Any, ...]:
+        deadline = math.inf if timeout is None else self._clock() + timeout
         fence = current_fence()
-        while not self._closed:
-            left = LOOK if deadline is None else min(LOOK, deadline - self._clock())
-            arrived = waiter.arrived.wait(max(left, 0.0))
-            broken = fence.broken()
+        while True:
+            left = deadline - self._clock()
+            with contextlib.suppress(TimeoutError):
+                arrived.result(max(min(left, FENCE_CHECK_INTERVAL), 0.0))
+            broken = fence.refusal()
             if broken is not None:
-                raise LockLost(
-                    f"this replica may not own {broken} any more: it waits for {waiter.event} no more"
-                )
-            if arrived:
+                raise LockLost(f"this replica may have lost {broken}: the wait for {name} ends")
+            if arrived.done():
                 break
             if left <= 0:
-                raise TimeoutError(f"no {waiter.event} that fits came within {timeout:g} s")
-        if waiter.received is not None:
-            return waiter.received
+                raise TimeoutError(f"no matching {name} arrived within {timeout:g} s")
+        args = arrived.result()
+        if args is not None:
+            return args
         if fence.event is not None and fence.event.fencing_token and self._hands_over:
-            raise LockLost(
-                f"the bot stops while it waits for {waiter.event}: another replica runs this again"
-            )
-        raise DiscordHAError(f"the bot stops while it waits for {waiter.event}")
+            fence.event.refuse()
+            raise LockLost(f"the bot stops while {fence.event.name} waits: another replica runs it again")
+        raise DiscordHAError(f"the bot stops during the wait for {name}")
 
     def close(self) -> None:
-        """Ends all waits, and refuses new ones. Does not block; idempotent; any thread."""
+        """Ends all waits and refuses new ones. Does not block; idempotent; any thread."""
         with self._lock:
             self._closed = True
-            waiting = [waiter for waiters in self._waiting.values() for waiter in waiters]
-        for waiter in waiting:
-            waiter.arrived.set()
+            for waiters in self._waiting.values():
+                for waiter in waiters:
+                    _end(waiter, None)
 
-    def _enter(self, waiter: _Waiter) -> None:
-        with self._lock:
-            if self._count >= MAX_WAITING and not self._closed:
-                raise DiscordHAError(f"{MAX_WAITING} threads wait for events already")
-            self._count += 1
-            self._waiting[waiter.event] = (*self._waiting.get(waiter.event, ()), waiter)
 
-    def _leave(self, waiter: _Waiter) -> None:
-        with self._lock:
-            self._count -= 1
-            left = tuple(each for each in self._waiting[waiter.event] if each is not waiter)
-            if left:
-                self._waiting[waiter.event] = left
-            else:
-                del self._waiting[waiter.event]
+def _end(waiter: _Waiter, args: tuple[Any, ...] | None) -> None:
+    with contextlib.suppress(InvalidStateError):  # it has ended
+        waiter.arrived.set_result(args)

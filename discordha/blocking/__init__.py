@@ -1,10 +1,12 @@
-"""discord.py's objects as blocking views, and the bridge that carries their calls into the loop.
- Porting a handler means deleting ``async`` and ``await``: attributes are what they are, coroutine methods
-block, async iterators are iterators, async context managers are context managers. See ``views`` for what is
-wrapped, ``bridge`` for what a blocking call promises, ``nonces`` for why a message is posted once.
+"""discord.py's objects as blocking views, and the bridge that runs their coroutines on the event loop.
+
+Code belongs here if it makes a call of discord.py block, wraps its result, or makes it happen once. Knowledge
+of events and handlers does not. Every room above may import this package, which imports ``context`` and
+``errors`` only.
 """
 
-from discordha.blocking.bridge import Begun, Bridge, LoopBridge, refuse_if_lost
-from discordha.blocking.views import View, unwrap, wrap
+from discordha.blocking.bridge import Bridge, LoopBridge, PendingCall, refuse_if_lost
+from discordha.blocking.values import View, unwrap, wrap
+from discordha.blocking.views import view_maker
 
-__all__ = ["Begun", "Bridge", "LoopBridge", "View", "refuse_if_lost", "unwrap", "wrap"]
+__all__ = ["Bridge", "LoopBridge", "PendingCall", "View", "refuse_if_lost", "unwrap", "view_maker", "wrap"]

@@ -1,23 +1,15 @@
-"""From threads into the loop: run an awaitable there, block here.
+"""Runs awaitables on the event loop for threads that block until they are done.
 
-Promises
-- ``call`` returns what the awaitable returns or raises what it raises; the traceback begins at the caller's
-  line.
-- A call that is refused (on the loop's own thread, after ``close``, of an event that is lost) never starts.
-- A call ends: by its result, its timeout, ``close``, or an exception such as ``KeyboardInterrupt`` in the
-  waiting thread. In all but the first case the coroutine is cancelled.
- Does not promise that what was cancelled did not happen: a request may have reached Discord before its
-answer was waited for in vain.
+Guarantees
+- ``call`` returns what the awaitable returns and raises what it raises; the traceback begins at the caller.
+- A refused call (on the loop's own thread, after ``close``, of a lost event) never starts.
+- Every call ends: by its outcome, its timeout, ``close``, or an exception such as ``KeyboardInterrupt`` in
+  the waiting thread. All but the first cancel the coroutine.
+- Not guaranteed: that a cancelled call had no effect. Its request may have reached Discord.
 
-Concurrency
-- Callers' threads block in ``call`` on a lock of their own. The loop's thread starts tasks and releases
-  these locks.
-- ``_lock`` guards ``_pending`` and ``_closed``; it is held for a few instructions, never across a wait or a
-  callback.
-- A call's outcome is written once, by whoever removes it from ``_pending``; its waiter reads it after that.
-- At stop, ``close`` fails what is pending, then refuses what comes. At a lost lease, calls of lost events
-  fail with ``LockLost``, in the caller's thread and, for those that were on their way, again on the loop's
-  thread.
+Threads and locks: callers block on a lock of their own, which the loop's thread releases. ``_lock`` guards
+``_pending`` and ``_closed``; nothing waits under it. Whoever removes a call from ``_pending`` writes its
+outcome, once.
 """
 
 from __future__ import annotations
@@ -29,75 +21,66 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-from discordha.context import Fence, current_fence
+from discordha.context import Fence, blocks_loop, current_fence, refuse_on_loop
 from discordha.errors import DiscordHAError, LockLost
 
-__all__ = ["Begun", "Bridge", "LoopBridge", "refuse_if_lost"]
+__all__ = ["Bridge", "LoopBridge", "PendingCall", "refuse_if_lost"]
 
 Result = TypeVar("Result")
 
 
+class PendingCall(Protocol):
+    """A call that its caller waits for by other means than blocking."""
+
+    def result(self) -> Any:
+        """Returns or raises the outcome, which must be there already."""
+
+    def cancel(self) -> None:
+        """Cancels the call, which then has no waiter. Does not block; idempotent."""
+
+
 class Bridge(Protocol):
-    """What views need to call into the loop."""
+    """The loop as views see it."""
 
     def call(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
         """Runs ``awaitable`` on the loop and blocks until it is done; see ``LoopBridge.call``."""
 
-    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> Begun:
+    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> PendingCall:
         """Runs ``awaitable`` on the loop without waiting for it; see ``LoopBridge.begin``."""
 
 
-class Begun(Protocol):
-    """A call that was begun, and is waited for in another way."""
-
-    def result(self) -> Any:
-        """What it returned, or raised. To be called once it is done."""
-
-    def cancel(self) -> None:
-        """Cancels it: nobody waits for it any more. Never blocks for long; idempotent."""
-
-
 class _Call:
-    """One call. ``done`` is held until the outcome stands in ``result`` or ``error``."""
+    """One call. ``done`` is locked until the outcome is in ``value`` or ``error``."""
 
-    __slots__ = ("done", "error", "fence", "on_done", "over", "result", "task")
+    __slots__ = ("bridge", "done", "error", "fence", "on_done", "over", "task", "value")
 
-    def __init__(self, fence: Fence, on_done: Callable[[], None] | None = None) -> None:
+    def __init__(self, bridge: LoopBridge, fence: Fence, on_done: Callable[[], None] | None) -> None:
+        self.bridge = bridge
         self.fence = fence
         self.on_done = on_done
         self.done = threading.Lock()
         self.done.acquire()
-        self.over = False  # has an outcome, or nobody waits for one
+        self.over = False  # has an outcome, or no waiter
         self.task: asyncio.Task[Any] | None = None
-        self.result: Any = None
+        self.value: Any = None
         self.error: BaseException | None = None
 
-    def finish(self, result: Any, error: BaseException | None) -> None:
-        """Writes the outcome. Once only, by whoever took the call from the pending ones."""
-        self.result = result
+    def finish(self, value: Any, error: BaseException | None) -> None:
+        """Writes the outcome, once: the caller has taken the call from the pending ones."""
+        self.value = value
         self.error = error
         self.done.release()
         if self.on_done is not None:
             self.on_done()
 
-
-class _Begun:
-    """See ``Begun``."""
-
-    __slots__ = ("_bridge", "_call")
-
-    def __init__(self, bridge: LoopBridge, call: _Call) -> None:
-        self._bridge = bridge
-        self._call = call
-
     def result(self) -> Any:
-        if self._call.error is not None:
-            raise self._call.error
-        return self._call.result
+        if self.error is not None:
+            raise self.error
+        return self.value
 
     def cancel(self) -> None:
-        if self._bridge._take(self._call):
-            self._bridge._cancel_soon(self._call)
+        if self.bridge._take(self):
+            self.bridge._cancel_soon(self)
 
 
 #: The call that a task on the loop runs for. Tasks that it starts inherit it and may outlive it.
@@ -107,7 +90,7 @@ _running_call: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("di
 class LoopBridge:
     """Blocking calls into one asyncio loop, from any thread but the loop's own.
 
-    :param loop: the loop; another thread runs it.
+    :param loop: the loop, which another thread runs.
     :param call_timeout: seconds that a call may take when it names no timeout of its own.
     """
 
@@ -120,7 +103,7 @@ class LoopBridge:
 
     @property
     def pending(self) -> int:
-        """How many calls wait for their outcome now."""
+        """The number of calls without an outcome."""
         return len(self._pending)
 
     def call(self, awaitable: Awaitable[Result], timeout: float | None = None) -> Result:
@@ -129,18 +112,18 @@ class LoopBridge:
         The awaitable sees the caller's context variables, ``current_event()`` among them.
 
         :param timeout: seconds, by default ``call_timeout``; ``math.inf`` waits until ``close``.
-        :raises LockLost: this replica may not own the event or the lock any more under which the caller runs;
-            nothing was sent.
-        :raises TimeoutError: it took longer than ``timeout``; it was cancelled, yet Discord may have done it.
+        :raises LockLost: this replica may have lost the event or lock that the caller runs under; nothing was
+            sent.
+        :raises TimeoutError: the call took longer and was cancelled. Discord may have carried it out.
         :raises DiscordHAError: the bot stops, or the task was cancelled on the loop.
-        :raises RuntimeError: called on the loop's own thread, which would wait for itself for ever.
+        :raises RuntimeError: the caller is the loop's own thread, which would wait for itself.
         """
         call = self._admit(awaitable, None)
         if timeout is None:
             timeout = self.call_timeout
         try:
             finished = call.done.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
-        except BaseException:  # KeyboardInterrupt in the main thread: nobody waits any more
+        except BaseException:  # KeyboardInterrupt in the main thread
             self._abandon(call)
             raise
         if not finished and self._abandon(call):
@@ -148,46 +131,25 @@ class LoopBridge:
         if call.error is not None:
             try:
                 raise call.error
-            finally:  # the traceback holds this frame: let go of what leads back to it
+            finally:  # the traceback holds this frame, which must not lead back to the error
                 del call
-        result: Result = call.result
+        result: Result = call.value
         return result
 
-    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> Begun:
-        """Runs ``awaitable`` on the loop as ``call`` does, without a timeout and without waiting for it.
+    def begin(self, awaitable: Awaitable[Any], on_done: Callable[[], None]) -> PendingCall:
+        """Runs ``awaitable`` on the loop as ``call`` does, but without a timeout and without waiting for it.
         Does not block; any thread but the loop's.
 
-        :param on_done: called once when it has ended, on the loop's thread or on that of ``close``; must be
-            short.
-        :raises LockLost: as ``call``.
-        :raises DiscordHAError: as ``call``.
-        :raises RuntimeError: as ``call``.
-        """
-        return _Begun(self, self._admit(awaitable, on_done))
+        Raises what ``call`` raises before the call starts.
 
-    def _admit(self, awaitable: Awaitable[Any], on_done: Callable[[], None] | None) -> _Call:
-        fence = current_fence()
-        try:
-            if asyncio._get_running_loop() is self._loop:
-                raise RuntimeError(
-                    f"{_title(awaitable)} was called as a blocking call on the thread of the event loop, "
-                    "which would wait for itself for ever. Blocking calls belong on handler threads. A "
-                    "coroutine on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
-                    "await discordha.unwrap(view).method(...)"
-                )
-            broken = fence.broken()
-            if broken is not None:
-                raise _lock_lost(broken, awaitable)
-            return self._submit(awaitable, fence, on_done)
-        except BaseException:
-            _discard(awaitable)
-            raise
+        :param on_done: called once at the end, on the loop's thread or on that of ``close``; must be short.
+        """
+        return self._admit(awaitable, on_done)
 
     def close(self, reason: str = "the bot stops") -> None:
-        """Fails the pending calls with ``DiscordHAError`` and refuses all later ones. Never blocks;
-        idempotent.
+        """Fails the pending calls with ``DiscordHAError`` and refuses later ones. Does not block; idempotent.
 
-        What is cancelled ends on the loop, which should run for another turn.
+        Cancelled coroutines end on the loop, which should run for another turn.
         """
         with self._lock:
             self._closed = True
@@ -198,8 +160,22 @@ class LoopBridge:
             call.finish(None, DiscordHAError(f"the call was cancelled: {reason}"))
             self._cancel_soon(call)
 
+    def _admit(self, awaitable: Awaitable[Any], on_done: Callable[[], None] | None) -> _Call:
+        fence = current_fence()
+        try:
+            if asyncio._get_running_loop() is self._loop:
+                raise blocks_loop(_title(awaitable))
+            refuse_on_loop(_title(awaitable))  # the loop of another bot in this process
+            broken = fence.refusal()
+            if broken is not None:
+                raise _lock_lost(broken, awaitable)
+            return self._submit(awaitable, fence, on_done)
+        except BaseException:
+            _discard(awaitable)
+            raise
+
     def _submit(self, awaitable: Awaitable[Any], fence: Fence, on_done: Callable[[], None] | None) -> _Call:
-        call = _Call(fence, on_done)
+        call = _Call(self, fence, on_done)
         with self._lock:
             if self._closed:
                 raise DiscordHAError(f"{_title(awaitable)} was not called: the bot has stopped")
@@ -212,11 +188,11 @@ class LoopBridge:
         return call
 
     def _start(self, call: _Call, awaitable: Awaitable[Any]) -> None:
-        """On the loop's thread, in the caller's context."""
+        """Starts the task. On the loop's thread, in the caller's context."""
         if call not in self._pending:  # abandoned meanwhile
             _discard(awaitable)
             return
-        broken = call.fence.broken()
+        broken = call.fence.refusal()
         if broken is not None:
             _discard(awaitable)
             self._finish(call, None, _lock_lost(broken, awaitable))
@@ -227,19 +203,19 @@ class LoopBridge:
         task.add_done_callback(lambda task: self._done(call, task))
 
     def _done(self, call: _Call, task: asyncio.Task[Any]) -> None:
-        """On the loop's thread. Reads the outcome of abandoned calls, too: asyncio would report it."""
+        """On the loop's thread. Reads the outcome of abandoned calls, too: else asyncio would report it."""
         if task.cancelled():
             self._finish(call, None, DiscordHAError("the call was cancelled on the loop"))
             return
         error = task.exception()
         self._finish(call, None if error is not None else task.result(), error)
 
-    def _finish(self, call: _Call, result: Any, error: BaseException | None) -> None:
+    def _finish(self, call: _Call, value: Any, error: BaseException | None) -> None:
         if self._take(call):
-            call.finish(result, error)
+            call.finish(value, error)
 
     def _abandon(self, call: _Call) -> bool:
-        """Cancels a call that nobody waits for any more; false when its outcome was there first."""
+        """Cancels a call without a waiter. False when its outcome came first."""
         if not self._take(call):
             call.done.acquire()  # the outcome is being written at this moment
             return False
@@ -262,23 +238,22 @@ class LoopBridge:
         if not self._loop.is_closed():
             try:
                 self._loop.call_soon_threadsafe(cancel)
-            except RuntimeError:  # closed since: its tasks are gone, too
+            except RuntimeError:  # closed since; its tasks are gone, too
                 return
 
 
 def refuse_if_lost(method: str, path: str) -> None:
-    """The fence's last post, right before a request is written. For the gateway's loop.
+    """Checks the fence once more, right before a request is written. For the gateway's loop.
 
-    A blocking call is checked when it starts, and may then wait for a rate limit or between two tries: here
-    it is checked again. Tasks that outlive the call which started them (a delayed deletion, a view's
-    callbacks) are let through.
+    A blocking call is checked when it starts, but may then wait for a rate limit or between two tries. Tasks
+    that outlive the call which started them (a delayed deletion, a view's callbacks) are let through.
 
-    :raises LockLost: the calling task runs for an event that this replica may not own any more.
+    :raises LockLost: this replica may have lost the event that the calling task runs for.
     """
     call = _running_call.get()
-    broken = call.fence.broken() if call is not None and not call.over else None
+    broken = call.fence.refusal() if call is not None and not call.over else None
     if broken is not None:
-        raise LockLost(f"{broken} may be lost: {method} {path} was not sent")
+        raise LockLost(f"this replica may have lost {broken}: {method} {path} was not sent")
 
 
 async def _await(awaitable: Awaitable[Any]) -> Any:
@@ -286,17 +261,15 @@ async def _await(awaitable: Awaitable[Any]) -> Any:
 
 
 def _discard(awaitable: Awaitable[Any]) -> None:
-    """Ends a coroutine that will never run, so that Python does not warn of it."""
+    """Closes a coroutine that will never run, so that Python does not warn of it."""
     if inspect.iscoroutine(awaitable):
         awaitable.close()
 
 
 def _lock_lost(broken: str, awaitable: Awaitable[Any]) -> LockLost:
-    return LockLost(f"this replica may not own {broken} any more: {_title(awaitable)} was not called")
+    return LockLost(f"this replica may have lost {broken}: {_title(awaitable)} was not called")
 
 
 def _title(awaitable: Awaitable[Any]) -> str:
     code = getattr(awaitable, "cr_code", None)
-    if code is not None:
-        return str(code.co_qualname)
-    return type(awaitable).__name__
+    return str(code.co_qualname) if code is not None else type(awaitable).__name__

@@ -1,11 +1,11 @@
-"""Async iterators of discord.py as blocking iterators, and its sequences as sequences of views.
+"""discord.py's async iterators as blocking iterators, and its sequences as sequences of views.
 
-Promises: a page is fetched when an item of it is asked for; the items of a page cost one trip to the loop; an
-iterator that is left early may be closed, and is closed by asyncio when it is collected.
- Does not promise that no page is fetched ahead: where discord.py filters the items of a page, the trip that
-reaches the page's end brings the next one along.
+Guarantees: a page is fetched when one of its items is asked for. The items of one page cost one trip to the
+loop. An iterator that is left early may be closed; else asyncio closes it when it is collected.
+Not guaranteed: that no page is fetched ahead. Where discord.py filters a page's items, the trip that reaches
+its end brings the next page along.
 
-Concurrency: an iterator belongs to one thread at a time, like a generator. Its source runs on the loop only.
+Threads and locks: an iterator belongs to one thread at a time, like a generator. Its source runs on the loop.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, TypeVar, cast, overload
 
 from discordha.blocking.bridge import Bridge
@@ -23,14 +22,13 @@ __all__ = ["BlockingIterator", "ViewSequence"]
 
 Item = TypeVar("Item")
 
-#: Items of one trip to the loop. Discord's pages have 100 or a multiple of it.
-PAGE = 100
+#: Items that one trip to the loop fetches. Discord's pages have 100 or a multiple of it.
+ITEMS_PER_TRIP = 100
 
 
 class BlockingIterator(Iterator[Item]):
-    """A lazy iterator over an async iterator; ``next`` blocks where the page at hand is used up.
-
-    Also a context manager that closes it.
+    """A lazy iterator over an async iterator, and a context manager that closes it. ``next`` blocks when the
+    fetched page is used up.
 
     :param wrap: makes a view of each item.
     """
@@ -50,7 +48,7 @@ class BlockingIterator(Iterator[Item]):
         return self
 
     def __next__(self) -> Item:
-        """The next item. Blocks; any thread but the loop's. Raises what the source and ``call`` raise."""
+        """Blocks; any thread but the loop's. Raises what the source or ``call`` raises."""
         if not self._items and self._end is None:
             self._end = self._bridge.call(_next_page(self._source, self._items))
         if self._items:
@@ -62,7 +60,7 @@ class BlockingIterator(Iterator[Item]):
         raise end
 
     def close(self) -> None:
-        """Ends the iteration and its source, also when the event is lost. Blocks; idempotent."""
+        """Ends the iteration and closes the source, also for a lost event. Blocks; idempotent."""
         self._items.clear()
         self._end = StopIteration()
         close = getattr(self._source, "aclose", None)
@@ -73,9 +71,7 @@ class BlockingIterator(Iterator[Item]):
     def __enter__(self) -> BlockingIterator[Item]:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -83,10 +79,9 @@ class BlockingIterator(Iterator[Item]):
 
 
 async def _next_page(source: AsyncIterator[Any], items: deque[Any]) -> BaseException | None:
-    """Puts the next items, which arrive without waiting, into ``items``. Returns what ended the source, if
-    anything.
+    """Fetches one item, and those behind it that need no wait. Returns the end of the source, if reached.
 
-    An error that follows items is returned, so that they are seen first.
+    An error behind items is returned rather than raised, so that the caller sees the items first.
     """
     turned = False
 
@@ -98,7 +93,7 @@ async def _next_page(source: AsyncIterator[Any], items: deque[Any]) -> BaseExcep
         items.append(await anext(source))
         turn = asyncio.get_running_loop().call_soon(note_turn)
         try:
-            while not turned and len(items) < PAGE:
+            while not turned and len(items) < ITEMS_PER_TRIP:
                 items.append(await anext(source))
         finally:
             turn.cancel()
@@ -112,7 +107,7 @@ async def _next_page(source: AsyncIterator[Any], items: deque[Any]) -> BaseExcep
 
 
 class ViewSequence(Sequence[Any]):
-    """A read-only sequence of views over a sequence of discord.py's objects; wraps what is looked at."""
+    """A read-only sequence of views over a sequence of discord.py's objects; wraps an item on access."""
 
     __slots__ = ("_bridge", "_sequence", "_wrap")
 

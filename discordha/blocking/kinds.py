@@ -1,84 +1,47 @@
-"""The rule that says which of discord.py's types become views.
+"""Which of discord.py's types become views.
 
-An object is viewed when its class, or a class it derives from, is discord.py's, except for
+An object becomes a view when its class, or a base of it, is discord.py's, except for
 
 - exceptions, which are raised and caught as they are;
-- plain data (embeds, colours, flags, permissions, enumerations, files, activities, ...): nothing in it can
-  block;
-- what users write for discord.py to call: ``discord.ui`` views and items, application commands, transformers,
-  audio sources, voice protocols. Their callbacks are coroutines on the loop and get discord.py's own objects;
+- plain data (embeds, colours, flags, permissions, enumerations, files, activities, ...), which can't block;
+- classes that users write and discord.py calls: ``discord.ui`` views and items, application commands,
+  transformers, audio sources, voice protocols. Their callbacks are coroutines on the loop;
 - machinery: the HTTP client, the connection's state, helpers of ``discord.utils``.
- Everything else of discord.py is viewed, whether it has coroutine methods or only leads to objects that do,
-as a ``VoiceState`` leads to its channel. A test walks discord.py and shows that no plain type leads to a
-coroutine.
+
+A type without coroutine methods becomes a view, too, since it may lead to one with some, as a ``VoiceState``
+leads to its channel. A test walks discord.py and shows that no plain type leads to a coroutine.
 """
 
 from __future__ import annotations
 
 import discord
-from discord import app_commands, ui
+from discord import app_commands
 
 __all__ = ["PLAIN_MODULES", "PLAIN_TYPES", "is_model"]
 
-#: Modules none of whose types is viewed.
-PLAIN_MODULES = frozenset(
-    {
-        # plain data
-        "discord.activity",
-        "discord.colour",
-        "discord.embeds",
-        "discord.enums",
-        "discord.file",
-        "discord.flags",
-        "discord.mentions",
-        "discord.object",
-        "discord.permissions",
-        # what users write
-        "discord.app_commands.checks",
-        "discord.app_commands.commands",
-        "discord.app_commands.installs",
-        "discord.app_commands.transformers",
-        "discord.app_commands.translator",
-        "discord.app_commands.tree",
-        "discord.player",
-        # machinery
-        "discord.backoff",
-        "discord.gateway",
-        "discord.http",
-        "discord.oggparse",
-        "discord.opus",
-        "discord.state",
-        "discord.utils",
-        "discord.voice_state",
-    }
+_PLAIN_DATA = "activity colour embeds enums file flags mentions object permissions"
+_WRITTEN_BY_USERS = (
+    "app_commands.checks app_commands.commands app_commands.installs app_commands.transformers "
+    "app_commands.translator app_commands.tree player"
 )
-
-#: Types that are not viewed in modules whose others are; also for what derives from them.
+_MACHINERY = "backoff gateway http oggparse opus state utils voice_state"
+#: Modules whose types never become views.
+PLAIN_MODULES = frozenset(
+    f"discord.{name}" for names in (_PLAIN_DATA, _WRITTEN_BY_USERS, _MACHINERY) for name in names.split()
+)
+#: Types that do not become views, nor do their subclasses, although others of their modules do.
 PLAIN_TYPES: tuple[type, ...] = (
     BaseException,
-    discord.VoiceProtocol,
     app_commands.Choice,
-    app_commands.Command,
-    app_commands.CommandTree,
-    app_commands.ContextMenu,
+    app_commands.Command,  # of this and the next, discord.ext has subclasses
     app_commands.Group,
-    app_commands.Transformer,
-    app_commands.Translator,
-    discord.AudioSource,
-    discord.Embed,
-    discord.Object,
-    discord.Permissions,
-    ui.Item,
-    ui.view.BaseView,
+    discord.VoiceProtocol,
 )
-
-#: Voice protocols are written by users, too, but this one discord.py makes.
-_VIEWED: tuple[type, ...] = (discord.VoiceClient,)
 
 
 def is_model(kind: type) -> bool:
-    """Whether objects of this type become views. Not cheap: ``wrap`` remembers the answer for each type."""
-    if issubclass(kind, _VIEWED):
+    """Whether objects of this type become views. Slow: ``wrap`` remembers the answer for each type."""
+    if issubclass(kind, discord.VoiceClient):  # the one voice protocol that discord.py makes
         return True
     if issubclass(kind, (type, tuple, *PLAIN_TYPES)):
         return False

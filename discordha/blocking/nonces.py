@@ -1,12 +1,14 @@
-"""Which calls create a message, and the nonce that makes Discord create it once.
- Promises: the n-th message that a handler sends for an event has the same nonce on every replica and in
-every attempt. discord.py sends ``enforce_nonce`` beside it, so Discord answers a repeated send with the
-message that is there.
- Does not promise more than Discord does: it remembers nonces for minutes. Webhooks, responses to
-interactions and their follow-ups, and a forum post's first message have no nonce. A handler that sends
-other messages in another order when it runs again gets, for the n-th, what it sent as the n-th before.
- Concurrency: no state of its own; ordinals are counted by ``CurrentEvent``. A handler that sends from
-several threads of its own at once numbers in the order of chance.
+"""The nonces that make Discord create a handler's message once.
+
+Guarantees: the n-th message that a handler sends for an event has the same nonce on every replica and in
+every attempt. discord.py adds ``enforce_nonce``, so Discord answers a repeated send with the message that it
+has already.
+Not guaranteed: more than Discord does, which remembers nonces for minutes. Webhooks, answers to interactions,
+follow-ups and a forum post's first message take no nonce. A handler that sends other messages, or in another
+order, when it runs again gets back the n-th message of its first run for its n-th send.
+
+Threads and locks: none; ``CurrentEvent`` counts. A handler that sends from several threads at once numbers
+its messages in random order.
 """
 
 from __future__ import annotations
@@ -23,24 +25,24 @@ from discordha.context import CurrentEvent, current_event
 
 __all__ = ["add_nonce", "creates_message", "nonce_for"]
 
-#: Discord refuses longer ones.
+#: Characters; Discord refuses longer nonces.
 NONCE_LENGTH = 25
 
 
 def nonce_for(event: CurrentEvent, ordinal: int) -> str:
-    """25 characters, a function of the event, its occurrence, its handler and the ordinal of the message.
+    """The nonce of a handler's message: 100 bits of a SHA-256, so that no two messages share one by chance.
 
-    Hexadecimal digits of SHA-256: 100 bits, so that two messages never share one by chance.
+    :param ordinal: the message's number among those that the handler sends for the event.
     """
     parts = (event.name, event.identity, event.occurrence, event.handler, ordinal)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:NONCE_LENGTH]
 
 
 def creates_message(function: Callable[..., Any]) -> bool:
-    """Whether a coroutine method of discord.py takes a nonce, by its signature or one of its overloads.
+    """Whether a coroutine method of discord.py creates a message that can have a nonce.
 
-    ``Message.reply`` takes ``**kwargs`` and shows the nonce in its overloads only. ``Message.forward`` has
-    none, and sends through its destination's ``send``.
+    The signature tells, or an overload: ``Message.reply`` takes ``**kwargs``. ``Message.forward`` shows no
+    nonce, but calls its destination's ``send``, which takes one.
     """
     for candidate in (function, *typing.get_overloads(function)):
         try:
@@ -53,11 +55,10 @@ def creates_message(function: Callable[..., Any]) -> bool:
 
 
 def add_nonce(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """Numbers one message create of the current handler. Returns the arguments to call with; changes
-    ``kwargs``.
+    """Gives a call that creates a message the handler's next nonce. Returns the positional arguments to call
+    with; changes ``kwargs``.
 
-    Nothing happens outside of handlers, for events that each replica handles for itself, and when the caller
-    gave a nonce.
+    Does nothing outside of handlers, for events that every replica handles, and when the caller gave a nonce.
     """
     event = current_event()
     if event is None or event.for_itself or kwargs.get("nonce") is not None:
@@ -73,12 +74,10 @@ def add_nonce(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
 
 
 def _forwards(function: Callable[..., Any]) -> bool:
-    return (
-        getattr(function, "__name__", "") == "forward"
-        and getattr(function, "__module__", "") == "discord.message"
-    )
+    home = getattr(function, "__module__", "")
+    return home == "discord.message" and getattr(function, "__name__", "") == "forward"
 
 
 def _through(destination: Any, nonce: str) -> Any:
-    """What ``Message.forward`` needs of a destination: a ``send``."""
+    """A destination with the one method that ``Message.forward`` needs of it."""
     return types.SimpleNamespace(send=functools.partial(destination.send, nonce=nonce))

@@ -1,9 +1,11 @@
-"""``wrap`` and ``unwrap``: values on their way out of discord.py, and back into it.
- ``wrap`` looks at the value's type once and remembers what to do with that type: pass it through, make a
-view of it, or look into it, when it is a container. Containers that hold nothing to wrap are handed out as
-they are.
- Concurrency: the tables map types, of which a program has boundedly many, to functions. They are only added
-to; two threads that learn one type at once store equal entries. No locks.
+"""Wraps values on their way out of discord.py, and unwraps them on their way back.
+
+``wrap`` looks at the type of a value once and remembers what to do with that type: pass the value through,
+make a view of it, or look into it if it is a container. A container without anything to wrap is returned as
+it is.
+
+Threads and locks: no locks. The tables map types, of which a program has boundedly many, to functions, and
+only grow. Two threads that meet a type at once store equal entries.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import operator
 import types
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar, cast, overload
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, NoReturn, Protocol, TypeVar, cast, overload
 
 from discord.ui.view import BaseView
 from discord.utils import SequenceProxy
@@ -23,7 +26,7 @@ from discordha.blocking.bridge import Bridge
 from discordha.blocking.iterators import BlockingIterator, ViewSequence
 from discordha.blocking.kinds import is_model
 
-__all__ = ["argument", "result", "unwrap", "wrap"]
+__all__ = ["View", "argument", "register_views", "result", "unwrap", "wrap"]
 
 Wrapper = Callable[[Any, Bridge], Any]
 Real = TypeVar("Real")
@@ -31,10 +34,56 @@ Real_co = TypeVar("Real_co", covariant=True)
 
 
 class Viewed(Protocol[Real_co]):
-    """What type checkers know of a view: whose view it is. ``discordha.views`` says it for each class."""
+    """A view as type checkers see it: ``discordha.views`` names the object behind each class."""
 
     @property
     def _discordha_object(self) -> Real_co: ...
+
+
+class View:
+    """Base of all views. Immutable; only ``wrap`` makes views."""
+
+    __slots__ = ("__weakref__", "_discordha_bridge", "_discordha_object")
+
+    _discordha_object: Any
+    _discordha_bridge: Bridge
+
+    def __repr__(self) -> str:
+        return f"<view of {self._discordha_object!r}>"
+
+    def __str__(self) -> str:
+        return str(self._discordha_object)
+
+    def __format__(self, spec: str) -> str:
+        return format(self._discordha_object, spec)
+
+    def __eq__(self, other: object) -> Any:
+        return self._discordha_object == unwrap(other)
+
+    def __hash__(self) -> int:
+        return hash(self._discordha_object)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._discordha_object)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._discordha_object, name)
+        return value if name[0] == "_" else wrap(value, self._discordha_bridge)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._discordha_object, name, argument(value, self._discordha_bridge))
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._discordha_object, name)
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise TypeError(
+            f"a view of {type(self._discordha_object).__name__} can't be pickled or copied: "
+            "it belongs to this process's connection to Discord. "
+            "Keep the id, or take the discord.py object with discordha.unwrap"
+        )
+
+    __reduce__ = __reduce_ex__ = __copy__ = __deepcopy__ = __getstate__ = _refuse
 
 
 _UNKNOWN: Any = object()
@@ -42,14 +91,27 @@ _wrappers: dict[type, Wrapper | None] = {}
 _result_wrappers: dict[type, Wrapper] = {}
 _argument_unwrappers: dict[type, Wrapper | None] = {}
 
-#: discord.ui views that can hear of interactions, see ``_arm``.
+#: ``discord.ui`` views that can receive interactions; see ``_arm``.
 _armed: weakref.WeakSet[BaseView] = weakref.WeakSet()
 
 
-def wrap(obj: Any, bridge: Bridge) -> Any:
-    """A blocking view of a discord.py object; plain data is returned as it is. Never blocks; any thread.
+class _Views:
+    """How views are made. ``discordha.blocking.views`` stands above this module and fills it."""
 
-    :param bridge: through which the view's methods call into the loop.
+    maker: Callable[[type], Wrapper]
+    bind: Wrapper
+
+
+def register_views(maker: Callable[[type], Wrapper], bind: Wrapper) -> None:
+    """Tells how a type's maker of views is made, and how a bound method becomes a blocking function."""
+    _Views.maker = staticmethod(maker)
+    _Views.bind = staticmethod(bind)
+
+
+def wrap(obj: Any, bridge: Bridge) -> Any:
+    """A blocking view of a discord.py object; plain data is returned as it is. Does not block; any thread.
+
+    :param bridge: where the view's methods run.
     """
     wrapper = _wrappers.get(type(obj), _UNKNOWN)
     if wrapper is _UNKNOWN:
@@ -62,14 +124,12 @@ def unwrap(view: Viewed[Real]) -> Real: ...
 @overload
 def unwrap(view: Any) -> Any: ...
 def unwrap(view: Any) -> Any:
-    """discord.py's own object behind a view; containers are looked into, all else is returned as it is."""
+    """discord.py's own object behind a view. Looks into containers; returns anything else as it is."""
     return argument(view, None)
 
 
 def result(value: Any, bridge: Bridge) -> Any:
-    """What a view's method returns where its object's returned ``value``. Blocks if that is awaitable."""
-    if type(value) is types.CoroutineType:
-        return wrap(bridge.call(value), bridge)
+    """The result of a view's method, where discord.py's returned ``value``. Awaits that if it can. Blocks."""
     wrapper = _result_wrappers.get(type(value))
     if wrapper is None:
         wrapper = _result_wrappers[type(value)] = _learn_result(type(value))
@@ -77,9 +137,8 @@ def result(value: Any, bridge: Bridge) -> Any:
 
 
 def argument(value: Any, bridge: Bridge | None) -> Any:
-    """``value`` as discord.py wants it: its own objects instead of views; functions called with views.
-
-    :param bridge: ``None`` leaves functions as they are.
+    """``value`` as discord.py takes it: its own objects instead of views, and predicates that get views.
+    Without a ``bridge``, functions stay as they are.
     """
     kind = type(value)
     unwrapper = _argument_unwrappers.get(kind, _UNKNOWN)
@@ -89,59 +148,54 @@ def argument(value: Any, bridge: Bridge | None) -> Any:
 
 
 def _learn(kind: type) -> Wrapper | None:
-    from discordha.blocking.views import bound_method, view_maker
-
     if issubclass(kind, type):
         return None
-    if issubclass(kind, tuple):
-        return None if hasattr(kind, "_actual_enum_cls_") else _wrap_tuple
-    if issubclass(kind, (list, set, frozenset)):
-        return _wrap_collection
+    if issubclass(kind, _COLLECTIONS):
+        return None if hasattr(kind, "_actual_enum_cls_") else _wrap_collection
     if issubclass(kind, (dict, types.MappingProxyType)):
         return _wrap_mapping
     if issubclass(kind, SequenceProxy):
-        return _wrap_sequence
+        return lambda value, bridge: ViewSequence(value, bridge, wrap)
     if issubclass(kind, (*_DICT_PARTS, types.GeneratorType)):
         return _wrap_iterable
     if issubclass(kind, types.MethodType):
-        return bound_method
+        return _Views.bind
     if issubclass(kind, types.AsyncGeneratorType):
         return _wrap_async_iterable
-    return view_maker(kind) if is_model(kind) else None
+    return _Views.maker(kind) if is_model(kind) else None
 
 
+_COLLECTIONS = (tuple, list, set, frozenset)
 _DICT_PARTS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
-def _wrap_tuple(value: tuple[Any, ...], bridge: Bridge) -> Any:
-    wrapped = [wrap(item, bridge) for item in value]
-    if all(map(_same, wrapped, value)):
+def _convert_collection(value: Any, bridge: Bridge, convert: Wrapper) -> Any:
+    converted = [convert(item, bridge) for item in list(value)]
+    if all(map(operator.is_, converted, value)):
         return value
-    make = getattr(type(value), "_make", tuple)
-    return make(wrapped)
+    if isinstance(value, tuple):
+        return getattr(type(value), "_make", tuple)(converted)
+    return converted if isinstance(value, list) else set(converted)
 
 
-def _wrap_collection(value: Any, bridge: Bridge) -> Any:
-    wrapped = [wrap(item, bridge) for item in list(value)]
-    if all(map(_same, wrapped, value)):
-        return value
-    return wrapped if isinstance(value, list) else set(wrapped)
-
-
-def _wrap_mapping(value: Mapping[Any, Any], bridge: Bridge) -> Any:
+def _convert_mapping(value: Mapping[Any, Any], bridge: Bridge, convert: Wrapper) -> Any:
     items = list(value.items())
-    wrapped = [(wrap(key, bridge), wrap(item, bridge)) for key, item in items]
-    if all(key is old and item is before for (key, item), (old, before) in zip(wrapped, items, strict=True)):
+    converted = [(convert(key, bridge), convert(item, bridge)) for key, item in items]
+    if all(
+        key is old and item is before for (key, item), (old, before) in zip(converted, items, strict=True)
+    ):
         return value
-    return dict(wrapped)
+    return dict(converted)
 
 
-def _wrap_sequence(value: Any, bridge: Bridge) -> ViewSequence:
-    return ViewSequence(value, bridge, wrap)
+_wrap_collection = functools.partial(_convert_collection, convert=wrap)
+_wrap_mapping = functools.partial(_convert_mapping, convert=wrap)
+_unwrap_collection = functools.partial(_convert_collection, convert=argument)
+_unwrap_mapping = functools.partial(_convert_mapping, convert=argument)
 
 
 def _wrap_iterable(value: Any, bridge: Bridge) -> Iterator[Any]:
-    # Collected now: it may run over a dictionary that the loop's thread changes.
+    # Collected now: the loop's thread may change the dictionary that it iterates over.
     return iter([wrap(item, bridge) for item in list(value)])
 
 
@@ -150,24 +204,20 @@ def _wrap_async_iterable(value: Any, bridge: Bridge) -> BlockingIterator[Any]:
     return BlockingIterator(source, bridge, wrap)
 
 
-def _same(one: object, other: object) -> bool:
-    return one is other
-
-
 def _learn_result(kind: type) -> Wrapper:
     if hasattr(kind, "__aiter__"):
         return _wrap_async_iterable
     if hasattr(kind, "__await__"):
-        return _wrap_manager if hasattr(kind, "__aenter__") else _wrap_awaitable
+        if hasattr(kind, "__aenter__"):
+            return _wrap_manager
+        return lambda value, bridge: wrap(bridge.call(value), bridge)
     return wrap
 
 
-def _wrap_awaitable(value: Awaitable[Any], bridge: Bridge) -> Any:
-    return wrap(bridge.call(value), bridge)
-
-
 def _wrap_manager(value: Any, bridge: Bridge) -> Any:
-    """``await channel.typing()`` and ``async with channel.typing()`` look alike without their keywords."""
+    """``await channel.typing()`` and ``async with channel.typing()`` look alike without their keywords, so
+    the call is awaited, and the view can still be entered.
+    """
     bridge.call(value)
     view = wrap(value, bridge)
     view._discordha_awaited()
@@ -175,13 +225,11 @@ def _wrap_manager(value: Any, bridge: Bridge) -> Any:
 
 
 def _learn_argument(kind: type) -> Wrapper | None:
-    from discordha.blocking.views import View
-
     if issubclass(kind, View):
         return _object_of
     if issubclass(kind, ViewSequence):
         return lambda value, bridge: list(value._sequence)
-    if issubclass(kind, (list, tuple, set, frozenset)):
+    if issubclass(kind, _COLLECTIONS):
         return None if hasattr(kind, "_actual_enum_cls_") else _unwrap_collection
     if issubclass(kind, dict):
         return _unwrap_mapping
@@ -196,22 +244,8 @@ def _object_of(value: Any, _bridge: Bridge) -> Any:
     return value._discordha_object
 
 
-def _unwrap_collection(value: Any, bridge: Bridge) -> Any:
-    unwrapped = [argument(item, bridge) for item in value]
-    if all(map(_same, unwrapped, value)):
-        return value
-    if isinstance(value, tuple):
-        make = getattr(type(value), "_make", tuple)
-        return make(unwrapped)
-    return unwrapped if isinstance(value, list) else set(unwrapped)
-
-
-def _unwrap_mapping(value: dict[Any, Any], bridge: Bridge) -> Any:
-    return {argument(key, bridge): argument(item, bridge) for key, item in value.items()}
-
-
 def _unwrap_function(function: Callable[..., Any], bridge: Bridge | None) -> Callable[..., Any]:
-    """The caller's predicates (``check=``) get views; coroutine functions are for the loop."""
+    """A predicate (``check=``) gets views. A coroutine function runs on the loop and stays as it is."""
     if bridge is None or inspect.iscoroutinefunction(function):
         return function
 
@@ -223,22 +257,22 @@ def _unwrap_function(function: Callable[..., Any], bridge: Bridge | None) -> Cal
 
 
 def _arm(view: BaseView, bridge: Bridge | None) -> BaseView:
-    """Lets a ``discord.ui`` view that was made on a handler thread hear of its interactions.
+    """Lets a ``discord.ui`` view that was made on a handler thread receive its interactions.
 
-    discord.py gives a view the future behind ``wait`` and ``stop`` when it is made on the loop, and ignores
-    interactions of a view without one. The first step of ``wait`` makes up for it.
+    discord.py makes the future behind ``wait`` and ``stop`` when a view is made on the loop, and ignores the
+    interactions of a view without one. The first step of ``wait`` makes that future.
     """
     if bridge is not None and view not in _armed:
+
+        async def begin_wait() -> None:
+            _begin_wait(view)
+
         if asyncio._get_running_loop() is None:
-            bridge.call(_arm_on_loop(view))
+            bridge.call(begin_wait())
         else:
             _begin_wait(view)
         _armed.add(view)
     return view
-
-
-async def _arm_on_loop(view: BaseView) -> None:
-    _begin_wait(view)
 
 
 def _begin_wait(view: BaseView) -> None:
@@ -247,5 +281,5 @@ def _begin_wait(view: BaseView) -> None:
         future = wait.send(None)
     except StopIteration:  # the view is finished already
         return
-    future._asyncio_future_blocking = False  # as a task does: else nobody else could await it
+    future._asyncio_future_blocking = False  # as a task does, so that others can await it
     wait.close()

@@ -1,19 +1,18 @@
-"""Blocking views of discord.py's objects, made by one mechanism for all of its types.
+"""Makes the classes of blocking views, by one mechanism for all of discord.py's types.
 
-Promises
-- A view has every attribute of its object. Values are wrapped in turn; coroutine methods block; async
-  iterators are iterators; async context managers are context managers; names with a leading underscore are
+Guarantees
+- A view has every attribute of its object. Values are wrapped in turn. Coroutine methods block, async
+  iterators are iterators, async context managers are context managers. Names with a leading underscore are
   left alone.
-- ``isinstance(view, discord.Message)`` holds; ``view == object``, and the hash is the object's.
-- Arguments may be views, also inside containers. Predicates (``check=``) are called with views.
-- A message that is created in a handler gets the handler's next nonce; see ``nonces``.
+- ``isinstance(view, discord.Message)`` holds, ``view == object`` holds, and their hashes are equal.
+- Arguments may be views, also inside of containers. Predicates (``check=``) are called with views.
+- A message that a handler creates gets the handler's next nonce; see ``nonces``.
+- Not guaranteed: that the object stands still. It is discord.py's, and the loop's thread updates it.
 
-Does not promise that a view's object stands still: it is discord.py's, and the loop's thread updates it.
- How: the first view of a type makes a subclass of ``View`` with one property or function for each public
-name of the type, so that access costs what a property costs. Attributes that exist on the object alone go
-through ``__getattr__``.
+A type's first view makes a subclass of ``View`` with a property or function for each public name, so that an
+access costs no more than a property. ``__getattr__`` serves what only the object has.
 
-Concurrency: views are immutable and may be shared by threads. ``_lock`` guards the making of classes only.
+Threads and locks: threads may share views, which are immutable. ``_lock`` guards the making of classes.
 """
 
 from __future__ import annotations
@@ -27,68 +26,19 @@ import time
 import types
 from collections.abc import Callable
 from types import MethodType
-from typing import Any, NoReturn
+from typing import Any
 
 from discordha.blocking.bridge import Bridge
 from discordha.blocking.nonces import add_nonce, creates_message
-from discordha.blocking.values import argument, result, unwrap, wrap
+from discordha.blocking.values import View, argument, register_views, result, wrap
 from discordha.context import unfenced
 
-__all__ = ["View", "bound_method", "unwrap", "view_maker", "wrap"]
+__all__ = ["view_maker"]
 
-#: Seconds that a blocking call may take beyond the ``timeout`` that discord.py's method itself was given.
-MARGIN = 30.0
-#: Seconds for which a typing indicator that was just sent need not be sent again.
-FRESH = 1.0
-
-
-class View:
-    """Base of all views. Made by ``wrap`` only."""
-
-    __slots__ = ("__weakref__", "_discordha_bridge", "_discordha_object")
-
-    _discordha_object: Any
-    _discordha_bridge: Bridge
-
-    def __repr__(self) -> str:
-        return f"<view of {self._discordha_object!r}>"
-
-    def __str__(self) -> str:
-        return str(self._discordha_object)
-
-    def __format__(self, spec: str) -> str:
-        return format(self._discordha_object, spec)
-
-    def __eq__(self, other: object) -> Any:
-        return self._discordha_object == unwrap(other)
-
-    def __ne__(self, other: object) -> Any:
-        return self._discordha_object != unwrap(other)
-
-    def __hash__(self) -> int:
-        return hash(self._discordha_object)
-
-    def __dir__(self) -> list[str]:
-        return dir(self._discordha_object)
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._discordha_object, name)
-        return value if name[0] == "_" else wrap(value, self._discordha_bridge)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._discordha_object, name, argument(value, self._discordha_bridge))
-
-    def __delattr__(self, name: str) -> None:
-        delattr(self._discordha_object, name)
-
-    def _refuse(self, *_: object) -> NoReturn:
-        raise TypeError(
-            f"a view of {type(self._discordha_object).__name__} can't be pickled or copied: "
-            "it belongs to this process's connection to Discord. "
-            "Keep the id, or take the discord.py object with discordha.unwrap"
-        )
-
-    __reduce__ = __reduce_ex__ = __copy__ = __deepcopy__ = __getstate__ = _refuse
+#: Seconds that a blocking call may take beyond the ``timeout`` given to discord.py's method.
+TIMEOUT_MARGIN = 30.0
+#: Seconds after a typing indicator within which entering the same object sends no second one.
+TYPING_REPEAT = 1.0
 
 
 _set_object = View.__dict__["_discordha_object"].__set__
@@ -98,7 +48,7 @@ _makers: dict[type, Callable[[Any, Bridge], View]] = {}
 
 
 def view_maker(kind: type) -> Callable[[Any, Bridge], View]:
-    """The function that makes views of objects of ``kind``. One for each type, however many threads ask."""
+    """The function that makes views of objects of ``kind``; the same one for every caller."""
     with _lock:
         maker = _makers.get(kind)
         if maker is None:
@@ -126,12 +76,14 @@ def _make_class(kind: type) -> type[View]:
     for name in dir(kind):
         if not name.startswith("_"):
             static = inspect.getattr_static(kind, name)
-            namespace[name] = (
-                _method(name, _function(static)) if _is_method(static) else _attribute(name, static)
-            )
-    for name, make in _SPECIAL.items():
+            if isinstance(static, _METHODS):
+                function: Any = static
+                namespace[name] = _method(name, getattr(function, "__func__", function))
+            else:
+                namespace[name] = _attribute(name, static)
+    for name, members in _SPECIAL.items():
         if getattr(kind, name, None) is not getattr(object, name, None):
-            namespace.update(make(name))
+            namespace.update(members)
     if getattr(kind, "__hash__", None) is None:
         namespace["__hash__"] = None
     if hasattr(kind, "__aenter__") and hasattr(kind, "__await__"):
@@ -139,20 +91,11 @@ def _make_class(kind: type) -> type[View]:
     return type(f"{kind.__name__}View", (View,), namespace)
 
 
-#: Not ``inspect.isroutine``: to that, discord.py's cached properties look like methods.
+#: Not ``inspect.isroutine``, which takes discord.py's cached properties for methods.
 _METHODS = (
     *(types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
     *(staticmethod, classmethod, functools.partialmethod, types.ClassMethodDescriptorType),
 )
-
-
-def _is_method(static: Any) -> bool:
-    return isinstance(static, _METHODS)
-
-
-def _function(static: Any) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(static, "__func__", static)
-    return function
 
 
 def _attribute(name: str, static: Any) -> property:
@@ -169,7 +112,7 @@ def _attribute(name: str, static: Any) -> property:
 
 
 def _again_on_loop(error: RuntimeError, bridge: Bridge, action: Callable[[], Any]) -> Any:
-    """Many of discord.py's properties run over dictionaries that the loop's thread may change meanwhile."""
+    """Reads again on the loop when its thread changed a dictionary that a property iterates over."""
     if "during iteration" not in str(error):
         raise error
 
@@ -180,6 +123,9 @@ def _again_on_loop(error: RuntimeError, bridge: Bridge, action: Callable[[], Any
         return bridge.call(on_loop())
 
 
+_KEPT = ("__name__", "__qualname__", "__doc__")
+
+
 def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     find = operator.attrgetter(name)
 
@@ -188,27 +134,24 @@ def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return call(find(self._discordha_object), bridge, args, kwargs)
 
     call = _caller(function)
-    functools.update_wrapper(method, function, assigned=("__name__", "__qualname__", "__doc__"), updated=())
-    return method
+    return functools.update_wrapper(method, function, _KEPT, ())
 
 
-def bound_method(value: MethodType, bridge: Bridge) -> Callable[..., Any]:
-    """A method that is not known from its object's class."""
+def _bind(value: MethodType, bridge: Bridge) -> Callable[..., Any]:
+    """A blocking function of a bound method that its object's class does not have."""
     call = _caller(value.__func__)
 
     def method(*args: Any, **kwargs: Any) -> Any:
         return call(value, bridge, args, kwargs)
 
-    return functools.update_wrapper(
-        method, value, assigned=("__name__", "__qualname__", "__doc__"), updated=()
-    )
+    return functools.update_wrapper(method, value, _KEPT, ())
 
 
 Caller = Callable[[Callable[..., Any], Bridge, tuple[Any, ...], dict[str, Any]], Any]
 
 
 def _caller(function: Callable[..., Any]) -> Caller:
-    """How a method is called on behalf of a view."""
+    """Makes the function that calls a method for a view."""
     if not inspect.iscoroutinefunction(function):
         return _call_plain
     sends = creates_message(function)
@@ -231,10 +174,10 @@ def _caller(function: Callable[..., Any]) -> Caller:
 
 
 def _limit(timeout: Any) -> float | None:
-    """Seconds for a call of a method that has a timeout of its own."""
+    """Seconds for a call of a method with a timeout of its own."""
     if timeout is None:
         return math.inf
-    return float(timeout) + MARGIN if isinstance(timeout, (int, float)) else None
+    return float(timeout) + TIMEOUT_MARGIN if isinstance(timeout, (int, float)) else None
 
 
 def _call_plain(
@@ -249,84 +192,60 @@ def _call_plain(
     return result(value, bridge)
 
 
-#: Python checks the types of these results itself.
-_BUILTINS: dict[str, Callable[[Any], Any]] = {
-    "__len__": len,
-    "__bool__": bool,
-    "__int__": int,
-    "__index__": operator.index,
-}
-
-
-def _forward(name: str) -> dict[str, Any]:
-    call = operator.methodcaller
-    simple = _BUILTINS.get(name)
-
+def _forward(name: str) -> Callable[..., Any]:
     def special(self: View, *args: Any) -> Any:
         obj, bridge = self._discordha_object, self._discordha_bridge
-        if simple is not None:
-            return simple(obj)
-        if not args:
-            return result(call(name)(obj), bridge)
-        return result(call(name, *[argument(value, bridge) for value in args])(obj), bridge)
+        call = operator.methodcaller(name, *[argument(value, bridge) for value in args])
+        return result(call(obj), bridge)
 
-    return {name: special}
+    return special
 
 
-def _iterate(_name: str) -> dict[str, Any]:
-    def iterate(self: View) -> Any:
-        bridge = self._discordha_bridge
-        return (wrap(item, bridge) for item in self._discordha_object)
-
-    return {"__iter__": iterate}
+def _iterate(self: View) -> Any:
+    bridge = self._discordha_bridge
+    return (wrap(item, bridge) for item in self._discordha_object)
 
 
-def _iterate_blocking(_name: str) -> dict[str, Any]:
-    def iterate(self: View) -> Any:
-        return result(self._discordha_object, self._discordha_bridge)
-
-    return {"__iter__": iterate}
+def _iterate_blocking(self: View) -> Any:
+    return result(self._discordha_object, self._discordha_bridge)
 
 
-def _manage(_name: str) -> dict[str, Any]:
-    """``with`` for an async context manager. Leaving it is never refused: what it began must end."""
+def _enter(self: View) -> Any:
+    obj, bridge = self._discordha_object, self._discordha_bridge
+    awaited_at = getattr(self, "_discordha_awaited_at", None) if hasattr(obj, "do_typing") else None
+    if awaited_at is not None and time.monotonic() - awaited_at < TYPING_REPEAT:
+        bridge.call(_keep_typing(obj))
+        return None
+    entered = bridge.call(obj.__aenter__())
+    return self if entered is obj else wrap(entered, bridge)
 
-    def enter(self: View) -> Any:
-        obj, bridge = self._discordha_object, self._discordha_bridge
-        awaited_at = getattr(self, "_discordha_awaited_at", None) if hasattr(obj, "do_typing") else None
-        if awaited_at is not None and time.monotonic() - awaited_at < FRESH:
-            bridge.call(_keep_typing(obj))
-            return None
-        entered = bridge.call(obj.__aenter__())
-        return self if entered is obj else wrap(entered, bridge)
 
-    def leave(self: View, *error: Any) -> Any:
-        with unfenced():
-            return self._discordha_bridge.call(self._discordha_object.__aexit__(*error))
+def _leave(self: View, *error: Any) -> Any:
+    with unfenced():  # never refused, so that nothing is left begun
+        return self._discordha_bridge.call(self._discordha_object.__aexit__(*error))
 
-    def awaited(self: View) -> None:
-        object.__setattr__(self, "_discordha_awaited_at", time.monotonic())
 
-    return {"__enter__": enter, "__exit__": leave, "_discordha_awaited": awaited}
+def _note_await(self: View) -> None:
+    object.__setattr__(self, "_discordha_awaited_at", time.monotonic())
 
 
 async def _keep_typing(typing: Any) -> None:
-    """What ``Typing.__aenter__`` does once the first indicator is sent, which the call itself did."""
+    """Does what ``Typing.__aenter__`` does after the first indicator, which the call itself has sent."""
     typing.task = typing.loop.create_task(typing.do_typing())
     typing.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
 
-_SPECIAL: dict[str, Callable[[str], dict[str, Any]]] = {
-    **dict.fromkeys(
-        (
-            *("__lt__", "__le__", "__gt__", "__ge__"),
-            *("__len__", "__bool__", "__int__", "__index__", "__contains__", "__getitem__", "__setitem__"),
-            *("__delitem__", "__reversed__", "__call__", "__bytes__", "__float__"),
-            *("__or__", "__and__", "__xor__", "__invert__", "__add__", "__sub__", "__enter__", "__exit__"),
-        ),
-        _forward,
-    ),
-    "__iter__": _iterate,
-    "__aiter__": _iterate_blocking,
-    "__aenter__": _manage,
+_FORWARDED = (
+    *("__lt__", "__le__", "__gt__", "__ge__", "__len__", "__bool__", "__int__", "__index__", "__float__"),
+    *("__contains__", "__getitem__", "__setitem__", "__delitem__", "__reversed__", "__call__", "__bytes__"),
+    *("__or__", "__and__", "__xor__", "__invert__", "__add__", "__sub__", "__enter__", "__exit__"),
+)
+#: By special method of the model: the special methods that its view gets.
+_SPECIAL: dict[str, dict[str, Callable[..., Any]]] = {
+    **{name: {name: _forward(name)} for name in _FORWARDED},
+    "__iter__": {"__iter__": _iterate},
+    "__aiter__": {"__iter__": _iterate_blocking},
+    "__aenter__": {"__enter__": _enter, "__exit__": _leave, "_discordha_awaited": _note_await},
 }
+
+register_views(view_maker, _bind)

@@ -1,9 +1,8 @@
 """Slash commands, context menus, buttons, selects and modals, as plain functions on handler threads.
 
-``tree`` holds the commands, ``components`` the custom ids, ``persistent`` the views that every replica knows,
-``interactions`` runs what handles an interaction, ``trampoline`` hands plain functions from discord.py's
-coroutines to the handler thread, ``answers`` makes one answer of what is said in time, late, or again,
-``sync`` tells Discord which commands there are.
+Code belongs here if it declares what handles an interaction, runs it, answers Discord, or registers the
+commands. Which replica runs an interaction is the dispatcher's business, not this room's. ``api``, ``bot``,
+``replica`` and ``app_commands`` may import it.
 """
 
 from discordha.commands.components import Components

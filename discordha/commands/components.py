@@ -1,16 +1,16 @@
-"""Which function handles which custom id.
+"""Maps custom ids to the functions that handle them.
 
 A pattern must fit a custom id from its first character to its last:
 
-- ``*`` stands for any characters, also for none;
-- ``{name}`` stands for one or more characters other than ``:``, and hands them to the function by that name;
-- all else stands for itself;
-- a compiled regular expression is taken as it is, and hands on its named groups.
+- ``*`` stands for any characters, or none;
+- ``{name}`` stands for one or more characters other than ``:``, and passes them to the function by that name;
+- anything else stands for itself;
+- a compiled regular expression is used as it is, and passes on its named groups.
 
-Where several patterns fit, one wins: a pattern without ``*`` and ``{name}`` before one with them, before a
-regular expression; then the one with more characters of its own; then the one that was declared first.
+Of several patterns that fit, a literal one wins, then one with ``*`` or ``{name}``, then a regular
+expression; among equals the one with more literal characters, then the first declared.
 
-Concurrency: declared by one thread before the bot starts; ``find`` runs on the gateway thread and takes no
+Threads and locks: one thread declares before the bot starts. ``find`` runs on the gateway thread, without a
 lock.
 """
 
@@ -32,8 +32,8 @@ _PART = re.compile(r"\*|\{(\w+)\}")
 class Component(NamedTuple):
     """One declared function.
 
-    :param rank: lower is asked first.
-    :param wants_values: it takes what was chosen or typed, as ``values``.
+    :param rank: lower ranks are tried first.
+    :param wants_values: whether the function takes what the user chose or typed, as ``values``.
     """
 
     pattern: str
@@ -45,13 +45,13 @@ class Component(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The same on every replica that runs the same code."""
+        """Equal on all replicas that run the same code."""
         function = self.function
         return f"{function.__module__}.{function.__qualname__}({self.pattern})"
 
 
 class Components:
-    """All declared functions, in the order in which they are asked."""
+    """All declared functions, in the order in which they are tried."""
 
     def __init__(self) -> None:
         self._all: list[Component] = []
@@ -59,8 +59,8 @@ class Components:
     def add(self, pattern: str | re.Pattern[str], function: Callable[..., Any], defer: str | None) -> None:
         """Declares a function for a pattern.
 
-        :raises ConfigError: it is a coroutine function, does not take what it would be called with, or the
-            pattern has a function already.
+        :raises ConfigError: the function is a coroutine function or can't take its arguments, or the pattern
+            has a function already.
         """
         refuse_coroutine(function)
         text, expression, kind, own = _compile(pattern)
@@ -72,7 +72,7 @@ class Components:
         self._all = sorted([*self._all, component], key=lambda each: each.rank)
 
     def find(self, custom_id: str) -> tuple[Component, Mapping[str, str]] | None:
-        """Who handles a custom id, and what the pattern's names stand for."""
+        """The function for a custom id, and the values of its pattern's names."""
         for component in self._all:
             match = component.expression.fullmatch(custom_id)
             if match is not None:
@@ -118,9 +118,7 @@ def _check_arguments(text: str, expression: re.Pattern[str], function: Callable[
 
 
 def values_of(data: Mapping[str, Any]) -> Any:
-    """What a user chose from a select, as a list, or typed into a modal, as a dictionary by custom id, whose
-    values are texts, or lists where a select stands in the modal. A button: an empty list.
-    """
+    """The user's input: a select's values as a list (empty for a button), or a modal's by custom id."""
     if "components" not in data:
         return list(data.get("values", ()))
     values: dict[str, Any] = {}

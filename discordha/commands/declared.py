@@ -1,10 +1,9 @@
 """Commands, context menus and groups of ``discord.app_commands`` with plain functions.
 
-Everything that discord.py makes of a command is discord.py's: options from annotations, choices, checks,
-localization. These classes only take plain functions where discord.py takes coroutine functions: see
-``trampoline``.
+Options, choices, checks and localization are discord.py's. These classes take plain functions where
+discord.py takes coroutine functions; ``trampoline`` runs them.
 
-Concurrency: declared by one thread before the bot starts; used on the loop.
+Threads and locks: one thread declares before the bot starts; used on the loop.
 """
 
 from __future__ import annotations
@@ -21,26 +20,25 @@ from discordha.commands.trampoline import adapt, plain_function
 
 __all__ = ["Command", "ContextMenu", "Group", "command", "context_menu"]
 
-Function = Callable[..., Any]
+PlainFunction = Callable[..., Any]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-_COMMANDS = "Commands"
 _CHECKS = "Checks"
-_AUTOCOMPLETES = "Autocompletes"
 _ERROR_HANDLERS = "Error handlers"
+#: Where ``discord.app_commands.autocomplete`` leaves its mark on a function.
 _AUTOCOMPLETE = "__discord_app_commands_param_autocomplete__"
 
 
 class _Checks(list[Any]):
-    """A command's checks: the user's plain ones run on the handler thread; discord.py's own stay on the
-    loop.
-    """
+    """A command's checks. The user's plain ones run on the handler thread, discord.py's on the loop."""
 
     def __init__(self, checks: Iterable[Any]) -> None:
-        super().__init__(_check(check) for check in checks)
+        super().__init__()
+        for check in checks:
+            self.append(check)
 
     def append(self, check: Any) -> None:
-        super().append(_check(check))
+        super().append(check if _is_theirs(check) else adapt(check, _CHECKS))
 
     def remove(self, check: Any) -> None:
         super().remove(next((known for known in self if plain_function(known) is check), check))
@@ -50,58 +48,50 @@ def _is_theirs(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).startswith("discord.")
 
 
-def _check(check: Any) -> Any:
-    return check if _is_theirs(check) else adapt(check, _CHECKS)
-
-
-def _callback(function: Function) -> Any:
-    """A command's callback, with what decorators have left on the function."""
-    callback = adapt(function, _COMMANDS)
+def _callback(function: PlainFunction, defer: tuple[Any, Any] | None = None) -> Any:
+    """A command's callback, with the marks that decorators have left on the function."""
+    callback: Any = adapt(function, "Commands")
+    if defer is not None:
+        callback.__discordha_defer__ = defer
     completions = getattr(callback, _AUTOCOMPLETE, None)
     if completions is not None:
-        adapted = {name: _autocomplete(each) for name, each in completions.items()}
-        setattr(callback, _AUTOCOMPLETE, adapted)
+        setattr(callback, _AUTOCOMPLETE, {name: _autocomplete(each) for name, each in completions.items()})
     return callback
 
 
-def _autocomplete(function: Function) -> Any:
-    return adapt(function, _AUTOCOMPLETES, ends=True)
+def _autocomplete(function: PlainFunction) -> Any:
+    return adapt(function, "Autocompletes", ends=True)
 
 
 def _adapt_parameters(parameters: Iterable[Any]) -> None:
-    """Transformers of the user's, and their autocompletes, run on the handler thread, too."""
+    """The user's transformers, and their autocompletes, run on the handler thread, too."""
     for parameter in parameters:
         complete = parameter.autocomplete
         if complete is not None and not inspect.iscoroutinefunction(complete):
             parameter.autocomplete = _autocomplete(complete)
         transformer = parameter._annotation
-        transform = getattr(transformer, "transform", None)
-        if (
-            transform is None
-            or _is_theirs(type(transformer))
-            or inspect.iscoroutinefunction(transform)
-            or not isinstance(transformer, app_commands.Transformer)
-        ):
+        if not isinstance(transformer, app_commands.Transformer) or _is_theirs(type(transformer)):
             continue
-        parameter._annotation = copy.copy(transformer)
-        parameter._annotation.transform = adapt(transform, "Transformers")
+        if not inspect.iscoroutinefunction(transformer.transform):
+            parameter._annotation = copy.copy(transformer)
+            parameter._annotation.transform = adapt(transformer.transform, "Transformers")
 
 
 class Command(app_commands.Command[Any, ..., Any]):
     """``discord.app_commands.Command`` with plain functions."""
 
-    def __init__(self, *, callback: Function, **options: Any) -> None:
+    def __init__(self, *, callback: PlainFunction, **options: Any) -> None:
         super().__init__(callback=_callback(callback), **options)
         self.checks = _Checks(self.checks)
         _adapt_parameters(self._params.values())
 
     def error(self, coro: Decorated) -> Decorated:
-        """Decorator: a plain function that hears of this command's errors: (interaction, error)."""
+        """Decorator: a plain function handles this command's errors: (interaction, error)."""
         self.on_error = adapt(coro, _ERROR_HANDLERS)
         return coro
 
     def autocomplete(self, name: str) -> Callable[[Decorated], Decorated]:
-        """Decorator: a plain function that gives the choices for an option: (interaction, what was typed)."""
+        """Decorator: a plain function returns an option's choices: (interaction, typed text)."""
         register = super().autocomplete(name)
 
         def decorator(function: Decorated) -> Decorated:
@@ -114,12 +104,12 @@ class Command(app_commands.Command[Any, ..., Any]):
 class ContextMenu(app_commands.ContextMenu):
     """``discord.app_commands.ContextMenu`` with plain functions."""
 
-    def __init__(self, *, callback: Function, **options: Any) -> None:
+    def __init__(self, *, callback: PlainFunction, **options: Any) -> None:
         super().__init__(callback=_callback(callback), **options)
         self.checks = _Checks(self.checks)
 
     def error(self, coro: Decorated) -> Decorated:
-        """Decorator: a plain function that hears of this command's errors: (interaction, error)."""
+        """Decorator: a plain function handles this command's errors: (interaction, error)."""
         self.on_error = adapt(coro, _ERROR_HANDLERS)
         return coro
 
@@ -137,61 +127,57 @@ class Group(app_commands.Group):
 
     def command(  # type: ignore[override]
         self, *, name: Any = MISSING, description: Any = MISSING, **options: Any
-    ) -> Callable[[Function], Command]:
-        """Decorator: a plain function becomes a command of this group."""
+    ) -> Callable[[PlainFunction], Command]:
+        """Decorator: makes a command of this group of a plain function."""
+        make = command(name=name, description=description, parent=self, **options)
 
-        def decorator(function: Function) -> Command:
-            made = _make(function, name, description, {**options, "parent": self})
+        def decorator(function: PlainFunction) -> Command:
+            made = make(function)
             self.add_command(made)
             return made
 
         return decorator
 
     def error(self, coro: Decorated) -> Decorated:
-        """Decorator: a plain function that hears of the errors of this group's commands."""
+        """Decorator: a plain function handles the errors of this group's commands."""
         super().error(adapt(coro, _ERROR_HANDLERS))
         return coro
 
 
-def _make(function: Function, name: Any, description: Any, options: dict[str, Any]) -> Command:
-    defer, ephemeral = options.pop("defer", "auto"), options.pop("ephemeral", False)
-    callback = _callback(function)
-    if description is MISSING:
-        lines = (function.__doc__ or "").strip().splitlines()
-        description = lines[0][:100] if lines else "\N{HORIZONTAL ELLIPSIS}"
-    callback.__discordha_defer__ = (defer, ephemeral)
-    made = Command(
-        name=function.__name__ if name is MISSING else name,
-        description=description,
-        callback=callback,
-        **options,
-    )
-    return made
-
-
-def _make_menu(function: Function, name: Any, options: dict[str, Any]) -> ContextMenu:
-    defer, ephemeral = options.pop("defer", "auto"), options.pop("ephemeral", False)
-    callback = _callback(function)
-    callback.__discordha_defer__ = (defer, ephemeral)
-    return ContextMenu(
-        name=function.__name__.title() if name is MISSING else name, callback=callback, **options
-    )
-
-
 def command(
     *, name: Any = MISSING, description: Any = MISSING, **options: Any
-) -> Callable[[Function], Command]:
-    """Decorator: a plain function becomes a command, to be added to a tree or found in a group's class.
+) -> Callable[[PlainFunction], Command]:
+    """Decorator: makes a command of a plain function, to be added to a tree or found in a group's class.
 
     :param options: ``nsfw``, ``extras``, ``auto_locale_strings`` as in ``discord.app_commands.command``;
         ``defer`` and ``ephemeral`` as in ``DiscordHA.command``.
     """
-    return lambda function: _make(function, name, description, dict(options))
+    defer = _take_defer(options)
+
+    def decorator(function: PlainFunction) -> Command:
+        lines = (function.__doc__ or "").strip().splitlines()
+        summary = lines[0][:100] if lines else "\N{HORIZONTAL ELLIPSIS}"
+        return Command(
+            name=function.__name__ if name is MISSING else name,
+            description=summary if description is MISSING else description,
+            callback=_callback(function, defer),
+            **options,
+        )
+
+    return decorator
 
 
-def context_menu(*, name: Any = MISSING, **options: Any) -> Callable[[Function], ContextMenu]:
-    """Decorator: a plain function becomes a context menu command, to be added to a tree.
+def context_menu(*, name: Any = MISSING, **options: Any) -> Callable[[PlainFunction], ContextMenu]:
+    """Decorator: makes a context menu command of a plain function; see ``command``."""
+    defer = _take_defer(options)
 
-    :param options: see ``command``.
-    """
-    return lambda function: _make_menu(function, name, dict(options))
+    def decorator(function: PlainFunction) -> ContextMenu:
+        title = function.__name__.title() if name is MISSING else name
+        return ContextMenu(name=title, callback=_callback(function, defer), **options)
+
+    return decorator
+
+
+def _take_defer(options: dict[str, Any]) -> tuple[Any, Any]:
+    """Removes the two options about the answer, which discord.py does not know."""
+    return options.pop("defer", "auto"), options.pop("ephemeral", False)

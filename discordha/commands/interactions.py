@@ -1,15 +1,14 @@
-"""Interactions as events: which one this bot handles, and how it is run on the handler thread that owns it.
+"""Interactions as events: which function handles one, and how it runs on the handler thread that owns it.
 
-Promises
-- An interaction is claimed as every event with an identity: one replica answers, another takes over.
-- Commands and autocompletes that this version of the bot does not know, and custom ids that fit no pattern
-  and no persistent view, are not claimed: another version's replica may.
-- An interaction that can't be answered any more, because it was taken over too late or answered too slowly,
-  ends with one line in the log.
+Guarantees
+- An interaction is claimed like any event with an identity: one replica answers, and another takes over.
+- A command, autocomplete or custom id that this version of the bot does not know is not claimed, so that a
+  replica of another version may handle it.
+- An interaction that can't be answered any more, since the take-over or the handler was late, ends with one
+  line in the log.
 
-Concurrency: ``handlers_for`` runs on the gateway thread, before anything else sees the event, and never
-blocks. What it returns runs on handler threads. No state but the declarations, which do not change after
-``start``. At stop and at a lost lease a run ends as all handlers do.
+Threads and locks: ``handlers_for`` runs on the gateway thread, before anything else sees the event, and does
+not block. What it returns runs on handler threads. The only state is the declarations, fixed since ``start``.
 """
 
 from __future__ import annotations
@@ -39,59 +38,45 @@ __all__ = ["Interactions"]
 
 _log = logging.getLogger(__name__)
 
-_Kind = discord.InteractionType
+_InteractionType = discord.InteractionType
+_Invoke = Callable[[Any], Awaitable[None]]
 
 
 class Interactions:
-    """See the module.
-
-    :param stats: counts ``interactions`` by ``deferred``, ``deferred_for_peer``, ``late``, ``resumed``,
-        ``unanswerable``.
-    """
+    """Finds the handlers of interactions. ``stats`` counts the unusual ones as ``interactions``."""
 
     def __init__(self, tree: Tree, components: Components, views: PersistentViews, stats: Stats) -> None:
         self._tree = tree
         self._components = components
         self._views = views
-        self._stats = stats
+        self._note = functools.partial(stats.add, "interactions")
         self._peers = PeerDefer(tree, self._note)
 
     def handlers_for(self, args: Sequence[Any]) -> list[Handler]:
-        """What handles an interaction, if this bot does. Gateway thread."""
+        """The handlers of an interaction; empty if this bot has none. On the gateway thread."""
         interaction: discord.Interaction[Any] = args[0]
-        if interaction.type in (_Kind.application_command, _Kind.autocomplete):
+        if interaction.type in (_InteractionType.application_command, _InteractionType.autocomplete):
             command = self._tree.find(interaction)
-            if command is None:
-                return []
-            return [_handler(self._command(interaction, command), f"/{command.qualified_name}")]
+            return [] if command is None else [self._command(interaction, command)]
         handlers = []
-        if interaction.type in (_Kind.component, _Kind.modal_submit):
+        if interaction.type in (_InteractionType.component, _InteractionType.modal_submit):
             found = self._components.find(str(interaction.custom_id))
             if found is not None:
-                handlers.append(_handler(self._component(interaction, *found), found[0].name))
-        if interaction.type is _Kind.component:
-            for press in self._views.presses(interaction):
-                handlers.append(_handler(self._press(interaction, press), press.name))
+                handlers.append(self._component(interaction, *found))
+        if interaction.type is _InteractionType.component:
+            handlers += [self._press(interaction, press) for press in self._views.presses(interaction)]
         return handlers
 
-    def _note(self, what: str) -> None:
-        self._stats.add("interactions", what)
-
-    def _command(self, interaction: discord.Interaction[Any], command: Any) -> Callable[..., Any]:
-        answer = install(interaction, self._note)
+    def _command(self, interaction: discord.Interaction[Any], command: Any) -> Handler:
         defer, ephemeral = getattr(command.callback, "__discordha_defer__", ("auto", False))
-        if interaction.type is _Kind.autocomplete:
+        if interaction.type is _InteractionType.autocomplete:
             defer = None
-        if defer == "auto":
-            self._peers.watch(interaction, ephemeral=ephemeral)
         name = f"/{command.qualified_name}"
-        invoke = self._tree.invoke
-        return functools.partial(self._run, name, answer, invoke, defer=defer == "auto", ephemeral=ephemeral)
+        return self._handler(interaction, name, self._tree.invoke, defer=defer, ephemeral=ephemeral)
 
     def _component(
         self, interaction: discord.Interaction[Any], component: Component, captured: Any
-    ) -> Callable[..., Any]:
-        answer = install(interaction, self._note)
+    ) -> Handler:
         arguments = dict(captured)
         if component.wants_values:
             data: Any = interaction.data
@@ -101,37 +86,41 @@ class Interactions:
         async def invoke(interaction: Any) -> None:
             await call(interaction, **arguments)
 
-        defer = component.defer == "auto"
-        if defer:
-            self._peers.watch(interaction, ephemeral=False)
-        return functools.partial(self._run, component.name, answer, invoke, defer=defer, ephemeral=False)
+        return self._handler(interaction, component.name, invoke, defer=component.defer)
 
-    def _press(self, interaction: discord.Interaction[Any], press: Press) -> Callable[..., Any]:
-        """A view's callback hears of its errors itself (``View.on_error``): a lost event must not look like
-        one that was handled.
+    def _press(self, interaction: discord.Interaction[Any], press: Press) -> Handler:
+        """Runs a view's callback. ``View.on_error`` takes its errors, a ``LockLost`` among them, so the loss
+        is checked afterwards: the event must not look handled.
         """
-        answer = install(interaction, self._note)
-        self._peers.watch(interaction, ephemeral=False)
 
         async def invoke(interaction: Any) -> None:
             await press.run(interaction)
             event = current_event()
             if event is not None and event.lost:
-                raise LockLost(f"this replica may not own {event.identity} any more: {press.name} ran for it")
+                lost = f"interaction {event.identity}"
+                raise LockLost(f"this replica may have lost {lost}: {press.name} ran for it")
 
-        return functools.partial(self._run, press.name, answer, invoke, defer=True, ephemeral=False)
+        return self._handler(interaction, press.name, invoke)
+
+    def _handler(
+        self,
+        interaction: discord.Interaction[Any],
+        name: str,
+        invoke: _Invoke,
+        *,
+        defer: str | None = "auto",
+        ephemeral: bool = False,
+    ) -> Handler:
+        if defer == "auto":
+            self._peers.watch(interaction, ephemeral=ephemeral)
+        answer = install(interaction, self._note)
+        run = functools.partial(self._run, name, answer, invoke, defer=defer == "auto", ephemeral=ephemeral)
+        return Handler(run, "interaction", Scope.CLAIM, None, name)
 
     def _run(
-        self,
-        name: str,
-        answer: Answer,
-        invoke: Callable[[Any], Awaitable[None]],
-        view: Any,
-        *,
-        defer: bool,
-        ephemeral: bool,
+        self, name: str, answer: Answer, invoke: _Invoke, view: Any, *, defer: bool, ephemeral: bool
     ) -> None:
-        """Handler thread."""
+        """Runs one handler. On its handler thread."""
         interaction = unwrap(view)
 
         def gone(error: Exception) -> bool:
@@ -143,7 +132,7 @@ class Interactions:
                 deferring = asyncio.get_running_loop().create_task(answer._defer_in_time(ephemeral))
             try:
                 await invoke(interaction)
-            except asyncio.CancelledError:  # nobody waits any more; another replica may own the event
+            except asyncio.CancelledError:  # another replica may own the event: leave the placeholder to it
                 if deferring is not None:
                     deferring.cancel()
                 raise
@@ -159,14 +148,6 @@ class Interactions:
                 raise
             self._note("unanswerable")
             event = current_event()
-            _log.warning(
-                "%s can't be answered any more (interaction %d, attempt %d): %s",
-                name,
-                interaction.id,
-                event.attempt if event is not None else 1,
-                error,
-            )
-
-
-def _handler(run: Callable[..., Any], name: str) -> Handler:
-    return Handler(run, "interaction", Scope.CLAIM, None, name)
+            attempt = event.attempt if event is not None else 1
+            text = "%s can't be answered any more (interaction %d, attempt %d): %s"
+            _log.warning(text, name, interaction.id, attempt, error)

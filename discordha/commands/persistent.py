@@ -1,25 +1,21 @@
-"""Views that outlive the process that sent them (``add_view``), and dynamic items: registered on every
-replica, run on one.
+"""Persistent views (``add_view``) and dynamic items: known to every replica, run on one.
 
-discord.py calls their callbacks at reception, and so each replica would answer each press. Here the press is
-claimed as every event with an identity, and the callback runs, as a coroutine on the loop, on behalf of the
-handler thread that owns it.
+discord.py calls their callbacks at reception, so that every replica would answer. Here a press is claimed
+like any event with an identity, and its callback runs on the loop for the handler thread that owns the press.
 
-Promises
-- Whatever holds a custom id of its own and has no timeout is claimed, however it was registered: by
-  ``ha.add_view``, by discord.py's ``client.add_view``, or by being sent. Where a replica does not know it,
-  others that do handle it.
-- Everything else stays as it is in discord.py: a view with a timeout is answered where it was sent.
+Guarantees
+- A press is claimed if its view has no timeout and its item a custom id, however the view was registered. A
+  replica that does not know the view leaves the press to others.
+- Everything else stays as in discord.py: a view with a timeout is answered where it was sent.
+- Not guaranteed: that a view's attributes are equal on all replicas. Each has an object of its own.
 
-Does not promise that a view's attributes are the same on all replicas: each has an object of its own.
-
-Concurrency: declared by one thread before the bot starts; ``attach`` and ``presses`` run on the gateway
-thread and take no lock. What ``presses`` returns is called on the loop.
+Threads and locks: one thread declares before the bot starts. ``attach`` and ``presses`` run on the gateway
+thread, without a lock; the callbacks run on the loop.
 """
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -33,10 +29,10 @@ __all__ = ["PersistentViews", "Press"]
 
 
 class Press(NamedTuple):
-    """A callback that a press is for.
+    """A callback for a press.
 
-    :param name: the same on every replica that runs the same code.
-    :param run: calls it; on the loop.
+    :param name: equal on all replicas that run the same code.
+    :param run: calls the callback; on the loop.
     """
 
     name: str
@@ -44,7 +40,7 @@ class Press(NamedTuple):
 
 
 class PersistentViews:
-    """What was declared, for each client that the bot makes."""
+    """The declared views and items, for each client that the bot makes."""
 
     def __init__(self) -> None:
         self._views: list[tuple[BaseView, int | None]] = []
@@ -53,7 +49,7 @@ class PersistentViews:
     def add(self, view: Any, message_id: int | None) -> None:
         """Declares a view.
 
-        :raises ConfigError: it is none, or not persistent.
+        :raises ConfigError: it is not a view, or not persistent.
         """
         if not isinstance(view, (discord.ui.View, discord.ui.LayoutView)):
             raise ConfigError(f"add_view takes a discord.ui.View, not {type(view).__name__}")
@@ -66,7 +62,7 @@ class PersistentViews:
     def add_items(self, items: tuple[Any, ...]) -> None:
         """Declares classes of dynamic items.
 
-        :raises ConfigError: one is no such class.
+        :raises ConfigError: one is not a class of dynamic items.
         """
         for item in items:
             if not (isinstance(item, type) and issubclass(item, DynamicItem)):
@@ -76,52 +72,59 @@ class PersistentViews:
         self._items += items
 
     def attach(self, client: discord.Client) -> None:
-        """Makes a new client know what was declared, and leave to the claim what is to be claimed."""
-        client._connection._view_store = _Store(client._connection)
+        """Registers the declarations with a new client, and makes its store leave presses to the claim."""
+        client._connection._view_store = _ClaimingStore(client._connection)
         for view, message_id in self._views:
             client.add_view(view, message_id=message_id)
         client.add_dynamic_items(*self._items)
 
     @staticmethod
     def presses(interaction: discord.Interaction[Any]) -> list[Press]:
-        """The callbacks that a press of a component is for, once it is claimed."""
+        """The callbacks for a press, to be run once it is claimed."""
         store = interaction._state._view_store
-        return store.presses(interaction) if isinstance(store, _Store) else []
+        return store.presses(interaction) if isinstance(store, _ClaimingStore) else []
 
 
-class _Store(ViewStore):
-    """discord.py's, but for what is claimed."""
+class _ClaimingStore(ViewStore):
+    """discord.py's store, without the callbacks whose presses are claimed."""
 
     def dispatch_view(
         self, component_type: int, custom_id: str, interaction: discord.Interaction[Any]
     ) -> None:
-        """At reception: the callbacks of views that only this replica knows."""
+        """Runs, at reception, the callbacks of views that only this replica knows."""
         if self._persistent(component_type, custom_id, interaction) is None:
             super().dispatch_view(component_type, custom_id, interaction)
 
     def dispatch_dynamic_items(
         self, component_type: int, custom_id: str, interaction: discord.Interaction[Any]
     ) -> None:
-        """At reception: none."""
+        """Runs nothing at reception."""
 
     def presses(self, interaction: discord.Interaction[Any]) -> list[Press]:
         """See ``PersistentViews.presses``."""
         data: Any = interaction.data
         component_type, custom_id = data["component_type"], data["custom_id"]
-        found = [
-            self._dynamic(component_type, custom_id, pattern, kind, match)
-            for pattern, kind in self._dynamic_items.items()
-            if (match := pattern.fullmatch(custom_id)) is not None
-        ]
+        found = []
+        for pattern, kind in self._dynamic_items.items():
+            match = pattern.fullmatch(custom_id)
+            if match is not None:
+                run = functools.partial(self._run_dynamic, component_type, kind, custom_id, match)
+                found.append(Press(_name(kind, pattern.pattern), run))
         item = self._persistent(component_type, custom_id, interaction)
         if item is not None:
-            found.append(_press(item, custom_id))
+            view: Any = item.view
+            found.append(Press(_name(type(view), custom_id), functools.partial(view._scheduled_task, item)))
         return found
+
+    async def _run_dynamic(
+        self, component_type: int, kind: Any, custom_id: str, match: Any, interaction: Any
+    ) -> None:
+        await self.schedule_dynamic_item_call(component_type, kind, interaction, custom_id, match)
 
     def _persistent(
         self, component_type: int, custom_id: str, interaction: discord.Interaction[Any]
     ) -> Item[Any] | None:
-        """The persistent item with a callback that discord.py would find: the message's own first."""
+        """The persistent item with a callback, looked up as discord.py does: the message's own first."""
         places = [None] if interaction.message is None else [interaction.message.id, None]
         for place in places:
             item = self._views.get(place, {}).get((component_type, custom_id))
@@ -132,26 +135,6 @@ class _Store(ViewStore):
                 return item
         return None
 
-    def _dynamic(
-        self,
-        component_type: int,
-        custom_id: str,
-        pattern: re.Pattern[str],
-        kind: type[DynamicItem[Any]],
-        match: re.Match[str],
-    ) -> Press:
-        async def run(interaction: discord.Interaction[Any]) -> None:
-            await self.schedule_dynamic_item_call(component_type, kind, interaction, custom_id, match)
 
-        return Press(f"{kind.__module__}.{kind.__qualname__}({pattern.pattern})", run)
-
-
-def _press(item: Item[Any], custom_id: str) -> Press:
-    view = item.view
-    assert view is not None
-
-    async def run(interaction: discord.Interaction[Any]) -> None:
-        await view._scheduled_task(item, interaction)
-
-    kind = type(view)
-    return Press(f"{kind.__module__}.{kind.__qualname__}({custom_id})", run)
+def _name(kind: type, detail: str) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}({detail})"

@@ -1,18 +1,17 @@
-"""Sync: Discord is told of the bot's commands when they have changed, by one replica.
+"""Registers the bot's commands with Discord when they have changed, from one replica.
 
-Promises
-- Replicas that start at once tell Discord once; a restart without changes tells nothing.
-- While two versions of the bot run side by side, the one whose commands were told last leads: a replica of an
-  earlier version that restarts meanwhile leaves things as they are. It tells Discord its own commands once no
-  replica with the later ones has been left for ``patience``, which is what a rollback looks like.
-- When Discord or etcd does not answer, it is tried again, with a line in the log each time.
+Guarantees
+- Replicas that start together register once; a restart without changes registers nothing.
+- While two versions of the bot run side by side, the one whose commands were registered last leads: a replica
+  of an earlier version that restarts leaves them alone. It registers its own once no replica with the later
+  ones has lived for ``patience``, as after a rollback.
+- If Discord or etcd fails, the replica tries again, with a line in the log each time.
+- Not guaranteed: that commands changed by other means are noticed. etcd keeps a digest of the registered
+  commands; Discord's own list counts only where there is no digest, or no etcd.
 
-Does not promise to notice commands that were changed by other means: what was told is kept in etcd, and
-compared with what Discord says only where nothing is kept, or without etcd.
-
-Concurrency: the thread ``discordha-commands``, owned here: started by ``start`` once Discord has accepted the
-token, ended by ``stop`` and ``join``. ``digests`` is replaced as a whole and read by any thread. It blocks on
-etcd and on Discord, and waits on the stop event only. At a lost session what it held is free for others.
+Threads and locks: owns the thread ``discordha-commands``, which ``start`` starts once Discord has accepted
+the token, and ``stop`` and ``join`` end. It blocks on etcd, on Discord and on the stop event. ``digests`` is
+replaced as a whole and read by any thread. A lost session frees the lock for other replicas.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ from typing import Any
 
 import discord
 
-from discordha.commands.tree import Tree
+from discordha.commands.tree import Tree, fetch_commands, overwrite_commands
 from discordha.coordination.quotas.command_records import CommandRecord, CommandRecords
+from discordha.errors import reason_of
 from discordha.gateway import Gateway
 from discordha.stats import Stats
 
@@ -36,22 +36,22 @@ __all__ = ["CommandSync", "comparable", "digest_of"]
 
 _log = logging.getLogger(__name__)
 
-#: How often it looks whether another replica has finished, or a later version has gone, seconds.
-LOOK = 0.5
-#: Pauses between two tries while somebody does not answer, seconds: doubled from the first to the last.
-FIRST_PAUSE = 1.0
-LAST_PAUSE = 30.0
-#: Discord's answers after which trying again is useless.
+#: Seconds between two looks whether another replica has registered, or a later version is gone.
+SYNC_INTERVAL = 0.5
+#: Seconds between two tries after a failure; each pause is twice the one before.
+SYNC_RETRY_FIRST = 1.0
+SYNC_RETRY_LAST = 30.0
+#: HTTP statuses after which another try is useless.
 _REFUSALS = frozenset({400, 401, 403, 404})
 
 
 class CommandSync:
-    """See the module.
+    """Keeps the commands of one replica registered; see the module.
 
     :param records: ``None`` without etcd.
-    :param peers: the live replicas' member records, as far as this one knows.
-    :param announce: has this replica's record written anew.
-    :param patience: seconds that later commands must have been gone for; more than a session's loss takes.
+    :param peers: the member records of the live replicas, by name, as this replica knows them.
+    :param announce: writes this replica's member record anew.
+    :param patience: seconds without a replica of the later version; more than the loss of a session takes.
     :param stats: counts ``command_syncs`` by scope.
     """
 
@@ -80,7 +80,7 @@ class CommandSync:
         self._stats = stats
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="discordha-commands", daemon=True)
-        #: What this replica's commands are, by scope; part of its member record.
+        #: The digest of this replica's commands by scope; part of its member record.
         self.digests: Mapping[str, str] = {}
 
     def start(self) -> None:
@@ -89,11 +89,11 @@ class CommandSync:
             self._thread.start()
 
     def stop(self) -> None:
-        """Begins nothing more. Does not block; idempotent."""
+        """Keeps the thread from beginning anything more. Does not block; idempotent."""
         self._stop.set()
 
     def join(self) -> None:
-        """Waits for the thread, whose calls must have been ended: the gateway's, and etcd's."""
+        """Waits for the thread. The gateway and the store must have ended its calls before."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -102,7 +102,7 @@ class CommandSync:
 
     def _run(self) -> None:
         left: list[str] | None = None
-        pause = FIRST_PAUSE
+        pause = SYNC_RETRY_FIRST
         while not self._stop.is_set():
             try:
                 if left is None:
@@ -110,18 +110,15 @@ class CommandSync:
                 left = [scope for scope in left if not self._sync(scope)]
                 if not left:
                     return
-                pause = FIRST_PAUSE
-                self._stop.wait(LOOK)
+                pause = SYNC_RETRY_FIRST
+                self._stop.wait(SYNC_INTERVAL)
             except Exception as error:  # noqa: BLE001 - whatever it is, it may pass
                 if self._stop.is_set():
                     return
-                _log.warning(
-                    "Discord could not be told of the commands: %s; trying again in %g s",
-                    error or type(error).__name__,
-                    pause,
-                )
+                text = "the commands could not be registered: %s; trying again in %g s"
+                _log.warning(text, reason_of(error), pause)
                 self._stop.wait(pause)
-                pause = min(pause * 2, LAST_PAUSE)
+                pause = min(pause * 2, SYNC_RETRY_LAST)
 
     def _begin(self) -> list[str]:
         translator = self._tree.translator
@@ -129,38 +126,31 @@ class CommandSync:
             self._gateway.call(translator.load())
         scopes = {_name(guild_id) for guild_id in self._tree.scopes()}
         if self._records is not None:
-            scopes |= set(self._records.scopes())  # whose commands may all be gone
+            scopes |= set(self._records.scopes())  # this version may have none of their commands
         self.digests = {scope: digest_of(self._payload(scope)) for scope in scopes}
         if scopes and self._records is not None:
-            # Before Discord is told, so that earlier versions know of this one from then on.
+            # Before registering, so that replicas of earlier versions know of this one from then on.
             self._announce()
-            while not self._stop.is_set() and not self._is_announced():
-                self._stop.wait(LOOK / 10)
+            while self._peers().get(self._replica_id, {}).get("commands") != self.digests:
+                if self._stop.wait(SYNC_INTERVAL / 10):
+                    break
         return sorted(scopes)
-
-    def _is_announced(self) -> bool:
-        record = self._peers().get(self._replica_id, {})
-        return record.get("commands") == self.digests
 
     def _payload(self, scope: str) -> list[dict[str, Any]]:
         return self._gateway.call(self._tree.payload(_guild_id(scope)))
 
     def _sync(self, scope: str) -> bool:
-        """One step towards Discord knowing the commands of a scope; whether it does, or never will."""
+        """One step towards registering a scope's commands. True when they are, or never will be."""
         try:
             if self._records is None:
-                self._tell_if_different(scope)
+                self._register_if_different(scope)
                 return True
             return self._sync_once(scope, self._records)
         except discord.HTTPException as error:
             if error.status not in _REFUSALS:
                 raise
-            _log.error(
-                "Discord refuses the %s commands (%s): change them, or invite the bot with the scope "
-                "applications.commands; they stay as they are",
-                scope if scope == "global" else f"guild {scope}'s",
-                error,
-            )
+            text = "Discord refuses the commands of scope %s (%s) and keeps the old ones: change them, or "
+            _log.error(text + "invite the bot with the scope applications.commands", scope, error)
             return True
 
     def _sync_once(self, scope: str, records: CommandRecords) -> bool:
@@ -169,17 +159,17 @@ class CommandSync:
             return record is not None and record.digest == self.digests[scope]
         lock = records.lock(scope)
         if lock is None:
-            return False  # another replica is about it
+            return False  # another replica registers them
         written = False
         try:
             record = records.read(scope)
             if not self._is_due(scope, record):
                 return record is not None and record.digest == self.digests[scope]
             if record is None:
-                self._tell_if_different(scope)
+                self._register_if_different(scope)
                 record = CommandRecord(self.digests[scope])
             else:
-                self._tell(scope)
+                self._register(scope)
                 record = record.followed_by(self.digests[scope])
             written = records.write(scope, record, lock)
             return written
@@ -195,38 +185,23 @@ class CommandSync:
             return False
         if own not in record.older:
             return True
-        # An earlier version's commands: not while a replica with the later ones lives.
+        # This replica has an earlier version's commands. A live replica with the later ones comes first.
         now = self._clock()
         if any(_announces(member, scope, record.digest) for member in self._peers().values()):
             self._alone_since.pop(scope, None)
             return False
         return now - self._alone_since.setdefault(scope, now) >= self._patience
 
-    def _tell_if_different(self, scope: str) -> None:
-        payload = self._payload(scope)
-        if comparable(self._gateway.call(self._known(_guild_id(scope)))) != comparable(payload):
-            self._tell(scope)
+    def _register_if_different(self, scope: str) -> None:
+        known = self._gateway.call(fetch_commands(self._gateway, _guild_id(scope)))
+        if comparable(known) != comparable(self._payload(scope)):
+            self._register(scope)
 
-    def _tell(self, scope: str) -> None:
+    def _register(self, scope: str) -> None:
         payload = self._payload(scope)
-        self._gateway.call(self._overwrite(_guild_id(scope), payload))
+        self._gateway.call(overwrite_commands(self._gateway, _guild_id(scope), payload))
         self._stats.add("command_syncs", scope)
-        _log.info("Discord was told of %d %s commands", len(payload), scope)
-
-    async def _overwrite(self, guild_id: int | None, payload: Any) -> None:
-        client = self._gateway.client
-        application: Any = client.application_id
-        if guild_id is None:
-            await client.http.bulk_upsert_global_commands(application, payload=payload)
-        else:
-            await client.http.bulk_upsert_guild_commands(application, guild_id, payload=payload)
-
-    async def _known(self, guild_id: int | None) -> Any:
-        client = self._gateway.client
-        application: Any = client.application_id
-        if guild_id is None:
-            return await client.http.get_global_commands(application)
-        return await client.http.get_guild_commands(application, guild_id)
+        _log.info("registered %d commands of scope %s", len(payload), scope)
 
 
 def _name(guild_id: int | None) -> str:
@@ -243,15 +218,13 @@ def _announces(member: Mapping[str, Any], scope: str, digest: str) -> bool:
 
 
 def digest_of(payload: Sequence[Mapping[str, Any]]) -> str:
-    """Of the commands of one scope, whatever the order in which they were declared."""
+    """The digest of a scope's commands, in whichever order they were declared."""
     text = json.dumps(sorted(payload, key=_key), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def comparable(payload: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Commands as they are sent, or as Discord returns them, without what is Discord's own and what says
-    nothing.
-    """
+    """A scope's commands, as sent or as Discord returns them, without Discord's own fields and defaults."""
     return [_comparable(each) for each in sorted(payload, key=_key)]
 
 
@@ -259,27 +232,16 @@ def _key(command: Mapping[str, Any]) -> tuple[int, str]:
     return command.get("type", 1), command["name"]
 
 
-#: What counts, and what it is when it is not there.
+#: The fields that are compared, with their defaults.
 _FIELDS: dict[str, Any] = {
-    "name": "",
+    **dict.fromkeys(("name", "description"), ""),
+    **dict.fromkeys(("required", "autocomplete", "nsfw"), False),
+    **dict.fromkeys(("min_value", "max_value", "min_length", "max_length", "value")),
+    **dict.fromkeys(("contexts", "default_member_permissions")),
+    **{name: {} for name in ("name_localizations", "description_localizations")},
+    **{name: [] for name in ("options", "choices", "channel_types")},
     "type": 1,
-    "description": "",
-    "required": False,
-    "autocomplete": False,
-    "nsfw": False,
-    "min_value": None,
-    "max_value": None,
-    "min_length": None,
-    "max_length": None,
-    "value": None,
-    "contexts": None,
     "integration_types": [0],
-    "channel_types": [],
-    "default_member_permissions": None,
-    "name_localizations": {},
-    "description_localizations": {},
-    "options": [],
-    "choices": [],
 }
 
 

@@ -1,21 +1,18 @@
-"""Trampoline: discord.py's coroutines on the loop, and the plain functions that they await on a handler
-thread.
+"""Runs discord.py's coroutines on the loop, and the plain functions that they await on a handler thread.
 
-``discord.app_commands`` awaits its callbacks. ``adapt`` makes a coroutine function of a plain one, with the
-plain one's signature: awaited, it asks the handler thread that drives the interaction to call the plain
-function, and waits for the answer. So callbacks, checks, transformers, autocompletes and error handlers run
-in the context of their event: its fence, its nonces, its blocking views.
+``discord.app_commands`` awaits its callbacks. ``adapt`` makes a coroutine function of a plain one, which lets
+the handler thread that drives the interaction call the plain function. So callbacks, checks, transformers,
+autocompletes and error handlers run in the context of their event, with its fence and nonces.
 
-Promises
+Guarantees
 - The functions of one interaction run on one handler thread, one after another.
-- What a function raises is raised where it was awaited; ``LockLost``, an interaction that can't be answered
-  any more, and what is no ``Exception`` end the interaction at once instead, on the handler thread.
+- An exception of a function is raised where it was awaited. ``LockLost``, an interaction that can't be
+  answered, and a ``BaseException`` end the interaction at once instead, on the handler thread.
+- A function that is awaited outside of ``drive`` raises.
 
-Does not promise anything of a function that is awaited outside of ``drive``: it raises.
-
-Concurrency: a trampoline belongs to the handler thread that calls ``drive``; requests come from the loop's
-thread through a ``SimpleQueue``, answers go back by ``call_soon_threadsafe``. At stop the bridge ends the
-call, and ``drive`` raises what the bridge says.
+Threads and locks: a trampoline belongs to the handler thread that calls ``drive``. Requests come from the
+loop's thread through a ``SimpleQueue``; results return by ``call_soon_threadsafe``. At stop the bridge fails
+the call, and ``drive`` raises its error.
 """
 
 from __future__ import annotations
@@ -37,21 +34,17 @@ from discordha.errors import DiscordHAError, LockLost
 
 __all__ = ["Trampoline", "adapt", "is_unanswerable", "plain_function"]
 
-#: Discord's code for an interaction that was not answered in time, or is gone.
+#: Discord's error code for an interaction that was not answered in time, or is gone.
 UNKNOWN_INTERACTION = 10062
-#: Discord's codes for what is done by a token that is gone: unknown webhook, invalid webhook token.
-UNKNOWN_TOKEN = frozenset({10015, 50027})
+#: Discord's error codes for a token that is gone: unknown webhook, invalid webhook token.
+UNKNOWN_TOKENS = frozenset({10015, 50027})
 
 
 def is_unanswerable(error: BaseException, token: str) -> bool:
-    """Whether Discord says that an interaction can't be answered any more; another webhook's troubles are
-    none of its.
-
-    :param token: the interaction's.
-    """
+    """Whether an error says that the interaction with this token can't be answered any more."""
     if not isinstance(error, discord.HTTPException):
         return False
-    if error.code in UNKNOWN_TOKEN:
+    if error.code in UNKNOWN_TOKENS:
         url = getattr(error.response, "url", None)
         return url is not None and f"/{token}" in url.path
     return error.code == UNKNOWN_INTERACTION
@@ -66,10 +59,10 @@ class _Request(NamedTuple):
 
 
 class Trampoline:
-    """See the module.
+    """Runs one interaction; see the module.
 
-    :param bridge: through which the coroutine is run, and views call.
-    :param ends: whether an error of a function ends the interaction, whatever it was called for.
+    :param bridge: runs the coroutine, and the calls of views.
+    :param ends: whether an error ends the interaction, whichever function raised it.
     """
 
     def __init__(self, bridge: Bridge, ends: Callable[[Exception], bool] = lambda error: False) -> None:
@@ -78,23 +71,21 @@ class Trampoline:
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
 
     def drive(self, start: Callable[[], Awaitable[Any]]) -> Any:
-        """Runs a coroutine on the loop, and meanwhile, on the calling thread, the plain functions that it
-        awaits. Blocks until it is done; a handler thread.
-
-        :param start: makes the coroutine.
+        """Runs the coroutine that ``start`` makes on the loop, and the plain functions that it awaits on the
+        calling thread, a handler thread. Blocks until the coroutine is done.
         """
         token = _driving.set(self)
         try:
-            begun = self._bridge.begin(start(), lambda: self._requests.put(None))
+            call = self._bridge.begin(start(), lambda: self._requests.put(None))
         finally:
             _driving.reset(token)
         try:
             while (request := self._requests.get()) is not None:
                 self._serve(request)
         except BaseException:
-            begun.cancel()
+            call.cancel()
             raise
-        return begun.result()
+        return call.result()
 
     def _serve(self, request: _Request) -> None:
         bridge = self._bridge
@@ -116,13 +107,8 @@ class Trampoline:
         loop = request.answer.get_loop()
         loop.call_soon_threadsafe(_answer, request.answer, value, error)
 
-    async def call(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, ends: bool
-    ) -> Any:
-        """Has the handler thread call a plain function. On the loop.
-
-        :param ends: whatever it raises ends the interaction.
-        """
+    async def call(self, function: Callable[..., Any], args: Any, kwargs: Any, ends: bool) -> Any:
+        """Lets the handler thread call a plain function; see ``adapt``. On the loop."""
         answer = asyncio.get_running_loop().create_future()
         self._requests.put(_Request(function, args, kwargs, answer, ends))
         return await answer
@@ -142,24 +128,19 @@ def _answer(answer: asyncio.Future[Any], value: Any, error: Exception | None) ->
         answer.set_result(value)
 
 
-async def _jump(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ends: bool
-) -> Any:
+async def _jump(function: Callable[..., Any], args: Any, kwargs: Any, ends: bool) -> Any:
     trampoline = _driving.get()
     if trampoline is None:
-        raise DiscordHAError(
-            f"{function!r} is a plain function of a command: discordha calls it, on a handler thread"
-        )
-    return await trampoline.call(function, args, kwargs, ends=ends)
+        raise DiscordHAError(f"{function!r} is a plain function of a command: only discordha may await it")
+    return await trampoline.call(function, args, kwargs, ends)
 
 
 def adapt(function: Callable[..., Any], what: str, *, ends: bool = False) -> Callable[..., Any]:
-    """A coroutine function that has a plain one called on the handler thread. What was adapted before is
-    returned as it is.
+    """Makes a coroutine function of a plain one, which then runs on the handler thread. Idempotent.
 
-    :param what: what such functions are, in the plural.
-    :param ends: whatever the function raises ends the interaction.
-    :raises ConfigError: it is a coroutine function.
+    :param what: a plural noun for such functions, for the error.
+    :param ends: whether any exception of the function ends the interaction.
+    :raises ConfigError: the function is a coroutine function.
     """
     if hasattr(function, "__discordha_plain__"):
         return function
@@ -170,8 +151,8 @@ def adapt(function: Callable[..., Any], what: str, *, ends: bool = False) -> Cal
     async def adapted(*args: Any, **kwargs: Any) -> Any:
         return await jump(function, args, kwargs, ends)
 
-    # discord.py looks annotations up in the callback's globals: they must be the plain function's, so the
-    # code above may use none of this module's.
+    # discord.py looks annotations up in the callback's globals, which must be the plain function's. So the
+    # code above may use no global of this module.
     plain = inspect.unwrap(getattr(function, "__func__", function))
     made = types.FunctionType(
         adapted.__code__,
@@ -186,6 +167,6 @@ def adapt(function: Callable[..., Any], what: str, *, ends: bool = False) -> Cal
 
 
 def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that was adapted; another one as it is."""
+    """The plain function behind an adapted one; any other function as it is."""
     plain: Callable[..., Any] = getattr(function, "__discordha_plain__", function)
     return plain

@@ -1,19 +1,17 @@
-"""The command tree: ``discord.app_commands.CommandTree``, declared before there is any client, for all of
-them.
+"""The command tree: ``discord.app_commands.CommandTree``, declared before any client and for all clients.
 
-Promises
-- Commands are declared as with discord.py's tree, with plain functions. Nothing runs by itself on a replica:
-  interactions come through the dispatcher as all events do, and ``invoke`` runs one.
-- An error that no handler of the command's or of the tree's takes is raised out of ``invoke``: a callback's
-  as it was raised, with the handler's line in its traceback.
+Guarantees
+- An interaction runs nothing by itself: it comes through the dispatcher like any event, and ``invoke`` runs
+  it.
+- An error that no handler of the command or the tree takes is raised by ``invoke`` as the callback raised it,
+  with the callback's line in its traceback.
+- Not guaranteed: changes while the bot runs. Declare first, then start.
 
-Does not promise that a tree may change while the bot runs: declare first, then start.
+``tests/unit/commands/test_commands_surface.py`` pins the private names of discord.py that this module,
+``answers`` and ``declared`` use.
 
-What is used of discord.py's private surface, all of it here, in ``answers`` and in ``declared``, is pinned by
-``tests/unit/commands/test_commands_surface.py``.
-
-Concurrency: declared by one thread; ``find`` runs on the gateway thread, ``invoke`` on the loop, ``sync`` and
-the like on any other thread.
+Threads and locks: one thread declares. ``find`` runs on the gateway thread, ``invoke`` on the loop, ``sync``
+and ``fetch_commands`` on any other thread.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import discord
 from discord import app_commands
@@ -32,13 +30,15 @@ from discordha.commands.declared import Command, ContextMenu, Decorated, Group, 
 from discordha.commands.trampoline import adapt
 from discordha.errors import ConfigError, DiscordHAError
 
-__all__ = ["Tree"]
+__all__ = ["Tree", "fetch_commands", "overwrite_commands"]
 
 _log = logging.getLogger(__name__)
 
+Made = TypeVar("Made", Command, ContextMenu)
+
 
 class _NoClient:
-    """What a tree wants of a client before there is one: it is never asked for anything but this."""
+    """Stands for the client that a tree is made with; a test shows that a tree asks for nothing else."""
 
     http = None
 
@@ -47,23 +47,21 @@ class _NoClient:
 
     @staticmethod
     def dispatch(event: str, interaction: Any, *args: Any) -> None:
-        """``app_command_completion`` goes to the client that the interaction came by."""
+        """Sends ``app_command_completion`` to the client that received the interaction."""
         interaction.client.dispatch(event, interaction, *args)
 
 
 class Tree(app_commands.CommandTree[Any]):
-    """See the module. ``ha.tree``."""
+    """The bot's commands: ``ha.tree``."""
 
     def __init__(self) -> None:
         super().__init__(_NoClient())
-        #: Whether this bot tells Discord of its commands by itself when it starts.
+        #: Whether the bot registers changed commands when it starts.
         self.sync_on_start = True
         #: Whether another replica has claimed an event and is silent. Set by the replica, before it starts.
         self.silent_owner: Callable[[str], bool] = lambda key: False
         self._bot: Callable[[], Any] | None = None
         self._unknown: set[str] = set()
-
-    # -- declaring -------------------------------------------------------------------------------------------
 
     def command(  # type: ignore[override]
         self,
@@ -74,26 +72,22 @@ class Tree(app_commands.CommandTree[Any]):
         guilds: Any = MISSING,
         **options: Any,
     ) -> Callable[[Callable[..., Any]], Command]:
-        """Decorator: a plain function becomes a slash command; see ``DiscordHA.command``."""
-        make = command(name=name, description=description, **options)
-
-        def decorator(function: Callable[..., Any]) -> Command:
-            made: Command = make(function)
-            self.add_command(made, guild=guild, guilds=guilds)
-            return made
-
-        return decorator
+        """Decorator: makes a slash command of a plain function; see ``DiscordHA.command``."""
+        return self._adding(command(name=name, description=description, **options), guild, guilds)
 
     def context_menu(
         self, *, name: Any = MISSING, guild: Any = MISSING, guilds: Any = MISSING, **options: Any
     ) -> Callable[[Callable[..., Any]], ContextMenu]:
-        """Decorator: a plain function becomes a context menu command: its second argument is annotated with
-        ``discord.Message``, ``discord.Member`` or ``discord.User``.
+        """Decorator: makes a context menu command of a plain function, whose second argument is annotated
+        with ``discord.Message``, ``discord.Member`` or ``discord.User``.
         """
-        make = context_menu(name=name, **options)
+        return self._adding(context_menu(name=name, **options), guild, guilds)
 
-        def decorator(function: Callable[..., Any]) -> ContextMenu:
-            made: ContextMenu = make(function)
+    def _adding(
+        self, make: Callable[[Callable[..., Any]], Made], guild: Any, guilds: Any
+    ) -> Callable[[Callable[..., Any]], Made]:
+        def decorator(function: Callable[..., Any]) -> Made:
+            made = make(function)
             self.add_command(made, guild=guild, guilds=guilds)
             return made
 
@@ -108,7 +102,7 @@ class Tree(app_commands.CommandTree[Any]):
         guilds: Any = MISSING,
         **options: Any,
     ) -> Group:
-        """Makes a group of this tree: ``@group.command()`` adds commands to it."""
+        """Adds a group to this tree; ``@group.command()`` adds commands to the group."""
         made = Group(name=name, description=description, **options)
         self.add_command(made, guild=guild, guilds=guilds)
         return made
@@ -131,31 +125,31 @@ class Tree(app_commands.CommandTree[Any]):
         super().add_command(command, **options)
 
     def error(self, coro: Decorated) -> Decorated:
-        """Decorator: a plain function that hears of all commands' errors: (interaction, error)."""
+        """Decorator: a plain function handles all commands' errors: (interaction, error)."""
         super().error(adapt(coro, "Error handlers"))
         return coro
 
     # -- running (gateway thread, loop) ----------------------------------------------------------------------
 
     def attach(self, client: discord.Client) -> None:
-        """Makes a new client know the tree, for ``interaction.command`` and ``interaction.namespace``.
-        Gateway thread.
+        """Gives a new client the tree, for ``interaction.command`` and ``interaction.namespace``. On the
+        gateway thread.
         """
         client._connection._command_tree = self
         client._connection._translator = self._state._translator
 
     def _from_interaction(self, interaction: discord.Interaction[Any]) -> None:
-        """discord.py would run the command here, on each replica. The event does, on one."""
+        """Does nothing: discord.py would run the command here, on every replica."""
 
     def find(self, interaction: discord.Interaction[Any]) -> Any:
-        """The command that an interaction is for; ``None`` when this version of the bot has none."""
+        """The command of an interaction; ``None`` if this version of the bot does not have it."""
         found = interaction.command
         data: Any = interaction.data
         name = str(data.get("name"))
         if found is None and name not in self._unknown and len(self._unknown) < 1000:
             self._unknown.add(name)
             _log.warning(
-                "this version of the bot does not know the command %r: it is left to other replicas", name
+                "command %r is unknown to this version of the bot: other replicas may handle it", name
             )
         return found
 
@@ -166,8 +160,8 @@ class Tree(app_commands.CommandTree[Any]):
     async def on_error(
         self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /
     ) -> None:
-        """Without an error handler of the tree's: what the command's handlers do not take goes to
-        ``ha.on_error``.
+        """Raises an error that no handler of the command takes, so that it reaches ``ha.on_error``. Runs
+        where the tree has no error handler.
         """
         failed = interaction.command
         if failed is not None and failed._has_any_error_handlers():
@@ -176,14 +170,12 @@ class Tree(app_commands.CommandTree[Any]):
             raise error.original from error.original.__cause__
         raise error
 
-    # -- what Discord knows ----------------------------------------------------------------------------------
-
     def bind(self, bot: Callable[[], Any]) -> None:
-        """Tells where the running bot is: an object with ``gateway``. By the facade."""
+        """Tells the tree where the running bot is, an object with ``gateway``. ``DiscordHA`` calls it."""
         self._bot = bot
 
     def scopes(self) -> set[int | None]:
-        """The guilds with commands of their own, and ``None`` for everywhere, where there are any."""
+        """The guilds with commands of their own, and ``None`` if there are global commands."""
         scopes: set[int | None] = {guild for guild, known in self._guild_commands.items() if known}
         scopes |= {guild for _, guild, _ in self._context_menus}
         if self._global_commands:
@@ -191,7 +183,7 @@ class Tree(app_commands.CommandTree[Any]):
         return scopes
 
     async def payload(self, guild_id: int | None) -> list[dict[str, Any]]:
-        """What Discord is told of one scope. On the loop."""
+        """A scope's commands in Discord's format. On the loop."""
         guild = None if guild_id is None else discord.Object(guild_id)
         commands = self._get_all_commands(guild=guild)
         translator = self._state._translator
@@ -200,44 +192,26 @@ class Tree(app_commands.CommandTree[Any]):
         return [await each.get_translated_payload(self, translator) for each in commands]
 
     def sync(self, *, guild: Any = None) -> Any:
-        """Tells Discord of the commands now, whatever it knows. Blocks; any thread but the loop's. Not needed
-        but where ``sync_on_start`` is off: the bot syncs by itself when commands have changed.
+        """Registers the commands now, whatever Discord has. Blocks; any thread but the loop's. Needed only
+        with ``sync_on_start`` off: else the bot registers changed commands when it starts.
 
-        :return: what Discord has then, as ``discord.app_commands.AppCommand``.
+        :return: Discord's commands afterwards, as ``discord.app_commands.AppCommand``.
         """
-        gateway = self._gateway()
-        guild_id = None if guild is None else guild.id
+        gateway, scope = self._gateway(), None if guild is None else guild.id
 
         async def sync() -> Any:
-            client = gateway.client
-            http, application = client.http, client.application_id
-            payload: Any = await self.payload(guild_id)
-            if guild_id is None:
-                data = await http.bulk_upsert_global_commands(application, payload=payload)
-            else:
-                data = await http.bulk_upsert_guild_commands(application, guild_id, payload=payload)
-            return [app_commands.AppCommand(data=each, state=client._connection) for each in data]
+            return await overwrite_commands(gateway, scope, await self.payload(scope))
 
-        return self._views(gateway.call(sync()))
+        return self._parsed(gateway.call(sync()))
 
     def fetch_commands(self, *, guild: Any = None) -> Any:
-        """The commands that Discord knows. Blocks; any thread but the loop's."""
+        """The commands that Discord has. Blocks; any thread but the loop's."""
         gateway = self._gateway()
-
-        async def fetch() -> Any:
-            client = gateway.client
-            http, application = client.http, client.application_id
-            if guild is None:
-                data = await http.get_global_commands(application)
-            else:
-                data = await http.get_guild_commands(application, guild.id)
-            return [app_commands.AppCommand(data=each, state=client._connection) for each in data]
-
-        return self._views(gateway.call(fetch()))
+        return self._parsed(gateway.call(fetch_commands(gateway, None if guild is None else guild.id)))
 
     def set_translator(self, translator: app_commands.Translator | None) -> None:  # type: ignore[override]
-        """Sets what translates names and descriptions, before the bot starts. Its ``translate`` is a
-        coroutine on the loop; its ``load`` is called before the first sync.
+        """Sets the translator of names and descriptions, before the bot starts. ``translate`` is a coroutine
+        on the loop; ``load`` is called before the first sync.
         """
         if translator is not None and not isinstance(translator, app_commands.Translator):
             raise ConfigError(f"a translator must be a discord.app_commands.Translator, not {translator!r}")
@@ -248,5 +222,23 @@ class Tree(app_commands.CommandTree[Any]):
             raise DiscordHAError("the bot does not run: call start() first")
         return self._bot().gateway
 
-    def _views(self, value: Any) -> Any:
-        return wrap(value, self._gateway().bridge)
+    def _parsed(self, data: Any) -> Any:
+        gateway = self._gateway()
+        state = gateway.client._connection
+        return wrap([app_commands.AppCommand(data=each, state=state) for each in data], gateway.bridge)
+
+
+async def fetch_commands(gateway: Any, guild_id: int | None) -> Any:
+    """Discord's data of a scope's commands; ``None`` is the global scope. On the loop."""
+    http, application = gateway.client.http, gateway.client.application_id
+    if guild_id is None:
+        return await http.get_global_commands(application)
+    return await http.get_guild_commands(application, guild_id)
+
+
+async def overwrite_commands(gateway: Any, guild_id: int | None, payload: Any) -> Any:
+    """Replaces Discord's commands of a scope, and returns its data of them. On the loop."""
+    http, application = gateway.client.http, gateway.client.application_id
+    if guild_id is None:
+        return await http.bulk_upsert_global_commands(application, payload=payload)
+    return await http.bulk_upsert_guild_commands(application, guild_id, payload=payload)

@@ -1,20 +1,20 @@
-"""What one replica holds in etcd, put together in the order in which it must start and stop.
+"""CoordinationNode: everything that one replica has in etcd, put together in the order of start and stop.
 
-Start: a lease for marks, the session, group commit, the coordination watch (until its first snapshot is in),
-the member record, the elections. The gateway may connect after that: from its first event on, the watch tells
-what others do.
+``start`` brings up the session, leases for marks, group commit, the member record, the coordination watch
+(until its first snapshot is in) and the elections. The gateway may connect afterwards: from its first event
+on, the watch reports what other replicas do. ``stop`` revokes the session last; leadership is handed over
+before.
 
-Stop is in two steps, since leadership must move before the marks are all written, and the session must
-outlive both: ``resign`` and ``stop``.
+Without peers (``ha=False``) the store is in memory, the session needs no renewal, and there are no heartbeats
+and no elections.
 
-Concurrency: no thread of its own; the parts' threads are described in their modules. Called by the facade's
-thread.
+Threads and locks: no thread of its own. Called by the replica's thread.
 """
 
 from __future__ import annotations
 
 import json
-import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,41 +25,41 @@ from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.elections import Elections
-from discordha.coordination.election.task_runs import Runs
+from discordha.coordination.election.task_runs import TaskRuns
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
-from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.etcd.store import Store, StoreSettings, Watch
-from discordha.coordination.journal.exchange import Reconciliation
-from discordha.coordination.journal.router import Journals
-from discordha.coordination.membership.members import JSON, Members, readable
+from discordha.coordination.etcd.router import WatchRouter
+from discordha.coordination.etcd.store import Store
+from discordha.coordination.journal.questions import QuestionExchange
+from discordha.coordination.journal.router import JournalRouter
+from discordha.coordination.membership.members import JSON, Members, incompatibility
 from discordha.coordination.membership.shard_plan import ShardPlan
+from discordha.coordination.memory.store import MemoryStore
 from discordha.coordination.quotas.command_records import CommandRecords
 from discordha.coordination.quotas.identify_budget import IdentifyBudget
 from discordha.coordination.quotas.identify_queue import IdentifyQueue
 from discordha.coordination.quotas.request_shares import Meter, Shares
 from discordha.coordination.session import Session
-from discordha.coordination.shared.facade import EtcdShared
-from discordha.coordination.voice.backend import Means
+from discordha.coordination.shared.facade import Shared
+from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
-from discordha.coordination.voice.records import Keys
-from discordha.coordination.voice.view import VoiceView
+from discordha.coordination.voice.records import VoiceKeys
 from discordha.errors import ConfigError, StoreUnavailable
 from discordha.supervisor import link
 
-__all__ = ["Coordination", "store_settings"]
+__all__ = ["CoordinationNode", "store_settings"]
 
-_log = logging.getLogger(__name__)
-
-#: A mark waits up to so long for the next claim, seconds, while claims come often enough for it to ride along
-#: (``GroupCommit``): by so much longer may a crash make a finished event run again.
+#: A mark waits this long for the next claim to take it along, seconds, while claims come often enough (see
+#: ``GroupCommit``). A crash meanwhile makes a finished event run again.
 MARK_RIDE = 0.008
 #: How much later than its rhythm a member's record may come in, seconds.
 LATE = 0.3
 
 
 def store_settings(config: Config) -> StoreSettings:
-    """How to reach etcd, as the configuration says."""
+    """How to reach etcd, according to the configuration."""
     return StoreSettings(
         endpoints=tuple(config.etcd_endpoints),
         ca_cert=config.etcd_ca_cert,
@@ -71,36 +71,34 @@ def store_settings(config: Config) -> StoreSettings:
     )
 
 
-class Coordination:
+class CoordinationNode:
     """The coordination parts of one replica.
 
-    :param root: key prefix of the bot, ending in ``/``.
+    :param root: key prefix of the bot, ending in ``/``; may be empty where there are no peers.
     :param describe: adds to the member record.
     """
 
     def __init__(
-        self,
-        config: Config,
-        root: str,
-        replica_id: str,
-        describe: Callable[[], Mapping[str, JSON]],
+        self, config: Config, root: str, replica_id: str, describe: Callable[[], Mapping[str, JSON]]
     ) -> None:
-        self.root = root
+        self.root = root = root or "/"
+        self.has_peers = config.ha
         self._replica_id = replica_id
         self._config = config
         self._stop_calls = threading.Event()
-        ttl = config.session_ttl
-        self.store = Store(store_settings(config), stop=self._stop_calls)
+        ttl = config.session_ttl if self.has_peers else math.inf
+        settings = store_settings(config)
+        self.store: Store = EtcdStore(settings, stop=self._stop_calls) if self.has_peers else MemoryStore()
         self.session = Session(self.store, ttl=ttl)
-        link.current().watch_session(self.session, self.store.settings)
+        if self.has_peers:
+            link.current().watch_session(self.session, settings)
         self.commit = GroupCommit(self.store, ride=MARK_RIDE)
         self.leases = RetentionLeases(self.store, retention=config.retention)
-        self.watch = CoordinationWatch(self.store, root, silence=ttl)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
         self.hints = ClaimHints(root, retention=config.retention)
         self.last_attempts = LastAttempts(config.max_attempts)
         self.claims = Claims(
-            self.session,
+            self.session if self.has_peers else None,
             self.commit,
             self.leases,
             self.hints,
@@ -111,56 +109,56 @@ class Coordination:
             backlog=config.queue_size,
         )
         self.elections = Elections(self.store, self.session, root, replica_id)
-        self.watch.subscribe("e", self.hints)
-        self.watch.subscribe("a", self.hints)
-        self.watch.subscribe("m", self.members)
-        self.watch.subscribe("l", self.elections)
-        self.journals = Journals(root)
-        for component in ("j", "jc", "ja"):
-            self.watch.subscribe(component, self.journals)
-        self.reconciliation = Reconciliation(self.store, root, replica_id)
-        for component in ("jq", "jr"):  # after the journals: marks before answers
-            self.watch.subscribe(component, self.reconciliation)
+        self.journals = JournalRouter(root)
+        self.exchange = QuestionExchange(self.store, root, replica_id)
         self.command_records = CommandRecords(self.store, self.session, root, replica_id)
         self.plan = ShardPlan(self.store, root, replica_id)
-        self.watch.subscribe("s", self.plan)
         self.identify_queue = IdentifyQueue(self.store, root, replica_id)
-        self.watch.subscribe("iq", self.identify_queue)
         self.identify_budget = IdentifyBudget(self.store, root, replica_id)
-        self.watch.subscribe("ib", self.identify_budget)
-        self.runs = Runs(self.store, root, replica_id)
-        self.watch.subscribe("lp", self.runs)
+        self.runs = TaskRuns(self.store, root, replica_id)
         self.shares: Shares | None = None
-        self.shared = EtcdShared(
+        self.shared = Shared(
             self.store,
             self.session,
             self.commit,
             root,
             replica_id,
-            patience=config.etcd_timeout,
+            retry_for=config.etcd_timeout,
             silence=ttl,
+            local_copies=self.has_peers,
         )
-        self.watch.subscribe("k", self.shared.locks)
         self.voice = VoiceQueue(
-            Means(
+            VoiceBackend(
                 self.store,
                 self.session,
                 self.commit,
                 self.leases,
-                self._voice_watch,
-                Keys(root),
+                VoiceKeys(root),
                 replica_id,
-                config.retention,
-                config.etcd_timeout,
-                config.max_attempts,
-                config.grace,
+                retention=config.retention,
+                timeout=config.etcd_timeout,
+                silence=ttl,
+                max_attempts=config.max_attempts,
+                grace=config.grace,
             )
         )
+        self.router = WatchRouter(root)
+        self.router.subscribe(self.hints, "e", "a")
+        self.router.subscribe(self.members, "m")
+        self.router.subscribe(self.elections, "l")
+        self.router.subscribe(self.journals, "j", "jc", "ja")
+        self.router.subscribe(self.exchange, "jq", "jr")  # after the journals: marks before answers
+        self.router.subscribe(self.plan, "s")
+        self.router.subscribe(self.identify_queue, "iq")
+        self.router.subscribe(self.identify_budget, "ib")
+        self.router.subscribe(self.runs, "lp")
+        self.router.subscribe(self.shared.locks, "k")
+        self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True)
 
     def share_requests(self, meter: Meter, total: int) -> Shares:
-        """Shares a number of requests a second with the other replicas. Before ``start``."""
+        """Shares this many requests per second with the other replicas. Called before ``start``."""
         self.shares = Shares(self.store, self.session, self.root, self._replica_id, total=total, meter=meter)
-        self.watch.subscribe("q", self.shares)
+        self.router.subscribe(self.shares, "q")
         return self.shares
 
     def silent_owner(self, key: str) -> bool:
@@ -173,39 +171,33 @@ class Coordination:
         longest = self._config.session_ttl / 3 + LATE
         return self.members.silence(holder) > longest >= self.members.silence(self._replica_id)
 
-    def _voice_watch(self, view: VoiceView) -> Watch:
-        prefix = Keys(self.root).watched
-        return self.store.watch(prefix, view, silence=self._config.session_ttl, name="discordha-voice-watch")
-
     def start(self) -> None:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
 
         :raises StoreUnavailable: etcd did not answer in time; everything is stopped again.
-        :raises ConfigError: etcd refuses this replica, or a replica runs that it can't work beside;
-        everything is stopped again.
+        :raises ConfigError: etcd rejects this replica, or an incompatible replica runs; everything is stopped
+            again.
         """
         timeout = 2 * self._config.etcd_timeout
         with ExitStack() as undo:
             undo.callback(self.stop)
             self.session.start(timeout)
-            self._refuse_strangers(timeout)
+            self._refuse_incompatible(timeout)
             self.leases.start()
             self.commit.start()
-            self.members.start()
+            if self.has_peers:
+                self.members.start()
             self.watch.start()
             if not self.watch.wait_synced(timeout):
-                raise StoreUnavailable(f"etcd has not told what other replicas do within {timeout:g} s")
-            self.elections.start()
+                raise StoreUnavailable(f"etcd has not reported what other replicas do within {timeout:g} s")
+            if self.has_peers:
+                self.elections.start()
             if self.shares is not None:
                 self.shares.start()
             undo.pop_all()
 
-    def _refuse_strangers(self, timeout: float) -> None:
-        """Before this replica is a member: whether it can work beside those that are.
-
-        :raises ConfigError: it can't; says which replica.
-        :raises StoreUnavailable: etcd did not answer in time.
-        """
+    def _refuse_incompatible(self, timeout: float) -> None:
+        """Raises ``ConfigError`` if a member runs that this replica can't work beside."""
         until = time.monotonic() + timeout
         while True:
             try:
@@ -218,16 +210,15 @@ class Coordination:
             try:
                 record = json.loads(kv.value)
             except (ValueError, RecursionError):
-                continue  # something else wrote it; the watch will say so
+                continue  # not a member's; the watch will report it
             if isinstance(record, dict):
-                reason = readable(kv.key.rsplit("/", 1)[1], record)
+                reason = incompatibility(kv.key.rsplit("/", 1)[1], record)
                 if reason is not None:
                     raise ConfigError(reason)
 
     def stop(self) -> None:
         """Writes what is pending, revokes the session, closes all connections. Blocks for a few round trips,
-        or one time-out when etcd does not answer. Idempotent.
-        """
+        or one timeout if etcd does not answer. Idempotent."""
         self._stop_calls.set()
         self.voice.stop()
         self.claims.stop()

@@ -1,35 +1,25 @@
-"""Session: one lease in etcd that says "this replica lives". Everything that the replica owns hangs on it.
+"""Session: one lease in etcd that says "this replica lives". Everything that the replica owns depends on it.
 
-Promises
+Guarantees
 - ``Grant.alive`` turns false no later than the lease can run out in etcd: its deadline counts from *before*
-  the last successful renewal was sent, by the local monotonic clock, whatever the session's thread is doing.
-  It never turns true again.
-- After a loss a new grant begins as soon as etcd answers, for as long as the process lives, without a
-  restart.
-- Two renewals fit into the time that is left when the first one fails, on different endpoints where there
-  are several.
+  the last successful renewal was sent, by the local monotonic clock. It never turns true again.
+- A grant is lost if etcd says that the lease is gone, if no renewal succeeded before the deadline (etcd is
+  out of reach, the process was paused), or when the session stops. The next grant begins as soon as etcd
+  answers.
+- Two renewals fit into the time that is left when one fails, on different endpoints if there are several.
 
-A grant is lost when etcd says that the lease is gone (it ran out, or someone revoked it), when no renewal
-succeeded before the deadline (etcd is out of reach, the network is cut, the process was paused), or when the
-session stops.
+etcd may keep the lease for up to one TTL after the grant is dead, longer if etcd was down; the old lease is
+therefore revoked when the next grant begins. A suspended machine stops its monotonic clock, too.
 
-Does not promise that etcd has forgotten the lease when the grant is dead: it may live on for up to one TTL,
-more when etcd itself was down. The old lease is therefore revoked when the new one begins. A machine that is
-suspended stops its monotonic clock, too.
+Source: Gray and Cheriton, "Leases" (SOSP 1989), section 2, for the local deadline; etcd's
+``client/v3/concurrency`` for the roles of session and recipes.
 
-Source: the local deadline is that of Gray and Cheriton, "Leases" (SOSP 1989), section 2; the roles of
-session and recipes are those of etcd's ``client/v3/concurrency``.
-
-Concurrency
-- One thread, ``discordha-session``, owned by the ``Session``: started by ``start``, joined by ``stop``. It
-  alone talks to etcd, over connections of its own, so that no large transaction delays a renewal, and it
-  alone calls the listeners, in the order of their registration, with no lock held. Listeners must be quick
-  and must not call etcd: a renewal waits for them.
-- ``Grant._lock`` guards the step from alive to ended against a renewal that arrives at the same moment.
-  Nothing is called under it.
-- At stop the thread ends after the renewal in flight, a quarter of the TTL at most; then the lease is
-  revoked.
-- A lost watch does not concern it.
+Threads and locks
+- ``discordha-session``: started by ``start``, joined by ``stop`` after the renewal in flight, a quarter of
+  the TTL at most. It alone talks to etcd, over its own connections, so that no large transaction delays a
+  renewal. It alone calls the listeners, in order of registration, with no lock held; they must not block.
+- ``Grant._lock`` guards the step from alive to ended against a simultaneous renewal. Nothing is called under
+  it.
 """
 
 from __future__ import annotations
@@ -47,23 +37,21 @@ __all__ = ["Grant", "Session"]
 
 _log = logging.getLogger(__name__)
 
-#: Pauses between two tries to begin a new grant, seconds: doubled from the first to the last.
+#: Pauses between two tries to begin a grant, seconds. They double from the first to the last.
 FIRST_PAUSE = 0.05
 LAST_PAUSE = 1.0
 
 
 class Grant:
-    """One lease: an incarnation of the session. What was owned under one grant is not owned under the next.
+    """One lease of the session. What was owned under one grant is not owned under the next. A grant dies at
+    ``deadline``, by the session's clock, unless it is renewed; ``number`` counts this process's grants."""
 
-    ``lease_id`` is etcd's; ``number`` counts the grants of this process from 1.
-    """
-
-    __slots__ = ("_clock", "_deadline", "_ended", "_lock", "lease_id", "number")
+    __slots__ = ("_clock", "_ended", "_lock", "deadline", "lease_id", "number")
 
     def __init__(self, lease_id: int, number: int, deadline: float, clock: Callable[[], float]) -> None:
         self.lease_id = lease_id
         self.number = number
-        self._deadline = deadline
+        self.deadline = deadline
         self._clock = clock
         self._ended = False
         self._lock = threading.Lock()
@@ -72,57 +60,51 @@ class Grant:
         return f"<Grant {self.number} lease {self.lease_id:x} {'alive' if self.alive else 'ended'}>"
 
     @property
-    def deadline(self) -> float:
-        """When the grant dies unless it is renewed, by the session's clock. Moves on with each renewal."""
-        return self._deadline
-
-    @property
     def alive(self) -> bool:
-        """Whether the replica still owns what it owns under this grant. No I/O; any thread; never true again
+        """Whether the replica still owns what it got under this grant. No I/O; any thread; never true again
         once false."""
         if self._ended:
             return False
-        if self._clock() < self._deadline:
+        if self._clock() < self.deadline:
             return True
         with self._lock:
-            if self._clock() >= self._deadline:
+            if self._clock() >= self.deadline:
                 self._ended = True
             return not self._ended
 
     def end(self) -> None:
-        """Ends it now. For the session only."""
+        """Ends the grant. For the session only."""
         with self._lock:
             self._ended = True
 
     def extend(self, deadline: float) -> bool:
-        """Moves the deadline after a renewal; false when the grant is dead already. For the session only."""
+        """Moves the deadline after a renewal; false if the grant is dead already. For the session only."""
         with self._lock:
-            if self._ended or self._clock() >= self._deadline:
+            if self._ended or self._clock() >= self.deadline:
                 self._ended = True
                 return False
-            self._deadline = max(self._deadline, deadline)
+            self.deadline = max(self.deadline, deadline)
             return True
 
 
 class Session:
-    """Keeps one grant alive and begins the next when it is lost.
+    """Keeps one grant alive and begins the next one when it is lost.
 
     :param store: cloned; the session closes its clone.
-    :param ttl: seconds until etcd gives a dead replica up. etcd counts whole seconds and rounds up; this
-        side does not.
-    :param clock: monotonic seconds.
+    :param ttl: seconds until etcd gives up a dead replica. Only etcd rounds up to whole seconds. Infinite for
+        a store in this process: the grant needs no renewal, and no thread.
     """
 
     def __init__(self, store: Store, *, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store.clone()
         self._ttl = ttl
         self._clock = clock
-        self._try_for = ttl / 4  # two tries fit between a renewal that failed (at TTL/3) and the deadline
+        self._try_for = ttl / 4  # two tries fit between a failed renewal (at TTL/3) and the deadline
         self._listeners: list[tuple[Callable[[Grant], None], Callable[[Grant], None]]] = []
         self._current: Grant | None = None
         self._number = 0
         self._stop = threading.Event()
-        self._begun = threading.Event()  # the first grant is there, or the thread has given up
+        self._begun = threading.Event()  # the first grant exists, or the thread has given up
         self._start_error: DiscordHAError | None = None
         self._thread = threading.Thread(target=self._run, name="discordha-session", daemon=True)
         self.renewals = 0
@@ -130,17 +112,20 @@ class Session:
         self._moves_by = math.inf  # when the thread has done what it does now, at the latest
 
     def add_listener(self, on_begin: Callable[[Grant], None], on_lost: Callable[[Grant], None]) -> None:
-        """Who hears when a grant begins and when it is lost; not at ``stop``. Before ``start`` only."""
+        """Calls listeners when a grant begins and when it is lost, but not at ``stop``. Before ``start``."""
         self._listeners.append((on_begin, on_lost))
 
     def start(self, timeout: float) -> None:
-        """Begins the first grant. Blocks until it is there and the listeners have heard of it. Twice raises
+        """Begins the first grant. Blocks until the listeners have heard of it. A second call raises
         ``RuntimeError``.
 
         :param timeout: seconds.
         :raises StoreUnavailable: etcd did not answer in time; the session is stopped.
         :raises ConfigError: etcd refuses this replica; the session is stopped.
         """
+        if self._ttl == math.inf:
+            self._begin(None)
+            return
         self._thread.start()
         in_time = self._begun.wait(timeout)
         if in_time and self._start_error is None:
@@ -153,10 +138,10 @@ class Session:
         )
 
     def stop(self, *, revoke: bool = True) -> None:
-        """Ends the grant, revokes its lease, closes the connections. Blocks for at most half the TTL.
+        """Ends the grant, revokes its lease and closes the connections. Blocks for at most half the TTL.
         Idempotent; any thread.
 
-        :param revoke: false leaves the lease, and all that is owned under it, until it runs out.
+        :param revoke: false leaves the lease, and everything owned under it, until it runs out.
         """
         self._stop.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
@@ -177,15 +162,12 @@ class Session:
 
     @property
     def current(self) -> Grant | None:
-        """The living grant, or ``None`` while it is lost. No I/O; any thread."""
+        """The living grant; ``None`` while it is lost. No I/O; any thread."""
         grant = self._current
         return grant if grant is not None and grant.alive else None
 
     def require(self) -> Grant:
-        """The living grant.
-
-        :raises SessionExpired: it is lost, and the next one has not begun.
-        """
+        """The living grant; raises ``SessionExpired`` if it is lost and the next one has not begun."""
         grant = self.current
         if grant is None:
             raise SessionExpired(
@@ -209,8 +191,7 @@ class Session:
             self._begun.set()
 
     def _begin(self, lost: Grant | None) -> Grant | None:
-        """Asks for a lease until there is one; ``None`` at stop, or when etcd refuses the first one for
-        good."""
+        """Asks for a lease until etcd grants one; ``None`` at stop, or if etcd rejects the first for good."""
         pause = FIRST_PAUSE
         waiting_since = self._clock()
         said = False
@@ -254,7 +235,7 @@ class Session:
         return grant
 
     def _keep(self, grant: Grant) -> str | None:
-        """Renews until the grant is lost; returns why, ``None`` at stop."""
+        """Renews the grant until it is lost, and returns the reason; ``None`` at stop."""
         due = grant.deadline - self._ttl * 2 / 3
         failure: DiscordHAError | None = None
         while True:
@@ -297,5 +278,5 @@ class Session:
     def _tell(self, call: Callable[[Grant], None], grant: Grant) -> None:
         try:
             call(grant)
-        except Exception:  # noqa: BLE001 - everything else hangs on the session: it outlives a listener
+        except Exception:  # noqa: BLE001 - the session outlives its listeners' faults
             _log.exception("a listener of the session failed")

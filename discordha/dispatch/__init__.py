@@ -1,6 +1,10 @@
-"""The way of an event through a replica: admitted, routed, claimed, run, marked. See ``core``."""
+"""An event's way through a replica: admitted, routed, claimed, run, marked. Elections and journals do not
+belong here (``leader``, ``coordination``), nor the connection to Discord (``gateway``). ``commands``,
+``leader`` and the rooms above them may import it.
+"""
 
 from discordha.dispatch.dispatcher import Dispatcher
-from discordha.dispatch.items import ClaimStore, Item, LeaderPath, Preference, State
+from discordha.dispatch.items import ClaimStore, Preference
+from discordha.dispatch.lanes import Lanes
 
-__all__ = ["ClaimStore", "Dispatcher", "Item", "LeaderPath", "Preference", "State"]
+__all__ = ["ClaimStore", "Dispatcher", "Lanes", "Preference"]

@@ -1,27 +1,13 @@
-"""Dispatcher: admits events, decides who takes them, and keeps time.
+"""Dispatcher: admits events, and keeps time for those that wait.
 
-Promises
-- An event is admitted once: the same event from a RESUME, a duplicate delivery or a takeover finds itself
-  here.
-- The preferred replica claims at once, the r-th in rank after r x ``grace``, or somewhat later while it is
-  late with all of its own events (``HELP_WITHIN``); who becomes the preferred one while an event waits for
-  that, claims it then; a claim that somebody holds is waited for without a
-  thread; when its owner dies, the event is tried again with the next attempt.
-- Events of one lane run one after another, in the order of the gateway.
-- Whatever is dropped is counted by reason: ``dropped`` in the stats.
+Guarantees: an event is admitted once, whatever brings it again (a RESUME, a duplicate delivery, a takeover).
+Every dropped event is counted by its reason: ``dropped`` in the stats. ``Router`` decides where an event
+goes, ``LaneWorker`` works it.
 
-Concurrency
-- ``receive`` runs on the gateway thread and never blocks: no I/O, short locks.
-- ``on_done``, ``on_free``, ``on_orphan``, ``on_resync`` run on the watch thread.
-- Handler threads (owned by ``Lanes``) run ``Turns.work``; they make the blocking claims.
-- The thread ``discordha-timer`` (owned here) wakes for delayed events, retries, claims ahead, slow
-  handlers, last attempts that take long, and old age. It sleeps until the next of these, and whoever adds
-  something that is due earlier wakes it (``_wake_timer``): a losing replica's events are done before their
-  grace is over, and cost it nothing.
-- No lock here. Those of ``Orphans``, the ledger, the lanes and the claims are never taken one under another.
-- At a lost lease: items under way finish or get ``LockLost``; they are retried like a dead peer's.
-- At a lost watch: parked items wait for the snapshot that follows (``on_resync``).
-- At stop: ``drain``, then ``stop``.
+Threads and locks: no lock; the locks of the parts are never taken one under another. ``receive`` runs on the
+gateway thread and never blocks, ``on_done`` to ``on_resync`` on the watch thread, ``pause`` and ``tick`` on
+the timer's. At a lost lease the items under way are retried like those of a dead peer; at a lost watch,
+parked items wait for the next snapshot. At stop: ``drain``, then ``stop``.
 """
 
 from __future__ import annotations
@@ -30,34 +16,119 @@ import logging
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.claims.records import Attempts, Hint
+from discordha.coordination.claims.records import Attempts
 from discordha.dispatch.handlers import Handler, HandlerRegistry
-from discordha.dispatch.items import AgeGuard, ClaimStore, Item, LeaderPath, Preference, State
-from discordha.dispatch.lane_worker import Turns
-from discordha.dispatch.lanes import Lanes
+from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
+from discordha.dispatch.lane_worker import LaneWorker
+from discordha.dispatch.lanes import LaneItem, Lanes
 from discordha.dispatch.orphans import Orphans
-from discordha.dispatch.pending import Ledger
+from discordha.dispatch.pending import PendingEvents, Router
 from discordha.dispatch.runner import Runner
-from discordha.events import EVENTS, Event, Identity, Scope, decode_payload, identify
+from discordha.events import EVENTS, Event, Scope, decode_payload, identify
 from discordha.stats import Stats
 
-__all__ = ["Dispatcher"]
+__all__ = ["AgeGuard", "Dispatcher", "Timer"]
 
 _log = logging.getLogger(__name__)
 
-#: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
-#: event that nobody has claimed only after so many times its rank's grace.
-HELP_WITHIN = 10
+
+class AgeGuard:
+    """Refuses events older than their mark could be, by the age in their snowflake. Gateway thread.
+
+    *Now* is the newest snowflake seen, moved on by the local monotonic clock.
+    """
+
+    #: Discord's snowflakes hold milliseconds above their 22 lowest bits.
+    SHIFT = 22
+
+    def __init__(self, retention: float, clock: Callable[[], float]) -> None:
+        self._retention = retention
+        self._clock = clock
+        self._offset: float | None = None
+
+    def refuses(self, snowflake: int) -> bool:
+        """True when the event may be older than its mark."""
+        created = (snowflake >> self.SHIFT) / 1000
+        now = self._clock()
+        if self._offset is None or created - now > self._offset:
+            self._offset = created - now
+        return now + self._offset - created > self._retention
+
+
+class Timer:
+    """A thread that sleeps until something is due: started by ``start``, joined by ``stop``.
+
+    :param pause: for how many seconds, from a moment, nothing is due; ``None``: until something is added.
+    :param tick: does everything that is due; an error is logged.
+    """
+
+    def __init__(
+        self,
+        pause: Callable[[float], float | None],
+        tick: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pause = pause
+        self._tick = tick
+        self._clock = clock
+        self._stop = threading.Event()
+        self._woken = threading.Event()
+        self._wakes_at = math.inf  # when the thread will look again
+        self._thread = threading.Thread(target=self._run, name="discordha-timer", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread. Twice raises ``RuntimeError``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread. Blocks for a tick. Idempotent."""
+        self._stop.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the timer sleeps until something is added."""
+        return self._wakes_at == math.inf
+
+    def wake(self, due: float) -> None:
+        """Something was added that is due at a moment."""
+        if due < self._wakes_at and not self._woken.is_set():
+            self._woken.set()
+
+    def poke(self) -> None:
+        """Something is due now."""
+        self._woken.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            # In this order: ``pause`` sees what was added before, and ``_woken`` tells of the rest.
+            self._wakes_at = math.inf
+            self._woken.clear()
+            now = self._clock()
+            pause = self._pause(now)
+            if pause is not None:
+                self._wakes_at = now + pause
+            self._woken.wait(pause)
+            try:
+                if not self._stop.is_set():
+                    self._tick()
+            except Exception:  # noqa: BLE001 - time must go on
+                _log.exception("the timer failed")
 
 
 class Dispatcher:
-    """See the module. Started by ``start``, ended by ``drain`` and ``stop``.
+    """See the module.
 
+    :param to_leader: takes the events of scope ``leader``: (event, handlers, sequence number).
+    :param lanes: hold events for the handler threads; started and stopped here.
     :param inject: gives a stored payload to discord.py once more: (text, shard).
     :param hosts: whether this replica receives a shard's events.
     :param last_attempts: the process's own, which the journals share.
@@ -72,6 +143,8 @@ class Dispatcher:
         *,
         claims: ClaimStore,
         members: Preference,
+        to_leader: Callable[[Event, Sequence[Handler], int], None],
+        lanes: Lanes,
         inject: Callable[[str, int], None],
         last_attempts: LastAttempts,
         hosts: Callable[[int], bool] = lambda shard_id: True,
@@ -82,113 +155,78 @@ class Dispatcher:
         self._runner = runner
         self._stats = stats
         self._claims = claims
-        self._members = members
+        self._to_leader = to_leader
+        self._lanes = lanes
+        self._last_attempts = last_attempts
         self._clock = clock
+        self._sequence = 0
+        self._guards = defaultdict[int, AgeGuard](lambda: AgeGuard(config.retention, clock))
+        self._full = False
+        self._stop = threading.Event()
+        # The timer's own:
+        self._next_sweep = clock() + config.retention / 20
+        self._lanes_used = False  # since it looked last
+        self._rested = True  # it found nothing to wait for last time
+        self.timer = Timer(self.pause, self.tick, clock)
         self._orphans = Orphans(
             claims, stats, max_attempts=config.max_attempts, inject=inject, hosts=hosts, clock=clock
         )
-        self._sequence = 0
-        self._guards: dict[int, AgeGuard] = {}
-        self._draining = False
-        self._drained = False  # what comes from now on is left to others, if there are any
-        self._full = False
-        self._next_sweep = clock() + config.retention / 20
-        self._late_until = 0.0  # the timer's own
-        self._ranked_by: object = members.version  # the same
-        self._stop = threading.Event()
-        self._tick = threading.Event()
-        self._wakes_at = math.inf  # when the timer will look again
-        self._lanes_used = False  # since it looked last
-        self._rested = True  # it found nothing to wait for last time
-        self._timer = threading.Thread(target=self._run_timer, name="discordha-timer", daemon=True)
-        self._last_attempts = last_attempts
-        self._ledger = Ledger(config.queue_size)
-        self._turns = Turns(
-            self._ledger,
-            claims,
-            runner,
-            stats,
-            last_attempts=self._last_attempts,
-            route=self._route,
-            gives_back=self._gives_back,
-            clock=clock,
+        self._pending = pending = PendingEvents(config.queue_size)
+        self._router = router = Router(
+            pending, lanes, claims, members, stats, grace=config.grace, wake=self.timer.wake, clock=clock
         )
-        self.lanes: Lanes[Item] = Lanes(
-            self._turns.work,
-            workers=config.workers,
-            max_workers=config.workers * 4,
-            patience=config.grace,
-            clock=clock,
-        )
-        self._turns.lanes = self.lanes
-
-    def set_leader_path(self, leader: LeaderPath) -> None:
-        """Who takes the events of scope ``leader``. Set once, before ``start``."""
-        self._turns.leader = leader
+        self._worker = LaneWorker(pending, lanes, claims, router, runner, stats, last_attempts, clock)
+        self.work = self._worker.work
+        claims.listen(self)
+        members.listen(self.on_ranks)
 
     def start(self) -> None:
-        """Starts the timer. Handler threads start as they are needed."""
-        self._timer.start()
+        """Starts the timer and the lanes. Does not block."""
+        self._lanes.start(self.work, self.on_ready)
+        self.timer.start()
 
     # -- admission (gateway thread) --------------------------------------------------------------------------
 
-    def receive(self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int) -> None:
-        """Takes one event of discord.py. Never blocks; gateway thread."""
+    def receive(
+        self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+    ) -> None:
+        """Takes one event of discord.py, with what ``Event`` keeps of it. Never blocks; gateway thread."""
         handlers = self._registry.select(name, args)
         if not handlers:
             return
         self._stats.add("received", name)
-        scopes: dict[Scope, Sequence[Handler]] = {}
-        if len(handlers) == 1:
-            scopes[handlers[0].scope] = handlers
-        else:
-            for scope in {handler.scope: None for handler in handlers}:
-                scopes[scope] = [handler for handler in handlers if handler.scope is scope]
         payload: Mapping[str, Any] | None = None
         if raw is not None and EVENTS[name].needs_payload:
             payload = decode_payload(raw)
-        for scope, wanted in scopes.items():
+        for scope in {handler.scope for handler in handlers}:
+            wanted = [handler for handler in handlers if handler.scope is scope]
             identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
             if payload is None and raw is not None and identity.is_empty:
                 payload = decode_payload(raw)
                 identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
             self._sequence += 1
-            event = Event(name, args, identity, shard_id, raw, self._clock())
+            event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision)
             if scope is Scope.CLAIM:
-                self._admit(event, identity, wanted)
+                self._admit(event, wanted)
+            elif scope is Scope.LEADER:
+                self._to_leader(event, wanted, self._sequence)
             else:
-                self._admit_unclaimed(event, identity, wanted)
+                self._lanes.put(Item(event, wanted, f"every/{identity.order or name}", self._sequence))
 
-    def _admit_unclaimed(self, event: Event, identity: Identity, handlers: Sequence[Handler]) -> None:
-        scope = identity.scope
-        key = f"{event.name}/{identity.key}"
-        lane = f"{scope.value}/{identity.order or event.name}"
-        item = Item(event, handlers, key, lane, self._sequence, State.WAITING)
-        if scope is Scope.EVERY:
-            self.lanes.put(lane, item)
-        elif self._turns.leader is not None:
-            self._turns.leader.received(item)
-        self._lanes_used = True
-        self._wake_timer(event.received_at + self._config.grace / 4)
-
-    def _admit(self, event: Event, identity: Identity, handlers: Sequence[Handler]) -> None:
-        name = event.name
+    def _admit(self, event: Event, handlers: Sequence[Handler]) -> None:
+        name, identity = event.name, event.identity
         key = f"{name}/{identity.key}"
         previous = self._claims.previous_attempts(key)
-        # An event that was taken over before has its record in etcd: no need to tell its age.
-        if previous is None and identity.snowflake is not None:
-            guard = self._guards.get(event.shard_id)
-            if guard is None:
-                guard = self._guards[event.shard_id] = AgeGuard(self._config.retention, self._clock)
-            if guard.refuses(identity.snowflake):
-                self._drop(name, "too_old")
-                return
-        item = Item(event, handlers, key, "claim/" + (identity.order or key), self._sequence, State.PARKED)
-        if previous:
-            item.attempt = previous + 1
-        refused, evicted = self._ledger.admit(item)
+        # An event that was taken over before has its record in etcd, whatever its age.
+        snowflake = identity.snowflake if previous is None else None
+        if snowflake is not None and self._guards[event.shard_id].refuses(snowflake):
+            self._drop(name, "too_old")
+            return
+        lane = "claim/" + (identity.order or key)
+        item = ClaimItem(event, handlers, lane, self._sequence, (previous or 0) + 1, key=key)
+        refused, evicted = self._pending.admit(item)
         if evicted is not None:
-            self._drop(evicted.event.name, "standby_evicted")
+            self._drop(evicted.event_name, "standby_evicted")
         if refused is not None:
             self._drop(name, refused)
             if refused == "queue_full" and not self._full:
@@ -201,124 +239,89 @@ class Dispatcher:
             return
         self._full = False
         self._orphans.received(key)
-        self._route(item)
+        self._router.route(item)
 
     def _drop(self, name: str, reason: str) -> None:
         self._stats.add("dropped", reason)
         _log.debug("%s dropped: %s", name, reason)
 
-    # -- routing ---------------------------------------------------------------------------------------------
-
-    def _route(self, item: Item) -> None:
-        """Decides where a parked item goes: away (done), on waiting (running elsewhere), into its lane, or
-        into the delay of its rank. Any thread; no lock held.
-        """
-        hint = self._claims.hint(item.key)
-        if hint is Hint.DONE:
-            self._ledger.forget(item)
-            return
-        if hint is Hint.RUNNING or self._gives_back(item):
-            return
-        rank = self._members.rank(item.order, item.event.shard_id)
-        now = self._clock()
-        if rank > 0:
-            due = now + rank * self._config.grace
-            self._ledger.delay(item, rank, due)
-            self._wake_timer(due)
-        elif self._ledger.move(item, State.WAITING, only_from=(State.PARKED,)):
-            item.waits_since = now
-            self.lanes.put(item.lane, item)
-            self._lanes_used = True
-            self._wake_timer(now + self._config.grace / 4)
-
-    # -- what the watch says (watch thread) ------------------------------------------------------------------
+    # -- what other replicas do (watch thread) ---------------------------------------------------------------
 
     def on_done(self, keys: Sequence[str]) -> None:
-        """Another replica finished these events (or we did): nothing is left to do for those that wait
-        here.
-        """
-        self._ledger.forget_standby(keys)
+        """These events are finished: those that wait here are forgotten."""
+        self._pending.forget_standby(keys)
 
     def on_free(self, key: str, attempt: int) -> None:
-        """The owner of an event is gone without a mark: its claim vanished with its session, or it gave
-        the event back.
-        """
-        item = self._ledger.get(key)
+        """An event's owner is gone without a mark, or gave the event back."""
+        item = self._pending.get(key)
         if item is None or item.state in (State.RUNNING, State.FINISHED, State.GONE):
             return
         item.attempt = max(item.attempt, attempt + 1)
         if item.state is State.PARKED:
-            self._route(item)
+            self._router.route(item)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None:
-        """An event that was taken over before has no owner: should nobody who received it take it,
-        somebody else must.
-        """
-        if key not in self._ledger:
+        """An event that was taken over before has no owner: some replica must take it."""
+        if self._pending.get(key) is None:
             self._orphans.note(key, attempts)
-            self._tick.set()
+            self.timer.poke()
 
     def on_resync(self) -> None:
-        """The watch begins anew from a snapshot: look at everything again that waits for somebody."""
-        for item in self._ledger.parked():
-            self._route(item)
+        """The watch begins anew from a snapshot: every parked event is routed again."""
+        for item in self._pending.standing(State.PARKED):
+            self._router.route(item)
+
+    def on_ready(self, now: float) -> None:
+        """A lane is to be worked: the timer ticks while it is. Never blocks; any thread."""
+        self._lanes_used = True
+        self.timer.wake(now + self._config.grace / 4)
+
+    def on_ranks(self) -> None:
+        """Ranks may have changed: the timer looks at once. Never blocks; any thread."""
+        self.timer.wake(self._clock())
 
     # -- draining --------------------------------------------------------------------------------------------
 
-    def _gives_back(self, item: Item) -> bool:
-        """Whether an event is left to others: this replica drains, and another one has received it, too."""
-        if not self._draining:
-            return False
-        moment = math.inf if self._drained else item.event.received_at
-        return self._members.has_received(item.event.shard_id, moment)
-
-    def _is_only_ours(self, item: Item) -> bool:
-        """Whether an event that waits needs no claim, and is not in a journal of ``LeaderEvents`` either."""
-        scope = item.event.identity.scope
-        return scope is Scope.EVERY or (scope is Scope.LEADER and not self._config.ha)
-
     def drain(self, timeout: float, hurry: Callable[[], bool] | None = None, *, undone: int = 0) -> list[str]:
-        """Begins nothing new and waits for what runs. Blocks for at most ``timeout`` seconds, or until
-        ``hurry``.
+        """Leaves waiting events to the other replicas, and works to the end those that no other has received.
+        Blocks for ``timeout`` seconds at the most, or until ``hurry``.
 
-        Events that wait are left to the other replicas, claimed ones are given back. What no other replica
-        has received, for this one has no peers, or they began later, is worked to the end. Returns what still
-        runs, which others will retry once the session is revoked.
-
-        :param undone: events of the leader's way that had no turn; they are told of with those of this one.
+        :param undone: leader events that were not started; told with those found here.
+        :return: the handlers that still run; other replicas retry their events once the session is revoked.
         """
         deadline = self._clock() + timeout
-        self._draining = True
-        self._turns.give_back(
-            self.lanes.clear(lambda item: item.event.identity.scope is Scope.CLAIM and self._gives_back(item))
-        )
+        router, pending = self._router, self._pending
+        router.draining = True
+        waiting = self._lanes.clear(lambda item: isinstance(item, ClaimItem) and router.gives_back(item))
+        self._worker.give_back([item for item in waiting if isinstance(item, ClaimItem)])
         while self._clock() < deadline and not self._stop.wait(0.005):
             if hurry is not None and hurry():
                 break
-            ready, working, waiting = self.lanes.sizes()
-            if working or ready or waiting or self._last_attempts.waits:
+            if any(self._lanes.sizes()) or self._last_attempts.waits:
                 continue
-            if not self._ledger.count(State.DELAYED, lambda item: not self._gives_back(item)):
+            if all(map(router.gives_back, pending.standing(State.DELAYED))):
                 break
-        undone += sum(
-            self._ledger.count(state, lambda item: not self._gives_back(item))
-            for state in (State.WAITING, State.DELAYED)
-        )
-        undone += len(self.lanes.clear(self._is_only_ours))
-        self._drained = True
+        unstarted = [*pending.standing(State.WAITING), *pending.standing(State.DELAYED)]
+        undone += sum(not router.gives_back(item) for item in unstarted)
+        undone += len(self._lanes.clear(self._is_only_ours))
+        router.drained = True
         if undone:
             _log.error(
-                "%d events had no turn before the drain's time was over, and no other replica is known to "
+                "%d events were not started before the drain timed out, and no other replica is known to "
                 "have received them",
                 undone,
             )
             self._stats.add("dropped", "undone", undone)
         return self._runner.running()
 
+    def _is_only_ours(self, item: LaneItem) -> bool:
+        """Whether a waiting event is neither to be claimed nor in a journal."""
+        return not isinstance(item, ClaimItem) and not (isinstance(item, LeaderItem) and self._config.ha)
+
     def marked(self, timeout: float) -> bool:
         """Blocks until all marks are written, or for ``timeout`` seconds; true when they are."""
         deadline = self._clock() + timeout
-        while self._ledger.count(State.FINISHED):
+        while self._pending.standing(State.FINISHED):
             if self._clock() >= deadline or self._stop.wait(0.005):
                 return False
         return True
@@ -326,127 +329,56 @@ class Dispatcher:
     def stop(self, timeout: float = 1.0) -> bool:
         """Ends the timer and the handler threads; false when a handler still runs. Idempotent."""
         self._stop.set()
-        self._tick.set()
-        if self._timer.is_alive():
-            self._timer.join()
-        return self.lanes.stop(timeout)
+        self.timer.stop()
+        return self._lanes.stop(timeout)
 
     def oldest(self, shard_id: int) -> float | None:
-        """When the oldest event of a shard came in that is not done; ``None`` when all are. Any thread."""
-        return self._ledger.oldest(shard_id)
+        """When the oldest unfinished event of a shard was received; ``None`` when all are done."""
+        return self._pending.oldest(shard_id)
 
     def queue(self) -> dict[str, int]:
-        """How many events are in which state."""
-        return self._ledger.counts()
+        """The number of events in each state. Any thread."""
+        return self._pending.counts()
 
-    # -- timer -----------------------------------------------------------------------------------------------
+    # -- the timer -------------------------------------------------------------------------------------------
 
-    def _wake_timer(self, due: float) -> None:
-        """Something is due at a moment: the timer must not sleep for longer. Called after it was added."""
-        if due < self._wakes_at and not self._tick.is_set():
-            self._tick.set()
-
-    def _run_timer(self) -> None:
-        while not self._stop.is_set():
-            # In this order: what is added from here on either is seen by ``_pause`` or sets ``_tick``.
-            self._wakes_at = math.inf
-            self._tick.clear()
-            now = self._clock()
-            pause = self._pause(now)
-            if pause is None:
-                self._tick.wait()
-            else:
-                self._wakes_at = now + pause
-                self._tick.wait(pause)
-            if self._stop.is_set():
-                return
-            try:
-                self._on_tick()
-            except Exception:  # noqa: BLE001 - time must go on
-                _log.exception("the timer failed")
-
-    def _pause(self, now: float) -> float | None:
-        """Until when nothing is due, in seconds from now; ``None``: until something is added."""
+    def pause(self, now: float) -> float | None:
+        """For how many seconds nothing is due; ``None``: until something is added."""
         tick = self._config.grace / 4
-        if self._lanes_used or self.lanes.active or self._orphans or self._last_attempts.waits:
-            self._lanes_used = False
-            self._rested = False
+        if self._lanes_used or self._lanes.active or self._orphans or self._last_attempts.waits:
+            self._lanes_used = self._rested = False
             return tick
-        due = self._ledger.next_due()
-        if due is None and not len(self._ledger):
+        due = self._pending.next_due()
+        if due is None and not len(self._pending):
             if self._rested:
                 return None
-            self._rested = True  # more may come: one sleep costs less than to be woken
+            self._rested = True  # more may come: one sleep costs less than being woken
             return self._config.grace
         self._rested = False
         until = self._next_sweep if due is None else min(due, self._next_sweep)
         return max(until - now, tick)
 
-    def _on_tick(self) -> None:
+    def tick(self) -> None:
+        """Does everything that is due."""
         now = self._clock()
-        self._note_ranks()
-        self._note_lateness(now)
-        for item in self._ledger.due(now):
-            self._wake(item, now)
-        if not self._draining:
-            self._turns.claim_ahead(self._config.grace / 2)
-        self.lanes.tend()
+        self._router.note_ranks()
+        self._router.note_lateness(self._worker.promptest(), now)
+        self._router.take_due(now)
+        if not self._router.draining:
+            self._worker.claim_ahead(self._config.grace / 2)
+        self._lanes.tend()
         self._runner.warn_of_slow_handlers()
         self._last_attempts.tend()
-        if self._orphans and not self._draining:
+        if self._orphans and not self._router.draining:
             self._orphans.adopt(now)
         if now >= self._next_sweep:
             self._next_sweep = now + self._config.retention / 20
             self._sweep(now)
 
-    def on_ranks(self) -> None:
-        """Ranks may have changed: looked into at once. Never blocks; any thread."""
-        self._wake_timer(self._clock())
-
-    def _note_ranks(self) -> None:
-        """When somebody leaves or is ready, events that wait for their grace may be ours now: those of a
-        replica that has just begun to drain, or what came while only our peers knew that we are ready.
-        """
-        version = self._members.version
-        if version == self._ranked_by:
-            return
-        self._ranked_by = version
-        for item in self._ledger.delayed():
-            if self._members.rank(item.order, item.event.shard_id) == 0 and self._ledger.move(
-                item, State.PARKED, only_from=(State.DELAYED,)
-            ):
-                self._route(item)
-
-    def _note_lateness(self, now: float) -> None:
-        """While even the promptest event in our lanes begins late, peers' events are better left to them."""
-        promptest = self._turns.promptest()
-        if promptest is not None:
-            late = promptest > self._config.grace
-            self._late_until = now + 2 * self._config.grace if late else now
-
-    def _wake(self, item: Item, now: float) -> None:
-        """The grace of a delayed item is over: unless somebody has it, it is ours to claim."""
-        hint = self._claims.hint(item.key)
-        if hint is Hint.DONE:
-            self._ledger.forget(item)
-            return
-        if hint is not Hint.UNKNOWN or self._gives_back(item):
-            return
-        if now < self._late_until:
-            rank = self._members.rank(item.order, item.event.shard_id)
-            grace = rank * self._config.grace
-            if now - item.event.received_at < HELP_WITHIN * grace:
-                self._ledger.delay(item, rank, now + grace)
-                return
-        if self._ledger.move(item, State.WAITING, only_from=(State.PARKED,)):
-            item.waits_since = now
-            self._stats.add("hedged", item.event.name)
-            self.lanes.put(item.lane, item)
-
     def _sweep(self, now: float) -> None:
-        """Forgets what is older than its mark could be."""
-        for item in self._ledger.received_before(now - self._config.retention):
-            if item.state is State.WAITING and not self.lanes.remove(item.lane, item):
+        """Forgets events that are older than their mark could be."""
+        for item in self._pending.received_before(now - self._config.retention):
+            if item.state is State.WAITING and not self._lanes.remove(item):
                 continue
-            self._ledger.forget(item)
-            self._drop(item.event.name, "expired")
+            self._pending.forget(item)
+            self._drop(item.event_name, "expired")

@@ -1,7 +1,7 @@
-"""Which functions handle which events.
+"""The handlers of each event.
 
-Concurrency: the registry is copied on write. ``select`` is called on the gateway thread for every event and
-takes no lock; registering and removing take ``_lock`` and swap a whole tuple.
+Threads and locks: the registry is copied on write. ``select`` is called on the gateway thread for every event
+and takes no lock; registering and removing take ``_lock`` and swap a whole tuple.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from discordha.errors import ConfigError
@@ -21,11 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def refuse_coroutine(function: Any, what: str = "Handlers") -> None:
-    """Says what to do about a coroutine function where a plain one is wanted.
-
-    :param what: what such functions are, in the plural.
-    :raises ConfigError: it is a coroutine function.
-    """
+    """Raises ``ConfigError`` for a coroutine function; ``what``: the kind of function, in the plural."""
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         title = getattr(function, "__qualname__", repr(function))
         raise ConfigError(
@@ -34,36 +31,27 @@ def refuse_coroutine(function: Any, what: str = "Handlers") -> None:
         )
 
 
+@dataclass(slots=True, eq=False)
 class Handler:
-    """One registered function. ``name`` is the same on every replica that runs the same code: it goes into
-    nonces.
-    """
+    """One registered function. Its name, which goes into nonces, is equal wherever the same code runs."""
 
-    __slots__ = ("event", "function", "name", "scope", "where")
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        event: str,
-        scope: Scope,
-        where: Callable[..., Any] | None,
-        name: str,
-    ) -> None:
-        self.function = function
-        self.event = event
-        self.scope = scope
-        self.where = where
-        self.name = name
+    function: Callable[..., Any]
+    event: str
+    scope: Scope
+    where: Callable[..., Any] | None
+    name: str
 
     def wants(self, args: Sequence[Any]) -> bool:
-        """What ``where`` says; an exception in it is logged and counts as yes."""
+        """Whether ``where`` accepts the event. An exception in it is logged and counts as no: ``where`` may
+        be a check of rights.
+        """
         if self.where is None:
             return True
         try:
             return bool(self.where(*args))
-        except Exception:  # noqa: BLE001 - a broken filter must not lose events
-            _log.exception("where of %s failed; the handler runs", self.name)
-            return True
+        except Exception:  # noqa: BLE001 - any error of the user's predicate
+            _log.exception("where of %s failed; the handler does not run for this event", self.name)
+            return False
 
 
 #: Makes the handlers of one event from its arguments.
@@ -86,13 +74,12 @@ class HandlerRegistry:
         scope: str | Scope | None = None,
         where: Callable[..., Any] | None = None,
     ) -> Callable[[], None]:
-        """Registers a plain function and returns what removes it again. Never blocks; any thread.
+        """Registers a plain function, and returns a function that removes it. Any thread.
 
         :param event: discord.py's name with or without ``on_``; by default the function's own name.
-        :param scope: ``"claim"``, ``"leader"`` or ``"every"``; by default what the events table says.
+        :param scope: ``"claim"``, ``"leader"`` or ``"every"``; by default that of the events table.
         :param where: a fast, pure predicate on the event's arguments, asked before anything else.
-        :raises ConfigError: unknown event (with the nearest name), coroutine function, wrong number of
-        arguments.
+        :raises ConfigError: unknown event, coroutine function, wrong number of arguments.
         """
         handler = self._build(function, event, scope, where)
         with self._lock:
@@ -104,46 +91,28 @@ class HandlerRegistry:
 
         def remove() -> None:
             with self._lock:
-                left = tuple(other for other in self._by_event.get(handler.event, ()) if other is not handler)
-                if left:
-                    self._by_event[handler.event] = left
-                else:
-                    self._by_event.pop(handler.event, None)
+                known = self._by_event[handler.event]
+                self._by_event[handler.event] = tuple(other for other in known if other is not handler)
 
         return remove
 
     def select(self, name: str, args: Sequence[Any]) -> Sequence[Handler]:
-        """The handlers that want this event. Called on the gateway thread; takes no lock."""
-        handlers = self._by_event.get(name)
-        source = self._sources.get(name)
-        if source is not None:
-            return [*self._ask(name, source, args), *self._wanting(handlers or (), args)]
-        if handlers is None:
-            return ()
-        return self._wanting(handlers, args)
-
-    @staticmethod
-    def _wanting(handlers: Sequence[Handler], args: Sequence[Any]) -> list[Handler]:
-        return [handler for handler in handlers if handler.where is None or handler.wants(args)]
-
-    @staticmethod
-    def _ask(name: str, source: Source, args: Sequence[Any]) -> list[Handler]:
+        """The handlers that want this event. Gateway thread; takes no lock."""
+        handlers, source = self._by_event.get(name, ()), self._sources.get(name)
+        wanting = [each for each in handlers if each.where is None or each.wants(args)]
+        if source is None:
+            return wanting
         try:
-            return source(args)
+            return [*source(args), *wanting]
         except Exception:  # noqa: BLE001 - the handlers that are registered get the event all the same
-            _log.exception("what handles this on_%s could not be told", name)
-            return []
+            _log.exception("the source of handlers for on_%s failed; registered handlers run", name)
+            return wanting
 
     def set_source(self, event: str, source: Source) -> None:
-        """Besides those that are registered, an event has the handlers that ``source`` makes for it: called
-        on the gateway thread with the event's arguments, before anything else. Set before the bot starts.
+        """Adds the handlers that ``source`` makes, on the gateway thread, from an event's arguments. Before
+        the bot starts.
         """
         self._sources[event] = source
-
-    def events(self) -> tuple[str, ...]:
-        """The names of all events that have a handler."""
-        with self._lock:
-            return tuple(self._by_event)
 
     def _build(
         self,
@@ -164,15 +133,12 @@ class HandlerRegistry:
             hint = f"; did you mean on_{nearest}?" if nearest else ""
             raise ConfigError(f"on_{name} ({title}) is not an event of discord.py{hint}")
         self._check_arguments(function, title, name, spec.arguments)
-        if scope is None:
-            chosen = spec.scope
-        else:
-            try:
-                chosen = Scope(scope)
-            except ValueError:
-                raise ConfigError(
-                    f'scope of {title} must be "claim", "leader" or "every", not {scope!r}'
-                ) from None
+        try:
+            chosen = spec.scope if scope is None else Scope(scope)
+        except ValueError:
+            raise ConfigError(
+                f'scope of {title} must be "claim", "leader" or "every", not {scope!r}'
+            ) from None
         return Handler(function, name, chosen, where, f"{getattr(function, '__module__', '')}.{title}")
 
     @staticmethod
@@ -188,9 +154,5 @@ class HandlerRegistry:
         try:
             signature.bind(*arguments)
         except TypeError:
-            wanted = ", ".join(arguments)
-            raise ConfigError(
-                f"{title}{signature} can't handle on_{name}: it is called with ({wanted})"
-                if arguments
-                else f"{title}{signature} can't handle on_{name}: it is called without arguments"
-            ) from None
+            wanted = f"with ({', '.join(arguments)})" if arguments else "without arguments"
+            raise ConfigError(f"{title}{signature} can't handle on_{name}: it is called {wanted}") from None

@@ -1,72 +1,73 @@
-"""An event on its way through this replica, and what the dispatcher needs of the parts around it."""
+"""Events on their way through this replica. No I/O, no threads."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from discordha.context import CurrentEvent
-from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
+from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.records import Claim, ClaimRequest
+from discordha.coordination.journal.entries import JournalEntry
+from discordha.coordination.membership.members import Members
+from discordha.coordination.membership.preference import ShardPreference
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.runner import Outcome
 from discordha.events import Event
 
-__all__ = ["AgeGuard", "ClaimStore", "Item", "LeaderPath", "Preference", "State"]
+__all__ = ["ClaimItem", "ClaimStore", "Item", "LeaderItem", "LeaderRole", "Preference", "State"]
+
+ClaimStore = Claims
+#: Which replica claims first.
+Preference = Members | ShardPreference
 
 
 class State(enum.Enum):
-    """Where an item is."""
+    """Where an event to be claimed is."""
 
     PARKED = "parked"  # another replica owns it, or will; the watch or the timer moves it on
-    DELAYED = "delayed"  # not preferred here: waits for its grace to pass
+    DELAYED = "delayed"  # another replica is preferred: it waits for its grace to pass
     WAITING = "waiting"  # in its lane
     RUNNING = "running"  # claimed, or being claimed, by a handler thread
     FINISHED = "finished"  # its handlers ended; the mark is on its way
     GONE = "gone"
 
 
+@dataclass(slots=True, eq=False)
 class Item:
-    """One event and its way through this replica. ``state`` belongs to the ``Ledger``."""
+    """An event and its handlers, in a lane: as it is, where every replica handles the event."""
 
-    __slots__ = (
-        "ahead",
-        "attempt",
-        "claim",
-        "claimed_at",
-        "ended_at",
-        "entry",
-        "event",
-        "handlers",
-        "key",
-        "lane",
-        "sequence",
-        "state",
-        "waits_since",
-    )
+    event: Event
+    handlers: Sequence[Handler]
+    lane: str
+    sequence: int
+    attempt: int = 1
+    event_name: str = ""
+    waits_since: float = 0.0  # since when it stands in its lane, monotonic
 
-    def __init__(  # noqa: PLR0917
-        self, event: Event, handlers: Sequence[Handler], key: str, lane: str, sequence: int, state: State
-    ) -> None:
-        self.event = event
-        self.handlers = handlers
-        self.key = key
-        self.lane = lane
-        self.sequence = sequence
-        self.state = state
-        self.attempt = 1
-        self.claim: Claim | None = None
-        self.ahead = False  # a claim ahead was asked for
-        self.claimed_at: float | None = None  # monotonic, of the claim that a handler thread made
-        self.ended_at = 0.0
-        self.waits_since = event.received_at  # since when it stands in its lane
-        self.entry: Any = None  # the leader path's own
+    def __post_init__(self) -> None:
+        self.event_name = self.event.name
+        self.waits_since = self.event.received_at
+
+
+@dataclass(slots=True, eq=False)
+class ClaimItem(Item):
+    """An event that one replica claims. ``state`` belongs to ``PendingEvents``."""
+
+    key: str = ""
+    state: State = State.PARKED
+    claim: Claim | None = None
+    ahead: bool = False  # a claim ahead was asked for
+    claimed_at: float | None = None  # monotonic; of the claim that a handler thread made
+    ended_at: float = 0.0  # monotonic; the end of its handlers
 
     @property
     def order(self) -> str:
-        """What the replicas are ranked by."""
+        """The key by which replicas are ranked."""
         identity = self.event.identity
-        return identity.order or identity.key or self.event.name
+        return identity.order or identity.key or self.event_name
 
     def request(self) -> ClaimRequest:
         """The claim to make. The payload goes along from the second attempt on."""
@@ -74,68 +75,40 @@ class Item:
         return ClaimRequest(self.key, self.attempt, raw, self.event.shard_id)
 
 
-class ClaimStore(Protocol):
-    """What the dispatcher needs of ``Claims``; without etcd, ``UnguardedClaims`` stands in."""
+class LeaderRole(Protocol):
+    """The leader of a shard, as a handler thread needs it."""
 
-    def hint(self, key: str) -> Hint: ...
+    def begin(self, item: LeaderItem) -> CurrentEvent | None:
+        """Before an event is run; ``None`` when it is not this replica's to run. May block on etcd."""
 
-    def previous_attempts(self, key: str) -> int | None: ...
-
-    def claim(self, requests: Sequence[ClaimRequest]) -> list[Claim | Held | Done | None]: ...
-
-    def claim_later(
-        self, requests: Sequence[ClaimRequest], answer: Callable[[ClaimRequest, Claim | None], None]
-    ) -> None: ...
-
-    def mark(self, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None: ...
-
-    def release(self, claim: Claim) -> None: ...
+    def finished(self, item: LeaderItem, outcome: Outcome) -> None:
+        """After an event was run. Never blocks."""
 
 
-class Preference(Protocol):
-    """Who claims first: ``Members``, or among a shard's hosts ``ShardPreference``; nobody else where there is
-    no etcd.
-    """
+class LeaderItem(JournalEntry):
+    """An event that its shard's leader handles: an entry of the journal, which puts it into its lane."""
 
-    @property
-    def version(self) -> object:
-        """Differs once ranks may."""
+    __slots__ = ("event", "handlers", "leader", "waits_since")
 
-    def has_received(self, shard: int, moment: float) -> bool:
-        """Whether another replica that stays has received what this one received at a moment."""
-
-    def rank(self, ordering_key: str, shard: int = 0) -> int: ...
-
-
-class LeaderPath(Protocol):
-    """Where events without an identity of their own go (``leadership.LeaderEvents``)."""
-
-    def received(self, item: Item) -> None: ...
-
-    def begin(self, item: Item) -> CurrentEvent | None: ...
-
-    def finished(self, item: Item, outcome: Outcome) -> None: ...
-
-
-class AgeGuard:
-    """Refuses events older than their mark could be, by the age in their snowflake.
-
-    No clock of ours is compared with Discord's: the newest snowflake seen, moved on by the local monotonic
-    clock, is *now*. Used on the gateway thread only.
-    """
-
-    #: Discord's snowflakes hold milliseconds above their 22 lowest bits.
-    SHIFT = 22
-
-    def __init__(self, retention: float, clock: Callable[[], float]) -> None:
-        self._retention = retention
-        self._clock = clock
-        self._offset: float | None = None
-
-    def refuses(self, snowflake: int) -> bool:
-        """True when the event may be older than its mark."""
-        created = (snowflake >> self.SHIFT) / 1000
-        now = self._clock()
-        if self._offset is None or created - now > self._offset:
-            self._offset = created - now
-        return now + self._offset - created > self._retention
+    def __init__(
+        self,
+        event: Event,
+        handlers: Sequence[Handler],
+        sequence: int,
+        leader: LeaderRole,
+        partition: str | None = None,
+    ) -> None:
+        identity = event.identity
+        super().__init__(
+            f"{event.name}/{identity.key}",
+            f"leader/{identity.order or event.name}",
+            sequence,
+            event.received_at,
+            event.acknowledged_revision,
+            event.raw,
+            partition,
+        )
+        self.event = event
+        self.handlers = handlers
+        self.leader = leader
+        self.waits_since = event.received_at

@@ -1,22 +1,12 @@
-"""Lanes: a keyed, thread-safe queue and the handler threads that work it.
+"""Lanes: a queue for each key, and the handler threads that work them.
 
-Promises
-- Items of one key run one after another, in the order of their sequence numbers; a lane is worked by one
-  thread at a time.
-- A slow lane delays nobody else while a thread is free; when all are busy for longer than ``patience``,
-  more threads are added, up to ``max_workers``. Threads beyond ``workers`` end when they were idle for
-  ``IDLE``.
-- A thread that waits within ``lend`` does not count: another may run in its place.
-- A lane costs memory only while it holds items.
+Guarantees: items of one lane run one after another, in the order of their sequence numbers. A slow lane
+delays no other while a thread is free. When all are busy for longer than ``patience``, more are added, up to
+``max_workers``; a thread beyond ``workers`` ends after ``IDLE`` seconds without work. A thread that waits
+within ``lend`` does not count. The dispatcher bounds the number of items.
 
-Does not promise order between lanes, nor any bound on the number of items: the dispatcher bounds them.
-
-Concurrency
-- Threads ``discordha-handler-N`` are owned by ``Lanes``: started by ``put`` and ``tend``, ended and joined
-  by ``stop``.
-- ``_lock`` (the lock of ``_ready_changed``) guards lanes, the ready queue and the thread counts. The work
-  function runs with no lock held.
-- ``put`` is called on the gateway thread and never waits for anything but that short lock.
+Threads and locks: owns ``discordha-handler-N``, which ``stop`` ends and joins. ``_lock`` (that of
+``_ready_changed``) guards lanes, ready queue and thread counts; no work is done under it.
 """
 
 from __future__ import annotations
@@ -26,140 +16,115 @@ import threading
 import time
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol
 
-__all__ = ["Lane", "Lanes"]
+__all__ = ["Lane", "LaneItem", "Lanes"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds after which a thread beyond the base size ends.
+#: Seconds without work after which a thread beyond the base size ends.
 IDLE = 10.0
 
 
-class _Sequenced(Protocol):
-    sequence: int
+class LaneItem(Protocol):
+    """An event in a lane."""
+
+    lane: str  # the lane's key
+    sequence: int  # grows in the order of the gateway
+    event_name: str
+    attempt: int
 
 
-Item = TypeVar("Item", bound=_Sequenced)
-
-
-def _sequence_of(item: _Sequenced) -> int:
+def _sequence_of(item: LaneItem) -> int:
     return item.sequence
 
 
-class Lane(Generic[Item]):
-    """The items of one key. Only ``Lanes`` touches it, under its lock."""
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The items of one key. Only ``Lanes`` changes it, under its lock."""
 
-    __slots__ = ("is_ready", "items", "key", "ready_since", "told", "working_since")
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.items: list[Item] = []
-        self.is_ready = False  # stands in the ready queue
-        self.ready_since = 0.0
-        self.told = -1  # ``behind`` has named everything up to this sequence number
-        self.working_since: float | None = None
+    key: str
+    items: list[LaneItem] = field(default_factory=list)
+    is_ready: bool = False  # stands in the ready queue
+    ready_since: float = 0.0
+    named_up_to: int = -1  # ``behind`` has named the items up to this sequence number
+    working_since: float | None = None
 
 
-class Lanes(Generic[Item]):
-    """Keyed queue with a bounded, elastic pool of handler threads.
-
-    :param work: called on a handler thread with a lane that holds items; takes them with ``take``.
-    :param workers: threads kept.
-    :param max_workers: threads at the most.
-    :param patience: seconds that a ready lane waits before another thread is added.
-    """
+class Lanes:
+    """See the module. Its methods do not block, ``stop`` aside; any thread."""
 
     def __init__(
         self,
-        work: Callable[[Lane[Item]], None],
         *,
         workers: int,
         max_workers: int,
         patience: float = 0.05,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._work = work
+        self._work: Callable[[Lane], None] | None = None
+        self._on_ready: Callable[[float], None] = lambda now: None
         self._workers = workers
         self._max_workers = max_workers
         self._patience = patience
         self._clock = clock
         self._lock = threading.Lock()
         self._ready_changed = threading.Condition(self._lock)
-        self._lanes: dict[str, Lane[Item]] = {}
-        self._ready: deque[Lane[Item]] = deque()
-        self._working: set[Lane[Item]] = set()
+        self._lanes: dict[str, Lane] = {}
+        self._ready: deque[Lane] = deque()
+        self._working: set[Lane] = set()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._started = 0
         self._lent = 0  # threads that wait within ``lend``
         self._stopping = False
 
-    # -- queue ---------------------------------------------------------------------------------------------
-
-    def put(self, key: str, item: Item) -> None:
-        """Adds an item, in order of its sequence number. Never blocks for long; any thread."""
+    def put(self, item: LaneItem) -> None:
+        """Adds an item to its lane, in order of its sequence number."""
         with self._lock:
-            self._put(key, item)
-
-    def put_all(self, items: Iterable[tuple[str, Item]]) -> None:
-        """Adds several items under one turn of the lock."""
-        with self._lock:
-            for key, item in items:
-                self._put(key, item)
-
-    def _put(self, key: str, item: Item) -> None:
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane(key)
-            lane.items.append(item)
-        else:
-            items = lane.items
-            if items and items[-1].sequence > item.sequence:
-                insort(items, item, key=_sequence_of)
+            lane = self._lanes.get(item.lane)
+            if lane is None:
+                lane = self._lanes[item.lane] = Lane(item.lane)
+            if lane.items and lane.items[-1].sequence > item.sequence:
+                insort(lane.items, item, key=_sequence_of)
             else:
-                items.append(item)
-            if lane.is_ready or lane in self._working:
-                return
-        self._make_ready(lane)
+                lane.items.append(item)
+            if not lane.is_ready and lane not in self._working:
+                self._make_ready(lane)
 
-    def _make_ready(self, lane: Lane[Item]) -> None:
+    def _make_ready(self, lane: Lane) -> None:
         lane.ready_since = self._clock()
         lane.is_ready = True
         self._ready.append(lane)
-        room = self._workers + self._lent - len(self._threads)
-        if room > 0 and len(self._ready) > self._idle and not self._stopping:
+        self._on_ready(lane.ready_since)
+        if self._room(self._workers) > 0 and len(self._ready) > self._idle:
             self._spawn()
         elif self._idle:
             self._ready_changed.notify()
 
-    def take(self, lane: Lane[Item], limit: int) -> list[Item]:
+    def take(self, lane: Lane, limit: int) -> list[LaneItem]:
         """Removes and returns the first items of a lane that the calling thread works."""
         with self._lock:
             items = lane.items[:limit]
             del lane.items[:limit]
             return items
 
-    def put_back(self, lane: Lane[Item], items: list[Item]) -> None:
-        """Returns items that were taken but not run to the head of the lane."""
+    def remove(self, item: LaneItem) -> bool:
+        """Takes one waiting item out; false when it no longer waits in its lane."""
         with self._lock:
-            lane.items[:0] = items
-
-    def remove(self, key: str, item: Item) -> bool:
-        """Takes one waiting item out; false when it is not waiting in its lane any more."""
-        with self._lock:
-            lane = self._lanes.get(key)
+            lane = self._lanes.get(item.lane)
             if lane is None or item not in lane.items:
                 return False
             lane.items.remove(item)
             return True
 
-    def clear(self, wanted: Callable[[Item], bool]) -> list[Item]:
-        """Takes every waiting item out that is ``wanted``, and returns them."""
+    def clear(self, wanted: Callable[[LaneItem], bool]) -> list[LaneItem]:
+        """Takes out and returns every waiting item that is ``wanted``."""
         with self._lock:
-            out: list[Item] = []
+            out: list[LaneItem] = []
             for lane in self._lanes.values():
                 taken = [item for item in lane.items if wanted(item)]
                 if taken:
@@ -167,14 +132,12 @@ class Lanes(Generic[Item]):
                     lane.items = [item for item in lane.items if not wanted(item)]
             return out
 
-    def behind(self, seconds: float, limit: int) -> list[Item]:
-        """The items that wait in lanes whose thread has been busy for longer than ``seconds``: each is named
-        once, so that a long queue costs nothing to look at again.
-
-        :param limit: how many at the most, in equal parts from each such lane, each from its head.
+    def behind(self, seconds: float, limit: int) -> list[LaneItem]:
+        """The items behind one that has been worked on for ``seconds``: each is named once, and ``limit`` at
+        the most, in equal parts from the head of each such lane.
         """
         now = self._clock()
-        found: list[Item] = []
+        found: list[LaneItem] = []
         with self._lock:
             slow = [
                 lane
@@ -182,11 +145,11 @@ class Lanes(Generic[Item]):
                 if lane.working_since is not None and now - lane.working_since >= seconds
             ]
             for lane in slow:
-                first = bisect_right(lane.items, lane.told, key=_sequence_of)
+                first = bisect_right(lane.items, lane.named_up_to, key=_sequence_of)
                 named = lane.items[first : first + max(limit // len(slow), 1)]
                 if named:
                     found.extend(named)
-                    lane.told = named[-1].sequence
+                    lane.named_up_to = named[-1].sequence
         return found
 
     def sizes(self) -> tuple[int, int, int]:
@@ -195,33 +158,37 @@ class Lanes(Generic[Item]):
             return len(self._ready), len(self._working), sum(len(lane.items) for lane in self._lanes.values())
 
     @property
-    def busy(self) -> int:
-        """How many lanes a thread works right now."""
-        return len(self._working)
-
-    @property
     def active(self) -> bool:
         """Whether a lane is being worked, or ready to be."""
         return bool(self._working or self._ready)
 
     @property
     def threads(self) -> int:
-        """How many handler threads there are now."""
+        """The number of handler threads."""
         return len(self._threads)
 
-    # -- threads -------------------------------------------------------------------------------------------
+    def start(self, work: Callable[[Lane], None], on_ready: Callable[[float], None] | None = None) -> None:
+        """Starts to work the lanes: ``work`` is called on a handler thread with a lane, ``on_ready`` under
+        the lock with the time when a lane is to be worked. Twice raises ``RuntimeError``.
+        """
+        with self._lock:
+            if self._work is not None:
+                raise RuntimeError("the lanes are started already")
+            self._work = work
+            self._on_ready = on_ready or self._on_ready
+            for _ in range(min(self._room(self._workers), len(self._ready))):
+                self._spawn()
 
-    def touch(self, lane: Lane[Item]) -> None:
-        """The thread that works the lane begins its next item: what waits behind has waited from now on."""
+    def touch(self, lane: Lane) -> None:
+        """The thread that works the lane begins its next item: ``behind`` counts from now."""
         lane.working_since = self._clock()
 
     @contextmanager
     def lend(self) -> Iterator[None]:
-        """The calling handler thread waits for long: meanwhile there may be one more. Does not block."""
+        """The calling handler thread waits for long: meanwhile one more may run."""
         with self._lock:
             self._lent += 1
-            room = self._max_workers + self._lent - len(self._threads)
-            if room > 0 and self._ready and not self._idle and not self._stopping:
+            if self._ready and not self._idle and self._room(self._max_workers) > 0:
                 self._spawn()
         try:
             yield
@@ -230,23 +197,17 @@ class Lanes(Generic[Item]):
                 self._lent -= 1
 
     def tend(self) -> None:
-        """Adds threads where lanes have waited for too long. Called now and then by the owner of the
-        lanes.
-        """
+        """Adds threads where a lane has waited for too long. For the dispatcher's timer."""
         with self._lock:
-            if self._stopping or not self._ready:
+            if not self._ready or self._idle:
                 return
-            waited = self._clock() - self._ready[0].ready_since
-            if waited < self._patience or self._idle:
+            if self._clock() - self._ready[0].ready_since < self._patience:
                 return
-            room = self._max_workers + self._lent - len(self._threads)
-            for _ in range(min(room, len(self._ready))):
+            for _ in range(min(self._room(self._max_workers), len(self._ready))):
                 self._spawn()
 
     def stop(self, timeout: float) -> bool:
-        """Ends the threads and joins them for at most ``timeout`` seconds; false when some still run a
-        handler. Idempotent.
-        """
+        """Ends and joins the threads, within ``timeout`` seconds; false when some still run. Idempotent."""
         with self._lock:
             self._stopping = True
             self._ready_changed.notify_all()
@@ -257,6 +218,12 @@ class Lanes(Generic[Item]):
                 thread.join(max(0.0, deadline - self._clock()))
         return not any(thread.is_alive() for thread in threads)
 
+    def _room(self, most: int) -> int:
+        """How many threads may be added, of ``most``. Caller holds the lock."""
+        if self._stopping or self._work is None:
+            return 0
+        return most + self._lent - len(self._threads)
+
     def _spawn(self) -> None:
         self._started += 1
         thread = threading.Thread(target=self._run, name=f"discordha-handler-{self._started}", daemon=True)
@@ -264,19 +231,21 @@ class Lanes(Generic[Item]):
         thread.start()
 
     def _run(self) -> None:
+        work = self._work
+        assert work is not None
         while True:
             lane = self._next_lane()
             if lane is None:
                 return
             try:
-                self._work(lane)
+                work(lane)
             except Exception:  # noqa: BLE001 - the thread goes on with the next lane
                 _log.exception("a lane's work failed")
             finally:
                 self._finish(lane)
 
-    def _next_lane(self) -> Lane[Item] | None:
-        """The next ready lane; blocks. ``None`` ends the thread, which is then no longer counted."""
+    def _next_lane(self) -> Lane | None:
+        """Blocks for the next ready lane; ``None`` ends the thread, which then counts no longer."""
         with self._lock:
             while not self._stopping:
                 if self._ready:
@@ -297,7 +266,7 @@ class Lanes(Generic[Item]):
             self._threads.discard(threading.current_thread())
             return None
 
-    def _finish(self, lane: Lane[Item]) -> None:
+    def _finish(self, lane: Lane) -> None:
         with self._lock:
             self._working.discard(lane)
             lane.working_since = None

@@ -1,11 +1,11 @@
-"""Orphans: events that nobody holds any more, and that this replica did not receive.
+"""Orphans: events without an owner that this replica did not receive.
 
-Promises: should nobody who received one take it over, it is adopted from its payload in etcd, or made a dead
-letter when it was attempted too often or has no payload; one that comes in here meanwhile is none any more.
+Guarantees: an orphan that no replica which received it takes over is adopted from its payload in etcd, or
+becomes a dead letter when it was attempted too often or has no payload. An event that this replica receives
+is no orphan.
 
-Concurrency: no thread. ``note`` runs on the watch thread, ``received`` on the gateway thread, ``adopt`` on
-the dispatcher's timer. ``_lock`` guards ``_orphans``; nothing else is called under it. At stop they are left
-to whoever finds them in etcd.
+Threads and locks: ``note`` runs on the watch thread, ``received`` on the gateway's, ``adopt`` on the timer's;
+none blocks. ``_lock`` guards ``_orphans``; nothing is called under it.
 """
 
 from __future__ import annotations
@@ -19,21 +19,17 @@ from discordha.coordination.claims.records import Attempts, Claim, ClaimRequest,
 from discordha.dispatch.items import ClaimStore
 from discordha.stats import Stats
 
-__all__ = ["Orphans"]
+__all__ = ["ADOPT_AFTER", "Orphans"]
 
 _log = logging.getLogger(__name__)
 
-#: A replica that never received an event gives those that did this long to take it over, seconds; one that
-#: does not even host its shard three times as long.
-PATIENCE = 1.0
+#: Seconds that replicas which received an event have to take it over, before one that did not adopts it;
+#: three times as long before one that does not host its shard.
+ADOPT_AFTER = 1.0
 
 
 class Orphans:
-    """See the module.
-
-    :param inject: gives a stored payload to discord.py once more: (text, shard).
-    :param hosts: whether this replica receives a shard's events.
-    """
+    """See the module, and ``Dispatcher``."""
 
     def __init__(
         self,
@@ -58,19 +54,19 @@ class Orphans:
         return bool(self._orphans)
 
     def note(self, key: str, attempts: Attempts) -> None:
-        """An event that was taken over before has no owner. Never blocks."""
-        patience = PATIENCE if self._hosts(attempts.shard_id) else 3 * PATIENCE
+        """An event that was taken over before has no owner."""
+        pause = ADOPT_AFTER if self._hosts(attempts.shard_id) else 3 * ADOPT_AFTER
         with self._lock:
-            self._orphans[key] = (self._clock() + patience, attempts)
+            self._orphans[key] = (self._clock() + pause, attempts)
 
     def received(self, key: str) -> None:
-        """The event has come in here. Never blocks."""
+        """This replica has received the event."""
         if self._orphans:
             with self._lock:
                 self._orphans.pop(key, None)
 
     def adopt(self, now: float) -> None:
-        """Takes over those that no replica which received them has taken. Never blocks."""
+        """Takes over the orphans whose time has come."""
         with self._lock:
             due = [(key, known) for key, (when, known) in self._orphans.items() if when <= now]
             for key, _ in due:

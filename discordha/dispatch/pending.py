@@ -1,50 +1,55 @@
-"""The ledger: which events this replica knows, and where each one is.
+"""Pending events: the events to be claimed that are not done yet, where each one is, and where it goes.
 
-Promises: an event is known once; its state changes under one lock, so whoever moves it, moves it alone;
-memory is bounded by ``size``: when it is full, the oldest event that another replica owns makes room.
+Guarantees: an event is known once, and one caller alone makes each move. When ``size`` events are kept, the
+oldest parked one makes room. The preferred replica claims at once; the r-th in rank waits r x ``grace``, or
+up to ``HELP_WITHIN`` times that while its own events begin late. If ranks change meanwhile, the newly
+preferred replica claims at once. A replica that drains leaves events to the others, unless no other has
+received them.
 
-Concurrency: ``_lock`` guards everything here, each item's ``state`` included. It is held for a few
-instructions, never during I/O or a call to another part.
+Threads and locks: no thread. ``PendingEvents._lock`` guards its tables and each item's ``state``; nothing is
+called under it. ``Router`` has no lock; ``take_due``, ``note_ranks`` and ``note_lateness`` belong to the
+timer's thread.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from discordha.dispatch.items import Item, State
+from discordha.coordination.claims.records import Hint
+from discordha.dispatch.items import ClaimItem, ClaimStore, Preference, State
+from discordha.dispatch.lanes import Lanes
+from discordha.stats import Stats
 
-__all__ = ["Ledger"]
+__all__ = ["HELP_WITHIN", "PendingEvents", "Router"]
+
+#: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
+#: event that nobody has claimed only after so many times its rank's grace.
+HELP_WITHIN = 10
 
 _STANDBY = (State.PARKED, State.DELAYED)
+_UNSTARTED = (*_STANDBY, State.WAITING)
 
 
-class Ledger:
-    """The events of scope ``claim`` that are not done yet. Thread-safe.
-
-    :param size: how many at the most.
-    """
+class PendingEvents:
+    """Where each event is. Any thread."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._known: dict[str, Item] = {}
-        self._parked: dict[str, Item] = {}  # in the order of parking; part of ``_known``
-        self._delayed: dict[int, deque[tuple[float, Item]]] = {}
+        self._known: dict[str, ClaimItem] = {}
+        self._parked: dict[str, ClaimItem] = {}  # in the order of parking; part of ``_known``
+        self._delayed: dict[int, deque[tuple[float, ClaimItem]]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._known
-
-    def admit(self, item: Item) -> tuple[str | None, Item | None]:
-        """Makes an item known, unless it is known already or there is no room.
-
-        :return: why not (``duplicate``, ``queue_full``), and which other item had to make room.
-        """
-        evicted: Item | None = None
+    def admit(self, item: ClaimItem) -> tuple[str | None, ClaimItem | None]:
+        """Adds a parked item. Returns why not (``duplicate``, ``queue_full``), and which one made room."""
+        evicted: ClaimItem | None = None
         with self._lock:
             if item.key in self._known:
                 return "duplicate", None
@@ -54,15 +59,14 @@ class Ledger:
                     return "queue_full", None
                 self._remove(evicted)
             self._known[item.key] = item
-            if item.state is State.PARKED:
-                self._parked[item.key] = item
+            self._parked[item.key] = item
         return None, evicted
 
-    def get(self, key: str) -> Item | None:
+    def get(self, key: str) -> ClaimItem | None:
         """The item of a key."""
         return self._known.get(key)
 
-    def move(self, item: Item, to: State, *, only_from: Sequence[State] | None = None) -> bool:
+    def move(self, item: ClaimItem, to: State, *, only_from: Sequence[State] | None = None) -> bool:
         """Changes an item's state; false when it is gone, or in none of the states ``only_from``."""
         with self._lock:
             state = item.state
@@ -76,17 +80,17 @@ class Ledger:
             item.state = to
             return True
 
-    def delay(self, item: Item, rank: int, due: float) -> bool:
-        """Lets a parked item wait for its rank's grace; false when it is not parked any more."""
+    def delay(self, item: ClaimItem, rank: int, due: float) -> bool:
+        """Lets a parked item wait for its rank's grace; false when it is no longer parked."""
         if not self.move(item, State.DELAYED, only_from=(State.PARKED,)):
             return False
-        with self._lock:  # one queue a rank: all in it wait equally long, so it is in order of time
+        with self._lock:  # all items of a rank wait equally long, so each queue is in order of time
             self._delayed.setdefault(rank, deque()).append((due, item))
         return True
 
-    def due(self, now: float) -> list[Item]:
-        """The items whose grace is over; they are parked again."""
-        due: list[Item] = []
+    def due(self, now: float) -> list[ClaimItem]:
+        """Parks and returns the items whose grace is over."""
+        due: list[ClaimItem] = []
         with self._lock:
             for queue in self._delayed.values():
                 while queue and queue[0][0] <= now:
@@ -98,7 +102,7 @@ class Ledger:
         return due
 
     def next_due(self) -> float | None:
-        """When the first grace is over of an item that still waits; ``None`` when none does."""
+        """The end of the first grace among the items that still wait for one; ``None`` when none does."""
         first: float | None = None
         with self._lock:
             for queue in self._delayed.values():
@@ -108,61 +112,144 @@ class Ledger:
                     first = queue[0][0]
         return first
 
-    def delayed(self) -> list[Item]:
-        """All that wait for their rank's grace."""
+    def standing(self, state: State) -> list[ClaimItem]:
+        """The items in a state, in order of arrival."""
         with self._lock:
-            return [item for item in self._known.values() if item.state is State.DELAYED]
+            return [item for item in self._known.values() if item.state is state]
 
-    def forget(self, item: Item) -> None:
-        """The event is done, or none of ours any more."""
+    def forget(self, item: ClaimItem) -> None:
+        """Removes an event that is done, or that other replicas handle."""
         with self._lock:
             self._remove(item)
 
     def forget_standby(self, keys: Sequence[str]) -> None:
-        """The same for those of the keys that wait for another replica."""
+        """Removes those of the events that wait for another replica."""
         with self._lock:
             for key in keys:
                 item = self._known.get(key)
                 if item is not None and item.state in _STANDBY:
                     self._remove(item)
 
-    def parked(self) -> list[Item]:
-        """All that wait for somebody else."""
+    def received_before(self, moment: float) -> list[ClaimItem]:
+        """The items that were received before a moment and have not begun."""
         with self._lock:
-            return list(self._parked.values())
-
-    def received_before(self, moment: float) -> list[Item]:
-        """What was received before a moment and has not begun."""
-        with self._lock:
-            return [
-                item
-                for item in self._known.values()
-                if item.event.received_at < moment and item.state in (*_STANDBY, State.WAITING)
-            ]
+            unstarted = [item for item in self._known.values() if item.state in _UNSTARTED]
+        return [item for item in unstarted if item.event.received_at < moment]
 
     def oldest(self, shard_id: int) -> float | None:
-        """When the oldest item of a shard came in; ``None`` when there is none."""
+        """When the oldest item of a shard was received; ``None`` when there is none."""
         with self._lock:
-            times = (
-                item.event.received_at for item in self._known.values() if item.event.shard_id == shard_id
-            )
-            return min(times, default=None)
-
-    def count(self, state: State, where: Callable[[Item], bool] = lambda item: True) -> int:
-        """How many items are in a state. ``where`` is called under the lock: it must be quick."""
-        with self._lock:
-            return sum(1 for item in self._known.values() if item.state is state and where(item))
+            events = [item.event for item in self._known.values()]
+        return min((event.received_at for event in events if event.shard_id == shard_id), default=None)
 
     def counts(self) -> dict[str, int]:
-        """How many items are in which state."""
+        """The number of items in each state."""
         counts = dict.fromkeys((state.value for state in State if state is not State.GONE), 0)
         with self._lock:
             for item in self._known.values():
                 counts[item.state.value] += 1
         return counts
 
-    def _remove(self, item: Item) -> None:
+    def _remove(self, item: ClaimItem) -> None:
         item.state = State.GONE
         if self._known.get(item.key) is item:
             del self._known[item.key]
             self._parked.pop(item.key, None)
+
+
+class Router:
+    """Where an event goes while nobody here works on it. ``wake`` tells the timer when something is due."""
+
+    def __init__(
+        self,
+        pending: PendingEvents,
+        lanes: Lanes,
+        claims: ClaimStore,
+        members: Preference,
+        stats: Stats,
+        *,
+        grace: float,
+        wake: Callable[[float], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pending = pending
+        self._lanes = lanes
+        self._claims = claims
+        self._members = members
+        self._stats = stats
+        self._grace = grace
+        self._wake = wake
+        self._clock = clock
+        self.draining = False  # events are left to other replicas that have received them
+        self.drained = False  # or to any other
+        # The timer's own:
+        self._ranked_by: object = members.version
+        self._late_until = 0.0
+
+    def route(self, item: ClaimItem) -> None:
+        """Moves a parked item on: it is forgotten, stays parked, goes into its lane, or is delayed."""
+        hint = self._claims.hint(item.key)
+        if hint is Hint.DONE:
+            self._pending.forget(item)
+            return
+        if hint is Hint.RUNNING or self.gives_back(item):
+            return
+        rank = self._rank(item)
+        now = self._clock()
+        if rank > 0:
+            due = now + rank * self._grace
+            self._pending.delay(item, rank, due)
+            self._wake(due)
+        else:
+            self._queue(item, now)
+
+    def _rank(self, item: ClaimItem) -> int:
+        return self._members.rank(item.order, item.event.shard_id)
+
+    def _queue(self, item: ClaimItem, now: float) -> bool:
+        if not self._pending.move(item, State.WAITING, only_from=(State.PARKED,)):
+            return False
+        item.waits_since = now
+        self._lanes.put(item)
+        return True
+
+    def gives_back(self, item: ClaimItem) -> bool:
+        """Whether this replica drains, and leaves the event to another that has received it."""
+        if not self.draining:
+            return False
+        moment = math.inf if self.drained else item.event.received_at
+        return self._members.has_received(item.event.shard_id, moment)
+
+    def take_due(self, now: float) -> None:
+        """Queues the items whose grace is over and that nobody has claimed."""
+        for item in self._pending.due(now):
+            hint = self._claims.hint(item.key)
+            if hint is Hint.DONE:
+                self._pending.forget(item)
+            elif hint is Hint.UNKNOWN and not self.gives_back(item):
+                self._help(item, now)
+
+    def _help(self, item: ClaimItem, now: float) -> None:
+        if now < self._late_until:
+            rank = self._rank(item)
+            if now - item.event.received_at < HELP_WITHIN * rank * self._grace:
+                self._pending.delay(item, rank, now + rank * self._grace)
+                return
+        if self._queue(item, now):
+            self._stats.add("hedged", item.event_name)
+
+    def note_ranks(self) -> None:
+        """After ranks have changed, routes the delayed items that this replica is now preferred for."""
+        version = self._members.version
+        if version == self._ranked_by:
+            return
+        self._ranked_by = version
+        for item in self._pending.standing(State.DELAYED):
+            if self._rank(item) == 0 and self._pending.move(item, State.PARKED, only_from=(State.DELAYED,)):
+                self.route(item)
+
+    def note_lateness(self, promptest: float | None, now: float) -> None:
+        """While even the promptest event in the lanes begins late, peers' events are better left to peers."""
+        if promptest is not None:
+            late = promptest > self._grace
+            self._late_until = now + 2 * self._grace if late else now

@@ -1,11 +1,10 @@
 """Runs the handlers of one event on the calling handler thread.
 
-Promises: each handler of an event runs, in order of registration, also when an earlier one failed; a
-handler's error goes to ``on_error`` and never to the thread; ``LockLost`` ends the event, since whatever
-follows would be refused too.
+Guarantees: each handler of an event runs, in order of registration, even when an earlier one failed. A
+handler's error goes to ``on_error`` and never ends the thread. ``LockLost`` ends the event: later calls would
+be refused too. A handler that caught it has not finished either: the event remembers that it refused a call.
 
-Concurrency: stateless but for ``_running`` (by thread id; ``_lock`` guards it), which the timer reads to find
-handlers that exceed ``handler_timeout``.
+Threads and locks: no lock. Each thread writes its own entry of ``_running``; the timer reads them.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from discordha.blocking import Bridge, wrap
@@ -29,6 +29,11 @@ __all__ = ["ErrorHook", "Outcome", "Runner"]
 
 _log = logging.getLogger(__name__)
 
+_SWALLOWED = (
+    "%s on %s did not finish: this replica may have lost the event and refused a call, and the handler "
+    "caught LockLost; the event is run again. Let LockLost pass"
+)
+
 ErrorHook = Callable[[CurrentEvent, Handler, BaseException], Any]
 
 
@@ -40,34 +45,25 @@ class Outcome(enum.Enum):
     LOST = "lost"
 
 
+@dataclass(slots=True)
 class _Running:
-    __slots__ = ("context", "handler", "started", "warned")
-
-    def __init__(self, context: CurrentEvent, handler: Handler, started: float) -> None:
-        self.context = context
-        self.handler = handler
-        self.started = started
-        self.warned = False
+    context: CurrentEvent
+    handler: Handler
+    started: float
+    warned: bool = False
 
 
 def log_error(event: CurrentEvent, handler: Handler, error: BaseException) -> None:
-    """The default ``on_error``: one log entry with the event's identity, the attempt and the traceback."""
-    _log.error(
-        "%s failed on %s %s (attempt %d)",
-        handler.name,
-        event.name,
-        event.identity,
-        event.attempt,
-        exc_info=(type(error), error, error.__traceback__),
-    )
+    """The default ``on_error``: one log entry, with the traceback."""
+    _log.error("%s failed on %s", handler.name, event, exc_info=(type(error), error, error.__traceback__))
 
 
 class Runner:
     """Calls handlers with blocking views of their arguments.
 
-    :param bridge: through which views call back into the loop.
-    :param handler_timeout: seconds after which a running handler is reported, with its stack; ``None``:
-        never.
+    :param bridge: carries the views' calls into the loop.
+    :param handler_timeout: seconds after which a running handler is reported; ``None``: never.
+    :param on_error: called with each error of a handler; by default it is logged.
     """
 
     def __init__(
@@ -76,18 +72,18 @@ class Runner:
         stats: Stats,
         *,
         handler_timeout: float | None = None,
+        on_error: ErrorHook | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bridge = bridge
         self._stats = stats
         self._handler_timeout = handler_timeout
         self._clock = clock
-        self._lock = threading.Lock()
-        self._running: dict[int, _Running] = {}
-        self.on_error: ErrorHook = log_error
+        self._running: dict[int, _Running] = {}  # by thread id
+        self._on_error = on_error or log_error
 
     def run(self, context: CurrentEvent, handlers: Sequence[Handler], args: Sequence[Any]) -> Outcome:
-        """Runs all handlers of one event. Blocks for as long as they do; any handler thread."""
+        """Runs all handlers of one event. Blocks for as long as they do."""
         outcome = Outcome.HANDLED
         bridge = self._bridge
         views = [wrap(arg, bridge) for arg in args]
@@ -95,51 +91,50 @@ class Runner:
         for handler in handlers:
             running = _Running(context, handler, self._clock())
             self._running[thread] = running
+            scope = handler_scope(context, handler.name)
+            ended = Outcome.HANDLED
             try:
-                with handler_scope(context, handler.name):
+                with scope:
                     handler.function(*views)
             except LockLost as error:
-                self._stats.add("handlers", "lost")
-                _log.warning("%s on %s %s stopped: %s", handler.name, context.name, context.identity, error)
-                outcome = Outcome.LOST
-                break
+                _log.warning("%s on %s stopped: %s", handler.name, context, error)
+                ended = Outcome.LOST
             except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end its thread
-                self._stats.add("handlers", "failed")
-                outcome = Outcome.FAILED
+                ended = Outcome.FAILED
                 self._report(context, handler, error)
-            else:
-                self._stats.add("handlers", "handled")
             finally:
                 self._running.pop(thread, None)
+            if scope.refused and ended is not Outcome.LOST:
+                _log.warning(_SWALLOWED, handler.name, context)
+                ended = Outcome.LOST
+            self._stats.add("handlers", ended.value)
+            if ended is not Outcome.HANDLED:
+                outcome = ended
+            if ended is Outcome.LOST:
+                break
         return outcome
 
     def _report(self, context: CurrentEvent, handler: Handler, error: BaseException) -> None:
         try:
-            self.on_error(context, handler, error)
+            self._on_error(context, handler, error)
         except Exception:  # noqa: BLE001 - a hook of the user's
             _log.exception("on_error itself failed")
             log_error(context, handler, error)
 
     def warn_of_slow_handlers(self) -> None:
-        """Logs each handler that exceeds ``handler_timeout`` once, with its stack. Called by the timer."""
-        if self._handler_timeout is None:
-            return
-        now = self._clock()
+        """Logs each handler that exceeds ``handler_timeout``, once, with its stack. For the timer."""
+        limit, now = self._handler_timeout, self._clock()
         for thread, running in list(self._running.items()):
-            if running.warned or now - running.started < self._handler_timeout:
+            if limit is None or running.warned or now - running.started < limit:
                 continue
             running.warned = True
             self._stats.add("handlers", "slow")
             frame = sys._current_frames().get(thread)
             stack = "".join(traceback.format_stack(frame)) if frame is not None else "(ended meanwhile)\n"
-            warning = HandlerTimeout(
-                f"{running.handler.name} runs for over {self._handler_timeout:g} s on {running.context.name} "
-                f"{running.context.identity} (attempt {running.context.attempt})"
-            )
-            _log.warning("%s: %s; it is at\n%s", type(warning).__name__, warning, stack)
+            slow = HandlerTimeout(f"{running.handler.name} runs for over {limit:g} s on {running.context}")
+            _log.warning("%s: %s; it is at\n%s", type(slow).__name__, slow, stack)
 
     def running(self) -> list[str]:
-        """What runs now, for status and for the log of a drain that did not finish."""
-        return [
-            f"{r.context.name}/{r.context.identity} ({r.handler.name})" for r in list(self._running.values())
-        ]
+        """The handlers that run now, and on what."""
+        now = list(self._running.values())
+        return [f"{each.context.name}/{each.context.identity} ({each.handler.name})" for each in now]

@@ -1,9 +1,9 @@
-"""What an event is known by: the same on all replicas, whatever their cache, session or intents.
+"""The identity of an event: equal on all replicas, whatever their cache, session or intents.
 
-Identities are built from the fields that the table names, never from the whole payload: two sessions of one
-bot get the same event with different bytes.
+Identities are built from the fields that the table names, never from the whole payload, since two sessions of
+one bot get the same event with different bytes.
 
-Pure; any thread.
+Threads and locks: pure functions; any thread.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from discordha.coordination.membership.shard_keys import number_for
 from discordha.events.table import EVENTS, EventSpec, Scope
 
 try:
@@ -22,18 +23,19 @@ try:
 except ImportError:
     orjson = None  # type: ignore[assignment]
 
-__all__ = ["Event", "Identity", "decode_payload", "identify"]
+__all__ = ["Event", "Identity", "decode_payload", "guild_of", "identify"]
 
-#: Longer identities are replaced by a digest: keys in etcd should be short.
-MAX_KEY = 100
+#: Characters; a digest replaces longer identities, since keys in etcd should be short.
+MAX_IDENTITY = 100
+_ABOUT_GUILDS = ("GUILD_CREATE", "GUILD_UPDATE", "GUILD_DELETE")
 
 
 class Identity(NamedTuple):
-    """Who handles an event, what it is known by, and what it is ordered by.
+    """An event's scope, key and ordering key.
 
     :param key: printable ASCII without spaces.
-    :param order: events with one ordering key run one after another.
-    :param snowflake: tells the time of the event; ``None`` where none does.
+    :param order: events with equal ordering keys run one after another.
+    :param snowflake: tells the time of the event; ``None`` if the event has none.
     """
 
     scope: Scope
@@ -43,18 +45,20 @@ class Identity(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the event had none of the fields that it is known by."""
+        """Whether the event lacks all fields of its identity."""
         return not self.key.strip("-/")
 
 
 class Event:
     """One event as this replica received it.
 
-    :param raw: the text of the gateway's frame, where there is one.
+    :param raw: the text of the gateway's frame, if there is one.
     :param received_at: monotonic seconds.
+    :param acknowledged_revision: a revision of etcd that is older than the event: Discord has acknowledged a
+        heartbeat that left once this replica had seen it. 0 when none is known.
     """
 
-    __slots__ = ("args", "identity", "name", "raw", "received_at", "shard_id")
+    __slots__ = ("acknowledged_revision", "args", "identity", "name", "raw", "received_at", "shard_id")
 
     def __init__(  # noqa: PLR0917
         self,
@@ -64,6 +68,7 @@ class Event:
         shard_id: int,
         raw: str | None,
         received_at: float,
+        acknowledged_revision: int = 0,
     ) -> None:
         self.name = name
         self.args = args
@@ -71,13 +76,14 @@ class Event:
         self.shard_id = shard_id
         self.raw = raw
         self.received_at = received_at
+        self.acknowledged_revision = acknowledged_revision
 
     def __repr__(self) -> str:
         return f"<Event {self.name} {self.identity.key!r} shard_id={self.shard_id}>"
 
 
 def decode_payload(raw: str) -> Mapping[str, Any]:
-    """The data of a gateway frame; empty when there is none."""
+    """The data of a gateway frame; empty if it has none."""
     frame = orjson.loads(raw) if orjson is not None else json.loads(raw)
     data = frame.get("d")
     return data if isinstance(data, dict) else {}
@@ -119,9 +125,8 @@ class _Rule:
         self.parts = [_compile(path) for path in spec.id]
         self.order = _compile(spec.order) if spec.order else None
         self.has_snowflake = spec.has_snowflake
-        self.alone = spec.has_snowflake and spec.id == (
-            spec.order,
-        )  # a lane of its own, whatever ``ordering``
+        # The event has a lane of its own, whatever ``ordering`` says.
+        self.alone = spec.has_snowflake and spec.id == (spec.order,)
 
 
 _RULES = {name: _Rule(spec) for name, spec in EVENTS.items()}
@@ -137,10 +142,10 @@ def identify(
 ) -> Identity:
     """The identity of an event.
 
-    :param args: what discord.py dispatched.
+    :param args: the arguments that discord.py dispatched.
     :param payload: the gateway's data, for events that need it.
     :param ordering: ``"channel"``, ``"guild"`` or ``"none"``.
-    :param scope: who handles it, when not who the table says.
+    :param scope: replaces the table's.
     """
     rule = _RULES[name]
     scope = scope or rule.scope
@@ -156,8 +161,8 @@ def identify(
         key = "/".join([_text(part(args, payload)) for part in rule.parts])
         snowflake = None
     if payload and not key.strip("-/"):
-        key = _digest(payload)  # not what we know: at least it is no other event of its kind
-    if len(key) > MAX_KEY:
+        key = _digest(payload)  # an unknown shape: at least the key tells it from others of its kind
+    if len(key) > MAX_IDENTITY:
         key = blake2b(key.encode(), digest_size=16).hexdigest()
     if ordering == "none" or rule.alone:
         return Identity(scope, key, key, snowflake)
@@ -173,11 +178,8 @@ def identify(
 
 
 def _guild_id(args: tuple[Any, ...]) -> Any:
-    """Of a model that has a guild, or is one."""
-    if not args:
-        return None
-    guild = getattr(args[0], "guild", None)
-    return getattr(guild, "id", None)
+    """The guild of a model."""
+    return getattr(getattr(args[0], "guild", None), "id", None) if args else None
 
 
 def _text(value: Any) -> str:
@@ -194,8 +196,26 @@ def _text(value: Any) -> str:
 
 
 def _digest(value: Any) -> str:
-    """Of a list or an object: independent of the order of fields, and of the order of lists of ids."""
+    """A digest of a list or an object. The order of fields, and of lists of ids, does not matter."""
     if isinstance(value, list | tuple) and all(isinstance(item, str | int) for item in value):
         value = sorted(str(item) for item in value)
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+def guild_of(event: Event, number: int, count: int) -> int:
+    """The guild under which the journal counts an event: equal on all hosts of its shard.
+
+    An event without a guild of the shard is counted under a number that stands for the shard.
+
+    :param number: the shard's number, of ``count``.
+    """
+    guild: Any = None
+    if event.raw is not None:
+        data = decode_payload(event.raw)
+        about_guild = EVENTS[event.name].gateway in _ABOUT_GUILDS
+        guild = data.get("guild_id") or (data.get("id") if about_guild else None)
+    elif event.args:
+        guild = getattr(event.args[0], "id", None)
+    found = int(guild) if isinstance(guild, int) or (isinstance(guild, str) and guild.isdecimal()) else 0
+    return found if number_for(found, count) == number else number << 22

@@ -1,26 +1,21 @@
 """The table of all events that discord.py 2.7 dispatches: scope, identity, order, arguments. Data, no logic.
 
-How a scope is chosen
+- ``claim``: the event has an id of its own and happens once to it, so one replica claims it.
+- ``leader``: it has none, as a reaction that is added, removed and added again. The shard's leader handles
+  such events in order and counts equal ones.
+- ``every``: the event is about the replica itself.
 
-- ``claim``: the event has an id of its own, and happens once to that id: one replica claims it.
-- ``leader``: it has none (a reaction may be added, removed and added again): the leader handles it, in
-  order; equal
-  ones are counted.
-- ``every``: it is about the replica itself.
-
-How an identity is written. ``id`` lists where its parts are found: ``0.id`` is attribute ``id`` of the
-handler's first
-argument, ``.user_id`` is the field of the gateway's payload. Only named fields that are the same for all
-sessions of a
-bot, and that do not depend on discord.py's cache. ``order`` says in the same way what the event is ordered
-by, where
-that is not the payload's channel, else its guild.
+``id`` lists the sources of an identity's parts: ``0.id`` is the attribute ``id`` of the
+handler's first argument; ``.user_id`` is a field of the gateway's payload. Only fields qualify that are equal
+for all sessions of a bot and independent of discord.py's cache. ``order`` names the source of the ordering
+key in the same way, where that is not the payload's channel, else its guild.
 """
 
 from __future__ import annotations
 
 import difflib
 import enum
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -29,7 +24,7 @@ __all__ = ["EVENTS", "EventSpec", "Scope", "suggest"]
 
 
 class Scope(enum.Enum):
-    """Who handles an event."""
+    """Which replicas handle an event."""
 
     CLAIM = "claim"
     LEADER = "leader"
@@ -40,13 +35,14 @@ class EventSpec(NamedTuple):
     """One row of the table.
 
     :param name: discord.py's name without ``on_``.
-    :param gateway: the gateway's name of the event; ``None`` for what discord.py makes up itself.
-    :param arguments: what handlers are called with; ``None``: anything.
-    :param id: where the parts of the identity are found.
-    :param order: what it is ordered by; empty: the payload's channel, else its guild.
-    :param cache_dependent: discord.py dispatches it only when it has the object in its cache, so replicas may
-        differ; there is a ``raw_`` event without that weakness where ``instead`` names one.
-    :param has_snowflake: the identity's last part is a snowflake that tells when the event happened.
+    :param gateway: the gateway's name; ``None`` for events that discord.py makes itself.
+    :param arguments: names of the handler's arguments; ``None`` for any number of them.
+    :param id: sources of the identity's parts.
+    :param order: source of the ordering key; empty for the payload's channel, else its guild.
+    :param cache_dependent: discord.py dispatches the event only with the object in its cache, so replicas may
+        differ.
+    :param instead: the ``raw_`` event that does not depend on the cache, if there is one.
+    :param has_snowflake: whether the identity is a snowflake, which tells the event's time.
     """
 
     name: str
@@ -61,53 +57,35 @@ class EventSpec(NamedTuple):
 
     @property
     def needs_payload(self) -> bool:
-        """Whether the identity or the order is read from the gateway's payload."""
+        """Whether the identity or the ordering key is read from the gateway's payload."""
         return self.scope is not Scope.EVERY and (
             not self.order or self.order.startswith(".") or any(part.startswith(".") for part in self.id)
         )
 
-    @property
-    def claimable(self) -> bool:
-        """Whether the identity belongs to one event alone, so that it may be claimed."""
-        return self.scope is Scope.CLAIM
 
-
-def _claim(
+def _row(  # noqa: PLR0917
+    scope: Scope,
     name: str,
     gateway: str,
     arguments: str,
     id: str,
     order: str = "",
     *,
-    cached: str | bool = False,
+    cached: bool = False,
+    has_raw: bool = False,
     snow: bool = False,
 ) -> EventSpec:
-    return EventSpec(
-        name,
-        gateway,
-        Scope.CLAIM,
-        tuple(arguments.split()),
-        tuple(id.split()),
-        order,
-        bool(cached),
-        cached if isinstance(cached, str) else None,
-        snow,
-    )
+    parts, sources, raw = tuple(arguments.split()), tuple(id.split()), f"raw_{name}" if has_raw else None
+    return EventSpec(name, gateway, scope, parts, sources, order, cached or has_raw, raw, snow)
 
 
-def _leader(
-    name: str, gateway: str, arguments: str, id: str, order: str = "", *, cached: str | bool = False
-) -> EventSpec:
-    return EventSpec(
-        name,
-        gateway,
-        Scope.LEADER,
-        tuple(arguments.split()),
-        tuple(id.split()),
-        order,
-        bool(cached),
-        cached if isinstance(cached, str) else None,
-    )
+_claim = functools.partial(_row, Scope.CLAIM)
+_leader = functools.partial(_row, Scope.LEADER)
+
+
+def _leader_pair(name: str, gateway: str, arguments: str, id: str) -> tuple[EventSpec, EventSpec]:
+    """An event that depends on the cache, and its ``raw_`` event with the same identity."""
+    return _leader(name, gateway, arguments, id, has_raw=True), _leader(f"raw_{name}", gateway, "payload", id)
 
 
 def _every(name: str, arguments: str | None = "", gateway: str | None = None) -> EventSpec:
@@ -126,63 +104,31 @@ _VOTE = ".user_id .message_id .answer_id"
 _ROWS = (
     # Messages
     _claim("message", "MESSAGE_CREATE", "message", "0.id", "0.channel.id", snow=True),
-    _claim(
-        "message_delete", "MESSAGE_DELETE", "message", "0.id", "0.channel.id", cached="raw_message_delete"
-    ),
+    _claim("message_delete", "MESSAGE_DELETE", "message", "0.id", "0.channel.id", has_raw=True),
     _claim("raw_message_delete", "MESSAGE_DELETE", "payload", "0.message_id", "0.channel_id"),
-    _claim(
-        "bulk_message_delete", "MESSAGE_DELETE_BULK", "messages", ".ids", cached="raw_bulk_message_delete"
-    ),
+    _claim("bulk_message_delete", "MESSAGE_DELETE_BULK", "messages", ".ids", has_raw=True),
     _claim("raw_bulk_message_delete", "MESSAGE_DELETE_BULK", "payload", ".ids"),
-    _leader(
-        "message_edit", "MESSAGE_UPDATE", "before after", ".id .edited_timestamp", cached="raw_message_edit"
-    ),
-    _leader("raw_message_edit", "MESSAGE_UPDATE", "payload", ".id .edited_timestamp"),
-    _leader("reaction_add", "MESSAGE_REACTION_ADD", "reaction user", _REACTION, cached="raw_reaction_add"),
-    _leader("raw_reaction_add", "MESSAGE_REACTION_ADD", "payload", _REACTION),
-    _leader(
-        "reaction_remove", "MESSAGE_REACTION_REMOVE", "reaction user", _REACTION, cached="raw_reaction_remove"
-    ),
-    _leader("raw_reaction_remove", "MESSAGE_REACTION_REMOVE", "payload", _REACTION),
-    _leader(
-        "reaction_clear",
-        "MESSAGE_REACTION_REMOVE_ALL",
-        "message reactions",
-        ".message_id",
-        cached="raw_reaction_clear",
-    ),
-    _leader("raw_reaction_clear", "MESSAGE_REACTION_REMOVE_ALL", "payload", ".message_id"),
-    _leader(
+    *_leader_pair("message_edit", "MESSAGE_UPDATE", "before after", ".id .edited_timestamp"),
+    *_leader_pair("reaction_add", "MESSAGE_REACTION_ADD", "reaction user", _REACTION),
+    *_leader_pair("reaction_remove", "MESSAGE_REACTION_REMOVE", "reaction user", _REACTION),
+    *_leader_pair("reaction_clear", "MESSAGE_REACTION_REMOVE_ALL", "message reactions", ".message_id"),
+    *_leader_pair(
         "reaction_clear_emoji",
         "MESSAGE_REACTION_REMOVE_EMOJI",
         "reaction",
         ".message_id .emoji.id .emoji.name",
-        cached="raw_reaction_clear_emoji",
     ),
-    _leader(
-        "raw_reaction_clear_emoji",
-        "MESSAGE_REACTION_REMOVE_EMOJI",
-        "payload",
-        ".message_id .emoji.id .emoji.name",
-    ),
-    _leader("poll_vote_add", "MESSAGE_POLL_VOTE_ADD", "user answer", _VOTE, cached="raw_poll_vote_add"),
-    _leader("raw_poll_vote_add", "MESSAGE_POLL_VOTE_ADD", "payload", _VOTE),
-    _leader(
-        "poll_vote_remove", "MESSAGE_POLL_VOTE_REMOVE", "user answer", _VOTE, cached="raw_poll_vote_remove"
-    ),
-    _leader("raw_poll_vote_remove", "MESSAGE_POLL_VOTE_REMOVE", "payload", _VOTE),
-    _leader(
-        "typing", "TYPING_START", "channel user when", ".channel_id .user_id .timestamp", cached="raw_typing"
-    ),
-    _leader("raw_typing", "TYPING_START", "payload", ".channel_id .user_id .timestamp"),
-    # Interactions: each in a lane of its own, since each must be answered within 3 seconds
+    *_leader_pair("poll_vote_add", "MESSAGE_POLL_VOTE_ADD", "user answer", _VOTE),
+    *_leader_pair("poll_vote_remove", "MESSAGE_POLL_VOTE_REMOVE", "user answer", _VOTE),
+    *_leader_pair("typing", "TYPING_START", "channel user when", ".channel_id .user_id .timestamp"),
+    # Interactions; each has a lane of its own, since it must be answered within 3 seconds
     _claim("interaction", "INTERACTION_CREATE", "interaction", "0.id", "0.id", snow=True),
-    _claim(
+    _leader(
         "raw_app_command_permissions_update",
         "APPLICATION_COMMAND_PERMISSIONS_UPDATE",
         "payload",
         ".guild_id .id .permissions",
-    )._replace(scope=Scope.LEADER),
+    ),
     # Channels and threads
     _claim("guild_channel_create", "CHANNEL_CREATE", "channel", "0.id"),
     _claim("guild_channel_delete", "CHANNEL_DELETE", "channel", "0.id"),
@@ -209,9 +155,9 @@ _ROWS = (
     _claim("thread_create", "THREAD_CREATE", "thread", "0.id", "0.id"),
     _leader("thread_join", "THREAD_CREATE", "thread", "0.id", "0.id"),
     _leader("thread_remove", "THREAD_MEMBERS_UPDATE", "thread", "0.id", "0.id"),
-    _leader("thread_update", "THREAD_UPDATE", "before after", _THREAD, "1.id", cached="raw_thread_update"),
+    _leader("thread_update", "THREAD_UPDATE", "before after", _THREAD, "1.id", has_raw=True),
     _leader("raw_thread_update", "THREAD_UPDATE", "payload", _THREAD, "0.thread_id"),
-    _claim("thread_delete", "THREAD_DELETE", "thread", "0.id", "0.id", cached="raw_thread_delete"),
+    _claim("thread_delete", "THREAD_DELETE", "thread", "0.id", "0.id", has_raw=True),
     _claim("raw_thread_delete", "THREAD_DELETE", "payload", "0.thread_id", "0.thread_id"),
     _leader("thread_member_join", "THREAD_MEMBERS_UPDATE", "member", "0.thread_id 0.id", "0.thread_id"),
     _leader(
@@ -220,28 +166,20 @@ _ROWS = (
         "member",
         "0.thread_id 0.id",
         "0.thread_id",
-        cached="raw_thread_member_remove",
+        has_raw=True,
     ),
     _leader("raw_thread_member_remove", "THREAD_MEMBERS_UPDATE", "payload", ".id .removed_member_ids", ".id"),
     # Members and users
     _leader("member_join", "GUILD_MEMBER_ADD", "member", _MEMBER),
-    _leader("member_remove", "GUILD_MEMBER_REMOVE", "member", _MEMBER, cached="raw_member_remove"),
-    _leader("raw_member_remove", "GUILD_MEMBER_REMOVE", "payload", _MEMBER),
+    *_leader_pair("member_remove", "GUILD_MEMBER_REMOVE", "member", _MEMBER),
     _leader("member_update", "GUILD_MEMBER_UPDATE", "before after", _UPDATED_MEMBER, cached=True),
     _leader("user_update", "GUILD_MEMBER_UPDATE", "before after", _USER, cached=True),
     _leader("member_ban", "GUILD_BAN_ADD", "guild user", _MEMBER),
     _leader("member_unban", "GUILD_BAN_REMOVE", "guild user", _MEMBER),
-    _leader(
+    *_leader_pair(
         "presence_update",
         "PRESENCE_UPDATE",
         "before after",
-        ".guild_id .user.id .status .client_status .activities",
-        cached="raw_presence_update",
-    ),
-    _leader(
-        "raw_presence_update",
-        "PRESENCE_UPDATE",
-        "payload",
         ".guild_id .user.id .status .client_status .activities",
     ),
     # Guilds
@@ -375,11 +313,11 @@ _ROWS = (
     _every("socket_raw_send", "payload"),
 )
 
-#: Every event that discord.py dispatches, by its name without ``on_``.
+#: All events that discord.py dispatches, by name without ``on_``.
 EVENTS: Mapping[str, EventSpec] = MappingProxyType({row.name: row for row in _ROWS})
 
 
 def suggest(name: str) -> str | None:
-    """The known event whose name is nearest to a misspelt one."""
+    """The event with the name nearest to a misspelt one, if any is near."""
     nearest = difflib.get_close_matches(name, EVENTS, n=1, cutoff=0.6)
     return nearest[0] if nearest else None

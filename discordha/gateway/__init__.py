@@ -1,4 +1,8 @@
-"""The connection to Discord: one thread, one asyncio loop, one client a shard. See ``core``."""
+"""The connection to Discord: the thread with the asyncio loop, one client a shard, frames and heartbeats.
+
+Handling events, decisions about shards and IDENTIFY, and calls to etcd do not belong here.
+``commands``, ``dispatch``, ``leader``, ``sharding`` and ``replica`` may import this package.
+"""
 
 from discordha.gateway.core import Gateway
 from discordha.gateway.state import GatewayState

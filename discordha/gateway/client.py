@@ -1,20 +1,20 @@
 """One shard's client: discord.py's own, with a connect loop that suits a fleet.
 
-Promises
-- The connection is taken up again for as long as the process lives: by RESUME where the session may still
-  live, at the main address when the session's own does not answer, with pauses that never exceed
-  ``LAST_PAUSE``.
-- A connection on which nothing has arrived for ``deaf_after`` seconds, not even the answer to a heartbeat,
-  is given up and taken up again.
-- A frame whose number says that one before it is missing is not taken: RESUME brings both, in order.
+Guarantees
+- The client reconnects for as long as the process lives: by RESUME where the session may still exist, at the
+  main address when the session's own does not answer, with pauses of at most ``LAST_PAUSE``.
+- A connection that brings nothing for ``deaf_after`` seconds, not even an acknowledgement, is replaced.
+- A frame that can't be read ends its connection, not the client. After ``RESUME_LIMIT`` RESUMEs in a row that
+  brought nothing, a new session begins.
+- A frame whose number shows a gap is not taken: RESUME brings the missing frames and this one, in order.
 
-Does not promise anything of what comes through: ``TappedClient`` does.
+``TappedClient`` guarantees what happens to the events.
 
-Concurrency: everything runs on the gateway's loop. At stop ``leave`` ends what ``serve`` does. A lost lease
-or watch does not concern a connection.
+Threads and locks: everything runs on the gateway's loop without locks. At stop ``close`` ends everything.
+Lost leases and lost watches do not concern a connection.
 
-Source: the loop follows the gateway's documented life cycle (connecting, resuming, close codes), with
-discord.py's ``DiscordWebSocket`` doing the protocol.
+Source: the gateway's documented life cycle (connecting, resuming, close codes). discord.py's
+``DiscordWebSocket`` speaks the protocol.
 """
 
 from __future__ import annotations
@@ -24,99 +24,69 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import aiohttp
 import discord
 import yarl
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
-from discordha.errors import ConfigError
-from discordha.gateway.heartbeats import CountedSocket, counted
-from discordha.gateway.proof import Proof
+from discordha.config import Config
+from discordha.errors import ConfigError, reason_of
+from discordha.gateway.heartbeats import CountedSocket, Heartbeats, UnreadableFrame, counted_socket
+from discordha.gateway.listener import GatewayListener, IdentifyPermit
 from discordha.gateway.state import FATAL_CODES, NETWORK_ERRORS, NEW_SESSION_CODES
-from discordha.gateway.tap import OnDispatch, TappedClient
+from discordha.gateway.tap import TappedClient
 from discordha.limits.rest import RestLimits
 
-__all__ = ["BeforeIdentify", "IdentifyTurn", "OnDispatch", "ShardClient"]
+__all__ = ["ShardClient"]
 
 _log = logging.getLogger(__name__)
 
 
-class IdentifyTurn(Protocol):
-    """The right to send one IDENTIFY. Neither call blocks; gateway thread."""
-
-    def sent(self) -> bool:
-        """The IDENTIFY goes out now; false when the turn has run out, and it must not."""
-
-    def over(self) -> None:
-        """It was answered, or will not be: the next one's pause begins. Idempotent."""
-
-
-BeforeIdentify = Callable[[int, bool], Awaitable[IdentifyTurn]]
-
-#: Pauses between two tries to connect, seconds: doubled from the first to the last, and jittered.
+#: Pauses between attempts to connect, seconds: doubled from the first to the last, and jittered.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 8.0
-#: Discord may take ``deaf_after`` to greet a new connection, and each time once more, up to so long, seconds.
-PATIENCE = 30.0
-#: Failures at the session's own address before the main one is tried.
+#: Discord may take ``deaf_after`` to greet a new connection, and as much more with each failure, up to this,
+#: seconds.
+MAX_GREETING_TIMEOUT = 30.0
+#: Failures at the session's own address before the client tries the main one.
 RESUME_TRIES = 2
-#: How long Discord may take to answer that a connection ends, seconds; then it is closed all the same.
-GOODBYE = 2.0
+#: A connection that ends this soon in a frame that can't be read was no good one, seconds.
+DAMAGED_WITHIN = 0.5
+#: RESUMEs in a row that Discord greets and that bring no event, before a new session begins.
+RESUME_LIMIT = 5
+#: How long Discord may take to confirm the end of a connection, seconds; then the client closes it anyway.
+GOODBYE_TIMEOUT = 2.0
 
 
 class ShardClient(TappedClient):
-    """A client for one shard.
-
-    :param deaf_after: seconds of silence after which a connection is given up.
-    :param revision: how far this replica's view of etcd has come.
-    :param before_identify: awaited before a connection is made that will send an IDENTIFY.
-
-    The other arguments are those of ``TappedClient``.
-    """
+    """A client for one shard. The arguments are those of ``TappedClient``."""
 
     def __init__(
         self,
-        *,
-        intents: discord.Intents,
-        shard_id: int,
-        shard_count: int | None,
-        gateway_url: str | None,
+        config: Config,
+        listener: GatewayListener,
         limits: RestLimits | None,
-        deaf_after: float,
-        on_dispatch: OnDispatch,
-        before_identify: BeforeIdentify | None,
-        on_change: Callable[[int], None],
-        on_new_session: Callable[[int], None],
-        key: int | None = None,
-        revision: Callable[[], int] = lambda: 0,
+        *,
+        key: int,
+        number: int,
+        shard_count: int | None,
     ) -> None:
-        super().__init__(
-            intents=intents,
-            shard_id=shard_id,
-            shard_count=shard_count,
-            limits=limits,
-            on_dispatch=on_dispatch,
-            on_change=on_change,
-            on_new_session=on_new_session,
-            key=key,
-        )
-        # discord.py keeps a socket to itself until Discord has greeted: one that fell silent would stay open.
+        super().__init__(config, listener, limits, key=key, number=number, shard_count=shard_count)
+        # discord.py hides a socket until Discord has greeted: one that fell silent would stay open.
         self._open_socket = self.http.ws_connect
         self.http.ws_connect = self._note_socket  # type: ignore[method-assign]
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._main_gateway = yarl.URL(gateway_url) if gateway_url else DiscordWebSocket.DEFAULT_GATEWAY
-        self._deaf_after = deaf_after
-        self._before_identify = before_identify
-        self._turn: IdentifyTurn | None = None
-        self._revision = revision
-        self._proof = Proof(self._live, lambda: self._heard, deaf_after)
-        self._sockets = counted(self._note_revision)
+        url = config.gateway_url
+        self._main_gateway = yarl.URL(url) if url is not None else DiscordWebSocket.DEFAULT_GATEWAY
+        self._deaf_after = config.deaf_after
+        self._permit: IdentifyPermit | None = None
+        self._heartbeats = Heartbeats(self._live, lambda: self._current.heard, config.deaf_after)
+        self._sockets = counted_socket(self._known_revision)
         self._resuming = False
-        self._seen = 0
-        self._proven_in_order = 0
+        self._seen_revision = 0
+        self._revision_in_order = 0  # acknowledged before the last frame in order
+        self._serving: asyncio.Task[None] | None = None
         self._leaving = False
         self._closing: asyncio.Task[None] | None = None
         self._session: str | None = None
@@ -126,29 +96,58 @@ class ShardClient(TappedClient):
         self._dropped = False
         self._resumable = True
 
-    # -- the connection --------------------------------------------------------------------------------------
-
-    async def serve(self) -> None:
-        """Connects, and connects again, until the client is closed.
-
-        :raises ConfigError: Discord refuses this bot for good.
+    def begin(self) -> None:
+        """Begins to connect, and to reconnect until the client is left or closed. The listener's ``on_fatal``
+        takes the error that ends this. Does not block.
         """
+        self._serving = asyncio.get_running_loop().create_task(self._serve_or_report())
+
+    async def leave(self) -> None:
+        """Ends the gateway session for good; REST calls work until the client is closed. Without an answer
+        within ``GOODBYE_TIMEOUT``, Discord keeps the session until it times out.
+        """
+        self._leaving = True
+        await self._stop_serving()
+        if self._closing is not None:
+            await asyncio.gather(self._closing, return_exceptions=True)
+        self._current.connected = False
+
+    async def close(self) -> None:
+        """Closes the connection and the client. Idempotent."""
+        with contextlib.suppress(Exception):
+            await super().close()
+        await self._stop_serving()
+
+    async def _stop_serving(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+
+    async def _serve_or_report(self) -> None:
+        try:
+            await self._serve()
+        except ConfigError as error:
+            self._listener.on_fatal(error)
+        except Exception as error:  # noqa: BLE001 - without this task the shard would stay silent
+            _log.exception("the client of shard %d failed", self.number)
+            self._listener.on_fatal(error)
+
+    async def _serve(self) -> None:
         probe = asyncio.create_task(self._probe())
-        failures = 0
-        initial = True
+        failures = vain_resumes = 0
         try:
             while not self.is_closed() and not self._leaving:
-                frames = self._frames
-                pause = 0.0
+                frames, resumes, sequence = self._current.frames, self._current.resumes, self._sequence
+                begun, pause, unreadable = time.monotonic(), 0.0, False
                 self._dropped = False
                 try:
-                    await self._connect(initial, failures)
+                    await self._connect(failures)
                 except ReconnectWebSocket as ended:
                     resume = ended.resume and not self._is_session_over()
                     self._keep_session(resume)
                     if not resume:
                         # Discord asks for a random pause of 1 to 5 s before a new session;
-                        # ``before_identify`` spaces them.
+                        # ``before_identify`` spaces sessions.
                         pause = FIRST_PAUSE
                 except asyncio.CancelledError:
                     if not self._dropped:
@@ -160,16 +159,26 @@ class ShardClient(TappedClient):
                     self._raise_if_fatal(error)
                     self._keep_session(True)
                     level = logging.WARNING if failures < 3 else logging.INFO
-                    _log.log(
-                        level,
-                        "shard %d is not connected: %s; trying again",
-                        self.number,
-                        error or type(error).__name__,
-                    )
+                    reason = reason_of(error)
+                    _log.log(level, "shard %d is not connected: %s; trying again", self.number, reason)
+                    unreadable = isinstance(error, UnreadableFrame)
                 self._set_connected(False)
-                initial = False
-                # A connection on which something came through was a good one.
-                failures = 0 if self._frames > frames + 2 else failures + 1
+                if self._resuming and self._current.frames > frames:
+                    nothing_came = self._current.resumes == resumes and self._sequence == sequence
+                    vain_resumes = vain_resumes + 1 if nothing_came else 0
+                    if vain_resumes >= RESUME_LIMIT:
+                        _log.warning(
+                            "shard %d: %d RESUMEs in a row brought nothing; it begins a new session, and "
+                            "events that only the old one had are lost",
+                            self.number,
+                            vain_resumes,
+                        )
+                        vain_resumes = 0
+                        self._keep_session(False)
+                # A connection on which something arrived was a good one, unless it soon broke off in a frame.
+                damaged = unreadable and time.monotonic() - begun < DAMAGED_WITHIN
+                good = self._current.frames > frames + 2 and not damaged
+                failures = 0 if good else failures + 1
                 if failures > 1:
                     pause = min(FIRST_PAUSE * 2 ** (failures - 1), LAST_PAUSE) * random.uniform(0.5, 1.0)
                 if pause and not self.is_closed():
@@ -180,51 +189,48 @@ class ShardClient(TappedClient):
                 await probe
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """The IDENTIFY goes out. Its turn was waited for before the connection was made, since Discord does
-        not wait.
+        """Uses up the permit right before the IDENTIFY leaves. ``_connect`` waited for it before it
+        connected, since Discord does not wait.
         """
-        if self._turn is not None and not self._turn.sent():
+        if self._permit is not None and not self._permit.sent():
             raise ReconnectWebSocket(self.number, resume=False)
-        self._identifies += 1
+        self._current.identifies += 1
 
     def _session_began(self) -> None:
-        if self._turn is not None:
-            self._turn.over()
+        if self._permit is not None:
+            self._permit.over()
         super()._session_began()
 
     async def _note_socket(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
         self._socket = await self._open_socket(url, compress=compress)
         return self._socket
 
-    async def _connect(self, initial: bool, failures: int) -> None:
-        resume = self._session is not None
-        turn: IdentifyTurn | None = None
-        if not resume and self._before_identify is not None:
-            turn = await self._before_identify(self.key, initial)
-        self._turn = turn
+    async def _connect(self, failures: int) -> None:
+        permit: IdentifyPermit | None = None
+        if self._session is None:
+            permit = await self._listener.before_identify(self.key)
+        self._permit = permit
         try:
-            await self._converse(resume, initial, failures)
+            await self._converse(failures)
         finally:
-            if turn is not None:
-                turn.over()
+            if permit is not None:
+                permit.over()
 
-    async def _converse(self, resume: bool, initial: bool, failures: int) -> None:
+    async def _converse(self, failures: int) -> None:
+        self._resuming = self._session is not None
         gateway = self._main_gateway
-        if resume and self._session_gateway is not None and failures < RESUME_TRIES:
+        if self._session_gateway is not None and failures < RESUME_TRIES:
             gateway = self._session_gateway
         self._socket = None
-        self._resuming = resume
         try:
-            patience = min(self._deaf_after * (failures + 1), PATIENCE)
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(min(self._deaf_after * (failures + 1), MAX_GREETING_TIMEOUT)):
                 ws = await self._sockets.from_client(
                     self,
-                    initial=initial,
                     gateway=gateway,
                     shard_id=self.shard_id,
                     session=self._session,
                     sequence=self._sequence,
-                    resume=resume,
+                    resume=self._resuming,
                 )
         except BaseException:
             self._close_soon(self._socket)
@@ -236,8 +242,8 @@ class ShardClient(TappedClient):
             await self._polling
         finally:
             self._polling.cancel()
-            # RESUME may bring what is older than a heartbeat whose answer came in its place.
-            self._proven = ws.proven = self._proven_in_order
+            # RESUME may bring events that are older than a heartbeat acknowledged in their place.
+            self._acknowledged_revision = ws.acknowledged_revision = self._revision_in_order
             if ws._keep_alive is not None:
                 ws._keep_alive.stop()
                 ws._keep_alive = None
@@ -248,9 +254,9 @@ class ShardClient(TappedClient):
             before = ws.sequence
             await ws.poll_event()
             if self._is_gap(before, ws):
-                self.gaps += 1
+                self._current.gaps += 1
                 _log.warning(
-                    "shard %d: frame %s came after %s: taking up the session again for those between",
+                    "shard %d: frame %s follows frame %s; RESUME fetches the frames between",
                     self.number,
                     ws.sequence,
                     before,
@@ -258,10 +264,10 @@ class ShardClient(TappedClient):
                 self._gap_after = ws.sequence = before
                 raise ReconnectWebSocket(self.number)
             if ws.sequence != before:
-                self._proven_in_order = self.proven
+                self._revision_in_order = self.acknowledged_revision
 
     def _close_soon(self, socket: aiohttp.ClientWebSocketResponse | None) -> None:
-        """Closes a socket that may not answer, with a code that keeps the session alive, unless this replica
+        """Closes a socket that may not answer. The close code keeps the session alive, unless this replica
         leaves it for good.
         """
         if socket is None or socket.closed:
@@ -271,9 +277,9 @@ class ShardClient(TappedClient):
         async def close() -> None:
             if end:
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(_end_session(socket), GOODBYE)
+                    await asyncio.wait_for(_end_session(socket), GOODBYE_TIMEOUT)
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(socket.close(code=4000), GOODBYE)
+                await asyncio.wait_for(socket.close(code=4000), GOODBYE_TIMEOUT)
 
         self._closing = asyncio.get_running_loop().create_task(close())
 
@@ -285,27 +291,29 @@ class ShardClient(TappedClient):
             self._session, self._sequence, self._session_gateway = ws.session_id, ws.sequence, ws.gateway
 
     def _is_session_over(self) -> bool:
-        """Whether the socket was closed with a code after which a new session has to begin."""
+        """Whether Discord closed the socket with a code that demands a new session."""
         return self.ws is not None and self.ws.socket.close_code in NEW_SESSION_CODES
 
     def _raise_if_fatal(self, error: BaseException) -> None:
         if isinstance(error, discord.ConnectionClosed) and error.code in FATAL_CODES:
             raise ConfigError(FATAL_CODES[error.code]) from None
 
-    def drop(self, *, resume: bool = True) -> None:
-        """Gives the connection up, so that it is taken up again: by RESUME, or with a new session. Gateway
-        thread.
-        """
+    def drop(self, resume: bool = True) -> None:
+        """Replaces the connection: by RESUME, or with a new session. Gateway thread."""
         if self._polling is not None and not self._polling.done():
             self._dropped = True
             self._resumable = resume
             self._polling.cancel()
 
-    def _note_revision(self) -> int:
-        """What is noted as a heartbeat leaves: nothing, before RESUMED. All of a new session is younger than
-        its connection.
+    # -- heartbeats ------------------------------------------------------------------------------------------
+
+    def _known_revision(self) -> int:
+        """The revision for a heartbeat that leaves now. 0 before RESUMED: RESUME brings older events. Every
+        event of a new session is younger than its connection.
         """
-        return 0 if self._resuming and not self._connected else max(self._revision(), self._seen)
+        if self._resuming and not self._current.connected:
+            return 0
+        return max(self._listener.known_revision(), self._seen_revision)
 
     def _set_connected(self, connected: bool) -> None:
         super()._set_connected(connected)
@@ -313,40 +321,27 @@ class ShardClient(TappedClient):
             self.beat()
 
     def beat(self, seen: int = 0) -> None:
-        """Sends a heartbeat, so that ``proven`` follows; if one is on its way, when that is answered. Gateway
-        thread.
+        """Sends a heartbeat, so that ``acknowledged_revision`` follows; while one is on its way, sends the
+        next after its acknowledgement. Gateway thread.
 
-        :param seen: a revision that has been seen, whatever else says.
+        :param seen: a revision that this replica has seen, though ``known_revision`` may not say so yet.
         """
-        self._seen = max(self._seen, seen)
-        self._proof.beat()
+        self._seen_revision = max(self._seen_revision, seen)
+        self._heartbeats.beat()
 
     async def caught_up(self) -> bool:
-        """Whether all events have been received that Discord had sent by now; waits until that is known, for
-        some 30 s at the most. Gateway thread.
+        """Whether every event has arrived that Discord had sent before the call. Waits for up to some 30 s.
+        Gateway thread.
         """
-        return await self._proof.caught_up()
+        return await self._heartbeats.caught_up()
 
     def _live(self) -> CountedSocket | None:
         ws = self.ws
-        return ws if self._connected and isinstance(ws, CountedSocket) else None
-
-    async def leave(self, serving: asyncio.Task[None]) -> None:
-        """Ends the gateway session for good; REST calls still work, until the client is closed. Where Discord
-        does not answer within ``GOODBYE``, it keeps the session until that times out.
-
-        :param serving: the task that runs ``serve``.
-        """
-        self._leaving = True
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-        if self._closing is not None:
-            await asyncio.gather(self._closing, return_exceptions=True)
-        self._connected = False
+        return ws if self._current.connected and isinstance(ws, CountedSocket) else None
 
     async def _probe(self) -> None:
-        """Asks for a sign of life when nothing came for half of ``deaf_after``; gives the connection up
-        after all of it.
+        """Sends a heartbeat after silence for half of ``deaf_after``, and replaces the connection after all
+        of it.
         """
         while True:
             await asyncio.sleep(self._deaf_after / 8)
@@ -356,7 +351,9 @@ class ShardClient(TappedClient):
             silent = time.monotonic() - self._last_frame
             if silent >= self._deaf_after:
                 _log.warning(
-                    "shard %d: nothing came for %.1f s, not even a heartbeat's answer", self.number, silent
+                    "shard %d: nothing arrived for %.1f s, not even an acknowledgement; it reconnects",
+                    self.number,
+                    silent,
                 )
                 self.drop()
             elif silent >= self._deaf_after / 2:
@@ -365,8 +362,8 @@ class ShardClient(TappedClient):
 
 
 async def _end_session(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Tells Discord that the session is over, and reads until it answers. A connection that is closed while
-    something is unread is reset: Discord might not see the code, and keep the session.
+    """Tells Discord that the session is over, and reads until it answers. Closing a connection with unread
+    data resets it: Discord might miss the code and keep the session.
     """
     await socket.send_frame((1000).to_bytes(2), aiohttp.WSMsgType.CLOSE)
     open_types = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)

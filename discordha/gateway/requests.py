@@ -1,10 +1,11 @@
-"""What happens around each REST request of discord.py's: the limits before it, the fence right before it
-leaves, and a look at its answer.
+"""Puts Discord's limits and the fence around each REST request of discord.py's.
 
-Promises: a request of a lost event is not sent, whether it waited or not; each request that passed the
-limits ends there, too, also when it fails. Sockets and downloads pass untouched.
+Guarantees
+- A request of a lost event does not leave, whether it waited for the limits or not.
+- Each request that entered the limits leaves them, also when it fails.
+- Sockets and downloads pass untouched.
 
-Concurrency: runs on the gateway's loop.
+Threads and locks: everything runs on the gateway's loop and needs no lock.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from discordha.limits.rest import RestLimits
 
 __all__ = ["request_trace"]
 
-#: Whatever carries a token of its own: Discord does not count it to the bot.
+#: Requests with a token of their own, which Discord does not count against the bot.
 _WITH_TOKEN = re.compile(r"/(interactions|webhooks)/\d+/[^/]+")
 
 
 def request_trace(limits: RestLimits | None) -> aiohttp.TraceConfig:
-    """For ``discord.Client(http_trace=...)``: the fence, and the limits where there are any."""
+    """For ``discord.Client(http_trace=...)``: the fence, and the limits unless ``None``."""
     trace = aiohttp.TraceConfig()
 
     async def on_start(
@@ -41,17 +42,16 @@ def request_trace(limits: RestLimits | None) -> aiohttp.TraceConfig:
         try:
             refuse_if_lost(params.method, params.url.path)
         except BaseException:
-            limits.end(counted=counted, sent=False)
+            if counted:
+                limits.end(sent=False)
             raise
         context.counted = counted
 
     def end(context: SimpleNamespace) -> bool:
-        counted = getattr(context, "counted", None)
-        if limits is None or counted is None:
-            return False
-        context.counted = None
-        limits.end(counted=counted)
-        return True
+        counted, context.counted = getattr(context, "counted", None), None
+        if limits is not None and counted:
+            limits.end()
+        return counted is not None
 
     async def on_end(_session: Any, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
         if end(context) and limits is not None:
@@ -67,7 +67,7 @@ def request_trace(limits: RestLimits | None) -> aiohttp.TraceConfig:
 
 
 def _is_counted(url: yarl.URL) -> bool | None:
-    """Whether Discord counts a request to the bot; ``None``: it does not go to the API."""
+    """Whether Discord counts a request against the bot; ``None``: the request does not go to the API."""
     address = str(url)
     if not address.startswith(f"{Route.BASE}/"):
         return None

@@ -1,9 +1,10 @@
-"""What a shard's connection looks like from outside, and what its ends mean."""
+"""The state of a shard's connection, and the meaning of its close codes."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+import dataclasses
+import math
 
 import aiohttp
 import discord
@@ -12,36 +13,37 @@ from discord.gateway import WebSocketClosure
 __all__ = ["FATAL_CODES", "NETWORK_ERRORS", "NEW_SESSION_CODES", "GatewayState"]
 
 
-class GatewayState(NamedTuple):
+@dataclasses.dataclass
+class GatewayState:
     """One shard's connection.
 
-    :param connected: a session is established and frames arrive.
-    :param ready: connected, and all guilds are known.
-    :param latency: seconds between a heartbeat and its acknowledgement; infinite when there was none.
-    :param since: seconds since ``connected`` has been as it is.
+    :param connected: whether a session is established and frames arrive.
+    :param ready: whether it is connected and knows all guilds.
+    :param latency: seconds between a heartbeat and its acknowledgement; infinite before the first.
+    :param since: seconds since ``connected`` changed.
     :param silent: seconds since the last frame of any kind.
-    :param frames: frames received by this process.
-    :param gaps: how often frames were missing, and fetched by RESUME.
-    :param events: events that came as they happened, and that other sessions get as well.
-    :param heard: the same with those that RESUME brought later.
+    :param frames: frames that arrived, in all connections of the shard.
+    :param gaps: how often frames were missing, which RESUME fetched.
+    :param events: events that arrived as they happened and that other sessions receive, too.
+    :param heard: ``events``, and those that RESUME brought later.
     """
 
     shard_id: int
-    connected: bool
-    ready: bool
-    latency: float
-    since: float
-    silent: float
-    frames: int
-    disconnects: int
-    resumes: int
-    identifies: int
+    connected: bool = False
+    ready: bool = False
+    latency: float = math.inf
+    since: float = 0.0
+    silent: float = 0.0
+    frames: int = 0
+    disconnects: int = 0
+    resumes: int = 0
+    identifies: int = 0
     gaps: int = 0
     events: int = 0
     heard: int = 0
 
 
-#: What a connection ends by that may be taken up again.
+#: Errors after which a client reconnects.
 NETWORK_ERRORS = (
     OSError,
     discord.GatewayNotFound,
@@ -51,10 +53,10 @@ NETWORK_ERRORS = (
     aiohttp.ClientError,
     asyncio.TimeoutError,
 )
-#: Close codes after which the session is over: a sequence number that Discord does not know (4007), a session
-#: that timed out (4009). After all others that are not fatal it is taken up by RESUME.
+#: Close codes that end the session: a sequence number that Discord does not know (4007), a session that timed
+#: out (4009). RESUME follows all others that are not fatal.
 NEW_SESSION_CODES = frozenset({4007, 4009})
-#: Close codes after which trying again is useless, and what to do about each.
+#: Close codes after which reconnecting is useless, each with its remedy.
 FATAL_CODES = {
     4004: "Discord refuses the token (4004): take a new one from the developer portal",
     4010: "Discord refuses the shard (4010): shard_id must be below shard_count, the same for all replicas",

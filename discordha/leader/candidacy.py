@@ -1,16 +1,12 @@
-"""Seniority: when a replica stands for the election of a shard that it hears.
+"""Candidacy: when a connected replica stands for the election of a shard.
 
-A gateway session that has just begun has not received what is still under way: others should lead first.
+A gateway session that has just begun has not received what is still under way: others should lead first. So a
+replica whose session is younger than ``SETTLE`` seconds waits while somebody leads, or while a candidate has
+an older session; without a leader it waits for ``YIELD`` seconds at the most. The oldest may not win: records
+of peers lag.
 
-Promises
-- A replica whose session is older than ``SETTLE`` seconds may stand.
-- A younger one waits while somebody leads, or while a peer that stands has an older session; once nobody
-  leads, for ``YIELD`` seconds at the most, so that somebody does.
-
-Does not promise that the oldest leads: records of peers lag, and ages within ``SAME_AGE`` seconds are equal.
-
-Concurrency: ``may_stand`` belongs to one thread, that of ``LeaderEvents``. ``begin`` is called on the
-gateway's, ``led`` by whoever learned of a leader: both write single values. No lock, no I/O.
+Threads and locks: no lock, no I/O. ``may_stand`` belongs to the leader's thread; the others write single
+values.
 """
 
 from __future__ import annotations
@@ -18,25 +14,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from discordha.coordination.journal.tally import SETTLE
+from discordha.coordination.journal.sessions import SETTLE
 from discordha.coordination.membership.members import Members, session_age
 
-__all__ = ["Seniority"]
+__all__ = ["YIELD", "CandidacyPolicy"]
 
-#: Among replicas whose gateway sessions are all young, the oldest stands first: the others wait this long,
-#: seconds, for as long as nobody leads.
+#: Seconds that a young replica lets an older one stand first while nobody leads.
 YIELD = 1.0
 #: Sessions that began within so many seconds count as equally old.
 SAME_AGE = 0.05
 #: States in which a replica does not stand for election.
-LEAVING = frozenset({"draining", "stopping", "deaf"})
+NOT_CANDIDATES = frozenset({"draining", "stopping", "deaf"})
 
 
-class Seniority:
-    """One shard's.
-
-    :param led: whether somebody has led it before: else nobody can have more than this replica.
-    """
+class CandidacyPolicy:
+    """One shard's. ``led``: whether it has had a leader, so that another replica may have received more."""
 
     def __init__(
         self,
@@ -55,29 +47,26 @@ class Seniority:
         self._since = 0.0  # when the gateway session began
         self._vacant_since: float | None = None
 
-    def begin(self) -> None:
+    def session_began(self) -> None:
         """The gateway session begins now."""
         self._since = self._clock()
 
-    def led(self) -> None:
-        """Somebody leads."""
+    def saw_leader(self) -> None:
+        """The shard has a leader."""
         self._led = True
 
     @property
-    def age(self) -> float | None:
-        """For how many seconds the gateway session has lasted; ``None`` before the first."""
+    def session_age(self) -> float | None:
+        """The gateway session's age, seconds; ``None`` before the first."""
         return self._clock() - self._since if self._since else None
 
     @property
-    def waits(self) -> bool:
-        """Whether this replica lets others go first, and nobody leads."""
+    def yields(self) -> bool:
+        """Whether nobody leads, and this replica lets others stand first."""
         return self._vacant_since is not None
 
     def may_stand(self, leader: str | None) -> bool:
-        """Whether this replica may stand for election now.
-
-        :param leader: who leads, as far as is known.
-        """
+        """Whether this replica may stand for election now, as ``leader`` leads."""
         now = self._clock()
         age = now - self._since
         if age >= SETTLE:
@@ -93,13 +82,11 @@ class Seniority:
         return now - self._vacant_since >= YIELD
 
     def _has_elders(self, age: float) -> bool:
-        """Whether a peer has heard the shard without a break for longer, as far as is known."""
+        """Whether a candidate is known to have an older gateway session."""
         for replica, record in self._members.records().items():
             since = session_age(record, self._shard_id)
-            if replica == self._replica_id or since is None:
+            if replica == self._replica_id or since is None or record.get("state") in NOT_CANDIDATES:
                 continue
-            if record.get("state") in LEAVING:
-                continue  # it does not stand
             if since + self._members.silence(replica) > age + SAME_AGE:
                 return True
         return False

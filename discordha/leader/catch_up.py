@@ -1,19 +1,13 @@
-"""Reconciler: gets a young replica out of doubt, by asking the leader; and answers, as the leader.
+"""Session catch-up: a replica with a young gateway session asks its leader what was handled.
 
-Promises
-- A replica that has entries which a leader may have handled asks, again and again, until it is in
-  no doubt any more, or leads itself.
-- A leader answers only when it has received all that the asker had received: it lets ``LAG`` seconds pass,
-  for what Discord sends to different connections at different times, then waits for the answer to a
-  heartbeat, behind which nothing older is on its way to it, and for an event, without which it might be deaf.
+Guarantees: a replica that has entries which a leader may have handled asks, after ever longer pauses, until
+it has none or leads itself. A leader answers only once it has received everything that the asker had: it lets
+``CONNECTION_LAG`` seconds pass, then waits for a heartbeat's answer, behind which nothing older is on its
+way, and for an event, without which it might be deaf. A replica that leads before it has an answer runs the
+event again.
 
-Does not promise an answer (where nothing happens there is none), nor that there is time for one: whoever
-leads while in doubt runs the event again.
-
-Concurrency: no thread, no lock: everything belongs to the thread of ``LeaderEvents``, but for
-``new_session``, which writes single values, and ``_on_question``, which is the watch's. It blocks on etcd,
-never on the gateway. At stop, at a lost lease or watch nothing is asked or answered; it goes on when they are
-back.
+Threads and locks: no thread, no lock. ``new_session`` and ``_on_question`` write single values; all else
+belongs to the leader's thread, and blocks on etcd, never on the gateway.
 """
 
 from __future__ import annotations
@@ -25,145 +19,140 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
+from discordha.coordination.election.election import Election
 from discordha.coordination.etcd.store import LeaseNotFound
-from discordha.coordination.journal.exchange import Question, Reconciliation
-from discordha.coordination.journal.tally import AWARE
+from discordha.coordination.journal.questions import JournalQuestions, Question, QuestionExchange
+from discordha.coordination.journal.sessions import AWARE
 from discordha.coordination.session import Session
 from discordha.errors import DiscordHAError
-from discordha.leader.shard import LeaderShard
 
-__all__ = ["LAG", "Ears", "Reconciler"]
+__all__ = ["ANSWER_CHECK", "ASK_AGAIN", "ASK_LAST", "CONNECTION_LAG", "GatewayProbe", "SessionCatchUp"]
 
 _log = logging.getLogger(__name__)
 
 #: How much later than one connection another may get an event from Discord, seconds, beyond the time of a
 #: heartbeat's answer.
-LAG = 0.5
-#: Who is still in doubt asks again after so many seconds: doubled each time, up to the last. A leader sends
-#: no more than one heartbeat for that in the first.
+CONNECTION_LAG = 0.5
+#: A replica in doubt asks again after so many seconds: doubled each time, up to the last. A leader sends at
+#: most one heartbeat for that in the first.
 ASK_AGAIN = 1.0
 ASK_LAST = 30.0
-#: How often a leader looks while it has questions, seconds.
-LOOK = 0.1
+#: How often a leader with open questions looks at them, seconds.
+ANSWER_CHECK = 0.1
 
 
-class Ears(Protocol):
-    """What the gateway tells of a shard; see ``Gateway``."""
-
-    def proven(self, shard_id: int) -> int:
-        """A revision of etcd that is older than all events which come from now on. Gateway thread."""
+class GatewayProbe(Protocol):
+    """Finds out what a shard's connection has received: ``Gateway``. Does not block; any thread."""
 
     def beat(self, shard_id: int, seen: int = 0) -> None:
-        """Lets ``proven`` follow. Does not block; any thread."""
+        """Sends a heartbeat, so that later events are stamped with ``seen``."""
 
     def caught_up(self, shard_id: int) -> Future[bool]:
-        """Tells when all that Discord had sent has been received. Does not block; any thread."""
+        """Tells when everything that Discord had sent has been received."""
 
 
-class Reconciler:
-    """See the module.
+class SessionCatchUp:
+    """One shard's. ``wake`` is called when there is something to do; any thread."""
 
-    :param wake: called when something is to be done; any thread.
-    """
-
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
-        reconciliation: Reconciliation,
+        shard_id: int,
+        questions: JournalQuestions,
+        election: Election,
+        exchange: QuestionExchange,
         session: Session,
-        ears: Ears,
+        probe: GatewayProbe,
         wake: Callable[[], None],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._reconciliation = reconciliation
+        self._shard_id = shard_id
+        self._questions = questions
+        self._election = election
+        self._exchange = exchange
         self._session = session
-        self._ears = ears
+        self._probe = probe
         self._wake = wake
         self._clock = clock
-        self._answered: dict[tuple[int, str], int] = {}  # by shard and replica: the last number
-        self._proofs: dict[int, tuple[Future[bool], float]] = {}  # by shard, and when it was begun
-        reconciliation.on_question = self._on_question
+        self._ask_at = 0.0
+        self._ask_pause = ASK_AGAIN
+        self._answered: dict[str, int] = {}  # by replica: the last number
+        self._proof: Future[bool] | None = None
+        self._proof_begun = -math.inf
+        exchange.listen(shard_id, on_question=self._on_question, on_answer=questions.on_answer)
 
-    def due(self, shard: LeaderShard) -> float:
-        """In how many seconds a shard is to be tended."""
-        if shard.election.is_leader:
-            proof, _ = self._proofs.get(shard.election.shard_id, (None, 0.0))
-            if proof is not None and not proof.done():
-                return math.inf  # it wakes
-            return LOOK if self._waiting(shard) else math.inf
-        return max(shard.ask_at - self._clock(), LOOK) if shard.journal.questions.may_ask else math.inf
+    def close(self) -> None:
+        """Listens no longer."""
+        self._exchange.close(self._shard_id)
 
-    def tend(self, shard: LeaderShard) -> None:
-        """Asks or answers what is to be asked or answered now. Blocks on etcd."""
+    def new_session(self) -> None:
+        """A gateway session began: ask as soon as the leader should know of it. Gateway thread."""
+        self._ask_at, self._ask_pause = self._clock() + AWARE, ASK_AGAIN
+
+    def due(self) -> float:
+        """In how many seconds ``tend`` is due."""
+        if not self._election.is_leader:
+            return max(self._ask_at - self._clock(), ANSWER_CHECK) if self._questions.may_ask else math.inf
+        if self._proof is not None and not self._proof.done():
+            return math.inf  # it wakes
+        return ANSWER_CHECK if self._waiting() else math.inf
+
+    def tend(self) -> None:
+        """Asks or answers if that is due. Blocks on etcd."""
         try:
-            if shard.election.is_leader:
-                self._answer(shard)
+            if self._election.is_leader:
+                self._answer()
             else:
-                self._ask(shard)
+                self._ask()
         except (DiscordHAError, LeaseNotFound) as error:
-            _log.debug("shard %d: what is in doubt stays so for now: %s", shard.number, error)
+            _log.debug("shard %d: its question or answer is tried again: %s", self._shard_id, error)
 
-    def forget(self, shard: LeaderShard) -> None:
-        """The shard is closed."""
-        key = shard.election.shard_id
-        self._proofs.pop(key, None)
-        self._answered = {at: number for at, number in self._answered.items() if at[0] != key}
-
-    def new_session(self, shard: LeaderShard) -> None:
-        """A gateway session began: it asks as soon as the leader should know of it. Gateway thread."""
-        shard.ask_at, shard.ask_pause = self._clock() + AWARE, ASK_AGAIN
-
-    def _on_question(self, shard_id: int, revision: int) -> None:
-        """Watch thread. What this replica receives from now on belongs to the asker's session, too: its marks
-        are to say so soon, or else all that it runs stays in doubt there.
-        """
-        self._ears.beat(shard_id, revision)
+    def _on_question(self, revision: int) -> None:
+        """Marks must say soon that events received from now on belong to the asker's session, too."""
+        self._probe.beat(self._shard_id, revision)
         self._wake()
 
-    def _ask(self, shard: LeaderShard) -> None:
+    def _ask(self) -> None:
         grant = self._session.current
-        if grant is None or shard.election.leader is None or self._clock() < shard.ask_at:
+        if grant is None or self._election.leader is None or self._clock() < self._ask_at:
             return
-        question = shard.journal.questions.ask()
+        question = self._questions.ask()
         if question is None:
             return
-        shard.ask_at = self._clock() + shard.ask_pause
-        shard.ask_pause = min(2 * shard.ask_pause, ASK_LAST)
-        number, names = question
-        self._reconciliation.ask(shard.election.shard_id, number, names, lease=grant.lease_id)
+        self._ask_at = self._clock() + self._ask_pause
+        self._ask_pause = min(2 * self._ask_pause, ASK_LAST)
+        self._exchange.ask(self._shard_id, *question, lease=grant.lease_id)
 
-    def _waiting(self, shard: LeaderShard) -> list[Question]:
+    def _waiting(self) -> list[Question]:
         """The questions that this leader can answer, and has not."""
-        key = shard.election.shard_id
         return [
             question
-            for question in self._reconciliation.questions(key)
+            for question in self._exchange.questions(self._shard_id)
             if question.names
-            and self._answered.get((key, question.replica)) != question.number
-            and shard.journal.questions.may_answer(question.names)
+            and self._answered.get(question.replica) != question.number
+            and self._questions.may_answer(question.names)
         ]
 
-    def _answer(self, shard: LeaderShard) -> None:
-        key, now = shard.election.shard_id, self._clock()
-        waiting = self._waiting(shard)
-        proof, begun = self._proofs.get(key, (None, -math.inf))
+    def _answer(self) -> None:
+        now, proof = self._clock(), self._proof
         if proof is not None and not proof.done():
             return
-        proven = [q for q in waiting if q.seen_at + LAG <= begun] if _is_true(proof) else []
+        waiting = self._waiting()
+        proven = [q for q in waiting if q.seen_at + CONNECTION_LAG <= self._proof_begun and _is_true(proof)]
         for question in proven:
-            self._answer_one(shard, question)
-        unproven = [q for q in waiting if q not in proven and q.seen_at + LAG <= now]
-        if unproven and begun + ASK_AGAIN <= now:
-            proof = self._ears.caught_up(key)
-            self._proofs[key] = (proof, now)
+            self._answer_one(question)
+        unproven = any(q not in proven and q.seen_at + CONNECTION_LAG <= now for q in waiting)
+        if unproven and self._proof_begun + ASK_AGAIN <= now:
+            self._proof_begun = now
+            self._proof = proof = self._probe.caught_up(self._shard_id)
             proof.add_done_callback(lambda _: self._wake())
 
-    def _answer_one(self, shard: LeaderShard, question: Question) -> None:
-        left, leadership = shard.journal.questions.answer(question.names), shard.election.leadership
+    def _answer_one(self, question: Question) -> None:
+        left, leadership = self._questions.answer(question.names), self._election.leadership
         if left is None or leadership is None:
             return
-        if self._reconciliation.answer(question, left, leadership):
-            self._answered[shard.election.shard_id, question.replica] = question.number
+        if self._exchange.answer(question, left, leadership):
+            self._answered[question.replica] = question.number
 
 
 def _is_true(proof: Future[bool] | None) -> bool:

@@ -1,15 +1,13 @@
 """``ha.loop``: a periodic task that runs on the leader only.
 
-Promises
-- Never two runs of a task at once over all replicas; the next run on time after leadership has moved: due
-  ``seconds`` after the last one began, whoever ran it. A run that took longer is followed by the next at
-  once; what was missed is not made up.
+Guarantees
+- Never two runs of a task at once over all replicas. A run is due ``seconds`` after the last one began,
+  whichever replica ran it; after a longer run the next begins at once, and missed runs are not made up.
 - A task's error is logged, and the task goes on.
 - A run whose replica lost its session gets ``LockLost`` from its next blocking call.
 
-Concurrency: one thread a task, ``discordha-loop-<name>``, owned by ``LeaderLoops``: started by ``start``,
-ended and joined by ``stop``, which waits for a run for at most its timeout. Nothing is shared between
-tasks.
+Threads and locks: ``LeaderLoops`` owns one thread a task, ``discordha-loop-<name>``: started by ``start``,
+joined by ``stop`` within its timeout. Tasks share nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ from collections.abc import Callable
 from typing import Any
 
 from discordha.context import CurrentEvent, handler_scope
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.election.task_runs import Run, Runs
+from discordha.coordination.election.election import LeaderTerm
+from discordha.coordination.election.task_runs import TaskRuns
 from discordha.errors import ConfigError, LockLost
 from discordha.stats import Stats
 
@@ -31,8 +29,8 @@ __all__ = ["LeaderLoops", "Task"]
 
 _log = logging.getLogger(__name__)
 
-#: How long a task waits before it looks again whether it may run, seconds.
-LOOK = 0.05
+#: How often a task checks whether it may run, seconds.
+LOOP_CHECK = 0.05
 
 
 class Task:
@@ -56,14 +54,14 @@ class LeaderLoops:
     """The tasks of one replica.
 
     :param runs: ``None`` without etcd: this replica leads.
-    :param leadership: the present term of leading shard 0, or ``None``.
+    :param leadership: gives the present term of leading shard 0.
     """
 
     def __init__(
         self,
         tasks: list[Task],
-        runs: Runs | None,
-        leadership: Callable[[], Leadership | None],
+        runs: TaskRuns | None,
+        leadership: Callable[[], LeaderTerm | None],
         stats: Stats,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -86,8 +84,8 @@ class LeaderLoops:
             thread.start()
 
     def stop(self, timeout: float) -> bool:
-        """Begins no run any more, and waits for those under way for at most ``timeout`` seconds; whether
-        all have ended. Idempotent.
+        """Begins no run any more, and waits for running ones for at most ``timeout`` seconds; true when all
+        have ended. Idempotent.
         """
         self._stop.set()
         deadline = self._clock() + timeout
@@ -104,30 +102,30 @@ class LeaderLoops:
                 last = seen if last is None or (seen is not None and seen > last) else last
                 leadership = self._leadership()
                 if leadership is None:
-                    self._stop.wait(LOOK)
+                    self._stop.wait(LOOP_CHECK)
                     continue
             else:
                 leadership = None
             due = last + task.seconds if last is not None else self._clock()
             wait = due - self._clock()
             if wait > 0:
-                self._stop.wait(min(wait, LOOK))
+                self._stop.wait(min(wait, LOOP_CHECK))
                 continue
             last = self._once(task, leadership) or last
 
-    def _once(self, task: Task, leadership: Leadership | None) -> float | None:
-        """One run, if it may be; when it began."""
+    def _once(self, task: Task, leadership: LeaderTerm | None) -> float | None:
+        """Makes one run, if that is possible; returns when it began."""
         begun = self._clock()
         if self._runs is None or leadership is None:
             self._call(task, next(self._numbers), 0, lambda: False)
             return begun
         run = self._runs.begin(task.name, leadership)
         if run is None:
-            self._stop.wait(LOOK / 10)
-            self._runs.wait_free(task.name, LOOK)
+            self._stop.wait(LOOP_CHECK / 10)
+            self._runs.wait_free(task.name, LOOP_CHECK)
             return None
         try:
-            self._call(task, run.number, leadership.fencing_token, lambda: _lost(run))
+            self._call(task, run.number, leadership.fencing_token, lambda: run.lost)
         finally:
             self._runs.end(run)
         return begun
@@ -135,15 +133,14 @@ class LeaderLoops:
     def _call(self, task: Task, number: int, token: int, is_lost: Callable[[], bool]) -> None:
         event = CurrentEvent(task.name, "loop", 1, 0, token, number, is_lost)
         self._stats.add("loop_runs", task.name)
+        scope = handler_scope(event, task.name)
         try:
-            with handler_scope(event, task.name):
+            with scope:
                 task.function()
+            if scope.refused:
+                raise LockLost("a call was refused, and the loop caught LockLost; let it pass")
         except LockLost as error:
             _log.warning("the loop %s was cut off: %s", task.name, error)
         except Exception:  # noqa: BLE001 - the next run may succeed
             self._stats.add("loop_errors", task.name)
             _log.exception("the loop %s failed; its next run is in %g s", task.name, task.seconds)
-
-
-def _lost(run: Run) -> bool:
-    return run.lost

@@ -1,73 +1,161 @@
-"""One shard whose journal this replica keeps, and which it may lead: its state, and the way of its events.
+"""One shard whose journal this replica keeps, and which it may lead.
 
-Promises
-- An event is begun here only while this replica leads the shard, and by the journal's order; what its handler
-  sees (``CurrentEvent``) is lost when the leadership is, unless it was handed over.
+Guarantees: an event begins here only while this replica leads the shard, in the journal's order. Its
+handler's ``CurrentEvent`` is lost when the leadership is, unless the event was handed over.
 
-Does not promise anything of leading itself: ``LeaderEvents`` makes its shards stand, act and resign.
-
-Concurrency: no thread, no lock; the journal has a lock of its own. ``received`` runs on the gateway thread,
-``begin`` and ``finished`` on handler threads; only ``begin`` blocks, on etcd. The attributes are single
-values: ``stands`` and ``resign`` are written by whoever asks for it, and acted upon by the thread of
-``LeaderEvents``. At stop and at a lost lease nothing is to be done here: what has not begun is kept.
+Threads and locks: no thread, no lock. ``received`` runs on the gateway thread, ``begin`` and ``finished`` on
+handler threads; ``begin`` and ``hand_over`` block on etcd. The attributes are single values: any thread asks
+for a change, ``Takeover`` acts upon it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from discordha.config import Config
 from discordha.context import CurrentEvent
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.election.election import Election
-from discordha.coordination.journal.entries import Entry
+from discordha.coordination.election.election import LeaderTerm
+from discordha.coordination.etcd.store import Compare
+from discordha.coordination.journal.entries import JournalEntry
 from discordha.coordination.journal.journal import Journal
+from discordha.coordination.journal.marks import JournalWriter
+from discordha.coordination.node import CoordinationNode
+from discordha.dispatch.handlers import Handler
+from discordha.dispatch.items import LeaderItem
 from discordha.dispatch.runner import Outcome
-from discordha.events import guild_of
-from discordha.leader.candidacy import Seniority
+from discordha.events import Event, guild_of
+from discordha.leader.candidacy import CandidacyPolicy
+from discordha.leader.catch_up import GatewayProbe, SessionCatchUp
 from discordha.stats import Stats
 
-if TYPE_CHECKING:
-    from discordha.dispatch import Item
-
-__all__ = ["LeaderShard"]
+__all__ = ["AMBIGUOUS", "LeaderParts", "LeaderShard"]
 
 _log = logging.getLogger(__name__)
 
 #: Said of an event that is run again although an earlier leader may have handled it (see guarantees.md).
-DOUBTFUL = "; it may have been handled: it came just as this replica's gateway session began"
+AMBIGUOUS = "; it may have been handled: it came just as this replica's gateway session began"
+
+
+class LeaderParts(NamedTuple):
+    """What the shards of one replica share."""
+
+    config: Config
+    coordination: CoordinationNode
+    replica_id: str
+    stats: Stats
+    put: Callable[[JournalEntry], None]  # puts an entry into its lane
+    probe: GatewayProbe
+    wake: Callable[[], None]  # wakes the leader's thread
 
 
 class LeaderShard:
-    """See the module. ``hears``: connected to Discord; ``stands``: a candidate, or the leader.
-
-    :param number: the shard's number, of ``count``; no count: there are no shards.
-    :param may_act: a leader waits until it says so.
-    """
+    """See the module, and ``LeaderService.open``."""
 
     def __init__(
         self,
-        journal: Journal,
-        seniority: Seniority,
+        parts: LeaderParts,
+        key: int,
         number: int,
         count: int | None,
+        *,
+        guard: Sequence[Compare],
         may_act: Callable[[], bool],
     ) -> None:
-        self.journal = journal
-        self.seniority = seniority
+        config, coordination, replica_id, stats, put, probe, wake = parts
+        self.key = key
         self.number = number
-        self.count = count
+        self._count = count
         self.may_act = may_act
-        self.retired = False  # leads no more, and does not stand
-        self.fresh = False  # a gateway session has begun, and etcd does not know yet
-        self.ask_at = 0.0  # when the leader may be asked (``Reconciler``); and after how many seconds again
-        self.ask_pause = 0.0
-        self.election: Election
-        self.elected: Leadership | None = None  # to be made to act
-        self.resign: bool | None = None  # asked to resign; true: stand again at once
-        self.hears = False
-        self.stands = False
+        self._stats = stats
+        self._wake = wake
+        self.is_connected = False  # to Discord
+        self.is_candidate = False  # or the leader
+        self.is_retired = False  # leads no more, and does not stand
+        self.is_unannounced = False  # a gateway session has begun, and etcd does not know yet
+        self.elected: LeaderTerm | None = None  # to be made to act
+        self.resigns: bool | None = None  # asked to resign; true: stand again at once
+        store, commit, leases = coordination.store, coordination.commit, coordination.leases
+        root, attempts = coordination.root, config.max_attempts
+        self.journal = Journal(
+            JournalWriter(store, commit, leases, root, key, replica_id, attempts),
+            put=put,
+            size=config.queue_size,
+            retention=config.retention,
+            last_attempts=coordination.last_attempts,
+            dropped=lambda reason: stats.add("dropped", reason),
+            buried=lambda event: stats.add("dead", event),
+        )
+        # Shards come and go: a replica that hosted this one before has received more than a newcomer.
+        self.candidacy = CandidacyPolicy(coordination.members, replica_id, key, led=count is not None)
+        participate = config.participate_in_election
+        self.election = coordination.elections.open(
+            key, self._on_elected, self._on_deposed, participate=participate, guard=guard
+        )
+        self.election.on_asked = lambda: self.ask_to_resign(again=True)
+        self.election.on_vacant = wake  # a young replica may stand now: at once
+        exchange, session = coordination.exchange, coordination.session
+        self.catch_up = SessionCatchUp(
+            key, self.journal.questions, self.election, exchange, session, probe, wake
+        )
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this replica is to stand for election, and does not yet."""
+        return self.is_connected and not self.is_candidate and not self.is_retired
+
+    def set_connected(self, connected: bool) -> None:
+        """Stands for election in time, or hands over, as the shard is connected to Discord or not. Does not
+        block.
+        """
+        self.is_connected = connected
+        if self.is_waiting:
+            self._wake()
+        elif not connected and self.is_candidate and not self.is_retired:
+            self.is_candidate = False
+            self.ask_to_resign(again=False)
+
+    def new_session(self) -> None:
+        """The gateway began a new session: this replica has not received what happened since the last one. If
+        it leads, another that has takes over, and it does not stand before those. Gateway thread.
+        """
+        self.catch_up.new_session()
+        self.journal.deactivate()  # nothing that comes now may run before what another has received meanwhile
+        self.journal.on_new_session()
+        self.is_unannounced = True
+        self.candidacy.session_began()
+        self._wake()
+        if self.is_candidate:
+            self.ask_to_resign(again=False)
+
+    def retire(self) -> None:
+        """Hands the leadership over for good, and keeps the journal. Does not block."""
+        self.is_retired = True
+        self.is_candidate = False
+        self.ask_to_resign(again=False)
+
+    def ask_to_resign(self, *, again: bool) -> None:
+        """Hands over soon, and stands ``again`` at once, or not. Does not block; any thread."""
+        self.resigns = again
+        self._wake()
+
+    def hand_over(self, *, again: bool, timeout: float) -> None:
+        """Leaves carries for running events, and resigns. Blocks on etcd, for about ``timeout`` seconds."""
+        leadership = self.election.leadership
+        if leadership is not None:
+            self.journal.hand_over(leadership)
+        self.is_candidate = again and self.is_connected and not self.is_retired
+        self.election.resign(self.is_candidate, timeout=timeout)
+
+    def _on_elected(self, leadership: LeaderTerm) -> None:
+        self.candidacy.saw_leader()
+        self.elected = leadership
+        self._wake()
+
+    def _on_deposed(self, leadership: LeaderTerm) -> None:
+        self.elected = None
+        self.journal.deactivate()
 
     @property
     def busy(self) -> bool:
@@ -76,39 +164,35 @@ class LeaderShard:
 
     @property
     def waiting_since(self) -> float | None:
-        """When the oldest event came in that this replica is to run as a leader."""
-        return self.journal.oldest_in_line if self.election.is_leader and self.may_act() else None
+        """When the oldest event was received that this replica is to run as the leader."""
+        unstarted = self.journal.unstarted() if self.election.is_leader and self.may_act() else []
+        return next(iter(unstarted), None)
 
-    def received(self, item: Item) -> None:
+    def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Takes an event. Gateway thread."""
-        partition = "0" if self.count is None else str(guild_of(item.event, self.number, self.count))
-        self.journal.received(item.key, item.lane, item, item.event.raw, partition=partition)
+        partition = "0" if self._count is None else str(guild_of(event, self.number, self._count))
+        self.journal.received(LeaderItem(event, handlers, sequence, self, partition))
 
-    def begin(self, item: Item, stats: Stats) -> CurrentEvent | None:
-        """Before an event is run; ``None`` when it is not this replica's to run. Handler threads; may block
-        on etcd.
-        """
-        entry: Entry | None = item.entry
-        if entry is None or not self.journal.begin(entry):
+    def begin(self, item: LeaderItem) -> CurrentEvent | None:
+        """Before an event is run; ``None`` when it is not this replica's to run. May block on etcd."""
+        if not self.journal.begin(item):
             return None
-        leadership = entry.leadership
+        leadership = item.leadership
         assert leadership is not None
-        event = item.event
-        if entry.attempt > 1:
-            stats.add("taken_over", event.name)
-            why = DOUBTFUL if entry.doubtful else ""
-            _log.info("%s is run again (attempt %d)%s", item.key, entry.attempt, why)
+        if item.attempt > 1:
+            self._stats.add("taken_over", item.event_name)
+            why = AMBIGUOUS if item.ambiguous else ""
+            _log.info("%s is run again (attempt %d)%s", item.key, item.attempt, why)
         return CurrentEvent(
-            identity=event.identity.key,
-            name=event.name,
-            attempt=entry.attempt,
+            identity=item.event.identity.key,
+            name=item.event_name,
+            attempt=item.attempt,
             shard_id=self.number,
             fencing_token=leadership.fencing_token,
-            occurrence=entry.occurrence,
-            is_lost=lambda: entry.lost,
+            occurrence=item.occurrence,
+            is_lost=lambda: item.lost,
         )
 
-    def finished(self, item: Item, outcome: Outcome) -> None:
-        """After an event was run. Handler threads; never blocks."""
-        entry: Entry = item.entry
-        self.journal.finished(entry, handled=outcome is not Outcome.LOST)
+    def finished(self, item: LeaderItem, outcome: Outcome) -> None:
+        """After an event was run. Never blocks."""
+        self.journal.finished(item, handled=outcome is not Outcome.LOST)

@@ -1,25 +1,24 @@
-"""Identify: this replica's turns at Discord's budget for new sessions, which all replicas share.
+"""Takes this replica's turns at Discord's budget for new sessions, which all replicas share.
 
-Promises
-- One IDENTIFY at a time in each ``max_concurrency`` bucket, and a pause of ``interval`` seconds after it,
-  counted from Discord's answer, over all replicas and shards. Replicas take turns, first come, first served;
-  each has shards first that no replica is ready for.
-- When little is left of the day's budget (``RESERVE``), only those shards identify that no replica is ready
-  for. When nothing is left, nobody does.
-- A bot that crashes at start in a loop waits longer each time (see ``identify_budget``), and uses no more
-  than 30 of 1,000 IDENTIFYs an hour.
-- RESUME needs no turn.
+Guarantees
+- Over all replicas and shards, each ``max_concurrency`` bucket has one IDENTIFY at a time and a pause of
+  ``interval`` seconds after Discord's answer. Replicas take turns, first come, first served; each begins with
+  shards for which no replica is ready.
+- When little is left of the day's budget (``RESERVED_SHARE``), only those shards identify. When nothing is
+  left, no shard does.
+- A bot that crashes at start in a loop waits longer each time (``identify_budget``), and uses at most 30 of
+  1,000 IDENTIFYs an hour. RESUME needs no turn.
 
-Does not promise any of that while etcd is away: a session that can't be resumed is then begun anew after
-``PATIENCE`` seconds, since events that nobody receives are lost. This replica's own keep their distance.
+Not guaranteed while etcd is away: after ``UNSHARED_AFTER`` seconds a replica identifies without it, because a
+shard without a connection loses events. The replica still spaces its own IDENTIFYs.
 
-Concurrency
-- The thread ``discordha-identify`` is owned by ``Identify``: started by ``start``, joined by ``stop``. It
-  alone writes to etcd. ``turn`` is awaited on the gateway's loop, which never waits for that thread.
+Threads and locks
+- ``Identify`` owns the thread ``discordha-identify``: ``start`` starts it, ``stop`` joins it. It alone writes
+  to etcd. The gateway's loop awaits ``turn`` and never waits for the thread.
 - ``_lock`` guards ``_new``, the requests that the thread has not seen; nothing is called under it. All other
-  state is the thread's own, but for single values that ``status`` reads.
-- At stop nobody gets a turn any more. At a lost session places are gone, and taken again; at a lost watch
-  nobody's turn comes until it is back, or ``PATIENCE`` is over.
+  state belongs to the thread; ``status`` reads single values.
+- At stop all requests are cancelled. A lost session costs the places in the queue, which are taken again.
+  While the watch is down, no turn comes until ``UNSHARED_AFTER`` is over.
 """
 
 from __future__ import annotations
@@ -42,20 +41,20 @@ from discordha.errors import DiscordHAError
 from discordha.limits.identify_turn import IdentifyTurn
 from discordha.limits.session_limits import SessionLimits
 
-__all__ = ["RESERVE", "Identify"]
+__all__ = ["RESERVED_SHARE", "Identify"]
 
 _log = logging.getLogger(__name__)
 
-#: The share of a day's budget that is kept for shards which no replica is ready for.
-RESERVE = 0.1
-#: How long a request waits for etcd before it goes without, seconds.
-PATIENCE = 5.0
-#: How often the thread looks while somebody waits, seconds.
-LOOK = 0.25
-#: A connection that is not made within so many seconds loses its turn: others may reach Discord.
-CONNECT = 5.0
-#: A turn whose IDENTIFY is not answered within so many seconds is over.
-ANSWER = 10.0
+#: The share of a day's budget that is kept for shards for which no replica is ready.
+RESERVED_SHARE = 0.1
+#: How long etcd may fail before a replica identifies without it, seconds.
+UNSHARED_AFTER = 5.0
+#: How often the thread checks its requests and turns, seconds.
+CHECK_INTERVAL = 0.25
+#: A turn ends when its IDENTIFY has not left within this time, seconds: other replicas may reach Discord.
+UNUSED_TURN_TIMEOUT = 5.0
+#: A turn ends when Discord has not answered its IDENTIFY within this time, seconds.
+UNANSWERED_TURN_TIMEOUT = 10.0
 
 
 class _Request:
@@ -67,9 +66,9 @@ class _Request:
 class Identify:
     """The turns of one replica.
 
-    :param live: the replicas that live.
-    :param needed: whether no other replica is ready for a shard.
-    :param fetch: asks Discord for the limits; blocks.
+    :param live: returns the live replicas.
+    :param needed: tells whether no other replica is ready for a shard, by its key.
+    :param fetch: asks Discord for its limits; blocks.
     """
 
     def __init__(
@@ -95,14 +94,14 @@ class Identify:
         self._waiting: list[_Request] = []
         self._turns: list[IdentifyTurn] = []
         self._places: dict[int, Place] = {}  # by bucket
-        self._troubled_since: float | None = None  # etcd does not answer
-        self._own: dict[int, float] = {}  # by bucket: until when this replica keeps its distance
+        self._etcd_failed_at: float | None = None
+        self._spaced_until: dict[int, float] = {}  # by bucket, for IDENTIFYs without etcd
         self._began = self._clock()
         self._may_start_at: float | None = None
         self._proven = False
         self._asked_at = 0.0
         self._reason: str | None = None
-        self._said: str | None = None
+        self._logged_reason: str | None = None
         self._own_spent = 0
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -112,7 +111,7 @@ class Identify:
     def start(self, limits: SessionLimits) -> None:
         """Starts the thread. Blocks on etcd.
 
-        :param limits: what Discord said.
+        :param limits: Discord's limits.
         :raises StoreUnavailable: etcd does not answer.
         """
         self._limits = limits
@@ -123,7 +122,7 @@ class Identify:
     def stop(self, *, clean: bool = True) -> None:
         """Ends the thread. Blocks for a call in flight. Idempotent.
 
-        :param clean: this run ends because somebody wants it to: it was none of a crash loop.
+        :param clean: whether this run ends on purpose, and so belongs to no crash loop.
         """
         self._stop.set()
         self._wake.set()
@@ -133,7 +132,7 @@ class Identify:
                 with contextlib.suppress(DiscordHAError):
                     self._budget.prove()
 
-    async def turn(self, key: int, initial: bool) -> IdentifyTurn:
+    async def turn(self, key: int) -> IdentifyTurn:
         """Waits for a turn. Gateway's loop."""
         request = _Request(key)
         with self._lock:
@@ -143,11 +142,11 @@ class Identify:
 
     @property
     def reason(self) -> str | None:
-        """Why no new session is begun now; ``None``: nobody waits, or its turn comes. Any thread."""
+        """Why no session may begin now; ``None``: no shard waits, or its turn comes. Any thread."""
         return self._reason
 
     def status(self) -> dict[str, Any]:
-        """What is left, and what is waited for. No I/O; any thread."""
+        """The budget and the queue as this replica sees them. No I/O; any thread."""
         limits, day = self._limits, self._budget.day
         crashes, used = self._budget.crashed(self._live())
         wait = (self._may_start_at or 0.0) - self._clock()
@@ -164,7 +163,10 @@ class Identify:
             "reason": self._reason,
         }
 
-    # -- the thread ------------------------------------------------------------------------------------------
+    @property
+    def _known_limits(self) -> SessionLimits:
+        assert self._limits is not None, "start() comes first"
+        return self._limits
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -176,18 +178,16 @@ class Identify:
                 _log.debug("identify waits for etcd: %s", error)
                 self._stop.wait(0.05)
             except Exception:  # noqa: BLE001 - the thread must not end
-                _log.exception("the turns at IDENTIFY failed")
-                self._stop.wait(LOOK)
+                _log.exception("the turns at IDENTIFY failed; trying again")
+                self._stop.wait(CHECK_INTERVAL)
         for request in (*self._waiting, *self._new):
             request.future.cancel()
 
     def _until_next(self) -> float | None:
-        limits = self._limits
-        assert limits is not None
-        now = self._clock()
-        due = [turn.over_at + limits.interval - now for turn in self._turns if turn.over_at is not None]
+        now, interval = self._clock(), self._known_limits.interval
+        due = [turn.over_at + interval - now for turn in self._turns if turn.over_at is not None]
         if self._waiting or len(due) < len(self._turns):
-            due.append(LOOK)
+            due.append(CHECK_INTERVAL)
         if not self._proven:
             due.append(self._began + PROVEN - now)
         return max(min(due), 0.0) if due else None
@@ -198,24 +198,22 @@ class Identify:
             self._waiting += self._new
             self._new.clear()
         for turn in list(self._turns):
-            with contextlib.suppress(DiscordHAError):  # tried again; its lease ends by itself
-                self._look_after(turn, now)
+            with contextlib.suppress(DiscordHAError):  # tried again; the turn's lease ends by itself
+                self._tend_turn(turn, now)
         if not self._proven and now - self._began >= PROVEN:
             self._budget.prove()
             self._proven = True
         self._waiting = [request for request in self._waiting if not request.future.cancelled()]
         self._reason = None
         for bucket, requests in self._by_bucket().items():
-            # One place a bucket, so that replicas take turns; what nobody is ready for comes first.
+            # One place a bucket, so that replicas take turns; shards that no replica is ready for come first.
             self._advance(bucket, min(requests, key=lambda request: not self._needed(request.key)), now)
-        self._say(self._reason)
+        self._log_reason()
 
     def _by_bucket(self) -> dict[int, list[_Request]]:
-        limits = self._limits
-        assert limits is not None
         found: dict[int, list[_Request]] = {}
         for request in self._waiting:
-            found.setdefault(number_of(request.key) % limits.max_concurrency, []).append(request)
+            found.setdefault(number_of(request.key) % self._known_limits.max_concurrency, []).append(request)
         for bucket in self._places.keys() - found.keys():
             with contextlib.suppress(DiscordHAError):
                 self._leave(bucket)
@@ -227,16 +225,14 @@ class Identify:
             self._queue.leave(place)
             del self._places[bucket]
 
-    def _look_after(self, turn: IdentifyTurn, now: float) -> None:
-        """Hands a turn on when its pause is over, and keeps it until then."""
-        limits = self._limits
-        assert limits is not None
-        if turn.sent_at is not None and now - turn.sent_at >= ANSWER:
+    def _tend_turn(self, turn: IdentifyTurn, now: float) -> None:
+        """Keeps a turn until the pause after it is over, then frees it."""
+        if turn.sent_at is not None and now - turn.sent_at >= UNANSWERED_TURN_TIMEOUT:
             turn.over()
-        elif now - turn.begun >= CONNECT:
+        elif now - turn.begun >= UNUSED_TURN_TIMEOUT:
             turn.give_up()
         over = turn.over_at
-        if over is not None and (turn.sent_at is None or now >= over + limits.interval):
+        if over is not None and (turn.sent_at is None or now >= over + self._known_limits.interval):
             if turn.held is not None and turn.held.valid:
                 self._queue.free(turn.held)
             self._turns.remove(turn)
@@ -246,11 +242,11 @@ class Identify:
     def _advance(self, bucket: int, request: _Request, now: float) -> None:
         try:
             turn = self._try(bucket, request, now)
-            self._troubled_since = None
+            self._etcd_failed_at = None
         except (DiscordHAError, LeaseNotFound):
-            if self._troubled_since is None:
-                self._troubled_since = now
-            if now - self._troubled_since < PATIENCE:
+            if self._etcd_failed_at is None:
+                self._etcd_failed_at = now
+            if now - self._etcd_failed_at < UNSHARED_AFTER:
                 raise
             turn = self._without_etcd(bucket, request, now)
         if turn is None:
@@ -259,12 +255,10 @@ class Identify:
         self._turns.append(turn)
         try:
             request.future.set_result(turn)
-        except InvalidStateError:  # the connection was given up meanwhile
+        except InvalidStateError:  # the client no longer waits
             turn.over()
 
     def _try(self, bucket: int, request: _Request, now: float) -> IdentifyTurn | None:
-        limits = self._limits
-        assert limits is not None
         grant = self._session.require()
         self._budget.take_slot(grant)
         if bucket in self._places and self._places[bucket].grant is not grant:
@@ -277,13 +271,13 @@ class Identify:
         place = self._places.get(bucket)
         if place is None:
             if any(turn.bucket == bucket for turn in self._turns):
-                return None  # whoever has had its turn queues up behind those that wait
+                return None  # a replica queues up again after its turn, behind the replicas that wait
             self._places[bucket] = self._queue.enter(bucket, grant)
             return None
         if not self._queue.is_next(place):
             return None
         guards, writes = self._budget.spend(proven=self._proven)
-        held = self._queue.take(place, limits.interval, guards, writes)
+        held = self._queue.take(place, self._known_limits.interval, guards, writes)
         if held is None:
             return None
         self._budget.spent()
@@ -293,14 +287,13 @@ class Identify:
 
     def _why_not(self, key: int, now: float) -> str | None:
         """Why a shard may not identify now; ``None`` when it may."""
-        limits, day = self._limits, self._budget.day
-        assert limits is not None
+        day = self._budget.day
         if day is None and now - self._asked_at > 1.0:
             self._asked_at = now
             limits = self._limits = self._fetch()
             self._budget.open(limits.remaining, limits.total, limits.reset_after)
             return "the day's budget is not known yet"
-        total = day.total if day is not None else limits.total
+        total = day.total if day is not None else self._known_limits.total
         if not self._proven:
             crashes, used = self._budget.crashed(self._live())
             if self._may_start_at is None:
@@ -311,21 +304,19 @@ class Identify:
                 return f"{used} IDENTIFYs were used by starts that ended in a crash within the last hour"
         if day is not None and day.remaining <= 0:
             return "nothing is left of today's IDENTIFYs"
-        if day is not None and day.remaining < day.total * RESERVE and not self._needed(key):
+        if day is not None and day.remaining < day.total * RESERVED_SHARE and not self._needed(key):
             return f"{day.remaining} IDENTIFYs are left today: kept for shards that no replica is ready for"
         return None
 
     def _without_etcd(self, bucket: int, request: _Request, now: float) -> IdentifyTurn | None:
-        limits = self._limits
-        assert limits is not None
-        if now < self._own.get(bucket, 0.0):
+        if now < self._spaced_until.get(bucket, 0.0):
             return None
-        self._own[bucket] = now + limits.interval + 1.0
+        self._spaced_until[bucket] = now + self._known_limits.interval + 1.0
         _log.warning("shard %d identifies without etcd, which does not answer", number_of(request.key))
         return IdentifyTurn(bucket, None, now, self._wake.set)
 
-    def _say(self, reason: str | None) -> None:
-        if reason != self._said:
-            self._said = reason
-            if reason is not None:
-                _log.warning("no new session with Discord for now: %s", reason)
+    def _log_reason(self) -> None:
+        if self._reason != self._logged_reason:
+            self._logged_reason = self._reason
+            if self._reason is not None:
+                _log.warning("no new session with Discord for now: %s", self._reason)

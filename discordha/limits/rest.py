@@ -1,33 +1,28 @@
-"""The limits of Discord's REST API, kept before a request is sent.
+"""Keeps the limits of Discord's REST API before a request leaves.
 
-Promises
-- No more requests count within any second than the share allows, however answers are delayed: Discord
-  counts a request between its departure and its answer, and its place is given to the next one a second
-  after the answer.
-- Requests wait in the order in which they came. Answers to interactions and whatever else carries a token
-  of its own never wait: Discord does not count them.
-- While Discord has said that the whole bot is over its limit, nothing that it counts is sent.
-- Discord bans an address that sends 10,000 invalid requests (answers 401, 403, 429; not 429 of a resource
-  that others share) within ten minutes. Short of that, at ``REFUSED_LIMIT`` over all replicas, nothing is
-  sent: callers get an error.
+Guarantees
+- Within any second Discord counts no more requests than the share allows. Discord counts a request between
+  its departure and its answer, so the next one takes its place a second after the answer.
+- Requests wait in order of arrival. Requests with a token of their own, such as answers to interactions,
+  never wait: Discord does not count them.
+- While Discord says that the whole bot is over its limit, no counted request leaves.
+- Discord bans an address after 10,000 invalid requests (answers 401, 403, 429; not 429 of a resource that
+  others share) within ten minutes. At ``REFUSED_LIMIT`` over all replicas, callers get an error instead.
 
-Does not promise the limits of single routes: discord.py keeps them, for each process by itself. A channel's
-requests mostly come from one replica, since its events do.
+Not guaranteed: the limits of single routes. discord.py keeps them in each process, and most requests for a
+channel come from the replica that handles its events.
 
-Source: Discord's documentation, "Rate Limits". The window is a sliding log (as in "sliding window log"
-limiters), kept at the sender's end.
+Threads and locks: everything runs on the gateway's loop and never blocks it. Any thread may call ``status``
+and the methods of ``Meter``; ``_lock`` guards what they share with the loop, for a few instructions. At stop,
+waiting requests end with their calls. A lost session reduces the share to a reserve; a lost watch leaves it.
 
-Concurrency
-- All of it runs on the gateway's loop, and waits there without blocking it, but for what ``Meter`` and
-  ``status`` read, which any thread may. ``_lock`` guards what those share with the loop, for a few
-  instructions.
-- At stop the waiting requests are cancelled with their calls. At a lost session the share falls to a
-  reserve, by the local deadline. At a lost watch it stays as it is.
+Source: Discord's documentation, "Rate Limits". The window is a sliding log, kept by the sender.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -35,31 +30,33 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from discordha.coordination.quotas.request_shares import MEMORY, WINDOW, Shares
+from discordha.coordination.quotas.request_shares import REFUSALS_KEPT, WINDOW, Shares
 from discordha.errors import DiscordHAError
 
 __all__ = ["REFUSED_LIMIT", "RestLimits", "shared_total"]
 
 _log = logging.getLogger(__name__)
 
-
-#: Discord bans at 10,000 within ten minutes; replicas hear of each other's with a second's delay.
+#: The counters in ``status``.
+_COUNTED = ("requests", "exempt", "delayed", "withheld", "limited_global", "limited_user", "limited_shared")
+#: Refused requests within ten minutes at which replicas stop: Discord bans at 10,000, and replicas learn of
+#: each other's requests a second late.
 REFUSED_LIMIT = 9_000
-#: How finely refused requests are counted by age, seconds.
-GRAIN = 10.0
-#: For how long the largest demand counts, seconds.
-DEMAND = 3.0
-#: Waiting requests look at the share at least so often, seconds: it may fall and rise again unseen.
-LOOK = 0.25
+#: The grain of the ages of refused requests, seconds.
+REFUSED_GRAIN = 10.0
+#: How long a peak of demand counts, seconds.
+PEAK_MEMORY = 3.0
+#: Pause between two checks of the share while requests wait, seconds: it may fall and rise again unnoticed.
+SHARE_CHECK_INTERVAL = 0.25
 
 
 def shared_total(limit: int) -> int:
-    """What of a limit is shared. The rest is for replicas that have no share at the moment."""
+    """The part of a limit that replicas share. The rest is for replicas without a share at the moment."""
     return max(limit - max(2, limit // 25), 1)
 
 
 class RestLimits:
-    """One replica's. A ``Meter`` for ``Shares``.
+    """The requests of one replica: a ``Meter`` for ``Shares``.
 
     :param limit: requests a second for the whole bot.
     """
@@ -72,7 +69,7 @@ class RestLimits:
         self._report_pause: Callable[[float], None] = lambda seconds: None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._cooling: deque[float] = deque()  # when each place is free again
+        self._cooling: deque[float] = deque()  # the moments at which places are free again
         self._timer: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
         self._in_flight = 0
@@ -83,18 +80,16 @@ class RestLimits:
         self._counts: Counter[str] = Counter()
 
     def share(self, shares: Shares) -> None:
-        """Shares the limit with other replicas. Before the first request."""
+        """Shares the limit with other replicas. Call it before the first request."""
         self._slots = shares.slots
         self._others_refused = shares.others_refused
         self._report_pause = shares.report_pause
 
-    # -- a request -------------------------------------------------------------------------------------------
-
     async def begin(self, *, counted: bool) -> None:
-        """Waits until a request may be sent. Must be followed by ``end``. Gateway's loop.
+        """Waits until a request may leave; ``end`` must follow if it is counted. Gateway's loop.
 
-        :param counted: whether Discord counts it.
-        :raises DiscordHAError: too many were refused lately; nothing may be sent.
+        :param counted: whether Discord counts the request.
+        :raises DiscordHAError: Discord refused too many requests lately; none may leave.
         """
         self._refuse()
         self._counts["requests" if counted else "exempt"] += 1
@@ -113,18 +108,16 @@ class RestLimits:
             await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self.end(counted=True, sent=False)
+                self.end(sent=False)
             else:
                 self._waiting.remove(future)
             raise
 
-    def end(self, *, counted: bool, sent: bool = True) -> None:
-        """The request has its answer, or its end. Gateway's loop.
+    def end(self, *, sent: bool = True) -> None:
+        """Ends a counted request that was answered or failed. Gateway's loop.
 
-        :param sent: false when it was given up before it left.
+        :param sent: whether the request left.
         """
-        if not counted:
-            return
         with self._lock:
             self._in_flight -= 1
         if sent:
@@ -132,7 +125,7 @@ class RestLimits:
         self._pump()
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
-        """Judges an answer. Gateway's loop."""
+        """Takes note of an answer's status and headers. Gateway's loop."""
         if status not in (401, 403, 429):
             return
         scope = headers.get("X-RateLimit-Scope", "")
@@ -141,14 +134,16 @@ class RestLimits:
             self._counts[f"limited_{'global' if is_global else scope or 'user'}"] += 1
             if is_global:
                 seconds = _seconds(headers.get("Retry-After"))
-                _log.warning("Discord says that the whole bot is over its limit, for %.2f s", seconds)
+                _log.warning(
+                    "Discord says that the whole bot is over its limit: requests wait %.2f s", seconds
+                )
                 self.pause(seconds)
                 self._report_pause(seconds)
             if scope == "shared":
                 return
         now = self._clock()
         with self._lock:
-            if not self._refused or now - self._refused[-1][0] >= GRAIN:
+            if not self._refused or now - self._refused[-1][0] >= REFUSED_GRAIN:
                 self._refused.append([now, 0])
             self._refused[-1][1] += 1
 
@@ -159,12 +154,12 @@ class RestLimits:
             return
         if not self._refusing:
             self._refusing = True
-            _log.error("%d requests were refused within ten minutes: nothing is sent for now", refused)
+            _log.error("Discord refused %d requests within ten minutes: none are sent for now", refused)
         self._counts["withheld"] += 1
         raise DiscordHAError(
             f"not sent: Discord has refused {refused} requests (401, 403, 429) within ten minutes, and bans "
-            "a bot's address at 10,000; requests go out again as the oldest of them pass. discord.py's log "
-            "tells which calls are refused"
+            "a bot's address at 10,000; requests leave again as the oldest of these expire. discord.py's log "
+            "names the refused calls"
         )
 
     def _is_free(self) -> bool:
@@ -193,57 +188,52 @@ class RestLimits:
             self._timer = None
         if self._waiting and self._loop is not None:
             now = self._clock()
-            due = max(self._cooling[0] if self._cooling else now + LOOK, self._paused_until)
-            self._timer = self._loop.call_later(min(max(due - now, 0.001), LOOK), self._pump)
+            due = max(self._cooling[0] if self._cooling else now + SHARE_CHECK_INTERVAL, self._paused_until)
+            self._timer = self._loop.call_later(min(max(due - now, 0.001), SHARE_CHECK_INTERVAL), self._pump)
 
     def _note_demand(self) -> None:
         now = self._clock()
         demand = self._in_flight + len(self._cooling) + len(self._waiting)
-        with self._lock:  # only what nothing later exceeds is kept, so the first is the largest
+        with self._lock:  # a peak goes when a later one exceeds it, so the first is the largest
             peaks = self._peaks
             while peaks and peaks[-1][1] <= demand:
                 peaks.pop()
-            while peaks and peaks[0][0] < now - DEMAND:
+            while peaks and peaks[0][0] < now - PEAK_MEMORY:
                 peaks.popleft()
             peaks.append((now, demand))
 
-    # -- as a meter; any thread ------------------------------------------------------------------------------
+    # -- the meter; any thread -------------------------------------------------------------------------------
 
     def want(self) -> int:
-        """How many requests a second it would have made lately, had nothing held it back."""
-        oldest = self._clock() - DEMAND
+        """How many requests a second this replica would have made lately without limits."""
+        oldest = self._clock() - PEAK_MEMORY
         with self._lock:
             recent = max((demand for at, demand in self._peaks if at >= oldest), default=0)
         return max(recent, len(self._waiting))
 
     @property
     def in_flight(self) -> int:
-        """Requests that Discord counts and that wait for their answer."""
+        """Counted requests that wait for their answer."""
         return self._in_flight
 
     def refused(self) -> int:
         """Requests of the last ten minutes that Discord counts as invalid."""
-        oldest = self._clock() - MEMORY - GRAIN
+        oldest = self._clock() - REFUSALS_KEPT - REFUSED_GRAIN
         with self._lock:
             while self._refused and self._refused[0][0] < oldest:
                 self._refused.popleft()
             return int(sum(count for _, count in self._refused))
 
     def changed(self) -> None:
-        """The share has changed: who waits may go on."""
-        self._soon(self._pump)
+        """Lets waiting requests go on: the share has changed."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._pump)
 
     def pause(self, seconds: float) -> None:
-        """Holds back what Discord counts for so long."""
+        """Holds counted requests back."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
-
-    def _soon(self, call: Callable[[], None]) -> None:
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            try:
-                loop.call_soon_threadsafe(call)
-            except RuntimeError:  # closed since
-                return
 
     def status(self) -> dict[str, Any]:
         """For ``ha.status()["rest"]``. Any thread; no I/O."""
@@ -256,18 +246,7 @@ class RestLimits:
             "paused_for": max(self._paused_until - self._clock(), 0.0),
             "refused": self.refused(),
             "refused_by_all": self.refused() + self._others_refused(),
-            **{
-                name: self._counts[name]
-                for name in (
-                    "requests",
-                    "exempt",
-                    "delayed",
-                    "withheld",
-                    "limited_global",
-                    "limited_user",
-                    "limited_shared",
-                )
-            },
+            **{name: self._counts[name] for name in _COUNTED},
         }
 
 

@@ -1,11 +1,10 @@
-"""What Discord says of a bot before it connects: shards, and the budget for sessions.
+"""Asks Discord for a bot's limits before it connects: the number of shards, and the budget for sessions.
 
-Source: ``GET /gateway/bot`` in Discord's gateway documentation. The documentation fixes the pause between two
-IDENTIFYs of a bucket at 5 s; a Discord that wants another one (a local one, a proxy with a queue of its own)
-says so in a field that Discord's answer does not have: ``identify_interval``, in milliseconds as all times
-there.
+Source: ``GET /gateway/bot`` in Discord's gateway documentation, which fixes the pause between two IDENTIFYs
+of a bucket at 5 s. A local Discord, or a proxy with a queue of its own, may ask for another pause in the
+extra field ``identify_interval``, in milliseconds like all times there.
 
-Concurrency: a coroutine for the gateway's loop; no state.
+Threads and locks: one coroutine for the gateway's loop; no state.
 """
 
 from __future__ import annotations
@@ -17,21 +16,22 @@ import discord
 
 from discordha._version import __version__
 
-__all__ = ["IDENTIFY_INTERVAL", "SessionLimits", "fetch_session_limits"]
+__all__ = ["SessionLimits", "fetch_session_limits"]
 
 #: Seconds between two IDENTIFYs of a bucket, as Discord documents it.
 IDENTIFY_INTERVAL = 5.0
-TIMEOUT = 15.0
+#: How long Discord may take to answer, seconds.
+ANSWER_TIMEOUT = 15.0
 
 
 class SessionLimits(NamedTuple):
-    """The answer.
+    """Discord's answer.
 
-    :param shards: how many Discord recommends.
+    :param shards: the number of shards that Discord recommends.
     :param total: IDENTIFYs a day.
-    :param remaining: of these, left until the day is over.
-    :param reset_after: seconds until then.
-    :param max_concurrency: buckets, each of which takes one IDENTIFY per ``interval`` seconds.
+    :param remaining: IDENTIFYs that are left until the day is over.
+    :param reset_after: seconds until the day is over.
+    :param max_concurrency: the number of buckets, each of which takes one IDENTIFY per ``interval`` seconds.
     """
 
     shards: int
@@ -43,7 +43,7 @@ class SessionLimits(NamedTuple):
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> SessionLimits:
-        """From the answer's JSON."""
+        """The limits in the answer's JSON."""
         start = data["session_start_limit"]
         return cls(
             shards=max(int(data["shards"]), 1),
@@ -60,10 +60,10 @@ async def fetch_session_limits(token: str, base: str) -> SessionLimits:
 
     :param base: address of the REST API, with its version.
     :raises discord.LoginFailure: Discord refuses the token.
-    :raises aiohttp.ClientError: no answer, or none of use.
+    :raises aiohttp.ClientError: Discord does not answer, or not with limits.
     """
     headers = {"Authorization": f"Bot {token}", "User-Agent": f"DiscordBot (discordha, {__version__})"}
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+    timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT)
     async with (
         aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
         session.get(f"{base}/gateway/bot") as response,

@@ -1,87 +1,60 @@
-"""``discordha demo``: three replicas of a bot on a local Discord and a local etcd, killed, paused and
-drained while users talk; ends with a verdict from outside: what users asked against what the bot answered.
+"""``discordha demo``: three replicas of a bot on a local Discord and a local etcd, killed, paused and drained
+while users talk. Ends with a verdict from outside: the users' questions against the bot's answers. Run as a
+program, this module is the bot.
 
-Concurrency: everything runs on the calling thread; the replicas, etcd and Discord are processes.
+Threads and locks: everything runs on the calling thread; the replicas, etcd and Discord are processes.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
-from discordha.coordination.etcd.store import Store, StoreSettings
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.errors import DiscordHAError
 
-__all__ = ["Demo", "Step", "Verdict", "show"]
+if TYPE_CHECKING:
+    from rich.table import Table
 
-_EXAMPLE = Path(__file__).parents[2] / "examples" / "ping.py"
-TTL = 2.0
+__all__ = ["Demo", "run_bot", "show"]
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """What came of it. Seconds."""
-
-    sent: int
-    answered: int
-    lost: int
-    repeated: int
-    longest_gap: float
-    latency_p50: float
-    latency_p99: float
-    answered_by: dict[str, int]
-
-    @property
-    def ok(self) -> bool:
-        """Nothing lost, nothing repeated."""
-        return not self.lost and not self.repeated
-
-    def line(self) -> str:
-        """For people."""
-        return (
-            f"sent {self.sent}, answered {self.answered}, lost {self.lost}, repeated {self.repeated}, "
-            f"longest gap {self.longest_gap:.2f} s, latency p50 {self.latency_p50 * 1000:.1f} ms, "
-            f"p99 {self.latency_p99 * 1000:.0f} ms"
-        )
-
-    def json(self) -> str:
-        """For machines."""
-        return json.dumps({**self.__dict__, "ok": self.ok})
+_LINE = (
+    "sent {sent}, answered {answered}, lost {lost}, repeated {repeated}, longest gap {longest_gap:.2f} s, "
+    "latency p50 {latency_p50:.3f} s, p99 {latency_p99:.3f} s"
+)
+#: Seconds; short, so that the demo shows the end of a session.
+DEMO_SESSION_TTL = 2.0
 
 
-@dataclass
-class Step:
-    """What is being done to a replica."""
-
-    text: str
-    replica: int
-
-
-@dataclass
 class Demo:
     """One run.
 
     :param seconds: how long users talk, about.
     :param rate: questions a second.
-    :param tell: hears what happens, for those without a live table.
+    :param tell: prints a line about the next step.
+    :param refresh: called several times a second.
     """
 
-    seconds: float
-    rate: float
-    tell: Callable[[str], None]
-    doing: Step = field(default_factory=lambda: Step("starting", -1))
+    def __init__(
+        self, seconds: float, rate: float, tell: Callable[[str], None], refresh: Callable[[Demo], None]
+    ) -> None:
+        self._seconds = seconds
+        self._rate = rate
+        self._tell = tell
+        self._refresh = refresh
+        self._step = ("starting", -1)  # and the replica that it is done to
 
-    def run(self, refresh: Callable[[Demo], None]) -> Verdict:
-        """Runs it. Blocks; calls ``refresh`` some times a second.
+    def run(self) -> dict[str, Any]:
+        """Runs the demo and returns its numbers, with times in seconds. Blocks.
 
-        :raises DiscordHAError: a part did not start; says what to install.
+        :raises DiscordHAError: a part did not start; the error says which package to install.
         """
         try:
             from discordha.testing import LocalDiscord, LocalEtcd, Replicas
@@ -89,91 +62,84 @@ class Demo:
             raise DiscordHAError(
                 f"the demo needs more: pip install 'discordha[testing,operations]' ({error})"
             ) from None
+        environment = {
+            "DISCORDHA_INTENTS": "all",
+            "DISCORDHA_NAME": "demo",
+            "DISCORDHA_SESSION_TTL": str(DEMO_SESSION_TTL),
+        }
         with ExitStack() as ends:
-            self.tell("starting a local etcd and a local Discord")
-            self.etcd = ends.enter_context(LocalEtcd())
-            self.discord = ends.enter_context(LocalDiscord())
-            script: str | Path = _EXAMPLE if _EXAMPLE.exists() else "discordha.operations.demo_bot"
-            self.tell(f"starting three replicas of {_EXAMPLE.name if _EXAMPLE.exists() else script}")
-            self.fleet = ends.enter_context(
-                Replicas(
-                    script,
-                    3,
-                    etcd=self.etcd,
-                    env={
-                        "DISCORDHA_INTENTS": "all",
-                        "DISCORDHA_NAME": "demo",
-                        "DISCORDHA_SESSION_TTL": str(TTL),
-                    },
-                    per_replica_env=lambda index: self.discord.env(f"r{index}"),
-                )
+            self._tell("starting a local etcd and a local Discord")
+            etcd = ends.enter_context(LocalEtcd())
+            discord = self._discord = ends.enter_context(LocalDiscord())
+            self._tell("starting three replicas of a bot that answers !ping with pong")
+            started = Replicas(
+                __name__,
+                3,
+                etcd=etcd,
+                env=environment,
+                per_replica_env=lambda index: discord.env(f"r{index}"),
             )
-            self.store = Store(StoreSettings(tuple(self.etcd.endpoints)))
-            ends.callback(self.store.close)
-            self.fleet.wait_ready(60)
-            self.begun = time.monotonic()
-            load = self.load = self.discord.load(rate=self.rate)
-            self._torment(refresh)
-            self.doing = Step("the last answers", -1)
-            sent = load.stop()
-            self._until(refresh, lambda: len(self._pongs()) >= len(sent), 15.0)
-            return self._judge()
+            self._fleet = ends.enter_context(started)
+            self._store = EtcdStore(StoreSettings(tuple(etcd.endpoints)))
+            ends.callback(self._store.close)
+            self._fleet.wait_ready(60)
+            self._begun = time.monotonic()
+            self._load = discord.load(rate=self._rate)
+            self._inject_faults()
+            self._step = ("the last answers", -1)
+            sent = self._load.stop()
+            self._wait(15.0, lambda: len(self._pongs()) >= len(sent))
+            return self._verdict()
 
-    def _torment(self, refresh: Callable[[Demo], None]) -> None:
-        part = self.seconds / 8
-        first, second, third = self.fleet
-        self._wait(refresh, part, Step("all is well", -1))
-        self.tell("replica 0: kill -9")
-        first.kill()
-        self._wait(refresh, part, Step("killed with -9", 0))
-        first.start()
-        self._wait(refresh, part, Step("started again", 0))
-        self.tell(f"replica 1: paused (SIGSTOP), for longer than its session lives ({TTL:g} s)")
-        second.pause()
-        self._wait(refresh, max(part, TTL * 1.5), Step("paused", 1))
-        second.resume()
-        self._wait(refresh, part, Step("goes on", 1))
-        self.tell("replica 2: drained (SIGTERM)")
-        third.drain()
-        self._until(refresh, lambda: not third.alive, 30.0, Step("drains", 2))
-        self._wait(refresh, part, Step("has drained", 2))
-        third.start()
-        self._wait(refresh, part, Step("started again", 2))
+    def _inject_faults(self) -> None:
+        part = self._seconds / 8
+        first, second, third = self._fleet
+        longer = f"for longer than its session lasts ({DEMO_SESSION_TTL:g} s)"
 
-    def _wait(self, refresh: Callable[[Demo], None], seconds: float, step: Step) -> None:
-        end = time.monotonic() + seconds
-        self._until(refresh, lambda: time.monotonic() >= end, seconds + 1.0, step)
+        def drain() -> None:
+            third.drain()
+            self._wait(30.0, lambda: not third.alive)
 
-    def _until(
-        self,
-        refresh: Callable[[Demo], None],
-        done: Callable[[], bool],
-        timeout: float,
-        step: Step | None = None,
-    ) -> None:
+        self._step = ("no faults", -1)
+        self._wait(part)
+        for text, replica, action, seconds in (
+            ("killed (SIGKILL)", 0, first.kill, part),
+            ("started again", 0, first.start, part),
+            (f"paused (SIGSTOP), {longer}", 1, second.pause, max(part, DEMO_SESSION_TTL * 1.5)),
+            ("resumed", 1, second.resume, part),
+            ("drains (SIGTERM)", 2, drain, part),
+            ("started again", 2, third.start, part),
+        ):
+            self._step = (text, replica)
+            self._tell(f"replica {replica}: {text}")
+            action()
+            self._wait(seconds)
+
+    def _wait(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
         from discordha.testing import WaitTimeout, wait_for
 
-        self.doing = step or self.doing
-
         def look() -> bool:
-            refresh(self)
+            self._refresh(self)
             return done()
 
         try:
-            wait_for(look, timeout, "the demo's next step", interval=0.2)
+            wait_for(look, seconds, "the demo's next step", interval=0.2)
         except WaitTimeout:
             return
 
-    # -- what is seen from outside ---------------------------------------------------------------------------
-
     def _pongs(self) -> list[Any]:
-        return [message for message in self.discord.messages() if message.content.startswith("pong")]
+        return [message for message in self._discord.messages() if message.content.startswith("pong")]
 
-    def rows(self) -> Iterator[tuple[str, str, str, str]]:
-        """Replica, what it does, how many it has answered, whether it leads."""
-        answers = Counter(message.replica for message in self._pongs())
-        records = self._records()
-        for index, replica in enumerate(self.fleet):
+    def table(self) -> Table:
+        """The replicas, their answers, and the median latency of the last answers, for a terminal."""
+        from rich.table import Table
+
+        table = Table(title=f"discordha demo, {time.monotonic() - self._begun:.0f} s")
+        for column in ("replica", "state", "answered", "leader"):
+            table.add_column(column, min_width=10)
+        pongs, records = self._pongs(), self._records()
+        answers = Counter(message.replica for message in pongs)
+        for index, replica in enumerate(self._fleet):
             record = records.get(replica.replica_id or "", {})
             if not replica.alive:
                 state = "[red]dead[/]"
@@ -181,80 +147,78 @@ class Demo:
                 state = "[yellow]paused[/]"
             else:
                 state = f"[green]{record.get('state', 'starting')}[/]"
-            if self.doing.replica == index:
-                state += f"  ({self.doing.text})"
-            yield f"r{index}", state, str(answers[f"r{index}"]), "leads" if record.get("leads") else ""
+            if self._step[1] == index:
+                state += f"  ({self._step[0]})"
+            table.add_row(
+                f"r{index}", state, str(answers[f"r{index}"]), "leads" if record.get("leads") else ""
+            )
+        sent = {each.key.replace("!ping", "pong"): each.at for each in self._load.sent()}
+        last = sorted(each.at - sent[each.content] for each in pongs[-200:] if each.content in sent)
+        latency = last[len(last) // 2] if last else 0.0
+        table.caption = f"{len(sent)} questions, {len(pongs)} answers, latency {latency * 1000:.1f} ms"
+        return table
 
     def _records(self) -> dict[str, dict[str, Any]]:
         try:
-            found = self.store.range("/discordha/v1/demo/m/", timeout=1.0).items
+            found = self._store.range("/discordha/v1/demo/m/", timeout=1.0).items
         except DiscordHAError:
             return {}
         return {kv.key.rsplit("/", 1)[1]: json.loads(kv.value) for kv in found}
 
-    def latency(self) -> tuple[int, int, float]:
-        """Questions, answers, and the median latency of the last answers in seconds."""
-        sent = {each.key.replace("!ping", "pong"): each.at for each in self.load.sent()}
-        pongs = self._pongs()
-        last = sorted(
-            message.at - sent[message.content] for message in pongs[-200:] if message.content in sent
-        )
-        return len(sent), len(pongs), last[len(last) // 2] if last else 0.0
-
-    def _judge(self) -> Verdict:
+    def _verdict(self) -> dict[str, Any]:
         from discordha.testing import History
 
         history = History()
-        for each in self.load.sent():
-            history.sent(
-                "message", each.key.replace("!ping", "pong"), at=each.at, channel=str(each.channel_id)
-            )
+        for each in self._load.sent():
+            key = each.key.replace("!ping", "pong")
+            history.sent("message", key, at=each.at, channel=str(each.channel_id))
         for message in self._pongs():
             history.answered("message", message.content, at=message.at, replica=message.replica)
         total = history.verdict().total
-        return Verdict(
-            total.sent,
-            total.handled,
-            total.lost,
-            total.repeated + total.unexpected,
-            total.longest_gap,
-            total.latency_p50,
-            total.latency_p99,
-            {f"r{index}": total.answered_by.get(f"r{index}", 0) for index in range(len(self.fleet))},
-        )
+        return {
+            "sent": total.sent,
+            "answered": total.handled,
+            "lost": total.lost,
+            "repeated": total.repeated + total.unexpected,
+            "longest_gap": total.longest_gap,
+            "latency_p50": total.latency_p50,
+            "latency_p99": total.latency_p99,
+            "answered_by": {name: total.answered_by.get(name, 0) for name in ("r0", "r1", "r2")},
+            "ok": total.ok,
+        }
 
 
-@contextmanager
-def _live(quiet: bool) -> Iterator[Callable[[Demo], None]]:
-    """A table that lives, where there is a terminal."""
-    if quiet or not sys.stdout.isatty():
-        yield lambda demo: None
-        return
-    from rich.live import Live
-    from rich.table import Table
-
-    with Live(refresh_per_second=8) as live:
-
-        def refresh(demo: Demo) -> None:
-            sent, answered, latency = demo.latency()
-            table = Table(title=f"discordha demo, {time.monotonic() - demo.begun:.0f} s")
-            for column in ("replica", "state", "answered", "leader"):
-                table.add_column(column, min_width=10)
-            for row in demo.rows():
-                table.add_row(*row)
-            table.caption = f"{sent} questions, {answered} answers, latency {latency * 1000:.1f} ms"
-            live.update(table)
-
-        yield refresh
-
-
-def show(*, seconds: float, rate: float, as_json: bool) -> Verdict:
-    """Runs the demo and prints it. Blocks for a little more than ``seconds``.
+def show(*, seconds: float, rate: float, as_json: bool) -> bool:
+    """Runs the demo and prints its verdict: whether nothing was lost or repeated. Blocks for a little more
+    than ``seconds``. On a terminal a live table shows the replicas.
 
     :raises DiscordHAError: a part did not start.
     """
+    from rich.live import Live
+
     tell: Callable[[str], None] = (lambda text: print(text, file=sys.stderr)) if as_json else print
-    with _live(as_json) as refresh:
-        verdict = Demo(seconds, rate, tell).run(refresh)
-    print(verdict.json() if as_json else verdict.line())
-    return verdict
+    if as_json or not sys.stdout.isatty():
+        found = Demo(seconds, rate, tell, lambda demo: None).run()
+    else:
+        with Live(refresh_per_second=8) as live:
+            found = Demo(seconds, rate, tell, lambda demo: live.update(demo.table())).run()
+    print(json.dumps(found) if as_json else _LINE.format_map(found))
+    return bool(found["ok"])
+
+
+def run_bot() -> None:
+    """Runs the demo's bot, configured by the environment. Blocks."""
+    from discordha import DiscordHA
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    ha = DiscordHA.from_env()
+
+    @ha.listen("message", where=lambda message: message.content.startswith("!ping"))
+    def on_ping(message: Any) -> None:
+        message.channel.send(message.content.replace("!ping", "pong", 1))
+
+    ha.run()
+
+
+if __name__ == "__main__":
+    run_bot()

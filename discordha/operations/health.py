@@ -1,14 +1,15 @@
-"""Health and metrics over HTTP: ``/livez``, ``/readyz``, ``/metrics``.
+"""Serves health and metrics over HTTP: ``/livez``, ``/readyz``, ``/metrics``.
 
-Promises
-- ``/livez`` says 200 while the process can answer at all; ``/readyz`` says 200 when this replica takes its
-  share of events, else 503 with the reasons as JSON; ``/metrics`` is Prometheus's text.
-- Answers come from memory: no etcd, no Discord, no waiting for a lock that is held during I/O.
-- A slow or silent client harms nobody: each request has a thread of its own and ``TIMEOUT`` seconds;
-  beyond ``MOST`` requests at once, new ones are closed.
+Guarantees
+- ``/livez`` answers 200 while the process can answer at all. ``/readyz`` answers 200 when this replica takes
+  its share of events, else 503 with the reasons as JSON. ``/metrics`` answers in Prometheus's text format.
+- Answers come from memory: they wait neither for etcd nor for Discord, nor for a lock that is held during
+  I/O.
+- Slow and silent clients harm no other: each request has a thread of its own and ``REQUEST_TIMEOUT`` seconds.
+  Beyond ``MAX_REQUESTS`` at once, the server closes new ones.
 
-Concurrency: the thread ``discordha-http`` is owned here: started by ``start``, joined by ``stop``.
-``_open`` counts requests under ``_lock``.
+Threads and locks: ``HealthServer`` owns the thread ``discordha-http``: ``start`` starts it, ``stop`` joins
+it. ``_lock`` guards ``_open``, the number of requests.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from typing import Any
 
 from discordha.errors import ConfigError
 from discordha.operations import metrics
-from discordha.operations.source import Source
+from discordha.operations.metrics import MetricsSource
 
 __all__ = ["HealthServer"]
 
 _log = logging.getLogger(__name__)
 
-#: How long a client may take to ask, seconds.
-TIMEOUT = 5.0
+#: How long a client may take to send its request, seconds.
+REQUEST_TIMEOUT = 5.0
 #: Requests at once.
-MOST = 32
+MAX_REQUESTS = 32
 
 
 class _Server(ThreadingHTTPServer):
@@ -42,60 +43,49 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
-        self._lock = threading.Lock()
-        self._open = 0
+        self._free = threading.BoundedSemaphore(MAX_REQUESTS)
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            full = self._open >= MOST
-            self._open += not full
-        if full:
-            self.shutdown_request(request)
-        else:
+        if self._free.acquire(blocking=False):
             super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
-                self._open -= 1
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         _log.debug("a health request failed", exc_info=True)
 
 
 class HealthServer:
-    """Serves a replica's health.
+    """Serves the health of one replica.
 
     :param address: ``host:port``, or ``:port`` for all interfaces; port 0 takes a free one.
-    :raises ConfigError: the address can't be used.
+    :raises ConfigError: the address cannot be used.
     """
 
-    def __init__(self, source: Source, address: str) -> None:
+    def __init__(self, source: MetricsSource, address: str) -> None:
         host, _, port = address.rpartition(":")
-        self._source = source
         handler = type("Handler", (_Handler,), {"source": source})
         try:
             self._server = _Server((host.strip("[]"), int(port)), handler)
         except OSError as error:
-            raise ConfigError(f"http_address {address!r} can't be used: {error.strerror or error}") from None
+            raise ConfigError(f"http_address {address!r} cannot be used: {error.strerror or error}") from None
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="discordha-http", daemon=True
         )
 
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._server.server_address[1])
-
     def start(self) -> None:
-        """Starts to answer. Does not block."""
+        """Starts the server. Does not block."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends. Blocks for a moment. Idempotent."""
+        """Ends the server. Blocks for a moment. Idempotent."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -103,8 +93,8 @@ class HealthServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    source: Source
-    timeout = TIMEOUT
+    source: MetricsSource
+    timeout = REQUEST_TIMEOUT
     server_version = "discordha"
     sys_version = ""
 

@@ -1,13 +1,11 @@
-"""Where a bot's log goes when its author set up none, and logs as JSON, one object a line, for those who
-collect them.
+"""The default log of a bot whose author set up none, and a formatter for logs as JSON, one object a line.
 
     handler = logging.StreamHandler()
     handler.setFormatter(discordha.operations.logs.JsonFormatter(ha.replica_id))
 
-Promises: one line an entry in the JSON form, whatever is in it. No token or password is ever logged by this
-library, at any level.
+Guarantees: each entry takes one line of JSON. This library never logs a token or a password, at any level.
 
-Pure, but for ``log_to_stderr``; any thread.
+Threads and locks: no state; any thread.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, logger, message, replica, and the event that the logging thread handles.
+    """Formats time, level, logger, message, replica, and the event that the logging thread handles.
 
     :param replica_id: the replica's name, in every line.
     """
@@ -53,10 +51,8 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to_stderr(replica_id: str, environ: Mapping[str, str]) -> None:
-    """A bot whose author set up no logging still says what it does: on standard error, from ``INFO`` on.
-
-    ``DISCORDHA_LOG_LEVEL`` is another level, ``DISCORDHA_LOG_FORMAT=json`` makes it JSON. Does nothing where
-    there is a set-up already.
+    """Logs to standard error from ``INFO`` on, unless logging is set up already. ``DISCORDHA_LOG_LEVEL`` sets
+    another level, ``DISCORDHA_LOG_FORMAT=json`` the JSON form.
     """
     log = logging.getLogger("discordha")
     if logging.getLogger().handlers or log.handlers:

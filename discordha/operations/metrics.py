@@ -1,58 +1,49 @@
-"""Prometheus metrics of one replica, made from its counters when they are asked for.
+"""Renders the Prometheus metrics of one replica from its counters and its status.
 
-Promises: names and labels are stable; nothing is counted twice; asking costs no round trip. Needs
+Guarantees: names and labels are stable; nothing is counted twice; rendering costs no round trip. Needs
 ``prometheus-client`` (``pip install 'discordha[operations]'``).
 
-Concurrency: no thread; ``render`` may be called by any.
+Threads and locks: no state; any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
-from discordha.operations.source import Source
-from discordha.stats import BUCKETS, STAGES, Histogram
+from discordha.stats import BUCKETS, STAGES, Histogram, Stats
 
-__all__ = ["CONTENT_TYPE", "render"]
+__all__ = ["CONTENT_TYPE", "COUNTERS", "REST_COUNTERS", "REST_GAUGES", "MetricsSource", "render"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-#: Counters of the replica: name here, what it counts, the label's name.
-_COUNTERS = {
-    "received": ("events_received", "Events that a handler wants, as they came in.", "event"),
-    "claimed": ("events_claimed", "Events that this replica claimed and began.", "event"),
-    "handled": ("events_handled", "Events whose handlers all ended well.", "event"),
+#: The metrics of the counters in ``Stats``: name, description, label.
+COUNTERS = {
+    "received": ("events_received", "Events that arrived and have a handler.", "event"),
+    "claimed": ("events_claimed", "Events that this replica claimed and started.", "event"),
+    "handled": ("events_handled", "Events whose handlers all succeeded.", "event"),
     "failed": ("events_failed", "Events with a handler that raised an error.", "event"),
-    "lost": ("events_lost", "Events whose handlers were stopped because the session was lost.", "event"),
-    "taken_over": ("events_taken_over", "Events that another replica had begun.", "event"),
-    "parked": ("events_parked", "Events that wait for another replica, which owns them.", "event"),
-    "hedged": (
-        "events_hedged",
-        "Events taken because the preferred replica did not within its grace.",
-        "event",
-    ),
-    "session_lost": (
-        "events_retried",
-        "Events that went back in line because the session was lost.",
-        "event",
-    ),
-    "dropped": ("events_dropped", "Events that were let go, by reason.", "reason"),
+    "lost": ("events_lost", "Events whose handlers ended because the session was lost.", "event"),
+    "taken_over": ("events_taken_over", "Events that another replica had started.", "event"),
+    "parked": ("events_parked", "Events that waited for another replica, their owner.", "event"),
+    "hedged": ("events_hedged", "Events taken because the preferred replica was late.", "event"),
+    "session_lost": ("events_retried", "Events that were queued again after a lost session.", "event"),
+    "dropped": ("events_dropped", "Events that were dropped, by reason.", "reason"),
     "dead": ("dead_letters", "Events that became dead letters.", "event"),
-    "handlers": ("handler_runs", "Runs of handlers, by how they ended.", "outcome"),
+    "handlers": ("handler_runs", "Runs of handlers, by outcome.", "outcome"),
     "interactions": (
         "interactions",
-        "Interactions that were deferred for their handler, resumed after a crash, late, or unanswerable.",
+        "Interactions by answer: deferred, resumed, late, gone.",
         "how",
     ),
     "command_syncs": ("command_syncs", "How often Discord was told of changed commands.", "scope"),
     "loop_runs": ("loop_runs", "Runs of periodic tasks.", "loop"),
     "loop_errors": ("loop_errors", "Runs of periodic tasks that raised an error.", "loop"),
 }
-#: Of the requests to Discord, where the replicas share their limit.
-_REST_GAUGES = ("limit", "share", "in_flight", "waiting", "paused_for")
-_REST_COUNTERS = (
+#: The metrics of requests to Discord, while replicas share the limit.
+REST_GAUGES = ("limit", "share", "in_flight", "waiting", "paused_for")
+REST_COUNTERS = (
     "requests",
     "delayed",
     "withheld",
@@ -61,32 +52,51 @@ _REST_COUNTERS = (
     "limited_user",
     "limited_shared",
 )
+#: The metrics of each shard's connection: kind, name, description.
+_GATEWAY = (
+    ("gauge", "connected", "1 when the shard is connected to Discord."),
+    ("gauge", "latency", "Seconds between a heartbeat and its acknowledgement."),
+    ("counter", "disconnects", "Ends of the shard's connections."),
+    ("counter", "resumes", "Sessions of the shard that RESUME continued."),
+    ("counter", "identifies", "Sessions of the shard that IDENTIFY began."),
+    ("counter", "frames", "Frames that arrived for the shard."),
+    ("counter", "gaps", "Gaps in the shard's frames, which RESUME filled."),
+)
 
 
-def render(source: Source) -> bytes:
-    """The text that Prometheus reads. Does not block.
+class MetricsSource(Protocol):
+    """A replica as health checks and metrics read it. Any thread; never blocks."""
+
+    stats: Stats
+
+    def status(self) -> dict[str, Any]:
+        """State, reasons for not being ready, session, watch, gateway, queue, leaders."""
+
+
+def render(source: MetricsSource) -> bytes:
+    """The metrics in Prometheus's text format. Does not block.
 
     :raises ImportError: prometheus-client is not installed.
     """
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.registry import Collector
 
-    class Replica(Collector):
+    class ReplicaCollector(Collector):
         def collect(self) -> Iterable[Any]:
             return _families(source)
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Replica())
+    registry.register(ReplicaCollector())
     return bytes(generate_latest(registry))
 
 
-def _families(source: Source) -> Iterator[Any]:
+def _families(source: MetricsSource) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
     counters: dict[str, dict[str, int]] = {}
     for (name, label), count in source.stats.counters().items():
         counters.setdefault(name, {})[label] = count
-    for name, (title, text, label) in _COUNTERS.items():
+    for name, (title, text, label) in COUNTERS.items():
         family = CounterMetricFamily(f"discordha_{title}", text, labels=[label])
         for value, count in sorted(counters.get(name, {}).items()):
             family.add_metric([value], count)
@@ -100,7 +110,7 @@ def _families(source: Source) -> Iterator[Any]:
     for name in STAGES:
         _add(stages, [name], histograms.get(name))
     yield stages
-    whole = HistogramMetricFamily("discordha_event_seconds", "From reception to the handlers' end.")
+    whole = HistogramMetricFamily("discordha_event_seconds", "From arrival to the end of the handlers.")
     _add(whole, [], histograms.get("event"))
     yield whole
     yield from _gauges(source.status(), CounterMetricFamily, GaugeMetricFamily)
@@ -114,57 +124,45 @@ def _add(family: Any, labels: list[str], histogram: Histogram | None) -> None:
 
 
 def _gauges(status: dict[str, Any], counter: Any, gauge: Any) -> Iterator[Any]:
-    info = gauge("discordha_replica", "1; who this replica is.", labels=["replica", "version"])
+    def one(kind: Any, name: str, text: str, value: float) -> Any:
+        return kind(f"discordha_{name}", text, value=value)
+
+    def labelled(kind: Any, name: str, text: str, label: str, values: Mapping[Any, float]) -> Any:
+        family = kind(f"discordha_{name}", text, labels=[label])
+        for key, value in values.items():
+            family.add_metric([str(key)], float(value))
+        return family
+
+    info = gauge("discordha_replica", "Always 1; the labels name the replica.", labels=["replica", "version"])
     info.add_metric([status["replica"], status["version"]], 1)
     yield info
-    yield gauge("discordha_ready", "1 when this replica is ready.", value=int(status["ready"]))
-    yield gauge("discordha_uptime_seconds", "Since the start.", value=status["uptime"])
-    queue = gauge("discordha_events", "Events in this replica, by state.", labels=["state"])
-    for state, count in status["queue"].items():
-        queue.add_metric([state], count)
-    yield queue
-    journal = gauge("discordha_journal_events", "Leader's events kept, by shard.", labels=["shard"])
-    for shard, count in status["journal"].items():
-        journal.add_metric([str(shard)], count)
-    yield journal
-    yield gauge("discordha_handlers_running", "Handlers that run now.", value=len(status["running"]))
-    leads = gauge("discordha_leads", "1 when this replica leads the shard.", labels=["shard"])
-    for shard, replica in status["leader"].items():
-        leads.add_metric([str(shard)], int(replica == status["replica"]))
-    yield leads
-    for name, text in (
-        ("connected", "1 when the shard is connected to Discord."),
-        ("latency", "Seconds between a heartbeat and its answer."),
-    ):
-        family = gauge(f"discordha_gateway_{name}", text, labels=["shard"])
-        for shard, state in status["gateway"].items():
-            family.add_metric([str(shard)], float(state[name]))
-        yield family
-    for name in ("disconnects", "resumes", "identifies", "frames", "gaps"):
-        family = counter(f"discordha_gateway_{name}", f"Of the shard's connection: {name}.", labels=["shard"])
-        for shard, state in status["gateway"].items():
-            family.add_metric([str(shard)], state[name])
-        yield family
-    rest = status.get("rest", {})
-    for name in _REST_GAUGES:
-        if name in rest:
-            yield gauge(
-                f"discordha_rest_{name}", f"Of this replica's requests to Discord: {name}.", value=rest[name]
-            )
-    for name in _REST_COUNTERS:
-        if name in rest:
-            yield counter(f"discordha_rest_{name}", f"Of its requests to Discord: {name}.", value=rest[name])
-    for name, number in status.get("identify", {}).items():
-        if isinstance(number, int | float):
-            text = f"Of the budget for new sessions at Discord, which all replicas share: {name}."
-            yield gauge(f"discordha_identify_{name}", text, value=number)
+    yield one(gauge, "ready", "1 when this replica is ready.", status["ready"])
+    yield one(gauge, "uptime_seconds", "Seconds since the start.", status["uptime"])
+    yield labelled(gauge, "events", "Events in this replica, by state.", "state", status["queue"])
+    text = "Events of scope leader that this replica keeps, by shard."
+    yield labelled(gauge, "journal_events", text, "shard", status["journal"])
+    yield one(gauge, "handlers_running", "Running handlers.", len(status["running"]))
+    leads = {shard: leader == status["replica"] for shard, leader in status["leader"].items()}
+    yield labelled(gauge, "leads", "1 when this replica leads the shard.", "shard", leads)
+    for kind, name, text in _GATEWAY:
+        values = {shard: state[name] for shard, state in status["gateway"].items()}
+        yield labelled(counter if kind == "counter" else gauge, f"gateway_{name}", text, "shard", values)
+    for name, value in status.get("rest", {}).items():
+        if name in REST_GAUGES:
+            yield one(gauge, f"rest_{name}", f"This replica's requests to Discord: {name}.", value)
+        elif name in REST_COUNTERS:
+            yield one(counter, f"rest_{name}", f"This replica's requests to Discord: {name}.", value)
+    for name, value in status.get("identify", {}).items():
+        if isinstance(value, int | float):
+            text = f"The budget for new sessions at Discord, which all replicas share: {name}."
+            yield one(gauge, f"identify_{name}", text, value)
     session = status.get("session")
     if session is not None:
-        yield gauge("discordha_session_alive", "1 while the session lives.", value=int(session["alive"]))
-        yield counter("discordha_session_renewals", "Renewals of the session.", value=session["renewals"])
-        yield counter("discordha_session_losses", "Losses of the session.", value=session["losses"])
+        yield one(gauge, "session_alive", "1 while the session lives.", session["alive"])
+        yield one(counter, "session_renewals", "Renewals of the session.", session["renewals"])
+        yield one(counter, "session_losses", "Losses of the session.", session["losses"])
         watch = status["watch"]
-        yield gauge("discordha_watch_alive", "1 while the watch on etcd is up.", value=int(watch["alive"]))
-        yield counter("discordha_watch_losses", "Losses of the watch.", value=watch["losses"])
+        yield one(gauge, "watch_alive", "1 while the watch on etcd is up.", watch["alive"])
+        yield one(counter, "watch_losses", "Losses of the watch.", watch["losses"])
         for name, count in status["etcd"].items():
-            yield counter(f"discordha_etcd_{name}", f"Of this replica's use of etcd: {name}.", value=count)
+            yield one(counter, f"etcd_{name}", f"This replica's use of etcd: {name}.", count)

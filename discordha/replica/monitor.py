@@ -1,46 +1,98 @@
-"""Monitor: looks twice a second, and whenever a connection came or went, whether a replica is ready, or
-deaf, and says so in its member record.
+"""Watches one replica's connections: whether it is ready, and whether a shard is deaf.
 
-Promises: a shard on which peers receive events while this replica does not is reported, and taken up again:
-by RESUME, then with a new session; whoever may not lead for want of a connection is told.
+A deaf connection acknowledges heartbeats but brings no events. Every replica publishes in its member record
+how many events each shard has received; a replica is deaf when its own count stands still while a peer's
+grows.
 
-Concurrency
-- The thread ``discordha-monitor`` is owned here: started by ``start``, joined by ``stop``. It blocks on
-nothing.
-- ``_comparisons`` is the thread's own; ``is_deaf`` reads single values, from any thread.
-- At a lost session or watch the replica is not ready, and goes on as soon as they are back.
+Guarantees
+- Readiness is judged twice a second, and at every change of a connection.
+- A deaf shard is reported and reconnects: by RESUME first, then with a new session.
+- The leader service learns when a shard's connection is too poor to lead.
+
+Threads and locks: ``Monitor`` owns the thread ``discordha-monitor``: ``start`` starts it, ``stop`` joins it.
+It does no I/O. ``_detectors`` belongs to it; ``is_deaf`` reads single values from any thread. While the
+session or the watch is lost, the replica is not ready.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Mapping
 
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.gateway import GatewayState
-from discordha.replica import status as report
-from discordha.replica.deafness import Comparison
+from discordha.replica.status import ReplicaView, reasons
 
-if TYPE_CHECKING:
-    from discordha.replica.replica import Replica
-
-__all__ = ["Monitor"]
+__all__ = ["DeafnessDetector", "Monitor"]
 
 _log = logging.getLogger("discordha")
 
-#: How often the monitor looks, seconds.
-LOOK = 0.5
+#: Pause between two checks, seconds.
+CHECK_INTERVAL = 0.5
+#: How many events a peer must have received meanwhile: one or two may be on their way here.
+MIN_MISSED_EVENTS = 3
+
+
+class DeafnessDetector:
+    """Compares one shard's count of events with its peers'. No I/O; one thread.
+
+    :param patience: seconds without an event after which peers are believed.
+    :param settle: seconds that a peer's record may lag behind. Growth within this time after this replica's
+        last event may stem from events that both have received.
+    """
+
+    def __init__(
+        self, patience: float, *, settle: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._patience = patience
+        self._settle = settle
+        self._clock = clock
+        self._events = -1
+        self._since = 0.0
+        self._peers: dict[str, int] = {}
+        self.deaf = False
+        self.tries = 0
+
+    def observe(self, events: int, peers: Mapping[str, int]) -> bool:
+        """Whether the shard must reconnect now: it is deaf, and the last remedy had its time. Never blocks.
+
+        ``tries`` counts the remedies since the last event. A shard is deaf until an event arrives, or until
+        peers receive none after a remedy either.
+
+        :param events: how many events this replica has received, those that RESUME brought included.
+        :param peers: how many events each peer has received, without those.
+        """
+        now = self._clock()
+        if events != self._events:
+            self._events, self._since, self._peers = events, now, dict(peers)
+            self.deaf = False
+            self.tries = 0
+            return False
+        if now - self._since < self._settle:
+            self._peers = dict(peers)
+            return False
+        for peer, count in peers.items():
+            self._peers.setdefault(peer, count)
+        if now - self._since < self._patience:
+            return False
+        missed = max((count - self._peers[peer] for peer, count in peers.items()), default=0)
+        self.deaf = missed >= MIN_MISSED_EVENTS
+        if self.deaf:
+            self.tries += 1
+            self._since, self._peers = now, dict(peers)
+        return self.deaf
 
 
 class Monitor:
-    """See the module."""
+    """The monitor of one replica."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: ReplicaView) -> None:
         self._replica = replica
-        self._look = threading.Event()
+        self._wake = threading.Event()
         self._stop = threading.Event()
-        self._comparisons: dict[int, Comparison] = {}
+        self._detectors: dict[int, DeafnessDetector] = {}
         self._thread = threading.Thread(target=self._run, name="discordha-monitor", daemon=True)
 
     def start(self) -> None:
@@ -48,52 +100,52 @@ class Monitor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread. Blocks for a look. Idempotent."""
+        """Ends the thread. Blocks for a check. Idempotent."""
         self._stop.set()
-        self._look.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def poke(self) -> None:
-        """Something may have changed. Never blocks; any thread."""
-        self._look.set()
+        """Has the thread check now. Never blocks; any thread."""
+        self._wake.set()
 
     def is_deaf(self, key: int) -> bool:
-        """Whether peers receive a shard's events, and this replica does not. No I/O; any thread."""
-        comparison = self._comparisons.get(key)
-        return comparison is not None and comparison.deaf
+        """Whether peers receive a shard's events while this replica does not. No I/O; any thread."""
+        detector = self._detectors.get(key)
+        return detector is not None and detector.deaf
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._look.wait(LOOK)
-            self._look.clear()
-            if self._replica.stopped:
+            self._wake.wait(CHECK_INTERVAL)
+            self._wake.clear()
+            if self._replica.readiness.draining:
                 return
             try:
-                self._judge()
-            except Exception:  # noqa: BLE001 - it looks again
-                _log.exception("the monitor failed")
+                self._check()
+            except Exception:  # noqa: BLE001 - the thread must not end
+                _log.exception("the monitor failed; it checks again")
 
-    def _judge(self) -> None:
-        replica = self._replica
-        if replica.leaders is not None:
+    def _check(self) -> None:
+        replica, leaders = self._replica, self._replica.leaders
+        if leaders is not None:
             for key, client in replica.gateway.clients.items():
                 gateway = client.state()
-                deaf = self._compare(key, gateway)
+                deaf = self._repair_if_deaf(key, gateway)
                 if gateway.connected and not deaf:
-                    replica.leaders.hears(key, True)
-                # A connection that is given up for its silence was none before, either.
+                    leaders.set_connected(key, True)
+                # A connection that is replaced because of its silence was dead before, too.
                 elif deaf or max(gateway.since, gateway.silent) >= replica.config.deaf_after:
-                    replica.leaders.hears(key, False)
-        replica.readiness.note(report.reasons(replica))
+                    leaders.set_connected(key, False)
+        replica.readiness.note(reasons(replica))
 
-    def _compare(self, key: int, gateway: GatewayState) -> bool:
-        """Whether peers receive events on this shard while this replica does not; then something is done."""
+    def _repair_if_deaf(self, key: int, gateway: GatewayState) -> bool:
+        """Whether a shard is deaf; reconnects it when the last remedy had its time."""
         replica = self._replica
-        comparison = self._comparisons.get(key)
-        if comparison is None:
-            comparison = self._comparisons[key] = Comparison(
-                replica.config.deaf_after, settle=replica.config.session_ttl * 2 / 3 + LOOK
+        detector = self._detectors.get(key)
+        if detector is None:
+            detector = self._detectors[key] = DeafnessDetector(
+                replica.config.deaf_after, settle=replica.config.session_ttl * 2 / 3 + CHECK_INTERVAL
             )
         peers: dict[str, int] = {}
         for name, record in replica.replicas().items():
@@ -101,12 +153,12 @@ class Monitor:
             count = events.get(str(key)) if isinstance(events, dict) else None
             if isinstance(count, int) and name != replica.replica_id:
                 peers[name] = count
-        if comparison.observe(gateway.heard, peers) and gateway.connected:
-            resume = comparison.tries == 1
+        if detector.observe(gateway.heard, peers) and gateway.connected:
+            resume = detector.tries == 1
             _log.warning(
                 "shard %d is deaf: other replicas receive events, and it does not; it reconnects %s",
                 number_of(key),
                 "by RESUME" if resume else "with a new session",
             )
             replica.gateway.reconnect(key, resume=resume)
-        return comparison.deaf
+        return detector.deaf

@@ -1,16 +1,16 @@
-"""Readiness: whether a replica takes its share, and what it says of that to its peers, its log, and whoever
-waits for it.
+"""Readiness: whether a replica takes its share of events, as it tells its peers, its log and its callers.
 
-A replica is *starting* until it has been ready once, then *ready*, or *deaf* while something is in the way;
+A replica is *starting* until it has been ready once, then *ready*, or *deaf* while a reason prevents it;
 *draining* is its last state.
 
-Promises: each change is announced once, with the reasons in the log. ``wait`` ends when the replica has been
-ready, when it never will be, and when it stops.
+Guarantees
+- Each change is announced once and logged with its reasons.
+- ``wait`` ends when the replica has been ready, when it never will be, and when it stops.
 
-Concurrency: no thread. ``note`` is the monitor's; ``drain`` and ``end`` are called by whoever stops the
-replica, ``give_up`` by any thread. ``_lock`` guards the change of ``state`` and its announcement, lest a look
-of the monitor's that ends late call a draining replica ready. At a lost session or watch nothing is to be
-done here: the reasons say so.
+Threads and locks: the monitor's thread calls ``note``; the thread that stops the replica calls ``drain`` and
+``end``; any thread calls ``give_up``. ``_lock`` guards ``state`` together with its announcement, so that a
+late check of the monitor's cannot call a draining replica ready. Lost sessions and watches show in the
+reasons.
 """
 
 from __future__ import annotations
@@ -25,22 +25,29 @@ _log = logging.getLogger("discordha")
 
 
 class Readiness:
-    """See the module.
+    """The readiness of one replica.
 
-    :param announce: tells peers of the state; must not block.
+    :param announce: tells peers of a new state; must not block.
     """
 
     def __init__(self, replica_id: str, announce: Callable[[str], None]) -> None:
         self._replica_id = replica_id
         self._announce = announce
         self._lock = threading.Lock()
-        self._awaited = threading.Event()  # ready once, or not to be waited for
+        self._awaited = threading.Event()  # has been ready, or never will be
         self._ended = False
         self.state = "starting"
         self.was_ready = False
 
+    @property
+    def draining(self) -> bool:
+        """Whether the replica starts nothing new."""
+        return self.state == "draining"
+
     def note(self, reasons: Sequence[str]) -> None:
-        """Why the replica is not ready; no reason: it is. Nothing, once it drains. Never blocks."""
+        """Takes the reasons why the replica is not ready; no reasons: it is. Ignored while it drains. Never
+        blocks.
+        """
         state = "ready" if not reasons else ("starting" if not self._awaited.is_set() else "deaf")
         with self._lock:
             if self.state in (state, "draining"):
@@ -57,22 +64,20 @@ class Readiness:
             _log.info("replica %s is ready again", self._replica_id)
 
     def wait(self, timeout: float | None) -> bool:
-        """Blocks until the replica has been ready for the first time; false when that takes longer than
-        ``timeout`` seconds, or at the end.
-        """
+        """Blocks until the replica has been ready once. False after ``timeout`` seconds, or at the end."""
         return self._awaited.wait(timeout) and not self._ended
 
     def give_up(self) -> None:
-        """Ends ``wait``: the replica can't go on."""
+        """Ends ``wait``: the replica cannot go on."""
         self._awaited.set()
 
     def drain(self) -> None:
-        """The replica begins nothing new."""
+        """Begins the last state: the replica starts nothing new."""
         with self._lock:
             self.state = "draining"
             self._announce("draining")
 
     def end(self) -> None:
-        """The replica has drained. Idempotent."""
+        """Ends ``wait``: the replica has drained. Idempotent."""
         self._ended = True
         self._awaited.set()

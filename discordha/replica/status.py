@@ -1,84 +1,135 @@
-"""What a replica says of itself: why it is not ready, its member record, its status.
+"""A replica's account of itself: the reasons why it is not ready, its member record, its status.
 
-Promises: no I/O, no waiting; any thread. What is said holds for the moment in which it is asked.
+Guarantees: no I/O and no waiting. An answer holds for the moment of the call.
 
-Concurrency: no state of its own; it reads single values of the replica's parts.
+Threads and locks: any thread. No state: the functions read single values of the replica's parts.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from discordha._version import __version__
+from discordha.commands import CommandSync
+from discordha.config import Config
 from discordha.coordination.membership.members import JSON
 from discordha.coordination.membership.shard_keys import number_of
+from discordha.coordination.node import CoordinationNode
+from discordha.dispatch import Dispatcher, Lanes
+from discordha.dispatch.runner import Runner
+from discordha.gateway import Gateway
+from discordha.leader.service import LeaderService, LeadershipStatus
 from discordha.limits.identify import Identify
+from discordha.limits.identify_turn import LocalIdentify
+from discordha.limits.rest import RestLimits
+from discordha.replica.readiness import Readiness
+from discordha.sharding.host import ShardHost
+from discordha.sharding.index import ShardIndex
+from discordha.stats import Stats
 
-if TYPE_CHECKING:
-    from discordha.replica.replica import Replica
-
-__all__ = ["describe", "reasons", "status"]
+__all__ = ["ReplicaView", "describe", "reasons", "status"]
 
 
-def describe(replica: Replica) -> dict[str, JSON]:
-    """For the member record."""
+class ReplicaView(Protocol):
+    """The parts of a replica that its status and its monitor read. ``None``: the replica has no such part."""
+
+    config: Config
+    replica_id: str
+    stats: Stats
+    readiness: Readiness
+    coordination: CoordinationNode | None
+    gateway: Gateway
+    shards: ShardIndex
+    hosting: ShardHost | None
+    dispatcher: Dispatcher
+    lanes: Lanes
+    runner: Runner
+    leaders: LeaderService | None
+    leading: LeadershipStatus
+    identify: Identify | LocalIdentify
+    limits: RestLimits | None
+    commands: CommandSync
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the replica was made."""
+
+    def is_deaf(self, key: int) -> bool:
+        """Whether peers receive a shard's events while this replica does not."""
+
+    def replicas(self) -> Mapping[str, Mapping[str, Any]]:
+        """The member records of the live replicas."""
+
+
+def describe(replica: ReplicaView) -> dict[str, JSON]:
+    """A replica's part of its member record."""
+    shards, leaders, identify = replica.shards.clients(), replica.leaders, replica.identify.status()
+    states = {str(key): client.state() for key, client in replica.gateway.clients.items()}
     return {
         "state": replica.readiness.state,
         "reasons": reasons(replica),
-        "shards": list(replica.shards.clients()),
-        "leads": [shard for shard in replica.shards.clients() if replica.leading.is_leader(shard)],
-        "backlog": round(replica.leaders.backlog(), 3) if replica.leaders is not None else 0.0,
-        "identify": _identify(replica),
+        "shards": list(shards),
+        "leads": [shard for shard in shards if replica.leading.is_leader(shard)],
+        "backlog": round(leaders.backlog(), 3) if leaders is not None else 0.0,
+        "identify": {
+            name: identify[name]
+            for name in ("slot", "crashes", "wait", "waiting", "reason")
+            if name in identify
+        },
         "queue": replica.dispatcher.queue(),
         "handled": replica.stats.count("handled"),
-        "threads": replica.dispatcher.lanes.threads,
-        "hears": replica.leaders.ages() if replica.leaders is not None else {},
-        "events": {str(key): client.state().events for key, client in replica.gateway.clients.items()},
+        "threads": replica.lanes.threads,
+        "hears": leaders.ages() if leaders is not None else {},
+        "events": {key: state.events for key, state in states.items()},
         "commands": dict(replica.commands.digests),
-        "heard": {str(key): client.state().heard for key, client in replica.gateway.clients.items()},
+        "heard": {key: state.heard for key, state in states.items()},
     }
 
 
-def reasons(replica: Replica) -> list[str]:
+def reasons(replica: ReplicaView) -> list[str]:
     """Why a replica is not ready; empty when it is."""
-    found: list[str] = []
-    if replica.stopped:
-        found.append("draining")
+    found = ["draining"] if replica.readiness.draining else []
     if replica.coordination is not None:
         if replica.coordination.session.current is None:
             found.append("no session in etcd")
         if not replica.coordination.watch.alive:
             found.append("the watch on etcd is down")
-    for key, client in replica.gateway.clients.items():
-        if replica.hosting is not None and not replica.hosting.was_ready(key):
-            continue  # on its way in or out, or ``missing``
-        shard_id = number_of(key)
-        if not client.state().ready:
-            found.append(f"shard {shard_id} is not connected to Discord")
-        elif replica.monitor.is_deaf(key):
-            found.append(f"shard {shard_id} is deaf: other replicas receive events, and it does not")
-    if replica.hosting is not None:
-        if not replica.readiness.was_ready:
-            found += [f"shard {number} is not connected to Discord" for number in replica.hosting.missing]
-            if not replica.hosting.planned:
-                found.append("the plan does not say yet which shards are its own")
-    elif not replica.gateway.clients:
-        found.append("not connected to Discord")
+    found += _connection_reasons(replica)
     if replica.leaders is not None and not replica.readiness.was_ready:
         found += [
-            f"shard {number_of(key)}: its leader is told of this replica, and asked what it has handled"
+            f"shard {number_of(key)}: waiting for the leader to confirm recent events"
             for key in replica.gateway.clients
             if replica.leaders.in_doubt(key)
         ]
-    if found and isinstance(replica.identify, Identify) and replica.identify.reason is not None:
+    if found and replica.identify.reason is not None:
         found.append(f"no new session for now: {replica.identify.reason}")
     return found
 
 
-def status(replica: Replica) -> dict[str, Any]:
-    """For health checks and metrics; see ``operations.source``."""
-    why = reasons(replica)
-    coordination = replica.coordination
+def _connection_reasons(replica: ReplicaView) -> Iterable[str]:
+    hosting, clients = replica.hosting, replica.gateway.clients
+    for key, client in clients.items():
+        if hosting is not None and not hosting.was_ready(key):
+            continue  # it opens or leaves, or counts as missing
+        if not client.state().ready:
+            yield f"shard {number_of(key)} is not connected to Discord"
+        elif replica.is_deaf(key):
+            yield f"shard {number_of(key)} is deaf: other replicas receive events, and it does not"
+    if hosting is None:
+        if not clients:
+            yield "not connected to Discord"
+    elif not replica.readiness.was_ready:
+        for number in hosting.missing:
+            yield f"shard {number} is not connected to Discord"
+        if not hosting.planned:
+            yield "the plan does not name this replica's shards yet"
+
+
+def status(replica: ReplicaView) -> dict[str, Any]:
+    """A replica's state for health checks and metrics."""
+    why, shards, leaders = reasons(replica), replica.shards.clients(), replica.leaders
     found: dict[str, Any] = {
         "replica": replica.replica_id,
         "version": __version__,
@@ -86,45 +137,40 @@ def status(replica: Replica) -> dict[str, Any]:
         "ready": not why,
         "reasons": why,
         "uptime": replica.uptime,
-        "gateway": {shard: client.state()._asdict() for shard, client in replica.shards.clients().items()},
-        "leader": {shard: replica.leading.leader(shard) for shard in replica.shards.clients()},
+        "gateway": {shard: dataclasses.asdict(client.state()) for shard, client in shards.items()},
+        "leader": {shard: replica.leading.leader(shard) for shard in shards},
         "queue": replica.dispatcher.queue(),
-        "journal": replica.leaders.sizes() if replica.leaders is not None else {},
+        "journal": leaders.sizes() if leaders is not None else {},
         "running": replica.runner.running(),
         "rest": replica.limits.status() if replica.limits is not None else {},
     }
-    if isinstance(replica.identify, Identify):
-        found["identify"] = replica.identify.status()
-    if coordination is not None and replica.hosting is not None:
-        plan = coordination.plan
+    if identify := replica.identify.status():
+        found["identify"] = identify
+    node = replica.coordination
+    if node is None:
+        return found
+    if replica.hosting is not None:
+        plan = node.plan
         found["shards"] = {
             "count": plan.count,
             "next": next((n for g, n in plan.generations.items() if g != plan.serving), None),
-            "hosts": list(replica.shards.clients()),
+            "hosts": list(shards),
             "missing": replica.hosting.missing,
         }
-    if coordination is not None:
-        session, watch = coordination.session, coordination.watch
-        grant = session.current
-        found["session"] = {
-            "alive": grant is not None,
-            "number": grant.number if grant is not None else None,
-            "losses": session.losses,
-            "renewals": session.renewals,
-        }
-        found["watch"] = {"alive": watch.alive, "revision": watch.revision, "losses": watch.losses}
-        found["etcd"] = {
-            "calls": coordination.store.calls,
-            "failures": coordination.store.failures,
-            "unreadable": coordination.hints.unreadable + coordination.members.unreadable,
-            "transactions": coordination.commit.transactions,
-            "operations": coordination.commit.operations,
-        }
+    session, watch, commit = node.session, node.watch, node.commit
+    grant = session.current
+    found["session"] = {
+        "alive": grant is not None,
+        "number": grant.number if grant is not None else None,
+        "losses": session.losses,
+        "renewals": session.renewals,
+    }
+    found["watch"] = {"alive": watch.alive, "revision": watch.revision, "losses": watch.losses}
+    found["etcd"] = {
+        "calls": node.store.calls,
+        "failures": node.store.failures,
+        "unreadable": node.hints.unreadable + node.members.unreadable,
+        "transactions": commit.transactions,
+        "operations": commit.operations,
+    }
     return found
-
-
-def _identify(replica: Replica) -> dict[str, JSON]:
-    if not isinstance(replica.identify, Identify):
-        return {}
-    budget = replica.identify.status()
-    return {name: budget[name] for name in ("slot", "crashes", "wait", "waiting", "reason")}

@@ -1,106 +1,91 @@
-"""Shards: which of them this replica hosts, and how they come and go without a gap.
+"""Hosts the shards that the plan gives to this replica, and moves them between replicas without a gap.
 
-Promises
-- What the plan gives to this replica is opened, one after another, as the turns at IDENTIFY come.
-- Make before break: a shard is let go when all hosts that the plan names have announced it ready, and
-  everything is done that came in before they had. Handlers that still run keep their client.
-- What only this replica has received of a shard that was given to others meanwhile (it stood still, and is
-  back) is handled: where their leader has passed it over, this replica leads once more.
-- A replica that drains is given away in the same way; one that dies is replaced at once.
+Guarantees
+- The replica opens its shards one after another, as its turns at IDENTIFY come.
+- Make before break: a host leaves a shard only after every planned successor has announced it ready, and
+  after all events from before that moment are done. Handlers that still run keep their client.
+- A replica that stood still may be the only one that received some events of a shard that moved meanwhile. It
+  handles them: if their leader has passed them over, this replica leads once more.
+- A draining replica's shards move in the same way; a dead replica is replaced at once.
 
-Does not promise that two replicas see the plan alike at one moment: claims, elections and journals keep
-events single, whoever hosts what.
+Not guaranteed: that all replicas see the plan alike at one moment. Claims, elections and journals keep each
+event single anyway.
 
-A shard on its way: *in* (open; announced while it is ready), *settling* (its successors are ready; what came
-before them is finished), *resigning* (leadership moves), *left* (no session any more; handlers finish), gone.
+The phases of a shard: *in* (open, announced while ready), *settling* (successors are ready, older events
+finish), *resigning* (leadership moves), *left* (no session, handlers finish), then gone.
 
-Concurrency
-- The thread ``discordha-shards`` is owned by ``Hosting``: started by ``start``, joined by ``stop``. It blocks
-  on etcd and on Discord's API, and all state is its own but for what is replaced as a whole (``_hosted``).
-- The plan's ``listeners`` are told on the watch's thread: it is only woken by them.
-- At a lost session announcements are gone; they are made again under the next grant. At a lost watch nothing
-  moves until it is back. At stop, ``give_away`` first.
+Threads and locks: ``ShardHost`` owns the thread ``discordha-shards``: ``start`` starts it, ``stop`` joins it.
+It blocks on etcd and on Discord's API. All state belongs to it; ``_hosted`` is replaced as a whole for
+readers. The plan's listeners only wake it. A lost session ends announcements, which the thread repeats under
+the next grant. While the watch is down, no shard moves. At stop, call ``give_away`` first.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
+from discordha.config import Config
 from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.coordination.session import Grant
+from discordha.dispatch import Dispatcher
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway import Gateway
-from discordha.leader.service import LeaderEvents
+from discordha.leader.service import LeaderService
 from discordha.sharding.planner import ShardPlanner
 
-__all__ = ["Hosting"]
+__all__ = ["ShardHost"]
 
 _log = logging.getLogger(__name__)
 
-#: How often the thread looks, seconds.
-LOOK = 0.1
-#: A standby's journal may hold an event that its leader never received: it keeps a shard no longer than this.
-PHANTOM = 60.0
-#: How often a replica that leaves a shard asks to lead it, while its leader has passed over what it keeps,
-#: seconds.
-ASK = 3.0
+#: How often the thread checks its shards, seconds.
+TEND_INTERVAL = 0.1
+#: How long unfinished events may keep a shard, seconds: a standby's journal may hold an event that its leader
+#: never received.
+MAX_SETTLING = 60.0
+#: Pause between two requests to lead a shard that this replica leaves, seconds.
+TAKEOVER_INTERVAL = 3.0
 #: Pause after a shard could not be opened, seconds.
-RETRY = 1.0
+OPEN_RETRY_PAUSE = 1.0
 
 
-class _Events(Protocol):
-    """The part of ``Dispatcher`` that is used here."""
-
-    def oldest(self, shard_id: int) -> float | None: ...
-
-
+@dataclasses.dataclass(eq=False)
 class _Hosted:
-    """One shard that this replica hosts.
+    """One shard that this replica hosts. Moments are by the monotonic clock."""
 
-    :ivar leaves: etcd's revision when its successors were ready, and when that was.
-    :ivar handed_at: from when on they have what comes.
-    :ivar ask_at: when it asks to lead once more; ``asked``: it has, and has not led since.
-    """
-
-    def __init__(self, key: int) -> None:
-        self.key = key
-        self.phase = "in"
-        self.announced: Grant | None = None
-        self.was_ready = False
-        self.lost_at: float | None = None
-        self.handed_at = 0.0
-        self.leaves: tuple[int, float] | None = None
-        self.ask_at = 0.0
-        self.asked = False
-        self.left_at = 0.0
+    key: int
+    phase: str = "in"
+    announced: Grant | None = None  # the grant under which it is announced ready
+    was_ready: bool = False
+    lost_at: float | None = None  # since when it is not ready
+    successors_ready: tuple[int, float] | None = None  # etcd's revision when they were, and that moment
+    handed_at: float = 0.0  # from when on the successors receive all events
+    takeover_at: float = 0.0  # when this replica may ask to lead once more
+    takeover_asked: bool = False  # it has asked, and not led since
+    left_at: float = 0.0
 
 
-class Hosting:
-    """See the module.
+class ShardHost:
+    """The shards of one replica.
 
-    :param replication: on how many replicas each shard runs.
-    :param deaf_after: seconds after which a shard that is not ready is withdrawn; after its last sign of life
-        where its connection fell silent.
-    :param is_deaf: whether peers receive events of a shard while this replica does not.
-    :param on_fatal: hears of what this replica can't go on with.
+    :param is_deaf: tells whether peers receive events of a shard, by its key, while this replica does not.
+    :param on_fatal: takes the error that this replica cannot go on with.
     """
 
     def __init__(
         self,
-        coordination: Coordination,
+        config: Config,
+        coordination: CoordinationNode,
         gateway: Gateway,
-        leaders: LeaderEvents,
-        events: _Events,
-        replica_id: str,
+        leaders: LeaderService,
+        dispatcher: Dispatcher,
         *,
-        replication: int,
-        deaf_after: float,
+        replica_id: str,
         is_deaf: Callable[[int], bool],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
@@ -108,10 +93,10 @@ class Hosting:
         self._plan = coordination.plan
         self._gateway = gateway
         self._leaders = leaders
-        self._events = events
+        self._dispatcher = dispatcher
         self._replica_id = replica_id
-        self._planner = ShardPlanner(coordination, replica_id, replication)
-        self._deaf_after = deaf_after
+        self._planner = ShardPlanner(coordination, replica_id, config.replication)
+        self._deaf_after = config.deaf_after
         self._is_deaf = is_deaf
         self._on_fatal = on_fatal
         self._clock = time.monotonic
@@ -122,40 +107,34 @@ class Hosting:
         self._thread = threading.Thread(target=self._run, name="discordha-shards", daemon=True)
         self._plan.listeners.append(self._wake.set)
 
-    # -- life ------------------------------------------------------------------------------------------------
-
     def start(self, count: int) -> None:
-        """Founds the first generation, if there is none, and starts the thread. Blocks on etcd.
+        """Founds the first generation of shards if there is none, and starts the thread. Blocks on etcd.
 
-        :param count: the number of shards that this replica was configured with.
+        :param count: the number of shards in this replica's configuration.
         :raises StoreUnavailable: etcd does not answer.
         """
         plan = self._plan
         if plan.count is None and not plan.found(count):
             self._coordination.watch.sync(5.0)
         if plan.count not in (None, count):
-            _log.warning(
-                "shard_count is %d here, and the bot runs with %d: that counts, until `discordha reshard %d`",
-                count,
-                plan.count,
-                count,
-            )
+            text = "shard_count is %d here, but the bot runs with %d shards until `discordha reshard %d`"
+            _log.warning(text, count, plan.count, count)
         self._thread.start()
 
     def poke(self) -> None:
-        """Something may have changed. Never blocks; any thread."""
+        """Has the thread check its shards now. Never blocks; any thread."""
         self._wake.set()
 
     def give_away(self, timeout: float, hurry: Callable[[], bool] | None = None) -> bool:
-        """Waits until other replicas host what this one did. Blocks for at most ``timeout`` seconds. The
-        member record must say that this replica drains.
+        """Waits until other replicas host every shard of this one. Blocks for at most ``timeout`` seconds, or
+        until ``hurry``. The member record must say that this replica drains.
 
-        :return: whether everything was given away.
+        :return: whether no shard is left.
         """
         deadline = self._clock() + timeout
-        while self._thread.is_alive() and self._planner.heirs():
+        while self._thread.is_alive() and self._planner.successors():
             self._wake.set()
-            if not any(hosted.phase != "left" for hosted in self._hosted.values()):
+            if all(hosted.phase == "left" for hosted in self._hosted.values()):
                 return True
             if self._clock() >= deadline or (hurry is not None and hurry()):
                 break
@@ -163,22 +142,22 @@ class Hosting:
         return False
 
     def stop(self) -> None:
-        """Ends the thread; what is open stays open. Blocks for a call in flight. Idempotent."""
+        """Ends the thread and leaves shards open. Blocks for a call in flight. Idempotent."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
 
-    # -- what others ask; no I/O; any thread -----------------------------------------------------------------
+    # -- status; no I/O; any thread --------------------------------------------------------------------------
 
     @property
     def planned(self) -> bool:
-        """Whether the plan is one for the present members, this replica among them."""
+        """Whether the plan is for the present members, this replica among them."""
         return self._planner.planned
 
     @property
     def missing(self) -> list[int]:
-        """The shards that this replica should host, and that have never been ready here."""
+        """The numbers of the planned shards that have never been ready here."""
         hosted = self._hosted
         return [
             number_of(key)
@@ -186,13 +165,8 @@ class Hosting:
             if generation_of(key) == self._plan.serving and not (key in hosted and hosted[key].was_ready)
         ]
 
-    def hosts(self, key: int) -> bool:
-        """Whether this replica receives a shard's events."""
-        hosted = self._hosted.get(key)
-        return hosted is not None and hosted.phase != "left"
-
     def was_ready(self, key: int) -> bool:
-        """Whether the shard has been ready here, so that it counts when it is not."""
+        """Whether a shard has been ready here and does not leave: readiness depends on it."""
         hosted = self._hosted.get(key)
         return hosted is not None and hosted.was_ready and hosted.phase == "in"
 
@@ -200,7 +174,7 @@ class Hosting:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._wake.wait(LOOK)
+            self._wake.wait(TEND_INTERVAL)
             self._wake.clear()
             try:
                 self._tend()
@@ -208,10 +182,10 @@ class Hosting:
                 self._on_fatal(error)
                 return
             except DiscordHAError as error:
-                _log.warning("the shards wait: %s", error)
+                _log.warning("shards cannot be moved for now: %s", error)
                 self._stop.wait(0.2)
             except Exception:  # noqa: BLE001 - the thread must not end
-                _log.exception("the shards could not be looked after")
+                _log.exception("shards could not be moved; trying again")
                 self._stop.wait(1.0)
 
     def _tend(self) -> None:
@@ -228,7 +202,7 @@ class Hosting:
         self._planner.switch()
 
     def _wanted(self) -> set[int]:
-        """What the plan gives to this replica."""
+        """The keys of the shards that the plan gives to this replica."""
         return {
             key
             for generation in self._plan.generations
@@ -236,75 +210,67 @@ class Hosting:
             if self._replica_id in hosts
         }
 
-    # -- one shard -------------------------------------------------------------------------------------------
-
     def _open(self, key: int) -> None:
-        plan = self._plan
         generation, number = generation_of(key), number_of(key)
-        count = plan.generations.get(generation)
+        count = self._plan.generations.get(generation)
         if count is None:
             return
-        self._leaders.open(
-            key,
-            number,
-            count,
-            guard=(plan.guard(key),),
-            may_act=lambda: self._may_act(generation),
-        )
+        guard = (self._plan.guard(key),)
+        self._leaders.open(key, number, count, guard=guard, may_act=lambda: self._may_act(generation))
         try:
             self._gateway.open_shard(key, number, count)
         except ConfigError:
             raise
         except DiscordHAError as error:
             self._leaders.close(key)
-            self._retry_at = self._clock() + RETRY
-            _log.warning("shard %d can't be opened: %s", number, error)
+            self._retry_at = self._clock() + OPEN_RETRY_PAUSE
+            _log.warning("shard %d cannot be opened: %s; trying again", number, error)
             return
         self._hosted = {**self._hosted, key: _Hosted(key)}
 
     def _may_act(self, generation: int) -> bool:
-        """Whether leaders of a generation may act: it serves, and nobody leads in the one before."""
+        """Whether leaders of a generation may act: it serves, and the one before has no leader."""
         first = key_of(generation, 0)
-        return self._plan.serving == generation and not self._coordination.elections.stands_before(first)
+        elections = self._coordination.elections
+        return self._plan.serving == generation and not elections.has_candidate_below(first)
 
     def _step(self, hosted: _Hosted, wanted: bool) -> None:
         if hosted.phase == "in":
             self._announce(hosted)
             if wanted:
-                hosted.leaves = None
+                hosted.successors_ready = None
             else:
                 self._begin_to_leave(hosted)
         if hosted.phase == "settling":
-            if wanted or not self._has_heirs(hosted.key):
+            if wanted or not self._has_successors(hosted.key):
                 hosted.phase = "in"
                 return
-            if hosted.asked and self._leaders.leads(hosted.key):
-                # Marks of its successors were counted off from what had come in here first, of equal events:
-                # what is left is what nobody has handled, whenever it came in.
-                hosted.asked = False
+            if hosted.takeover_asked and self._leaders.leads(hosted.key):
+                # The successors' marks acknowledged the oldest of equal events here. No replica has handled
+                # the events that are left, whenever they arrived.
+                hosted.takeover_asked = False
                 hosted.handed_at = self._clock()
             if not self._has_before(hosted.key, hosted.handed_at):
                 self._resign(hosted)
-            elif self._clock() >= hosted.ask_at and self._leaders.passed_over(hosted.key, hosted.handed_at):
-                self._ask_to_lead(hosted)
+            elif self._clock() >= hosted.takeover_at:
+                self._ask_to_take_over(hosted)
         if hosted.phase == "resigning":
             out = self._leaders.is_out(hosted.key)
             if out and not self._has_before(hosted.key, hosted.handed_at):
                 self._gateway.leave_shard(hosted.key)
-                hosted.phase = "left"
-                hosted.left_at = self._clock()
-        if hosted.phase == "left" and not self._has_before(hosted.key, hosted.left_at + PHANTOM):
+                hosted.phase, hosted.left_at = "left", self._clock()
+        if hosted.phase == "left" and not self._has_before(hosted.key, hosted.left_at + MAX_SETTLING):
             self._forget(hosted)
 
     def _announce(self, hosted: _Hosted) -> None:
-        """Tells the others whether this replica is ready for the shard."""
+        """Tells peers whether this replica is ready for the shard."""
         key, grant = hosted.key, self._coordination.session.current
         now = self._clock()
         state = self._gateway.state(key)
         if state.ready and not self._is_deaf(key):
             hosted.lost_at = None
             if not hosted.was_ready and self._leaders.in_doubt(key):
-                return  # whoever leaves the shard for it may be the only one who can tell
+                return  # perhaps only the host that would leave can resolve the doubt
             if grant is not None and hosted.announced is not grant:
                 self._plan.announce(key, grant)
                 hosted.announced = grant
@@ -312,7 +278,7 @@ class Hosting:
             return
         if hosted.lost_at is None:
             hosted.lost_at = now
-        # A connection that is given up for its silence was none before, either.
+        # Silence counts from the last frame: a silent connection was dead before it was replaced.
         lost_for = max(now - hosted.lost_at, state.silent)
         if hosted.announced is not None and (self._is_deaf(key) or lost_for >= self._deaf_after):
             self._plan.withdraw(key)
@@ -321,54 +287,55 @@ class Hosting:
     def _begin_to_leave(self, hosted: _Hosted) -> None:
         key = hosted.key
         if not hosted.was_ready:
-            # Nobody counts on it: no need to wait for anything.
+            # No replica relies on this one: there is nothing to wait for.
             self._forget(hosted)
         elif generation_of(key) not in self._plan.generations:
-            # The next generation serves, and its leaders wait for this one's.
+            # The next generation serves, and its leaders wait for the leaders of this one.
             hosted.handed_at = self._clock()
             self._resign(hosted)
-        elif self._has_heirs(key) and self._has_heard(hosted):
-            hosted.leaves = None
+        elif self._has_successors(key) and self._has_caught_up(hosted):
+            hosted.successors_ready = None
             hosted.handed_at = self._clock()
-            hosted.ask_at = hosted.handed_at + ASK
+            hosted.takeover_at = hosted.handed_at + TAKEOVER_INTERVAL
             hosted.phase = "settling"
 
-    def _has_heirs(self, key: int) -> bool:
-        """Whether all that the plan names for a shard are ready for it."""
+    def _has_successors(self, key: int) -> bool:
+        """Whether all other replicas that the plan names for a shard are ready for it."""
         hosts = self._plan.placement(generation_of(key)).get(key, ())
-        heirs = set(hosts) - {self._replica_id}
-        return bool(heirs) and heirs <= self._plan.ready(key)
+        successors = set(hosts) - {self._replica_id}
+        return bool(successors) and successors <= self._plan.ready(key)
 
-    def _has_heard(self, hosted: _Hosted) -> bool:
-        """Whether everything has come in here that had happened before the heirs were ready: nobody else may
-        have received it. A process that stood still knows of them before it has read what Discord has sent.
+    def _has_caught_up(self, hosted: _Hosted) -> bool:
+        """Whether all events have arrived that happened before the successors were ready: perhaps no other
+        replica received them. A process that stood still learns of its successors before it reads its socket.
         """
-        if hosted.leaves is None:
-            hosted.leaves = (self._coordination.watch.revision, self._clock())
-            self._gateway.beat(hosted.key, hosted.leaves[0])  # a new connection sends one by itself
-        revision, since = hosted.leaves
-        return self._gateway.proven(hosted.key) >= revision or self._clock() - since >= PHANTOM
+        if hosted.successors_ready is None:
+            hosted.successors_ready = (self._coordination.watch.revision, self._clock())
+            self._gateway.beat(hosted.key, hosted.successors_ready[0])  # a new connection beats by itself
+        revision, since = hosted.successors_ready
+        known = self._gateway.acknowledged_revision(hosted.key)
+        return known >= revision or self._clock() - since >= MAX_SETTLING
 
-    def _ask_to_lead(self, hosted: _Hosted) -> None:
-        hosted.ask_at = self._clock() + ASK
+    def _ask_to_take_over(self, hosted: _Hosted) -> None:
+        """Asks for leadership if the leader has passed over events from before the handover."""
+        if not self._leaders.passed_over(hosted.key, hosted.handed_at):
+            return
+        hosted.takeover_at = self._clock() + TAKEOVER_INTERVAL
         leader = request_resignation(self._coordination.store, self._coordination.root, hosted.key)
         if leader is not None:
-            hosted.asked = True
-            _log.warning(
-                "shard %d: %s was asked to hand over: it has passed over what came in here before it did",
-                number_of(hosted.key),
-                leader,
-            )
+            hosted.takeover_asked = True
+            text = "shard %d: this replica asks %s for leadership, to handle events that only it received"
+            _log.warning(text, number_of(hosted.key), leader)
 
     def _has_before(self, key: int, moment: float) -> bool:
-        """Whether something is not done that came in before a moment."""
-        oldest = self._events.oldest(key)
+        """Whether an event from before a moment is not done."""
+        oldest = self._dispatcher.oldest(key)
         if oldest is not None and oldest < moment:
             return True
         oldest = self._leaders.oldest(key)
         if oldest is None or oldest >= moment:
             return False
-        return self._leaders.busy(key) or self._clock() - oldest < PHANTOM
+        return self._leaders.busy(key) or self._clock() - oldest < MAX_SETTLING
 
     def _resign(self, hosted: _Hosted) -> None:
         hosted.phase = "resigning"
@@ -382,4 +349,4 @@ class Hosting:
         self._gateway.close_shard(hosted.key)
         self._leaders.close(hosted.key)
         self._hosted = {key: other for key, other in self._hosted.items() if other is not hosted}
-        _log.info("shard %d is hosted by others now", number_of(hosted.key))
+        _log.info("other replicas host shard %d now", number_of(hosted.key))

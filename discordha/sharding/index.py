@@ -1,7 +1,7 @@
-"""Which shards this replica has connections for, by the numbers that users know.
+"""Finds this replica's connections by the shard numbers that users know.
 
-Concurrency: no state of its own; everything is read from single values that others replace as a whole. No
-I/O; any thread.
+Threads and locks: no I/O and no state; any thread. Everything is read from values that are replaced as a
+whole.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ __all__ = ["ShardIndex"]
 class ShardIndex:
     """The shards of the generation that serves.
 
-    :param plan: ``None`` without etcd: ``count`` tells how many shards there are.
+    :param plan: the plan of shards; ``None`` without etcd.
     """
 
     def __init__(self, gateway: Gateway, plan: ShardPlan | None) -> None:
         self._gateway = gateway
         self._plan = plan
-        self.count = 1
 
     def key(self, number: int) -> int:
-        """The key of a shard."""
+        """The key of a shard, by its number."""
         serving = self._plan.serving if self._plan is not None else None
         return key_of(serving or 0, number)
 
     def clients(self) -> dict[int, ShardClient]:
-        """The clients of the shards that this replica hosts, by number."""
+        """The clients of the shards that this replica hosts, by their numbers."""
         first = self.key(0)
         return {
             number_of(key): client
@@ -46,16 +45,16 @@ class ShardIndex:
         }
 
     def client_for(self, guild_id: int) -> discord.Client:
-        """The client of the shard that a guild is on.
+        """The client of a guild's shard.
 
-        :raises DiscordHAError: this replica does not host it.
+        :raises DiscordHAError: this replica does not host the shard.
         """
-        count = self._plan.count if self._plan is not None else self.count
+        count = self._plan.count if self._plan is not None else self._gateway.client.shard_count
         number = number_for(guild_id, count or 1)
         client = self.clients().get(number)
         if client is None:
             raise DiscordHAError(
-                f"the guild {guild_id} is on shard {number}, which this replica does not host; for REST calls"
-                " any client will do, such as ha.client"
+                f"the guild {guild_id} is on shard {number}, which this replica does not host; REST calls "
+                "work through any client, such as ha.client"
             )
         return client

@@ -1,7 +1,11 @@
-"""A harness for bots that must survive: real etcd, a local Discord, replica processes, faults, a verdict.
+"""The public test kit for bots that must survive: real etcd, a local Discord, replica processes, faults,
+verdicts.
 
-Promises: each name is imported when it is first used, so importing this package costs nothing. Not for
-production use.
+Code belongs here if it tests a bot from outside, or is a stand-in for a server. It must not import the
+library except for ``errors`` and ``config``, and must not serve in production. Tests, the demo and users
+import it; the library does not.
+
+Each name is imported when it is first used, so that the import of this package costs nothing.
 """
 
 from __future__ import annotations
@@ -10,12 +14,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .discord.local_discord import LocalDiscord
-    from .etcd.local_etcd import LocalEtcd
-    from .faults import FaultProxy
-    from .history import History, Verdict
-    from .replicas import Replica, Replicas
-    from .waiting import WaitTimeout, wait_for
+    from discordha.testing.discord.local_discord import LocalDiscord
+    from discordha.testing.etcd.local_etcd import LocalEtcd
+    from discordha.testing.faults import FaultProxy
+    from discordha.testing.history import History, Verdict
+    from discordha.testing.replicas import Replica, Replicas
+    from discordha.testing.waiting import WaitTimeout, wait_for
 
 __all__ = [
     "FaultProxy",

@@ -1,10 +1,11 @@
-"""Start a program that dies with its parent: run as ``python -I -S _launch.py PARENT_PID PROGRAM
-ARGUMENT...``.
+"""Starts a program that dies with its parent: ``python -I -S _launch.py PARENT_PID PROGRAM ARGUMENT...``.
 
-Replaces itself with the program, so the process id stays. A launcher instead of a function between fork and
-exec, because that is not safe in a process with threads. Imports nothing of the library, to cost
-milliseconds.
+Replaces itself with the program, so that the process id stays. It is a program of its own because a function
+between fork and exec is not safe in a process with threads. It imports nothing of the library, which would
+cost time.
 """
+
+__all__ = ["main"]
 
 import ctypes
 import os
@@ -15,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Ask the kernel for SIGKILL at the parent's death (unless that is past), then become the program."""
+    """Asks the kernel for SIGKILL at the parent's death, unless that is past; then becomes the program."""
     parent = int(sys.argv[1])
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

@@ -1,7 +1,9 @@
 """A throw-away certificate authority for mutual TLS on loopback.
 
-Promises: files that a server reads while they are rotated are whole (written aside, then renamed). Not for
-anything but tests: keys lie unencrypted in a temporary folder.
+Guarantees: a file that a server reads during a rotation is whole, since new files are written aside and then
+renamed. For tests only: the keys lie unencrypted in a temporary folder.
+
+Threads and locks: none; one thread drives.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ __all__ = ["Certificates"]
 
 
 class Certificates:
-    """Files of a CA, one server and one client certificate in ``directory``. One driver thread.
+    """The files of a CA, a server certificate and a client certificate in ``directory``.
 
     :ivar ca_cert, server_cert, server_key, client_cert, client_key: paths of PEM files.
     """
@@ -34,12 +36,12 @@ class Certificates:
         self.rotate(authority=True)
 
     def rotate(self, *, authority: bool = False, days: float = 30.0) -> None:
-        """Write a new server and a new client certificate; with ``authority`` also a new CA (the old one is
-        not kept).
+        """Writes a new server and a new client certificate.
 
         etcd reads its certificate at each handshake, its CA only at its start.
 
-        :param days: how long the new ones are valid; negative for expired ones.
+        :param authority: also replaces the CA; the old one is lost.
+        :param days: validity of the certificates; negative for expired ones.
         """
         if authority:
             self._new_authority()
@@ -71,7 +73,7 @@ class Certificates:
         _replace(self.ca_cert, self._authority.public_bytes(serialization.Encoding.PEM))
 
     def _identifier(self) -> SubjectKeyIdentifier:
-        """Names the authority's key: Python 3.13 refuses certificates without."""
+        """The name of the authority's key; Python 3.13 refuses certificates without one."""
         from cryptography import x509
 
         return x509.SubjectKeyIdentifier.from_public_key(self._authority_key.public_key())
@@ -85,8 +87,7 @@ class Certificates:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        # etcd's HTTP gateway calls its own gRPC port with the server's certificate, so that one is a
-        # client's, too.
+        # The server's certificate is a client's, too: etcd's HTTP gateway calls its gRPC port with it.
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
         if who == "server":
             usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
@@ -115,7 +116,7 @@ class Certificates:
 
 
 def _name(organization: str) -> Name:
-    """No common name: etcd would take it for a user's, and then refuses calls over its HTTP gateway."""
+    """A name without a common name, which etcd would take for a user and refuse over its HTTP gateway."""
     from cryptography import x509
 
     return x509.Name([x509.NameAttribute(x509.oid.NameOID.ORGANIZATION_NAME, organization)])

@@ -1,9 +1,11 @@
 """A TCP proxy on loopback that fails on command: between replica and etcd, gateway or REST.
 
-Promises: bytes arrive whole and in order or not at all; ``heal`` lets a stalled connection go on where it
-stood, as a network does whose packets were lost and sent again. Does not promise to refuse a connection's
-handshake while it is a black hole: the kernel accepts it, and then nothing comes (a client sees a peer that
-never answers).
+Guarantees: bytes arrive whole and in order or not at all. After ``heal`` a stalled connection goes on where
+it stood, as after lost packets. Not guaranteed: that a black hole refuses connections. The kernel accepts
+them, and nothing follows.
+
+Threads and locks: owns the thread ``discordha-test-proxy`` with an asyncio loop, which has all sockets. Every
+method may be called from any other thread, blocks until the loop has done it, and has taken effect then.
 """
 
 from __future__ import annotations
@@ -17,22 +19,23 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from .ports import ReservedPort
+from discordha.testing.ports import ReservedPort
 
 __all__ = ["Direction", "FaultProxy"]
 
 Direction = Literal["both", "to_target", "to_client"]
 T = TypeVar("T")
 
-_CHUNK = 65_536
+_CHUNK_BYTES = 65_536
 _QUEUED_CHUNKS = 64
+_BACKLOG = 128
 _CALL_TIMEOUT = 10.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _BIND_TRIES = 20
 
 
 class _Way:
-    """State of one direction, for all connections. Belongs to the loop's thread."""
+    """The state of one direction of all connections. For the loop's thread."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -44,9 +47,7 @@ class _Way:
 class FaultProxy:
     """Forwards TCP connections to ``target_host:target_port`` and breaks them on command. A context manager.
 
-    Owns one thread, ``discordha-test-proxy``, with an asyncio loop that has all the sockets; ``start`` starts
-    it, ``close`` ends its connections and joins it. Every method may be called from any other thread, blocks
-    until the loop has done it, and has taken effect when it returns.
+    Any thread may call the methods. They block until they have taken effect.
     """
 
     def __init__(self, target_host: str, target_port: int) -> None:
@@ -54,8 +55,8 @@ class FaultProxy:
         self._port: ReservedPort | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        # The rest belongs to the loop's thread.
-        self._server: asyncio.Server | None = None
+        # For the loop's thread alone:
+        self._listener: socket.socket | None = None
         self._ways: dict[str, _Way] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted = 0
@@ -69,7 +70,7 @@ class FaultProxy:
     # Lifecycle
 
     def start(self) -> None:
-        """Listen on a free loopback port. Once only."""
+        """Starts the thread, and listens on a free loopback port. Once only."""
         if self._thread is not None:
             raise RuntimeError("this FaultProxy was started already")
         loop = asyncio.new_event_loop()
@@ -85,7 +86,7 @@ class FaultProxy:
             raise
 
     def close(self) -> None:
-        """Reset all connections, stop listening, join the thread. Idempotent."""
+        """Resets all connections, stops listening and joins the thread. Idempotent."""
         if self._thread is not None and self._loop is not None and self._thread.is_alive():
             self._call(self._shut())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -105,12 +106,12 @@ class FaultProxy:
 
     @property
     def host(self) -> str:
-        """Where it listens: loopback."""
+        """The loopback address on which it listens."""
         return "127.0.0.1"
 
     @property
     def port(self) -> int:
-        """The port it listens on, the same after ``refuse`` and ``heal``."""
+        """The port on which it listens; ``refuse`` and ``heal`` keep it."""
         if self._port is None:
             raise RuntimeError("this FaultProxy does not run")
         return self._port.number
@@ -123,27 +124,24 @@ class FaultProxy:
     # Faults
 
     def cut(self) -> int:
-        """Reset (RST) all open connections at both ends; new ones are accepted.
-
-        Returns how many there were.
-        """
+        """Resets (RST) all open connections at both ends, and returns their number. Accepts new ones."""
         return self._call(self._cut())
 
     def refuse(self) -> None:
-        """Refuse new connections; open ones go on."""
+        """Refuses new connections. Open ones go on."""
         self._call(self._stop_listening())
 
     def down(self) -> None:
-        """Refuse new connections and reset the open ones, as when the process at the other end has died."""
+        """Refuses new connections and resets open ones, as if the process at the other end had died."""
         self.refuse()
         self.cut()
 
     def black_hole(self, direction: Direction = "both") -> None:
-        """Let nothing through, both ways or one (half open); connections stay open, ends are not told."""
+        """Lets nothing through, in one direction or both. Connections stay open and their ends unaware."""
         self._call(self._set(direction, lambda way: way.open.clear()))
 
     def delay(self, seconds: float, direction: Direction = "both") -> None:
-        """Deliver what arrives from now on that many seconds later, in order, without limiting the rate."""
+        """Delivers later bytes with a delay of that many seconds, in order and at any rate."""
 
         def apply(way: _Way) -> None:
             way.delay = seconds
@@ -151,24 +149,24 @@ class FaultProxy:
         self._call(self._set(direction, apply))
 
     def heal(self) -> None:
-        """No faults any more: listen again, let everything through at once."""
+        """Ends all faults: listens again, and lets everything through at once."""
         self._call(self._heal())
 
-    # What went through
+    # Traffic
 
     @property
     def connections(self) -> int:
-        """Connections open now. Blocks for the loop's answer, as the next ones do."""
+        """The number of open connections. Blocks for the loop's answer, as the next ones do."""
         return self._call(self._read(lambda: len(self._tasks)))
 
     @property
     def accepted(self) -> int:
-        """Connections accepted so far."""
+        """The number of connections accepted so far."""
         return self._call(self._read(lambda: self._accepted))
 
     @property
     def transferred(self) -> tuple[int, int]:
-        """Bytes delivered so far: to the target, to the clients."""
+        """The bytes delivered so far to the target and to the clients."""
         return self._call(self._read(lambda: (self._ways["to_target"].bytes, self._ways["to_client"].bytes)))
 
     # On the loop's thread
@@ -201,16 +199,20 @@ class FaultProxy:
                     raise
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=_CHUNK)
+        if self._listener is None:
+            self._listener = socket.create_server((self.host, self.port), backlog=_BACKLOG)
+            self._listener.setblocking(False)
+            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
     async def _cut(self) -> int:
         tasks = tuple(self._tasks)
+        await asyncio.sleep(0)  # a task that is cancelled before its first step does not close its connection
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -235,36 +237,47 @@ class FaultProxy:
     async def _shut(self) -> None:
         await self._stop_listening()
         await self._cut()
-        await asyncio.sleep(0)  # the closed transports take their leave in the loop's next round
+        await asyncio.sleep(0)  # closed transports end in the loop's next round
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, listener: socket.socket) -> None:
+        """Accepts one connection. In one step: asyncio's own server loses one that comes in as it closes."""
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return  # the client has left already
+        connection.setblocking(False)
         self._accepted += 1
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
-        """One connection, from its acceptance until both ends are gone."""
-        writers = [client_writer]
+    async def _serve(self, connection: socket.socket) -> None:
+        """Serves one connection until both ends are gone."""
+        writers: list[asyncio.StreamWriter] = []
         try:
+            client_reader, client_writer = await asyncio.open_connection(sock=connection, limit=_CHUNK_BYTES)
+            writers.append(client_writer)
             for way in self._ways.values():
                 await way.open.wait()
-            target_reader, target_writer = await asyncio.open_connection(*self._target, limit=_CHUNK)
+            target_reader, target_writer = await asyncio.open_connection(*self._target, limit=_CHUNK_BYTES)
             writers.append(target_writer)
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(_pump(client_reader, target_writer, self._ways["to_target"]))
                 pumps.create_task(_pump(target_reader, client_writer, self._ways["to_client"]))
             for writer in writers:
-                writer.close()  # both ends said their orderly goodbye; what is on its way still arrives
+                writer.close()  # both ends have closed in order; bytes on their way still arrive
         except* OSError:
-            pass  # one end is gone: the other is told below
+            pass  # one end is gone; the other is reset below
         finally:
             for writer in writers:
                 _reset(writer.transport)
+            if not writers:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                connection.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: _Way) -> None:
-    """Copy one direction of one connection until its end, through the direction's faults."""
+    """Copies one direction of a connection until its end, with the direction's faults."""
     loop = asyncio.get_running_loop()
     under_way: asyncio.Queue[tuple[float, bytes | OSError]] = asyncio.Queue(_QUEUED_CHUNKS)
 
@@ -272,8 +285,8 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way:
         chunk: bytes | OSError = b"."
         while chunk and not isinstance(chunk, OSError):
             try:
-                chunk = await reader.read(_CHUNK)
-            except OSError as error:  # a reset travels like data: a black hole keeps it to itself
+                chunk = await reader.read(_CHUNK_BYTES)
+            except OSError as error:  # a reset travels like data, so that a black hole hides it
                 chunk = error
             await under_way.put((loop.time() + way.delay, chunk))
 
@@ -299,7 +312,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way:
 
 
 def _reset(transport: asyncio.WriteTransport) -> None:
-    """Close at once and tell the other end by a reset; nothing happens when it is closed."""
+    """Closes a connection at once with a reset, unless it is closed."""
     connection: socket.socket | None = transport.get_extra_info("socket")
     if connection is not None and not transport.is_closing():
         with contextlib.suppress(OSError):

@@ -1,8 +1,9 @@
-"""What was sent and what was answered, seen from outside, and the verdict on it.
+"""Records the events sent and the answers seen from outside, and judges them.
 
-Promises: pure bookkeeping, no I/O and no clock of its own; whoever records brings the times, all from one
-monotonic clock. Does not know how an answer was recognised: the key under which it is recorded must be that
-of its event.
+Guarantees: no I/O and no clock. The recorder gives the times, all from one monotonic clock, and records an
+answer under the key of its event.
+
+Threads and locks: any thread may record. ``_lock`` guards the records; nothing is called under it.
 """
 
 from __future__ import annotations
@@ -34,38 +35,38 @@ class _Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class EventVerdict:
-    """Numbers for one event type, or for all together."""
+    """The numbers of one event type, or of all."""
 
     sent: int
     """Events sent."""
     handled: int
-    """Of these, answered at least once."""
+    """Events answered at least once."""
     lost: int
-    """Of these, never answered."""
+    """Events never answered."""
     repeated: int
-    """Answers beyond the first of their event."""
+    """Answers after the first to their event."""
     unexpected: int
-    """Answers to what was never sent."""
+    """Answers to events that were not sent."""
     out_of_order: int
-    """Events first answered after a later one of their type and channel had been."""
+    """Events answered after a later event of their type and channel."""
     retried: int
-    """Events with an answer of a second or later attempt."""
+    """Events answered by a second or later attempt."""
     latency_p50: float
-    """Seconds from sending to the first answer: median. 0.0 when nothing was answered, as the next three."""
+    """Median of the seconds from sending to the first answer; 0.0 without answers, as the next three."""
     latency_p95: float
-    """The same, 95th percentile."""
+    """Their 95th percentile."""
     latency_p99: float
-    """The same, 99th percentile."""
+    """Their 99th percentile."""
     latency_max: float
-    """The same, the slowest."""
+    """Their maximum."""
     longest_gap: float
-    """The longest time in seconds in which an event that was answered later waited and none was answered."""
+    """The longest time in seconds without an answer while an event waited that was answered later."""
     answered_by: dict[str, int]
-    """First answers by replica, where the recorder knew it."""
+    """First answers by replica, where the recorder knows it."""
 
     @property
     def ok(self) -> bool:
-        """Nothing lost, repeated or unexpected."""
+        """Whether nothing was lost, repeated or unexpected."""
         return not (self.lost or self.repeated or self.unexpected)
 
 
@@ -77,21 +78,21 @@ class Verdict:
     events: dict[str, EventVerdict]
     """By event type."""
     lost: list[str] = field(default_factory=list)
-    """The first few lost ones, as ``event key``."""
+    """The first lost events, as ``event key``."""
     repeated: list[str] = field(default_factory=list)
-    """The first few repeated ones."""
+    """The first repeated events."""
 
     @property
     def ok(self) -> bool:
-        """Nothing lost, repeated or unexpected. Order is a question of its own: ``total.out_of_order``."""
+        """Whether nothing was lost, repeated or unexpected. ``total.out_of_order`` tells of the order."""
         return self.total.ok
 
     def to_json(self) -> str:
-        """One JSON object, with ``ok`` and everything else."""
+        """The verdict as one JSON object, with ``ok``."""
         return json.dumps({"ok": self.ok, **asdict(self)})
 
     def table(self) -> str:
-        """A plain text table: a line for each event type, one for the total, examples of what went wrong."""
+        """The verdict as a text table: a line for each event type, the total, and examples of failures."""
         header = ["event", "sent", "handled", "lost", "repeated", "unexpected", "disorder", "retried"]
         header += ["p50 ms", "p99 ms", "max ms", "gap s"]
         lines = [header, *(_row(name, each) for name, each in sorted(self.events.items()))]
@@ -108,10 +109,7 @@ class Verdict:
 
 
 class History:
-    """Records events and answers; any thread may record.
-
-    ``_lock`` guards the records, nothing is called under it.
-    """
+    """Records events and answers. Any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -119,12 +117,12 @@ class History:
         self._answers: dict[str, dict[str, list[_Answer]]] = defaultdict(lambda: defaultdict(list))
 
     def sent(self, event: str, key: str, *, at: float, channel: str = "") -> None:
-        """An event was sent.
+        """Records an event.
 
         :param key: unique within the event type.
         :param at: seconds of the run's monotonic clock.
-        :param channel: what orders it with others; the empty string is a channel, too.
-        :raises ValueError: the key has been sent before.
+        :param channel: events of one channel are ordered; the empty string is a channel, too.
+        :raises ValueError: the key is recorded already.
         """
         with self._lock:
             if key in self._sent[event]:
@@ -132,16 +130,16 @@ class History:
             self._sent[event][key] = _Sent(key, channel, at)
 
     def answered(self, event: str, key: str, *, at: float, attempt: int = 1, replica: str = "") -> None:
-        """An answer was seen; it may precede the record of its event.
+        """Records an answer, possibly before its event.
 
-        :param attempt: which attempt at handling the event gave it.
-        :param replica: who gave it, if known.
+        :param attempt: the attempt that gave it.
+        :param replica: the replica that gave it, if known.
         """
         with self._lock:
             self._answers[event][key].append(_Answer(at, attempt, replica))
 
     def unanswered(self) -> int:
-        """How many events still wait for their first answer."""
+        """The number of events without an answer."""
         with self._lock:
             return sum(
                 key not in self._answers.get(event, ())
@@ -150,7 +148,7 @@ class History:
             )
 
     def verdict(self) -> Verdict:
-        """The numbers of what has been recorded so far."""
+        """The verdict on the records so far."""
         with self._lock:
             names = sorted({*self._sent, *self._answers})
             tallies = {
@@ -169,7 +167,7 @@ class History:
 
 
 class _Tally(NamedTuple):
-    """One event type: what was sent, by time, and the answers to each key, by time."""
+    """One event type: its events by time, and the answers to each key by time."""
 
     sent: list[_Sent]
     answers: dict[str, list[_Answer]]
@@ -188,7 +186,7 @@ class _Tally(NamedTuple):
         return sum(len(seen) for key, seen in self.answers.items() if key not in known)
 
     def out_of_order(self) -> int:
-        """In each channel, in order of the first answers: those sent before one that is answered already."""
+        """The number of events answered after a later one of their channel."""
         channels: dict[str, list[tuple[float, int]]] = defaultdict(list)
         for position, (sent, answer) in enumerate(self.first_answers()):
             channels[sent.channel].append((answer.at, position))
@@ -229,14 +227,14 @@ def _judge(tallies: Sequence[_Tally]) -> EventVerdict:
 
 
 def _percentile(ordered: Sequence[float], percent: float) -> float:
-    """Nearest rank: the smallest value that at least ``percent`` of all do not exceed."""
+    """The nearest-rank percentile: the smallest value that ``percent`` of all do not exceed."""
     if not ordered:
         return 0.0
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def _longest_gap(spans: Sequence[tuple[float, float]]) -> float:
-    """The longest silence while something waited, of (sent, answered) times."""
+    """The longest silence while an event waits, of (sent, answered) times."""
     moments = sorted(
         [(start, 0) for start, _ in spans] + [(max(start, end), 1) for start, end in spans],
     )

@@ -1,8 +1,7 @@
 """pytest fixtures: etcd, a local Discord, replicas, and a check for leaked threads.
 
-Promises: loaded by pytest's entry point, costs nothing until a fixture is asked for, and imports nothing but
-pytest until then. Changes no test that does not ask, unless pytest's configuration says
-``discordha_leaked_threads = true``.
+Guarantees: pytest's entry point loads it, and it imports nothing but pytest until a fixture is asked for. It
+changes no test that does not ask, unless pytest's configuration says ``discordha_leaked_threads = true``.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .discord.local_discord import LocalDiscord
-    from .etcd.local_etcd import LocalEtcd
-    from .replicas import Replicas
+    from discordha.testing.discord.local_discord import LocalDiscord
+    from discordha.testing.etcd.local_etcd import LocalEtcd
+    from discordha.testing.replicas import Replicas
 
 __all__ = [
     "ReplicasFactory",
@@ -33,13 +32,15 @@ __all__ = [
 
 _LEAK_OPTION = "discordha_leaked_threads"
 _ETCD_OPTION = "--local-etcd"
-_PREFIX = "discordha"
+_THREAD_PREFIX = "discordha"
+#: How long threads may take to end after their test, seconds.
+THREAD_GRACE = 5.0
 _SHARED: Any = object()  # "the fixture's etcd", as opposed to None, "no etcd"
 _STARTED: pytest.StashKey[list[Replicas]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the value that turns the thread check on for every test, and the option that chooses the etcd."""
+    """Adds the setting that checks all tests for leaked threads, and the option that chooses the etcd."""
     parser.addoption(
         _ETCD_OPTION,
         choices=["plain", "secure"],
@@ -51,11 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def local_etcd(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
-    """One etcd for the whole run; keep tests apart by ``discordha_namespace``.
+    """One etcd for the whole run; ``discordha_namespace`` keeps tests apart.
 
-    Do not break it, others use it: a test that kills etcd takes ``local_etcd_cluster`` or one of its own.
+    Other tests use it, too: a test that kills etcd takes ``local_etcd_cluster`` or an etcd of its own.
     """
-    from .etcd.local_etcd import LocalEtcd
+    from discordha.testing.etcd.local_etcd import LocalEtcd
 
     secure = _is_secure(request)
     with LocalEtcd(members=3 if secure else 1, tls=secure, auth=secure) as etcd:
@@ -68,8 +69,8 @@ def _is_secure(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def local_etcd_cluster(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
-    """Three members for one test, to kill, pause and restart."""
-    from .etcd.local_etcd import LocalEtcd
+    """A cluster of three members for one test, to kill, pause and restart."""
+    from discordha.testing.etcd.local_etcd import LocalEtcd
 
     secure = _is_secure(request)
     with LocalEtcd(members=3, tls=secure, auth=secure) as etcd:
@@ -78,26 +79,35 @@ def local_etcd_cluster(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
 
 @pytest.fixture
 def discordha_namespace() -> str:
-    """A new ``Config.name``, so that tests that share one etcd do not meet."""
-    from .etcd.local_etcd import LocalEtcd
+    """A new ``Config.name``, which keeps tests apart that share one etcd."""
+    from discordha.testing.etcd.local_etcd import LocalEtcd
 
     return LocalEtcd.namespace()
 
 
-@pytest.fixture
-def local_discord() -> Iterator[LocalDiscord]:
-    """A local Discord for one test."""
-    from .discord.local_discord import LocalDiscord
+@pytest.fixture(scope="session")
+def _discord_process() -> Iterator[LocalDiscord]:
+    from discordha.testing.discord.local_discord import LocalDiscord
 
     with LocalDiscord() as discord:
         yield discord
 
 
-class ReplicasFactory:
-    """Called as ``Replicas`` is; starts them, and ends them with the test.
+@pytest.fixture
+def local_discord(_discord_process: LocalDiscord) -> LocalDiscord:
+    """A local Discord for one test: as new, though its process serves the whole run.
 
-    Without ``etcd=`` they use the ``local_etcd`` fixture (``etcd=None``: none), without ``discord=`` the
-    ``local_discord`` fixture, and without ``DISCORDHA_NAME`` in ``env`` a namespace of the test's own.
+    Tests may break it. ``local_discord.reset(guilds=4, shards=2)`` gives it other options.
+    """
+    _discord_process.reset()
+    return _discord_process
+
+
+class ReplicasFactory:
+    """Starts replicas for one test; takes the arguments of ``Replicas``.
+
+    Without ``etcd=`` they use the fixture ``local_etcd`` (``etcd=None``: no etcd), without ``discord=`` the
+    fixture ``local_discord``, and without ``DISCORDHA_NAME`` in ``env`` a namespace of the test's own.
     """
 
     def __init__(self, request: pytest.FixtureRequest, ends: ExitStack) -> None:
@@ -107,8 +117,8 @@ class ReplicasFactory:
     def __call__(
         self, script: Any, count: int, *, etcd: Any = _SHARED, discord: Any = _SHARED, **options: Any
     ) -> Replicas:
-        """Start ``count`` replicas of ``script``; does not wait until they are ready."""
-        from .replicas import Replicas
+        """Starts ``count`` replicas of ``script``, without waiting until they are ready."""
+        from discordha.testing.replicas import Replicas
 
         etcd = self._request.getfixturevalue("local_etcd") if etcd is _SHARED else etcd
         discord = self._request.getfixturevalue("local_discord") if discord is _SHARED else discord
@@ -121,7 +131,7 @@ class ReplicasFactory:
 
 @pytest.fixture
 def replicas(request: pytest.FixtureRequest) -> Iterator[ReplicasFactory]:
-    """A factory of replica processes; on failure the ends of their logs are part of the report."""
+    """A factory of replica processes. The report of a failed test has the ends of their logs."""
     with ExitStack() as ends:
         factory = ReplicasFactory(request, ends)
         yield factory
@@ -131,7 +141,7 @@ def replicas(request: pytest.FixtureRequest) -> Iterator[ReplicasFactory]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the ends of the replicas' logs to the report of a test that failed."""
+    """Adds the ends of the replicas' logs to the report of a test that failed."""
     report = yield
     if call.when == "call" and report.failed:
         for replica in [replica for started in item.stash.get(_STARTED, []) for replica in started]:
@@ -140,23 +150,25 @@ def pytest_runtest_makereport(
 
 
 def _suspects(known: set[threading.Thread]) -> list[threading.Thread]:
-    """Threads started since that matter: ours, and whatever keeps the interpreter from ending."""
+    """The new threads of this library, and those that keep the interpreter from ending."""
     return [
         thread
         for thread in threading.enumerate()
-        if thread not in known and (thread.name.startswith(_PREFIX) or not thread.daemon)
+        if thread not in known and (thread.name.startswith(_THREAD_PREFIX) or not thread.daemon)
     ]
 
 
 @pytest.fixture
 def no_leaked_threads() -> Iterator[None]:
-    """Fail when 5 seconds after the test a thread of it runs that is discordha's, or no daemon."""
-    from .waiting import WaitTimeout, wait_for
+    """Fails a test whose threads run for ``THREAD_GRACE`` seconds after it, if they are discordha's or no
+    daemons.
+    """
+    from discordha.testing.waiting import WaitTimeout, wait_for
 
     known = set(threading.enumerate())
     yield
     try:
-        wait_for(lambda: not _suspects(known), 5.0, "threads to end")
+        wait_for(lambda: not _suspects(known), THREAD_GRACE, "threads to end")
     except WaitTimeout:
         names = ", ".join(sorted(thread.name for thread in _suspects(known)))
         pytest.fail(f"leaked threads: {names}", pytrace=False)
@@ -164,6 +176,6 @@ def no_leaked_threads() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _discordha_thread_check(request: pytest.FixtureRequest) -> None:
-    """Apply ``no_leaked_threads`` to every test when the configuration says so."""
+    """Applies ``no_leaked_threads`` to every test if the configuration says so."""
     if request.config.getini(_LEAK_OPTION):
         request.getfixturevalue("no_leaked_threads")

@@ -1,9 +1,8 @@
-"""Loopback ports that stay ours while the server behind them is down.
+"""Loopback ports that stay reserved while the server behind them is down.
 
-Promises: a reserved port is outside the range that the kernel hands to outgoing connections, and no other
-harness of this library on the machine, in whatever process, reserves it as well, until it is released or the
-process ends. Does not promise that a foreign program leaves it alone: a server that fails to bind is started
-again on another one.
+Guarantees: a reserved port is outside of the kernel's range for outgoing connections. No other test kit on
+the machine reserves it until it is released or the process ends. Not guaranteed: that other programs leave
+the port alone. A server that can't bind is started on another one.
 """
 
 from __future__ import annotations
@@ -32,10 +31,7 @@ def _highest() -> int:
 
 
 class ReservedPort:
-    """A free TCP port on 127.0.0.1, held by a lock file, so that a server can be stopped and started on it.
-
-    Does not keep a socket bound: the server must be able to bind it.
-    """
+    """A free TCP port on 127.0.0.1, held by a lock file and not by a socket, so that a server can bind it."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
@@ -65,7 +61,7 @@ class ReservedPort:
         return True
 
     def release(self) -> None:
-        """Let others have the port. Idempotent."""
+        """Releases the port. Idempotent."""
         if self._file is not None:
             self._path.unlink(missing_ok=True)
             self._file.close()

@@ -1,11 +1,12 @@
-"""One child process of the harness: started in a group of its own, logged to a file, never left behind.
+"""A child process of the test kit: in a group of its own, logged to a file, and never left behind.
 
-Promises: ``close`` (or the death of the harness, on Linux) ends the child and what it started in its group;
-a stopped (paused) child can be ended too. Does not restart anything: see ``Replicas``.
+Guarantees: ``kill`` ends the child, paused or not, and what it started in its group. On Linux the death of
+the test process does so, too, and an exit handler covers its other ends.
 
-The kernel's "die with the parent" is bound to the parent's *thread*, so it is asked for only when the main
-thread or a thread that says it outlives its children starts one; an exit handler covers the rest of the ways
-out.
+The kernel binds "die with the parent" to the parent's *thread*. So only children of the main thread, or of a
+thread that outlives them, are started that way.
+
+Threads and locks: any thread may call the methods, which do not wait for each other; one thread drives.
 """
 
 from __future__ import annotations
@@ -21,23 +22,20 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .waiting import wait_for
+from discordha.testing.waiting import wait_for
 
 __all__ = ["ChildProcess"]
 
 _LAUNCHER = str(Path(__file__).with_name("_launch.py"))
-_TAIL = 20_000
 
 
 class ChildProcess:
-    """A started program. Any thread may call its methods; they do not wait for each other, so one driver is
-    meant.
+    """A started program.
 
     :param command: program and arguments.
-    :param log: file to append its stdout and stderr to.
-    :param environment: its whole environment; the harness's own when ``None``.
-    :param outlived: the calling thread promises to live longer than the child (true of the main thread
-        anyway).
+    :param log: file to which its stdout and stderr are appended.
+    :param environment: its whole environment; ``None`` for this process's.
+    :param outlived: whether the calling thread outlives the child; the main thread does.
     """
 
     def __init__(
@@ -72,12 +70,12 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The process id, which is also the id of its group."""
+        """The process id, which is also the group's."""
         return self._process.pid
 
     @property
     def returncode(self) -> int | None:
-        """Its exit status, minus the signal that ended it, or ``None`` while it runs. Does not block."""
+        """The exit status, or minus the signal that ended it; ``None`` while it runs. Does not block."""
         code = self._process.poll()
         if code is not None:
             self._sweep()
@@ -85,16 +83,16 @@ class ChildProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs (a paused one does). Does not block."""
+        """Whether it runs, paused or not. Does not block."""
         return self.returncode is None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the program alone; nothing happens when it has ended."""
+        """Sends a signal to the program alone, unless it has ended."""
         if self.alive:
             self._process.send_signal(number)
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its sockets and does nothing. Returns when the kernel has stopped it."""
+        """Stops it with SIGSTOP: its sockets stay open. Blocks until the kernel has stopped it."""
         self.signal(signal.SIGSTOP)
         self.paused = True
         if sys.platform == "linux":
@@ -106,7 +104,7 @@ class ChildProcess:
             )
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Continues it with SIGCONT."""
         self.signal(signal.SIGCONT)
         self.paused = False
 
@@ -117,7 +115,7 @@ class ChildProcess:
             return "X"
 
     def kill(self) -> None:
-        """SIGKILL to the whole group, and wait for the end. Idempotent."""
+        """Kills the whole group with SIGKILL, and blocks until the program has ended. Idempotent."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -126,13 +124,13 @@ class ChildProcess:
         self.paused = False
 
     def terminate(self, timeout: float = 10.0) -> bool:
-        """SIGTERM (waking a paused one) and wait up to ``timeout`` seconds. True when it ended by itself."""
+        """Sends SIGTERM, also to a paused one, and blocks for up to ``timeout`` seconds; whether it ended."""
         self.signal(signal.SIGTERM)
         self.resume()
         return self.wait(timeout) is not None
 
     def wait(self, timeout: float) -> int | None:
-        """Block until it has ended; its exit status, or ``None`` after ``timeout`` seconds."""
+        """Blocks until it has ended, and returns its exit status; ``None`` after ``timeout`` seconds."""
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -141,27 +139,23 @@ class ChildProcess:
         return code
 
     def _sweep(self) -> None:
-        """End what the program left in its group. Once only: later the number may belong to somebody else."""
+        """Kills what the program left in its group. Once only: later the id may be another group's."""
         if not self._swept:
             self._swept = True
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     def log_text(self) -> str:
-        """Everything it (and earlier runs with the same log) printed."""
+        """Its output, and that of earlier runs with the same log."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
-    def log_tail(self) -> str:
-        """The end of the log, for an error message."""
-        return self.log_text()[-_TAIL:]
 
-
-# Children of this process that are still referenced; swept by the exit handler only.
+# The children that are still referenced, for the exit handler.
 _children: weakref.WeakSet[ChildProcess] = weakref.WeakSet()
 
 
 @atexit.register
 def _end_all() -> None:
     for child in list(_children):
-        if child._parent == os.getpid():  # an exit handler runs in forked copies of the harness, too
+        if child._parent == os.getpid():  # an exit handler runs in forks of this process, too
             child.kill()

@@ -1,11 +1,12 @@
 """N real processes of a bot script: started, killed, paused, drained, restarted, and never left behind.
 
-Promises: each replica is a process group of its own with a log in a file; leaving the context ends them all,
-and an error that leaves it carries the end of each log. Does not promise that a replica works: ask
-``wait_ready``.
+Guarantees: each replica is a process group of its own with a log in a file. Leaving the context ends all of
+them, and an error that leaves it carries the end of each log. Not guaranteed: that a replica works; see
+``wait_ready``. A replica is ready once it has logged ``discordha ready replica=<id>``, which ``DiscordHA``
+does (INFO, logger ``discordha``).
 
-A replica is ready when it has logged ``discordha ready replica=<id>``, which ``DiscordHA`` does by itself
-(INFO, logger ``discordha``).
+Threads and locks: one thread drives. With ``restart=True`` the thread ``discordha-test-restarter`` shares the
+replicas with it; each replica has a lock.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from .processes import ChildProcess
-from .waiting import WaitTimeout, wait_for
+from discordha.testing.processes import ChildProcess
+from discordha.testing.waiting import WaitTimeout, wait_for
 
 __all__ = ["HasEnvironment", "Replica", "Replicas"]
 
 _READY = re.compile(rb"discordha ready replica=([\w.-]+)")
-_TAIL = 3_000
+_LOG_TAIL = 3_000
 _LIBRARY = str(Path(__file__).parents[2])
 
 
 class HasEnvironment(Protocol):
-    """What tells replicas by environment variables how to reach it: ``LocalEtcd``, ``LocalDiscord``."""
+    """A server that replicas reach by environment variables: ``LocalEtcd`` or ``LocalDiscord``."""
 
     def env(self) -> Mapping[str, str]:
         """The ``DISCORDHA_*`` variables."""
@@ -40,10 +41,10 @@ class HasEnvironment(Protocol):
 
 
 class Replica:
-    """One of the ``Replicas``; its log goes on over restarts, each of which is a new *run*.
+    """One of the ``Replicas``. Each start is a new *run*; the log goes on over all runs.
 
-    The driver and the restarter's thread share it: ``_lock`` guards the process handle and ``_wanted``. It
-    is held while a process is started or killed, so neither of the two starts what the other just ended.
+    ``_lock`` guards the process and ``_wanted``. It is held while a process is started or killed, so that
+    neither thread starts a process that the other has just ended.
     """
 
     def __init__(self, index: int, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
@@ -65,28 +66,28 @@ class Replica:
     def pid(self) -> int:
         """The process id of the current run.
 
-        :raises RuntimeError: it has never been started.
+        :raises RuntimeError: there was no run.
         """
         return self._started().pid
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs; a paused one does."""
+        """Whether the process runs, paused or not."""
         return self._process is not None and self._process.alive
 
     @property
     def paused(self) -> bool:
-        """Whether ``pause`` holds it."""
+        """Whether ``pause`` holds the process."""
         return self._process is not None and self._process.paused
 
     @property
     def returncode(self) -> int | None:
-        """Exit status of the current run, minus the signal that ended it; ``None`` while it runs."""
+        """The exit status of the current run, or minus the signal that ended it; ``None`` while it runs."""
         return self._started().returncode
 
     @property
     def replica_id(self) -> str | None:
-        """The id under which the current run reported ready; ``None`` until it has."""
+        """The id that the current run has reported as ready; ``None`` until then."""
         if self._ready_id is None:
             found = _READY.search(self._run_bytes())
             self._ready_id = found.group(1).decode() if found else None
@@ -94,15 +95,15 @@ class Replica:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Its environment; changes count from the next start on."""
+        """The environment; changes apply from the next start on."""
         return self._environment
 
     def log_text(self) -> str:
-        """All that it has printed, over all runs."""
+        """The output of all runs."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
     def run_text(self) -> str:
-        """What the current run has printed."""
+        """The output of the current run."""
         return self._run_bytes().decode(errors="replace")
 
     def _run_bytes(self) -> bytes:
@@ -117,10 +118,10 @@ class Replica:
             raise RuntimeError(f"replica {self.index} has not been started")
         return self._process
 
-    # Deeds
+    # Actions
 
     def start(self, *, outlived: bool = False) -> None:
-        """Start a run; does not wait until it is ready. Nothing happens when one is under way."""
+        """Starts a run unless one is under way. Does not wait until it is ready."""
         with self._lock:
             self._wanted = True
             if self.alive:
@@ -132,33 +133,33 @@ class Replica:
             self._process = ChildProcess(self._command, self.log, environment=environment, outlived=outlived)
 
     def kill(self) -> None:
-        """SIGKILL to its process group; returns when it has ended. ``restart=True`` starts it again."""
+        """Kills its process group with SIGKILL, and blocks until it has ended."""
         with self._lock:
             if self._process is not None:
                 self._process.kill()
 
     def end(self) -> None:
-        """SIGKILL, and let it rest even with ``restart=True``. Idempotent."""
+        """Kills it with SIGKILL for good, even with ``restart=True``. Idempotent."""
         with self._lock:
             self._wanted = False
             self.kill()
 
     def pause(self) -> None:
-        """SIGSTOP: its sockets stay open and nothing moves."""
+        """Stops it with SIGSTOP: its sockets stay open."""
         self._started().pause()
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Continues it with SIGCONT."""
         self._started().resume()
 
     def drain(self) -> None:
-        """SIGTERM, and let it rest even with ``restart=True``; does not wait: see ``wait_exit``."""
+        """Sends SIGTERM, for good even with ``restart=True``. Does not wait; see ``wait_exit``."""
         with self._lock:
             self._wanted = False
             self._started().signal(signal.SIGTERM)
 
     def restart(self, *, ready_timeout: float | None = None) -> None:
-        """End it by SIGKILL, start a new run, and wait until that is ready when a timeout is given."""
+        """Kills it and starts a new run. With ``ready_timeout``, in seconds, blocks until that is ready."""
         with self._lock:
             self.kill()
             self.start()
@@ -166,7 +167,7 @@ class Replica:
             self.wait_ready(ready_timeout)
 
     def revive(self) -> bool:
-        """Start it when it has died unasked. For the restarter, whose thread outlives what it starts."""
+        """Starts it if it has died by itself. For the restarter, whose thread outlives its children."""
         with self._lock:
             if not self._wanted or self.alive:
                 return False
@@ -174,9 +175,9 @@ class Replica:
             return True
 
     def wait_ready(self, timeout: float = 30.0) -> str:
-        """Block until the current run reports ready; its replica id.
+        """Blocks until the current run reports ready, and returns its replica id.
 
-        :raises WaitTimeout: not in time, or it has ended; with the end of its log.
+        :raises WaitTimeout: it is not ready in time, or has ended; the error has the end of its log.
         """
 
         def settled() -> bool:
@@ -191,13 +192,13 @@ class Replica:
         return ready
 
     def _rests(self) -> bool:
-        """Whether it stays dead once it is; with a restarter a dead one may yet become ready."""
+        """Whether a dead replica stays dead, since no restarter starts it."""
         return not self._wanted or not self.revived
 
     def wait_exit(self, timeout: float = 30.0) -> int:
-        """Block until the current run has ended; its exit status.
+        """Blocks until the current run has ended, and returns its exit status.
 
-        :raises WaitTimeout: it still runs; with the end of its log.
+        :raises WaitTimeout: it still runs; the error has the end of its log.
         """
         code = self._started().wait(timeout)
         if code is None:
@@ -206,7 +207,7 @@ class Replica:
 
     def tail(self) -> str:
         """The end of its log."""
-        return self.log_text()[-_TAIL:]
+        return self.log_text()[-_LOG_TAIL:]
 
     def __repr__(self) -> str:
         state = "paused" if self.paused else "alive" if self.alive else "dead"
@@ -214,22 +215,21 @@ class Replica:
 
 
 class Replicas:
-    """``count`` processes of one bot. A context manager, a sequence of ``Replica``.
+    """``count`` processes of one bot. A context manager and a sequence of ``Replica``.
 
-    With ``restart=True`` one thread, ``discordha-test-restarter``, starts again every replica that dies
-    without having been drained or ended, as a supervisor would; ``close`` stops and joins it first. Without,
-    there is no thread.
+    With ``restart=True`` a thread restarts every replica that dies by itself, as a supervisor would;
+    ``close`` stops and joins it. Otherwise there is no thread.
 
     :param script: a path that ends in ``.py``, or a module's name.
-    :param env: environment for all, over that of ``etcd`` and ``discord``.
-    :param etcd: where they find etcd; none: they get no etcd endpoints.
-    :param discord: where they find Discord.
-    :param per_replica_env: called with the index, gives what differs (say, a proxy's address); wins over
-        ``env``.
-    :param restart: revive replicas that die.
-    :param restart_delay: seconds between a death and the revival, at most.
-    :param arguments: command line arguments for the script.
-    :param directory: where the logs lie; a temporary folder that goes with ``close`` when ``None``.
+    :param env: environment of all replicas; wins over that of ``etcd`` and ``discord``.
+    :param etcd: the etcd; ``None`` gives them no endpoints.
+    :param discord: the Discord.
+    :param per_replica_env: gives the environment of one replica by its index (a proxy's address, say); wins
+        over ``env``.
+    :param restart: whether replicas that die are restarted.
+    :param restart_delay: seconds between a death and the restart, at most.
+    :param arguments: command line arguments of the script.
+    :param directory: the folder of the logs; ``None`` for a temporary one, which ``close`` removes.
     """
 
     def __init__(
@@ -266,10 +266,10 @@ class Replicas:
         self._stop = threading.Event()
         self._restarter: threading.Thread | None = None
         self.restarts = 0
-        """How often the restarter has revived a replica."""
+        """The number of restarts."""
 
     def start(self, *, ready_timeout: float | None = None) -> None:
-        """Start all, and wait until all are ready when a timeout (seconds) is given."""
+        """Starts all replicas. With ``ready_timeout``, in seconds, blocks until all are ready."""
         for replica in self._replicas:
             replica.revived = self._restart
             replica.start()
@@ -282,7 +282,7 @@ class Replicas:
             self.wait_ready(ready_timeout)
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        """Block until all are ready.
+        """Blocks until all replicas are ready.
 
         :raises WaitTimeout: see ``Replica.wait_ready``.
         """
@@ -290,9 +290,8 @@ class Replicas:
             replica.wait_ready(timeout)
 
     def close(self) -> None:
-        """Kill all, remove their logs.
-
-        Idempotent. For a graceful end, ``drain`` and ``wait_exit`` each before.
+        """Kills all replicas and removes their logs. Idempotent. For a graceful end, call ``drain`` and
+        ``wait_exit`` of each before.
         """
         for replica in self._replicas:
             replica.end()
@@ -337,7 +336,7 @@ def _command(script: str | Path, arguments: Sequence[str]) -> list[str]:
 
 
 def _base_environment() -> dict[str, str]:
-    """The harness's environment without what would lead a replica to another etcd or the real Discord."""
+    """This process's environment without the variables that name an etcd, a bot or a token."""
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -1,8 +1,10 @@
-"""Run a bot script against the real Discord, on an etcd of its own when none is configured.
+"""Runs a bot script on the real Discord, with an etcd of its own if none is configured.
 
 ``python -m discordha.testing.run_local SCRIPT [ARGUMENT...]``; the token comes from ``BOT_TOKEN`` or
-``DISCORDHA_TOKEN``. Promises: the script's exit status is this program's, signals reach the script, the etcd
-ends after it. Not for production: one member on this machine, in a temporary folder.
+``DISCORDHA_TOKEN``.
+
+Guarantees: the script's exit status is this program's. Signals reach the script. The etcd ends after it.
+Not for production: the etcd is one member in a temporary folder.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from .etcd.local_etcd import LocalEtcd
+from discordha.testing.etcd.local_etcd import LocalEtcd
 
 __all__ = ["main"]
 
@@ -26,7 +28,7 @@ Without a token, "make demo" shows the same bot on a local Discord."""  # nosec 
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the script until it ends; its exit status, 2 when there is no script, 1 when there is no token.
+    """Runs the script until it ends. Returns its exit status, or 2 without a script and 1 without a token.
 
     Blocks. The main thread only, since it sets signal handlers.
     """
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
         signal.signal(signal.SIGTERM, forward)
         running.append(subprocess.Popen([sys.executable, *arguments], env=environment))
-        # Ctrl-C reaches the script by itself, which drains then; we stay until it has ended.
+        # Ctrl-C reaches the script by itself; this program waits until it has drained.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         status = running[0].wait()
         return status if status >= 0 else 128 - status

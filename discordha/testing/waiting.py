@@ -1,8 +1,9 @@
-"""Waiting for a condition, the only way that tests of this project wait.
+"""Waits for a condition; the tests of this project wait in no other way.
 
-Promises: returns as soon as the condition holds (within one polling interval), raises with what was waited
-for and the last value seen. Time for which this process itself stood still does not count: its other threads,
-which are to make the condition true, stood still, too. Does not promise to interrupt a predicate that blocks.
+Guarantees: returns within one polling interval of the condition. The error names the condition and its last
+value. Time in which this process stood still does not count, since the threads that make the condition true
+stood still, too.
+Not guaranteed: that a predicate which blocks is interrupted.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ __all__ = ["WaitTimeout", "wait_for"]
 
 T = TypeVar("T")
 
-#: A pause that is so much longer than it was to be tells that the process stood still, seconds.
+#: Seconds by which a pause is too long when the process stood still.
 STALL = 0.1
 
 
 class WaitTimeout(TimeoutError):
-    """What was waited for did not happen in time. The message says what, how long, and the last value."""
+    """A condition did not hold in time. The message has the condition, the time and the last value."""
 
 
 def wait_for(
@@ -31,16 +32,15 @@ def wait_for(
     *,
     interval: float = 0.01,
 ) -> T:
-    """Call ``predicate`` until it returns something true and return that. Blocks; any thread.
+    """Calls ``predicate`` until it returns a true value, and returns that. Blocks; any thread.
 
-    The predicate is called once more at the end of ``timeout``, so a slow machine cannot fail a condition
-    that holds.
+    It calls once more at the end of ``timeout``, so that a slow machine fails no condition that holds.
 
     :param predicate: cheap; its exceptions pass through.
     :param timeout: seconds.
-    :param what: for the message; a callable is asked only when the wait failed (for logs, states, counts).
+    :param what: names the condition in the error; a callable is called only then (for logs or counts).
     :param interval: seconds between two calls.
-    :raises WaitTimeout: the condition did not become true.
+    :raises WaitTimeout: the condition does not become true.
     """
     deadline = time.monotonic() + timeout
     pause = threading.Event()

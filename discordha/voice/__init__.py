@@ -1,11 +1,7 @@
-"""Voice: the calls that queue sounds, and the worker that plays them.
+"""Voice: the calls that queue sounds, and the worker that plays them in voice channels.
 
-- ``facade``: the five calls, as ``DiscordHA`` has them.
-- ``worker``: takes commands; ``player``: one guild's; ``seat``: its place in a channel;
-  ``connection``: discord.py's voice client, fenced.
-- ``mixer``: what is heard, frame by frame; ``tracks``: where frames come from; ``codec``: Opus and ffmpeg.
-
-``coordination.voice_queue`` is the queue in etcd.
+Code belongs here if it plays sound or speaks to Discord's voice servers. The queue of commands and who owns a
+guild's voice lie in ``coordination.voice``. ``bot`` and ``replica`` may import this package.
 """
 
 __all__ = ()

@@ -1,17 +1,18 @@
-"""Opus and ffmpeg: where they come from on this machine.
+"""Finds and wraps Opus and ffmpeg.
 
-Promises: Opus from the ``av`` package, which brings its own, else from the system's libopus; ffmpeg from
-PATH, else from the ``imageio-ffmpeg`` package; what is missing is named in the error, with how to install it.
+Guarantees: Opus comes from the package ``av``, which brings its own, else from the system's libopus; ffmpeg
+from PATH, else from the package ``imageio-ffmpeg``. An error names the missing package and how to install it.
 
-Concurrency: an encoder or a decoder is used by one thread at a time. Nothing to stop.
+Threads and locks: one thread at a time uses an encoder or a decoder. Nothing needs to be stopped.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import discord
 
@@ -19,8 +20,9 @@ from discordha.errors import ConfigError
 
 __all__ = ["FRAME_BYTES", "FRAME_SECONDS", "OpusDecoder", "OpusEncoder", "check_voice", "find_ffmpeg"]
 
-RATE = 48_000
-#: One frame: 20 ms of two channels of 16 bits.
+#: Samples a second.
+SAMPLE_RATE = 48_000
+#: One frame is 20 ms of two channels with 16 bits a sample.
 FRAME_SECONDS = 0.02
 FRAME_SAMPLES = 960
 FRAME_BYTES = FRAME_SAMPLES * 4
@@ -28,12 +30,12 @@ _INSTALL = "pip install 'discordha[voice]'"
 
 
 def check_voice() -> None:
-    """Makes sure that this process can play.
+    """Checks that this process can play.
 
-    :raises ConfigError: a package is missing; names it.
+    :raises ConfigError: a package is missing; the error names it.
     """
     for module, package, purpose in (
-        ("nacl", "PyNaCl", "encrypt what is sent"),
+        ("nacl", "PyNaCl", "encrypt sound"),
         ("davey", "davey", "take part in Discord's end-to-end encryption"),
     ):
         if importlib.util.find_spec(module) is None:
@@ -43,7 +45,7 @@ def check_voice() -> None:
 
 
 def find_ffmpeg() -> str:
-    """The ffmpeg program.
+    """The path of the ffmpeg program.
 
     :raises ConfigError: there is none.
     """
@@ -69,30 +71,17 @@ class OpusEncoder:
     """
 
     def __init__(self, bitrate: int = 128_000) -> None:
-        self._av: Any = None
-        self._codec: Any
+        self._av, self._codec = _open_opus(
+            "w", lambda: discord.opus.Encoder(bitrate=bitrate // 1000), bitrate=bitrate
+        )
         self._time = 0
-        try:
-            import av
-
-            self._av = av
-            codec = self._codec = av.CodecContext.create("libopus", "w")
-            codec.sample_rate = RATE
-            codec.layout = "stereo"
-            codec.format = "s16"
-            codec.bit_rate = bitrate
-            codec.time_base = Fraction(1, RATE)
-            codec.open()
-        except (ImportError, ValueError):
-            self._av = None
-            self._codec = _system_opus(lambda: discord.opus.Encoder(bitrate=bitrate // 1000))
 
     def encode(self, pcm: bytes) -> bytes:
-        """One frame. A millisecond's work at the most."""
+        """Encodes one frame, within a millisecond."""
         if self._av is None:
             return bytes(self._codec.encode(pcm, FRAME_SAMPLES))
         frame = self._av.AudioFrame(format="s16", layout="stereo", samples=FRAME_SAMPLES)
-        frame.sample_rate = RATE
+        frame.sample_rate = SAMPLE_RATE
         frame.pts = self._time
         frame.time_base = self._codec.time_base
         frame.planes[0].update(pcm)
@@ -107,23 +96,10 @@ class OpusDecoder:
     """
 
     def __init__(self) -> None:
-        self._av: Any = None
-        self._codec: Any
-        try:
-            import av
-
-            self._av = av
-            codec = self._codec = av.CodecContext.create("libopus", "r")
-            codec.sample_rate = RATE
-            codec.layout = "stereo"
-            codec.format = "s16"
-            codec.open()
-        except (ImportError, ValueError):
-            self._av = None
-            self._codec = _system_opus(discord.opus.Decoder)
+        self._av, self._codec = _open_opus("r", discord.opus.Decoder)
 
     def decode(self, opus: bytes) -> bytes:
-        """One frame of 20 ms."""
+        """Decodes one frame of 20 ms."""
         if self._av is None:
             return bytes(self._codec.decode(opus, fec=False))
         frames = self._codec.decode(self._av.Packet(opus))
@@ -131,9 +107,26 @@ class OpusDecoder:
         return pcm[:FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
 
 
-def _system_opus(make: Any) -> Any:
+def _open_opus(
+    mode: Literal["r", "w"], from_system: Callable[[], Any], *, bitrate: int | None = None
+) -> tuple[Any, Any]:
+    """The package ``av`` and its codec; without the package ``None`` and discord.py's codec."""
     try:
-        return make()
+        import av
+
+        codec: Any = av.CodecContext.create("libopus", mode)
+        codec.sample_rate = SAMPLE_RATE
+        codec.layout = "stereo"
+        codec.format = "s16"
+        if bitrate is not None:
+            codec.bit_rate = bitrate
+            codec.time_base = Fraction(1, SAMPLE_RATE)
+        codec.open()
+        return av, codec
+    except (ImportError, ValueError):
+        pass
+    try:
+        return None, from_system()
     except discord.opus.OpusNotLoaded:
         raise ConfigError(
             f"voice needs Opus: the package av brings it ({_INSTALL}), or install libopus (Debian: libopus0)"

@@ -1,16 +1,14 @@
-"""The mixer: what a guild hears, frame by frame: one track, and short sounds over it.
+"""Mixes the sound of a guild, frame by frame: one track, and short sounds over it.
 
-Promises
-- ``read`` never blocks on a source; where the track is behind, silence is heard, which does not count as
-  played.
-- From the moment ``lost`` says so nothing more is heard: it is asked before each frame.
-- A source in Opus goes through as it is while nothing is mixed in and the volume is 1.
+Guarantees
+- ``read`` does not wait for a source. While the track is behind, the mixer gives silence, which does not
+  count as played.
+- Once ``lost`` is true, no frame is heard any more: every frame asks it first.
+- Opus frames pass unchanged while nothing is mixed in and the volume is 1.
+- Not guaranteed: more than 16 sounds at once. The oldest ends.
 
-Does not promise more than 16 sounds at once: the oldest ends.
-
-Concurrency: ``read`` is called by discord.py's player thread, everything else by the guild's thread;
-``_lock`` guards everything, and is held while a frame is made, which takes a millisecond. ``on_end`` is
-called on the player's thread, without the lock. Nothing to stop.
+Threads and locks: discord.py's player thread calls ``read``, the guild's thread everything else. ``_lock``
+guards all state, for the millisecond that a frame takes. ``on_end`` is called without it, on the former.
 """
 
 from __future__ import annotations
@@ -26,17 +24,18 @@ from discordha.voice.tracks import Track
 
 __all__ = ["Mixer"]
 
+#: An Opus frame of silence.
 SILENCE = b"\xf8\xff\xfe"
-#: Frames of silence after the last sound before the player ends.
-TAIL = 25
+#: Frames of silence after the last sound, before the player ends.
+SILENT_FRAMES = 25
 MAX_OVERLAYS = 16
 
 
 class Mixer(discord.AudioSource):
-    """See the module.
+    """The source that discord.py's player reads.
 
-    :param lost: whether another worker may play here by now.
-    :param on_end: hears that a track has ended.
+    :param lost: whether another worker may own the guild's voice.
+    :param on_end: called when a track has ended.
     """
 
     def __init__(self, lost: Callable[[], bool], on_end: Callable[[Track], None]) -> None:
@@ -55,21 +54,21 @@ class Mixer(discord.AudioSource):
     # -- the guild's thread ----------------------------------------------------------------------------------
 
     def play(self, track: Track) -> None:
-        """Makes it the track, from the next frame on. The one before is closed by its owner."""
+        """Replaces the track from the next frame on. The owner of the old one closes it."""
         with self._lock:
             self._track = track
             self._silent = 0
             self.idle = False
 
     def stop(self) -> Track | None:
-        """Takes the track away; what it was."""
+        """Removes and returns the track."""
         with self._lock:
             track, self._track = self._track, None
             self._paused = False
             return track
 
     def overlay(self, track: Track) -> None:
-        """Lets a sound be heard over what plays."""
+        """Plays a sound over the track."""
         with self._lock:
             self._overlays.append(track)
             oldest = self._overlays.pop(0) if len(self._overlays) > MAX_OVERLAYS else None
@@ -87,7 +86,7 @@ class Mixer(discord.AudioSource):
 
     @property
     def volume(self) -> float:
-        """1.0 is as it is, 0.0 is silent, 2.0 the most. Sounds over the track keep theirs."""
+        """The track's volume: 0.0 is silent, 1.0 unchanged, 2.0 the maximum. Sounds over it keep theirs."""
         return self._volume
 
     @volume.setter
@@ -96,7 +95,7 @@ class Mixer(discord.AudioSource):
 
     @property
     def paused(self) -> bool:
-        """Whether the track waits; sounds over it do not."""
+        """Whether the track is paused; sounds over it go on."""
         return self._paused
 
     @paused.setter
@@ -106,20 +105,20 @@ class Mixer(discord.AudioSource):
 
     @property
     def sounding(self) -> bool:
-        """Whether there is anything to hear, or will be."""
+        """Whether there is a track or a sound over it."""
         return self._track is not None or bool(self._overlays)
 
     # -- the player's thread ---------------------------------------------------------------------------------
 
     def is_opus(self) -> bool:
-        """It encodes by itself."""
+        """True: the mixer encodes by itself."""
         return True
 
     def cleanup(self) -> None:
-        """Nothing: it is used again."""
+        """Does nothing, as the mixer is used again."""
 
     def read(self) -> bytes:
-        """The next 20 ms; empty when nothing has been heard for a while, or nothing may be."""
+        """The next 20 ms; empty after a while of silence, and once the guild is lost."""
         ended: list[Track] = []
         track_ended: Track | None = None
         with self._lock:
@@ -142,7 +141,7 @@ class Mixer(discord.AudioSource):
             for gone in (*ended, *((track_ended,) if track_ended is not None else ())):
                 self._decoders.pop(gone, None)
             self._silent = 0 if heard or self.sounding else self._silent + 1
-            if not heard and self._silent > TAIL:
+            if not heard and self._silent > SILENT_FRAMES:
                 self.idle = True
                 return b""
         for sound in ended:

@@ -1,19 +1,17 @@
-"""One guild's voice on this worker: joins, plays what the queue says, goes on elsewhere, leaves.
+"""Plays one guild's commands on this worker: joins, plays, hands over, leaves.
 
-Promises
-- Plays are acknowledged when they have been heard to the end, or skipped; one that can't be played is said in
-  the log, and acknowledged, so that it does not block the others.
-- The position is noted twice a second; another worker goes on there.
-- When the guild is lost nothing more is heard, and the bot's voice state is left alone.
-- A connection that breaks is made again, and the sound goes on where it was. A moderator who takes the bot
-  out ends what plays and empties the guild's queue.
+Guarantees
+- A play is acknowledged once it has been heard to the end or skipped. One that can't be played is logged and
+  acknowledged, so that it does not block the others.
+- The position is written twice a second, and another worker continues from there.
+- Once the guild is lost, nothing more is heard, and the bot's voice state is left alone.
+- A broken connection is joined anew, and the sound continues. If a moderator takes the bot out, the current
+  sound ends and the guild's queue is emptied, unless a network fault at that moment hides it.
 
-Does not promise that a moderator's disconnect in the same moment as a network fault is told apart from it.
-
-Concurrency: one thread, ``discordha-voice-<guild>``, owned by the ``VoiceWorker``: everything here runs on
-it, except ``put`` and ``stop`` (any thread) and what the mixer reports, which goes through the same inbox.
-At a lost session the thread gives up within a quarter of a second; the mixer by itself before its next frame.
-At stop it notes the position, gives the guild back, and leaves the channel if nobody else takes it.
+Threads and locks: the ``VoiceWorker`` owns one thread, ``discordha-voice-<guild>``. Everything here runs on
+it, except ``put`` and ``stop`` (any thread) and the mixer's reports, which use the same inbox. After a lost
+session the thread gives up within a quarter of a second, the mixer before its next frame. At stop the thread
+writes the position, gives the guild back, and leaves the channel unless another worker continues.
 """
 
 from __future__ import annotations
@@ -30,10 +28,10 @@ from typing import Any
 import discord
 
 from discordha.coordination.voice.consumer import VoiceConsumer
-from discordha.coordination.voice.deliveries import Owned, VoiceDelivery
-from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
+from discordha.coordination.voice.deliveries import OwnedGuild, VoiceDelivery
+from discordha.errors import DiscordHAError, LockLost, StoreUnavailable, reason_of
+from discordha.voice.connection import GuildConnection, VoiceHost
 from discordha.voice.mixer import Mixer
-from discordha.voice.seat import JOIN_ERRORS, Host, Seat
 from discordha.voice.tracks import Track, open_track
 
 __all__ = ["GuildPlayer", "Resolve"]
@@ -42,26 +40,26 @@ _log = logging.getLogger(__name__)
 
 Resolve = Callable[[VoiceDelivery], "str | Path | discord.AudioSource"]
 
-#: How often a player looks whether all is well, and how often it notes the position, seconds.
-LOOK = 0.2
-NOTE = 0.5
-#: How long a source may take to make its first sound, seconds.
+#: Seconds between two checks of the connection, and between two writes of the position.
+CHECK_INTERVAL = 0.2
+POSITION_INTERVAL = 0.5
+#: Seconds that a source may take for its first frame.
 SOURCE_TIMEOUT = 15.0
 
 
 class GuildPlayer:
-    """See the module.
+    """The player of one guild.
 
-    :param consumer: where the commands come from.
+    :param consumer: the source of the commands.
     :param resolve: makes a sound of a command.
-    :param linger: seconds that it stays in the channel when there is nothing to play.
-    :param on_end: called on its thread when it has left.
+    :param linger: seconds to stay in the channel with nothing to play.
+    :param on_end: called on the guild's thread after it has left.
     """
 
     def __init__(
         self,
         guild_id: int,
-        host: Host,
+        host: VoiceHost,
         consumer: VoiceConsumer,
         *,
         resolve: Resolve,
@@ -78,9 +76,9 @@ class GuildPlayer:
         self._clock = clock
         self._inbox: queue.SimpleQueue[VoiceDelivery | Track | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._owned: Owned | None = None
+        self._owned: OwnedGuild | None = None
         self._mixer = Mixer(self._is_lost, self._inbox.put)
-        self._seat = Seat(guild_id, host, self._is_lost, self._stopping)
+        self._connection = GuildConnection(guild_id, host, self._is_lost, self._stopping)
         self._playing: VoiceDelivery | None = None
         self._track: Track | None = None
         self._noted_at = 0.0
@@ -94,34 +92,29 @@ class GuildPlayer:
         self._thread.start()
 
     def put(self, delivery: VoiceDelivery) -> None:
-        """One more command. Never blocks."""
+        """Adds a command. Does not block."""
         self._inbox.put(delivery)
 
     def stop(self) -> None:
-        """Makes it hand over and leave; ``join`` waits for that. Never blocks."""
+        """Makes the thread hand over and leave. Does not block."""
         self._stopping.set()
         self._inbox.put(None)
 
     def join(self, timeout: float) -> bool:
-        """Waits for at most ``timeout`` seconds; whether it has ended."""
+        """Waits for at most ``timeout`` seconds; whether the thread has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def take_left(self) -> list[VoiceDelivery]:
-        """What nobody obeyed; after its end only."""
-        left = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                item = self._inbox.get_nowait()
-                if isinstance(item, VoiceDelivery):
-                    left.append(item)
-        return left
+    def take_unhandled(self) -> list[VoiceDelivery]:
+        """The commands that the thread has left in its inbox; only after its end."""
+        items = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
+        return [item for item in items if isinstance(item, VoiceDelivery)]
 
     def describe(self) -> dict[str, Any]:
-        """What it does now. No I/O."""
+        """The current state. No I/O."""
         playing, track = self._playing, self._track
         return {
-            "channel_id": self._seat.channel_id,
+            "channel_id": self._connection.channel_id,
             "file": playing.file if playing is not None else None,
             "seconds": track.seconds if track is not None else None,
             "volume": self._mixer.volume,
@@ -140,47 +133,47 @@ class GuildPlayer:
         try:
             while not self._stopping.is_set():
                 try:
-                    item = self._inbox.get(timeout=LOOK)
+                    item = self._inbox.get(timeout=CHECK_INTERVAL)
                 except queue.Empty:
                     item = None
                 if isinstance(item, VoiceDelivery):
-                    self._obey(item)
+                    self._on_command(item)
                 elif isinstance(item, Track):
-                    self._ended(item)
-                if not self._look():
+                    self._on_track_end(item)
+                if not self._check():
                     break
         except LockLost as error:
             _log.info("guild %d: %s", self.guild_id, error)
-        except Exception:  # noqa: BLE001 - the guild goes to another worker
-            _log.exception("the voice of guild %d failed; it goes to another worker", self.guild_id)
+        except Exception:  # noqa: BLE001 - another worker takes the guild
+            _log.exception("guild %d: the voice player failed; another worker takes the guild", self.guild_id)
         finally:
             self._leave()
             self._on_end(self)
 
-    def _look(self) -> bool:
-        """Whether to go on."""
-        playing, track, seat = self._playing, self._track, self._seat
+    def _check(self) -> bool:
+        """Tends the connection and the position. False ends the thread."""
+        playing, track, connection = self._playing, self._track, self._connection
         now = self._clock()
         if self._is_lost():
             return False
-        if seat.kicked:
-            self._kicked()
+        if connection.kicked:
+            self._on_kick()
             return True
         if playing is not None and track is not None:
-            if seat.is_gone(now):
-                _log.info("guild %d: the voice connection is gone; joining again", self.guild_id)
+            if connection.is_gone(now):
+                _log.info("guild %d: the voice connection is gone; joining anew", self.guild_id)
                 self._join(playing)
-            if now - self._noted_at >= NOTE:
+            if now - self._noted_at >= POSITION_INTERVAL:
                 self._noted_at = now
                 playing.progress(track.seconds, self._mixer.volume)
-            seat.play(self._mixer)
+            connection.play(self._mixer)
         if self._mixer.sounding or playing is not None:
             self._quiet_since = now
         return now - self._quiet_since < self._linger
 
     # -- commands --------------------------------------------------------------------------------------------
 
-    def _obey(self, delivery: VoiceDelivery) -> None:
+    def _on_command(self, delivery: VoiceDelivery) -> None:
         if delivery.lost:
             return
         self._owned = delivery.owned
@@ -194,7 +187,11 @@ class GuildPlayer:
             raise
         except Exception as error:  # noqa: BLE001 - ``resolve`` is the bot's
             _log.warning(
-                "guild %d: %s of %r failed: %s", self.guild_id, delivery.action, delivery.file, error
+                "guild %d: %s of %r failed: %s",
+                self.guild_id,
+                delivery.action,
+                delivery.file,
+                reason_of(error),
             )
         self._retrying(delivery.ack)
 
@@ -217,13 +214,13 @@ class GuildPlayer:
             track = open_track(self._resolve(delivery))
             track.wait_ready(SOURCE_TIMEOUT)
             try:
-                if not self._seat.connected:
-                    self._seat.join(delivery.channel_id)
+                if not self._connection.connected:
+                    self._connection.join(delivery.channel_id)
             except BaseException:
                 track.close()
                 raise
             mixer.overlay(track)
-            self._seat.play(self._mixer)
+            self._connection.play(self._mixer)
 
     def _play(self, delivery: VoiceDelivery) -> None:
         self._close_track()
@@ -231,27 +228,27 @@ class GuildPlayer:
         try:
             track = open_track(self._resolve(delivery), delivery.position)
         except Exception as error:  # noqa: BLE001 - ``resolve`` is the bot's
-            _log.warning("guild %d: %r can't be played: %s", self.guild_id, delivery.file, error)
+            _log.warning("guild %d: %r can't be played: %s", self.guild_id, delivery.file, reason_of(error))
             self._retrying(delivery.ack)
             return
         self._playing, self._track = delivery, track
         self._noted_at = self._clock()
-        seat = self._seat
-        if (not seat.connected or delivery.channel_id != seat.channel_id) and not self._join(delivery):
+        here = self._connection.connected and delivery.channel_id == self._connection.channel_id
+        if not here and not self._join(delivery):
             return
         track.wait_ready(SOURCE_TIMEOUT)
         self._mixer.play(track)
-        self._seat.play(self._mixer)
+        self._connection.play(self._mixer)
 
-    def _ended(self, track: Track) -> None:
-        """The mixer has come to the end of a track."""
+    def _on_track_end(self, track: Track) -> None:
+        """The mixer has played a track to its end."""
         if track is self._track:
             if track.error is not None and self._playing is not None:
                 _log.warning("guild %d: %s", self.guild_id, track.error)
             self._finish()
 
     def _finish(self) -> None:
-        """What plays has been heard, or shall not be."""
+        """Ends the current sound, which was heard or skipped."""
         playing, self._playing = self._playing, None
         self._close_track()
         if playing is not None:
@@ -263,13 +260,13 @@ class GuildPlayer:
         self._retrying(lambda: self.consumer.discard(self.guild_id, waiting))
 
     def _retrying(self, write: Callable[[], None]) -> None:
-        """Writes to etcd, again and again while it does not answer and the guild is this worker's."""
+        """Writes to etcd, again while etcd does not answer and the guild is this worker's."""
         while True:
             try:
                 write()
                 return
             except StoreUnavailable as error:
-                if self._is_lost() or self._stopping.wait(LOOK):
+                if self._is_lost() or self._stopping.wait(CHECK_INTERVAL):
                     raise LockLost(str(error)) from error
 
     def _close_track(self) -> None:
@@ -281,19 +278,16 @@ class GuildPlayer:
     # -- the connection --------------------------------------------------------------------------------------
 
     def _join(self, delivery: VoiceDelivery) -> bool:
-        """Whether the command's channel was joined; else the command has gone to another worker."""
+        """Joins the command's channel. If that fails, another worker gets the command, until it has failed
+        ``max_attempts`` times.
+        """
         try:
-            self._seat.join(delivery.channel_id)
-        except JOIN_ERRORS as error:
-            self._cannot_connect(delivery, error)
-            return False
-        return True
-
-    def _cannot_connect(self, delivery: VoiceDelivery, error: Exception) -> None:
-        """Another worker may; after ``max_attempts`` it is given up."""
-        if isinstance(error, LockLost):
-            raise error
-        _log.warning("guild %d: %r can't be played: %s", self.guild_id, delivery.file, error)
+            self._connection.join(delivery.channel_id)
+            return True
+        except LockLost:
+            raise
+        except DiscordHAError as error:
+            _log.warning("guild %d: %r can't be played: %s", self.guild_id, delivery.file, error)
         position = self._track.seconds if self._track is not None else delivery.position
         self._close_track()
         self._playing = None
@@ -301,9 +295,10 @@ class GuildPlayer:
             self._retrying(delivery.ack)
         else:
             delivery.release(position, counts=True)
+        return False
 
-    def _kicked(self) -> None:
-        self._seat.forget()
+    def _on_kick(self) -> None:
+        self._connection.forget()
         self._discard_waiting()
         self._mixer.clear()
         self._finish()
@@ -311,14 +306,14 @@ class GuildPlayer:
         _log.info("guild %d: a moderator took the bot out of its voice channel", self.guild_id)
 
     def _leave(self) -> None:
-        """Nothing more is heard; what plays goes to another worker, or the guild is free."""
+        """Silences the guild, and hands the current sound to another worker or frees the guild."""
         playing, track, lost = self._playing, self._track, self._is_lost()
         self._mixer.stop()
         self._mixer.clear()
-        self._seat.silence()
+        self._connection.silence()
         position = track.seconds if track is not None else None
-        # Another worker joins at once, so the bot's voice state is its.
-        self._seat.leave(stay=lost or playing is not None)
+        # If a sound goes on, another worker joins at once and needs the bot's voice state.
+        self._connection.leave(stay=lost or playing is not None)
         if playing is not None and not lost:
             with contextlib.suppress(DiscordHAError):
                 playing.release(position)

@@ -1,14 +1,12 @@
-"""Tracks: sounds as frames of 20 ms, read ahead, from where they should begin.
+"""Sounds as frames of 20 ms, read ahead from a given position.
 
-Promises: reading never blocks: a frame, ``None`` while the source is behind, or nothing at the end. At most a
-second is read ahead. Closing ends ffmpeg, whatever it does. A file can't make ffmpeg open anything else:
-local files and the network are kept apart by its protocol white-list.
+Guarantees: taking a frame does not block. A track reads ahead at most a second. ``close`` ends ffmpeg,
+whatever it does. A file can't make ffmpeg open anything else: its protocol white-list keeps local files and
+the network apart. Not guaranteed: positions in a live source, which is read from where it is.
 
-Does not promise to go back in a live source: it is read from where it is.
-
-Concurrency: each track owns one thread, ``discordha-voice-read``, started when it is made, joined by
-``close`` unless a source of the bot's own blocks it. ``_changed`` (a condition) guards ``_frames``,
-``_ended`` and ``_closed``; nothing is called under it. A lost session or watch does not concern it.
+Threads and locks: each track owns a thread, ``discordha-voice-read``, started when the track is made and
+joined by ``close``, unless a source of the bot's own blocks it. ``_changed`` guards ``_frames``, ``_ended``
+and ``_closed``; nothing is called under it.
 """
 
 from __future__ import annotations
@@ -32,19 +30,19 @@ __all__ = ["Track", "open_track"]
 
 _log = logging.getLogger(__name__)
 
-#: Frames read ahead.
-AHEAD = 50
-#: How long ``close`` waits for the thread, seconds.
-PATIENCE = 2.0
+#: Frames.
+READ_AHEAD = 50
+#: Seconds that ``close`` waits for the thread.
+CLOSE_TIMEOUT = 2.0
 
 
 class Track:
     """One sound.
 
-    :param read: the next frame, empty at the end; may block.
+    :param read: gives the next frame, empty at the end; may block.
     :param end: makes ``read`` return, and frees the source.
-    :param opus: whether the frames are Opus already.
-    :param position: seconds at which it begins.
+    :param opus: whether the frames are Opus.
+    :param position: seconds from the sound's beginning to the first frame.
     """
 
     def __init__(
@@ -52,7 +50,6 @@ class Track:
     ) -> None:
         self.opus = opus
         self.error: Exception | None = None
-        self.starved = 0
         self._read = read
         self._end = end
         self._start = position
@@ -66,35 +63,34 @@ class Track:
 
     @property
     def seconds(self) -> float:
-        """How far it has been played. Any thread."""
+        """The position reached. Any thread."""
         return self._start + self._played * FRAME_SECONDS
 
-    def wait_ready(self, timeout: float) -> bool:
-        """Blocks until a frame, or the end, is there; false when that takes longer, seconds."""
+    def wait_ready(self, timeout: float, *, frames: int = 1) -> bool:
+        """Blocks for at most ``timeout`` seconds until it has read that many frames ahead, or all it can;
+        whether it has.
+        """
         with self._changed:
-            return self._changed.wait_for(lambda: bool(self._frames) or self._ended, timeout)
+            return self._changed.wait_for(lambda: len(self._frames) >= frames or self._ended, timeout)
 
     def frame(self) -> bytes | None:
-        """The next frame; ``None`` while there is none yet, empty at the end. Never blocks."""
+        """The next frame; ``None`` while there is none yet, empty at the end. Does not block."""
         with self._changed:
             if self._frames:
                 self._played += 1
                 self._changed.notify_all()
                 return self._frames.popleft()
-            if self._ended:
-                return b""
-            self.starved += 1
-            return None
+            return b"" if self._ended else None
 
     def close(self) -> None:
-        """Ends it. Blocks for a moment. Idempotent."""
+        """Ends the track. Blocks for at most ``CLOSE_TIMEOUT``; idempotent."""
         with self._changed:
             if self._closed:
                 return
             self._closed = True
             self._changed.notify_all()
         self._end()
-        self._thread.join(PATIENCE)
+        self._thread.join(CLOSE_TIMEOUT)
 
     def _run(self) -> None:
         try:
@@ -105,8 +101,8 @@ class Track:
                         return
                     self._frames.append(frame)
                     self._changed.notify_all()
-                    self._changed.wait_for(lambda: len(self._frames) < AHEAD or self._closed)
-        except Exception as error:  # noqa: BLE001 - goes to whoever plays it
+                    self._changed.wait_for(lambda: len(self._frames) < READ_AHEAD or self._closed)
+        except Exception as error:  # noqa: BLE001 - the player logs it
             if not self._closed:
                 self.error = error
         finally:
@@ -116,10 +112,10 @@ class Track:
 
 
 def open_track(source: str | Path | discord.AudioSource, position: float = 0.0) -> Track:
-    """A track from a file, an http(s) address, or a source of discord.py's, PCM or Opus. Does not block.
+    """Opens a file, an http(s) address, or a source of discord.py's, PCM or Opus. Does not block.
 
-    :param position: seconds to begin at.
-    :raises DiscordHAError: the file is not there.
+    :param position: seconds to skip.
+    :raises DiscordHAError: the file does not exist.
     :raises ConfigError: there is no ffmpeg.
     """
     if isinstance(source, discord.AudioSource):
@@ -148,7 +144,7 @@ def _of_ffmpeg(source: str | Path, position: float) -> Track:
         options = ["-reconnect", "1", "-reconnect_streamed", "1", "-reconnect_delay_max", "5"]
     else:
         if not Path(address).is_file():
-            raise DiscordHAError(f"there is no sound {address!r}")
+            raise DiscordHAError(f"the sound {address!r} does not exist")
         allowed, options, address = "file", [], f"file:{address}"
     command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-loglevel", "error"]
     command += ["-protocol_whitelist", allowed, *options]
@@ -156,7 +152,7 @@ def _of_ffmpeg(source: str | Path, position: float) -> Track:
         command += ["-ss", f"{position:.3f}"]
     command += ["-i", address, "-vn", "-f", "s16le", "-ar", "48000", "-ac", "2", "pipe:1"]
     said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the track
-    # In a session of its own: Ctrl-C is for the bot, which hands over. Without the bot the pipe breaks.
+    # In a session of its own, as Ctrl-C is for the bot, which hands over. If the bot dies, the pipe breaks.
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, start_new_session=True
     )

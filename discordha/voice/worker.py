@@ -1,20 +1,20 @@
-"""VoiceWorker: plays what is queued for a module, in several guilds at once, and goes on where another died.
+"""VoiceWorker: plays a module's commands, in several guilds at once, and goes on where another worker died.
 
-Promises: see ``player`` (one guild) and ``coordination.voice_consumer`` (whose guild it is). A worker that
-dies, is cut off or drains is followed by another within the session's TTL and 2 seconds, at the position
-reached, a second more or less; one that drains hands over at once.
+Guarantees: see ``player`` for a guild, and ``coordination.voice.consumer`` for who owns it. If a worker dies
+or is cut off, another follows within the session's TTL and 2 seconds, about a second off the position
+reached. A worker that drains hands over at once. Not guaranteed: two sounds in two channels of one guild. A
+bot has one voice state in a guild.
 
-Does not promise two sounds in two channels of one guild: a bot has one voice state a guild.
-
-Concurrency
-- The thread ``discordha-voice-worker`` hands commands to the guilds' threads, which it makes; ``_lock``
+Threads and locks
+- The thread ``discordha-voice-worker`` gives commands to the guilds' threads, which it makes. ``_lock``
   guards ``_players``; nothing blocks under it.
-- ``start`` and ``stop`` are the replica's; ``stop`` hands over and joins all threads.
-- At a lost session each player gives up by itself; at a lost watch they go on.
+- The replica calls ``start`` and ``stop``; ``stop`` hands over and joins all threads.
+- After a lost session each player gives up by itself; after a lost watch the players go on.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -25,21 +25,21 @@ from typing import Any, Protocol
 import discord
 
 from discordha.config import Config
-from discordha.coordination.voice.command import check_module
 from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.coordination.voice.deliveries import VoiceDelivery
 from discordha.coordination.voice.queue import VoiceQueue
+from discordha.coordination.voice.records import check_module
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.voice.codec import check_voice
+from discordha.voice.connection import VoiceHost
 from discordha.voice.player import GuildPlayer, Resolve
-from discordha.voice.seat import Host
 
 __all__ = ["VoiceWorker"]
 
 _log = logging.getLogger(__name__)
 
-#: How often the thread looks whether it should end while there is nothing to do, seconds.
-LOOK = 0.5
+#: Seconds between two looks whether the replica is ready, or the worker stops.
+READY_INTERVAL = 0.5
 
 
 class _Bot(Protocol):
@@ -54,11 +54,11 @@ class VoiceWorker:
         worker = discordha.VoiceWorker(ha, "soundboard", folder="sounds")
 
     :param ha: the bot.
-    :param module_id: whose commands.
-    :param folder: where files are; what lies outside can't be played.
+    :param module_id: the module whose commands it takes.
+    :param folder: the folder of the files; files outside can't be played.
     :param resolve: makes a sound of a delivery (``delivery.command``) instead: a path, an http(s) address, or
         an ``AudioSource`` of discord.py's, PCM or Opus. Runs on a thread of the guild's; may block.
-    :param linger: seconds that it stays in the channel when there is nothing to play.
+    :param linger: seconds that the bot stays in a channel with nothing to play.
     :param allow_urls: whether ``file`` may be an http(s) address; ffmpeg opens it from this machine.
     :raises ConfigError: a package or ffmpeg is missing, or an argument is impossible.
     """
@@ -86,31 +86,26 @@ class VoiceWorker:
         self._linger = linger
         self._lock = threading.Lock()
         self._players: dict[int, GuildPlayer] = {}
-        self._host: Host | None = None
         self._consumer: VoiceConsumer | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         ha.add_voice_worker(self)
 
-    # -- the replica's ---------------------------------------------------------------------------------------
+    # -- called by the replica -------------------------------------------------------------------------------
 
-    def start(self, host: Host, voice: VoiceQueue, wait_ready: Callable[[float], bool]) -> None:
-        """Begins to take commands once the replica is ready. Does not block.
+    def start(self, host: VoiceHost, voice: VoiceQueue, wait_ready: Callable[[float], bool]) -> None:
+        """Starts to take commands once the replica is ready. Does not block.
 
-        :param wait_ready: blocks for at most so many seconds; whether the replica is ready.
+        :param wait_ready: blocks for at most the given seconds; whether the replica is ready.
         """
         self._stop = threading.Event()
         self._consumer = None
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(host, voice, wait_ready, self._stop),
-            name="discordha-voice-worker",
-            daemon=True,
-        )
+        run = functools.partial(self._run, host, voice, wait_ready, self._stop)
+        self._thread = threading.Thread(target=run, name="discordha-voice-worker", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Hands over what it plays, and ends. Blocks for at most about ``timeout`` seconds. Idempotent."""
+        """Hands over the current sounds and ends. Blocks for at most about ``timeout``; idempotent."""
         deadline = time.monotonic() + timeout
         self._stop.set()
         consumer = self._consumer
@@ -122,14 +117,14 @@ class VoiceWorker:
             player.stop()
         for player in players:
             if not player.join(max(deadline - time.monotonic(), 0.1)):
-                _log.warning("the voice of guild %d did not end in time", player.guild_id)
+                _log.warning("guild %d: the voice player did not end in time", player.guild_id)
         if consumer is not None:
             consumer.close()
         if self._thread is not None:
             self._thread.join(max(deadline - time.monotonic(), 1.0))
 
     def describe(self) -> dict[int, dict[str, Any]]:
-        """What plays in which guild on this replica. No I/O; any thread."""
+        """The players of this replica, by guild. No I/O; any thread."""
         with self._lock:
             players = dict(self._players)
         return {guild_id: player.describe() for guild_id, player in players.items()}
@@ -137,17 +132,17 @@ class VoiceWorker:
     # -- the thread ------------------------------------------------------------------------------------------
 
     def _run(
-        self, host: Host, voice: VoiceQueue, wait_ready: Callable[[float], bool], stop: threading.Event
+        self, host: VoiceHost, voice: VoiceQueue, wait_ready: Callable[[float], bool], stop: threading.Event
     ) -> None:
-        while not stop.is_set() and not wait_ready(LOOK):
-            stop.wait(LOOK / 10)
+        while not stop.is_set() and not wait_ready(READY_INTERVAL):
+            stop.wait(READY_INTERVAL / 10)
         consumer: VoiceConsumer | None = None
         while not stop.is_set() and consumer is None:
             try:
                 consumer = self._consumer = voice.consume(self.module_id)
             except DiscordHAError as error:
-                _log.warning("the voice worker of %s waits: %s", self.module_id, error)
-                stop.wait(LOOK)
+                _log.warning("the voice worker of module %s waits: %s", self.module_id, error)
+                stop.wait(READY_INTERVAL)
         if consumer is None:
             return
         if stop.is_set():
@@ -155,13 +150,13 @@ class VoiceWorker:
         for delivery in consumer:
             try:
                 self._give(delivery, host, consumer)
-            except Exception:  # noqa: BLE001 - the others must be played all the same
-                _log.exception("a voice command could not be given to its guild's player")
+            except Exception:  # noqa: BLE001 - the other guilds go on
+                _log.exception("guild %d: a voice command has no player", delivery.guild_id)
 
-    def _give(self, delivery: VoiceDelivery, host: Host, consumer: VoiceConsumer) -> None:
+    def _give(self, delivery: VoiceDelivery, host: VoiceHost, consumer: VoiceConsumer) -> None:
         with self._lock:
             if self._stop.is_set():
-                return  # its guild is given back
+                return  # the consumer gives the guild back
             player = self._players.get(delivery.guild_id)
             if player is None:
                 player = GuildPlayer(
@@ -179,25 +174,23 @@ class VoiceWorker:
                 player.put(delivery)
 
     def _ended(self, player: GuildPlayer) -> None:
-        """A guild's thread ends; what came since goes to a new one."""
+        """Gives the commands that a guild's thread left behind to a new thread."""
         with self._lock:
             if self._players.get(player.guild_id) is player:
                 del self._players[player.guild_id]
-            left = player.take_left()
+            left = player.take_unhandled()
             host, consumer = player.host, player.consumer
         for delivery in left:
             if not delivery.lost:
                 self._give(delivery, host, consumer)
 
-    # -- sounds ----------------------------------------------------------------------------------------------
-
     def _from_folder(self, delivery: VoiceDelivery) -> str | Path | discord.AudioSource:
         file = delivery.file
         if file.startswith(("http://", "https://")):
             if not self._allow_urls:
-                raise DiscordHAError("this worker plays no addresses")
+                raise DiscordHAError("the worker allows no http(s) addresses")
             return file
         path = (self._folder / file).resolve()
         if not path.is_relative_to(self._folder):
-            raise DiscordHAError(f"{file!r} lies outside of the worker's folder")
+            raise DiscordHAError(f"the file {file!r} is outside of the worker's folder")
         return path

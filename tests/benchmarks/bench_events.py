@@ -12,7 +12,7 @@ from typing import Any
 from rig import Burst, Rig, median, quantile, ratio
 from table import Row
 
-from discordha.coordination.membership.rendezvous import order
+from discordha.coordination.membership.placement import order
 
 __all__ = ["fleet", "latency", "losing", "original", "throughput", "writes"]
 

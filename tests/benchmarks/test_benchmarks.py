@@ -15,8 +15,6 @@ import table
 from rich.console import Console
 from table import Row
 
-pytestmark = pytest.mark.alone
-
 
 def test_verdicts() -> None:
     assert Row("a", 0.6, at_least=0.5).verdict == "met"
@@ -128,7 +126,7 @@ def values(found: dict[str, list[dict[str, float]]]) -> dict[str, float]:
 
 
 def test_a_steady_load_in_small() -> None:
-    found = bench_steady.steady(seconds=4, rate=100, replicas=2, retention=10)
+    found = bench_steady.steady(seconds=4, rate=100, replicas=2, retention=6)
     rows = values(found)
     assert rows["lost, of 400 events"] == 0
     assert rows["handled again, of 400 events"] == 0

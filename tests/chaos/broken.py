@@ -10,7 +10,8 @@ from typing import Any
 
 from discordha.blocking import nonces
 from discordha.context import Fence
-from discordha.coordination.claims.claims import Claim, Claims
+from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.records import Claim
 from discordha.coordination.journal.tally import Tally
 
 __all__ = ["BROKEN"]
@@ -43,7 +44,7 @@ def _no_nonce() -> None:
 
 def _no_fence() -> None:
     """A replica that lost its session goes on."""
-    Fence.broken = lambda self: None  # type: ignore[method-assign]
+    Fence.refusal = lambda self: None  # type: ignore[method-assign]
 
 
 def _no_fence_no_nonce() -> None:
@@ -54,14 +55,14 @@ def _no_fence_no_nonce() -> None:
 
 def _struck_by_hash() -> None:
     """One mark strikes out all equal events, as if they were one."""
-    counted = Tally._strike
+    counted = Tally.acknowledge
 
-    def strike(self: Tally, name: str, mark: Any) -> None:
+    def acknowledge(self: Tally, name: str, mark: Any) -> None:
         counted(self, name, mark)
         for entry in tuple(self.entries.equal(name)):
             self.forget(entry)
 
-    Tally._strike = strike  # type: ignore[method-assign]
+    Tally.acknowledge = acknowledge  # type: ignore[method-assign]
 
 
 #: By the value of ``CHAOS_BROKEN``.

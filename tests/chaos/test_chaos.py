@@ -12,8 +12,6 @@ from typing import NamedTuple
 import pytest
 from run import chaos, from_environment
 
-pytestmark = pytest.mark.alone
-
 
 class Broken(NamedTuple):
     """How a broken build shows: under which faults, and as what."""

@@ -1,4 +1,4 @@
-"""Tallies that are wrong, most as ``journal_tally`` once was: what chaos runs, or the model, found.
+"""Tallies that are wrong, most as ``Tally`` once was: what chaos runs, or the model, found.
 
 An answer strikes out no more than there were marks, and that alone would hide what is wrong with most that
 has to do with answers: they do without it (``Uncapped``).
@@ -6,15 +6,14 @@ has to do with answers: they do without it (``Uncapped``).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.ambiguity import Doubts
-from discordha.coordination.journal.early_marks import Foreseen
-from discordha.coordination.journal.entries import Entry, EntryState, Mark
-from discordha.coordination.journal.tally import SETTLE, SURPLUS_LIFE, Tally
+from discordha.coordination.etcd.store import WatchEvent
+from discordha.coordination.journal.entries import EntryState, JournalEntry, JournalMark
+from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
+from discordha.coordination.journal.tables import EarlyMarks
+from discordha.coordination.journal.tally import EARLY_MARK_LIFE, Tally
 
 __all__ = [
     "AllMarksStrike",
@@ -43,7 +42,7 @@ __all__ = [
 class StrikesByHash(Tally):
     """One mark for all equal events."""
 
-    def _strike(self, name: str, mark: Mark) -> None:
+    def acknowledge(self, name: str, mark: JournalMark) -> None:
         for entry in list(self.entries.equal(name)):
             self.forget(entry)
 
@@ -51,7 +50,15 @@ class StrikesByHash(Tally):
 class AllMarksStrike(Tally):
     """Chaos: marks of the time before a session struck out events of it."""
 
-    def _is_certain(self, revision: int) -> bool:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sessions = CoversAll(self._clock)
+
+
+class CoversAll(GatewaySessions):
+    """Any event is one of the present session."""
+
+    def covers(self, revision: int) -> bool:
         return True
 
 
@@ -60,23 +67,31 @@ class CertainByTime(Tally):
     died meanwhile.
     """
 
-    def _is_certain(self, revision: int) -> bool:
-        return self._clock() >= self._session_at + SETTLE
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sessions = CoversAfterAWhile(self._clock)
+
+
+class CoversAfterAWhile(GatewaySessions):
+    """Any event is one of the present session once that has lasted for some seconds."""
+
+    def covers(self, revision: int) -> bool:
+        return self._clock() >= self._began_at + SETTLE
 
 
 class KeepsSurplus(Tally):
     """What was marked in an earlier session strikes out events of the next."""
 
     def new_session(self) -> None:
-        surplus, self._surplus = self._surplus, Foreseen(SURPLUS_LIFE, self._clock)
+        early, self.early = self.early, EarlyMarks(EARLY_MARK_LIFE, self._clock)
         super().new_session()
-        self._surplus = surplus
+        self.early = early
 
 
 class UncertainStrike(Tally):
     """Marks that are not certain strike out what is doubtful."""
 
-    def _find(self, name: str, mark: Mark) -> Entry | None:
+    def _find(self, name: str, mark: JournalMark) -> JournalEntry | None:
         return super()._find(name, mark) or next(iter(self.entries.equal(name)), None)
 
 
@@ -85,27 +100,35 @@ class NoSettle(Tally):
     leader's watch lagged behind; no later one ever struck it out.
     """
 
-    def _is_settled(self, entry: Entry) -> bool:
-        return self._is_certain(entry.revision)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sessions = SettledAtOnce(self._clock)
+
+
+class SettledAtOnce(GatewaySessions):
+    """Leaders' watches do not lag behind."""
+
+    def is_settled(self, entry: JournalEntry) -> bool:
+        return self.covers(entry.revision)
 
 
 class InWhateverOrder(Tally):
     """What is struck out is taken to be the oldest of its kind."""
 
-    def _first(self, name: str) -> Entry | None:
+    def _first(self, name: str) -> JournalEntry | None:
         return None
 
 
 class SettledFirst(NoSettle, InWhateverOrder):
     """Chaos: a certain mark about a doubtful event struck out a later one."""
 
-    def _find(self, name: str, mark: Mark) -> Entry | None:
+    def _find(self, name: str, mark: JournalMark) -> JournalEntry | None:
         same = self.entries.equal(name)
         finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
         own = mark.writer == self._replica_id
-        if not self._is_certain(mark.revision) or (own and finished is not None):
+        if not self.sessions.covers(mark.revision) or (own and finished is not None):
             return super()._find(name, mark)
-        return next((entry for entry in same if self._is_settled(entry)), next(iter(same), None))
+        return next((entry for entry in same if self.sessions.is_settled(entry)), next(iter(same), None))
 
 
 class LaterMayBeMeant(InWhateverOrder):
@@ -114,27 +137,35 @@ class LaterMayBeMeant(InWhateverOrder):
     marks were about what had been before the session.
     """
 
-    def _find(self, name: str, mark: Mark) -> Entry | None:
+    def _find(self, name: str, mark: JournalMark) -> JournalEntry | None:
         found = super()._find(name, mark)
-        if found is None or not self._is_certain(mark.revision) or found.state is EntryState.FINISHED:
+        if found is None or not self.sessions.covers(mark.revision) or found.state is EntryState.FINISHED:
             return found
-        doubtful = [entry for entry in self._present(name) if not self._is_settled(entry)]
-        if len(doubtful) > self._doubts.uncertain(name):
+        doubtful = [entry for entry in self._present(name) if not self.sessions.is_settled(entry)]
+        if len(doubtful) > self.ambiguous.uncertain(name):
             return found
-        return next((entry for entry in self._present(name) if self._is_settled(entry)), found)
+        return next((entry for entry in self._present(name) if self.sessions.is_settled(entry)), found)
 
 
 class AnyLeaderHasAll(Tally):
     """A leader whose session is younger than an entry was taken to have received it."""
 
-    def _strike(self, name: str, mark: Mark) -> None:
-        super()._strike(name, mark._replace(session=0))
+    def acknowledge(self, name: str, mark: JournalMark) -> None:
+        super().acknowledge(name, mark._replace(session=0))
 
 
 class AnyMarkStrikesEarlierSessions(Tally):
     """The model: a mark of the time before a session struck out an event of it, after the next had begun."""
 
-    def _is_of(self, entry: Entry, mark: Mark) -> bool:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sessions = AnyMark(self._clock)
+
+
+class AnyMark(GatewaySessions):
+    """Any mark may be about an entry of an earlier session."""
+
+    def may_be_of(self, entry: JournalEntry, mark: JournalMark) -> bool:
         return True
 
 
@@ -143,8 +174,16 @@ class AnyWriterStrikesEarlierSessions(Tally):
     the next had not: the mark of an equal event struck it out.
     """
 
-    def _is_of(self, entry: Entry, mark: Mark) -> bool:
-        return super()._is_of(entry, mark._replace(session=0))
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sessions = AnyWriter(self._clock)
+
+
+class AnyWriter(GatewaySessions):
+    """Whoever wrote a mark has received everything."""
+
+    def may_be_of(self, entry: JournalEntry, mark: JournalMark) -> bool:
+        return super().may_be_of(entry, mark._replace(session=0))
 
 
 class LowWater(Tally):
@@ -165,19 +204,30 @@ class LowWater(Tally):
 class SurplusTellsNothing(Tally):
     """The model: what stands before an event whose mark was here first stays doubtful."""
 
-    def consume_surplus(self, entry: Entry) -> bool:
-        doubts, self._doubts = self._doubts, Doubts()
-        found = super().consume_surplus(entry)
-        self._doubts = doubts
+    def take_early_mark(self, entry: JournalEntry) -> bool:
+        doubts, self.ambiguous = self.ambiguous, AmbiguousEntries()
+        found = super().take_early_mark(entry)
+        self.ambiguous = doubts
         return found
 
 
 class SnapshotsAreCertain(Tally):
     """The model: all marks that a watch missed are taken to be as certain as the last one."""
 
-    def snapshot(self, items: Sequence[KeyValue]) -> None:
-        self._told_at = math.inf
-        super().snapshot(items)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sessions = AlwaysSettled(self._clock)
+
+
+class AlwaysSettled(GatewaySessions):
+    """No session was young when a watch was lost."""
+
+    def settled_at(self, moment: float) -> bool:
+        return True
+
+    @property
+    def is_young(self) -> bool:
+        return self.revision is None or not super().settled_at(self._clock())
 
 
 class SettlesWithoutMarks(Tally):
@@ -185,10 +235,10 @@ class SettlesWithoutMarks(Tally):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._doubts = Uncapped()
+        self.ambiguous = Uncapped()
 
 
-class Uncapped(Doubts):
+class Uncapped(AmbiguousEntries):
     """Each may have had its mark."""
 
     def handled(self, left: Mapping[str, int]) -> dict[str, int]:
@@ -203,13 +253,13 @@ class SettlesTwice(Tally):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._doubts = Unstruck()
+        self.ambiguous = Unstruck()
 
 
 class Unstruck(Uncapped):
     """What is gone is not counted."""
 
-    def gone(self, entry: Entry) -> None:
+    def gone(self, entry: JournalEntry) -> None:
         count = self._counts.get(entry.name)
         struck = count.struck if count is not None else 0
         super().gone(entry)
@@ -224,13 +274,13 @@ class SettlesForEarlierSessions(Tally):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._doubts = EarlierUnstruck()
+        self.ambiguous = EarlierUnstruck()
 
 
 class EarlierUnstruck(Uncapped):
     """What is gone of earlier sessions is not counted."""
 
-    def gone_earlier(self, entry: Entry) -> None:
+    def gone_earlier(self, entry: JournalEntry) -> None:
         pass
 
 
@@ -239,13 +289,13 @@ class CountsDoubtful(Tally):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._doubts = SettledUncounted()
+        self.ambiguous = SettledUncounted()
 
 
-class SettledUncounted(Doubts):
+class SettledUncounted(AmbiguousEntries):
     """What came in and is not doubtful is not counted."""
 
-    def received(self, entry: Entry) -> None:
+    def received(self, entry: JournalEntry) -> None:
         pass
 
 
@@ -264,7 +314,7 @@ class KeepsQuestion(Tally):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._doubts = Unforgetting()
+        self.ambiguous = Unforgetting()
 
 
 class Unforgetting(Uncapped):
@@ -275,7 +325,7 @@ class Unforgetting(Uncapped):
         super().begin()
         self._asked.update(asked)
 
-    def gone(self, entry: Entry) -> None:
+    def gone(self, entry: JournalEntry) -> None:
         asked = dict(self._asked)
         super().gone(entry)
         self._asked.update(asked)

@@ -7,7 +7,7 @@ comes first.
 What is a step: an event reaches a replica, a mark reaches etcd, a mark is seen, a handler begins or ends; a
 leader is elected, has caught up, resigns with what it still runs, loses its session, dies.
 
-The model follows ``coordination/journal.py`` and ``journal_tally.py``; names are theirs. It leaves out what
+The model follows ``Journal`` and ``Tally``; names are theirs. It leaves out what
 rests on time: young gateway sessions, the end of a mark's lease.
 """
 

@@ -1,16 +1,17 @@
 """Young gateway sessions that ask: ``sessions_model``, and the questions of replicas that can't tell which
 events their leader has handled.
 
-Question and answer are those of ``journal_doubts`` and ``journal_tally``; ``Journal``, ``Reconciliation`` and
-``Reconciler`` are mirrored here.
+Question and answer are those of ``AmbiguousEntries`` and ``Tally``; ``Journal``, ``QuestionExchange`` and
+``SessionCatchUp`` are mirrored here.
 
 What is a step beyond those of ``sessions_model``: a replica asks; the leader counts what it has left; its
 answer reaches etcd, before or after marks that are on their way. Nothing depends on them: they need not be.
 
 Assumptions and checks, each of which can be dropped:
-- ``proven``: who answers has received what the asker had when it asked (a heartbeat's answer, and ``LAG``).
+- ``proven``: who answers has received what the asker had when it asked (a heartbeat's answer, and
+  ``CONNECTION_LAG``).
 - ``since``: who answers has a session that began before the stamps of all that a name stands for
-  (``Tally.has_received``); of other names it says nothing.
+  (``GatewaySessions.covers``); of other names it says nothing.
 - ``numbered``: an answer counts for the question that it was given to. ``forgotten``: no question outlives
   its session.
 - ``guarded``: an answer of a leader that leads no more is refused.
@@ -26,7 +27,7 @@ from sessions_model import SessionsModel
 from sessions_state import Answer, Question, Replica, State, tell
 from tallies import Mark
 
-from discordha.coordination.journal.tally import NEVER
+from discordha.coordination.journal.entries import NEVER
 
 __all__ = ["QuestionsModel"]
 
@@ -153,7 +154,7 @@ class QuestionsModel(SessionsModel):
         """Which events an answer tells of, as handled: those whose marks its writer had seen. As many of them
         stay hidden as there are equal ones that came in at its writer, or were marked, too late for that.
         """
-        revision = self._tallies.ask(replica.node, lambda tally: tally.session_revision)
+        revision = self._tallies.ask(replica.node, lambda tally: tally.sessions.revision)
         marks = {write.index: write for write in state.log[: replica.seen] if isinstance(write, Mark)}
         known = {write.index for write in state.log[: answer.seen] if isinstance(write, Mark)}
         told = 0

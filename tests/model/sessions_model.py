@@ -3,8 +3,8 @@ received.
 
 A replica loses its gateway connection, and its new session brings only what happens from then on. Meanwhile
 a leader runs events and marks them, dies at any moment, and another follows it, with a young session or an
-old one. Whatever a replica's tally makes of that is computed by ``journal_tally.Tally`` itself: the model
-can't drift from it. What surrounds the tally (``Journal``, ``LeaderEvents``, etcd, Discord) is mirrored
+old one. Whatever a replica's tally makes of that is computed by ``Tally`` itself: the model
+can't drift from it. What surrounds the tally (``Journal``, ``LeaderService``, etcd, Discord) is mirrored
 here; names are theirs.
 
 What is a step: an event reaches a replica, its watch shows it a revision, a leader runs an event, the mark
@@ -63,7 +63,7 @@ class SessionsModel:
     :param markers: whether sessions write them; else how far a replica's own watch has come stands for it.
         ``own_marker``: whether only that of the present session counts (``Journal.note_session`` refuses that
         of another).
-    :param polite: a young replica leads only when no older one lives (``LeaderEvents._may_stand``).
+    :param polite: a young replica leads only when no older one lives (``CandidacyPolicy``).
     """
 
     def __init__(
@@ -335,7 +335,7 @@ class SessionsModel:
         return next(marks, 0)
 
     def _is_noted(self, replica: Replica) -> bool:
-        return bool(self._tallies.ask(replica.node, lambda tally: tally.session_revision is not None))
+        return bool(self._tallies.ask(replica.node, lambda tally: tally.sessions.revision is not None))
 
     # -- leadership ------------------------------------------------------------------------------------------
 
@@ -393,7 +393,7 @@ class SessionsModel:
         taken for each other.
         """
         replica = state.replicas[number]
-        revision = self._tallies.ask(replica.node, lambda tally: tally.session_revision)
+        revision = self._tallies.ask(replica.node, lambda tally: tally.sessions.revision)
         marks = [
             (at, write)
             for at, write in enumerate(state.log)

@@ -14,12 +14,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.ambiguity import Doubts
-from discordha.coordination.journal.early_marks import Foreseen
-from discordha.coordination.journal.entries import Entry, EntryState, digest
-from discordha.coordination.journal.index import EntryIndex
-from discordha.coordination.journal.records import Records
-from discordha.coordination.journal.tally import SETTLE, Tally
+from discordha.coordination.journal.entries import EntryState, JournalEntry, digest
+from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
+from discordha.coordination.journal.tables import EarlyMarks, EntryIndex, RunRecords
+from discordha.coordination.journal.tally import Tally
 
 __all__ = ["Mark", "Tallies", "lane_of"]
 
@@ -69,9 +67,9 @@ class Tallies:
         clock = Clock()
         tally = self._kind(MARKS, "/jc/", "/ja/", replica_id=replica_id, clock=clock)
         tally.snapshot([])
-        tally.note_session(0)
+        tally.sessions.note(0)
         clock.now += SETTLE + 1
-        return self._store(tally)
+        return self._store(tally, clock)
 
     def held(self, node: int) -> str:
         """The contents of what has not been run."""
@@ -82,39 +80,45 @@ class Tallies:
         key = (node, call, *arguments)
         found = self._done.get(key)
         if found is None:
-            tally = self._load(node)
+            tally, self._clock = self._load(node)
             answer = getattr(self, f"_do_{call}")(tally, *arguments)
-            found = self._done[key] = self._store(tally), answer
+            found = self._done[key] = self._store(tally, self._clock), answer
         return found
 
     def ask(self, node: int, question: Callable[[Tally], Any]) -> Any:
         key = (node, question.__code__)
         found = self._done.get(key)
         if found is None:
-            found = self._done[key] = node, question(self._load(node))
+            found = self._done[key] = node, question(self._load(node)[0])
         return found[1]
 
-    def _store(self, tally: Tally) -> int:
+    def _store(self, tally: Tally, clock: Clock) -> int:
         key = _freeze(vars(tally))
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._stored)
-            self._stored.append(pickle.dumps(tally))
+            self._stored.append(pickle.dumps((tally, clock)))
         return number
 
-    def _load(self, node: int) -> Tally:
-        tally: Tally = pickle.loads(self._stored[node])
-        return tally
+    def _load(self, node: int) -> tuple[Tally, Clock]:
+        tally, clock = pickle.loads(self._stored[node])
+        return tally, clock
+
+    def _come(self, content: str, index: int, revision: int) -> JournalEntry:
+        self._clock.now += 0.001
+        return JournalEntry(
+            content, lane_of(content), sequence=index, received_at=self._clock.now, revision=revision
+        )
 
     def _do_received(self, tally: Tally, content: str, index: int, revision: int) -> None:
         """``Journal.received``."""
-        entry = _come(tally, content, index, revision)
-        if not tally.consume_surplus(entry):
+        entry = self._come(content, index, revision)
+        if not tally.take_early_mark(entry):
             tally.add(entry)
 
     def _do_drops(self, tally: Tally, content: str, index: int, revision: int) -> None:
         """``Journal.received`` of a leader whose journal is full."""
-        tally.consume_surplus(_come(tally, content, index, revision))
+        tally.take_early_mark(self._come(content, index, revision))
 
     def _do_apply(self, tally: Tally, mark: Mark) -> None:
         tally.apply([WatchEvent("put", _value(mark))])
@@ -137,37 +141,24 @@ class Tallies:
         return tally.settle({digest(content): count for content, count in left})
 
     def _do_new_session(self, tally: Tally) -> None:
-        clock = tally._clock
-        assert isinstance(clock, Clock)
-        clock.now += 0.001
+        self._clock.now += 0.001
         tally.new_session()
 
     def _do_note_session(self, tally: Tally, revision: int) -> None:
-        tally.note_session(revision)
+        tally.sessions.note(revision)
 
     def _do_passes(self, tally: Tally) -> None:
-        clock = tally._clock
-        assert isinstance(clock, Clock)
-        clock.now += SETTLE + 1
+        self._clock.now += SETTLE + 1
 
     def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int | None, int] | None:
-        """``Journal.begin`` to ``Journal._mark``: the first of a lane that has not been run."""
+        """From ``Journal.begin`` to its mark: the first of a lane that has not been run."""
         entry = tally.entries.first_to_run(lane)
         if entry is None:
             return None
         entry.occurrence = tally.occurrence(entry)
         entry.state = EntryState.FINISHED
         low = min((each.revision for each in tally if each.state is EntryState.HELD), default=-1)
-        return entry.item, entry.occurrence, entry.revision, tally.began(entry), low
-
-
-def _come(tally: Tally, content: str, index: int, revision: int) -> Entry:
-    clock = tally._clock
-    assert isinstance(clock, Clock)
-    clock.now += 0.001
-    entry = Entry(content, lane_of(content), index, None, clock.now)
-    entry.revision = revision
-    return entry
+        return entry.sequence, entry.occurrence, entry.revision, tally.sessions.began(entry), low
 
 
 def _held(tally: Tally) -> str:
@@ -180,7 +171,7 @@ def lane_of(content: str) -> str:
 
 
 def _value(mark: Mark) -> KeyValue:
-    """``JournalWrites.mark``."""
+    """``JournalWriter.mark``."""
     session = "-" if mark.session is None else mark.session
     content = f"{mark.replica} {mark.stamp} {session}{f' {mark.low}' if mark.low else ''}"
     return KeyValue(f"{MARKS}{digest(mark.content)}", content.encode(), 1, 1, mark.occurrence, 0)
@@ -188,33 +179,34 @@ def _value(mark: Mark) -> KeyValue:
 
 def _is_gone(value: Any) -> bool:
     """Those that are gone are skipped wherever they stand."""
-    return isinstance(value, Entry) and value.state is EntryState.GONE
+    return isinstance(value, JournalEntry) and value.state is EntryState.GONE
 
 
 def _freeze(value: Any) -> Any:
     """Something hashable that tells two tallies apart exactly when they may act differently."""
-    if isinstance(value, Entry):
-        return (value.item, value.key, value.received_at, value.revision, value.state.value, value.occurrence)
+    if isinstance(value, JournalEntry):
+        return (
+            value.sequence,
+            value.key,
+            value.received_at,
+            value.revision,
+            value.state.value,
+            value.occurrence,
+        )
     if isinstance(value, dict):
         return tuple(
             (key, _freeze(value[key]))
             for key in sorted(value, key=str)
-            if key not in ("struck", "_marks_at", "_carries_at", "_attempts_at")
+            if key not in ("_marks_at", "_carries_at", "_attempts_at", "_moved_at")
         )
     if isinstance(value, EntryIndex):
         return tuple(_freeze(entry) for entry in value)
-    if isinstance(value, Foreseen | Records):
+    if isinstance(value, EarlyMarks | RunRecords | GatewaySessions):
         return _freeze(vars(value))
-    if isinstance(value, Doubts):
-        return (
-            tuple(_freeze(entry) for entry in value._entries),
-            tuple(sorted(item for item in value._uncertain.items() if item[1])),
-            tuple(
-                sorted((name, each.received, each.struck, each.since) for name, each in value._counts.items())
-            ),
-            tuple(sorted(value._asked.items())),
-            tuple(sorted(value._gone_earlier.items())),
-        )
+    if isinstance(value, AmbiguousEntries):
+        return tuple(_freeze(entry) for entry in value), _freeze({**vars(value), "_entries": None})
+    if hasattr(value, "since"):  # what is counted of a name
+        return value.received, value.struck, value.since
     if isinstance(value, deque):
         return tuple(_freeze(each) for each in value if not _is_gone(each))
     if isinstance(value, list | tuple):

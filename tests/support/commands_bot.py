@@ -1,4 +1,4 @@
-"""The bot of the tests of interactions: its settings, and what Discord has heard of it."""
+"""The bot of the tests of interactions: its settings, and its requests to Discord."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TTL = "2"
 
 
 def per_replica(discord: LocalDiscord, **env: str) -> Callable[[int], dict[str, str]]:
-    """So that the record knows which replica called, and the replica who it is."""
+    """Gives each replica its name, and the record the name of the caller."""
     return lambda index: {**discord.env(f"r{index}"), "WHO": f"r{index}", **env}
 
 
 def syncs(discord: LocalDiscord) -> list[tuple[str, list[str]]]:
-    """Each bulk overwrite: its path, and the names of the commands."""
+    """The bulk overwrites: path, and names of the commands."""
     return [
         (request.path, sorted(command["name"] for command in request.body))
         for request in discord.requests()
@@ -29,12 +29,12 @@ def syncs(discord: LocalDiscord) -> list[tuple[str, list[str]]]:
 
 
 def wait_synced(discord: LocalDiscord, count: int = 1) -> None:
-    """Blocks until Discord has heard of the commands so often."""
+    """Blocks until the commands have been registered ``count`` times."""
     wait_for(lambda: len(syncs(discord)) >= count, 30, lambda: f"{count} syncs, not {syncs(discord)}")
 
 
 def wait_looked(discord: LocalDiscord, interaction: int) -> None:
-    """Blocks until the second attempt has looked for what the first one has answered."""
+    """Blocks until the second attempt has asked for the first one's answer."""
     at = f"/webhooks/{discord.bot_id}/"
     wait_for(
         lambda: any(r.path.startswith(at) and str(interaction) in r.path for r in discord.requests()),

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import discord
 
 from discordha.config import Config
+from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.memory.claims import AloneMembers, UnguardedClaims
-from discordha.dispatch import Dispatcher
-from discordha.dispatch.handlers import HandlerRegistry
+from discordha.coordination.etcd.group_commit import GroupCommit
+from discordha.coordination.etcd.retention import RetentionLeases
+from discordha.coordination.memory.store import MemoryStore
+from discordha.dispatch import Dispatcher, Lanes
+from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.runner import Runner
+from discordha.events import Event
 from discordha.stats import Stats
 from discordha.testing import wait_for
 
@@ -31,22 +38,53 @@ class _NoBridge:
         raise AssertionError("no handler here calls Discord")
 
 
-class Scene:
-    """A dispatcher whose clock stands still, and whose timer ticks when it is told to."""
+class _Members:
+    """One channel is ours, all others are somebody else's."""
 
-    def __init__(self) -> None:
+    version: object = 0
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Ranks never change."""
+
+    def has_received(self, shard: int, moment: float) -> bool:
+        return False
+
+    def rank(self, ordering_key: str, shard: int = 0) -> int:
+        return 0 if ordering_key == str(OURS) else 1
+
+
+class Scene:
+    """A dispatcher whose clock stands still, and whose timer ticks when it is told to.
+
+    :param running: its clock and its timer run by themselves.
+    """
+
+    def __init__(self, *, running: bool = False) -> None:
         self.now = 100.0
+        clock: Callable[[], float] = time.monotonic if running else lambda: self.now
         self.begun: list[int] = []
         self.gates: dict[int, threading.Event] = {}
         self.stats = Stats()
         registry = HandlerRegistry()
         registry.add(self._handle, "message")
+        registry.add(lambda payload: None, "raw_reaction_add")
         config = Config(
             token="x" * 60, intents=discord.Intents.none(), ha=False, grace=GRACE, workers=4, queue_size=100
         )
-        self.claims = UnguardedClaims(retention=600.0)
-        self.members = members = AloneMembers("r0")
-        members.rank = lambda key, shard: 0 if key == str(OURS) else 1  # type: ignore[method-assign]
+        store = MemoryStore()
+        self.claims = Claims(
+            None,
+            GroupCommit(store),
+            RetentionLeases(store, retention=600.0),
+            ClaimHints("/", retention=600.0),
+            root="/",
+            replica_id="r0",
+            max_attempts=config.max_attempts,
+        )
+        self.members = members = _Members()
+        lanes = Lanes(workers=4, max_workers=16, patience=GRACE, clock=clock)
+        self.lanes = lanes
+        self.led: list[tuple[Event, Sequence[Handler], int]] = []
         self.dispatcher = Dispatcher(
             config,
             registry,
@@ -54,10 +92,16 @@ class Scene:
             self.stats,
             claims=self.claims,
             members=members,
+            to_leader=lambda *arguments: self.led.append(arguments),
+            lanes=lanes,
             inject=lambda text, shard: None,
-            last_attempts=LastAttempts(config.max_attempts, clock=lambda: self.now),
-            clock=lambda: self.now,
+            last_attempts=LastAttempts(config.max_attempts, clock=clock),
+            clock=clock,
         )
+        if running:
+            self.dispatcher.start()
+        else:
+            lanes.start(self.dispatcher.work, self.dispatcher.on_ready)
 
     def _handle(self, message: Any) -> None:
         self.begun.append(message.id)
@@ -68,18 +112,26 @@ class Scene:
         if not slow:
             gate.set()
         message = SimpleNamespace(id=number, channel=SimpleNamespace(id=channel), guild=None)
-        self.dispatcher.receive("message", (message,), None, 0)
+        self.dispatcher.receive("message", (message,), None, 0, 0)
 
     def tick(self, seconds: float = 0.0) -> None:
         self.now += seconds
-        self.dispatcher._on_tick()
+        self.dispatcher.tick()
 
-    def is_late(self) -> None:
+    def is_late(self, first: int = 1) -> None:
         """One of our own events begins two graces after it has come, and none sooner."""
-        self.receive(1, OURS, slow=True)
-        wait_for(lambda: self.begun == [1], 10, "the first to begin")
+        second = first + 1
+        self.receive(first, OURS, slow=True)
+        wait_for(lambda: first in self.begun, 10, "the first to begin")
         self.tick()
-        self.receive(2, OURS)
+        self.receive(second, OURS)
         self.now += 2 * GRACE
-        self.gates[1].set()
-        wait_for(lambda: not self.dispatcher.queue()["running"] and 2 in self.begun, 10, "the second to end")
+        self.gates[first].set()
+        ended = lambda: not self.dispatcher.queue()["running"] and second in self.begun  # noqa: E731
+        wait_for(ended, 10, "the second to end")
+
+    def stop(self) -> None:
+        """Lets all handlers end, and stops."""
+        for gate in self.gates.values():
+            gate.set()
+        assert self.dispatcher.stop(5.0)

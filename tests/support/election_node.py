@@ -11,11 +11,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.election.election import Election
+from store_helpers import watch_components
+
+from discordha.coordination.election.election import Election, LeaderTerm
 from discordha.coordination.election.elections import Elections
-from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.etcd.store import Compare, Get, Put, Store, StoreSettings
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
+from discordha.coordination.etcd.store import Compare, Get, Put
 from discordha.coordination.membership.members import Members
 from discordha.coordination.session import Session
 from discordha.errors import DiscordHAError
@@ -37,13 +39,13 @@ class Node:
         watching: bool = True,
     ) -> None:
         self.root, self.name, self.watching = root, name, watching
-        self.store = Store(settings)
+        self.store = EtcdStore(settings)
         self.session = Session(self.store, ttl=ttl)
-        self.hub = CoordinationWatch(self.store, root, silence=silence if silence is not None else ttl)
         self.members = Members(self.store, self.session, root, name, dict, interval=ttl / 3)
         self.elections = Elections(self.store, self.session, root, name)
-        self.hub.subscribe("m", self.members)
-        self.hub.subscribe("l", self.elections)
+        listeners = {"m": self.members, "l": self.elections}
+        silence = silence if silence is not None else ttl
+        self.hub = watch_components(self.store, root, listeners, silence=silence)
         self.history: list[tuple[str, int, int]] = []  # what, shard, token
         self.times: list[float] = []
         if subscribe is not None:
@@ -81,8 +83,8 @@ class Node:
         election.campaign()
         return election
 
-    def _note(self, what: str) -> Callable[[Leadership], None]:
-        def note(leadership: Leadership) -> None:
+    def _note(self, what: str) -> Callable[[LeaderTerm], None]:
+        def note(leadership: LeaderTerm) -> None:
             self.times.append(time.monotonic())
             self.history.append((what, leadership.shard_id, leadership.fencing_token))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from discordha.leader.shard import DOUBTFUL
+from discordha.leader.shard import AMBIGUOUS
 from discordha.testing import History, LocalDiscord, LocalEtcd, Replicas, Verdict, wait_for
 from discordha.testing.discord.records import Sent
 
@@ -41,7 +41,7 @@ def doubtful_runs(fleet: Replicas) -> int:
     """How often a leader said that it runs an event again that may have been handled: what guarantees.md does
     not promise, where a gateway session had just begun.
     """
-    return whole_logs(fleet).count(DOUBTFUL)
+    return whole_logs(fleet).count(AMBIGUOUS)
 
 
 def answered(discord: LocalDiscord, prefix: str = "pong") -> list[Any]:
@@ -101,7 +101,7 @@ def values(etcd: LocalEtcd, prefix: str) -> dict[str, tuple[bytes, int]]:
     url = next(etcd.url(member.index) for member in etcd.members if member.alive and not member.paused)
     found = etcd.api.call(url, "kv/range", {"key": below, "range_end": end}).get("kvs", [])
     return {
-        base64.b64decode(kv["key"]).decode(): (base64.b64decode(kv["value"]), int(kv.get("lease", 0)))
+        base64.b64decode(kv["key"]).decode(): (base64.b64decode(kv.get("value", "")), int(kv.get("lease", 0)))
         for kv in found
     }
 

@@ -1,4 +1,4 @@
-"""An asyncio loop on a thread of its own, as the gateway has one."""
+"""An asyncio loop on a thread of its own, like the gateway's."""
 
 from __future__ import annotations
 

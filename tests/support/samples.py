@@ -1,7 +1,6 @@
-"""The samples of real output in docs/cli.md: compared with what a command says now, by their shape.
+"""Compares the samples of real output in docs/cli.md with the present output of the commands, by their shape.
 
-Names and numbers differ from run to run, the rest may not. ``WRITE_SAMPLES=1`` in the environment writes the
-page anew instead.
+Names and numbers may differ. ``WRITE_SAMPLES=1`` in the environment rewrites the page instead.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _WRITE = bool(os.environ.get("WRITE_SAMPLES"))
 def check_sample(name: str, command: str, output: str, names: Mapping[str, str]) -> None:
     """Compares one sample.
 
-    :param names: what stands in the output, and what stands for it on the page.
+    :param names: texts of the output, and their replacements on the page.
     """
     if names:
         longest_first = sorted(names, key=len, reverse=True)
@@ -43,8 +42,8 @@ def check_sample(name: str, command: str, output: str, names: Mapping[str, str])
 
 
 def shape(text: str) -> list[Any]:
-    """What must be the same: the words, but no numbers, rules and spaces, and nothing of what gRPC says in
-    brackets; of JSON the names of all fields.
+    """The comparable part: words, without numbers, rules, spaces and gRPC's remarks in brackets; of JSON, the
+    names of all fields.
     """
     command, _, output = text.partition("\n")
     try:

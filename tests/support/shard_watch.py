@@ -1,4 +1,4 @@
-"""Who hosts which shard, as Discord sees it, sampled all the time."""
+"""A fleet with shards, and who hosts which shard, as Discord sees it, sampled all the time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,31 @@ from collections import Counter, defaultdict
 from types import TracebackType
 from typing import Self
 
-from discordha.testing import LocalDiscord
+from fleet import BOTS, per_replica
 
-__all__ = ["ShardWatch"]
+from discordha.testing import LocalDiscord, Replicas
+from discordha.testing.plugin import ReplicasFactory
+
+__all__ = ["TTL", "ShardWatch", "start"]
+
+TTL = 5.0
+
+
+def start(
+    replicas: ReplicasFactory, discord: LocalDiscord, count: int, shards: int | str, **env: str
+) -> Replicas:
+    return replicas(
+        BOTS / "sharded.py",
+        count,
+        discord=None,
+        env={
+            "DISCORDHA_SESSION_TTL": str(TTL),
+            "DISCORDHA_SHARD_COUNT": str(shards),
+            "DISCORDHA_REPLICATION": "2",
+            **env,
+        },
+        per_replica_env=per_replica(discord),
+    )
 
 
 class ShardWatch:

@@ -14,34 +14,42 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from discordha.api.shared_state import SharedState
+import discord
+from store_helpers import watch_components
+
+from discordha.api.cache import SharedState
+from discordha.config import Config
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
-from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.etcd.store import Get, Put, Store, StoreSettings
+from discordha.coordination.etcd.store import Get, Put
 from discordha.coordination.membership.members import Members
-from discordha.coordination.memory.shared import AloneShared
+from discordha.coordination.node import CoordinationNode
 from discordha.coordination.session import Session
-from discordha.coordination.shared.facade import EtcdShared
+from discordha.coordination.shared.facade import Shared
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
 
 
-class AloneNode(SharedState):
-    """What ``ha=False`` shares."""
+class LoneNode(SharedState):
+    """A replica with ``ha=False``."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.shared = AloneShared()
+        config = Config(token="x" * 60, intents=discord.Intents.none(), ha=False)
+        self.node = CoordinationNode(config, "", "alone", dict)
+        self.root, self.store, self.shared = self.node.root, self.node.store, self.node.shared
 
     def _running(self) -> Any:
         return self
 
     def __enter__(self) -> Self:
+        self.node.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.shared.stop()
+        self.node.stop()
 
 
 class Node(SharedState):
@@ -52,16 +60,15 @@ class Node(SharedState):
     ) -> None:
         super().__init__()
         self.root, self.name = root, name
-        self.store = Store(settings)
+        self.store = EtcdStore(settings)
         self.session = Session(session_store or self.store, ttl=ttl)
         self.commit = GroupCommit(self.store)
-        self.hub = CoordinationWatch(self.store, root, silence=ttl)
         self.members = Members(self.store, self.session, root, name, dict, interval=ttl / 3)
-        self.shared = EtcdShared(
-            self.store, self.session, self.commit, root, name, patience=settings.timeout, silence=ttl
+        self.shared = Shared(
+            self.store, self.session, self.commit, root, name, retry_for=settings.timeout, silence=ttl
         )
-        self.hub.subscribe("m", self.members)
-        self.hub.subscribe("k", self.shared.locks)
+        listeners = {"m": self.members, "k": self.shared.locks}
+        self.hub = watch_components(self.store, root, listeners, silence=ttl)
 
     def _running(self) -> Any:
         return self
@@ -235,8 +242,6 @@ class Holder(threading.Thread):
 
 def in_line(ha: Any, name: str) -> int:
     """How many hold or wait."""
-    if isinstance(ha, AloneNode):
-        return len(ha.shared.locks._queues.get(name, ()))
     return len(ha.store.range(f"{ha.root}k/{name}/").items)
 
 

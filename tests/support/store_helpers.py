@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from discordha.coordination.etcd.store import Snapshot, Store, StoreSettings, Watch, WatchEvent
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
+from discordha.coordination.etcd.router import WatchRouter
+from discordha.coordination.etcd.store import Snapshot, Store, Watch, WatchEvent, WatchListener
 from discordha.testing import LocalEtcd
 
 
@@ -18,13 +21,29 @@ def settings_of(etcd: LocalEtcd, *, endpoints: Sequence[str] = (), timeout: floa
 
 
 @contextmanager
-def store_of(etcd: LocalEtcd, *, endpoints: Sequence[str] = (), timeout: float = 5.0) -> Iterator[Store]:
+def store_of(etcd: LocalEtcd, *, endpoints: Sequence[str] = (), timeout: float = 5.0) -> Iterator[EtcdStore]:
     """A store that is closed at the end."""
-    store = Store(settings_of(etcd, endpoints=endpoints, timeout=timeout))
+    store = EtcdStore(settings_of(etcd, endpoints=endpoints, timeout=timeout))
     try:
         yield store
     finally:
         store.close()
+
+
+def delete_below(store: Store, prefix: str) -> int:
+    """Deletes all keys below a prefix; how many there were."""
+    keys = [kv.key for kv in store.range(prefix, keys_only=True).items]
+    return sum(store.delete(key) for key in keys)
+
+
+def watch_components(
+    store: Store, root: str, listeners: Mapping[str, WatchListener], *, silence: float
+) -> Watch:
+    """A coordination watch with a listener for each component, not started yet."""
+    router = WatchRouter(root)
+    for component, listener in listeners.items():
+        router.subscribe(listener, component)
+    return store.watch(root, router, silence=silence, heartbeats=True)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.entries import Entry, digest
-from discordha.coordination.journal.tally import SETTLE, Tally
+from discordha.coordination.journal.entries import JournalEntry, digest
+from discordha.coordination.journal.sessions import SETTLE
+from discordha.coordination.journal.tally import Tally
 
 __all__ = ["EARLIER", "SESSION", "Bench", "value"]
 
@@ -21,6 +22,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.sequence = 0
         self.tally = Tally("/j/", "/jc/", "/ja/", replica_id="me", clock=lambda: self.now)
         self.tally.snapshot([])
         self.versions: dict[str, int] = {}
@@ -32,15 +34,16 @@ class Bench:
         self.tally.new_session()
 
     def seen(self, revision: int = SESSION) -> None:
-        self.tally.note_session(revision)
+        self.tally.sessions.note(revision)
         self.now += SETTLE + 1
 
-    def receive(self, key: str, lane: str = "lane", *, stamp: int | None = None) -> Entry | None:
+    def receive(self, key: str, lane: str = "lane", *, stamp: int | None = None) -> JournalEntry | None:
         """``None`` when a mark was here before."""
         self.now += 0.001
-        entry = Entry(key, lane, key, None, self.now)
-        entry.revision = stamp if stamp is not None else self.tally.session_revision or SESSION - 1
-        if self.tally.consume_surplus(entry):
+        self.sequence += 1
+        revision = stamp if stamp is not None else self.tally.sessions.revision or SESSION - 1
+        entry = JournalEntry(key, lane, sequence=self.sequence, received_at=self.now, revision=revision)
+        if self.tally.take_early_mark(entry):
             return None
         self.tally.add(entry)
         return entry

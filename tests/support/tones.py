@@ -1,4 +1,4 @@
-"""Sounds that tell by their pitch what they are and how far they have been played."""
+"""Sounds whose pitch tells the file and the position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 __all__ = ["needs_voice", "write_tones"]
 
-#: Voice is an extra: on a machine that has no build of its packages all else is tested.
+#: Voice is an extra; not every machine has builds of its packages.
 needs_voice = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("nacl", "davey", "av", "imageio_ffmpeg")),
     reason="discordha[voice] is not installed",
@@ -21,7 +21,7 @@ needs_voice = pytest.mark.skipif(
 
 
 def write_tones(path: Path, tones: Sequence[float], seconds: float) -> None:
-    """A sound of pure tones, each for so many seconds."""
+    """Writes a sound of pure tones, each with its seconds."""
     rate = 48_000
     samples = array.array("h")
     phase = 0.0

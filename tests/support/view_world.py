@@ -1,4 +1,4 @@
-"""A guild on discord.py's connection state, for tests of views: no network."""
+"""A guild on discord.py's connection state, without a network, for tests of views."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Http", "World", "event", "message_data"]
 
 
 class Http:
-    """Stands for discord.py's HTTP client; records what would be sent."""
+    """Stands for discord.py's HTTP client, and records its requests."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""What several unit tests share."""
+"""Fixtures of several unit tests."""
 
 from __future__ import annotations
 
@@ -20,6 +20,4 @@ def world() -> Iterator[World]:
 def scene() -> Iterator[Scene]:
     scene = Scene()
     yield scene
-    for gate in scene.gates.values():
-        gate.set()
-    assert scene.dispatcher.stop(5.0)
+    scene.stop()

@@ -1,42 +1,31 @@
-"""Claims: which replica handles an event, and the mark that it is done.
+"""Claims: which replica handles an event, and the mark that the event is done.
 
-Promises
+Guarantees
 - While a replica that claimed an event holds its session, nobody else wins a claim on it (P1).
-- A marked event is never won again while its mark lives (P3): ``retention`` seconds at least.
-- A claim is never assumed lost nor won: where an answer is missing, the claim is asked again until etcd has
-  said who owns the key (P2).
+- A marked event is not won again while its mark lives: ``retention`` seconds at least (P3).
+- A claim is never assumed lost or won: if an answer is missing, etcd is asked again who owns the key (P2).
 - An event whose owners died ``max_attempts`` times becomes a dead letter (P8).
+- With ``open_on_loss``, while there is no session, every replica wins every claim, under no lease.
 
-Does not promise that a handler runs only once: the owner may die between the side effect and the mark.
+A handler may run twice: its replica may die between the side effect and the mark.
 
-Protocol. One key an event, ``e/<key>``, moves from lease to lease:
+An event has one key, ``e/<key>``, which moves from lease to lease. A claim puts ``r <replica> <attempt>``
+under the session, if the key is absent; its create revision is the fencing token. A mark puts ``d <replica>
+<attempt> <when>`` under a retention lease, if the token matches or, after a lost session, if nobody else took
+the event. A release takes the attempt back, then deletes the key. From the second attempt on, ``a/<key>``
+keeps the attempts and the payload, so that any replica can take over or bury the event.
 
-- claim: ``version == 0 -> put "r <replica> <attempt>"`` under the session lease. Its create revision is the
-  fencing token.
-- mark: ``create_revision == token -> put "d <replica> <attempt> <when>"`` under a retention lease shared by
-  a time bucket. If the session was lost meanwhile, and with it the claim, ``version == 0`` takes the place
-  of the condition: while nobody else has taken the event the mark is put as well, since the handler did
-  finish.
-- release (drain): ``create_revision == token -> put "r <replica> <attempt - 1>"``, then delete: the next
-  owner's attempt is not counted up, because this one never started it.
-- The second and later attempts also write ``a/<key>``: JSON with the attempts so far and the gateway's
-  payload, so that any replica, also one that never received the event, can take it over or bury it.
-
-With ``open_on_loss``, while there is no session, every claim is won at once, by everybody, under no lease:
-the choice of those who prefer two answers to none.
-
-Concurrency
-- No lock of its own. ``claim`` blocks and is called on handler threads; ``mark`` and ``release`` never block;
-  what they call back runs on whichever thread got etcd's answer.
-- At a lost session the grant dies, and with it every claim made under it, by its own deadline and without a
-  message. At a lost watch nothing changes here (see ``ClaimHints``).
-- At stop, claims that wait for etcd give up with ``None``.
+Threads and locks: no lock. ``claim`` blocks and is called on handler threads; ``mark``, ``release`` and
+``claim_later`` never block, and call back on the thread that got etcd's answer. A lost session ends the
+grant, and with it every claim made under it, by the local deadline.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -44,14 +33,13 @@ from typing import Any
 
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import (
-    Attempts,
+    MAX_PAYLOAD,
     Claim,
     ClaimListener,
     ClaimRequest,
     Done,
     Held,
     Hint,
-    Ownership,
     parse_claim,
 )
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
@@ -70,36 +58,16 @@ from discordha.coordination.etcd.store import (
 from discordha.coordination.session import Grant, Session
 from discordha.errors import StoreUnavailable
 
-__all__ = [
-    "Attempts",
-    "Claim",
-    "ClaimListener",
-    "ClaimRequest",
-    "Claims",
-    "Done",
-    "Held",
-    "Hint",
-    "Ownership",
-    "parse_claim",
-]
+__all__ = ["Claims"]
 
 _log = logging.getLogger(__name__)
 
-#: A payload larger than this is not kept for takeovers by replicas that never received the event.
-MAX_PAYLOAD = 256 * 1024
-#: How long a claim waits between two tries while etcd is out of reach, seconds.
+#: The pause between two tries of a claim while etcd does not answer, seconds.
 RETRY_PAUSE = 0.25
 
 
-class _Unowned:
-    """What a claim stands on that was won without etcd: nothing that could be lost."""
-
-    alive = True
-    lease_id = 0
-
-
-class _Mark(Operation):
-    """The mark of a claim, on its way. ``late``: of one whose claim is gone."""
+class _MarkWrite(Operation):
+    """The write of a mark; ``late`` if the claim is gone."""
 
     __slots__ = ("claim", "done", "late")
 
@@ -120,19 +88,19 @@ class _Mark(Operation):
 
 
 class Claims:
-    """The claims of one replica.
+    """The claims of one replica, below the key prefix ``root``.
 
-    :param hints: what the watch says.
-    :param root: key prefix of the bot, ending in ``/``.
+
+    :param session: ``None`` for a replica without peers: it wins every claim that is not done, and keeps its
+        marks in ``hints`` alone.
     :param max_attempts: how often an event may be started before it becomes a dead letter.
     :param open_on_loss: win every claim while there is no session.
-    :param backlog: marks that may wait for etcd while claims are won without it; beyond, they are not
-        written.
+    :param backlog: how many marks may wait for etcd before those of claims won without etcd are dropped.
     """
 
     def __init__(
         self,
-        session: Session,
+        session: Session | None,
         commit: GroupCommit,
         leases: RetentionLeases,
         hints: ClaimHints,
@@ -154,23 +122,23 @@ class Claims:
         self._max_attempts = max_attempts
         self._open_on_loss = open_on_loss
         self._backlog = backlog
-        self._unowned = _Unowned()
+        self._no_lease = Grant(0, 0, math.inf, time.monotonic)  # of claims won without etcd: never lost
+        self._tokens = itertools.count(1)
         self._first = f"r {replica_id} 1".encode()
-        self._answered = self._on_mark  # bound once, not for each mark
+        self._answered = self._on_mark  # bound once instead of for each mark
         self._stop = threading.Event()
-        self.won_unowned = 0
-        self.marks_skipped = 0
+
+    def listen(self, listener: ClaimListener) -> None:
+        """See ``ClaimHints.set_listener``."""
+        self._hints.set_listener(listener)
 
     def hint(self, key: str) -> Hint:
         """See ``ClaimHints.hint``."""
         return self._hints.hint(key)
 
     def previous_attempts(self, key: str) -> int | None:
-        """How often the event has been started, from ``a/<key>``; ``None``: there is no record, so once at
-        most.
-
-        0 for a dead letter that an operator wants to be replayed.
-        """
+        """How often the event has been started, from ``a/<key>``; ``None`` without a record: once at most.
+        0 for a dead letter that an operator replays. No I/O."""
         known = self._hints.attempts(key)
         return known.attempt if known is not None else None
 
@@ -181,11 +149,12 @@ class Claims:
     # -- claim ---------------------------------------------------------------------------------------------
 
     def claim(self, requests: Sequence[ClaimRequest]) -> list[Claim | Held | Done | None]:
-        """Claims events; returns one answer for each: won, held by another, or done.
+        """Claims events; returns an answer for each: won, held by another replica, or done.
 
-        Blocks until etcd has answered, however long that takes; ``None`` for those still open when the
-        replica stops. Called on handler threads; any number at once, their requests share transactions.
-        """
+        Blocks until etcd has answered, however long that takes; ``None`` for claims without an answer when
+        the replica stops. Any number of handler threads at once; their requests share transactions."""
+        if self._session is None:
+            return [self._win_without_lease(request, next(self._tokens)) for request in requests]
         answers: list[Claim | Held | Done | None] = [None] * len(requests)
         open_ = list(range(len(requests)))
         while open_ and not self._stop.is_set():
@@ -193,7 +162,7 @@ class Claims:
             if grant is None:
                 if self._open_on_loss:
                     for i in open_:
-                        answers[i] = self._win_unowned(requests[i])
+                        answers[i] = self._win_without_lease(requests[i])
                     break
                 self._stop.wait(RETRY_PAUSE / 5)
                 continue
@@ -204,29 +173,26 @@ class Claims:
                 try:
                     answers[i] = self._read_answer(requests[i], operation.value(), grant)
                 except (StoreUnavailable, LeaseNotFound):
-                    # Not known whether it was applied. The same claim asked again tells: it is refused by
-                    # our own key.
+                    # Perhaps applied. The next try tells: this replica's own key refuses it.
                     unanswered.append(i)
             if unanswered:
                 self._stop.wait(RETRY_PAUSE)
             open_ = unanswered
         return answers
 
-    def _win_unowned(self, request: ClaimRequest) -> Claim | Done:
+    def _win_without_lease(self, request: ClaimRequest, token: int = 0) -> Claim | Done:
         if self._hints.hint(request.key) is Hint.DONE:
             return Done()
-        self.won_unowned += 1
-        return Claim(request.key, request.attempt, 0, self._unowned)
+        return Claim(request.key, request.attempt, token, self._no_lease)
 
     def claim_later(
         self, requests: Sequence[ClaimRequest], answer: Callable[[ClaimRequest, Claim | None], None]
     ) -> None:
-        """Claims in the background; ``answer`` runs on a coordination thread, with ``None`` for whatever is
-        not a clean win.
+        """Claims events that wait behind a slow handler of their lane. Never blocks.
 
-        Never blocks. For events that wait behind a slow handler of their own lane.
+        :param answer: called on a coordination thread; with ``None`` unless the claim is won.
         """
-        grant = self._session.current
+        grant = self._session.current if self._session is not None else None
         if grant is None:
             for request in requests:
                 answer(request, None)
@@ -285,7 +251,7 @@ class Claims:
         return Operation(Txn((Compare.version(key, 0),), writes, (Get(key),)), (key, attempts_key))
 
     def _value(self, state: str, attempt: int) -> bytes:
-        when = f" {int(time.time() * 1000)}" if state == "d" else ""  # for people; nothing is decided by it
+        when = f" {int(time.time() * 1000)}" if state == "d" else ""  # for people to read
         return f"{state} {self._replica_id} {attempt}{when}".encode()
 
     def _read_answer(self, request: ClaimRequest, result: TxnResult, grant: Grant) -> Claim | Held | Done:
@@ -303,17 +269,15 @@ class Claims:
         kv: KeyValue = found[0]
         parsed = parse_claim(kv.value)
         if parsed is None:
-            self._hints.unreadable += 1
-            _log.error(
-                "the claim of %s can't be read (%.40r): left to whoever wrote it", request.key, kv.value
-            )
-            return Held("?", request.attempt, kv.mod_revision)
+            unknown = Held("?", request.attempt, kv.mod_revision)
+            self._hints.note_unreadable(request.key, unknown, kv.value)
+            return unknown
         state, replica, attempt = parsed
         if state == "d":
             self._hints.note_done(request.key)
             return Done()
         if kv.lease == grant.lease_id and replica == self._replica_id:
-            # Ours: an earlier try was applied although its answer got lost.
+            # This replica's own: an earlier try was applied, but its answer was lost.
             return Claim(request.key, attempt, kv.create_revision, grant)
         held = Held(replica, attempt, kv.mod_revision)
         self._hints.note_held(request.key, held)
@@ -322,19 +286,18 @@ class Claims:
     # -- marks ---------------------------------------------------------------------------------------------
 
     def mark(self, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None:
-        """Marks an event as finished, in the background, until etcd has taken it. Never blocks.
+        """Marks an event as finished, in the background, until etcd has accepted the mark. Never blocks.
 
-        ``done(claim, marked)`` runs on a coordination thread; ``marked`` is false when another replica had
-        taken the event.
+        :param done: called on a coordination thread with the claim and whether it is marked; false if another
+            replica had taken the event.
         """
-        key = self._prefix + claim.key
-        if claim.grant is self._unowned:
+        if claim.grant is self._no_lease:
             self._hints.note_done(claim.key)
-            if self._commit.waiting > self._backlog:
-                self.marks_skipped += 1
+            if self._session is None or self._commit.waiting > self._backlog:
                 if done is not None:
                     done(claim, True)
                 return
+        key = self._prefix + claim.key
         value, lease = self._value("d", claim.attempt), self._leases.current()
         if claim.attempt > 1 or self._hints.attempts(claim.key) is not None:
             attempts_key = self._attempts_prefix + claim.key
@@ -343,14 +306,14 @@ class Claims:
                 (Put(key, value, lease), Delete(attempts_key)),
                 (Get(key),),
             )
-            mark = _Mark(txn, (key, attempts_key), claim, done, self._answered)
+            mark = _MarkWrite(txn, (key, attempts_key), claim, done, self._answered)
         else:
             guarded = Guarded(key, "create_revision", claim.token, value, lease)
-            mark = _Mark(guarded, (key,), claim, done, self._answered)
+            mark = _MarkWrite(guarded, (key,), claim, done, self._answered)
         self._commit.submit((mark,))
 
     def _on_mark(self, operation: Operation) -> None:
-        assert isinstance(operation, _Mark)
+        assert isinstance(operation, _MarkWrite)
         claim, done = operation.claim, operation.done
         try:
             result = operation.value()
@@ -373,21 +336,21 @@ class Claims:
         if done is not None:
             done(claim, marked)
 
-    def _mark_late(self, refused: _Mark) -> None:
-        """The claim is gone with its session, and nobody has taken the event: the handler did finish."""
+    def _mark_late(self, refused: _MarkWrite) -> None:
+        """Marks an event whose claim is gone with its session and that nobody has taken since."""
         claim, key = refused.claim, self._prefix + refused.claim.key
         guarded = Guarded(key, "version", 0, self._value("d", claim.attempt), self._leases.current())
-        self._commit.submit((_Mark(guarded, (key,), claim, refused.done, self._answered, late=True),))
+        self._commit.submit((_MarkWrite(guarded, (key,), claim, refused.done, self._answered, late=True),))
 
     def _is_mine(self, refused: TxnResult) -> bool:
-        """Whether a mark was refused by our own: an earlier try was applied although its answer got lost."""
+        """Whether this replica's own mark refused it: an earlier try was applied, but its answer was lost."""
         found = refused.responses[0]
         assert isinstance(found, list)
         parsed = parse_claim(found[0].value) if found else None
         return parsed is not None and parsed[0] == "d" and parsed[1] == self._replica_id
 
     def release(self, claim: Claim) -> None:
-        """Gives an event that was not started back to the others, in the background. Never blocks."""
+        """Gives back an event that was not started, in the background. Never blocks."""
         key = self._prefix + claim.key
         mine = Compare.create_revision(key, claim.token)
         uncount = Put(key, self._value("r", claim.attempt - 1), claim.grant.lease_id)

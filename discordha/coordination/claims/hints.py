@@ -1,15 +1,12 @@
-"""The hint cache: what the coordination watch says of events, so that *done* and *running* cost no round
+"""Claim hints: which events are running or done as far as the watch shows, so that asking costs no round
 trip.
 
-Promises: what the watch has shown is answered without I/O; each change is told to the listener once, after
-the hints themselves have changed. Does not promise to be up to date: a miss leads to a claim, and the claim
-is the truth.
+Guarantees: what the watch has shown is answered without I/O, and each change is passed to the listener once,
+after the hints have changed. Hints may be outdated: a miss leads to a claim, and the claim decides. After a
+gap of the watch, the new snapshot replaces the hints, and every waiting event is reviewed (``on_resync``).
 
-Concurrency
-- ``_lock`` guards the tables. The listener is called on the watch's thread, with no lock held.
-- At a lost session nothing changes here: etcd deletes the claims, and the watch says so.
-- At a lost watch the hints go stale, which costs claims that are refused, never a wrong decision. After a gap
-  the new snapshot replaces them, and every event that waits for somebody is looked at again (``on_resync``).
+Threads and locks: ``_lock`` guards the tables, and ``_report_lock``, which is taken last, the keys that the
+log has named. The listener is called on the watch's thread, without a lock.
 """
 
 from __future__ import annotations
@@ -17,49 +14,83 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+from cachetools import FIFOCache
 
 from discordha.coordination.claims.records import Attempts, ClaimListener, Held, Hint, parse_claim
-from discordha.coordination.claims.ttl_set import Remembered
-from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
+from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent, WatchListener
 
-__all__ = ["ClaimHints"]
+__all__ = ["ClaimHints", "TTLSet"]
 
 _log = logging.getLogger(__name__)
 
 
-class ClaimHints:
-    """A ``WatchListener`` for the components ``e`` and ``a``.
+#: The log names so many unreadable keys before it may name one again.
+MAX_REPORTED = 1000
 
-    :param root: key prefix of the bot, ending in ``/``.
+
+class TTLSet:
+    """Keys that are known for ``ttl`` seconds after they were added last, unless ``size`` newer ones came.
+
+    Each key costs one float and no object that the garbage collector visits, since a replica keeps up to
+    100,000 of them: ``cachetools.TTLCache`` has an object with five references for each. No lock: the owner
+    guards it."""
+
+    def __init__(self, size: int, ttl: float, clock: Callable[[], float]) -> None:
+        self._ttl = ttl
+        self._clock = clock
+        self._until: FIFOCache[str, float] = FIFOCache(size)
+
+    def __contains__(self, key: str) -> bool:
+        until = self._until.get(key)
+        return until is not None and until > self._clock()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def add(self, key: str) -> None:
+        """Adds a key or renews it, and drops what has expired."""
+        now = self._clock()
+        known = self._until
+        known.pop(key, None)  # so that the first one is the oldest
+        known[key] = now + self._ttl
+        while known[next(iter(known))] <= now:
+            known.popitem()
+
+    def discard(self, key: str) -> None:
+        """Drops a key, if it is known."""
+        self._until.pop(key, None)
+
+
+class ClaimHints(WatchListener):
+    """The hints of one replica. Listens to the components ``e`` and ``a`` below the key prefix ``root``.
+
     :param retention: seconds that *done* is remembered.
-    :param size: how many *done* hints are kept; running ones are as many as the fleet runs.
+    :param size: how many *done* hints are kept; there are as many *running* ones as events run.
     """
 
     def __init__(
-        self,
-        root: str,
-        *,
-        retention: float,
-        size: int = 100_000,
-        clock: Callable[[], float] = time.monotonic,
+        self, root: str, *, retention: float, size: int = 100_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._prefix = f"{root}e/"
         self._attempts_prefix = f"{root}a/"
         self._listener: ClaimListener | None = None
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
-        self._done = Remembered(size, retention, clock)
+        self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
         self._revision = 0
+        self._report_lock = threading.Lock()
+        self._reported = TTLSet(MAX_REPORTED, retention, clock)  # unreadable keys that the log has named
         self.unreadable = 0
 
     def set_listener(self, listener: ClaimListener) -> None:
-        """Who hears of done and freed events. Set once, before the watch starts."""
+        """Sets who is told of done and freed events. Called once, before the watch starts."""
         self._listener = listener
 
     def hint(self, key: str) -> Hint:
-        """What the watch says of an event: no I/O, any thread. Own claims are *running* too."""
+        """The state of an event; own claims are *running* too. No I/O; any thread."""
         with self._lock:
             if key in self._held:
                 return Hint.RUNNING
@@ -71,142 +102,142 @@ class ClaimHints:
         return held.replica if held is not None else None
 
     def attempts(self, key: str) -> Attempts | None:
-        """What ``a/<key>`` says: there is a record from the second attempt on. One lookup, without the lock:
-        the watch's thread holds it for a whole batch, and the gateway's asks for every event.
-        """
+        """The record ``a/<key>``, which exists from the second attempt on. One look-up, without the lock: the
+        watch's thread holds it for a whole batch, and the gateway's asks for every event."""
         return self._attempts.get(key)
 
-    def running(self) -> dict[str, Held]:
-        """A copy of who runs what now, as the watch saw it last."""
-        with self._lock:
-            return dict(self._held)
-
     def note_done(self, key: str) -> None:
-        """A claim or a mark was answered with *done*."""
+        """Notes that a claim or a mark was answered with *done*."""
         with self._lock:
             self._done.add(key)
 
     def note_held(self, key: str, held: Held) -> None:
-        """A claim was refused: whoever holds it is noted, unless the watch has come further already and will
-        say nothing more of it.
-        """
+        """Notes who holds an event after a refused claim, unless the watch is ahead and reports it no
+        more."""
         with self._lock:
             if self._revision < held.revision:
                 self._held[key] = held
 
-    # -- the coordination watch ----------------------------------------------------------------------------
+    def note_unreadable(self, key: str, held: Held, value: bytes) -> None:
+        """Notes that a claim was refused by something that cannot be read: its writer holds the event until
+        it removes or replaces that. Logged once for each key."""
+        self.note_held(key, held)
+        self._warn(self._prefix + key, value, "claim", "the event is left to its writer")
+
+    # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Replaces all hints. ``snapshot`` holds the keys below ``e/`` and ``a/``."""
         held: dict[str, Held] = {}
-        done: list[str] = []
         attempts: dict[str, Attempts] = {}
-        for kv in snapshot.items:
-            self._read_key(kv, held, done, attempts)
+        finished: set[str] = set()
+        events = [WatchEvent("put", kv) for kv in snapshot.items]
+        done, _, _ = self._apply(events, held, finished, attempts)  # without the lock: may be many
         with self._lock:
-            gone = {key: was for key, was in self._held.items() if key not in held}
-            self._held = held
-            self._attempts = attempts
+            before, self._held, self._attempts = self._held, held, attempts
             for key in done:
                 self._done.add(key)
             self._revision = snapshot.revision
-            orphans = [
-                (key, known) for key, known in attempts.items() if key not in held and key not in self._done
-            ]
-        listener = self._listener
-        if listener is None:
-            return
-        listener.on_done(done)
-        done_keys = set(done)
-        for key, was in gone.items():
-            if key not in done_keys:
-                listener.on_free(key, was.attempt)
-        for key, known in orphans:
-            listener.on_orphan(key, known)
-        listener.on_resync()
-
-    def _read_key(
-        self, kv: KeyValue, held: dict[str, Held], done: list[str], attempts: dict[str, Attempts]
-    ) -> None:
-        if kv.key.startswith(self._prefix):
-            parsed = parse_claim(kv.value)
-            if parsed is None:
-                self.unreadable += 1
-                _log.warning("the key %s holds no claim (%.40r): ignored", kv.key, kv.value)
-            elif parsed[0] == "d":
-                done.append(kv.key[len(self._prefix) :])
-            else:
-                held[kv.key[len(self._prefix) :]] = Held(parsed[1], parsed[2], kv.mod_revision)
-        elif kv.key.startswith(self._attempts_prefix):
-            known = Attempts.parse(kv.value)
-            if known is None:
-                self.unreadable += 1
-                _log.warning("the key %s holds no attempts (%.40r): ignored", kv.key, kv.value)
-            else:
-                attempts[kv.key[len(self._attempts_prefix) :]] = known
+            orphans = self._orphans(attempts)
+        gone = [(key, was.attempt) for key, was in before.items() if key not in held and key not in finished]
+        self._tell(done, gone, orphans)
+        if self._listener is not None:
+            self._listener.on_resync()
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Applies one batch of changes, then tells the listener."""
+        with self._lock:
+            done, freed, concerned = self._apply(events, self._held, self._done, self._attempts)
+            self._revision = revision
+            orphans = self._orphans(concerned)
+        self._tell(done, freed, orphans)
+
+    def _apply(
+        self,
+        events: Sequence[WatchEvent],
+        held: dict[str, Held],
+        done: TTLSet | set[str],
+        attempts: dict[str, Attempts],
+    ) -> tuple[list[str], list[tuple[str, int]], set[str]]:
+        """Applies events to the tables. Returns the events that are finished, those that are free again with
+        their attempt, and those that may have become orphans."""
         prefix = self._prefix
         cut = len(prefix)
         finished: list[str] = []
         freed: list[tuple[str, int]] = []
-        concerned: set[str] = set()  # what may have become an orphan
-        with self._lock:
-            for kind, kv in events:
-                if not kv.key.startswith(prefix):
-                    concerned.update(self._apply_attempts(kind, kv))
-                    continue
-                key = kv.key[cut:]
-                if kind == "delete":
-                    was = self._held.pop(key, None)
-                    if was is not None:
-                        freed.append((key, was.attempt))
-                        concerned.add(key)
-                    else:
-                        self._done.discard(key)
-                    continue
-                parsed = parse_claim(kv.value)
-                if parsed is None:
-                    self.unreadable += 1
-                    _log.warning("the key %s holds no claim (%.40r): ignored", kv.key, kv.value)
-                elif parsed[0] == "d":
-                    self._held.pop(key, None)
-                    self._done.add(key)
-                    finished.append(key)
+        concerned: set[str] = set()
+        for kind, kv in events:
+            if not kv.key.startswith(prefix):
+                if kv.key.startswith(self._attempts_prefix):
+                    self._apply_attempts(kind, kv, attempts, concerned)
+                continue
+            key = kv.key[cut:]
+            if kind == "delete":
+                was = held.pop(key, None)
+                if was is not None:
+                    freed.append((key, was.attempt))
+                    concerned.add(key)
                 else:
-                    self._held[key] = Held(parsed[1], parsed[2], kv.mod_revision)
-            self._revision = revision
-            orphans = [
-                (key, self._attempts[key])
-                for key in concerned
-                if key in self._attempts and key not in self._held and key not in self._done
-            ]
+                    done.discard(key)
+                continue
+            parsed = parse_claim(kv.value)
+            if parsed is None:
+                # Its writer holds the event until the key goes: else each claim would be refused, and made
+                # again at once.
+                if key not in done:
+                    known = held.get(key)
+                    held[key] = Held("?", known.attempt if known is not None else 1, kv.mod_revision)
+                self._warn(kv.key, kv.value, "claim", "the event is left to its writer")
+            elif parsed[0] == "d":
+                held.pop(key, None)
+                done.add(key)
+                finished.append(key)
+            else:
+                held[key] = Held(parsed[1], parsed[2], kv.mod_revision)
+        return finished, freed, concerned
+
+    def _apply_attempts(
+        self, kind: str, kv: KeyValue, attempts: dict[str, Attempts], concerned: set[str]
+    ) -> None:
+        key = kv.key[len(self._attempts_prefix) :]
+        if kind == "delete":
+            attempts.pop(key, None)
+            return
+        known = Attempts.parse(kv.value)
+        if known is None:
+            self._warn(kv.key, kv.value, "attempts", "ignored")
+        else:
+            attempts[key] = known
+            concerned.add(key)
+
+    def _warn(self, key: str, value: bytes, what: str, effect: str) -> None:
+        self.unreadable += 1
+        with self._report_lock:
+            known = key in self._reported
+            self._reported.add(key)
+        if not known:
+            _log.warning(
+                "the key %s holds no %s (%.40r): %s. Keep other programs out of the bot's keys",
+                key,
+                what,
+                value,
+                effect,
+            )
+
+    def _orphans(self, keys: Iterable[str]) -> list[tuple[str, Attempts]]:
+        return [
+            (key, self._attempts[key])
+            for key in keys
+            if key in self._attempts and key not in self._held and key not in self._done
+        ]
+
+    def _tell(
+        self, done: list[str], freed: list[tuple[str, int]], orphans: list[tuple[str, Attempts]]
+    ) -> None:
         listener = self._listener
         if listener is None:
             return
-        if finished:
-            listener.on_done(finished)
+        if done:
+            listener.on_done(done)
         for key, attempt in freed:
             listener.on_free(key, attempt)
         for key, known in orphans:
             listener.on_orphan(key, known)
-
-    def _apply_attempts(self, kind: str, kv: KeyValue) -> tuple[str, ...]:
-        """The keys concerned. Caller holds the lock."""
-        if not kv.key.startswith(self._attempts_prefix):
-            return ()
-        key = kv.key[len(self._attempts_prefix) :]
-        if kind == "delete":
-            self._attempts.pop(key, None)
-            return ()
-        known = Attempts.parse(kv.value)
-        if known is None:
-            self.unreadable += 1
-            _log.warning("the key %s holds no attempts (%.40r): ignored", kv.key, kv.value)
-            return ()
-        self._attempts[key] = known
-        return (key,)
-
-    def on_lost(self) -> None:
-        """The stream is down. Nothing to do: stale hints cost a refused claim, never a wrong decision."""

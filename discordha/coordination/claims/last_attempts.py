@@ -1,22 +1,18 @@
-"""Last attempts: the events that become dead letters if their replica ends once more, one at a time.
+"""Last attempts: events that become dead letters if their replica dies once more run one at a time.
 
-Where a process ends, nothing tells which of the events that ran in it was the reason. All of them are run
-again, likely by the same replica, at the same moment: so what stood beside a poisonous event once would stand
-beside it each time, and be buried with it.
+When a process dies, nothing tells which of the events that ran in it was the reason. All of them run again,
+probably on the same replica at the same moment, so an event that runs beside a poisonous one would do so each
+time, and be buried with it.
 
-Promises: of the events that are on their last attempt, one runs in this process at a time; what waits for
-that has not begun, so that its attempts are not counted meanwhile, and another replica may take it.
+Guarantees: of the events on their last attempt, one runs in this process at a time. The others have not
+begun: their attempts are not counted meanwhile, and another replica may take them. Events on earlier attempts
+run beside it, and lose one attempt if it ends the process. Nobody waits longer than ``EXCLUSIVE_LIMIT``: a
+poisonous event usually ends its process at once, and a handler that hangs must not hold up others. With
+``max_attempts=1`` nothing waits.
 
-Does not promise that an event is alone: those on earlier attempts run beside it, and lose one of theirs if it
-ends the process. Nor to wait for longer than ``PATIENCE``: what ends a process does so at once, mostly, and a
-handler that hangs must not hold up the others.
-
-With one attempt (``max_attempts=1``) there is nothing to wait for: whatever ran is buried.
-
-Concurrency: no thread. ``_lock`` guards everything here, may be taken under the journals' locks, and nothing
-is called under it; what waits is told by the caller of ``leave``, on a handler thread or one of
-coordination's, or by that of ``tend``, the dispatcher's timer. At stop, a lost lease and a lost watch nothing
-changes: who entered leaves once its mark is written, or its handler was lost.
+Threads and locks: no thread, nothing blocks. ``_lock`` guards everything here and may be taken under the
+journals' locks; nothing is called under it. Waiters are called by the thread that calls ``leave`` or
+``tend``.
 """
 
 from __future__ import annotations
@@ -27,15 +23,12 @@ from collections.abc import Callable, Hashable
 
 __all__ = ["LastAttempts"]
 
-#: How long one event keeps others on their last attempt from beginning, at the most, seconds.
-PATIENCE = 10.0
+#: The longest time that one event keeps others on their last attempt from beginning, seconds.
+EXCLUSIVE_LIMIT = 10.0
 
 
 class LastAttempts:
-    """See the module. Thread-safe; nothing here blocks.
-
-    :param max_attempts: how often an event may be started.
-    """
+    """Lets one event on the last of its ``max_attempts`` attempts run at a time. Any thread."""
 
     def __init__(self, max_attempts: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.max_attempts = max_attempts
@@ -47,19 +40,19 @@ class LastAttempts:
 
     @property
     def waits(self) -> bool:
-        """Whether something waits for its turn."""
+        """Whether an event waits."""
         return bool(self._waiting)
 
     def concerns(self, attempt: int) -> bool:
-        """Whether this is the last attempt of several."""
+        """Whether this is the last of several attempts."""
         return attempt > 1 and attempt == self.max_attempts
 
     def enter(self, event: Hashable, who: Hashable, again: Callable[[], None]) -> bool:
-        """Lets an event begin, unless another is under way; then ``again`` is called once that may have
-        changed.
+        """Lets an event begin, or returns false if another one runs.
 
-        :param event: what is told apart from all others, within the process.
-        :param who: asks; is called once, however often it did.
+        :param event: identifies the event within the process.
+        :param who: identifies the caller, who is called back once, however often it asked.
+        :param again: called once the event may be able to begin.
         """
         with self._lock:
             if self._inside is None:
@@ -69,16 +62,14 @@ class LastAttempts:
             return False
 
     def leave(self, event: Hashable) -> None:
-        """An event that had entered is marked, or was not handled. Nothing for one that had not. Calls what
-        waits.
-        """
+        """Ends the turn of an event that is marked or was not handled, and calls the waiters."""
         if self._inside == event:
             self._next(event)
 
     def tend(self) -> None:
-        """Called now and then: what has run for too long is not waited for any more. Calls what waits."""
+        """Ends the turn of an event that has run for too long. Called now and then."""
         event = self._inside
-        if event is not None and self._waiting and self._clock() - self._since >= PATIENCE:
+        if event is not None and self._waiting and self._clock() - self._since >= EXCLUSIVE_LIMIT:
             self._next(event)
 
     def _next(self, event: Hashable) -> None:

@@ -1,4 +1,4 @@
-"""What claims are made of: requests, answers, and how they are written in etcd. No I/O, no threads."""
+"""What claims consist of: requests, answers, and their form in etcd. No I/O, no threads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 __all__ = [
+    "MAX_PAYLOAD",
     "Attempts",
     "Claim",
     "ClaimListener",
@@ -20,9 +21,16 @@ __all__ = [
     "parse_claim",
 ]
 
+#: Larger payloads of events are not kept for takeovers and dead letters, bytes.
+MAX_PAYLOAD = 256 * 1024
+
+
+#: No readable claim has more words, even with spaces in the replica's name.
+MAX_WORDS = 64
+
 
 class Hint(enum.Enum):
-    """What the watch says of an event."""
+    """The state of an event as far as the watch shows."""
 
     UNKNOWN = "unknown"
     RUNNING = "running"
@@ -38,13 +46,13 @@ class Held(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The event is finished (``buried``: it is a dead letter)."""
+    """The event is finished, or ``buried`` as a dead letter."""
 
     buried: bool = False
 
 
 class Attempts(NamedTuple):
-    """What ``a/<key>`` remembers of an event that was taken over."""
+    """The record ``a/<key>`` of an event that was taken over."""
 
     attempt: int
     payload: str | None
@@ -53,7 +61,7 @@ class Attempts(NamedTuple):
 
     @classmethod
     def parse(cls, value: bytes) -> Attempts | None:
-        """Reads the stored form; ``None`` when something else wrote the key."""
+        """Reads the stored form; ``None`` if something else wrote the key."""
         try:
             data = json.loads(value)
             payload = data.get("payload")
@@ -72,7 +80,7 @@ class Attempts(NamedTuple):
 class ClaimRequest(NamedTuple):
     """One event to claim.
 
-    :param key: event name and identity, ``message/123``.
+    :param key: event name and identity, such as ``message/123``.
     :param attempt: 1 for an event that nobody is known to have started.
     :param payload: the gateway's text, kept in etcd from the second attempt on.
     """
@@ -84,19 +92,16 @@ class ClaimRequest(NamedTuple):
 
 
 class Ownership(Protocol):
-    """What a claim stands on: a ``Grant`` of the session."""
+    """What a claim depends on: a ``Grant`` of the session."""
 
     @property
     def alive(self) -> bool: ...
-
     @property
     def lease_id(self) -> int: ...
 
 
 class Claim:
-    """An event that this replica owns. ``token`` is the fencing token: the etcd revision that created the
-    claim.
-    """
+    """An event that this replica owns. ``token``, the fencing token, is the claim's create revision."""
 
     __slots__ = ("attempt", "grant", "key", "token")
 
@@ -108,39 +113,41 @@ class Claim:
 
     @property
     def lost(self) -> bool:
-        """True from the moment the lease may have run out. No I/O; any thread."""
+        """Whether the lease may have run out. No I/O; any thread."""
         return not self.grant.alive
 
 
 class ClaimListener(Protocol):
-    """Who hears of other replicas' claims. All on the watch thread; must be short."""
+    """Is told of other replicas' claims, on the watch's thread; must not block."""
 
     def on_done(self, keys: Sequence[str]) -> None: ...
-
     def on_free(self, key: str, attempt: int) -> None: ...
-
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
-
     def on_resync(self) -> None: ...
 
 
 def parse_claim(value: bytes) -> tuple[str, str, int] | None:
-    """Splits ``r <replica> <attempt>`` or ``d <replica> <attempt> <when>``; ``None`` for anything else.
-
-    What follows is ignored: a later version may say more.
-    """
-    parts = value.split(b" ", 4)
-    if len(parts) < 3 or parts[0] not in (b"r", b"d"):
-        return None
-    try:
-        return parts[0].decode(), parts[1].decode(), int(parts[2])
-    except ValueError:
-        return None
+    """Splits ``r <replica> <attempt>`` or ``d <replica> <attempt> <when>``, and ignores more words; else
+    ``None``. A replica's name may hold spaces: earlier versions took the host's as it was."""
+    words = _split(value)
+    return None if words is None else words[:3]
 
 
 def marked_at(value: bytes) -> float | None:
-    """When a mark was made, in seconds since 1970 by its owner's clock: for people; nothing is decided by
-    it.
-    """
-    parts = value.split(b" ", 4)
-    return int(parts[3]) / 1000 if parts[0] == b"d" and len(parts) > 3 and parts[3].isdigit() else None
+    """When a mark was made, in seconds since 1970 by its owner's clock. For people to read only."""
+    state, _, _, more = _split(value) or ("", "", 0, [])
+    return int(more[0]) / 1000 if state == "d" and more and more[0].isdigit() else None
+
+
+def _split(value: bytes) -> tuple[str, str, int, list[bytes]] | None:
+    """State, replica, attempt, and the words behind them. The attempt is the first number after the name."""
+    parts = value.split(b" ", MAX_WORDS)
+    if parts[0] not in (b"r", b"d"):
+        return None
+    for at in range(2, len(parts)):
+        try:
+            attempt = int(parts[at])
+            return parts[0].decode(), b" ".join(parts[1:at]).decode(), attempt, parts[at + 1 :]
+        except ValueError:
+            continue
+    return None

@@ -1,59 +1,106 @@
-"""One shard's election, as one replica takes part in it. What it promises is said in ``elections``.
+"""One shard's election as one replica takes part in it, its terms, and how listeners hear of them.
 
-Concurrency: a handle without a thread; the state is guarded by the lock of ``Elections``.
+Guarantees: a ``LeaderTerm`` ends with its session's grant, without asking etcd. ``elections`` has the rest.
+
+Threads and locks: no threads. The lock of ``Elections`` guards an election's state and the notifier's queue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from discordha.coordination.election.candidates import Leadership
 from discordha.coordination.etcd.store import Compare
 from discordha.coordination.session import Grant
 
-if TYPE_CHECKING:
-    from discordha.coordination.election.elections import Elections
+__all__ = ["FIRST_PAUSE", "Election", "LeaderTerm", "SerialNotifier"]
 
-__all__ = ["FIRST_PAUSE", "Election"]
+_log = logging.getLogger(__name__)
 
 #: The first pause between two tries while etcd does not answer, seconds.
 FIRST_PAUSE = 0.05
 
 
-def _nothing() -> None:
-    """Nobody waits for the place."""
+class LeaderTerm:
+    """One term of leading a shard. Once ended, it never begins again: the next term is another object."""
+
+    __slots__ = ("_ended", "fencing_token", "grant", "key", "shard_id")
+
+    def __init__(self, shard_id: int, key: str, fencing_token: int, grant: Grant) -> None:
+        self.shard_id = shard_id
+        self.key = key
+        self.fencing_token = fencing_token
+        self.grant = grant
+        self._ended = False
+
+    def __repr__(self) -> str:
+        state = "alive" if self.alive else "ended"
+        return f"<LeaderTerm of shard {self.shard_id} token {self.fencing_token} {state}>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether this replica still leads. No I/O; any thread; never true again once false."""
+        return not self._ended and self.grant.alive
+
+    @property
+    def lease_id(self) -> int:
+        """The lease of the session that the term depends on."""
+        return self.grant.lease_id
+
+    def guard(self) -> Compare:
+        """A condition by which etcd refuses a transaction once the term has ended there."""
+        return Compare.create_revision(self.key, self.fencing_token)
+
+    def end(self) -> None:
+        """Ends the term here. For ``Elections`` only."""
+        self._ended = True
+
+
+class _Owner(Protocol):
+    """``Elections``, as its elections use it."""
+
+    def campaign(self, election: Election) -> None: ...
+    def resign(self, election: Election, again: bool, timeout: float) -> bool: ...
+    def leader(self, election: Election) -> str | None: ...
 
 
 class Election:
-    """One shard's election as one replica takes part in it. Made by ``Elections.open``; any thread."""
+    """One shard's election as one replica takes part in it. Made by ``Elections.open``; any thread.
+
+    :param guard: conditions that etcd checks when a candidate registers.
+    """
 
     def __init__(
         self,
-        elections: Elections,
+        elections: _Owner,
         shard_id: int,
-        on_elected: Callable[[Leadership], None],
-        on_deposed: Callable[[Leadership], None],
+        on_elected: Callable[[LeaderTerm], None],
+        on_deposed: Callable[[LeaderTerm], None],
+        *,
         participate: bool,
+        guard: Sequence[Compare],
     ) -> None:
         self._elections = elections
         self.shard_id = shard_id
-        self.participate = participate
-        self.guard: Sequence[Compare] = ()  # conditions for standing
         self.on_elected = on_elected
         self.on_deposed = on_deposed
-        #: Called on the watch's thread when somebody asks this leader to resign; it must be quick.
+        self.participate = participate
+        self.guard = guard
+        #: Called on the watch's thread when an operator asks this leader to resign; must not block.
         self.on_asked: Callable[[], None] = self._resign_at_once
-        #: Called on the watch's thread when the last candidate is gone; it must be quick.
-        self.on_vacant: Callable[[], None] = _nothing
+        #: Called on the watch's thread when the last candidate is gone; must not block.
+        self.on_vacant: Callable[[], None] = lambda: None
         # Guarded by the lock of ``Elections``:
-        self.wanted = False  # campaigns, or leads
-        self.leaving = False  # its key is to be deleted
+        self.wanted = False  # campaigns or leads
+        self.leaving = False  # its key has to be deleted
         self.closed = False  # to be forgotten once it has left
-        self.entered: Grant | None = None  # a key may stand in etcd under this grant
+        self.entered: Grant | None = None  # a key may exist in etcd under this grant
         self.revision = 0  # of that key's creation, once known
-        self.look = False  # something changed: read again
-        self.leading: Leadership | None = None
+        self.outdated = False  # candidates changed: read them again
+        self.term: LeaderTerm | None = None
         # The election's thread only:
         self.retry_at = 0.0
         self.pause = FIRST_PAUSE
@@ -62,10 +109,10 @@ class Election:
         self.resign(True)
 
     @property
-    def leadership(self) -> Leadership | None:
-        """The present term; ``None`` when this replica does not lead. No I/O."""
-        leading = self.leading
-        return leading if leading is not None and leading.alive else None
+    def leadership(self) -> LeaderTerm | None:
+        """The present term; ``None`` if this replica does not lead. No I/O."""
+        term = self.term
+        return term if term is not None and term.alive else None
 
     @property
     def is_leader(self) -> bool:
@@ -74,33 +121,56 @@ class Election:
 
     @property
     def leader(self) -> str | None:
-        """The replica that leads as far as the watch shows; ``None`` when it is known to be dead. No I/O."""
+        """The replica that leads as far as the watch shows; ``None`` if it is known to be dead. No I/O."""
         return self._elections.leader(self)
 
     @property
     def is_out(self) -> bool:
-        """Whether this replica has no key here, as far as it knows. No I/O."""
+        """Whether this replica has no key in this election, as far as it knows. No I/O."""
         return self.entered is None
 
     def campaign(self) -> None:
-        """Wants to lead, from now on and after every loss. Does not block. Without effect for a replica that
-        does not participate."""
+        """Wants to lead from now on, again after every loss, if this replica participates. Does not block."""
         self._elections.campaign(self)
 
     def resign(self, again: bool, *, timeout: float = 0.0) -> bool:
-        """Ends the leadership here and now, or the candidature, and lets the next candidate lead.
+        """Ends the term or the candidacy at once, and lets the next candidate lead.
 
-        :param again: stand again, at the back of the queue.
-        :param timeout: seconds to wait until etcd has taken it; 0 does not block. If etcd does not answer, it
-            is tried until the session ends.
-        :return: whether etcd has taken it.
+        :param again: register again, at the back of the queue.
+        :param timeout: seconds to wait until etcd has deleted the key; 0 does not block. If etcd does not
+            answer, the deletion is retried until the session ends.
+        :return: whether the key is deleted.
         """
         return self._elections.resign(self, again, timeout)
 
-    def proclaim(self, record: Mapping[str, Any]) -> None:
-        """Adds to what the leader's key says, for those who look. Blocks on etcd.
 
-        :raises NotLeader: this replica does not lead (any more); nothing was written.
-        :raises StoreUnavailable: etcd does not answer.
-        """
-        self._elections.proclaim(self, record)
+class SerialNotifier:
+    """Calls listeners in the order in which things happened, one at a time, with no lock held.
+
+    When ``deliver`` returns, another thread may still be about to call. Listeners' errors are logged.
+    ``lock`` guards the queue and is held by callers of ``put``."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._waiting: deque[tuple[Callable[[LeaderTerm], None], LeaderTerm]] = deque()
+        self._delivering = False
+
+    def put(self, call: Callable[[LeaderTerm], None], term: LeaderTerm) -> None:
+        """Queues a call for the next ``deliver``. Caller holds the lock."""
+        self._waiting.append((call, term))
+
+    def deliver(self) -> None:
+        """Makes the queued calls on this thread, unless another thread is making them. Blocks meanwhile."""
+        while True:
+            with self._lock:
+                if self._delivering or not self._waiting:
+                    return
+                self._delivering = True
+                call, term = self._waiting.popleft()
+            try:
+                call(term)
+            except Exception:  # noqa: BLE001 - the election outlives its listeners' faults
+                _log.exception("a listener of the election of shard %d failed", term.shard_id)
+            finally:
+                with self._lock:
+                    self._delivering = False

@@ -1,30 +1,25 @@
-"""Election: which replica leads a shard, and from when on it may no longer believe so.
+"""Elections: which replica leads a shard, and until when it may believe so.
 
-Promises
-- At most one replica holds a living ``Leadership`` of a shard. It dies by the local deadline of the session,
-  without asking anybody; writes that must not happen twice carry its ``guard``, which etcd checks.
+Guarantees
+- At most one replica holds a living ``LeaderTerm`` of a shard. The term ends by the session's local deadline,
+  without asking etcd. A write that must not happen twice carries the term's ``guard``, which etcd checks.
 - The fencing token grows with each leader.
-- A candidate is never given up silently: after a lost session, an outage of etcd, a lost watch, or a key that
-  someone deleted it campaigns again, at the back of the queue.
-- After ``resign`` the next candidate leads as soon as its watch shows the delete: milliseconds.
+- A candidate never gives up silently: after a lost session, an outage of etcd, a lost watch, or a deleted key
+  it campaigns again, at the back of the queue.
+- After ``resign`` the next candidate leads as soon as its watch shows the deletion: milliseconds.
 
-Does not promise that somebody leads: after the death of a leader nobody does until its lease has run out. Nor
-that a leader's code stops when the leadership ends: it must ask ``alive``, or write with ``guard``.
+Nobody leads between a leader's death and the end of its lease. A leader's code does not stop when its term
+ends: it must check ``alive``, or write with ``guard``.
 
-Source: the recipe of etcd's ``client/v3/concurrency``: one key a candidate under its lease, the lowest create
-revision leads. Unlike there, candidates read again after waiting, before they believe that they lead.
+Source: the recipe of etcd's ``client/v3/concurrency``: one key per candidate under its lease, the lowest
+create revision leads. Here, candidates also read again after waiting, before they believe that they lead.
 
-Concurrency
-- One thread for all shards, ``discordha-election``, owned by ``Elections``: started by ``start``, joined by
-  ``stop``. It alone talks to etcd, except for ``proclaim``.
-- ``_lock`` guards every ``Election``'s state, the view of the candidates and the notices; no I/O and no
-  callback under it.
-- ``on_elected`` and ``on_deposed`` are called in the order in which things happened, one at a time, with no
-  lock held, on whichever thread learned of it (the election's, the session's, the watch's, the caller of
-  ``resign``). They must be quick and must not call etcd.
-- At stop the thread ends after the call in flight; leadership ends locally; the keys go with the session.
-- At a lost lease leadership ends at once, on the session's thread. At a lost watch candidates ask etcd every
-  ``POLL`` seconds until it is back; a leader leads on, since only its lease counts.
+Threads and locks
+- ``discordha-election`` serves all shards: started by ``start``, joined by ``stop``. It alone calls etcd.
+- ``_lock`` guards the state of every ``Election``, the view of the candidates and waiting notifications. No
+  I/O and no callback under it.
+- ``on_elected`` and ``on_deposed`` run as ``SerialNotifier`` says, on the thread that learned of the change
+  (the election's, the session's, the watch's, the caller of ``resign``); they must not block.
 """
 
 from __future__ import annotations
@@ -32,22 +27,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from discordha.coordination.election.candidate_store import Ballot, Standing
-from discordha.coordination.election.candidates import Candidates, Leadership
-from discordha.coordination.election.election import FIRST_PAUSE, Election
-from discordha.coordination.election.notifier import Notices
-from discordha.coordination.etcd.store import (
-    Compare,
-    LeaseNotFound,
-    Snapshot,
-    Store,
-    WatchEvent,
-)
+from discordha.coordination.election.candidates import CandidateList, CandidateStore, CandidateView, record_of
+from discordha.coordination.election.election import FIRST_PAUSE, Election, LeaderTerm, SerialNotifier
+from discordha.coordination.etcd.store import Compare, LeaseNotFound, Snapshot, Store, WatchEvent
 from discordha.coordination.session import Grant, Session
-from discordha.errors import DiscordHAError, NotLeader
+from discordha.errors import DiscordHAError
 
 __all__ = ["Elections"]
 
@@ -55,15 +41,12 @@ _log = logging.getLogger(__name__)
 
 #: How often a candidate asks etcd while the watch is down, seconds.
 POLL = 0.5
-#: The longest pause between two tries while etcd does not answer, seconds: doubled from the first on.
+#: The longest pause between two tries while etcd does not answer, seconds. Pauses double from the first on.
 LAST_PAUSE = 0.5
 
 
 class Elections:
-    """All elections of one replica. A ``WatchListener`` for the component ``l``.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """All elections of one replica. Listens to the component ``l`` below the key prefix ``root``."""
 
     def __init__(
         self,
@@ -78,35 +61,32 @@ class Elections:
         self._replica_id = replica_id
         self._clock = clock
         self._lock = threading.Lock()
-        self._left = threading.Condition(self._lock)  # some election is no longer leaving
+        self._left = threading.Condition(self._lock)  # an election is no longer leaving
         self._elections: dict[int, Election] = {}
-        self._candidates = Candidates(f"{root}l/")
-        self._ballot = Ballot(store, f"{root}l/", replica_id)
+        self._view = CandidateView(f"{root}l/")
+        self._candidates = CandidateStore(store, f"{root}l/", replica_id)
         self._watching = False
-        self._notices = Notices(self._lock)
+        self._notifier = SerialNotifier(self._lock)
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="discordha-election", daemon=True)
-        self.elected = 0
-        self.deposed = 0
         session.add_listener(self._on_session, self._on_session_lost)
 
     def open(
         self,
         shard_id: int,
-        on_elected: Callable[[Leadership], None],
-        on_deposed: Callable[[Leadership], None],
+        on_elected: Callable[[LeaderTerm], None],
+        on_deposed: Callable[[LeaderTerm], None],
         *,
         participate: bool = True,
         guard: Sequence[Compare] = (),
     ) -> Election:
-        """Begins to observe a shard's election; ``campaign`` makes it a candidate. Does not block.
+        """Starts to observe a shard's election; ``campaign`` makes this replica a candidate. Does not block.
 
-        :param participate: false only observes, for ever.
-        :param guard: without these, etcd lets nobody stand any more.
+        :param participate: false makes this replica an observer that never campaigns.
+        :param guard: conditions that etcd checks when a candidate registers.
         """
-        election = Election(self, shard_id, on_elected, on_deposed, participate)
-        election.guard = guard
+        election = Election(self, shard_id, on_elected, on_deposed, participate=participate, guard=guard)
         with self._lock:
             if shard_id in self._elections:
                 raise ValueError(f"the election of shard {shard_id} is open already")
@@ -114,12 +94,12 @@ class Elections:
         return election
 
     def first(self, shard_id: int) -> str | None:
-        """Who leads a shard, whether or not this replica observes its election. No I/O; any thread."""
-        return self._candidates.first(shard_id)
+        """The leader of any shard as the watch shows it, also of one not opened here. No I/O; any thread."""
+        return self._view.first(shard_id)
 
-    def stands_before(self, shard_id: int) -> bool:
-        """Whether anybody stands for, or leads, a shard with a lower key. No I/O; any thread."""
-        return self._candidates.lowest < shard_id
+    def has_candidate_below(self, shard_id: int) -> bool:
+        """Whether a shard with a lower key has a candidate or a leader. No I/O; any thread."""
+        return self._view.lowest_shard < shard_id
 
     def close(self, election: Election, *, timeout: float = 0.0) -> None:
         """Resigns and forgets the election. Blocks for at most ``timeout`` seconds."""
@@ -127,15 +107,15 @@ class Elections:
         with self._lock:
             election.closed = True
             if not election.leaving:
-                self._elections.pop(election.shard_id, None)  # else the thread does, once etcd has taken it
+                self._elections.pop(election.shard_id, None)  # else the thread does so once etcd has answered
 
     def start(self) -> None:
-        """Starts the thread. Does not block. Twice raises ``RuntimeError``."""
+        """Starts the thread. Does not block. A second call raises ``RuntimeError``."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends all leaderships here, and the thread. Keys stay until the session ends: resign
-        first. Idempotent."""
+        """Ends all terms here, and the thread, after the call in flight. Keys stay until the session ends:
+        resign first. Idempotent."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
@@ -145,9 +125,9 @@ class Elections:
                 election.wanted = False
                 self._depose(election)
             self._left.notify_all()
-        self._notices.deliver()
+        self._notifier.deliver()
 
-    # -- what an Election asks for ---------------------------------------------------------------------------
+    # -- called by Election ----------------------------------------------------------------------------------
 
     def campaign(self, election: Election) -> None:
         """See ``Election.campaign``."""
@@ -162,25 +142,19 @@ class Elections:
             election.leaving = election.entered is not None
             self._depose(election)
         self._wake.set()
-        self._notices.deliver()
+        self._notifier.deliver()
         if threading.current_thread() is self._thread:
             return not election.leaving
         with self._lock:
             self._left.wait_for(lambda: not election.leaving or self._stop.is_set(), timeout)
             return not election.leaving
 
-    def proclaim(self, election: Election, record: Mapping[str, Any]) -> None:
-        """See ``Election.proclaim``."""
-        leadership = election.leadership
-        if leadership is None or not self._ballot.proclaim(leadership, record):
-            raise NotLeader(f"this replica does not lead shard {election.shard_id}")
-
     def leader(self, election: Election) -> str | None:
         """See ``Election.leader``."""
         if election.is_leader:
             return self._replica_id
-        first = self._candidates.first(election.shard_id)
-        return first if first != self._replica_id else None  # our own, which is ours no longer
+        first = self._view.first(election.shard_id)
+        return first if first != self._replica_id else None  # this replica's own term has ended
 
     # -- the thread ------------------------------------------------------------------------------------------
 
@@ -197,27 +171,25 @@ class Elections:
             self._wake.wait(self._until_next(elections))
 
     def _until_next(self, elections: Sequence[Election]) -> float | None:
-        """Seconds until something is due by itself; ``None``: nothing is."""
+        """Seconds until the next retry or poll; ``None`` if there is none."""
         now = self._clock()
         with self._lock:
             due = [election.retry_at for election in elections if election.retry_at > now]
-            if not self._watching and any(e.wanted and e.leading is None for e in elections):
+            if not self._watching and any(e.wanted and e.term is None for e in elections):
                 for election in elections:
-                    election.look = True
+                    election.outdated = True
                 due.append(now + POLL)
         return max(min(due) - now, 0.0) if due else None
 
     def _advance(self, election: Election) -> bool:
-        """Does the next thing there is to do for an election; false when there is nothing, or etcd does not
-        answer."""
+        """Takes an election's next step; false if there is none, or etcd does not answer."""
         step = self._next_step(election)
-        self._notices.deliver()
+        self._notifier.deliver()
         if step is None:
             return False
         try:
             step()
-        except LeaseNotFound:
-            # The session's thread will find out by its next renewal; then everything begins anew.
+        except LeaseNotFound:  # the session's next renewal finds out; then a new grant begins
             self._pause(election)
             return False
         except DiscordHAError as error:
@@ -226,7 +198,7 @@ class Elections:
             self._pause(election)
             return False
         election.pause = FIRST_PAUSE
-        self._notices.deliver()
+        self._notifier.deliver()
         return True
 
     def _pause(self, election: Election) -> None:
@@ -236,66 +208,65 @@ class Elections:
     def _next_step(self, election: Election) -> Callable[[], None] | None:
         grant = self._session.current
         with self._lock:
-            if election.leading is not None and election.leading.lost:
+            if election.term is not None and not election.term.alive:
                 self._depose(election)
             if election.entered is not None and election.entered is not grant:
-                self._forget_key(election)  # it went with its lease
+                self._forget_key(election)  # deleted with its lease
             if election.leaving:
                 return lambda: self._leave(election)
             if election.closed:
                 self._elections.pop(election.shard_id, None)
                 return None
-            if not election.wanted or grant is None or election.leading is not None:
+            if not election.wanted or grant is None or election.term is not None:
                 return None
             if election.entered is None or not election.revision:
                 election.entered = grant
-                election.look = False
+                election.outdated = False
                 return lambda: self._enter(election, grant)
-            if election.look:
-                election.look = False
-                return lambda: self._look(election, grant)
+            if election.outdated:
+                election.outdated = False
+                return lambda: self._read(election, grant)
             return None
 
     def _enter(self, election: Election, grant: Grant) -> None:
-        """Stands as a candidate, or finds out that it does: may be repeated."""
-        standing = self._ballot.enter(election.shard_id, grant, election.guard)
-        if standing is not None:
-            self._decide(election, grant, standing)
+        """Registers as a candidate. May be repeated."""
+        candidates = self._candidates.enter(election.shard_id, grant, election.guard)
+        if candidates is not None:
+            self._decide(election, grant, candidates)
             return
-        with self._lock:  # the guard: there is nothing to stand for any more
+        with self._lock:  # the guard forbids it: the shard is over
             election.wanted = False
             self._forget_key(election)
 
-    def _look(self, election: Election, grant: Grant) -> None:
+    def _read(self, election: Election, grant: Grant) -> None:
         """Reads the candidates again after waiting."""
         try:
-            standing = self._ballot.look(election.shard_id, grant)
+            candidates = self._candidates.read(election.shard_id, grant)
         except DiscordHAError:
             with self._lock:
-                election.look = True
+                election.outdated = True
             raise
-        self._decide(election, grant, standing)
+        self._decide(election, grant, candidates)
 
-    def _decide(self, election: Election, grant: Grant, standing: Standing) -> None:
-        mine = standing.mine
+    def _decide(self, election: Election, grant: Grant, candidates: CandidateList) -> None:
+        mine = candidates.mine
         with self._lock:
             if election.entered is not grant:
                 return
             if mine is None:
-                self._forget_key(election)  # someone deleted it
+                self._forget_key(election)  # somebody deleted it
                 return
             election.revision = mine.create_revision
-            leads = standing.first == mine.create_revision
+            leads = candidates.first == mine.create_revision
             if leads and election.wanted and not election.leaving and grant.alive:
-                election.leading = Leadership(election.shard_id, mine.key, mine.create_revision, grant)
-                self.elected += 1
-                self._notices.put(election.on_elected, election.leading)
+                election.term = LeaderTerm(election.shard_id, mine.key, mine.create_revision, grant)
+                self._notifier.put(election.on_elected, election.term)
                 _log.info("leads shard %d (token %d)", election.shard_id, mine.create_revision)
 
     def _leave(self, election: Election) -> None:
         grant, revision = election.entered, election.revision
         if grant is not None:
-            self._ballot.leave(election.shard_id, grant, revision)
+            self._candidates.leave(election.shard_id, grant, revision)
         with self._lock:
             self._forget_key(election)
 
@@ -303,9 +274,17 @@ class Elections:
         """Caller holds the lock."""
         election.entered = None
         election.revision = 0
-        election.look = False
+        election.outdated = False
         election.leaving = False
         self._left.notify_all()
+
+    def _depose(self, election: Election) -> None:
+        """Ends the term, if there is one. Caller holds the lock, and delivers notifications afterwards."""
+        term, election.term = election.term, None
+        if term is not None:
+            term.end()
+            self._notifier.put(election.on_deposed, term)
+            _log.info("no longer leads shard %d (token %d)", election.shard_id, term.fencing_token)
 
     # -- the session -----------------------------------------------------------------------------------------
 
@@ -319,62 +298,51 @@ class Elections:
     def _on_session_lost(self, grant: Grant) -> None:
         with self._lock:
             for election in self._elections.values():
-                if election.leading is not None and election.leading.lost:
+                if election.term is not None and not election.term.alive:
                     self._depose(election)
-        self._notices.deliver()
+        self._notifier.deliver()
         self._wake.set()
-
-    def _depose(self, election: Election) -> None:
-        """Ends the leadership, if there is one. Caller holds the lock, and notifies afterwards."""
-        leading, election.leading = election.leading, None
-        if leading is not None:
-            leading.end()
-            self.deposed += 1
-            self._notices.put(election.on_deposed, leading)
-            _log.info("no longer leads shard %d (token %d)", election.shard_id, leading.fencing_token)
 
     # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Replaces the view of the candidates."""
         with self._lock:
             self._watching = True
-            self._candidates.replace(snapshot)
+            self._view.on_snapshot(snapshot)
             for election in self._elections.values():
-                election.look = True
-                leading = election.leading
-                if leading is None or leading.key in self._candidates:
+                election.outdated = True
+                term = election.term
+                if term is None or term.key in self._view.keys:
                     continue
-                if snapshot.revision >= leading.fencing_token:  # somebody took the leadership away
+                if snapshot.revision >= term.fencing_token:  # somebody deleted the leader's key
                     self._depose(election)
                     self._forget_key(election)
         self._wake.set()
-        self._notices.deliver()
+        self._notifier.deliver()
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Applies what candidates did."""
         asked: list[Election] = []
         vacant: list[Election] = []
         with self._lock:
             if not self._watching:
                 self._watching = True
                 for election in self._elections.values():
-                    election.look = True
-            self._candidates.apply(events)
+                    election.outdated = True
+            self._view.on_events(revision, events)
             for kind, kv in events:
-                concerned = self._elections.get(self._candidates.shard_of(kv.key))
+                concerned = self._elections.get(self._view.shard_of(kv.key))
                 if concerned is None:
                     continue
-                concerned.look = True
-                if kind == "delete" and self._candidates.first(concerned.shard_id) is None:
+                concerned.outdated = True
+                if kind == "delete" and self._view.first(concerned.shard_id) is None:
                     vacant.append(concerned)
-                leading = concerned.leading
-                if leading is None or leading.key != kv.key or kv.mod_revision <= leading.fencing_token:
+                term = concerned.term
+                if term is None or term.key != kv.key or kv.mod_revision <= term.fencing_token:
                     continue
                 if kind == "delete":
                     self._depose(concerned)
                     self._forget_key(concerned)
-                elif self._candidates.read(kv).get("resign"):
+                elif record_of(kv).get("resign"):
                     asked.append(concerned)
         for election in asked:
             _log.info("asked to resign from shard %d", election.shard_id)
@@ -382,10 +350,10 @@ class Elections:
         for election in vacant:
             election.on_vacant()
         self._wake.set()
-        self._notices.deliver()
+        self._notifier.deliver()
 
     def on_lost(self) -> None:
-        """From now on candidates ask etcd themselves."""
+        """From now on candidates poll etcd. A leader leads on, since only its lease counts."""
         with self._lock:
             self._watching = False
         self._wake.set()

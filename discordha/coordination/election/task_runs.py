@@ -1,17 +1,16 @@
-"""Exclusive runs: a periodic task runs on the leader, and never twice at once, whoever leads meanwhile.
+"""Task runs: a periodic task runs on the leader, and never twice at once, whoever leads meanwhile.
 
-Promises
-- A run holds the key ``lp/<name>`` under its replica's session: no other run of that name begins while it
-  stands, also when leadership has moved and the old leader still runs.
-- Every replica notes, by its own clock, when it saw a run begin: a new leader knows when the next one is
+Guarantees
+- A run holds the key ``lp/<name>`` under its replica's session: no other run of that name begins while the
+  key exists, also if leadership has moved while the old leader still runs the task.
+- Every replica notes, by its own clock, when it saw a run begin, so a new leader knows when the next one is
   due.
 
-Does not promise that a run which is cut by a lost session has stopped: its code must ask, or be refused,
-as handlers are.
+A run whose session is lost has not necessarily stopped: its code must check ``lost``, as handlers do.
 
-Concurrency: no thread. ``_changed`` is a condition that guards the tables; the watch's thread notifies it.
-``begin`` blocks on etcd and is called on the thread of the task. At a lost session the key is gone; at a
-lost watch ``begin`` asks etcd.
+Threads and locks: no thread. ``_changed`` is a condition that guards the tables and is notified by the
+watch's thread. ``begin`` and ``end`` block on etcd and are called on the task's thread. If the watch is lost,
+``begin`` still asks etcd.
 """
 
 from __future__ import annotations
@@ -21,47 +20,31 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.etcd.store import (
-    Compare,
-    Delete,
-    LeaseNotFound,
-    Put,
-    Snapshot,
-    Store,
-    WatchEvent,
-)
+from discordha.coordination.election.election import LeaderTerm
+from discordha.coordination.etcd.store import Compare, Delete, Put, Snapshot, Store, WatchEvent, WatchListener
 from discordha.errors import DiscordHAError
 
-__all__ = ["Run", "Runs"]
+__all__ = ["TaskRun", "TaskRuns"]
 
 
-class Run(NamedTuple):
+class TaskRun(NamedTuple):
     """One run that has begun. ``number`` grows from run to run."""
 
     name: str
     number: int
-    leadership: Leadership
+    term: LeaderTerm
 
     @property
     def lost(self) -> bool:
         """Whether another run may begin. No I/O; any thread."""
-        return not self.leadership.grant.alive
+        return not self.term.grant.alive
 
 
-class Runs:
-    """All tasks of one replica. A ``WatchListener`` for the component ``lp``.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+class TaskRuns(WatchListener):
+    """The runs of all tasks. Listens to the component ``lp`` below the key prefix ``root``."""
 
     def __init__(
-        self,
-        store: Store,
-        root: str,
-        replica_id: str,
-        *,
-        clock: Callable[[], float] = time.monotonic,
+        self, store: Store, root: str, replica_id: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
         self._prefix = f"{root}lp/"
@@ -72,42 +55,39 @@ class Runs:
         self._held: set[str] = set()
 
     def begun_at(self, name: str) -> float | None:
-        """When the last run was seen to begin, by this replica's clock; ``None`` when none was."""
+        """When the last run was seen to begin, by this replica's clock; ``None`` if no run was seen."""
         return self._begun.get(name)
 
-    def begin(self, name: str, leadership: Leadership) -> Run | None:
-        """Begins a run; ``None`` when another has not ended, or this replica leads no more. Blocks on
-        etcd.
-        """
+    def begin(self, name: str, term: LeaderTerm) -> TaskRun | None:
+        """Begins a run; ``None`` if another has not ended or this replica leads no more. Blocks on etcd."""
         key = self._prefix + name
-        put = Put(key, self._replica_id.encode(), leadership.lease_id)
+        put = Put(key, self._replica_id.encode(), term.lease_id)
         try:
-            result = self._store.txn((leadership.guard(), Compare.version(key, 0)), (put,))
-        except (DiscordHAError, LeaseNotFound):
+            result = self._store.txn((term.guard(), Compare.version(key, 0)), (put,))
+        except DiscordHAError:
             return None
         if not result.succeeded:
             return None
         with self._changed:
             self._begun[name] = self._clock()
-        return Run(name, result.revision, leadership)
+        return TaskRun(name, result.revision, term)
 
-    def end(self, run: Run) -> None:
-        """The run has ended. Blocks on etcd; when it does not answer, the key goes with the session."""
+    def end(self, run: TaskRun) -> None:
+        """Ends a run. Blocks on etcd; if etcd does not answer, the key vanishes with the session."""
         key = self._prefix + run.name
         try:
             self._store.txn((Compare.create_revision(key, run.number),), (Delete(key),))
-        except (DiscordHAError, LeaseNotFound):
+        except DiscordHAError:
             return
 
     def wait_free(self, name: str, timeout: float) -> None:
-        """Blocks until the watch shows that no run holds the name, or for ``timeout`` seconds."""
+        """Blocks until the watch shows no run of that name, for ``timeout`` seconds at most."""
         with self._changed:
             self._changed.wait_for(lambda: name not in self._held, timeout)
 
     # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Replaces the view."""
         with self._changed:
             self._held = {kv.key[len(self._prefix) :] for kv in snapshot.items}
             for name in self._held:
@@ -115,7 +95,6 @@ class Runs:
             self._changed.notify_all()
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Notes what begins and ends."""
         with self._changed:
             for kind, kv in events:
                 name = kv.key[len(self._prefix) :]
@@ -125,6 +104,3 @@ class Runs:
                 else:
                     self._held.discard(name)
             self._changed.notify_all()
-
-    def on_lost(self) -> None:
-        """``begin`` asks etcd anyway."""

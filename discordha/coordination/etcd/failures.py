@@ -1,11 +1,8 @@
-"""What an error of gRPC or etcd means for the one who asked. Pure; no I/O.
+"""What an error of gRPC or etcd means for the caller. Pure functions, no I/O.
 
-Promises: every status becomes one of ``StoreUnavailable`` (ask again later), ``ConfigError`` (an operator
-must act), ``LeaseNotFound``, ``RequestRefused``, with a sentence that names the remedy; no message holds a
-password or a token.
-
-Does not promise to recognise the texts of etcd versions that do not exist yet: what it does not know is
-``StoreUnavailable``, with ``maybe_applied`` for writes.
+Guarantees: every status becomes ``StoreUnavailable`` (ask again later), ``ConfigError`` (an operator must
+act), ``LeaseNotFound`` or ``RequestRefused``, with a sentence that names the remedy; no message contains a
+password or a token. Unknown texts become ``StoreUnavailable``, with ``maybe_applied`` for writes.
 """
 
 from __future__ import annotations
@@ -14,21 +11,21 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from discordha.coordination.etcd.operations import LeaseNotFound, RequestRefused
+from discordha.coordination.etcd.store import LeaseNotFound, RequestRefused
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 
 __all__ = ["Compacted", "Failure", "explain", "is_auth_disabled"]
 
 _Code: Any = grpc.StatusCode
 
-#: The call never left this process: no connection could be made.
+#: The call never left this process, for lack of a connection.
 _NOT_SENT = (
     "failed to connect to all addresses",
     "dns resolution failed",
     "name resolution",
     "empty address list",
 )
-#: etcd answered and had done nothing.
+#: etcd answered that it had done nothing.
 _NOT_APPLIED = ("no leader", "not capable")
 _REFUSED = (
     _Code.INVALID_ARGUMENT,
@@ -47,15 +44,15 @@ _CREDENTIALS = ("authentication failed", "invalid user id or password")
 
 
 class Compacted(DiscordHAError):
-    """The revision asked for is gone: a reader has to begin again."""
+    """The requested revision is gone: a reader has to start over."""
 
 
 class Failure(NamedTuple):
     """One failed call.
 
-    :param error: what to raise.
-    :param blame_endpoint: another endpoint should be tried from now on.
-    :param unsent: it is certain that nothing was applied, so the call may be repeated at once.
+    :param error: the error to raise.
+    :param blame_endpoint: another endpoint should be preferred from now on.
+    :param unsent: nothing was applied for certain, so the call may be repeated at once.
     :param token_expired: a new token helps.
     """
 
@@ -68,12 +65,11 @@ class Failure(NamedTuple):
 def explain(
     code: Any, details: str, *, endpoint: str, write: bool, user: str | None, timeout: float
 ) -> Failure:
-    """Says what a gRPC status means.
+    """Explains a gRPC status.
 
     :param code: ``grpc.StatusCode``.
-    :param endpoint: ``host:port``, for the message.
     :param write: whether the request could have changed something.
-    :param timeout: seconds that the call had, for the message.
+    :param timeout: seconds that the call was given.
     """
     text = (details or "").lower()
     who = f"etcd at {endpoint}"
@@ -86,7 +82,7 @@ def explain(
         message = f"{who} refuses the password of user {user!r}: correct etcd_user and etcd_password"
         return Failure(ConfigError(message, field="etcd_password"), unsent=True)
     if "user name is empty" in text:
-        # With a user configured: authentication was switched on since the replica asked for a token.
+        # With a user configured, authentication was switched on since the replica requested a token.
         message = f"{who} requires authentication: set etcd_user and etcd_password"
         return Failure(ConfigError(message, field="etcd_user"), unsent=True, token_expired=user is not None)
     if code is _Code.PERMISSION_DENIED or "permission denied" in text:
@@ -100,13 +96,13 @@ def explain(
             LeaseNotFound("the lease has run out or was revoked; nothing was written"), unsent=True
         )
     if "has been compacted" in text:
-        return Failure(Compacted(f"{who} has compacted the revision asked for"), unsent=True)
+        return Failure(Compacted(f"{who} has compacted the requested revision"), unsent=True)
     if code in _REFUSED:
         return Failure(RequestRefused(f"{who} refuses the request: {details}"), unsent=True)
     not_applied = any(part in text for part in (*_NOT_SENT, *_NOT_APPLIED))
     overloaded = _OVERLOADED if "too many requests" in text else _FULL if "space exceeded" in text else None
     if overloaded is not None:
-        # Another endpoint is the same cluster, and repeating makes it worse.
+        # Another endpoint is the same cluster, and repeating makes things worse.
         return Failure(StoreUnavailable(f"{who} {overloaded}"))
     if code is _Code.DEADLINE_EXCEEDED:
         message = f"{who} did not answer within {timeout:.3g} s"
@@ -119,5 +115,5 @@ def explain(
 
 
 def is_auth_disabled(details: str) -> bool:
-    """Whether etcd says that it knows no users: then a token is not needed."""
+    """Whether etcd says that it has no users, so that no token is needed."""
     return "authentication is not enabled" in (details or "").lower()

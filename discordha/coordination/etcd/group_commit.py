@@ -1,29 +1,24 @@
-"""Group commit: whatever waits to be written goes out as one etcd transaction of nested transactions.
+"""Group commit: everything that waits to be written goes out as one transaction of nested transactions.
 
-Promises
-- An operation that is alone costs one round trip and waits for nobody.
-- While one transaction is in flight, what arrives is collected and goes out with the next one, so the cost of
-  an operation falls as load rises.
+Guarantees
+- A lone operation costs one round trip and waits for nobody. While a transaction is in flight, operations are
+  collected for the next one, so the cost of an operation falls as load rises.
 - Each operation gets its own answer, or the error of the transaction that carried it.
+- A *persistent* operation is sent again until etcd has answered: for writes that may be repeated.
+- Operations of one *order* are sent in the order of submission, unanswered ones before later ones.
 
-- A *persistent* operation is sent again until etcd has answered it: for writes whose repetition is harmless.
-- Operations of one *order* are sent in the order of submission, and those that were not answered before those
-  that came later.
+Other operations are not retried: the error says whether the write may have been applied
+(``StoreUnavailable.maybe_applied``), and only the caller knows how to read it back.
 
-Does not promise to retry others: an error says whether the write may have been applied
-(``StoreUnavailable.maybe_applied``), and only the caller knows how to read back.
+Source: *flat combining* (Hendler, Incze, Shavit, Tzafrir, SPAA 2010) applied to a log: a caller that finds no
+sender becomes the sender; the others wait, and one of them is promoted.
 
-Source: the combining scheme is *flat combining* (Hendler, Incze, Shavit, Tzafrir, SPAA 2010) applied to a
-log: a caller that finds no sender becomes the sender, the others wait and one of them is promoted.
-
-Concurrency
+Threads and locks
 - ``_lock`` guards ``_pending``, ``_unanswered``, ``_sending``, ``_armed``, ``_since``, ``_gap`` and
   ``_closed``; no I/O and no callback under it.
-- The thread ``discordha-commit`` is owned by this object: it sends operations that nobody waits for, at most
-  ``linger`` seconds after they were submitted (``ride``, while callers come more often than that), unless a
-  waiting caller takes them along first.
-- Callbacks run on the thread that sent the transaction, with no lock held. They must be short.
-- At stop, what is pending is sent once more, then later submissions fail with ``StoreUnavailable``.
+- ``discordha-commit``: started by ``start``, joined by ``stop``. It sends operations that nobody waits for,
+  unless a waiting caller takes them along first.
+- Callbacks run on the thread that sent the transaction, with no lock held, and must not block.
 """
 
 from __future__ import annotations
@@ -33,40 +28,33 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from discordha.coordination.etcd.store import Compare, Guarded, LeaseNotFound, Op, Txn, TxnResult
+from discordha.coordination.etcd.store import Guarded, LeaseNotFound, Transactions, Txn, TxnResult
 from discordha.errors import StoreUnavailable
 
 __all__ = ["GroupCommit", "Operation"]
 
 _log = logging.getLogger(__name__)
 
-#: How long persistent operations wait between two tries while etcd does not answer, seconds.
+#: The pause between two tries of persistent operations while etcd does not answer, seconds.
 RETRY_PAUSE = 0.25
-#: Callers that come further apart than this are so far apart that it does not matter how far, seconds.
+#: Longer gaps between two callers count as this long, seconds.
 FAR_APART = 0.1
-#: A ride is waited for while callers come within this share of it, on the average.
+#: Operations wait for a ride while the average gap between callers is below this share of it.
 LIKELY = 0.75
-#: etcd's default limit is 128 operations a transaction, less what the nested transactions hold themselves.
+#: etcd's default limit is 128 operations per transaction, less those inside the nested transactions.
 MAX_OPERATIONS = 120
-
-
-class _Transactional(Protocol):
-    def txn(
-        self, compare: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op] = ...
-    ) -> TxnResult: ...
 
 
 class Operation:
     """One nested transaction and its answer.
 
-    :param txn: what to do; its own success and failure branches hold few operations.
-    :param keys: the keys that it may write. Two operations with a key in common never share a transaction,
-        since etcd refuses a transaction that puts a key twice; their order of submission is kept.
-    :param callback: called with the operation once it has an answer; for operations that nobody waits for.
-    :param persistent: sent again for as long as etcd does not answer; only for ``submit``.
-    :param order: none overtakes another of the same order; only for persistent ones.
+    :param txn: the transaction; its branches contain few operations.
+    :param keys: the keys that it may write. Operations with a common key keep their order and never share a
+        transaction, since etcd rejects one that puts a key twice.
+    :param callback: called with the operation once it has an answer, if nobody waits for it.
+    :param persistent: sent again until etcd answers; only for ``submit``.
+    :param order: operations of one order do not overtake each other; only for persistent ones.
     """
 
     __slots__ = ("call", "callback", "error", "keys", "order", "persistent", "result", "txn")
@@ -90,7 +78,7 @@ class Operation:
         self.error: Exception | None = None
 
     def value(self) -> TxnResult:
-        """The answer. Raises the error of the transaction that carried the operation."""
+        """The answer; raises the error of the transaction that carried the operation."""
         if self.error is not None:
             raise self.error
         assert self.result is not None
@@ -98,7 +86,7 @@ class Operation:
 
 
 class _Call:
-    """A caller that waits for several operations: woken when all have an answer, or to become the sender."""
+    """A caller that waits for its operations: woken once all have an answer, or to become the sender."""
 
     __slots__ = ("left", "promoted", "wake")
 
@@ -110,18 +98,16 @@ class _Call:
 
 
 class GroupCommit:
-    """Combines the writes of one replica. Thread-safe.
+    """Combines the writes of one replica. Any thread but the gateway's loop thread.
 
-    :param store: where to send.
-    :param linger: seconds that an operation nobody waits for may wait for company.
-    :param ride: the same while callers come so often that the next one is likely to come within it, and takes
-        the operation along: one transaction less, and one message less of everybody's watch.
-    :param clock: monotonic seconds.
+    :param linger: seconds that an operation may wait for others if no caller waits for it.
+    :param ride: the same while callers come so often that the next one probably arrives within it and takes
+        the operation along: one transaction less, and one message less on every replica's watch.
     """
 
     def __init__(
         self,
-        store: _Transactional,
+        store: Transactions,
         *,
         linger: float = 0.003,
         ride: float = 0.0,
@@ -131,12 +117,12 @@ class GroupCommit:
         self._linger = linger
         self._ride = max(ride, linger)
         self._clock = clock
-        self._since = 0.0  # when what has waited for longest in ``_pending`` was submitted
+        self._since = 0.0  # when the oldest operation in ``_pending`` was submitted
         self._called = clock() - FAR_APART  # when the last caller came
-        self._gap = FAR_APART  # seconds between two callers, on the average of the last few
+        self._gap = FAR_APART  # seconds between two callers, averaged over the last few
         self._lock = threading.Lock()
         self._pending: deque[Operation] = deque()
-        self._unanswered: list[Operation] = []  # persistent ones, waiting for their next try
+        self._unanswered: list[Operation] = []  # persistent, waiting for their next try
         self._sending = False
         self._armed = False  # the background thread knows that something is pending
         self._closed = False
@@ -152,13 +138,12 @@ class GroupCommit:
 
     @property
     def waiting(self) -> int:
-        """How many operations wait to be sent, or to be sent again."""
+        """How many operations wait to be sent or sent again."""
         return len(self._pending) + len(self._unanswered)
 
     def stop(self) -> None:
-        """Sends what is pending, then ends the background thread and joins it. Blocks for at most the store's
-        time-out. Idempotent.
-        """
+        """Sends once more what is pending, then joins the thread; later operations fail with
+        ``StoreUnavailable``. Blocks for at most the store's timeout. Idempotent."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -171,33 +156,26 @@ class GroupCommit:
         self._answer_all(left, StoreUnavailable("the replica has stopped"))
 
     def due(self) -> float:
-        """When what waits now is sent at the latest, on the clock: it has waited for ``linger`` seconds then,
-        or for ``ride``.
-        """
+        """When pending operations are sent at the latest, by the clock."""
         return self._since + (self._ride if self._gap < LIKELY * self._ride else self._linger)
 
     def submit(self, operations: Sequence[Operation]) -> None:
-        """Queues operations whose answer goes to their callback. Never blocks; any thread."""
+        """Queues operations whose answers go to their callbacks. Never blocks; any thread."""
         with self._lock:
-            if self._closed:
-                refused: Sequence[Operation] = operations
-            else:
-                refused = ()
+            closed = self._closed
+            if not closed:
                 if not self._pending:
                     self._since = self._clock()
                 self._pending.extend(operations)
                 arm = not self._armed and not self._sending
-                if arm:
-                    self._armed = True
-        if refused:
-            self._answer_all(refused, StoreUnavailable("the replica has stopped"))
+                self._armed = self._armed or arm
+        if closed:
+            self._answer_all(operations, StoreUnavailable("the replica has stopped"))
         elif arm:
             self._wake.set()
 
     def execute(self, operations: Sequence[Operation]) -> None:
-        """Sends operations and blocks until each has an answer (``operation.value()``). Any thread but the
-        loop's.
-        """
+        """Sends operations and blocks until each has an answer (``operation.value()``)."""
         if not operations:
             return
         call = _Call(len(operations))
@@ -215,23 +193,17 @@ class GroupCommit:
                 lead = not self._sending
                 self._sending = True
         if closed:
-            error = StoreUnavailable("the replica has stopped")
-            for operation in operations:
-                operation.error = error
+            self._answer_all(operations, StoreUnavailable("the replica has stopped"))
             return
-        while True:
-            if lead:
-                while call.left:
-                    self._send_one_batch()
-                self._hand_over()
-                return
+        if not lead:
             call.wake.acquire()
             if not call.promoted:
                 return
-            call.promoted = False
-            lead = True
+        while call.left:
+            self._send_one_batch()
+        self._hand_over()
 
-    # -- the sender's part ---------------------------------------------------------------------------------
+    # -- the sender -----------------------------------------------------------------------------------------
 
     def _take_batch(self) -> list[Operation]:
         with self._lock:
@@ -250,7 +222,8 @@ class GroupCommit:
                     deferred.append(operation)
                     if operation.order is not None:
                         held_back.add(operation.order)
-                written.update(operation.keys)  # a deferred one holds back its successors too
+                # Deferred operations, too, hold back their successors.
+                written.update(operation.keys)
             pending.extendleft(reversed(deferred))
             return batch
 
@@ -271,9 +244,9 @@ class GroupCommit:
                     assert isinstance(response, TxnResult)
                     operation.result = response
         except LeaseNotFound:
-            # One dead lease fails the whole transaction: find out whose.
+            # One dead lease fails the whole transaction: find out which operation named it.
             self._send_singly(batch)
-        except Exception as error:  # noqa: BLE001 - every waiter gets the error, whatever it is
+        except Exception as error:  # noqa: BLE001 - every caller gets the error, whatever it is
             answered = False
             for operation in batch:
                 operation.error = error
@@ -285,7 +258,7 @@ class GroupCommit:
             txn = operation.txn
             try:
                 operation.result = self._store.txn(txn.compare, txn.success, txn.failure)
-            except Exception as error:  # noqa: BLE001 - goes to the one who waits
+            except Exception as error:  # noqa: BLE001 - goes to the caller
                 operation.error = error
 
     def _answer(self, batch: Sequence[Operation]) -> None:
@@ -299,14 +272,14 @@ class GroupCommit:
                         continue
             call = operation.call
             if call is not None:
-                # Only the sender decrements, and there is one sender at a time.
+                # Only the sender decrements, and there is one at a time.
                 call.left -= 1
                 if call.left == 0:
                     call.wake.release()
             if operation.callback is not None:
                 try:
                     operation.callback(operation)
-                except Exception:  # noqa: BLE001 - the other operations must have their answers all the same
+                except Exception:  # noqa: BLE001 - the other operations need their answers all the same
                     _log.exception("a commit callback failed")
 
     def _answer_all(self, operations: Sequence[Operation], error: Exception) -> None:
@@ -315,9 +288,7 @@ class GroupCommit:
         self._answer(operations)
 
     def _hand_over(self) -> None:
-        """Ends this thread's turn as the sender: the next waiting caller is promoted, else the background
-        thread.
-        """
+        """Makes the next waiting caller the sender, else the background thread."""
         with self._lock:
             successor: _Call | None = None
             if not self._pending:
@@ -351,7 +322,7 @@ class GroupCommit:
             pass
 
     def _await_company(self) -> None:
-        """Blocks until what has waited for longest is due, or a caller has taken everything along."""
+        """Blocks until the oldest pending operation is due, or a caller has taken everything along."""
         while not self._stop.is_set():
             with self._lock:
                 if not self._pending or self._unanswered:
@@ -362,9 +333,7 @@ class GroupCommit:
             self._stop.wait(left)
 
     def _drain(self) -> bool:
-        """Sends one batch if nobody else is sending; false when there is nothing to do or etcd did not
-        answer.
-        """
+        """Sends one batch; false if another thread is sending, nothing waits, or etcd did not answer."""
         with self._lock:
             self._armed = False
             if self._sending or not (self._pending or self._unanswered):

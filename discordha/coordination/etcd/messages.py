@@ -1,16 +1,16 @@
-"""etcd's messages: requests are filled in place, and answers are read, without the client's own objects.
+"""etcd's messages: fills requests in place and reads answers, without the client's own objects.
 
-A part of the store; see there for why. Pure; any thread.
+Pure functions; any thread. ``client`` says why the client's objects are avoided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from etcd3 import etcdrpc
 
-from discordha.coordination.etcd.operations import (
+from discordha.coordination.etcd.store import (
     Compare,
     Delete,
     DeleteDone,
@@ -23,15 +23,13 @@ from discordha.coordination.etcd.operations import (
     Response,
     Txn,
     TxnResult,
-    WatchBatch,
     WatchEvent,
-    prefix_end,
 )
 
-__all__ = ["fill_txn", "key_value", "read_txn", "read_watch"]
+__all__ = ["WatchBatch", "fill_txn", "key_value", "prefix_end", "read_txn", "read_watch"]
 
 _PUT_DONE = PutDone()
-_DONE: list[Response] = [_PUT_DONE]  # nobody writes to it
+_DONE: list[Response] = [_PUT_DONE]  # shared by all answers, never changed
 _CREATE = etcdrpc.Compare.CREATE
 _TARGETS = {
     "version": etcdrpc.Compare.VERSION,
@@ -42,19 +40,48 @@ _TARGETS = {
 _make = tuple.__new__  # builds a NamedTuple in half the time of its own constructor
 
 
+class WatchBatch(NamedTuple):
+    """One message of a watch stream.
+
+    :param revision: of the last change in ``events``; 0 without changes.
+    :param compacted: the oldest revision that can be watched, if the requested one is gone; else 0.
+    :param cancelled: why etcd ended the watch; ``None`` while it goes on.
+    :param store_revision: the member's revision when it sent a message without changes. Before etcd 3.5.8,
+        older changes may follow, so it does not tell what has been delivered.
+    """
+
+    revision: int
+    events: list[WatchEvent]
+    created: bool = False
+    compacted: int = 0
+    cancelled: str | None = None
+    store_revision: int = 0
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The first key after all keys with the prefix, as etcd's range requests want it."""
+    end = bytearray(prefix)
+    while end:
+        if end[-1] < 0xFF:
+            end[-1] += 1
+            return bytes(end)
+        end.pop()
+    return b"\0"  # every key from the prefix on
+
+
 def _key(key: bytes) -> str:
-    """Ours are ASCII; one that is not even UTF-8 was written by something else, and must not stop a watch."""
+    """discordha's keys are ASCII. A foreign key that is not even UTF-8 must not stop a watch."""
     return key.decode("utf-8", "backslashreplace")
 
 
 def key_value(kv: Any) -> KeyValue:
-    """A key as an answer has it."""
+    """Reads a key from an answer."""
     fields = (_key(kv.key), kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
     return _make(KeyValue, fields)
 
 
 def fill_txn(message: Any, compare: Sequence[Compare], success: Sequence[Op], failure: Sequence[Op]) -> None:
-    """Writes a transaction into its message. ``VERSION`` is the default; 0 is ``EQUAL``, 2 ``LESS``."""
+    """Writes a transaction into its message. ``VERSION`` is the default; 0 is ``EQUAL``, 2 is ``LESS``."""
     for key, target, expected, below in compare:
         condition = message.compare.add()
         condition.key = key.encode()
@@ -105,7 +132,7 @@ def _fill_ops(add: Callable[[], Any], ops: Sequence[Op]) -> None:
 
 
 def read_txn(message: Any, success: Sequence[Op], failure: Sequence[Op], revision: int) -> TxnResult:
-    """Reads an answer. What was asked says which fields are set, which is quicker than asking the message."""
+    """Reads an answer. The request tells which fields are set, which is faster than asking the message."""
     succeeded: bool = message.succeeded
     responses: list[Response] = []
     for op, response in zip(success if succeeded else failure, message.responses, strict=True):
@@ -128,7 +155,7 @@ def read_txn(message: Any, success: Sequence[Op], failure: Sequence[Op], revisio
 
 
 def read_watch(message: Any) -> WatchBatch:
-    """What a watch's message tells."""
+    """Reads a message of a watch."""
     events: list[WatchEvent] = []
     mod_revision = 0
     for event in message.events:

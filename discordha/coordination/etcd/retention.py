@@ -1,22 +1,19 @@
-"""Retention leases: marks outlive every replay, at one lease a bucket of time instead of one a mark.
+"""Retention leases: marks outlive every replay, with one lease per time bucket instead of one per mark.
 
-Promises
+Guarantees
 - A key written under ``current()`` lives for at least ``retention`` and at most ``retention + bucket``
-  seconds, while etcd answers. Leases are granted ahead of time, so nobody waits for one but the first.
-- About ``FULL`` keys go under one lease: etcd deletes them in one go when it ends, and answers nobody
-  meanwhile (25 ms for 5,000 keys, 155 for 15,000).
+  seconds, while etcd answers. Leases are granted ahead of time, so only the first caller waits.
+- A lease gets about ``FULL`` keys: etcd deletes them at once when it ends, and answers nobody meanwhile (25
+  ms for 5,000 keys, 155 ms for 15,000).
 - A lease that etcd lost is replaced once, however many writers notice.
 
-Does not promise the full ``retention`` after an outage of etcd that began before the next bucket's lease was
-granted: what is written with the old lease then lives for what is left of it. Leases are never revoked: what
-lies under them must outlive the replica.
+If an outage begins before the next bucket's lease is granted, keys live for what is left of the old one.
+Leases are never revoked, because their keys must outlive the replica.
 
-Concurrency
-- One thread, ``discordha-retention``, owned by this object: started by ``start``, joined by ``stop``. It
-  grants the next bucket's lease.
-- ``_granting`` lets one thread at a time ask for a lease; it is held during that call. ``_current`` is
-  replaced as a whole and read without a lock. ``_used`` counts without one: a few more or less do not matter.
-- At a lost session or watch nothing changes here.
+Threads and locks
+- ``discordha-retention`` grants the next lease: started by ``start``, joined by ``stop``.
+- ``_granting`` is held while a lease is granted. ``_current`` is replaced as a whole and read without a lock.
+  ``_used`` counts without one: a few more or less do not matter.
 """
 
 from __future__ import annotations
@@ -25,47 +22,39 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from discordha.coordination.etcd.store import Lease
+from discordha.coordination.etcd.store import Leases
 from discordha.errors import DiscordHAError
 
 __all__ = ["RetentionLeases"]
 
 _log = logging.getLogger(__name__)
 
-#: The next lease is asked for when this part of the bucket is left.
-AHEAD = 0.25
-#: The next lease is asked for, too, when the current one was handed out so often.
+#: The next lease is granted when this share of the bucket is left.
+GRANT_AHEAD = 0.25
+#: The next lease is also granted when the current one was handed out this often.
 FULL = 2_000
 #: Pauses between two tries while etcd does not answer, seconds: doubled from the first to the last.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 2.0
 
 
-class _Leases(Protocol):
-    """The part of ``Store`` that is used here."""
-
-    def grant(self, ttl: float, *, timeout: float | None = None) -> Lease: ...
-    def keep_alive(self, lease_id: int, *, timeout: float | None = None) -> float: ...
-
-
 class _Bucket(NamedTuple):
     lease_id: int
-    ends_at: float  # from then on the lease lives for less than the retention
+    ends_at: float  # afterwards the lease lives for less than the retention
 
 
 class RetentionLeases:
-    """Hands out the lease of the current bucket of time.
+    """Hands out the lease of the current time bucket. Any thread.
 
     :param retention: seconds that a key lives at least.
-    :param bucket: seconds that one lease is handed out for at the most; by default a tenth of the retention.
-    :param clock: monotonic seconds.
+    :param bucket: seconds that one lease is handed out at most; by default a tenth of the retention.
     """
 
     def __init__(
         self,
-        store: _Leases,
+        store: Leases,
         *,
         retention: float,
         bucket: float | None = None,
@@ -84,8 +73,7 @@ class RetentionLeases:
         self.granted = 0
 
     def start(self) -> None:
-        """Grants the first lease and starts the thread. Blocks for one call to etcd. Twice raises
-        ``RuntimeError``.
+        """Grants the first lease and starts the thread. Blocks for one call to etcd.
 
         :raises StoreUnavailable: etcd did not answer; the thread is not started.
         """
@@ -93,17 +81,14 @@ class RetentionLeases:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; the leases live on. Blocks for a call in flight. Idempotent; any thread."""
+        """Ends the thread; the leases live on. Blocks for a call in flight. Idempotent."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def current(self) -> int:
-        """The lease to write under. No I/O, except for the very first. Any thread.
-
-        :raises StoreUnavailable: there is no lease yet, and etcd does not answer.
-        """
+        """The lease to write under. Only the first call asks etcd, and may raise ``StoreUnavailable``."""
         bucket = self._current
         self._used += 1
         if self._used >= FULL and not self._wake.is_set():
@@ -111,12 +96,11 @@ class RetentionLeases:
         return bucket.lease_id if bucket is not None else self._replace(None).lease_id
 
     def renew(self, lost: int | None = None) -> None:
-        """A write was refused because its lease is gone: grants another one, unless that has happened.
+        """Grants another lease after a write was refused because its lease is gone, unless that was done.
 
-        Blocks for a call or two to etcd; when etcd does not answer, the old lease stays and the next refusal
-        leads here again. Any thread.
+        Blocks for a call or two to etcd. If etcd does not answer, the old lease stays until the next refusal.
 
-        :param lost: the lease that was refused; ``None`` asks etcd whether the current one is still there.
+        :param lost: the lease that was refused; ``None`` asks etcd whether the current one exists.
         """
         bucket = self._current
         if bucket is not None and lost is not None and bucket.lease_id != lost:
@@ -144,19 +128,16 @@ class RetentionLeases:
         while not self._stop.is_set():
             bucket = self._current
             assert bucket is not None  # start() has granted one
-            left = bucket.ends_at - self._bucket * AHEAD - self._clock()
+            left = bucket.ends_at - self._bucket * GRANT_AHEAD - self._clock()
             if self._used < FULL and left > 0:
                 self._wake.wait(left)
                 self._wake.clear()
                 continue
             try:
-                self._replace(bucket)  # nothing, where another thread was faster
+                self._replace(bucket)  # unless another thread was faster
                 pause = FIRST_PAUSE
             except DiscordHAError as error:
-                _log.log(
-                    logging.WARNING if pause == FIRST_PAUSE else logging.DEBUG,
-                    "waiting for a retention lease: %s",
-                    error,
-                )
+                level = logging.WARNING if pause == FIRST_PAUSE else logging.DEBUG
+                _log.log(level, "waiting for a retention lease: %s", error)
                 self._stop.wait(pause)
                 pause = min(pause * 2, LAST_PAUSE)

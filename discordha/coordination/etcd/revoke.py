@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import sys
 
-from discordha.coordination.etcd.store import Store, StoreSettings
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.errors import DiscordHAError
 
 __all__ = ["main"]
@@ -26,7 +27,7 @@ def main() -> int:
     etcd = request["etcd"]
     settings = StoreSettings(**{**etcd, "endpoints": tuple(etcd["endpoints"])}, timeout=TIMEOUT)
     try:
-        store = Store(settings)
+        store = EtcdStore(settings)
         try:
             store.revoke(int(request["lease"]))
         finally:

@@ -1,28 +1,23 @@
-"""Watch: everything that changes below a prefix, told to a listener once and in order, whatever happens to
-the connection.
+"""EtcdWatch: reports every change below a prefix to a listener, once and in order, over all losses of
+connection.
 
-Promises
-- Nothing is missed: a snapshot at revision r, then every change from r + 1 on. After a loss the stream is
-  resumed from the revision after the last change that was delivered. When etcd has compacted it away, or has
-  lost its data, the listener gets a new snapshot instead, which replaces everything.
-- A revision is never split over two calls, and none is told twice.
-- A stream that goes silent (the member is paused, the network swallows everything) is given up after
-  ``silence`` seconds and begun again on another endpoint. etcd's client gives no sign of this by itself.
-- ``on_lost`` is called once for each loss, before the ``on_events`` or ``on_snapshot`` that ends it.
+Guarantees
+- Nothing is missed: a snapshot at revision r, then every change from r + 1 on. After a loss the stream
+  resumes after the last change that was delivered. If etcd has compacted that revision, or has lost its data,
+  the listener gets a new snapshot, which replaces everything.
+- A revision is never split over two calls, and none is delivered twice.
+- A silent stream (the member is paused, the network swallows everything) is replaced after ``silence``
+  seconds by one from another endpoint.
+- ``on_lost`` is called once per loss, before the ``on_events`` or ``on_snapshot`` that ends it.
 
-Does not promise to be up to date: what it tells happened some time ago. ``sync`` says when it has caught up
-with now. Nor that each change of a key is seen across a gap: a snapshot shows only what is there.
+What is delivered happened some time ago; ``sync`` waits until it is current. Across a gap, a snapshot shows
+only what exists, not each change.
 
-Concurrency
-- One thread, owned by the ``Watch``: started by ``start``, joined by ``stop``. It alone calls the listener,
-  with no lock held; the listener must be quick and must not call etcd. Each stream has one thread more that
-  notices silence: where signs of life must be asked for, gRPC's, which asks; with ``heartbeats`` one of ours
-  (``<name>-pulse``), joined when the stream has ended.
-- ``_state`` (a condition) guards ``_stream``, ``_revision``, ``_synced`` and ``alive``; nothing is called
-  under it.
-- At stop the stream is cancelled and the connection closed, so the thread ends at once, in whatever call it
-  is.
-- A lost lease does not concern it; a lost watch is its own business.
+Threads and locks
+- One thread per watch: started by ``start``, joined by ``stop``, which cancels the stream. It alone calls the
+  listener, with no lock held; the listener must not call etcd. Each stream has another thread that notices
+  silence: gRPC's, which asks for signs of life, or ``<name>-pulse`` with ``heartbeats``.
+- ``_state`` (a condition) guards ``_stream``, ``_revision`` and ``_synced``; nothing is called under it.
 """
 
 from __future__ import annotations
@@ -30,34 +25,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from discordha.coordination.etcd.failures import Compacted
-from discordha.coordination.etcd.operations import Snapshot, WatchBatch, WatchEvent
+from discordha.coordination.etcd.messages import WatchBatch
+from discordha.coordination.etcd.store import Snapshot, Store, Watch, WatchListener
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 
-__all__ = ["Watch", "WatchListener"]
+__all__ = ["EtcdWatch"]
 
 _log = logging.getLogger(__name__)
 
-#: Pauses between two tries to begin the stream again, seconds: doubled from the first to the last.
+#: Pauses between two tries to open a stream, seconds. They double from the first to the last.
 FIRST_PAUSE = 0.05
 LAST_PAUSE = 1.0
-
-
-class WatchListener(Protocol):
-    """Who hears of changes. All calls come from the watch's thread, one at a time."""
-
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Everything there is at a revision: replaces all that was known. First call, and again after a
-        gap."""
-
-    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Changes in order, of one or several whole revisions; ``revision`` is the last one's."""
-
-    def on_lost(self) -> None:
-        """The stream is down: what is known grows old until the next call."""
 
 
 class _Stream(Protocol):
@@ -67,16 +49,13 @@ class _Stream(Protocol):
     def cancel(self, *, blame: bool = False) -> None: ...
 
 
-class _Source(Protocol):
-    """The part of ``Store`` that a watch uses."""
+class _Source(Store, Protocol):
+    """A store that opens streams; see ``EtcdStore``."""
 
-    def range(self, prefix: str) -> Snapshot: ...
-    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
     def open_watch(
         self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
     ) -> _Stream: ...
     def forget_token(self) -> None: ...
-    def close(self) -> None: ...
 
 
 def _while_true(call: Callable[[], bool]) -> None:
@@ -84,14 +63,10 @@ def _while_true(call: Callable[[], bool]) -> None:
         pass
 
 
-class Watch:
-    """A watch on one prefix. Made by ``Store.watch``; owns the store given to it.
+class EtcdWatch(Watch):
+    """A watch on one prefix. Made by ``EtcdStore.watch``; owns the store given to it.
 
-    :param silence: seconds without a sign of life after which the stream is given up.
-    :param heartbeats: only changes are signs of life, because some member writes below the prefix all the
-        time. This also notices a member that talks but has stopped following its cluster.
-    :param clock: monotonic seconds.
-    """
+    With ``heartbeats``, a member that answers but no longer follows its cluster is noticed, too."""
 
     def __init__(
         self,
@@ -117,23 +92,20 @@ class Watch:
         self._revision = 0
         self._synced = False
         self._alive = False
-        self._gap = True  # the next thing that the listener needs is a snapshot
+        self._gap = True  # the listener needs a snapshot next
         self._lost_at: float | None = None
         self._pause = FIRST_PAUSE
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.losses = 0
         self.snapshots = 0
-        self.events = 0
         self.listener_errors = 0
 
-    # -- what others ask -------------------------------------------------------------------------------------
+    # -- any thread ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts the thread. Does not block. Twice raises ``RuntimeError``."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the stream and joins the thread, unless called from a listener. Idempotent; any thread."""
         self._stop.set()
         with self._state:
             stream = self._stream
@@ -146,36 +118,26 @@ class Watch:
 
     @property
     def alive(self) -> bool:
-        """Whether a stream is established. No I/O; any thread."""
         return self._alive
 
     @property
+    def endpoint(self) -> str | None:
+        """``host:port`` that the stream comes from; ``None`` between two streams."""
+        stream = self._stream
+        return stream.endpoint if stream is not None else None
+
+    @property
     def revision(self) -> int:
-        """The last revision that was given to the listener in full. Stands still while nothing below the
-        prefix changes, however far the store moves on."""
         return self._revision
 
     def wait_synced(self, timeout: float) -> bool:
-        """Blocks until the listener has had its first snapshot; false when that takes longer, or at stop."""
         return self._wait(lambda: self._synced, timeout)
 
     def wait_revision(self, revision: int, timeout: float) -> bool:
-        """Blocks until the listener has been given everything up to ``revision``; false when that takes
-        longer, or at stop.
-
-        Only for the revision of a write below the prefix: any other may never be reached (see ``sync``).
-        """
         return self._wait(lambda: self._revision >= revision, timeout)
 
     def sync(self, timeout: float, *, lease: int = 0) -> bool:
-        """Blocks until the listener has been given everything that was written before this call; false when
-        that takes longer.
-
-        Writes a marker key below the prefix and waits for it: one consensus write. (etcd's own progress
-        requests may overtake changes before 3.5.8.) Never on the watch's thread.
-
-        :raises StoreUnavailable: the marker could not be written.
-        """
+        # Not by etcd's progress requests, whose answers may overtake changes before 3.5.8.
         begun = self._clock()
         revision = self._store.put(self._marker, b"", lease=lease, timeout=timeout)
         return self.wait_revision(revision, timeout - (self._clock() - begun))
@@ -199,7 +161,7 @@ class Watch:
             except DiscordHAError as error:
                 self._lose(error)
             except Exception as error:  # noqa: BLE001
-                # A fault of this program: said aloud and tried again, so that the replica does not go deaf.
+                # A bug: logged and tried again, so that the replica does not go deaf.
                 _log.exception("the watch on %s failed", self._prefix)
                 self._lose(DiscordHAError(f"internal error: {error!r}"))
         self._alive = False
@@ -233,7 +195,7 @@ class Watch:
             stream.cancel(blame=True)
             return False
 
-        # Nobody need be asked for a sign of life where changes come all the time.
+        # With heartbeats, changes are the signs of life: etcd is not asked for any.
         stream = self._store.open_watch(self._prefix, self._revision + 1, None if self._heartbeats else pulse)
         with self._state:
             self._stream = stream
@@ -277,7 +239,6 @@ class Watch:
             if event.kv.key == marker:
                 events = [event for event in events if event.kv.key != marker]
                 break
-        self.events += len(events)
         self._alive = True
         self._confirm()
         if events:
@@ -305,12 +266,12 @@ class Watch:
             raise Compacted(f"etcd went back from revision {self._revision} to {batch.store_revision}")
         self._alive = True
         if batch.store_revision == self._revision:
-            self._confirm()  # otherwise the next message may still say that the revision is compacted
+            self._confirm()  # else the next message may still report a compaction
 
     # -- loss and return -------------------------------------------------------------------------------------
 
     def _lose(self, error: DiscordHAError) -> None:
-        """Tells the listener once, then waits a moment before the next try."""
+        """Tells the listener once per loss, then pauses."""
         self._alive = False
         if self._stop.is_set():
             return
@@ -324,7 +285,7 @@ class Watch:
         self._pause = min(self._pause * 2, LAST_PAUSE)
 
     def _confirm(self) -> None:
-        """The listener is up to date again, or about to be: the next loss is another incident."""
+        """Ends a loss: the listener is up to date again, or about to be."""
         self._pause = FIRST_PAUSE
         if self._lost_at is not None:
             _log.info("the watch on %s is back after %.2f s", self._prefix, self._clock() - self._lost_at)
@@ -333,6 +294,6 @@ class Watch:
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         try:
             call(*arguments)
-        except Exception:  # noqa: BLE001 - the watch outlives a listener's fault: the others must not go deaf
+        except Exception:  # noqa: BLE001 - the watch outlives its listener's faults
             self.listener_errors += 1
             _log.exception("a listener of the watch on %s failed", self._prefix)

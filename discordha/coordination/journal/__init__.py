@@ -1,0 +1,5 @@
+"""The standby journal: events without an identity of their own, which a shard's leader handles. Nothing of
+elections or of Discord belongs here. ``node``, ``leader`` and ``dispatch`` may import it.
+"""
+
+__all__ = ()

@@ -1,109 +1,176 @@
-"""Marks on their way: written in the background until etcd has taken them, or until they are somebody else's.
+"""Journal writer: marks, carries, attempts, dead letters, as etcd gets them. docs/design.md has the protocol.
 
-Promises
-- A mark whose answer got lost is sent again, and counts once: its key's version tells (see ``Journal``).
-- One that is refused because leadership is lost is kept, and written should this replica lead again before
-  another has run the event.
-- With its first answer an event is no longer on its last attempt (``LastAttempts``).
+Guarantees
+- Each may be sent again after its answer was lost: it is applied once, and a later answer tells so.
+- Nothing is applied once the leadership that it is written under has ended, except marks of carried events.
+- A lane's marks arrive in the order in which they were made, while the retention lease lasts.
 
-Concurrency: no thread; ``write`` runs on handler threads and on the leader's, answers on coordination's. The
-lock is the journal's, which guards the tally and the entries' states; no call to another part under it. At
-stop ``GroupCommit`` answers ``StoreUnavailable``: the successor runs the event again.
+Threads and locks: no thread, no lock, no state. ``mark`` never blocks, all else blocks on etcd.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.claims.records import MAX_PAYLOAD
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
-from discordha.coordination.etcd.store import LeaseNotFound, Op
-from discordha.coordination.journal.entries import Entry, EntryState
-from discordha.coordination.journal.tally import Tally
-from discordha.coordination.journal.writes import JournalWrites
-from discordha.errors import StoreUnavailable
+from discordha.coordination.etcd.store import (
+    Compare,
+    Delete,
+    Get,
+    LeaseNotFound,
+    Op,
+    Put,
+    Store,
+    Txn,
+    TxnResult,
+)
+from discordha.coordination.journal.entries import AttemptRecord, JournalEntry, JournalMark
+from discordha.errors import DiscordHAError
 
-__all__ = ["JournalMarks"]
+__all__ = ["JournalWriter"]
+
+_log = logging.getLogger(__name__)
+
+#: Carries that go into one transaction.
+CARRY_BATCH = 100
 
 
-class JournalMarks:
-    """See the module.
+class JournalWriter:
+    """See the module. ``root``: key prefix of the bot, ending in ``/``."""
 
-    :param leadership: this replica's, if it has one; called under the lock.
-    """
-
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
+        store: Store,
         commit: GroupCommit,
         leases: RetentionLeases,
-        writes: JournalWrites,
-        *,
-        tally: Tally,
-        lock: threading.Lock,
-        leadership: Callable[[], Leadership | None],
-        last_attempts: LastAttempts,
+        root: str,
+        shard_id: int,
+        replica_id: str,
+        max_attempts: int,
     ) -> None:
+        self._store = store
         self._commit = commit
         self._leases = leases
-        self._writes = writes
-        self._tally = tally
-        self._lock = lock
-        self._leadership = leadership
-        self._last_attempts = last_attempts
+        self._marks_at = f"{root}j/"
+        self._carries_at = f"{root}jc/"
+        self._attempts_at = f"{root}ja/"
+        self._letters_at = f"{root}dead/"
+        self.prefixes = (self._marks_at, self._carries_at, self._attempts_at)
+        self.shard_id = shard_id
+        self.replica_id = replica_id
+        self._max_attempts = max_attempts
 
-    def write(self, entry: Entry, more: tuple[Op, ...] = ()) -> None:
-        """Marks an event as handled. Never blocks.
-
-        :param more: is written with it.
+    def carry(self, entries: Sequence[JournalEntry], leadership: LeaderTerm) -> bool:
+        """Leaves a carry for each entry; false when etcd does not take all. An entry that is marked already
+        gets none: it would stand in the way of later equal events.
         """
-        with self._lock:
-            gone = entry.state is EntryState.GONE
-            if not gone:
-                entry.state = EntryState.FINISHED
-                entry.began = self._tally.began(entry)
-        if gone:
-            self._last_attempts.leave(entry)
-            return
+        for start in range(0, len(entries), CARRY_BATCH):
+            batch = entries[start : start + CARRY_BATCH]
+            puts = []
+            for entry in batch:
+                unmarked = Compare.version_below(self._marks_at + entry.name, entry.occurrence)
+                put = Put(self._carries_at + _at(entry), self.replica_id.encode(), leadership.lease_id)
+                puts.append(Txn((unmarked,), (put,)))
+            try:
+                result = self._store.txn((leadership.guard(),), puts)
+            except (DiscordHAError, LeaseNotFound) as error:
+                _log.warning("shard %d is handed over while handlers run: %s", self.shard_id, error)
+                return False
+            if not result.succeeded:
+                return False
+            for entry, answer in zip(batch, result.responses, strict=True):
+                if isinstance(answer, TxnResult) and answer.succeeded:
+                    entry.carry = result.revision
+        return True
+
+    def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
+        """Notes that an event is about to be run again; false when etcd does not take it."""
+        key = self._attempts_at + _at(entry)
+        record = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
+        if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
+            record["payload"] = entry.payload
+        put = Put(key, json.dumps(record).encode(), self._leases.current())
+        operation = Operation(Txn((leadership.guard(),), (put,)), (key,))
+        self._commit.execute((operation,))
+        try:
+            return operation.value().succeeded
+        except (DiscordHAError, LeaseNotFound):
+            return False
+
+    def letter(self, event: str, payload: str | None) -> Put:
+        """A dead letter."""
+        error = f"{self._max_attempts} attempts ended with their leader"
+        _log.error("%s is a dead letter: %s", event, error)
+        letter: dict[str, Any] = {
+            "attempt": self._max_attempts,
+            "payload": payload,
+            "shard": self.shard_id,
+            "replica": self.replica_id,
+            "event": event,
+            "error": error,
+            "history": [],
+        }
+        return Put(f"{self._letters_at}{event}", json.dumps(letter).encode())
+
+    def bury(self, name: str, occurrence: int, record: AttemptRecord, leadership: LeaderTerm) -> None:
+        """Makes a dead letter of an event that no replica has; raises ``StoreUnavailable``."""
+        puts = (self.letter(record.event, record.payload), Delete(f"{self._attempts_at}{name}/{occurrence}"))
+        self._store.txn((leadership.guard(),), puts)
+
+    def mark(self, entry: JournalEntry, more: tuple[Op, ...], on_done: Callable[[Operation], None]) -> None:
+        """Marks an event as handled, in the background, and writes ``more`` with the mark.
+
+        :param on_done: called with the answer; see ``version_instead``.
+        """
         leadership = entry.leadership
         assert leadership is not None
-        operation = self._writes.mark(
-            entry,
-            leadership,
-            self._leases.current(),
-            more,
-            lambda operation: self._on_answer(entry, operation, more),
+        key = self._marks_at + entry.name
+        previous = Compare.version(key, entry.occurrence - 1)
+        look: Op = Get(key)
+        keys = [key, *(op.key for op in more if isinstance(op, Put))]
+        done: list[Op] = [Put(key, JournalMark.of(entry, self.replica_id), self._leases.current()), *more]
+        if entry.attempt > 1:
+            attempt_key = self._attempts_at + _at(entry)
+            done.append(Delete(attempt_key))
+            keys.append(attempt_key)
+        carry_key = self._carries_at + _at(entry)
+        carried = Txn(
+            (Compare.create_revision(carry_key, entry.carry), previous), (*done, Delete(carry_key)), (look,)
+        )
+        operation = Operation(
+            Txn((leadership.guard(), previous), done, (carried,) if entry.carry else (look,)),
+            (*keys, carry_key),
+            on_done,
+            persistent=True,
+            order=entry.lane,
         )
         self._commit.submit((operation,))
 
-    def _on_answer(self, entry: Entry, operation: Operation, more: tuple[Op, ...]) -> None:
-        again = self._is_refused(entry, operation)
-        self._last_attempts.leave(entry)  # also where it is: its mark may wait for that of an equal event
-        if again:
-            self.write(entry, more)
+    def version_instead(self, operation: Operation) -> int | None:
+        """The answer to a mark: ``None`` when it was applied, else the version that its key has.
 
-    def _is_refused(self, entry: Entry, operation: Operation) -> bool:
-        """Whether an entry is to be marked once more."""
+        :raises LeaseNotFound: the retention lease is gone; the next try gets another one.
+        :raises StoreUnavailable: the replica stops.
+        """
         try:
-            version = self._writes.version_instead(operation.value())
+            result = operation.value()
         except LeaseNotFound:
             self._leases.renew()
-            return True
-        except StoreUnavailable:
-            return False
-        if version is None or version >= entry.occurrence:
-            return False  # the watch strikes it out; an earlier try may have been applied, its answer lost
-        with self._lock:
-            if entry.state is not EntryState.FINISHED:
-                return False
-            if entry.lost:
-                leadership = self._leadership()
-                if leadership is None or not leadership.alive:
-                    entry.refused = True
-                    return False
-                entry.leadership, entry.carry = leadership, 0
-            if version < entry.occurrence - 1 and not self._tally.waits_for_earlier(entry):
-                entry.occurrence = version + 1  # the key expired meanwhile, and counts anew
-        return True
+            raise
+        while not result.succeeded:
+            answer = result.responses[0]
+            if not isinstance(answer, TxnResult):
+                assert isinstance(answer, list)
+                return answer[0].version if answer else 0
+            result = answer
+        return None
+
+
+def _at(entry: JournalEntry) -> str:
+    return f"{entry.name}/{entry.occurrence}"

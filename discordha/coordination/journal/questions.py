@@ -1,82 +1,78 @@
-"""What a standby journal asks the leader, and what the leader's journal answers. No I/O.
+"""Questions of replicas with young gateway sessions, and their leaders' answers. docs/design.md has the
+protocol.
 
-Promises
-- A replica in doubt asks of what names its entries are that the leader may have handled; the answer to its
-  last question strikes out as many as the leader says it has left none of. An answer to an earlier question,
-  to another life of the replica's, or to one that leads by now changes nothing.
-- A leader answers only of what it must have received itself: its gateway session is older, and nothing of it
-  was dropped.
+Guarantees: the journals hear of marks that were written before an answer before the answer is told. Only the
+answer to a replica's last question counts, while it does not lead. A leader answers only for entries that it
+must have received: its gateway session is older, and it dropped nothing.
 
-Does not ask or answer by itself: ``Reconciler`` does, by the keys of ``Reconciliation``.
-
-Concurrency: no thread. The lock is the journal's, which guards the tally and all state here; methods that
-say so are called under it.
+Threads and locks: no thread. ``JournalQuestions`` has the journal's lock; ``new_session`` and ``dropped`` are
+called under it. ``QuestionExchange._lock`` guards its tables; listeners are called on the watch's thread,
+without it, and must not block; ``greet``, ``ask`` and ``answer`` block on etcd.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
-from discordha.coordination.election.candidates import Leadership
+from discordha.coordination.election.election import LeaderTerm
+from discordha.coordination.etcd.store import KeyValue, Put, Snapshot, Store, WatchEvent
 from discordha.coordination.journal.tally import Tally
+from discordha.coordination.membership.shard_keys import is_number
 
-__all__ = ["JournalQuestions"]
+__all__ = ["JournalQuestions", "Question", "QuestionExchange"]
 
 _log = logging.getLogger(__name__)
 
 
 class JournalQuestions:
-    """See the module.
-
-    :param leadership: this replica's, if it has one; called under the lock.
-    """
+    """One journal's: ``SessionCatchUp`` asks and answers by them."""
 
     def __init__(
         self,
         shard_id: int,
         tally: Tally,
         lock: threading.Lock,
-        leadership: Callable[[], Leadership | None],
+        leadership: Callable[[], LeaderTerm | None],
     ) -> None:
         self._shard_id = shard_id
         self._tally = tally
         self._lock = lock
         self._leadership = leadership
-        self._complete = True  # nothing of the gateway session had to be dropped
+        self._complete = True  # no event of the gateway session was dropped
         self._open = 0  # the number of the last question; 0 while none is open
         # An answer to another life of this replica's, or to another journal of the shard's, must not fit.
         self._last = secrets.randbelow(2**48)
 
     def new_session(self) -> None:
-        """A gateway session began. Caller holds the lock."""
+        """A gateway session began."""
         self._complete = True
         self._open = 0
 
     def dropped(self) -> None:
-        """An event had to be let go. Caller holds the lock."""
+        """An event was dropped."""
         self._complete = False
 
     @property
     def may_ask(self) -> bool:
-        """Whether there is something to ask the leader. Any thread."""
+        """Whether there is something to ask the leader."""
         with self._lock:
             return self._leadership() is None and self._tally.may_ask
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a leader may have handled what came in just as the gateway session began, or may do so with
-        what comes now. Any thread.
-        """
+        """Whether a leader may not know of the gateway session, or may have handled events before it did."""
         with self._lock:
             return self._leadership() is None and self._tally.in_doubt
 
     def ask(self) -> tuple[int, dict[str, int]] | None:
-        """A new question to the leader: its number; names, each with a revision that is older than all that
-        it stands for. ``None`` when there is nothing to ask. Any thread.
-        """
+        """A new question: its number, and names, each with a revision that is older than all its entries."""
         with self._lock:
             names = self._tally.ask() if self._leadership() is None else {}
             if not names:
@@ -86,36 +82,145 @@ class JournalQuestions:
             return self._open, names
 
     def on_answer(self, number: int, left: Mapping[str, int]) -> None:
-        """The leader's answer: of each name that it can tell of, how many entries it has not seen the marks
-        of. Watch thread, after all marks that were written before it.
-        """
+        """Takes the leader's answer, after all marks that were written before it."""
         with self._lock:
             if number != self._open or self._leadership() is not None:
                 return
             self._open = 0
-            handled, doubtful = self._tally.settle(left), self._tally.doubtful
+            handled, ambiguous = self._tally.settle(left), self._tally.ambiguous.held
         if handled:
             _log.info(
-                "shard %d: of what was in doubt its leader has handled %d events; %d are left",
+                "shard %d: its leader has handled %d events that were in doubt; %d are left",
                 self._shard_id,
                 handled,
-                doubtful,
+                ambiguous,
             )
 
     def may_answer(self, names: Mapping[str, int]) -> bool:
-        """Whether this leader has received everything that one of the names stands for: its own gateway
-        session began before that. Any thread.
-        """
+        """Whether this leader has received all entries of one of the names, at the least."""
         with self._lock:
-            return self._can_tell() and any(map(self._tally.has_received, names.values()))
+            return self._can_tell() and any(map(self._tally.sessions.covers, names.values()))
 
     def answer(self, names: Mapping[str, int]) -> dict[str, int] | None:
-        """What a leader answers: of each name that it can tell of, how many entries it has not seen the marks
-        of. ``None`` when it can't tell of any. Any thread.
-        """
+        """A leader's answer, by the names that it can tell of: how many entries it has not seen marked."""
         with self._lock:
             return (self._tally.left(names) or None) if self._can_tell() else None
 
     def _can_tell(self) -> bool:
         leadership = self._leadership()
         return leadership is not None and leadership.alive and self._complete
+
+
+#: Called with the revision of a greeting or question, this replica's own included.
+OnQuestion = Callable[[int], None]
+#: Called with the number of this replica's question, and what is left of each name.
+OnAnswer = Callable[[int, Mapping[str, int]], None]
+
+
+class Question(NamedTuple):
+    """A replica's question to its shard's leader. ``seen_at``: when it was seen here, monotonic."""
+
+    replica: str
+    number: int
+    names: Mapping[str, int]
+    seen_at: float
+
+
+class QuestionExchange:
+    """Carries them through etcd. A ``WatchListener`` for the components ``jq`` and ``jr``."""
+
+    def __init__(
+        self, store: Store, root: str, replica_id: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._questions_at = f"{root}jq/"
+        self._answers_at = f"{root}jr/"
+        self._replica_id = replica_id
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._questions: dict[int, dict[str, Question]] = {}  # by shard, then by replica
+        self._listeners: dict[int, tuple[OnQuestion, OnAnswer]] = {}
+
+    def listen(self, shard_id: int, *, on_question: OnQuestion, on_answer: OnAnswer) -> None:
+        """Listens to a shard's questions and answers."""
+        with self._lock:
+            self._listeners[shard_id] = on_question, on_answer
+
+    def close(self, shard_id: int) -> None:
+        """Ends ``listen``."""
+        with self._lock:
+            self._listeners.pop(shard_id, None)
+
+    def questions(self, shard_id: int) -> Sequence[Question]:
+        """The questions of other replicas to a shard's leader. No I/O; any thread."""
+        with self._lock:
+            return tuple(self._questions.get(shard_id, {}).values())
+
+    def greet(self, shard_id: int, *, lease: int) -> int:
+        """Tells that a gateway session has begun; returns the greeting's revision.
+
+        :raises StoreUnavailable: etcd does not answer.
+        :raises LeaseNotFound: the session is gone.
+        """
+        return self.ask(shard_id, 0, {}, lease=lease)
+
+    def ask(self, shard_id: int, number: int, names: Mapping[str, int], *, lease: int) -> int:
+        """Asks, and ends the question before; returns the question's revision. Blocks and raises as
+        ``greet``.
+        """
+        value = json.dumps({"number": number, "names": dict(names)})
+        key = f"{self._questions_at}{shard_id}/{self._replica_id}"
+        return self._store.put(key, value.encode(), lease=lease)
+
+    def answer(self, question: Question, left: Mapping[str, int], leadership: LeaderTerm) -> bool:
+        """Answers; false when the leadership is over. Raises as ``greet``."""
+        key = f"{self._answers_at}{leadership.shard_id}/{question.replica}"
+        value = json.dumps({"number": question.number, "left": left}).encode()
+        return self._store.txn((leadership.guard(),), (Put(key, value, leadership.lease_id),)).succeeded
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Begins anew."""
+        with self._lock:
+            self._questions.clear()
+        self.on_events(snapshot.revision, [WatchEvent("put", kv) for kv in snapshot.items])
+
+    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
+        """Notes questions, and tells answers."""
+        for kind, kv in events:
+            at = self._questions_at if kv.key.startswith(self._questions_at) else self._answers_at
+            shard, _, replica = kv.key[len(at) :].partition("/")
+            if not is_number(shard):
+                continue
+            with self._lock:
+                listener = self._listeners.get(int(shard))
+            if at == self._questions_at:
+                if replica != self._replica_id:
+                    self._note(int(shard), replica, kv if kind == "put" else None)
+                if kind == "put" and listener is not None:
+                    listener[0](kv.mod_revision)
+            elif kind == "put" and replica == self._replica_id:
+                answer = self._read(kv, "left")
+                if answer is not None and listener is not None:
+                    listener[1](*answer)
+
+    def on_lost(self) -> None:
+        """No action needed: the snapshot brings what still stands."""
+
+    def _note(self, shard_id: int, replica: str, kv: KeyValue | None) -> None:
+        read = self._read(kv, "names") if kv is not None else None
+        with self._lock:
+            questions = self._questions.setdefault(shard_id, {})
+            questions.pop(replica, None)
+            if read is not None:
+                questions[replica] = Question(replica, *read, self._clock())
+
+    @staticmethod
+    def _read(kv: KeyValue, field: str) -> tuple[int, dict[str, int]] | None:
+        """Number and counts of a question or an answer; ``None`` when something else wrote the key."""
+        with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            data = json.loads(kv.value)
+            number, counts = data["number"], data[field]
+            if all(type(each) is int and each >= 0 for each in (number, *counts.values())):  # not ``True``
+                return number, counts
+        _log.warning("the key %s can't be read (%.40r): ignored", kv.key, kv.value)
+        return None

@@ -1,4 +1,11 @@
-"""The journals of all shards, fed by the coordination watch."""
+"""Journal router: hands what the coordination watch says of ``j``, ``jc`` and ``ja`` to the shards' journals.
+
+A key's guild tells which shard it concerns, in each generation: while a bot is being resharded, it concerns
+two.
+
+Threads and locks: no thread. ``_lock`` guards the tables, and is held while the watch's thread tells the
+journals. A journal that is opened later gets the snapshot that is kept here.
+"""
 
 from __future__ import annotations
 
@@ -9,56 +16,35 @@ from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.membership.shard_keys import is_number, number_for
 
-__all__ = ["Journals"]
+__all__ = ["JournalRouter"]
 
 
-class Journals:
-    """The journals of all shards, as one ``WatchListener`` for the components ``j``, ``jc`` and ``ja``.
-
-    A key's guild tells which shard it concerns, in each generation: while a bot is being resharded, two
-    journals hear of it.
-
-    Concurrency: the tables are changed by ``open`` and ``close`` under ``_lock``, which the watch holds while
-    it tells the journals. A journal that is opened later has missed the snapshot: it gets the one that is
-    kept here.
-    """
+class JournalRouter:
+    """See the module. A ``WatchListener``."""
 
     def __init__(self, root: str) -> None:
         self._cut = len(root)
         self._lock = threading.Lock()
         self._journals: dict[int, tuple[Journal, int, int]] = {}  # by shard key, with number and count
-        self._routes: dict[int, dict[int, list[Journal]]] = {}  # by count, then by number
         self._view: dict[str, KeyValue] = {}
 
     def open(self, shard_id: int, journal: Journal, number: int = 0, count: int = 1) -> None:
-        """Adds a shard's journal.
-
-        :param shard_id: the shard's key.
-        :param number: the shard's number, of ``count``.
-        """
+        """Adds a shard's journal, by the shard's key; ``number``: the shard's number, of ``count``."""
         with self._lock:
             self._journals[shard_id] = (journal, number, count)
-            self._routes.setdefault(count, {}).setdefault(number, []).append(journal)
             journal.on_snapshot([kv for kv in self._view.values() if journal in self._concerned(kv.key)])
 
     def close(self, shard_id: int) -> None:
         """Forgets a shard's journal."""
         with self._lock:
-            known = self._journals.pop(shard_id, None)
-            if known is not None:
-                journal, number, count = known
-                self._routes[count][number].remove(journal)
+            self._journals.pop(shard_id, None)
 
     def _concerned(self, key: str) -> list[Journal]:
         parts = key[self._cut :].split("/", 2)
         if len(parts) < 3 or not is_number(parts[1]):
             return []
-        guild = int(parts[1])
-        return [
-            journal
-            for count, journals in self._routes.items()
-            for journal in journals.get(number_for(guild, count), ())
-        ]
+        guild, journals = int(parts[1]), self._journals.values()
+        return [journal for journal, number, count in journals if number_for(guild, count) == number]
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Hands each journal its part."""
@@ -86,4 +72,4 @@ class Journals:
                 journal.on_events(part)
 
     def on_lost(self) -> None:
-        """Nothing is struck out until the watch is back."""
+        """No action needed: no entry is struck out until the watch is back."""

@@ -1,26 +1,18 @@
 """Members: which replicas live, what each says of itself, and which of them is preferred for a channel.
 
-Promises
-- A replica's record stands in etcd for as long as its session lives, and is written again under each new
-  grant.
-- It is rewritten every ``interval`` seconds, which also keeps the coordination watch of every replica
-  talking: silence means that the watch is dead.
+Guarantees
+- A replica's record exists in etcd while its session lives, and is written again under each new grant. It may
+  outlive a dead replica by one TTL; safety never depends on it.
+- The record is rewritten every ``interval`` seconds. That also keeps every replica's coordination watch busy:
+  silence means that the watch is dead.
 - ``rank`` agrees on all replicas that see the same members. Replicas that are draining, deaf or not ready
-  yet rank last.
+  rank last.
 
-Does not promise that a member that is listed still lives: it may be dead for up to one TTL. Safety never
-rests on it.
-
-Concurrency
-- ``discordha-members``, owned by ``Members``: started by ``start``, joined by ``stop``. It alone writes the
-  record. ``describe`` runs on it.
-- The listener calls (``on_snapshot``, ``on_events``, ``on_lost``), and with them ``changed``, run on the
-  watch's thread.
-- ``_lock`` guards the view of the members, and the cache of ranks when it is written; nothing is called
-  under it. ``_written``, a condition, guards ``_asked`` and ``_told``; only ``poke`` is called under it.
-- At stop the thread ends after the write in flight. At a lost session the record is gone, and this replica
-  is not ``live``; it is written again as soon as the next grant begins. At a lost watch the view grows old
-  until the stream is back.
+Threads and locks
+- ``discordha-members`` writes the record: started by ``start``, joined by ``stop`` after the write in flight.
+- ``_writing`` is held while the record is made and written, so that no older one follows a newer one.
+- ``_lock`` guards the view of the members and writes to the cache of ranks; nothing is called under it.
+- Listener calls, and with them ``changed``, run on the watch's thread.
 """
 
 from __future__ import annotations
@@ -33,40 +25,53 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from discordha._version import __version__
-from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Snapshot, WatchEvent
-from discordha.coordination.membership.rendezvous import order
-from discordha.coordination.session import Grant
+from discordha.coordination.etcd.store import (
+    KeyValue,
+    LeaseNotFound,
+    Snapshot,
+    Store,
+    WatchEvent,
+    WatchListener,
+)
+from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
+from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
 
-__all__ = ["FORMAT", "JSON", "READS", "CoordinationWatch", "Members", "readable", "session_age"]
+__all__ = [
+    "CACHED_RANKS",
+    "DELIVERY_SKEW",
+    "FORMAT",
+    "JSON",
+    "READS",
+    "Members",
+    "OperatorCommands",
+    "incompatibility",
+    "session_age",
+]
 
 _log = logging.getLogger(__name__)
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
-#: The format of everything that this version writes into etcd, and the oldest that it can work beside. The
-#: member record itself, as far as ``version``, ``format`` and ``reads``, is the same in all formats.
+#: The format of everything that this version writes into etcd, and the oldest format that it can work beside.
+#: All formats share the member record's ``version``, ``format`` and ``reads``.
 FORMAT = 1
 READS = 1
 #: States in which a replica gets no events or takes no new ones: preferring it would cost each one the grace.
-LEAVING = frozenset({"draining", "stopping"})
-NOT_PREFERRED = LEAVING | {"starting", "deaf"}
-#: How much later than one replica another may get an event from Discord, seconds.
-LAG = 1.0
-#: How many ordering keys' ranks are remembered.
-RANKS = 20_000
+LEAVING_STATES = frozenset({"draining", "stopping"})
+UNPREFERRED_STATES = LEAVING_STATES | {"starting", "deaf"}
+#: How much later than one replica another may receive an event from Discord, seconds.
+DELIVERY_SKEW = 1.0
 
 
-def readable(replica: str, record: Mapping[str, JSON]) -> str | None:
-    """Why this version can't work beside a replica; ``None`` when it can.
+def incompatibility(replica: str, record: Mapping[str, JSON]) -> str | None:
+    """Why this version can't work beside a replica; ``None`` if it can.
 
-    Each says which format it writes and which it can read down to; versions that are neighbours overlap. A
-    record that does not say so is from a replica that is just starting, or from something else: no reason.
-    """
+    Each record says which format its replica writes and the oldest that it reads; neighbouring versions
+    overlap. A record that says neither belongs to a replica that is just starting, or to something else."""
     writes, reads = record.get("format", FORMAT), record.get("reads", record.get("format", READS))
     if not isinstance(writes, int) or not isinstance(reads, int):
         writes = reads = -1
@@ -80,40 +85,26 @@ def readable(replica: str, record: Mapping[str, JSON]) -> str | None:
 
 
 def session_age(record: Mapping[str, JSON], shard: int) -> float | None:
-    """For how many seconds a member's gateway session of a shard had lasted when it wrote its record, if it
-    says so.
-    """
-    hears = record.get("hears")
-    age = hears.get(str(shard)) if isinstance(hears, dict) else None
+    """Seconds that a member's gateway session of a shard had lasted when it wrote its record, if known."""
+    ages = record.get("hears")
+    age = ages.get(str(shard)) if isinstance(ages, dict) else None
     return age if isinstance(age, int | float) else None
 
 
-class _Heartbeats(Protocol):
-    """The part of ``Store`` that members use."""
-
-    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int: ...
-
-
-class _Grants(Protocol):
-    """The part of ``Session`` that members use."""
-
-    @property
-    def current(self) -> Grant | None: ...
-    def add_listener(self, on_begin: Callable[[Grant], None], on_lost: Callable[[Grant], None]) -> None: ...
-
-
 class Members:
-    """The members as one replica sees them, and its own record. A ``WatchListener`` for the component ``m``.
+    """All members as one replica sees them, and its own record. Listens to the component ``m`` below the key
+    prefix ``root``.
 
-    :param root: key prefix of the bot, ending in ``/``.
+    ``draining`` holds the members that are about to leave; ``version`` grows when ranks may have changed.
+
     :param describe: adds to the record (load, counters, ``state``); quick; called for each write.
     :param interval: seconds between two writes, a third of the session's TTL.
     """
 
     def __init__(
         self,
-        store: _Heartbeats,
-        session: _Grants,
+        store: Store,
+        session: Session,
         root: str,
         replica_id: str,
         describe: Callable[[], Mapping[str, JSON]],
@@ -127,23 +118,20 @@ class Members:
         self._replica_id = replica_id
         self._describe = describe
         self._interval = interval
-        self._started = int(time.time())  # for people who read the record; nothing is decided by it
+        self._started = int(time.time())  # for people who read the record
         self._state = "starting"
-        #: Called on the watch's thread when ranks may have changed. Set before the watch starts.
-        self.changed: Callable[[], None] = lambda: None
+        self._listeners: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._clock = clock
         self._records: dict[str, dict[str, JSON]] = {}
-        self._heard_at: dict[str, float] = {}  # when each record came in
-        self._back_at: dict[str, tuple[int, float]] = {}  # the key's revision, and since when it stands
+        self._received_at: dict[str, float] = {}  # when each member's last record arrived
+        self._present_since: dict[str, tuple[int, float]] = {}  # the key's revision, and when it appeared
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
-        self._draining: frozenset[str] = frozenset()
+        self.draining: frozenset[str] = frozenset()
         self._ranks: dict[str, int] = {}
-        self._version = 0
-        self._written = threading.Condition()
-        self._asked = 0  # records that somebody waits for
-        self._told = 0  # how many of those are written
+        self.version = 0
+        self._writing = threading.Lock()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._failing = False
@@ -153,45 +141,29 @@ class Members:
         session.add_listener(lambda _: self.poke(), lambda _: None)
 
     def start(self) -> None:
-        """Starts the heartbeat. Does not block. Twice raises ``RuntimeError``."""
+        """Starts the heartbeat. Does not block. A second call raises ``RuntimeError``."""
         self._thread.start()
 
     def stop(self) -> None:
         """Ends the heartbeat and joins its thread. The record goes with the session's lease. Idempotent."""
         self._stop.set()
         self._wake.set()
-        with self._written:
-            self._written.notify_all()
         if self._thread.is_alive():
             self._thread.join()
 
     # -- this replica ----------------------------------------------------------------------------------------
 
-    @property
-    def state(self) -> str:
-        """``starting``, ``ready``, ``deaf``, ``draining`` or ``stopping``, as the record says unless
-        ``describe`` knows better."""
-        return self._state
-
     def set_state(self, state: str) -> None:
-        """Changes the state and writes it at once, in the background."""
+        """Changes the record's state, such as ``ready`` or ``draining``, and writes it in the background."""
         if state != self._state:
             self._state = state
             self.poke()
 
     def flush(self, timeout: float) -> bool:
-        """Blocks until the record stands in etcd as it is now, so that what is written later is seen later.
-
-        False when it does not within ``timeout`` seconds: etcd does not answer, or the session is lost. Any
-        thread but the watch's.
-        """
-        with self._written:
-            self._asked += 1
-            wanted = self._asked
-            self.poke()
-            if self._thread.is_alive() and self._session.current is not None:
-                self._written.wait_for(lambda: self._told >= wanted or self._stop.is_set(), timeout)
-            return self._told >= wanted
+        """Writes the record now, so that what is written later is seen later. Blocks on etcd; false if it
+        does not answer within ``timeout`` seconds, or the session is lost."""
+        grant = self._session.current
+        return grant is not None and self._write(grant, timeout)
 
     def poke(self) -> None:
         """Writes the record now, in the background. Never blocks; any thread."""
@@ -201,20 +173,19 @@ class Members:
         while not self._stop.is_set():
             grant = self._session.current
             self._wake.clear()
-            asked = self._asked
-            if grant is not None and self._write(grant):
-                with self._written:
-                    self._told = asked
-                    self._written.notify_all()
+            if grant is not None:
+                self._write(grant, self._interval)
             self._wake.wait(self._interval)
 
-    def _write(self, grant: Grant) -> bool:
-        """Whether the record stands in etcd as it is now."""
+    def _write(self, grant: Grant, timeout: float) -> bool:
+        """Writes the record; whether it succeeded."""
+        until = self._clock() + timeout
+        if not self._writing.acquire(timeout=timeout):
+            return False
         try:
-            value = json.dumps(self._record()).encode()
-            self._store.put(
-                self._prefix + self._replica_id, value, lease=grant.lease_id, timeout=self._interval
-            )
+            key, value = self._prefix + self._replica_id, json.dumps(self._record()).encode()
+            left = max(until - self._clock(), 0.001)
+            self._store.put(key, value, lease=grant.lease_id, timeout=left)
         except LeaseNotFound:
             _log.debug("the member record waits for the next session")
         except DiscordHAError as error:
@@ -229,6 +200,8 @@ class Members:
                 self._failing = False
                 _log.info("the member record is written again")
             return True
+        finally:
+            self._writing.release()
         return False
 
     def _record(self) -> dict[str, JSON]:
@@ -244,12 +217,11 @@ class Members:
             **self._describe(),
         }
 
-    # -- all replicas ----------------------------------------------------------------------------------------
+    # -- all replicas; no I/O; any thread --------------------------------------------------------------------
 
     @property
     def live(self) -> tuple[str, ...]:
-        """The living replicas, sorted, as the watch shows them; this one by its own session. No I/O; any
-        thread."""
+        """The living replicas, sorted: this one by its own session, others as the watch shows them."""
         seen = self._seen
         alive = self._session.current is not None
         if alive == (self._replica_id in seen):
@@ -258,61 +230,51 @@ class Members:
         return tuple(sorted((*others, self._replica_id))) if alive else tuple(others)
 
     def records(self) -> dict[str, dict[str, JSON]]:
-        """What each replica said of itself last. A copy; no I/O; any thread."""
+        """A copy of each replica's latest record."""
         with self._lock:
             return dict(self._records)
 
     def silence(self, member: str) -> float:
-        """Seconds since a member's record came in, by this replica's clock. No I/O; any thread."""
-        return self._clock() - self._heard_at.get(member, self._clock())
-
-    @property
-    def draining(self) -> frozenset[str]:
-        """The members that are about to leave. No I/O; any thread."""
-        return self._draining
+        """Seconds since a member's last record arrived."""
+        return self._clock() - self._received_at.get(member, self._clock())
 
     def has_received(self, shard: int, moment: float, among: Container[str] | None = None) -> bool:
-        """Whether another replica, which stays, has received what this one received at a moment: its gateway
-        session of the shard began ``LAG`` seconds before that, at the least, and it has had a session in etcd
-        for as long: one that stood still, or was cut off, is back before it knows what it has missed. No I/O;
-        any thread.
+        """Whether another replica, which stays, has received what this one received at a moment.
 
-        :param moment: by this replica's monotonic clock; ``math.inf``: what comes from now on.
-        :param among: which replicas count.
+        Its gateway session of the shard and its session in etcd must be older than that by ``DELIVERY_SKEW``:
+        a replica that stood still or was cut off is back before it knows what it has missed.
+
+        :param moment: by this replica's monotonic clock; ``math.inf`` for events from now on.
+        :param among: the replicas that count; by default all.
         """
         for member, record in self._records.items():
             age = session_age(record, shard)
             if member == self._replica_id or age is None:
                 continue
-            if str(record.get("state")) in NOT_PREFERRED or not (among is None or member in among):
+            if str(record.get("state")) in UNPREFERRED_STATES or not (among is None or member in among):
                 continue
-            began = self._heard_at.get(member, math.inf) - age
-            if max(began, self._back_at.get(member, (0, -math.inf))[1]) + LAG <= moment:
+            began = self._received_at.get(member, math.inf) - age
+            present_since = self._present_since.get(member, (0, -math.inf))[1]
+            if max(began, present_since) + DELIVERY_SKEW <= moment:
                 return True
         return False
 
-    @property
-    def version(self) -> int:
-        """Grows when ranks may have changed. No I/O; any thread."""
-        return self._version
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Calls ``changed`` on the watch's thread when ranks may have changed. Before the watch starts."""
+        self._listeners.append(changed)
 
     def rank(self, ordering_key: str, shard: int = 0) -> int:
-        """How many members are preferred to this replica for a channel: 0 when it is the preferred one, or
-        alone. Where there are no shards, all members host the only one.
-
-        No I/O; any thread. The answer is remembered until the members change.
-        """
-        known = self._ranks.get(ordering_key)  # one step: no lock, as this is asked for each event
+        """How many members are preferred to this replica for a channel: 0 if it is the preferred one. Without
+        shards, all members host the only one. Cached until the members change."""
+        known = self._ranks.get(ordering_key)  # one step without the lock, because every event asks
         if known is not None:
             return known
         with self._lock:
             seen, last = self._seen, self._last
-        ranked = order(ordering_key, {*seen, self._replica_id})
-        ranked.sort(key=last.__contains__)  # stable: those that rank last keep their order
-        rank = ranked.index(self._replica_id)
+        rank = rank_among(self._replica_id, ordering_key, seen, last)
         with self._lock:
             if self._seen is seen and self._last is last:
-                if len(self._ranks) >= RANKS:
+                if len(self._ranks) >= CACHED_RANKS:
                     self._ranks.clear()
                 self._ranks[ordering_key] = rank
         return rank
@@ -320,60 +282,74 @@ class Members:
     # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Replaces the view."""
-        self._update({kv.key[len(self._prefix) :]: self._read(kv) for kv in snapshot.items})
+        self._update({kv.key[len(self._prefix) :]: self._parse(kv) for kv in snapshot.items})
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Applies heartbeats and departures."""
         records = dict(self._records)  # written on this thread only
         for kind, kv in events:
             member = kv.key[len(self._prefix) :]
             if kind == "delete":
                 records.pop(member, None)
             else:
-                records[member] = self._read(kv)
+                records[member] = self._parse(kv)
         self._update(records)
 
     def on_lost(self) -> None:
-        """The view grows old. Nothing to do: ranks only spread the load."""
+        """No action needed: ranks only spread the load."""
 
-    def _read(self, kv: KeyValue) -> dict[str, JSON]:
+    def _parse(self, kv: KeyValue) -> dict[str, JSON]:
         try:
             record = json.loads(kv.value)
         except (ValueError, RecursionError):
             record = None
         if isinstance(record, dict):
             member, now = kv.key[len(self._prefix) :], self._clock()
-            self._heard_at[member] = now
-            known = self._back_at.get(member)
+            self._received_at[member] = now
+            known = self._present_since.get(member)
             if known is None or known[0] != kv.create_revision:
-                # Nothing came in here while those were away that were there before us.
-                self._back_at[member] = (kv.create_revision, now if self._records else -math.inf)
+                # Members of the first snapshot were there before this replica, which received nothing yet.
+                self._present_since[member] = (kv.create_revision, now if self._records else -math.inf)
             return record
         self.unreadable += 1
         _log.warning("the member record %s can't be read (%.40r): another version?", kv.key, kv.value)
         return {}
 
     def _update(self, records: dict[str, dict[str, JSON]]) -> None:
-        seen = tuple(sorted(records))
-        last = frozenset(
-            member for member, record in records.items() if str(record.get("state")) in NOT_PREFERRED
-        )
         for member in records.keys() - self._records.keys():
-            reason = readable(member, records[member])
+            reason = incompatibility(member, records[member])
             if reason is not None and member != self._replica_id:
                 _log.error("%s; it should have stayed out", reason)
-        draining = frozenset(m for m, record in records.items() if str(record.get("state")) in LEAVING)
-        for gone in self._heard_at.keys() - records.keys():
-            self._heard_at.pop(gone, None)
-            self._back_at.pop(gone, None)
+        for gone in self._received_at.keys() - records.keys():
+            self._received_at.pop(gone, None)
+            self._present_since.pop(gone, None)
+        states = {member: str(record.get("state")) for member, record in records.items()}
+        seen = tuple(sorted(records))
+        last = frozenset(member for member, state in states.items() if state in UNPREFERRED_STATES)
         with self._lock:
             self._records = records
-            self._draining = draining
+            self.draining = frozenset(m for m, state in states.items() if state in LEAVING_STATES)
             moved = seen != self._seen or last != self._last
             if moved:
                 self._seen, self._last = seen, last
                 self._ranks.clear()
-                self._version += 1
+                self.version += 1
         if moved:
-            self.changed()
+            for changed in self._listeners:
+                changed()
+
+
+class OperatorCommands(WatchListener):
+    """Passes an operator's commands to this replica (``x/<replica>/<command>``) on to ``on_command``, which
+    must not block. A command that is written while the watch is down is not repeated."""
+
+    def __init__(self, root: str, replica_id: str, on_command: Callable[[str], None]) -> None:
+        self._prefix = f"{root}x/{replica_id}/"
+        self._on_command = on_command
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Ignores commands from before this replica started."""
+
+    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
+        for kind, kv in events:
+            if kind == "put" and kv.key.startswith(self._prefix):
+                self._on_command(kv.key[len(self._prefix) :])

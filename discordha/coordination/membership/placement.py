@@ -1,39 +1,60 @@
-"""Placement: which replicas host which shard. Pure; any thread.
+"""Placement: which of several replicas is responsible for a key, and which ones host which shard.
 
-Promises
-- Each shard has ``replication`` hosts, or as many as there are members.
-- The numbers of shards of any two members differ by one at the most wherever one move can bring that about,
-  and never by more than two.
-- What need not move does not: a host that lives keeps its shards, unless it has too many.
-- Every process that knows the same placement and the same members finds the same next one.
+Guarantees
+- Processes that know the same members rank them equally, on every machine and in every version. If a member
+  goes, only its keys move, and they spread evenly over the others.
+- Each shard has ``replication`` hosts, or as many as there are members. Members' numbers of shards differ by
+  at most one where a single move can achieve that, and never by more than two.
+- Only necessary moves happen: a living host keeps its shards, unless it has too many. Every process that
+  knows the same placement and the same members computes the same next placement.
 
-Source: rendezvous hashing (see ``rendezvous``) chooses among the members that have room, which is the bounded
-load of Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads" (2016).
+Sources: Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous" (1996), with 64 bits of BLAKE2b
+as the weight; Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads" (2016).
+
+Threads and locks: pure functions; any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from hashlib import blake2b
 
-from discordha.coordination.membership.rendezvous import order, weight
+__all__ = ["CACHED_RANKS", "Placement", "order", "place", "rank_among", "weight"]
 
-__all__ = ["Placement", "place"]
-
+#: How many keys' ranks are cached.
+CACHED_RANKS = 20_000
 #: The hosts of each shard, by shard key.
 Placement = dict[int, tuple[str, ...]]
 
-#: Members' numbers of shards differ by so many at the most.
+#: The largest difference between two members' numbers of shards.
 SPREAD = 1
+
+
+def weight(key: str, member: str) -> bytes:
+    """A member's weight for a key; the highest is preferred. Part of the format: all versions must agree."""
+    return blake2b(f"{key}\0{member}".encode(), digest_size=8).digest()
+
+
+def order(key: str, members: Iterable[str]) -> list[str]:
+    """The members, the preferred one first."""
+    return sorted(members, key=lambda member: (weight(key, member), member), reverse=True)
+
+
+def rank_among(member: str, key: str, others: Iterable[str], last: Container[str]) -> int:
+    """How many members are preferred to one of them for a key; ``last`` says which rank behind all others."""
+    ranked = order(key, {*others, member})
+    ranked.sort(key=last.__contains__)  # stable: those that rank last keep their order
+    return ranked.index(member)
 
 
 def place(
     previous: Mapping[int, Sequence[str]], shards: Iterable[int], members: Collection[str], replication: int
 ) -> Placement:
-    """The next placement.
+    """Computes the next placement.
 
-    :param previous: the present one; empty at first.
+    :param previous: the present placement; empty at first.
     :param shards: the keys of all shards.
-    :param members: the replicas that may host.
+    :param members: the replicas that may be hosts.
     """
     keys = sorted(shards)
     wanted = min(replication, len(members))
@@ -53,9 +74,7 @@ def place(
 
 
 def _fit(key: int, chosen: list[str], load: dict[str, int], wanted: int, room: int) -> None:
-    """Gives a shard as many hosts as it should have. ``room``: shards that a member takes at the most, while
-    another one has room.
-    """
+    """Gives a shard its number of hosts. A member takes more than ``room`` only if no other has any left."""
     while len(chosen) > wanted:
         busiest = max(chosen, key=lambda member: (load[member], weight(str(key), member)))
         chosen.remove(busiest)
@@ -71,10 +90,10 @@ def _fit(key: int, chosen: list[str], load: dict[str, int], wanted: int, room: i
 
 
 def _even_out(hosts: dict[int, list[str]], load: dict[str, int]) -> None:
-    """Moves one shard after another from who has the most to who has the least."""
+    """Moves one shard after another from the fullest member to the emptiest."""
     while True:
         least = min(load, key=lambda member: (load[member], member))
-        # The fullest member from which something can be moved: one that hosts what the emptiest does not.
+        # The fullest member that hosts a shard which the emptiest does not.
         for most in sorted(load, key=lambda member: (-load[member], member)):
             if load[most] - load[least] <= SPREAD:
                 return

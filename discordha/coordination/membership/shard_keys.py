@@ -1,8 +1,9 @@
-"""Shard keys: one whole number for a shard and the generation it belongs to. Pure; any thread.
+"""Shard keys: one whole number for a shard and the generation it belongs to. Pure functions; any thread.
 
-A *generation* is one way of dividing the guilds: a number of shards. Resharding begins the next one beside
-the present one, so that two shards with the same number run at once. Whatever is kept by shard (connections,
-elections, journals, hosts) is kept by this key; a bot that was never resharded sees plain shard numbers.
+A *generation* is one way to divide the guilds: a number of shards. Resharding begins the next generation
+beside the present one, so two shards with the same number run at once. Everything that is kept per shard
+(connections, elections, journals, hosts) is kept by this key, which is the plain number for a bot that was
+never resharded.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ __all__ = ["SPAN", "generation_of", "is_number", "key_of", "number_for", "number
 
 #: Shards that fit into one generation. Part of the format: all versions must agree.
 SPAN = 1_000_000
-#: A number in a key or a mark has fewer digits; Python refuses to read very many.
-LONGEST = 20
+#: Numbers in keys and marks have fewer digits than this. Python refuses to parse very many.
+MAX_DIGITS = 20
 
 
 def is_number(text: str) -> bool:
-    """Whether a part of a key, or of a value, is a number that discordha may have written."""
-    return text.isascii() and text.isdecimal() and len(text) < LONGEST
+    """Whether a part of a key or a value is a number that discordha may have written."""
+    return text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS
 
 
 def key_of(generation: int, number: int) -> int:
@@ -31,10 +32,10 @@ def number_of(key: int) -> int:
 
 
 def generation_of(key: int) -> int:
-    """The generation it belongs to."""
+    """The generation that the shard belongs to."""
     return key // SPAN
 
 
 def number_for(guild_id: int, count: int) -> int:
-    """The number of a guild's shard, as Discord documents it. 0 for what belongs to no guild."""
+    """The number of a guild's shard, as Discord documents it; 0 for anything outside guilds."""
     return (guild_id >> 22) % count

@@ -1,13 +1,13 @@
-"""Command records: what Discord was last told of the bot's commands, and by which version of the bot.
+"""Command records: which commands Discord was last told of, and by which version of the bot.
 
-Promises
+Guarantees
 - One replica at a time tells Discord: it holds ``al/<scope>`` under its session. A replica that dies lets go.
-- The record of what was told is written only by who holds that, in one transaction with letting go.
+- Only the holder writes the record of what was told, in one transaction with letting go.
 
-Does not promise that Discord has what the record says: somebody may have told it by other means.
+Discord may still have other commands than the record says, if somebody told it by other means.
 
-Concurrency: no thread, no state. Every method blocks on etcd. At a lost session ``write`` is refused. The
-keys ``ac/<scope>`` lie under no lease: one for each scope that the bot ever had commands in.
+Threads and locks: no thread, no state. Every method blocks on etcd. The keys ``ac/<scope>`` have no lease:
+one for each scope that the bot ever had commands in.
 """
 
 from __future__ import annotations
@@ -20,31 +20,24 @@ from discordha.coordination.session import Session
 
 __all__ = ["CommandRecord", "CommandRecords"]
 
-#: So many earlier versions are known as such.
+#: How many earlier versions are remembered.
 MAX_OLDER = 20
 
 
 class CommandRecord(NamedTuple):
-    """What was told of one scope.
-
-    :param digest: of the commands.
-    :param older: digests of what was told before, the latest first.
-    """
+    """What Discord was told of one scope: the digest of its commands and ``older`` ones, the latest first."""
 
     digest: str
     older: tuple[str, ...] = ()
 
     def followed_by(self, digest: str) -> CommandRecord:
-        """The record once other commands have been told."""
+        """The record after Discord was told of other commands."""
         older = [self.digest, *(each for each in self.older if each != self.digest)]
         return CommandRecord(digest, tuple(each for each in older if each != digest)[:MAX_OLDER])
 
 
 class CommandRecords:
-    """The records of all scopes: ``global``, or a guild's id.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """The records of all scopes (``global``, or a guild's id) below the key prefix ``root``."""
 
     def __init__(self, store: Store, session: Session, root: str, replica_id: str) -> None:
         self._store = store
@@ -59,7 +52,7 @@ class CommandRecords:
         return [kv.key[cut:] for kv in self._store.range(self._records, keys_only=True).items]
 
     def read(self, scope: str) -> CommandRecord | None:
-        """What was told of a scope; ``None`` when nothing was."""
+        """The record of a scope; ``None`` if there is none."""
         kv = self._store.get(self._records + scope)
         if kv is None:
             return None
@@ -67,10 +60,10 @@ class CommandRecords:
         return CommandRecord(value["digest"], tuple(value["older"]))
 
     def lock(self, scope: str) -> int | None:
-        """Makes this replica the one that tells Discord; ``None`` when another does, or there is no session.
-        The number is for ``write`` and ``unlock``.
+        """Makes this replica the one that tells Discord; returns a number for ``write`` and ``unlock``, or
+        ``None`` if another replica holds the lock or there is no session.
 
-        :raises LeaseNotFound: the session was lost just now.
+        :raises LeaseNotFound: the session has just been lost.
         """
         grant = self._session.current
         if grant is None:
@@ -81,7 +74,7 @@ class CommandRecords:
         return result.revision if result.succeeded else None
 
     def write(self, scope: str, record: CommandRecord, lock: int) -> bool:
-        """Notes what was told, and lets go; false when another may have taken over meanwhile."""
+        """Writes the record and lets go; false if the lock is lost."""
         key = self._locks + scope
         value = json.dumps({"digest": record.digest, "older": record.older}).encode()
         result = self._store.txn(
@@ -90,6 +83,6 @@ class CommandRecords:
         return result.succeeded
 
     def unlock(self, scope: str, lock: int) -> None:
-        """Lets go without a note."""
+        """Lets go without writing a record."""
         key = self._locks + scope
         self._store.txn((Compare.create_revision(key, lock),), (Delete(key),))

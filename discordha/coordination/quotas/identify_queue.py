@@ -1,19 +1,20 @@
-"""The queue for IDENTIFYs: one turn at a time in each bucket, over all replicas and shards.
+"""The IDENTIFY queue: one turn at a time in each of Discord's buckets, over all replicas and shards.
 
-Promises
-- At most one replica holds a bucket's turn. It is handed on in the order in which places were taken.
-- The turn of a replica that dies is free after its lease has run out, which is no earlier than the pause that
-  Discord wants: the IDENTIFY may have gone out.
-- A place of a replica that dies vanishes with its session.
+Guarantees
+- At most one replica holds a bucket's turn. Turns go in the order in which places were taken.
+- The turn of a replica that dies is free once its lease has run out. That is no earlier than the pause that
+  Discord demands, because the IDENTIFY may have gone out.
+- The place of a replica that dies vanishes with its session.
 
-Does not promise anything when a holder stands still for longer than its lease and goes on: it must ask
-``Turn.valid`` right before it acts.
+A holder that stands still for longer than its lease has lost the turn without knowing: it must check
+``TurnLease.valid`` right before it acts.
 
-Keys, all below ``iq/<bucket>/``: ``q/<lease>-<n>`` is a place, under the session; the lowest create revision
-is next. ``turn`` is the turn, under a lease of its own.
+A place is a key under the session, and the one with the lowest create revision is next. The turn is a key
+under a lease of its own.
 
-Concurrency: no thread. The view is replaced as a whole on the watch's thread, which then calls ``changed``;
-what writes to etcd blocks, and is called by one thread, the owner's.
+Threads and locks: no thread, no lock; the view is a ``KeyView``. Methods that write block on etcd and are
+called by one thread, the owner's; they raise ``StoreUnavailable`` or ``LeaseNotFound``. While the watch is
+down, no turn is taken.
 """
 
 from __future__ import annotations
@@ -24,19 +25,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from discordha.coordination.etcd.store import (
-    Compare,
-    Delete,
-    Op,
-    Put,
-    Snapshot,
-    Store,
-    WatchEvent,
-)
+from discordha.coordination.etcd.router import KeyView
+from discordha.coordination.etcd.store import Compare, Delete, Op, Put, Store
 from discordha.coordination.session import Grant
 from discordha.errors import DiscordHAError
 
-__all__ = ["IdentifyQueue", "Place", "Turn"]
+__all__ = ["IdentifyQueue", "Place", "TurnLease"]
 
 
 class Place(NamedTuple):
@@ -48,8 +42,8 @@ class Place(NamedTuple):
     grant: Grant
 
 
-class Turn:
-    """A bucket's turn."""
+class TurnLease:
+    """A bucket's turn, held under a lease of its own."""
 
     def __init__(self, lease: int, ttl: float, begun: float, clock: Callable[[], float]) -> None:
         self.lease = lease
@@ -59,55 +53,42 @@ class Turn:
 
     @property
     def valid(self) -> bool:
-        """Whether it certainly still is this replica's. No I/O; any thread."""
+        """Whether the turn is still this replica's for certain. No I/O; any thread."""
         return self._clock() < self.renewed_at + self.ttl
 
 
-class IdentifyQueue:
-    """The queues of all buckets. A ``WatchListener`` for the component ``iq``.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+class IdentifyQueue(KeyView):
+    """The queues of all buckets. Listens to the component ``iq`` below the key prefix ``root``."""
 
     def __init__(
         self, store: Store, root: str, replica_id: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__()
         self._store = store
         self._prefix = f"{root}iq/"
         self._name = replica_id.encode()
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._created: dict[str, int] = {}  # key: create revision
-        self.changed: Callable[[], None] = lambda: None
 
-    # -- writing; blocks on etcd -----------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
 
     def enter(self, bucket: int, grant: Grant) -> Place:
-        """Takes the last place.
-
-        :raises LeaseNotFound: the session is lost.
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Takes the last place in a bucket's queue."""
         key = f"{self._prefix}{bucket}/q/{grant.lease_id:x}-{next(self._numbers)}"
         revision = self._store.put(key, self._name, lease=grant.lease_id)
         return Place(bucket, key, revision, grant)
 
     def leave(self, place: Place) -> None:
-        """Gives a place up.
-
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Gives up a place."""
         self._store.txn((Compare.create_revision(place.key, place.revision),), (Delete(place.key),))
 
     def take(
         self, place: Place, interval: float, guards: Sequence[Compare] = (), more: Sequence[Op] = ()
-    ) -> Turn | None:
-        """Turns a place into the turn; ``None`` when the turn is not free, or a guard does not hold.
+    ) -> TurnLease | None:
+        """Exchanges a place for the turn; ``None`` if the turn is not free or a guard does not hold.
 
-        :param interval: seconds that a dead holder's turn must outlive it.
-        :param more: done in the same transaction.
-        :raises LeaseNotFound: a lease is gone.
-        :raises StoreUnavailable: etcd does not answer.
+        :param interval: seconds by which a dead holder's turn must outlive it.
+        :param more: operations of the same transaction.
         """
         begun = self._clock()
         lease = self._store.grant(2 * math.ceil(interval) + 2)
@@ -124,57 +105,24 @@ class IdentifyQueue:
         if not taken:
             self._store.revoke(lease.id)
             return None
-        return Turn(lease.id, lease.ttl, begun, self._clock)
+        return TurnLease(lease.id, lease.ttl, begun, self._clock)
 
-    def renew(self, turn: Turn) -> None:
-        """Keeps the turn.
-
-        :raises StoreUnavailable: etcd does not answer.
-        """
+    def renew(self, turn: TurnLease) -> None:
+        """Renews the turn."""
         sent = self._clock()
         if self._store.keep_alive(turn.lease) > 0.0:
             turn.renewed_at = sent
 
-    def free(self, turn: Turn) -> None:
-        """Lets the next one have it.
-
-        :raises StoreUnavailable: etcd does not answer.
-        """
+    def free(self, turn: TurnLease) -> None:
+        """Ends the turn, for the next one in the queue."""
         self._store.revoke(turn.lease)
 
     # -- the view; no I/O; any thread ------------------------------------------------------------------------
 
     def is_next(self, place: Place) -> bool:
-        """Whether the turn is free and this place is the first, as far as the watch shows."""
-        created, start = self._created, f"{self._prefix}{place.bucket}/"
-        if place.key not in created or f"{start}turn" in created:
+        """Whether the turn is free and this place is first, as far as the watch shows."""
+        keys, start = self.keys, f"{self._prefix}{place.bucket}/"
+        if place.key not in keys or f"{start}turn" in keys:
             return False
-        return place.revision == min(
-            revision for key, revision in created.items() if key.startswith(f"{start}q/")
-        )
-
-    @property
-    def waiting(self) -> int:
-        """How many places are taken."""
-        return sum("/q/" in key[len(self._prefix) :] for key in self._created)
-
-    # -- the coordination watch ------------------------------------------------------------------------------
-
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Replaces the view."""
-        self._created = {kv.key: kv.create_revision for kv in snapshot.items}
-        self.changed()
-
-    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Follows the watch."""
-        created = dict(self._created)
-        for kind, kv in events:
-            if kind == "put":
-                created[kv.key] = kv.create_revision
-            else:
-                created.pop(kv.key, None)
-        self._created = created
-        self.changed()
-
-    def on_lost(self) -> None:
-        """Nobody's turn comes until the watch is back."""
+        places = (kv.create_revision for key, kv in keys.items() if key.startswith(f"{start}q/"))
+        return place.revision == min(places)

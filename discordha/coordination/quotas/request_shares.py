@@ -1,28 +1,23 @@
-"""Shares: the requests a second that Discord allows a bot, divided among its replicas.
+"""Request shares: the REST requests per second that Discord allows a bot, divided among its replicas.
 
-Promises
-- The shares that replicas may use never add up to more than ``total``, whatever each of them sees: a
-  replica raises its share in a transaction that fails when anybody else has raised his since, and uses what
-  it gained only a second later, when the last requests of the one who gave it are a second old. A replica
-  that gives takes the new share first, and writes it when no more requests than that are under way.
-- A share goes with the session, by the local deadline. Without one, a replica may make ``RESERVE`` requests
-  a second, from the margin that ``total`` leaves.
-- Shares follow demand: what idle replicas do not need, busy ones have after about two seconds; nobody falls
-  below ``allotment.FLOOR`` for long.
-- When Discord says that the whole bot is over its limit, all replicas pause.
-- What each replica knows of refused requests (401, 403, 429) is summed over the living and those that died
-  within the last ten minutes before this replica's eyes.
+Guarantees
+- The shares in use never add up to more than ``total``, whatever each replica sees. A raise is a transaction
+  that fails if another replica has raised its share since, and is usable ``WINDOW`` seconds later, when the
+  giver's last requests have left Discord's window. A replica lowers what it uses first, and writes the lower
+  share once no more requests than that are in flight.
+- A share ends with the session, by the local deadline. Without a share a replica makes ``RESERVE_SLOTS``
+  requests per second, out of the margin that ``total`` leaves. Many replicas without a session at once exceed
+  the margin; Discord then answers 429, which all obey.
+- Shares follow demand within about two seconds; nobody falls below ``FLOOR`` for long.
+- If Discord says that the bot as a whole is over its limit, all replicas pause.
+- Refused requests (401, 403, 429) are summed over living replicas, and over those that this replica saw die
+  within ``REFUSALS_KEPT`` seconds.
 
-Does not promise anything while more than a few replicas are without a session at the same time: the
-reserves of many are more than the margin. Discord's answer is then a 429, which all obey.
-
-Concurrency
-- ``discordha-shares``, owned here: started by ``start``, joined by ``stop``. It alone writes.
-- ``_lock`` guards the view of all shares and the pause to be told. Nothing is called under it.
-- The listener calls run on the watch's thread. ``slots`` and ``others_refused`` are read by any thread.
-- At stop the thread ends after the transaction in flight; the share goes with the session's lease. At a
-  lost session the share is gone at once, and asked for anew under the next grant. At a lost watch shares
-  stay as they are: a raise from an old view fails.
+Threads and locks
+- ``discordha-shares``: started by ``start``, joined by ``stop`` after the transaction in flight. It alone
+  writes to etcd. If the session is lost, it asks for a share again under the next grant.
+- ``_lock`` guards the view of all shares and the pause to report. Nothing is called under it.
+- Listener calls run on the watch's thread. If the watch is lost, raises from the outdated view fail.
 """
 
 from __future__ import annotations
@@ -32,45 +27,69 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from discordha.coordination.etcd.store import (
-    Compare,
-    KeyValue,
-    LeaseNotFound,
-    Put,
-    Snapshot,
-    Store,
-    WatchEvent,
-)
-from discordha.coordination.quotas.allotment import allot
+from discordha.coordination.etcd.store import Compare, KeyValue, Put, Snapshot, Store, WatchEvent
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
 
-__all__ = ["RESERVE", "WINDOW", "Meter", "Shares"]
+__all__ = ["FLOOR", "REFUSALS_KEPT", "RESERVE_SLOTS", "WINDOW", "Meter", "Shares", "allot"]
 
 _log = logging.getLogger(__name__)
 
 #: The span of Discord's limit, seconds.
 WINDOW = 1.0
-#: Requests a second for a replica that has no share: it starts, or has lost its session.
-RESERVE = 1
-#: How often shares are looked at, seconds.
+#: Requests per second of a replica without a share: it starts, or has lost its session.
+RESERVE_SLOTS = 1
+#: What an idle replica keeps, so that its first requests do not wait.
+FLOOR = 2
+#: How often shares are reviewed, seconds.
 TICK = 0.5
-#: A share that nobody else needs is given up when it is too large by so much.
+#: A share that nobody else needs is lowered if it is too large by this much.
 SLACK = 4
-#: How long the refused requests of a replica that is gone count on, seconds.
-MEMORY = 600.0
-#: Nobody pauses for longer because a peer says so, seconds.
+#: How long the refused requests of a replica that is gone count, seconds.
+REFUSALS_KEPT = 600.0
+#: The longest pause that another replica can ask for, seconds.
 LONGEST_PAUSE = 60.0
 
 
+def allot(wants: Mapping[str, int], total: int) -> dict[str, int]:
+    """A share for each replica in ``wants``. Equal arguments give equal shares, so replicas agree.
+
+    The shares add up to ``total``. Nobody is left below the floor; replicas that want more divide the rest
+    equally, and what nobody wants is spread evenly: max-min fairness by progressive filling (Bertsekas and
+    Gallager, "Data Networks", section 6.5.2).
+
+    :param wants: requests per second that each replica would make now.
+    """
+    names = sorted(wants)
+    if not names:
+        return {}
+    shares = dict.fromkeys(names, min(FLOOR, total // len(names)))
+    left = _fill(shares, wants, total - sum(shares.values()))
+    _fill(shares, dict.fromkeys(names, total), left)
+    return shares
+
+
+def _fill(shares: dict[str, int], wants: Mapping[str, int], left: int) -> int:
+    """Raises the lowest shares together until every want is met; returns what is left."""
+    hungry = [name for name in shares if shares[name] < wants[name]]
+    while hungry and left > 0:
+        lowest = min(shares[name] for name in hungry)
+        for name in hungry:
+            if shares[name] == lowest and left > 0:
+                shares[name] += 1
+                left -= 1
+        hungry = [name for name in hungry if shares[name] < wants[name]]
+    return left
+
+
 class Meter(Protocol):
-    """What this replica's requests look like. Any thread; no I/O."""
+    """This replica's requests. Any thread; no I/O."""
 
     def want(self) -> int:
-        """How many requests a second it would have made lately, had nothing held it back."""
+        """Requests per second that it would have made lately if nothing had held it back."""
 
     @property
     def in_flight(self) -> int:
@@ -83,11 +102,11 @@ class Meter(Protocol):
         """The share has changed."""
 
     def pause(self, seconds: float) -> None:
-        """Discord wants nothing from this bot for so long."""
+        """Discord wants no requests from this bot for so long."""
 
 
 class _Gone(NamedTuple):
-    """What a replica was refused whose key is gone."""
+    """A replica whose key is gone, and its refused requests."""
 
     at: float
     name: str
@@ -95,18 +114,20 @@ class _Gone(NamedTuple):
 
 
 class _Share(NamedTuple):
-    """One replica's entry: what it holds, what it would use, what Discord refused it."""
+    """One replica's record: what it holds, what it would use, what Discord refused it."""
 
     slots: int
     want: int
     refused: int
 
 
-class Shares:
-    """One replica's share and its view of all. A ``WatchListener`` for the component ``q``.
+_NOT_WRITTEN = _Share(-1, 0, 0)
 
-    :param root: key prefix of the bot, ending in ``/``.
-    :param total: requests a second for all replicas together.
+
+class Shares:
+    """One replica's share, and its view of all. Listens to the component ``q`` below the key prefix ``root``.
+
+    :param total: requests per second for all replicas together.
     """
 
     def __init__(
@@ -128,8 +149,8 @@ class Shares:
         self._grant: Grant | None = None  # under which the share below is held
         self._slots = 0  # what may be used
         self._held = 0  # what etcd says
-        self._written = _Share(-1, 0, 0)
-        self._revision: int | None = None  # of this replica's key, when it was written last
+        self._written = _NOT_WRITTEN
+        self._revision: int | None = None  # of this replica's key after its last write
         self._usable_at = 0.0
         self._failing = False
         self._stop = threading.Event()
@@ -138,7 +159,7 @@ class Shares:
         self.writes = 0
 
     def start(self) -> None:
-        """Starts to ask for a share. Does not block. Twice raises ``RuntimeError``."""
+        """Starts to ask for a share. Does not block. A second call raises ``RuntimeError``."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -148,20 +169,20 @@ class Shares:
         if self._thread.is_alive():
             self._thread.join()
 
-    # -- what the replica asks -------------------------------------------------------------------------------
+    # -- for the replica -------------------------------------------------------------------------------------
 
     def slots(self) -> int:
         """Requests that this replica may make within a second. No I/O; any thread."""
-        return self.shared_slots() or RESERVE
+        return self.shared_slots() or RESERVE_SLOTS
 
     def shared_slots(self) -> int:
-        """What of it comes from ``total``; 0: it has to make do with the reserve. No I/O; any thread."""
+        """The part of ``slots`` that comes from ``total``; 0 if only the reserve is left. Any thread."""
         grant = self._grant
         return self._slots if grant is not None and grant.alive else 0
 
     def others_refused(self) -> int:
-        """What Discord refused the other replicas in the last ten minutes. No I/O; any thread."""
-        oldest = time.monotonic() - MEMORY
+        """Requests that Discord refused the other replicas in the last ten minutes. No I/O; any thread."""
+        oldest = time.monotonic() - REFUSALS_KEPT
         with self._lock:
             while self._gone and self._gone[0].at < oldest:
                 self._gone.popleft()
@@ -169,15 +190,13 @@ class Shares:
             return gone + sum(s.refused for name, s in self._view.items() if name != self._replica_id)
 
     def report_pause(self, seconds: float) -> None:
-        """Tells all replicas, in the background, that Discord wants nothing from this bot for so long. Any
-        thread.
-        """
+        """Tells all replicas, in the background, that Discord wants no requests for so long. Any thread."""
         with self._lock:
             self._pause = seconds
         self._wake.set()
 
     def poke(self) -> None:
-        """Looks at the shares now, in the background. Any thread."""
+        """Reviews the shares now, in the background. Any thread."""
         self._wake.set()
 
     # -- the thread ------------------------------------------------------------------------------------------
@@ -185,9 +204,9 @@ class Shares:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._look()
+                self._review()
                 self._failing = False
-            except (DiscordHAError, LeaseNotFound) as error:
+            except DiscordHAError as error:
                 if not self._failing:
                     self._failing = True
                     _log.warning("the share of requests can't be settled: %s", error)
@@ -195,10 +214,10 @@ class Shares:
                 _log.exception("the share of requests can't be settled")
             if self._wake.wait(TICK):
                 self._wake.clear()
-                self._stop.wait(0.02)  # what comes at once is looked at once
+                self._stop.wait(0.02)  # several changes at once need one review
 
-    def _look(self) -> None:
-        self._tell_pause()
+    def _review(self) -> None:
+        self._write_pause()
         grant = self._session.current
         if grant is None:
             return
@@ -232,7 +251,7 @@ class Shares:
         if self._write(grant, _Share(slots, want, refused), guard):
             self._held = slots
             self._usable_at = time.monotonic() + WINDOW
-        elif self._is_news(want, refused):  # somebody else was faster: the watch shows it, and wakes us
+        elif self._is_news(want, refused):  # another replica was faster; the watch shows it and wakes us
             self._write(grant, _Share(self._held, want, refused))
 
     def _lower(self, grant: Grant, slots: int, want: int, refused: int) -> None:
@@ -241,7 +260,7 @@ class Shares:
             self._held = slots
 
     def _write(self, grant: Grant, share: _Share, guard: Compare | None = None) -> bool:
-        """Writes this replica's key, if it is as this replica left it, and if ``guard`` holds."""
+        """Writes this replica's key if nobody else has written it, and if ``guard`` holds."""
         assert self._revision is not None
         compare = [Compare.mod_revision(self._own, self._revision)]
         puts = [Put(self._own, json.dumps(share).encode(), grant.lease_id)]
@@ -259,10 +278,10 @@ class Shares:
         return result.succeeded
 
     def _read_own_key(self) -> None:
-        """After a loss, or a write whose outcome is not known: what stands there is written over."""
+        """After a loss, or a write with an unknown outcome: the next write replaces what is there."""
         kv = self._store.get(self._own)
         self._revision = kv.mod_revision if kv is not None else 0
-        self._written = _Share(-1, 0, 0)
+        self._written = _NOT_WRITTEN
 
     def _is_news(self, want: int, refused: int) -> bool:
         written = self._written
@@ -272,7 +291,7 @@ class Shares:
             1, written.refused // 50
         )
 
-    def _tell_pause(self) -> None:
+    def _write_pause(self) -> None:
         with self._lock:
             seconds, self._pause = self._pause, None
         if seconds is not None:
@@ -282,15 +301,13 @@ class Shares:
     # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Replaces the view."""
         self._apply({}, [WatchEvent("put", kv) for kv in snapshot.items])
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Follows shares, pauses and departures."""
         self._apply(dict(self._view), events)  # written on this thread only
 
     def on_lost(self) -> None:
-        """The view grows old: nothing can be raised from it that is not there."""
+        """No action needed: raises from an outdated view fail."""
 
     def _apply(self, view: dict[str, _Share], events: Sequence[WatchEvent]) -> None:
         turn = self._turn_revision
@@ -303,7 +320,7 @@ class Shares:
             elif name == "pause":
                 self._take_pause(kv)
             else:
-                view[name.removeprefix("s/")] = self._read(kv)
+                view[name.removeprefix("s/")] = self._parse(kv)
         with self._lock:
             now = time.monotonic()
             for name in view.keys() - self._view.keys():
@@ -315,14 +332,13 @@ class Shares:
         self._wake.set()
 
     def _take_back(self, name: str, refused: int) -> None:
-        """A replica is back that had lost its session: it goes on to tell what it told before. One that began
-        anew under the same name has less to tell. Caller holds the lock.
-        """
+        """Stops counting a gone replica that is back after a lost session and reports what it reported
+        before. One that has started over under the same name reports less. Caller holds the lock."""
         known = next((left for left in reversed(self._gone) if left.name == name), None)
         if known is not None and refused >= known.refused:
             self._gone.remove(known)
 
-    def _read(self, kv: KeyValue) -> _Share:
+    def _parse(self, kv: KeyValue) -> _Share:
         try:
             slots, want, refused = json.loads(kv.value)
             return _Share(int(slots), int(want), int(refused))

@@ -1,26 +1,20 @@
-"""The shared caches in etcd: what all replicas of a bot read and write. Keys ``c/<cache>/<key>``.
+"""The shared caches: keys ``c/<cache>/<key>`` that all replicas of a bot read and write.
 
-Promises
-- A read that begins after a write was answered sees it, or what was written after it, on any replica. (Reads
-  through a local layer do not promise this across replicas: see ``local_layer``.)
-- A call ends within three ``patience`` at the most, usually within one, with an answer or with
-  ``StoreUnavailable``: what certainly did nothing is repeated until then, which bridges an election of
-  etcd's; what may have done something is not, and the error's ``maybe_applied`` says so.
-- A write with ``guards`` is made only if these hold at the very revision of the write: a lock that was lost,
-  even while the request was under way, lets nothing through.
+Guarantees
+- A read that begins after a write was answered sees that write or a later one, on any replica. Reads through
+  a local copy promise less: see ``local_layer``.
+- A call ends within three ``retry_for``, usually within one. A call that certainly did nothing is repeated
+  until then, which bridges an election in etcd; a write that may have been applied is not.
+- A write with ``guards`` happens only if they hold at its revision: a lock that was lost while the request
+  was under way lets nothing through.
 
-Does not promise order between calls of several threads. Values with a time to live end as ``expiry`` says.
-
-Concurrency
-- Every method may be called from any thread but the gateway's, and blocks on etcd. Connections and group
-  commit are its own, so that large values do not hold up claims: small writes share transactions, large ones
-  travel alone.
-- ``_lock`` guards ``_layers``. At ``stop`` calls in flight end; later ones raise ``StoreUnavailable``.
-- A lost session or watch does not concern it.
+Threads and locks: every method may be called from any thread except the gateway's, and blocks. Connections
+and group commit are the caches' own, so that large values do not delay claims. ``_lock`` guards ``_layers``.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +29,6 @@ from discordha.coordination.etcd.store import (
     Get,
     KeyValue,
     LeaseNotFound,
-    Op,
     Put,
     Store,
     Txn,
@@ -46,26 +39,28 @@ from discordha.coordination.shared.local_layer import LocalLayer
 from discordha.coordination.shared.values import MISSING, Missing, Record, new_stamp
 from discordha.errors import LockLost, StoreUnavailable
 
-__all__ = ["SMALL", "EtcdCaches"]
+__all__ = ["SMALL", "SharedCaches"]
 
 T = TypeVar("T")
+_quoted = functools.lru_cache(1_000)(functools.partial(quote, safe=""))
 
-#: Writes of at most so many bytes share transactions: 120 of them stay below etcd's limit of 1.5 MiB.
+#: Writes of at most this many bytes share transactions: 120 of them stay below etcd's limit of 1.5 MiB.
 SMALL = 8 * 1024
-#: Pauses between two tries, seconds: doubled from the first to the last.
-FIRST_PAUSE = 0.02
-LAST_PAUSE = 0.25
+#: Pauses before a call is repeated, seconds: doubled from the first to the last.
+FIRST_RETRY_PAUSE = 0.02
+LAST_RETRY_PAUSE = 0.25
 #: How often a lease may be lost between its grant and the write.
 LEASE_TRIES = 3
 
 
-class EtcdCaches:
+class SharedCaches:
     """All shared caches, as one replica sees them.
 
-    :param store: used for nothing else; closed by ``stop``.
+    :param store: for these caches alone; closed by ``stop``.
     :param prefix: of their keys, ending in ``/``.
-    :param patience: seconds for which a call that did nothing is repeated.
-    :param silence: seconds after which a silent watch is begun again.
+    :param retry_for: seconds for which a call that did nothing is repeated.
+    :param silence: seconds after which a silent watch is opened again.
+    :param local_copies: whether reads with ``local`` keep a copy of their cache.
     """
 
     def __init__(
@@ -73,15 +68,17 @@ class EtcdCaches:
         store: Store,
         prefix: str,
         *,
-        patience: float,
+        retry_for: float,
         silence: float,
+        local_copies: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
-        self._commit = GroupCommit(store)  # without its thread: somebody waits for each of these writes
+        self._commit = GroupCommit(store)  # not started: a caller waits for each of these writes
         self._prefix = prefix
-        self._patience = patience
+        self._retry_for = retry_for
         self._silence = silence
+        self._local_copies = local_copies
         self._clock = clock
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -89,7 +86,7 @@ class EtcdCaches:
         self.expiry = Expiry(store, clock=clock)
 
     def stop(self) -> None:
-        """Ends its threads and closes its connections. Idempotent."""
+        """Ends all threads and closes all connections. Idempotent."""
         self._stop.set()
         with self._lock:
             layers, self._layers = list(self._layers.values()), {}
@@ -104,10 +101,10 @@ class EtcdCaches:
     def get(self, cache: str, key: str, *, local: bool = False) -> Any | Missing:
         """The value, or ``MISSING``.
 
-        :param local: through the local layer of the cache, which begins with the first such call.
+        :param local: through the local copy of the cache, which is made at the first such call.
         """
         path = self.path(cache, key)
-        if local:
+        if local and self._local_copies:
             layer = self._layers.get(cache) or self._follow(cache)
             if layer is not None:
                 return layer.read(path, lambda: self.fetch(path))
@@ -115,28 +112,24 @@ class EtcdCaches:
         return MISSING if kv is None else Record.read(kv.value)[0]
 
     def fetch(self, path: str) -> KeyValue | None:
-        """What lies under a key of etcd now."""
-        return self.patiently(lambda left: self._store.get(path, timeout=left), reads=True)
+        """The key's present value in the store."""
+        return self.repeat(lambda left: self._store.get(path, timeout=left), reads=True)
 
     def items(self, cache: str, prefix: str = "") -> list[tuple[str, Any]]:
-        """All keys that begin with ``prefix``, in order, with their values, at one moment."""
+        """All keys that begin with ``prefix``, sorted, with their values, at one moment."""
         folder = self.path(cache, "")
-        found = self.patiently(
-            lambda left: self._store.range(self.path(cache, prefix), timeout=left), reads=True
-        )
-        pairs = []
-        for kv in found.items:
-            key = kv.key[len(folder) :]
-            if key.startswith("~~"):
-                key = key[1:]
-            elif key.startswith("~"):
-                continue  # the watch's own
-            pairs.append((key, Record.read(kv.value)[0]))
-        return pairs
+        path = self.path(cache, prefix)
+        found = self.repeat(lambda left: self._store.range(path, timeout=left), reads=True)
+        pairs = ((kv.key[len(folder) :], kv) for kv in found.items)
+        return [
+            (key[key.startswith("~") :], Record.read(kv.value)[0])
+            for key, kv in pairs
+            if key[:1] != "~" or key[:2] == "~~"  # else it is a marker of the watch
+        ]
 
     def path(self, cache: str, key: str) -> str:
-        """The key in etcd."""
-        return f"{self._prefix}{quote(cache, safe='')}/{'~' if key.startswith('~') else ''}{key}"
+        """The key in the store."""
+        return f"{self._prefix}{_quoted(cache)}/{'~' if key.startswith('~') else ''}{key}"
 
     def _follow(self, cache: str) -> LocalLayer | None:
         with self._lock:
@@ -156,23 +149,21 @@ class EtcdCaches:
     def set(
         self, cache: str, key: str, value: bytes, ttl: float | None, guards: Sequence[Compare] = ()
     ) -> None:
-        """Writes a value, whatever was there.
+        """Writes a value.
 
         :raises LockLost: a guard did not hold; nothing was written.
         """
-        self._put(cache, key, value, ttl, guards, lambda put: Txn((), (put,)))
+        self._put(cache, key, value, ttl, guards)
 
     def create(
         self, cache: str, key: str, value: bytes, ttl: float | None, guards: Sequence[Compare] = ()
     ) -> Any | Missing:
-        """Writes a value unless there is one: that is returned then, ``MISSING`` when it was written.
+        """Writes a value if the key has none, and returns ``MISSING``; else returns the value of the key.
 
         :raises LockLost: a guard did not hold; nothing was written.
         """
-        path = self.path(cache, key)
-        result = self._put(
-            cache, key, value, ttl, guards, lambda put: Txn((Compare.version(path, 0),), (put,), (Get(path),))
-        )
+        absent = Compare.version(self.path(cache, key), 0)
+        result = self._put(cache, key, value, ttl, guards, (absent,))
         if result.succeeded:
             return MISSING
         found = result.responses[0]
@@ -180,12 +171,12 @@ class EtcdCaches:
         return Record.read(found[0].value)[0]
 
     def delete(self, cache: str, key: str, guards: Sequence[Compare] = ()) -> bool:
-        """Deletes a value; whether there was one.
+        """Deletes a value and returns whether there was one.
 
         :raises LockLost: a guard did not hold; nothing was deleted.
         """
         path = self.path(cache, key)
-        result = self.patiently(lambda left: self.run(path, Txn((), (Delete(path),)), guards))
+        result = self.repeat(lambda left: self.run(path, Txn((), (Delete(path),)), guards))
         done = result.responses[0]
         assert isinstance(done, DeleteDone)
         if done.deleted:
@@ -199,29 +190,28 @@ class EtcdCaches:
         value: bytes,
         ttl: float | None,
         guards: Sequence[Compare],
-        make: Callable[[Op], Txn],
+        compare: Sequence[Compare] = (),
     ) -> TxnResult:
         path = self.path(cache, key)
         record = Record(value) if ttl is None else Record(value, new_stamp(), ttl)
 
-        def write(left: float) -> TxnResult:
-            return self.with_lease(
-                ttl, lambda lease: self.run(path, make(Put(path, record.data(), lease)), guards, len(value))
-            )
+        def send(lease: int) -> TxnResult:
+            txn = Txn(compare, (Put(path, record.data(), lease),), (Get(path),))
+            return self.run(path, txn, guards, len(value))
 
-        result = self.patiently(write)
+        result = self.repeat(lambda left: self.with_lease(ttl, send))
         if result.succeeded:
             self.written(cache, path, result.revision)
             if ttl is not None and record.stamp is not None:
                 self.expiry.expire(path, record.stamp, ttl, result.revision)
         return result
 
-    # -- for those who write in ways of their own ------------------------------------------------------------
+    # -- for counters ----------------------------------------------------------------------------------------
 
     def run(self, path: str, txn: Txn, guards: Sequence[Compare], size: int = 0) -> TxnResult:
-        """One transaction that writes ``path`` if the guards hold. Blocks.
+        """Runs a transaction that writes ``path``, if the guards hold. Blocks.
 
-        :raises LockLost: they do not; nothing was written.
+        :raises LockLost: a guard did not hold; nothing was written.
         """
         whole = Txn(guards, (txn,)) if guards else txn
         if size > SMALL:
@@ -234,15 +224,14 @@ class EtcdCaches:
             return result
         if not result.succeeded:
             raise LockLost(
-                "this replica does not hold the lock any more under which it writes to a shared cache: "
-                "nothing was written"
+                "this replica has lost the lock under which it writes to a shared cache: nothing was written"
             )
         inner = result.responses[0]
         assert isinstance(inner, TxnResult)
         return inner._replace(revision=result.revision)
 
     def with_lease(self, ttl: float | None, write: Callable[[int], T]) -> T:
-        """Calls ``write`` with a lease for the time to live, with another one when etcd has lost that."""
+        """Calls ``write`` with a lease for the time to live; with another one if the store has lost it."""
         if ttl is None:
             return write(0)
         for tries_left in reversed(range(LEASE_TRIES)):
@@ -256,18 +245,17 @@ class EtcdCaches:
         raise AssertionError("unreachable")
 
     def written(self, cache: str, path: str, revision: int) -> None:
-        """This replica has written a key: its local layer must not show what was there before."""
+        """Makes the local copy forget what was there before a write of this replica."""
         layer = self._layers.get(cache)
         if layer is not None:
             layer.wrote(path, revision)
 
-    def patiently(self, call: Callable[[float], T], *, reads: bool = False) -> T:
-        """Repeats what did nothing until it works or time is up. ``call`` is given the seconds left.
-
-        :param reads: it never does anything.
+    def repeat(self, call: Callable[[float], T], *, reads: bool = False) -> T:
+        """Makes a call, and repeats it while it certainly did nothing, as one that ``reads`` always does, and
+        time is left. ``call`` is given the seconds left.
         """
-        deadline = self._clock() + self._patience
-        pause = FIRST_PAUSE
+        deadline = self._clock() + self._retry_for
+        pause = FIRST_RETRY_PAUSE
         while True:
             try:
                 return call(max(deadline - self._clock(), pause))
@@ -276,4 +264,4 @@ class EtcdCaches:
                     raise
                 if self._clock() + pause >= deadline or self._stop.wait(pause):
                     raise
-                pause = min(pause * 2, LAST_PAUSE)
+                pause = min(pause * 2, LAST_RETRY_PAUSE)

@@ -1,51 +1,133 @@
-"""Counters of the shared caches: increments that are never lost and never counted twice.
+"""Counters of the shared caches: increments that are neither lost nor counted twice.
 
-Promises
-- Each increment that returns was counted once, and returns the counter's value right after it: over all
+Guarantees
+- An increment that returns was counted once, and returns the counter's value right after it: over all
   increments by 1, from all replicas, each number is returned once.
 - Increments of one counter that wait at the same time in one process go out as one transaction.
-- An increment whose answer got lost is looked for (``counter_values``). Only when it can't be found out
-  whether it was counted it ends with ``StoreUnavailable`` with ``maybe_applied``.
+- A counter remembers the last write of each of its last ``WRITERS`` processes, and since which version it has
+  only been counted up, so that an increment whose answer got lost is found again. Only if that is impossible,
+  ``StoreUnavailable`` with ``maybe_applied`` ends it.
 
-Does not promise to be fair between processes: whoever writes first has it, the others try again. Nor to know
-that a counter which it had begun, with the answer lost, was deleted at that very moment: it begins it again.
+Not guaranteed: fairness between processes; and that a counter which was begun with the answer lost, and
+deleted at that very moment, does not begin again. Source: the compare-and-swap loop on etcd's
+``mod_revision``.
 
-Source: the compare-and-swap loop on etcd's ``mod_revision``; combining as in ``commit``.
-
-Concurrency
-- No thread. ``_lock`` guards ``_lines`` and ``_known``; no I/O under it. Of the threads that count at one
-  counter one is the sender; the others wait until it has their answers, or hands the sending over.
-- At stop callers get ``StoreUnavailable``. A lost session or watch does not concern it.
+Threads and locks: no thread. ``_lock`` guards ``_lines`` and ``_known``; no I/O under it. Of the threads that
+count at one counter one is the sender; the others wait for its answers, or take the sending over.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from cachetools import LRUCache
 
-from discordha.coordination.etcd.store import Compare, Get, LeaseNotFound, Put, Txn
-from discordha.coordination.shared.cache import EtcdCaches
-from discordha.coordination.shared.counter_values import Counter, value_after
-from discordha.coordination.shared.values import new_stamp
+from discordha.coordination.etcd.store import Compare, Get, KeyValue, LeaseNotFound, Put, Txn
+from discordha.coordination.shared.cache import SharedCaches
+from discordha.coordination.shared.values import Record, new_stamp
 from discordha.errors import StoreUnavailable
 
-__all__ = ["Counters"]
+__all__ = ["WRITERS", "Counter", "Counters", "value_after"]
 
-#: The longest pause after others were faster, seconds.
-LAST_PAUSE = 0.02
+#: How many processes a counter remembers.
+WRITERS = 12
+#: The longest pause after another process was faster, or the store did not answer, seconds.
+LAST_CONFLICT_PAUSE = 0.02
 #: How many counters this process remembers, to write without reading first.
-REMEMBERED = 1_000
+COUNTERS_REMEMBERED = 1_000
 #: How many increments go into one transaction at most.
-BATCH = 1_000
+BATCH_LIMIT = 1_000
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"the cache holds {value!r:.60} under this key, which can't be counted up")
+    return value
+
+
+class Counter(NamedTuple):
+    """A counter in the store; ``version`` 0: absent.
+
+    :param since: the first version since which it was only counted up.
+    :param writers: of each process the name, the number of its last write, and the value after that; the last
+        writer comes last.
+    """
+
+    value: int = 0
+    version: int = 0
+    create_revision: int = 0
+    mod_revision: int = 0
+    lease: int = 0
+    stamp: str | None = None
+    ttl: float = 0.0
+    since: int = 0
+    writers: Sequence[tuple[str, int, int]] = ()
+
+    @classmethod
+    def read(cls, kv: KeyValue | None) -> Counter:
+        """Reads the stored form.
+
+        :raises TypeError: the value is no whole number.
+        """
+        if kv is None:
+            return cls()
+        value, record = Record.read(kv.value)
+        marks = record.marks
+        return cls(
+            _whole(value),
+            kv.version,
+            kv.create_revision,
+            kv.mod_revision,
+            kv.lease,
+            record.stamp,
+            record.ttl,
+            marks[0] if marks else 0,
+            [(who, number, after) for who, number, after in marks[1:]],
+        )
+
+    def counted(self, by: int, writer: str, number: int) -> Counter:
+        """The counter after a write that adds ``by``."""
+        value, version = self.value + by, self.version + 1
+        others = [each for each in self.writers if each[0] != writer]
+        writers = [*others, (writer, number, value)][-WRITERS:]
+        return self._replace(
+            value=value, version=version, since=self.since if self.writers else version, writers=writers
+        )
+
+    def data(self) -> bytes:
+        """The stored form."""
+        value = json.dumps(self.value).encode()
+        return Record(value, self.stamp, self.ttl, (self.since, *self.writers)).data()
+
+
+def value_after(writer: str, number: int, found: Counter, before: Counter) -> int | None:
+    """The value after a write whose answer got lost. ``None``: it was not applied after ``before`` was read,
+    and never will be, because others have written since.
+
+    :raises StoreUnavailable: this cannot be found out.
+    """
+    for who, last, value in found.writers:
+        if who == writer and last == number:
+            return value
+    same = before.version == 0 or found.create_revision == before.create_revision
+    pushed_out = len(found.writers) >= WRITERS and all(who != writer for who, _, _ in found.writers)
+    if found.version and same and found.since <= before.version + 1 and found.writers and not pushed_out:
+        return None
+    raise StoreUnavailable(
+        "etcd did not answer, and others have written to the counter since: whether it was counted up can't "
+        "be found out",
+        maybe_applied=True,
+    )
 
 
 class _Add:
-    """One increment and its answer. ``wake`` is held until there is one, or the caller is to send."""
+    """One increment and its answer. ``wake`` is released with the answer, or when its caller has to send."""
 
     __slots__ = ("by", "error", "guards", "result", "sends", "wake")
 
@@ -62,19 +144,19 @@ class _Add:
 class Counters:
     """All counters, as one replica counts them.
 
-    :param patience: seconds for which an increment is tried.
+    :param retry_for: seconds for which an increment is tried.
     """
 
     def __init__(
-        self, caches: EtcdCaches, *, patience: float, clock: Callable[[], float] = time.monotonic
+        self, caches: SharedCaches, *, retry_for: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._caches = caches
-        self._patience = patience
+        self._retry_for = retry_for
         self._clock = clock
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._lines: dict[str, list[_Add]] = {}  # those who wait; a line exists while somebody sends
-        self._known: LRUCache[str, Counter] = LRUCache(REMEMBERED)
+        self._lines: dict[str, list[_Add]] = {}  # increments that wait; a line exists while one thread sends
+        self._known: LRUCache[str, Counter] = LRUCache(COUNTERS_REMEMBERED)
         self._self = secrets.token_hex(4)
         self._writes = 0  # numbers the writes of this process; each belongs to one sender
         self.transactions = 0
@@ -85,11 +167,11 @@ class Counters:
         self._stop.set()
 
     def add(self, cache: str, key: str, by: int, ttl: float | None, guards: Sequence[Compare] = ()) -> int:
-        """Counts up; returns the value after it. A counter that is not there begins at 0, and lives for
-        ``ttl`` seconds from then on. Blocks; any thread but the gateway's.
+        """Adds ``by`` and returns the value after it. An absent counter begins at 0, and lives for ``ttl``
+        seconds from then on. Blocks; any thread except the gateway's.
 
         :raises TypeError: the value is no whole number.
-        :raises LockLost: a guard does not hold; nothing was counted.
+        :raises LockLost: a guard did not hold; nothing was counted.
         :raises StoreUnavailable: etcd does not answer; ``maybe_applied``: it may have been counted.
         """
         path = self._caches.path(cache, key)
@@ -119,14 +201,14 @@ class Counters:
         return _answer(add)
 
     def _take(self, path: str, first: _Add) -> tuple[list[_Add], int]:
-        """What goes out together: the sender's own and what waits under the same locks; and its number."""
+        """The increments that go out together, which are guarded alike, and the number of their write."""
         with self._lock:
             batch: list[_Add] = [first]
             rest: list[_Add] = []
             for add in self._lines[path]:
                 if add is first:
                     continue
-                (batch if add.guards == first.guards and len(batch) < BATCH else rest).append(add)
+                (batch if add.guards == first.guards and len(batch) < BATCH_LIMIT else rest).append(add)
             self._lines[path] = rest
             self._writes += 1
             return batch, self._writes
@@ -144,12 +226,12 @@ class Counters:
     # -- the sender ------------------------------------------------------------------------------------------
 
     def _count(self, cache: str, path: str, batch: Sequence[_Add], number: int, ttl: float | None) -> None:
-        """Writes the sum of all that go out together, and gives each its value."""
-        deadline = self._clock() + self._patience
+        """Writes the sum of a batch, and gives each increment its value."""
+        deadline = self._clock() + self._retry_for
         total = sum(add.by for add in batch)
         guards = batch[0].guards
         known = self._known.get(path, Counter())
-        doubt: Counter | None = None  # what was there when an answer got lost
+        doubt: Counter | None = None  # before a write whose answer got lost
         pause = 0.0
         while True:
             try:
@@ -157,7 +239,7 @@ class Counters:
             except StoreUnavailable as error:
                 if error.maybe_applied and doubt is None:
                     doubt = known
-                if self._clock() >= deadline or self._stop.wait(LAST_PAUSE):
+                if self._clock() >= deadline or self._stop.wait(LAST_CONFLICT_PAUSE):
                     raise StoreUnavailable(str(error), maybe_applied=doubt is not None) from error
                 continue
             with self._lock:
@@ -169,7 +251,7 @@ class Counters:
                 break
             known = found
             self.conflicts += 1
-            pause = min(pause + 0.001, LAST_PAUSE)
+            pause = min(pause + 0.001, LAST_CONFLICT_PAUSE)
             if self._clock() >= deadline or self._stop.wait(pause * random.random()):
                 raise StoreUnavailable("others write to this counter all the time: it was not counted up")
         running = value - total
@@ -186,7 +268,7 @@ class Counters:
         ttl: float | None,
         guards: Sequence[Compare],
     ) -> tuple[bool, Counter]:
-        """One try; whether it was written, and what is there."""
+        """Tries once; returns whether it was written, and the counter after that."""
         self.transactions += 1
         begins = known.version == 0
         if begins and ttl is not None:

@@ -1,22 +1,15 @@
-"""Expiry: shared leases that end what has a time to live, and a timer that ends it on time.
+"""Expiry: shared leases that end values with a time to live, and a timer that ends them on time.
 
-Promises
-- What is written under ``lease_for(ttl)`` is there for ``ttl`` seconds at least, counted from the call, and
-  gone a bucket (an eighth of the TTL, a second at least) and etcd's own slack later, whatever happens to this
-  replica. The leases of one replica are at most 17 for each power of two of the TTLs in use.
-- While this replica lives and etcd answers, what it wrote is deleted within about 0.1 s of its end by this
-  replica's monotonic clock, unless it was written anew meanwhile.
+Guarantees
+- A value written under ``lease_for(ttl)`` lives for at least ``ttl`` seconds from the call. Whatever happens
+  to this replica, it is gone a bucket later (an eighth of the TTL, at least a second), and etcd's own slack.
+  One replica has at most 17 leases for each power of two of the TTLs in use.
+- While this replica lives and the store answers, its values are deleted within about 0.1 s of their end by
+  its monotonic clock, unless they were written again meanwhile.
 
-Does not promise the 0.1 s when the writer is gone or stands still, or etcd does not answer: then the lease
-decides. No clocks of two machines are compared.
-
-Concurrency
-- One thread, ``discordha-expiry``, owned here: begun with the first ``expire``, joined by ``stop``; it alone
-  deletes.
-- ``_lock`` guards ``_due``, ``_heap`` and ``_thread``; no I/O under it. ``_granting`` is held by one thread
-  at a time while it asks for a lease; ``_leases`` is replaced as a whole and read without a lock.
-- At stop the thread ends after a call in flight; what is due later ends with its lease. At a lost session or
-  watch nothing changes here.
+Threads and locks: ``discordha-expiry``, started by the first ``expire`` and joined by ``stop``, alone
+deletes. ``_lock`` guards ``_due``, ``_heap`` and ``_thread``; no I/O under it. A thread holds ``_granting``
+while it asks for a lease; ``_leases`` is replaced as a whole and read without a lock.
 """
 
 from __future__ import annotations
@@ -37,12 +30,12 @@ __all__ = ["Expiry"]
 
 _log = logging.getLogger(__name__)
 
-#: How many keys are ended at once.
-BATCH = 64
-#: Pause after etcd did not answer, seconds.
-PAUSE = 0.5
-#: How often a key that is counted up all the time is tried at once.
-TRIES = 5
+#: How many keys are deleted in one transaction.
+KEYS_PER_TURN = 64
+#: Pause after the store did not answer, seconds.
+OUTAGE_PAUSE = 0.5
+#: How often the deletion of a key is tried in a row while others count it up.
+DELETE_TRIES = 5
 
 
 class _Due(NamedTuple):
@@ -53,7 +46,7 @@ class _Due(NamedTuple):
 
 
 class Expiry:
-    """The times to live of what one replica writes.
+    """The times to live of the values that one replica writes.
 
     :param clock: monotonic seconds.
     """
@@ -72,10 +65,10 @@ class Expiry:
         self.granted = 0
 
     def lease_for(self, ttl: float) -> int:
-        """A lease that lives for ``ttl`` seconds, and a bucket more at most. Blocks for a call to etcd when
-        the bucket is new. Any thread.
+        """A lease that lives for ``ttl`` seconds, and at most a bucket longer. Blocks for a call to the store
+        if the bucket is new. Any thread.
 
-        :raises StoreUnavailable: etcd does not answer.
+        :raises StoreUnavailable: the store does not answer.
         """
         width = max(1.0, 2.0 ** math.floor(math.log2(ttl)) / 8)
         number = math.ceil((self._clock() + ttl) / width)
@@ -93,14 +86,13 @@ class Expiry:
             return lease
 
     def forget(self, lease: int) -> None:
-        """etcd does not know the lease any more: the next write gets another one. Any thread."""
+        """Replaces a lease that the store has lost. Any thread."""
         with self._granting:
             self._leases = {slot: known for slot, known in self._leases.items() if known != lease}
 
     def expire(self, key: str, stamp: str, ttl: float, revision: int) -> None:
-        """Ends the key in ``ttl`` seconds if it holds ``stamp`` then. Never blocks; any thread.
-
-        :param revision: of the write.
+        """Deletes a key ``ttl`` seconds after its write at ``revision``, if it has the same stamp then. Never
+        blocks; any thread.
         """
         due = _Due(self._clock() + ttl, key, stamp, revision)
         with self._lock:
@@ -122,18 +114,13 @@ class Expiry:
             self._wake.set()
 
     def stop(self) -> None:
-        """Ends the thread. Blocks for a call in flight. Idempotent; any thread."""
+        """Ends the thread; later ends are left to the leases. Blocks for a call in flight. Idempotent."""
         with self._lock:
             self._stop.set()
             thread = self._thread
         self._wake.set()
         if thread is not None and thread.is_alive():
             thread.join()
-
-    @property
-    def waiting(self) -> int:
-        """How many keys have their end still to come."""
-        return len(self._due)
 
     # -- the thread ------------------------------------------------------------------------------------------
 
@@ -148,18 +135,18 @@ class Expiry:
                 for due in self._end(batch):
                     self._end_changed(due)
             except DiscordHAError as error:
-                _log.debug("%d keys wait for their end: %s", len(batch), error)
+                _log.debug("%d expired keys wait to be deleted: %s", len(batch), error)
                 self._put_back(batch)
-                self._stop.wait(PAUSE)
-            except Exception:  # noqa: BLE001 - the others must end all the same; these go with their lease
-                _log.exception("%d keys are left to their lease", len(batch))
+                self._stop.wait(OUTAGE_PAUSE)
+            except Exception:  # noqa: BLE001 - other keys must end on time; these end with their lease
+                _log.exception("%d expired keys were not deleted; their lease ends them", len(batch))
 
     def _take(self) -> tuple[list[_Due], float | None]:
-        """What is due now, else how long until something is."""
+        """The keys that are due, and the seconds until the next one is if there are none."""
         batch: list[_Due] = []
         now = self._clock()
         with self._lock:
-            while self._heap and len(batch) < BATCH:
+            while self._heap and len(batch) < KEYS_PER_TURN:
                 first = self._heap[0]
                 if self._due.get(first.key) is not first:  # written anew
                     heapq.heappop(self._heap)
@@ -178,7 +165,7 @@ class Expiry:
                     heapq.heappush(self._heap, due)
 
     def _end(self, batch: Sequence[_Due]) -> list[_Due]:
-        """Deletes what has not changed since it was written; returns the rest."""
+        """Deletes the keys that have not changed since they were written; returns the others."""
         ends = [Txn((Compare.mod_revision(due.key, due.revision),), (Delete(due.key),)) for due in batch]
         answers = self._store.txn((), ends).responses
         return [
@@ -188,8 +175,8 @@ class Expiry:
         ]
 
     def _end_changed(self, due: _Due) -> None:
-        """Counted up, which keeps the time to live, or written anew, or gone."""
-        for _ in range(TRIES):
+        """Deletes a key if it was only counted up since, which keeps its time to live."""
+        for _ in range(DELETE_TRIES):
             kv = self._store.get(due.key)
             if (
                 kv is None

@@ -1,85 +1,37 @@
-"""What the replicas of a bot share beyond events: caches, counters and named locks, put together.
+"""The shared state of a bot as ``api`` uses it: caches, counters and named locks in one object.
 
-Concurrency: no thread of its own; see the parts. ``stop`` is called once their users have ended, or been
-given up.
+Threads and locks: no thread; see the parts. ``KeyedLocks._lock`` guards its table; no thread waits under it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.store import Compare, Store
 from discordha.coordination.session import Session
-from discordha.coordination.shared.cache import EtcdCaches
+from discordha.coordination.shared.cache import SharedCaches
 from discordha.coordination.shared.counters import Counters
-from discordha.coordination.shared.locks import EtcdLock, Locks
-from discordha.coordination.shared.values import Missing
+from discordha.coordination.shared.locks import Locks
+from discordha.errors import DiscordHAError
 
-__all__ = ["Caches", "EtcdShared", "LockTable", "Shared"]
+__all__ = ["KeyedLocks", "Shared"]
 
-#: Before the names of the library's own locks: no name of a user's begins so in etcd.
+#: Begins the names of the library's own locks. No user's name begins so in the store.
 COMPUTING = ":"
 
 
-class Caches(Protocol):
-    """All caches of a bot. ``guards`` are those of the locks that the caller holds."""
-
-    def get(self, cache: str, key: str, *, local: bool = False) -> Any | Missing:
-        """The value, or ``MISSING``."""
-
-    def set(self, cache: str, key: str, value: bytes, ttl: float | None, guards: Sequence[Any] = ()) -> None:
-        """Writes JSON."""
-
-    def create(
-        self, cache: str, key: str, value: bytes, ttl: float | None, guards: Sequence[Any] = ()
-    ) -> Any | Missing:
-        """Writes JSON unless there is a value, which is returned."""
-
-    def delete(self, cache: str, key: str, guards: Sequence[Any] = ()) -> bool:
-        """Deletes a value; whether there was one."""
-
-    def items(self, cache: str, prefix: str = "") -> list[tuple[str, Any]]:
-        """Keys and values, in order of the key."""
-
-
-class LockTable(Protocol):
-    """All named locks of a bot."""
-
-    def acquire(self, name: str, timeout: float | None = None) -> Any:
-        """Waits for the lock; what it returns is given to ``release``."""
-
-    def release(self, held: Any) -> None:
-        """Gives it to the next. Idempotent."""
-
-
-class Shared(Protocol):
-    """What a replica shares with its peers."""
-
-    @property
-    def caches(self) -> Caches: ...
-    @property
-    def locks(self) -> LockTable: ...
-
-    def add(self, cache: str, key: str, by: int, ttl: float | None, guards: Sequence[Any] = ()) -> int:
-        """Counts up; the value after it."""
-
-    def computing(self, cache: str, key: str, timeout: float | None) -> Any:
-        """A context in which no other replica computes the value; gives the guards of the write."""
-
-    def stop(self) -> None:
-        """Ends everything. Idempotent."""
-
-
-class EtcdShared:
-    """All that is shared, in etcd.
+class Shared:
+    """The shared state of a bot, as one replica sees it.
 
     :param store: cloned for the caches.
     :param root: key prefix of the bot, ending in ``/``.
-    :param patience: seconds for which calls wait for an etcd that does not answer.
-    :param silence: seconds after which a silent watch is begun again.
+    :param retry_for: seconds for which calls wait for a store that does not answer.
+    :param silence: seconds after which a silent watch is opened again.
+    :param local_copies: whether reads with ``local`` keep a copy of their cache; without, they ask the store.
     """
 
     def __init__(
@@ -90,29 +42,72 @@ class EtcdShared:
         root: str,
         replica_id: str,
         *,
-        patience: float,
+        retry_for: float,
         silence: float,
+        local_copies: bool = True,
     ) -> None:
-        data = f"{root.removesuffix('/')}.data/c/"
-        self.caches = EtcdCaches(store.clone(), data, patience=patience, silence=silence)
-        self.counters = Counters(self.caches, patience=patience)
-        self.locks = Locks(store, session, commit, f"{root}k/", replica_id, patience=patience)
-
-    def add(self, cache: str, key: str, by: int, ttl: float | None, guards: Sequence[Compare] = ()) -> int:
-        """See ``Counters.add``."""
-        return self.counters.add(cache, key, by, ttl, guards)
+        self.caches = SharedCaches(
+            store.clone(),
+            f"{root.removesuffix('/')}.data/c/",
+            retry_for=retry_for,
+            silence=silence,
+            local_copies=local_copies,
+        )
+        self.counters = Counters(self.caches, retry_for=retry_for)
+        self.locks = Locks(store, session, commit, f"{root}k/", replica_id, retry_for=retry_for)
 
     @contextmanager
     def computing(self, cache: str, key: str, timeout: float | None) -> Iterator[Sequence[Compare]]:
-        """Holds the lock of a computation. Blocks until it is this one's turn."""
-        held: EtcdLock = self.locks.acquire(self.caches.path(cache, key), timeout, space=COMPUTING)
+        """A context in which no other replica computes the value of a key; yields the guards for its write.
+        Blocks until it is this replica's turn.
+        """
+        held = self.locks.acquire(self.caches.path(cache, key), timeout, space=COMPUTING)
         try:
             yield held.guards()
         finally:
             self.locks.release(held)
 
     def stop(self) -> None:
-        """Ends everything; waiters are told."""
+        """Stops all parts; threads that wait for a lock get ``DiscordHAError``. Idempotent."""
         self.locks.stop()
         self.counters.stop()
         self.caches.stop()
+
+
+class _Turn:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.owner = 0
+
+
+class KeyedLocks:
+    """One lock for each key, within this process, for as long as a thread wants it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turns: WeakValueDictionary[Hashable, _Turn] = WeakValueDictionary()
+
+    @contextmanager
+    def turn(self, key: Hashable, timeout: float | None) -> Iterator[None]:
+        """Holds the key's lock. Blocks for at most ``timeout`` seconds, ``None``: for ever; any thread.
+
+        :raises TimeoutError: other threads held the lock all the time.
+        :raises DiscordHAError: this thread holds the lock already, and would wait for itself.
+        """
+        with self._lock:
+            turn = self._turns.get(key)
+            if turn is None:
+                turn = self._turns[key] = _Turn()
+        if turn.owner == threading.get_ident():
+            raise DiscordHAError(f"the computation of {key!r} asks for {key!r} itself")
+        if not turn.lock.acquire(timeout=-1 if timeout is None else max(timeout, 0.0)):
+            raise TimeoutError(f"{key!r} was not computed in time")
+        turn.owner = threading.get_ident()
+        try:
+            yield
+        finally:
+            turn.owner = 0
+            turn.lock.release()
+
+    def __len__(self) -> int:
+        return len(self._turns)

@@ -1,22 +1,17 @@
-"""A local layer over one shared cache: hot reads without a round trip, kept fresh by a watch.
+"""A local copy of one shared cache: reads without a round trip, kept fresh by a watch.
 
-Promises
-- A read is answered from memory only while the watch is known to have caught up since its last loss; then
-  it shows what the watch has told. Otherwise it goes to etcd, and is as fresh as any read.
-- What this process has written, or has read of etcd, it never reads older.
-- A value never goes back to an older one, and ends with its time to live, counted from when the watch
-  showed it, also when its writer is gone.
-- Bounded: ``LIMIT`` bytes; what does not fit is read from etcd.
+Guarantees
+- A read is answered from memory only while the watch is known to have caught up since its last loss.
+  Otherwise it goes to the store, and is as fresh as any read.
+- This process never reads a value older than one that it has written, or has read from the store, and never
+  an older one again. A value ends with its time to live, counted from when the watch showed it.
+- At most ``LIMIT`` bytes are kept; other values are read from the store.
 
-Does not promise to show a write of another replica at once: usually a few milliseconds later. While the
-network swallows the watch without a sign, old values are shown for ``silence`` seconds at most; then the
-watch counts as lost.
+Another replica's write is usually seen within milliseconds. While the network swallows the watch without a
+sign, old values are shown for at most ``silence`` seconds; then the watch counts as lost.
 
-Concurrency
-- No thread of its own but that of the watch, ``discordha-cache``, begun by ``start``, joined by ``stop``.
-- ``_lock`` guards all tables; no I/O under it. ``_catching_up`` lets one reader at a time ask whether the
-  watch has caught up.
-- At stop reads go to etcd. At a lost watch, too, until it has caught up. A lost session does not concern it.
+Threads and locks: the watch's thread, ``discordha-cache``, is started by ``start`` and joined by ``stop``.
+``_lock`` guards all tables; no I/O under it. ``_catching_up`` lets one reader at a time check the watch.
 """
 
 from __future__ import annotations
@@ -39,21 +34,21 @@ __all__ = ["LocalLayer"]
 
 _log = logging.getLogger(__name__)
 
-#: Bytes that one layer holds at most.
+#: Bytes that one copy holds at most.
 LIMIT = 64 * 1024 * 1024
 #: What an entry costs besides its key and its value, bytes.
-OVERHEAD = 300
-#: Pause between two questions whether the watch has caught up, and how long an answer may take, seconds.
-ASK_EVERY = 0.1
-ANSWER_WITHIN = 1.0
-#: The watch's marker in etcd goes after so many seconds.
+ENTRY_OVERHEAD = 300
+#: Pause between two checks whether the watch has caught up, and how long one may take, seconds.
+CATCH_UP_EVERY = 0.1
+CATCH_UP_WITHIN = 1.0
+#: Seconds that the watch's marker stays in the store.
 MARKER_TTL = 10.0
 
 _PLAIN = (str, int, float, bool, type(None))
 
 
 class _Entry(NamedTuple):
-    value: Any  # what can't be changed, else the bytes to read it from: each reader gets its own
+    value: Any  # an immutable value, or the bytes of another, which each reader decodes for itself
     encoded: bool
     revision: int
     stamp: str | None
@@ -62,7 +57,7 @@ class _Entry(NamedTuple):
 
 
 class _Entries(TLRUCache[str, _Entry]):
-    """Notes that something was pushed out."""
+    """Notes that an entry was pushed out."""
 
     pushed_out = False
 
@@ -72,9 +67,9 @@ class _Entries(TLRUCache[str, _Entry]):
 
 
 class LocalLayer:
-    """What one process knows of one cache. A ``WatchListener``.
+    """The copy of one cache in this process. A ``WatchListener``.
 
-    :param store: for the watch, which clones it.
+    :param store: is cloned for the watch.
     :param folder: prefix of the cache's keys, ending in ``/``.
     :param silence: seconds without a sign of life after which the watch counts as lost.
     :param clock: monotonic seconds.
@@ -95,19 +90,18 @@ class LocalLayer:
         self._clock = clock
         self._lock = threading.Lock()
         self._entries = self._empty()
-        self._fresh = False
+        self.fresh = False  # whether reads are answered from memory
         self._losses = 0
         self._revision = 0
-        # What this process has written or read of etcd, and the watch has not shown yet; of what was read to
-        # be absent no revision is known: it waits until the watch has caught up once more.
+        # Keys that this process has written or read, and at which revision, until the watch shows that. An
+        # absent key has no revision: it waits until the watch has caught up once more.
         self._floors: dict[str, float] = {}
         self._absent: set[str] = set()
-        self._reading: dict[str, object] = {}  # asked of etcd; a change that is seen meanwhile removes it
+        self._reading: dict[str, object] = {}  # reads under way; a change that the watch shows removes one
         self._catching_up = threading.Lock()
         self._ask_at = 0.0
         self._watch = store.watch(folder, self, silence=silence, name="discordha-cache")
         self.hits = 0
-        self.misses = 0
 
     def start(self) -> None:
         """Starts the watch. Does not block."""
@@ -115,22 +109,16 @@ class LocalLayer:
 
     def stop(self) -> None:
         """Ends the watch. Idempotent; any thread."""
-        self._fresh = False
+        self.fresh = False
         self._watch.stop()
 
-    @property
-    def fresh(self) -> bool:
-        """Whether reads are answered from memory."""
-        return self._fresh
-
     def read(self, path: str, fetch: Callable[[], KeyValue | None]) -> Any | Missing:
-        """The value of a key of etcd, or ``MISSING``. Blocks only when ``fetch`` is called; any thread.
-
-        :param fetch: asks etcd.
+        """The value of a key, or ``MISSING``. Blocks only if it calls ``fetch``, which reads the key from the
+        store. Any thread.
         """
         token = object()
         with self._lock:
-            if self._fresh and path not in self._floors:
+            if self.fresh and path not in self._floors:
                 entry = self._entries.get(path)
                 if entry is not None or not self._entries.pushed_out:
                     self.hits += 1
@@ -138,8 +126,7 @@ class LocalLayer:
                         return MISSING
                     return Record.read(entry.value)[0] if entry.encoded else entry.value
                 self._reading[path] = token
-            self.misses += 1
-            behind = not self._fresh or bool(self._absent)
+            behind = not self.fresh or bool(self._absent)
             ask = behind and self._watch.alive and self._clock() >= self._ask_at
         if ask:
             self._catch_up()
@@ -157,12 +144,12 @@ class LocalLayer:
                 return MISSING
             if kv.mod_revision > self._revision:
                 self._floors[path] = max(kv.mod_revision, self._floors.get(path, 0))
-            if unchanged and self._fresh:
+            if unchanged and self.fresh:
                 self._keep(kv)
         return Record.read(kv.value)[0]
 
     def wrote(self, path: str, revision: int) -> None:
-        """This process has written the key at ``revision``. Does not block; any thread."""
+        """Notes that this process has written the key at ``revision``. Does not block; any thread."""
         with self._lock:
             if revision > self._revision:
                 known = self._floors.get(path, 0)
@@ -171,7 +158,6 @@ class LocalLayer:
     # -- the watch -------------------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Replaces everything."""
         with self._lock:
             self._entries = self._empty()
             self._reading.clear()
@@ -183,7 +169,6 @@ class LocalLayer:
                 self._keep(kv)
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Applies changes."""
         with self._lock:
             for kind, kv in events:
                 self._reading.pop(kv.key, None)
@@ -198,12 +183,12 @@ class LocalLayer:
             self._revision = revision
 
     def on_lost(self) -> None:
-        """Reads go to etcd from now on."""
+        """Reads go to the store from now on."""
         with self._lock:
-            self._fresh = False
+            self.fresh = False
             self._losses += 1
             self._reading.clear()
-            self._floors.clear()  # before it is fresh again, the watch has caught up with all of these
+            self._floors.clear()  # the watch catches up with all of these before the copy is fresh again
             self._absent.clear()
             self._ask_at = 0.0
 
@@ -223,40 +208,40 @@ class LocalLayer:
             value, record = Record.read(kv.value)
         except ValueError:
             self._entries.pop(kv.key, None)
-            self._entries.pushed_out = True  # whoever reads it shall be told
+            self._entries.pushed_out = True  # so that a read goes to the store, and fails there
             return
         expires = math.inf
         if record.stamp is not None:
             same = known is not None and known.stamp == record.stamp  # counted up
             expires = known.expires if known is not None and same else self._clock() + record.ttl
         encoded = not isinstance(value, _PLAIN)
-        size = len(kv.key) + len(kv.value) + OVERHEAD
+        size = len(kv.key) + len(kv.value) + ENTRY_OVERHEAD
         entry = _Entry(kv.value if encoded else value, encoded, kv.mod_revision, record.stamp, expires, size)
         self._entries[kv.key] = entry
 
     def _catch_up(self) -> None:
-        """Asks, by a write, whether the watch has told everything up to now."""
+        """Checks, by a write, whether the watch has told everything up to now."""
         if not self._catching_up.acquire(blocking=False):
             return
         caught_up = False
         with self._lock:
             losses, absent, self._absent = self._losses, self._absent, set()
         try:
-            caught_up = self._watch.sync(ANSWER_WITHIN, lease=self._expiry.lease_for(MARKER_TTL))
+            caught_up = self._watch.sync(CATCH_UP_WITHIN, lease=self._expiry.lease_for(MARKER_TTL))
         except DiscordHAError as error:
-            _log.debug("whether the watch has caught up is not known: %s", error)
+            _log.debug("it is unknown whether the watch has caught up: %s", error)
         finally:
             with self._lock:
                 if losses == self._losses:
                     self._settle(absent, caught_up)
-            self._ask_at = self._clock() + ASK_EVERY
+            self._ask_at = self._clock() + CATCH_UP_EVERY
             self._catching_up.release()
 
     def _settle(self, absent: set[str], caught_up: bool) -> None:
         if not caught_up:
             self._absent |= absent
             return
-        self._fresh = True
+        self.fresh = True
         for path in absent - self._absent:
             if self._floors.get(path) == math.inf:
                 del self._floors[path]

@@ -1,28 +1,20 @@
 """Named locks: one holder among all replicas, first come, first served. Keys ``k/<lock>/<owner>-<n>``.
 
-Promises
-- ``HeldLock.lost`` turns true no later than another can hold the lock: it hangs on the session's grant.
-- Waiters get the lock in the order of their create revisions in etcd; the fencing token, the create revision
-  of the holder's key, grows from holder to holder.
-- A lock goes with the replica that held it: at once when it stops, within the session's TTL when it dies.
-- A request whose answer got lost is repeated and known again by its key; one that was given up does not stay
-  behind in the queue.
-- While etcd does not answer, ``acquire`` ends within two ``patience`` with ``StoreUnavailable``, whatever its
-  timeout.
+Guarantees
+- ``LockHold.lost`` turns true no later than another replica can hold the lock: it depends on the session's
+  grant. A lock is freed at once when its replica stops, and within the session's TTL when it dies.
+- Waiters get the lock in the order of their create revisions. The fencing token, the create revision of the
+  holder's key, grows from holder to holder.
+- A request whose answer got lost is repeated and recognized by its key; an abandoned one leaves no key. While
+  the store does not answer, ``acquire`` ends within two ``retry_for`` with ``StoreUnavailable``.
 
-Does not promise that the code of a lost holder has stopped: its blocking calls are refused, its writes to
-shared caches are guarded by the lock in etcd itself, and whatever else it does needs the fencing token. Nor
-to be fair to a waiter whose session is lost meanwhile: it queues anew.
+A lost holder's code may still run: its blocking calls are refused, the store guards its writes to shared
+caches, and everything else needs the fencing token. A waiter whose session is lost queues again.
 
 Source: the lock of etcd's ``client/v3/concurrency``, with one watch for all locks of a replica.
 
-Concurrency
-- No thread of its own; a ``WatchListener`` of the coordination watch, for the component ``k``.
-- ``_changed`` is a condition that guards ``_queues``, ``_revision``, ``_mine`` and ``_stopped``; the watch's
-  thread notifies it. No call to etcd under it. A view that is old can only show holders that have gone since:
-  whoever sees itself in it with nobody before it is first.
-- At stop waiters get ``DiscordHAError``; keys go with the session. At a lost lease all locks are lost, and
-  waiters queue again under the next grant. At a lost watch waiters wait until it is back.
+Threads and locks: no thread. ``_changed`` is a condition that guards ``_queues``, ``_revision``, ``_mine``
+and ``_stopped``; the watch's thread notifies it, and no I/O is made under it.
 """
 
 from __future__ import annotations
@@ -51,19 +43,19 @@ from discordha.coordination.etcd.store import (
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError, StoreUnavailable
 
-__all__ = ["EtcdLock", "Locks"]
+__all__ = ["LockHold", "Locks"]
 
-#: A waiter looks at its session at least as often, seconds.
-LOOK = 0.25
+#: A waiter checks its session at least this often, seconds.
+CHECK_SESSION_EVERY = 0.25
 #: Pause before a request is repeated, seconds.
-PAUSE = 0.05
-#: How long etcd may take to answer, however little time a caller has, seconds: that a lock is free, or taken,
-#: is told by its answer.
-ANSWER = 1.0
+REQUEST_PAUSE = 0.05
+#: How long the store may take to answer, however short the caller's timeout is, seconds: nothing else tells
+#: whether the lock is free.
+ANSWER_WITHIN = 1.0
 
 
-class EtcdLock:
-    """One holding of a lock. ``fencing_token`` is greater than that of every holder before."""
+class LockHold:
+    """A lock while it is held. Its ``fencing_token`` is greater than that of every earlier holder."""
 
     __slots__ = ("_ended", "_grant", "fencing_token", "key", "name")
 
@@ -76,15 +68,15 @@ class EtcdLock:
 
     @property
     def lost(self) -> bool:
-        """Whether another may hold the lock by now. No I/O; any thread; never false again."""
+        """Whether another replica may hold the lock by now. No I/O; any thread; never false again."""
         return self._ended or not self._grant.alive
 
     def guards(self) -> tuple[Compare, ...]:
-        """What holds in etcd while the lock is held."""
+        """Conditions that hold in the store while the lock is held."""
         return (Compare.create_revision(self.key, self.fencing_token),)
 
     def end(self) -> None:
-        """Released, or taken away. For ``Locks`` only."""
+        """Marks it as released, or taken away. For ``Locks`` only."""
         self._ended = True
 
 
@@ -92,7 +84,7 @@ class Locks:
     """All named locks of one replica. A ``WatchListener``.
 
     :param prefix: of their keys, ending in ``/``.
-    :param patience: seconds for which a request, or a session, is waited for.
+    :param retry_for: seconds to wait for the answer to a request, or for a session.
     """
 
     def __init__(
@@ -103,7 +95,7 @@ class Locks:
         prefix: str,
         replica_id: str,
         *,
-        patience: float,
+        retry_for: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -111,25 +103,25 @@ class Locks:
         self._commit = commit
         self._prefix = prefix
         self._replica_id = replica_id
-        # A replica's name may be that of a process before it: its keys are not ours.
+        # An earlier process may have had this replica's name: its keys are not ours.
         self._owner = f"{secrets.token_hex(6)}-"
-        self._patience = patience
+        self._retry_for = retry_for
         self._clock = clock
         self._changed = threading.Condition()
         self._queues: dict[str, dict[str, int]] = {}  # folder of a lock: key to create revision
         self._revision = 0  # of the view
-        self._mine: dict[str, EtcdLock | None] = {}  # keys that this replica waits with, or holds
+        self._mine: dict[str, LockHold | None] = {}  # keys of waiters (``None``) and of holders
         self._stopped = False
         self._numbers = itertools.count(1)
 
-    def acquire(self, name: str, timeout: float | None = None, *, space: str = "") -> EtcdLock:
-        """Waits for the lock. Blocks; any thread but the gateway's. Not re-entrant.
+    def acquire(self, name: str, timeout: float | None = None, *, space: str = "") -> LockHold:
+        """Waits for the lock. Blocks; any thread except the gateway's. Not re-entrant.
 
-        :param timeout: seconds; ``None``: for ever, while etcd answers. Its first answer is waited for in any
-            case, for ``ANSWER`` seconds.
-        :param space: keeps locks of the library apart from the user's; what ``quote`` would not leave alone.
-        :raises TimeoutError: others held it all the time.
-        :raises StoreUnavailable: etcd does not answer, or this replica's session was lost.
+        :param timeout: seconds; ``None``: for ever, while the store answers. In any case the first answer may
+            take ``ANSWER_WITHIN`` seconds.
+        :param space: begins the names of the library's own locks; a character that ``quote`` changes.
+        :raises TimeoutError: others held the lock all the time.
+        :raises StoreUnavailable: the store does not answer, or this replica's session was lost.
         :raises DiscordHAError: the bot stops.
         """
         deadline = self._clock() + timeout if timeout is not None else None
@@ -146,12 +138,15 @@ class Locks:
             finally:
                 if held is None:
                     self._withdraw(key)
-            # The session was lost while it waited: it queues again. Its own thread may learn of it later.
-            self._pause(name, deadline)
+            # The session was lost meanwhile; its own thread may learn of it later. Queue again.
+            if deadline is not None and self._clock() >= deadline:
+                raise StoreUnavailable(_failed(name, "this replica's session was lost"))
+            with self._changed:
+                self._changed.wait(REQUEST_PAUSE)
 
-    def release(self, held: EtcdLock) -> None:
-        """Gives the lock to the next. Blocks for a round trip; when etcd does not answer within its time-out,
-        the lock goes later, by itself. Idempotent.
+    def release(self, held: LockHold) -> None:
+        """Gives the lock to the next waiter. Blocks for a round trip; if the store does not answer, the lock
+        is freed in the background, later. Idempotent.
         """
         lost = held.lost
         held.end()
@@ -165,20 +160,20 @@ class Locks:
             self._withdraw(held.key)
 
     def stop(self) -> None:
-        """Whoever waits is told. Idempotent; any thread."""
+        """Makes all waiters raise ``DiscordHAError``. Idempotent; any thread."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
     @property
     def under_way(self) -> int:
-        """How many locks this replica holds or waits for."""
+        """The number of locks that this replica holds or waits for."""
         return len(self._mine)
 
     # -- a waiter --------------------------------------------------------------------------------------------
 
-    def _acquire(self, name: str, folder: str, key: str, deadline: float | None) -> EtcdLock | None:
-        """``None``: the session was lost."""
+    def _acquire(self, name: str, folder: str, key: str, deadline: float | None) -> LockHold | None:
+        """One attempt under one grant; ``None``: the session was lost."""
         grant = self._wait_for_grant(name)
         place = self._queue(name, folder, key, grant, deadline)
         if place is None:
@@ -190,56 +185,53 @@ class Locks:
             gone = self._revision >= token and self._queues.get(folder, {}).get(key) != token
             if gone or not grant.alive:
                 return None
-            held = self._mine[key] = EtcdLock(name, key, token, grant)
+            held = self._mine[key] = LockHold(name, key, token, grant)
         return held
 
+    def _check_open(self, name: str) -> None:
+        if self._stopped:
+            raise DiscordHAError(_failed(name, "the bot stops"))
+
     def _wait_for_grant(self, name: str) -> Grant:
-        until = self._clock() + self._patience
+        until = self._clock() + self._retry_for
         with self._changed:
-            while not self._stopped:
+            while True:
+                self._check_open(name)
                 grant = self._session.current
                 if grant is not None:
                     return grant
-                left = until - self._clock()
-                if left <= 0.0:
-                    raise StoreUnavailable(f"the lock {name!r} is not to be had: this replica has no session")
-                self._changed.wait(min(left, PAUSE))
-        raise DiscordHAError(f"the lock {name!r} is not to be had: the bot stops")
-
-    def _pause(self, name: str, deadline: float | None) -> None:
-        if deadline is not None and self._clock() >= deadline:
-            raise StoreUnavailable(f"the lock {name!r} is not to be had: this replica's session was lost")
-        with self._changed:
-            self._changed.wait(PAUSE)
+                if self._clock() >= until:
+                    raise StoreUnavailable(_failed(name, "this replica has no session"))
+                self._changed.wait(REQUEST_PAUSE)
 
     def _queue(
         self, name: str, folder: str, key: str, grant: Grant, deadline: float | None
     ) -> tuple[int, bool] | None:
-        """Stands in line; returns the place and whether nobody was there before. ``None``: the session was
-        lost. The request may be repeated."""
-        until = self._clock() + self._patience
+        """Queues up; returns the create revision and whether the queue was empty. ``None``: the session was
+        lost. Repeating the request is harmless.
+        """
+        until = self._clock() + self._retry_for
         put = Put(key, self._replica_id.encode(), grant.lease_id)
         while grant.alive:
             now = self._clock()
             left = until - now
             if deadline is not None:
-                left = min(left, max(deadline - now, ANSWER))
+                left = min(left, max(deadline - now, ANSWER_WITHIN))
             try:
                 result = self._store.txn(
                     (Compare.version(key, 0),),
                     (GetPrefix(folder), put),
                     (Get(key),),
-                    timeout=max(left, PAUSE),
+                    timeout=max(left, REQUEST_PAUSE),
                 )
             except LeaseNotFound:
                 return None
             except StoreUnavailable as error:
-                if self._clock() + PAUSE >= (min(until, deadline) if deadline is not None else until):
-                    raise StoreUnavailable(f"the lock {name!r} is not to be had: {error}") from error
+                if self._clock() + REQUEST_PAUSE >= (min(until, deadline) if deadline is not None else until):
+                    raise StoreUnavailable(_failed(name, error)) from error
                 with self._changed:
-                    if self._stopped:
-                        raise DiscordHAError(f"the lock {name!r} is not to be had: the bot stops") from error
-                    self._changed.wait(PAUSE)
+                    self._check_open(name)
+                    self._changed.wait(REQUEST_PAUSE)
                 continue
             found = result.responses[0]
             assert isinstance(found, list)
@@ -251,19 +243,17 @@ class Locks:
     def _wait_for_turn(  # noqa: PLR0917
         self, name: str, folder: str, key: str, token: int, grant: Grant, deadline: float | None
     ) -> None:
-        """Returns when it is this one's turn, or its place is lost."""
+        """Returns once the key is first in the queue, or is lost."""
         with self._changed:
             while grant.alive:
-                if self._stopped:
-                    raise DiscordHAError(f"the lock {name!r} is not to be had: the bot stops")
-                if self._revision >= token:
-                    queue = self._queues.get(folder, {})
-                    if queue.get(key) != token or min(queue.values()) == token:
-                        return
-                left = LOOK if deadline is None else min(deadline - self._clock(), LOOK)
+                self._check_open(name)
+                queue = self._queues.get(folder, {})
+                if self._revision >= token and (queue.get(key) != token or min(queue.values()) == token):
+                    return
+                left = deadline - self._clock() if deadline is not None else CHECK_SESSION_EVERY
                 if left <= 0.0:
                     raise TimeoutError(f"the lock {name!r} was not free in time")
-                self._changed.wait(left)
+                self._changed.wait(min(left, CHECK_SESSION_EVERY))
 
     def _withdrawal(self, key: str, *, persistent: bool = False) -> Operation:
         with self._changed:
@@ -271,13 +261,12 @@ class Locks:
         return Operation(Txn((), (Delete(key),)), (key,), persistent=persistent)
 
     def _withdraw(self, key: str) -> None:
-        """Deletes the key as soon as etcd answers. Does not block."""
+        """Deletes the key as soon as the store answers. Does not block."""
         self._commit.submit((self._withdrawal(key, persistent=True),))
 
     # -- the watch -------------------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Replaces the view."""
         with self._changed:
             self._queues = {}
             self._revision = snapshot.revision
@@ -290,7 +279,6 @@ class Locks:
         self._drop_ghosts(snapshot.items)
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Applies what waiters and holders did."""
         with self._changed:
             for kind, kv in events:
                 if kind == "put":
@@ -304,13 +292,13 @@ class Locks:
                         del self._queues[folder]
                 held = self._mine.get(kv.key)
                 if held is not None:
-                    held.end()  # somebody took it away
+                    held.end()  # taken away from outside
             self._revision = revision
             self._changed.notify_all()
         self._drop_ghosts(kv for kind, kv in events if kind == "put")
 
     def on_lost(self) -> None:
-        """Waiters wait: an old view lets nobody in who is not first."""
+        """Does nothing: an outdated view makes nobody first who is not."""
 
     def _add(self, kv: KeyValue) -> None:
         self._queues.setdefault(_folder(kv.key), {})[kv.key] = kv.create_revision
@@ -319,13 +307,17 @@ class Locks:
         return key in self._queues.get(_folder(key), {})
 
     def _drop_ghosts(self, found: Iterable[KeyValue]) -> None:
-        """A request that was given up may still arrive at etcd: it must not keep others waiting."""
+        """Deletes the keys of abandoned requests that arrived all the same: they would block the queue."""
         for kv in found:
             if kv.key.rpartition("/")[2].startswith(self._owner):
                 with self._changed:
                     wanted = kv.key in self._mine
                 if not wanted:
                     self._withdraw(kv.key)
+
+
+def _failed(name: str, reason: object) -> str:
+    return f"the lock {name!r} could not be acquired: {reason}"
 
 
 def _folder(key: str) -> str:

@@ -1,21 +1,24 @@
-"""What a shared cache may hold: JSON, exactly. Pure functions, no I/O.
+"""The values of shared caches: JSON, exactly. Pure functions.
 
-Promises: what comes back equals what was put in, whole numbers of any size included, but for two things that
-JSON does not know: a tuple comes back as a list, and a dataclass as the object of its fields (``restore``
-makes it a dataclass again). What JSON can't hold is refused with the place where it stands.
+Guarantees: what is read equals what was written, whole numbers of any size included, with two exceptions that
+JSON does not know: a tuple is read as a list, and a dataclass as the object of its fields, which
+``decode_value`` makes a dataclass again. What JSON cannot hold is refused, with its place in the value.
 
-A stored value is a JSON object: the value is ``v``; with a time to live there are its mark and its length in
-seconds, ``x``; a counter remembers its last writers as ``o``.
+A stored value is a JSON object. ``v`` is the value itself; with a time to live, ``x`` is its stamp and its
+length in seconds; ``o`` is what a counter remembers of its last writers.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import json
 import secrets
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
+from contextlib import suppress
+from types import GenericAlias, NoneType, UnionType
+from typing import Any, Final, NamedTuple, Union, get_args, get_origin
 
 __all__ = [
     "LARGEST",
@@ -24,6 +27,7 @@ __all__ = [
     "Record",
     "check_name",
     "check_ttl",
+    "decode_value",
     "encode_value",
     "key_text",
     "new_stamp",
@@ -32,11 +36,11 @@ __all__ = [
 #: The largest value, bytes of JSON.
 LARGEST = 1024 * 1024
 #: The longest name of a cache and the longest key, bytes.
-LONGEST = 1024
+LONGEST_NAME = 1024
 
 
 class Missing(enum.Enum):
-    """There is no value; ``None`` is one."""
+    """The absence of a value; ``None`` is a value."""
 
     MISSING = enum.auto()
 
@@ -48,9 +52,9 @@ class Record(NamedTuple):
     """A stored value.
 
     :param value: JSON of the value itself.
-    :param stamp: mark of one time to live; ``None``: it has none.
+    :param stamp: identifies one time to live; ``None``: the value has none.
     :param ttl: seconds.
-    :param marks: what a counter remembers of its last writers; see ``counter_values``.
+    :param marks: what a counter remembers of its last writers; see ``Counter``.
     """
 
     value: bytes
@@ -59,7 +63,7 @@ class Record(NamedTuple):
     marks: Sequence[Any] = ()
 
     def data(self) -> bytes:
-        """As it lies in etcd."""
+        """The stored form."""
         parts = [b'{"v":', self.value]
         if self.stamp is not None:
             parts.append(b',"x":["%s",%s]' % (self.stamp.encode(), repr(self.ttl).encode()))
@@ -72,7 +76,7 @@ class Record(NamedTuple):
     def read(cls, data: bytes) -> tuple[Any, Record]:
         """The value, and the record without it.
 
-        :raises ValueError: something else has written it.
+        :raises ValueError: something else wrote the key.
         """
         try:
             found = json.loads(data)
@@ -83,7 +87,7 @@ class Record(NamedTuple):
 
 
 def new_stamp() -> str:
-    """A mark for one time to live."""
+    """A stamp for one time to live."""
     return secrets.token_hex(6)
 
 
@@ -102,25 +106,25 @@ def check_ttl(ttl: float | None) -> float | None:
 def check_name(cache: str) -> str:
     """The name of a cache.
 
-    :raises ValueError: it can't be one.
+    :raises ValueError: no cache can have this name.
     """
-    if not isinstance(cache, str) or not cache or len(_utf8(cache)) > LONGEST:
-        raise ValueError(f"a cache's name must be a text of 1 to {LONGEST} bytes, not {cache!r:.80}")
+    if not isinstance(cache, str) or not cache or len(_utf8(cache)) > LONGEST_NAME:
+        raise ValueError(f"a cache's name must be a text of 1 to {LONGEST_NAME} bytes, not {cache!r:.80}")
     return cache
 
 
 def key_text(key: str | int) -> str:
-    """A key as text: an id of Discord's may be given as the number it is.
+    """A key as text. Discord's ids may be given as numbers.
 
-    :raises ValueError: it can't be a key.
+    :raises ValueError: no value can have this key.
     """
     if isinstance(key, int) and not isinstance(key, bool):
         return str(int(key))
-    if not isinstance(key, str) or not key or len(_utf8(key)) > LONGEST:
+    if not isinstance(key, str) or not key or len(_utf8(key)) > LONGEST_NAME:
         number = getattr(key, "id", None)
         hint = f": use its id, {number}" if isinstance(number, int) else ""
         raise ValueError(
-            f"a key must be a text of 1 to {LONGEST} bytes or a whole number, not {key!r:.80}{hint}"
+            f"a key must be a text of 1 to {LONGEST_NAME} bytes or a whole number, not {key!r:.80}{hint}"
         )
     return key
 
@@ -132,11 +136,14 @@ def _utf8(text: str) -> bytes:
         raise ValueError(f"the text can't be written as UTF-8: {error}") from None
 
 
-def encode_value(value: Any) -> bytes:
-    """Writes a value.
+# -- writing -------------------------------------------------------------------------------------------------
 
-    :raises TypeError: JSON can't hold it, or would change it; says where.
-    :raises ValueError: it is too large, contains itself, or a number that JSON does not have.
+
+def encode_value(value: Any) -> bytes:
+    """The JSON of a value.
+
+    :raises TypeError: JSON cannot hold the value, or would change it; names the place.
+    :raises ValueError: the value is too large, contains itself, or has a number that JSON does not have.
     """
     try:
         plain = _plain(value, "the value")
@@ -176,3 +183,106 @@ def _plain(value: Any, where: str) -> Any:
     elif hasattr(value, "isoformat"):
         hint = ": keep its isoformat()"
     raise TypeError(f"{where} is a {type(value).__name__}, which JSON can't hold{hint}")
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+class _Misfit(ValueError):
+    def __init__(self, plain: Any, kind: Any) -> None:
+        super().__init__(f"is {plain!r:.60}, which is no {getattr(kind, '__name__', kind)}")
+
+
+def decode_value(kind: Any, plain: Any) -> Any:
+    """Makes a ``kind`` of JSON: a dataclass, ``list[...]``, ``dict[str, ...]``, ``tuple[...]``, an enum, a
+    union of them, or a plain type.
+
+    Types must match exactly. Fields that a dataclass does not know are left out, and missing ones take their
+    default: during a rolling deploy old and new replicas read each other's values.
+
+    :raises ValueError: the value does not fit; names the place.
+    """
+    from cattrs.v import transform_error  # here and below: most bots have no use for cattrs
+
+    try:
+        return _converter().structure(plain, kind)
+    except Exception as error:  # noqa: BLE001 - cattrs raises many kinds, in groups
+        told = (each.rpartition(" @ ") for each in transform_error(error, "the value", _reason))
+        raise ValueError("; ".join(f"{place} {reason}" for reason, _, place in told)) from None
+
+
+def _reason(error: BaseException, _: type | None) -> str:
+    if isinstance(error, KeyError):
+        return "is missing"
+    return str(error) if isinstance(error, _Misfit) else f"is refused: {error}"
+
+
+_CHECKED: frozenset[Any] = frozenset({int, float, str, bool, NoneType, list, dict, tuple})
+_UNIONS: frozenset[Any] = frozenset({Union, UnionType})
+
+
+@functools.cache
+def _converter() -> Any:
+    from cattrs import Converter
+
+    converter: Any = Converter()
+    for kind in (int, float, str, bool):
+        converter.register_structure_hook(kind, _checked(kind, converter))
+    converter.register_structure_hook_factory(
+        lambda kind: kind in _CHECKED or get_origin(kind) in _CHECKED or dataclasses.is_dataclass(kind),
+        lambda kind: _checked(kind, converter),
+    )
+    converter.register_structure_hook_factory(
+        lambda kind: get_origin(kind) in _UNIONS, lambda kind: _first_that_fits(kind, converter)
+    )
+    return converter
+
+
+def _checked(kind: Any, converter: Any) -> Callable[[Any, Any], Any]:
+    """A hook that refuses JSON of another type, which cattrs would convert."""
+    origin = get_origin(kind) or kind
+    shapes = {float: (int, float), tuple: list}
+    wanted: Any = dict if dataclasses.is_dataclass(kind) else shapes.get(origin, origin)
+    structure = _structure(kind, origin, converter)
+
+    def hook(plain: Any, asked: Any) -> Any:
+        if asked != kind:
+            return asked(plain)  # an enum of this type
+        if not isinstance(plain, wanted) or isinstance(plain, bool) != (kind is bool):
+            raise _Misfit(plain, kind)
+        return structure(plain)
+
+    return hook
+
+
+def _structure(kind: Any, origin: Any, converter: Any) -> Callable[[Any], Any]:
+    arguments = get_args(kind)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        from cattrs.gen import make_dict_structure_fn
+
+        fields = make_dict_structure_fn(kind, converter)
+        return lambda plain: fields(plain, kind)
+    if origin is tuple and arguments[1:] != (...,) and arguments:
+
+        def structure(plain: list[Any]) -> tuple[Any, ...]:
+            if len(plain) != len(arguments):
+                raise _Misfit(plain, kind)
+            return tuple(map(converter.structure, plain, arguments))
+
+        return structure
+    if origin in (list, tuple, dict):  # cattrs structures these likes of them without our check
+        alike, defaults = (MutableMapping, (Any, Any)) if origin is dict else (MutableSequence, (Any,))
+        like = GenericAlias(alike, (arguments or defaults)[: len(defaults)])
+        items = converter.get_structure_hook(like)
+        return lambda plain: origin(items(plain, like))
+    return lambda plain: plain
+
+
+def _first_that_fits(kind: Any, converter: Any) -> Callable[[Any, Any], Any]:
+    def hook(plain: Any, _: Any) -> Any:
+        for each in get_args(kind):
+            with suppress(Exception):  # the next one may fit
+                return converter.structure(plain, each)
+        raise _Misfit(plain, kind)
+
+    return hook

@@ -1,68 +1,103 @@
-"""A command as a worker gets it: what it says, what is still owned, and the acknowledgement.
+"""Deliveries: voice commands as a worker gets them, and what the voice queue works with.
 
-Promises: ``lost`` turns true no later than the replica's lease may have run out, and as soon as the watch
-shows another owner; every write is guarded by the owner's fencing token. Does not promise that nobody else
-plays the command once it is lost.
+Guarantees: ``VoiceDelivery.lost`` turns true no later than the replica's lease may have run out, and as soon
+as the watch shows another owner; the owner's fencing token guards every write. A lost command may be played
+elsewhere at the same time.
 
-Concurrency: a delivery may be used from any thread but the gateway's. ``Owned`` is written by its consumer's
-thread and by callbacks of the commit; its flags only ever go one way.
+Threads and locks: any thread except the gateway's may use a delivery. ``OwnedGuild`` is written by its
+consumer's thread and by callbacks of the commit; its flags only ever change once.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
-from discordha.coordination.session import Grant
-from discordha.coordination.voice.command import VoiceCommand
-from discordha.coordination.voice.records import Entry, Mark
+from discordha.coordination.etcd.group_commit import GroupCommit, Operation
+from discordha.coordination.etcd.retention import RetentionLeases
+from discordha.coordination.etcd.store import Compare, Store, TxnResult
+from discordha.coordination.session import Grant, Session
+from discordha.coordination.voice.records import PlayMark, QueuedCommand, VoiceCommand, VoiceKeys
 from discordha.errors import LockLost
 
-__all__ = ["HARMLESS", "Owned", "VoiceDelivery"]
+__all__ = ["HARMLESS", "OwnedGuild", "VoiceBackend", "VoiceDelivery"]
 
 
-class Owned:
-    """One guild's voice, while this replica owns it."""
+class VoiceBackend(NamedTuple):
+    """What the voice queue of one replica works with.
 
-    def __init__(self, guild_id: int, token: int, grant: Grant, now: float) -> None:
+    :param leases: of commands that are done.
+    :param retention: seconds that a taken command outlives its last worker, and a done one is remembered.
+    :param timeout: seconds that the store is given to answer.
+    :param silence: seconds after which a silent watch is opened again.
+    :param grace: seconds that each worker waits for every other one that is preferred to it.
+    """
+
+    store: Store
+    session: Session
+    commit: GroupCommit
+    leases: RetentionLeases
+    keys: VoiceKeys
+    replica_id: str
+    retention: float
+    timeout: float
+    silence: float
+    max_attempts: int
+    grace: float
+
+    def write(self, operations: Sequence[Operation]) -> list[TxnResult]:
+        """Sends operations and returns their answers; raises the error of the first that has none. Blocks."""
+        self.commit.execute(operations)
+        return [operation.value() for operation in operations]
+
+
+class OwnedGuild:
+    """One guild's voice, while this replica owns it.
+
+    :param key: the owner's key.
+    """
+
+    def __init__(self, guild_id: int, key: str, token: int, grant: Grant, now: float) -> None:
         self.guild_id = guild_id
+        self.key = key
         self.token = token
+        self.guard = Compare.create_revision(key, token)  # holds in the store while the voice is owned
         self.grant = grant
         self.gone = False
         self.playing: VoiceDelivery | None = None
-        self.delivered: set[str] = set()
-        """Commands that were handed out, or are done, as long as the view shows them."""
-        self.mark: Mark | None = None
+        self.delivered: set[str] = set()  # handed out, or done, as long as the view shows them
+        self.mark: PlayMark | None = None
         self.read_mark = False
         self.held = False
         self.busy_at = now
 
     @property
     def lost(self) -> bool:
-        """Whether another may own it by now. No I/O; any thread."""
+        """Whether another worker may own it by now. No I/O; any thread."""
         return self.gone or not self.grant.alive
 
 
 class _Consumer(Protocol):
     def finish(self, delivery: VoiceDelivery) -> None: ...
     def give_back(self, delivery: VoiceDelivery) -> None: ...
-    def note(self, delivery: VoiceDelivery, mark: Mark) -> None: ...
+    def note(self, delivery: VoiceDelivery, mark: PlayMark) -> None: ...
 
 
-#: Seconds that a command is played in one attempt after which a worker's end is not laid to its charge.
+#: A command that one attempt has played for so many seconds is not blamed for the worker's end.
 HARMLESS = 10.0
 
 
 class VoiceDelivery:
-    """A command that this worker is to carry out.
+    """A command for this worker to carry out.
 
     :ivar id: the same in each attempt.
     :ivar position: seconds that an earlier worker has played already.
-    :ivar volume: that it had set.
-    :ivar attempt: 1 for the first time; more when a worker died on it, unless that had played it for
-        ``HARMLESS`` seconds.
+    :ivar volume: set by that worker.
+    :ivar attempt: 1 at first; more after a worker died on it, unless that had played it for ``HARMLESS``
+        seconds.
     """
 
-    def __init__(self, consumer: _Consumer, owned: Owned, entry: Entry, mark: Mark) -> None:
+    def __init__(self, consumer: _Consumer, owned: OwnedGuild, entry: QueuedCommand, mark: PlayMark) -> None:
         self._consumer = consumer
         self.owned = owned
         self.entry = entry
@@ -89,8 +124,7 @@ class VoiceDelivery:
     @property
     def command(self) -> VoiceCommand:
         """The command as it was sent."""
-        entry = self.entry
-        return VoiceCommand(entry.module_id, entry.guild_id, entry.channel_id, entry.file, entry.user_id)
+        return VoiceCommand(self.module_id, self.guild_id, self.channel_id, self.file, self.user_id)
 
     @property
     def fencing_token(self) -> int:
@@ -103,7 +137,7 @@ class VoiceDelivery:
         return self.owned.lost
 
     def ack(self) -> None:
-        """It has been carried out: it is not delivered again, and the guild's next one is. Blocks for a round
+        """Marks the command as carried out, so that the guild's next one is delivered. Blocks for a round
         trip. Idempotent.
 
         :raises LockLost: another worker may carry it out again.
@@ -112,17 +146,16 @@ class VoiceDelivery:
         if self.acknowledged:
             return
         if self.lost:
-            raise LockLost(f"this replica may not own the voice of guild {self.guild_id} any more")
+            raise LockLost(f"this replica may have lost the voice of guild {self.guild_id}")
         self._consumer.finish(self)
         self.acknowledged = True
 
     def release(self, position: float | None = None, *, counts: bool = False) -> None:
-        """Gives the guild's voice to another worker, which carries this command out from ``position`` on.
-        Blocks for a round trip.
+        """Gives the guild's voice to another worker, which carries this command out. Blocks for a round trip.
 
-        :param position: seconds; by default what ``progress`` said last.
-        :param counts: whether this attempt failed, and counts; else it was a hand-over.
-        :raises StoreUnavailable: etcd does not answer; the session's end gives it away.
+        :param position: seconds to begin at; by default those of the last ``progress``.
+        :param counts: whether this attempt failed, and counts; else it is a hand-over.
+        :raises StoreUnavailable: etcd does not answer; the session's end gives the voice away.
         """
         if position is not None:
             self.mark = self.mark._replace(seconds=position)
@@ -130,9 +163,9 @@ class VoiceDelivery:
         self._consumer.give_back(self)
 
     def progress(self, seconds: float, volume: float | None = None) -> None:
-        """Notes how far it is, for the next worker. Never blocks.
+        """Notes the position for the next worker. Never blocks.
 
-        What was played for ``HARMLESS`` seconds is not what ends its workers: its attempts count anew.
+        Once the command was played for ``HARMLESS`` seconds, its attempts count from 1 again.
         """
         mark = self.mark
         attempt = 0 if seconds - self.position >= HARMLESS else mark.attempt

@@ -1,11 +1,10 @@
-"""What a replica knows of the voice queue: fed by the watch on it, asked without a round trip.
+"""One replica's view of the voice queue: fed by the watch, read without a round trip.
 
-Promises: what is told here was so at some revision; a command is seen after all that were sent before it.
-Does not promise to be up to date: whoever acts on it guards the write by a revision.
+Guarantees: everything in the view was true at some revision, and a command appears after all that were sent
+before it. The view may be outdated: a revision guards each write that is based on it.
 
-Concurrency: ``changed`` (a condition) guards everything; nothing is called and nothing is asked of etcd under
-it. The watch's thread writes, any thread reads and waits. At a lost watch the view grows old; at stop the
-consumers are woken by their own ends. A lost lease shows as deleted keys.
+Threads and locks: ``changed`` (a condition) guards everything; no I/O and no call under it. The watch's
+thread writes, any thread reads and waits.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ import threading
 from collections.abc import Sequence
 
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
-from discordha.coordination.voice.records import DONE, Entry, Owner, parse_entry, parse_owner
+from discordha.coordination.voice.records import DONE, QueuedCommand, VoiceOwner
 
 __all__ = ["VoiceView"]
 
 
 class VoiceView:
-    """The voice queue as the watch tells it.
+    """The voice queue. A ``WatchListener``.
 
-    :param prefix: what is watched, ending in ``/``.
+    :param prefix: of the watched keys, ending in ``/``.
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.changed = threading.Condition()
-        self.entries: dict[int, dict[str, Entry]] = {}
-        self.owners: dict[int, Owner] = {}
+        self.entries: dict[int, dict[str, QueuedCommand]] = {}
+        self.owners: dict[int, VoiceOwner] = {}
         self.workers: dict[str, set[str]] = {}
         self.version = 0  # counts the changes
         self._revision = 0
@@ -37,20 +36,20 @@ class VoiceView:
 
     # -- senders ---------------------------------------------------------------------------------------------
 
-    def expect(self, entry_id: str) -> threading.Event:
-        """Set once a worker has taken the command. ``forget`` it afterwards."""
+    def expect(self, command_id: str) -> threading.Event:
+        """An event that is set once a worker has taken the command. ``forget`` the command afterwards."""
         with self.changed:
-            return self._awaited.setdefault(entry_id, threading.Event())
+            return self._awaited.setdefault(command_id, threading.Event())
 
-    def forget(self, entry_id: str) -> None:
-        """Nobody waits for the command any more."""
+    def forget(self, command_id: str) -> None:
+        """Ends ``expect``."""
         with self.changed:
-            self._awaited.pop(entry_id, None)
+            self._awaited.pop(command_id, None)
 
     # -- consumers -------------------------------------------------------------------------------------------
 
-    def of_module(self, module_id: str) -> dict[int, list[Entry]]:
-        """The commands of a module that are not done, by guild, in order. Holds ``changed`` itself."""
+    def of_module(self, module_id: str) -> dict[int, list[QueuedCommand]]:
+        """The unfinished commands of a module, by guild, in order. Takes ``changed`` itself."""
         with self.changed:
             found = {
                 guild_id: [entry for entry in entries.values() if entry.module_id == module_id]
@@ -60,18 +59,17 @@ class VoiceView:
             guild_id: sorted(own, key=lambda entry: entry.order) for guild_id, own in found.items() if own
         }
 
-    def owner(self, guild_id: int) -> Owner | None:
-        """Who owns a guild's voice."""
+    def owner(self, guild_id: int) -> VoiceOwner | None:
+        """The owner of a guild's voice."""
         return self.owners.get(guild_id)
 
     def has_seen(self, revision: int) -> bool:
-        """Whether a change at ``revision`` is in the view."""
+        """Whether the view includes a change at ``revision``."""
         return self._revision >= revision
 
     # -- the watch -------------------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Replaces the view."""
         with self.changed:
             self.entries.clear()
             self.owners.clear()
@@ -81,7 +79,6 @@ class VoiceView:
             self._changed_at(snapshot.revision)
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        """Follows the changes."""
         with self.changed:
             for kind, kv in events:
                 if kind == "put":
@@ -91,7 +88,7 @@ class VoiceView:
             self._changed_at(revision)
 
     def on_lost(self) -> None:
-        """It grows old until the watch is back."""
+        """Does nothing: the view is outdated until the watch is back."""
 
     def _changed_at(self, revision: int) -> None:
         self._revision = revision
@@ -101,7 +98,7 @@ class VoiceView:
     def _put(self, kv: KeyValue) -> None:
         kind, _, path = kv.key[len(self._prefix) :].partition("/")
         if kind == "q":
-            entry = parse_entry(path, kv)
+            entry = QueuedCommand.parse(path, kv)
             if entry is None:
                 self._delete(kv.key)
             else:
@@ -111,7 +108,7 @@ class VoiceView:
                 if awaited is not None:
                     awaited.set()
         elif kind == "o":
-            owner = parse_owner(kv)
+            owner = VoiceOwner.parse(kv)
             if owner is not None and path.isdigit():
                 self.owners[int(path)] = owner
         elif kind == "w":

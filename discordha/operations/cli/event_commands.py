@@ -1,15 +1,15 @@
-"""The commands about events: dead letters, and who handled one. Block on etcd; no threads."""
+"""The commands about events: dead letters, and what became of an event. Block on etcd; no threads."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
-from discordha.operations.cli.options import etcd_options, fail, json_option, open_fleet, say
+from discordha.operations.cli.fleet import Fleet
+from discordha.operations.cli.options import fail, fleet_command, say
 
 __all__ = ["dead_letters", "event"]
 
@@ -20,12 +20,10 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list")
-@etcd_options
-@json_option
-def letters_list(as_json: bool, **options: Any) -> None:
-    """All of them."""
-    with open_fleet(options) as fleet:
-        found = fleet.letters()
+@fleet_command
+def letters_list(fleet: Fleet, as_json: bool) -> None:
+    """List all dead letters."""
+    found = fleet.letters()
     if as_json:
         click.echo(json.dumps([asdict(letter) for letter in found]))
         return
@@ -34,51 +32,45 @@ def letters_list(as_json: bool, **options: Any) -> None:
 
 
 @dead_letters.command("show")
-@etcd_options
-@json_option
+@fleet_command
 @click.argument("event")
-def letters_show(event: str, as_json: bool, **options: Any) -> None:
-    """One of them, with its payload, as JSON in any case."""
-    with open_fleet(options) as fleet:
-        letter = fleet.letter(event)
+def letters_show(fleet: Fleet, event: str, as_json: bool) -> None:
+    """Show a dead letter with its payload, as JSON in any case."""
+    letter = fleet.letter(event)
     if letter is None:
         fail(f"there is no dead letter {event!r}; see `discordha dead-letters list`")
     click.echo(json.dumps(asdict(letter), indent=None if as_json else 2))
 
 
 @dead_letters.command("replay")
-@etcd_options
-@json_option
+@fleet_command
 @click.argument("event")
-def letters_replay(event: str, as_json: bool, **options: Any) -> None:
-    """Hand it to the replicas again, as if it were new."""
-    with open_fleet(options) as fleet:
-        fleet.replay(event)
+def letters_replay(fleet: Fleet, event: str, as_json: bool) -> None:
+    """Give a dead letter back to the replicas, as a new event."""
+    fleet.replay(event)
     say(as_json, f"{event} is given back to the replicas", event=event, replayed=True)
 
 
 @dead_letters.command("drop")
-@etcd_options
-@json_option
+@fleet_command
 @click.argument("event")
-def letters_drop(event: str, as_json: bool, **options: Any) -> None:
-    """Forget it."""
-    with open_fleet(options) as fleet:
-        if not fleet.drop(event):
-            fail(f"there is no dead letter {event!r}; see `discordha dead-letters list`")
+def letters_drop(fleet: Fleet, event: str, as_json: bool) -> None:
+    """Delete a dead letter."""
+    if not fleet.drop(event):
+        fail(f"there is no dead letter {event!r}; see `discordha dead-letters list`")
     say(as_json, f"{event} is dropped", event=event, dropped=True)
 
 
 @click.command("event")
-@etcd_options
-@json_option
+@fleet_command
 @click.argument("identity")
-def event(identity: str, as_json: bool, **options: Any) -> None:
-    """Who handled an event, when, in which attempt: by its id (a message's, an interaction's, ...), or
-    by event/id. Exit status 1 when nobody knows it.
+def event(fleet: Fleet, identity: str, as_json: bool) -> None:
+    """Show which replica handled an event, when, and in which attempt.
+
+    IDENTITY is the event's id (a message's, an interaction's, ...), or event/id. Exit status 1 when etcd does
+    not know it.
     """
-    with open_fleet(options) as fleet:
-        found = fleet.events(identity)
+    found = fleet.events(identity)
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found]))
     else:

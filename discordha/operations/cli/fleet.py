@@ -1,4 +1,4 @@
-"""What etcd says of a bot's replicas: read from outside, for the command line. Blocks on etcd; no threads."""
+"""A bot's replicas, leaders, shards and events, read from etcd. Blocks on etcd; no threads."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from typing import Any
 
 from discordha.coordination.claims.records import marked_at, parse_claim
 from discordha.coordination.election.candidates import request_resignation
-from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put, Store
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put
 from discordha.coordination.membership.shard_keys import generation_of, is_number, key_of, number_of
 from discordha.coordination.membership.shard_plan import request_reshard
 from discordha.errors import DiscordHAError
 from discordha.events import EVENTS
 
-__all__ = ["Fleet", "Handled", "Letter"]
+__all__ = ["DeadLetter", "EventOutcome", "Fleet"]
 
-#: Keys read in one transaction; etcd allows 128.
-BATCH = 100
-#: A command to a replica is forgotten after this, seconds.
-COMMAND_TTL = 30.0
+#: Keys that one transaction reads; etcd allows 128.
+KEYS_PER_READ = 100
+#: Seconds until a request to a replica expires.
+REQUEST_TTL = 30.0
+#: Seconds until a replayed event that no replica takes expires.
+REPLAY_TTL = 3600.0
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A dead letter: an event that ended its owners."""
+class DeadLetter:
+    """An event that ended its owners."""
 
     event: str
     attempts: int
@@ -36,9 +39,11 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Handled:
-    """What became of an event: ``done``, ``running``, ``dead``. ``at``: when it was marked as done, in
-    seconds since 1970 by its owner's clock; ``None`` where that is not known.
+class EventOutcome:
+    """The outcome of an event.
+
+    :param state: ``done``, ``running`` or ``dead``.
+    :param at: when its owner marked it as done, in seconds since 1970 by the owner's clock, if known.
     """
 
     event: str
@@ -49,24 +54,19 @@ class Handled:
 
 
 class Fleet:
-    """One bot's keys.
+    """The keys of one bot, below ``root``, which ends in ``/``."""
 
-    :param root: key prefix of the bot, ending in ``/``.
-    """
-
-    def __init__(self, store: Store, root: str) -> None:
+    def __init__(self, store: EtcdStore, root: str) -> None:
         self.store = store
         self.root = root
 
-    # -- reading ---------------------------------------------------------------------------------------------
-
     def members(self) -> dict[str, dict[str, Any]]:
-        """The replicas' own records, by name."""
+        """The member records of the replicas, by name."""
         found = self.store.range(f"{self.root}m/").items
         return {kv.key.rsplit("/", 1)[1]: _object(kv.value) for kv in found}
 
     def leaders(self) -> dict[int, str]:
-        """Who leads each shard, of the generation that serves."""
+        """The leader of each shard of the serving generation."""
         serving = self._serving()
         first: dict[int, tuple[int, str]] = {}
         for kv in self.store.range(f"{self.root}l/").items:
@@ -77,29 +77,29 @@ class Fleet:
                 first[number] = min(first.get(number, candidate), candidate)
         return {shard: replica for shard, (_, replica) in sorted(first.items())}
 
-    def letters(self) -> list[Letter]:
+    def letters(self) -> list[DeadLetter]:
         """All dead letters."""
         return [self._letter(kv.key, kv.value) for kv in self.store.range(f"{self.root}dead/").items]
 
-    def letter(self, event: str) -> Letter | None:
-        """One dead letter."""
+    def letter(self, event: str) -> DeadLetter | None:
+        """One dead letter, if there is one."""
         kv = self.store.get(f"{self.root}dead/{event}")
         return self._letter(kv.key, kv.value) if kv is not None else None
 
-    def _letter(self, key: str, value: bytes) -> Letter:
+    def _letter(self, key: str, value: bytes) -> DeadLetter:
         data = _object(value)
         payload = data.get("payload")
-        return Letter(
+        return DeadLetter(
             key[len(self.root) + len("dead/") :],
-            _whole(data.get("attempt")),
+            _integer(data.get("attempt")),
             str(data.get("error", "")),
             payload if isinstance(payload, str) else None,
-            _whole(data.get("shard")),
+            _integer(data.get("shard")),
             str(data.get("replica", "?")),
         )
 
-    def events(self, identity: str) -> list[Handled]:
-        """What became of the events with an identity: ``123``, or ``message/123``."""
+    def events(self, identity: str) -> list[EventOutcome]:
+        """The outcomes of the events with an identity: ``123``, or ``message/123``."""
         names = [identity] if "/" in identity else [f"{event}/{identity}" for event in EVENTS]
         found = []
         for kv in self._read([f"{self.root}e/{name}" for name in names]):
@@ -108,30 +108,24 @@ class Fleet:
                 state, replica, attempt = parsed
                 event = kv.key[len(self.root) + 2 :]
                 state = "done" if state == "d" else "running"
-                found.append(Handled(event, state, replica, attempt, marked_at(kv.value)))
+                found.append(EventOutcome(event, state, replica, attempt, marked_at(kv.value)))
         for kv in self._read([f"{self.root}dead/{name}" for name in names]):
             letter = self._letter(kv.key, kv.value)
-            found.append(Handled(letter.event, "dead", letter.replica, letter.attempts))
+            found.append(EventOutcome(letter.event, "dead", letter.replica, letter.attempts))
         return found
 
     def _read(self, keys: Sequence[str]) -> list[KeyValue]:
-        """Those of the keys that exist."""
+        """The existing ones of the keys."""
         found: list[KeyValue] = []
-        for start in range(0, len(keys), BATCH):
-            result = self.store.txn((), [Get(key) for key in keys[start : start + BATCH]])
+        for start in range(0, len(keys), KEYS_PER_READ):
+            result = self.store.txn((), [Get(key) for key in keys[start : start + KEYS_PER_READ]])
             for response in result.responses:
                 assert isinstance(response, list)
                 found += response
         return found
 
-    def etcd(self) -> list[dict[str, Any]]:
-        """The members of etcd, with their latency in seconds and the size of their database in bytes."""
-        return [member._asdict() for member in self.store.status()]
-
     def identify(self) -> dict[str, Any] | None:
-        """What is left of the day's new sessions at Discord, as the replicas count it; ``None``: not counted
-        yet.
-        """
+        """The rest of the day's new sessions at Discord, as the replicas count; ``None`` before they do."""
         found = {kv.key.rsplit("/", 1)[1]: kv for kv in self.store.range(f"{self.root}ib/").items}
         day = _object(found["day"].value) if "day" in found else {}
         if not all(isinstance(day.get(name), int) for name in ("remaining", "total")):
@@ -140,7 +134,7 @@ class Fleet:
         return {"remaining": max(day["remaining"] - spent, 0), "total": day["total"]}
 
     def status(self) -> dict[str, Any]:
-        """Everything at a glance."""
+        """All of the above, as one JSON object."""
         leaders = self.leaders()
         count, following = self.shard_counts()
         members = self.members()
@@ -151,35 +145,30 @@ class Fleet:
             "replicas": members,
             "leaders": {str(shard): replica for shard, replica in leaders.items()},
             "shards": {"count": count, "next": following},
-            "etcd": self.etcd(),
+            "etcd": [member._asdict() for member in self.store.status()],
             "identify": self.identify(),
             "dead_letters": len(self.letters()),
         }
 
-    # -- asking ----------------------------------------------------------------------------------------------
-
     def drain(self, replica: str) -> None:
-        """Asks a replica to drain.
-
-        :raises DiscordHAError: there is no such replica.
-        """
+        """Asks a replica to drain. Raises ``DiscordHAError`` if there is none of that name."""
         members = self.members()
         if replica not in members:
             known = ", ".join(sorted(members)) or "none"
             raise DiscordHAError(f"there is no replica {replica!r}; there are: {known}")
-        lease = self.store.grant(COMMAND_TTL)
+        lease = self.store.grant(REQUEST_TTL)
         self.store.put(f"{self.root}x/{replica}/drain", b"", lease=lease.id)
 
     def resign(self, shard_id: int) -> str | None:
-        """Asks the leader of a shard to resign; its name."""
+        """Asks the leader of a shard to resign, and returns its name."""
         return request_resignation(self.store, self.root, key_of(self._serving(), shard_id))
 
     def reshard(self, count: int) -> tuple[int, int]:
-        """Asks for another number of shards; see ``request_reshard``."""
+        """Asks for another number of shards. See ``request_reshard``."""
         return request_reshard(self.store, self.root, count)
 
     def shard_counts(self) -> tuple[int | None, int | None]:
-        """The number of shards, and the one to come; ``None`` where there is none."""
+        """The number of shards, and the next one during a change; ``None`` if there is none."""
         serving = self._serving()
         found = self.store.range(f"{self.root}s/g/").items
         names = {kv.key.rsplit("/", 1)[1]: _object(kv.value).get("count") for kv in found}
@@ -191,8 +180,7 @@ class Fleet:
         return int(kv.value) if kv is not None and kv.value.isdigit() else 0
 
     def replay(self, event: str) -> None:
-        """Gives a dead letter back to the replicas: some live one handles it, with its attempts counted
-        from 0.
+        """Gives a dead letter back to the replicas. One of them handles it, from attempt 1.
 
         :raises DiscordHAError: there is no such letter, or it has no payload.
         """
@@ -204,7 +192,7 @@ class Fleet:
                 f"the dead letter {event!r} has no payload: it can't be replayed, only dropped"
             )
         record = {"attempt": 0, "payload": letter.payload, "shard": letter.shard_id, "history": []}
-        lease = self.store.grant(3600.0)
+        lease = self.store.grant(REPLAY_TTL)
         key = f"{self.root}dead/{event}"
         result = self.store.txn(
             (Compare.version(key, 1),),
@@ -218,11 +206,11 @@ class Fleet:
             raise DiscordHAError(f"the dead letter {event!r} changed meanwhile; look again")
 
     def drop(self, event: str) -> bool:
-        """Forgets a dead letter; whether there was one."""
+        """Deletes a dead letter. False if there is none."""
         return self.store.delete(f"{self.root}dead/{event}")
 
 
-def _whole(value: object) -> int:
+def _integer(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 

@@ -1,6 +1,6 @@
-"""The commands of ``discordha``. Each reads or asks by etcd alone; none needs the bot's code.
+"""The command group ``discordha``, and the commands about replicas. They need etcd only, not the bot's code.
 
-Exit status: 0 done; 1 it failed, or the answer is no; 2 wrong usage. A failure is one line on standard error.
+Exit status: 0 done; 1 failed, or the answer is no; 2 wrong usage. A failure is one line on standard error.
 """
 
 from __future__ import annotations
@@ -9,31 +9,38 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
 
 from discordha._version import __version__
 from discordha.errors import DiscordHAError
 from discordha.operations.cli.event_commands import dead_letters, event
+from discordha.operations.cli.fleet import Fleet
 from discordha.operations.cli.main import supervise
 from discordha.operations.cli.options import (
     bot_name,
     errors,
     etcd_options,
     fail,
+    fleet_command,
     json_option,
     open_fleet,
     say,
     settings_of,
+    wait_option,
 )
-from discordha.operations.cli.table import status_table
 
-__all__ = ["cli"]
+__all__ = ["cli", "status_table"]
+
+_COLUMNS = ("replica", "version", "state", "uptime", "leads", "shards", "waiting", "running", "handled")
+_COLOURS = {"ready": "green", "draining": "yellow"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,10 +49,10 @@ def cli() -> None:
     """Run a Discord bot that never goes down.
 
     \b
-    discordha demo                     three replicas on this machine, tormented
+    discordha demo                     three replicas on this machine, under faults
     discordha run -n 2 bot.py          two replicas on this machine; one that dies is followed at once
     discordha check                    before the first run: is everything in place?
-    discordha status --name mybot      who runs, who leads, what waits
+    discordha status --name mybot      replicas, leaders, queues
     discordha drain mybot-7f9c-0       take one replica out
 
     Options of etcd come from the environment, too: DISCORDHA_ETCD_ENDPOINTS and so on, as for the bot.
@@ -57,24 +64,85 @@ def cli() -> None:
 @click.option("--rate", default=40.0, show_default=True, help="Questions a second.")
 @json_option
 def demo(seconds: float, rate: float, as_json: bool) -> None:
-    """Three replicas on a local Discord and a local etcd: killed, paused, drained. Needs no token.
+    """Run three replicas on a local Discord and a local etcd: killed, paused, drained. Needs no token.
 
-    Exit status 1 when anything was lost or repeated.
+    Exit status 1 when an event was lost or repeated.
     """
     from discordha.operations.demo import show
 
     with errors():
-        verdict = show(seconds=seconds, rate=rate, as_json=as_json)
-    raise SystemExit(0 if verdict.ok else 1)
+        ok = show(seconds=seconds, rate=rate, as_json=as_json)
+    raise SystemExit(0 if ok else 1)
+
+
+def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
+    """The table of a ``Fleet.status``; ``error`` says why it is old. An unreadable record shows as ``?``."""
+    table = Table(title=escape(status["root"]))
+    for column in _COLUMNS:
+        table.add_column(column)
+    for replica, record in sorted(status["replicas"].items()):
+        table.add_row(*_row(replica, record))
+    members = "; ".join(_member(member) for member in status["etcd"])
+    caption = f"etcd {members}. Dead letters: {status['dead_letters']}"
+    shards = status["shards"]
+    if shards["count"]:
+        caption += f". Shards: {shards['count']}"
+        caption += f", {shards['next']} to come" if shards["next"] else ""
+    if status["identify"] is not None:
+        caption += ". New sessions left: {remaining} of {total}".format_map(status["identify"])
+    reasons = [
+        f"{replica}: {reason}"
+        for replica, record in sorted(status["replicas"].items())
+        for reason in _list(record.get("reasons"))
+    ]
+    table.caption = escape("\n".join([caption, *reasons]))
+    if error is not None:
+        table.caption += f"\n[red]as it was: {escape(error)}[/]"
+    return table
+
+
+def _row(replica: str, record: Mapping[str, Any]) -> list[str]:
+    queue = record.get("queue")
+    queue = queue if isinstance(queue, Mapping) else {}
+    state = str(record.get("state", "?"))
+    return [
+        escape(replica),
+        escape(str(record.get("version", "?"))),
+        f"[{_COLOURS.get(state, 'red')}]{escape(state)}[/]",
+        _uptime(record.get("started")),
+        ", ".join(map(str, _list(record.get("leads")))),
+        ", ".join(map(str, _list(record.get("shards")))),
+        str(_number(queue.get("waiting")) + _number(queue.get("delayed"))),
+        str(_number(queue.get("running"))),
+        str(_number(record.get("handled"))),
+    ]
+
+
+def _uptime(started: object) -> str:
+    if not isinstance(started, int):
+        return "?"
+    seconds = max(int(time.time()) - started, 0)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _member(member: Mapping[str, Any]) -> str:
+    what = member["error"] or f"{member['latency'] * 1000:.1f} ms{', leads' if member['is_leader'] else ''}"
+    return f"{member['endpoint']}: {what}"
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 @cli.command()
-@etcd_options
-@json_option
-def status(as_json: bool, **options: Any) -> None:
-    """Replicas, leaders, etcd, dead letters. Exit status 1 when no replica is ready."""
-    with open_fleet(options) as fleet:
-        found = fleet.status()
+@fleet_command
+def status(fleet: Fleet, as_json: bool) -> None:
+    """Show replicas, leaders, etcd and dead letters. Exit status 1 when no replica is ready."""
+    found = fleet.status()
     if as_json:
         click.echo(json.dumps(found))
     else:
@@ -84,34 +152,32 @@ def status(as_json: bool, **options: Any) -> None:
 
 
 @cli.command()
-@etcd_options
-@json_option
+@fleet_command
 @click.option("--interval", default=1.0, show_default=True, help="Seconds between two looks.")
-@click.option("--count", default=0, help="End after so many looks; 0: at Ctrl-C.")
-def top(interval: float, count: int, as_json: bool, **options: Any) -> None:
-    """The same as status, live; with --json one object a line. Ctrl-C ends it."""
+@click.option("--count", default=0, help="End after this many looks; 0: at Ctrl-C.")
+def top(fleet: Fleet, interval: float, count: int, as_json: bool) -> None:
+    """Show the status live; with --json one object a line. Ctrl-C ends it."""
     pause = threading.Event()
-    with open_fleet(options) as fleet:
-        found = fleet.status()
-        looks = 1
-        try:
-            if as_json:
-                click.echo(json.dumps(found))
-                while looks != count and not pause.wait(interval):
-                    looks += 1
-                    click.echo(json.dumps(fleet.status()))
-                return
-            with Live(status_table(found), screen=True) as live:
-                while looks != count and not pause.wait(interval):
-                    looks += 1
-                    error = None
-                    try:
-                        found = fleet.status()
-                    except DiscordHAError as failure:  # it is a view: it waits for etcd to come back
-                        error = str(failure)
-                    live.update(status_table(found, error))
-        except KeyboardInterrupt:
+    found = fleet.status()
+    looks = 1
+    try:
+        if as_json:
+            click.echo(json.dumps(found))
+            while looks != count and not pause.wait(interval):
+                looks += 1
+                click.echo(json.dumps(fleet.status()))
             return
+        with Live(status_table(found), screen=True) as live:
+            while looks != count and not pause.wait(interval):
+                looks += 1
+                error = None
+                try:
+                    found = fleet.status()
+                except DiscordHAError as failure:  # the table stays until etcd is back
+                    error = str(failure)
+                live.update(status_table(found, error))
+    except KeyboardInterrupt:
+        return
 
 
 @cli.command()
@@ -120,28 +186,29 @@ def top(interval: float, count: int, as_json: bool, **options: Any) -> None:
 @click.option("--print-role", is_flag=True, help="Print the etcdctl commands that make the bot's user.")
 @click.option("--read-only", is_flag=True, help="With --print-role: a user for status, event and the like.")
 def check(print_role: bool, read_only: bool, as_json: bool, **options: Any) -> None:
-    """Before the first run: etcd, its certificates and rights, the Discord token, intents, the session
-    budget, the clock, the versions that would run together. Exit status 1 when anything fails.
+    """Check, before the first run: etcd, its certificates and rights, the Discord token, intents, the session
+    budget, the clock, and the versions that would run together. Exit status 1 when a check fails.
     """
-    from discordha.operations.cli.check import checks, role
+    from discordha.operations.cli.checks import checks, role
 
     if print_role:
         lines = role(bot_name(options) or "NAME", read_only=read_only)
         say(as_json, "\n".join(lines), commands=lines)
         return
     with open_fleet(options) as fleet:
-        results = checks(fleet, settings_of(**options), os.environ)
+        results = checks(fleet, settings_of(options), os.environ)
+    failed = [result for result in results if result.outcome == "fail"]
     if as_json:
         click.echo(json.dumps([asdict(result) for result in results]))
-    elif all(result.outcome == "fail" and result.what.startswith("etcd") for result in results):
-        fail(results[0].detail)  # nothing else can be told without it
+    elif failed == results and all(result.what.startswith("etcd") for result in results):
+        fail(results[0].detail)  # nothing else can be checked without etcd
     else:
         console = Console(highlight=False, soft_wrap=True)
         for result in results:
             mark = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}[result.outcome]
             console.print(f"{mark} ", end="")
             console.print(f"{result.what}: {result.detail}", markup=False)
-    raise SystemExit(1 if any(result.outcome == "fail" for result in results) else 0)
+    raise SystemExit(1 if failed else 0)
 
 
 def _wait(done: Callable[[], bool], timeout: float) -> bool:
@@ -155,64 +222,51 @@ def _wait(done: Callable[[], bool], timeout: float) -> bool:
 
 
 @cli.command()
-@etcd_options
-@json_option
+@fleet_command
 @click.argument("replica")
-@click.option(
-    "--wait", default=60.0, show_default=True, help="Seconds to wait until it is gone; 0: do not wait."
-)
-def drain(replica: str, wait: float, as_json: bool, **options: Any) -> None:
-    """Ask a replica to finish what it does and end."""
-    with open_fleet(options) as fleet:
-        fleet.drain(replica)
-        if wait and not _wait(lambda: replica not in fleet.members(), wait):
-            fail(f"{replica} is still there after {wait:g} s")
+@wait_option(60.0)
+def drain(fleet: Fleet, replica: str, wait: float, as_json: bool) -> None:
+    """Ask a replica to finish its events and end."""
+    fleet.drain(replica)
+    if wait and not _wait(lambda: replica not in fleet.members(), wait):
+        fail(f"{replica} is still there after {wait:g} s")
     text = f"{replica} {'has drained' if wait else 'was asked to drain'}"
     say(as_json, text, replica=replica, drained=bool(wait))
 
 
 @cli.command()
-@etcd_options
-@json_option
+@fleet_command
 @click.option("--shard", default=0, show_default=True)
-@click.option(
-    "--wait", default=10.0, show_default=True, help="Seconds to wait until another leads; 0: do not wait."
-)
-def resign(shard: int, wait: float, as_json: bool, **options: Any) -> None:
-    """Ask the leader of a shard to let another one lead."""
-    with open_fleet(options) as fleet:
-        leader = fleet.resign(shard)
-        if leader is None:
-            fail(f"nobody leads shard {shard}")
-        deadline = time.monotonic() + wait
-        while wait and not _wait(lambda: fleet.leaders().get(shard) not in (leader, None), min(wait, 2.0)):
-            if time.monotonic() < deadline:
-                # Replicas that have just connected do not stand while another leads: it got it back.
-                fleet.resign(shard)
-                continue
+@wait_option(10.0)
+def resign(fleet: Fleet, shard: int, wait: float, as_json: bool) -> None:
+    """Ask the leader of a shard to let another replica lead."""
+    leader = fleet.resign(shard)
+    if leader is None:
+        fail(f"no replica leads shard {shard}")
+    deadline = time.monotonic() + wait
+    while wait and not _wait(lambda: fleet.leaders().get(shard) not in (leader, None), min(wait, 2.0)):
+        if time.monotonic() >= deadline:
             fail(f"{leader} still leads shard {shard} after {wait:g} s: is there another replica?")
-        now = fleet.leaders().get(shard) if wait else None
+        # Replicas that have just connected are no candidates while another leads, so it may lead again.
+        fleet.resign(shard)
+    now = fleet.leaders().get(shard) if wait else None
     text = f"shard {shard}: {leader} resigned, {now} leads" if wait else f"{leader} was asked to resign"
     say(as_json, text, shard=shard, resigned=leader, leads=now)
 
 
 @cli.command()
-@etcd_options
+@fleet_command
 @click.argument("count", type=click.IntRange(1, 999_999))
-@click.option(
-    "--wait", default=600.0, show_default=True, help="Seconds to wait until it is done; 0: do not wait."
-)
-@json_option
-def reshard(count: int, wait: float, as_json: bool, **options: Any) -> None:
+@wait_option(600.0)
+def reshard(fleet: Fleet, count: int, wait: float, as_json: bool) -> None:
     """Change the number of shards while the bot runs.
 
-    The new shards start beside the old ones, and take over when all are ready. Asked for the present number
-    while that is under way, it is called off.
+    The new shards start beside the old ones, and take over when all are ready. Meanwhile, the present number
+    calls the change off.
     """
-    with open_fleet(options) as fleet:
-        before, _ = fleet.reshard(count)
-        if wait and not _wait(lambda: fleet.shard_counts() == (count, None), wait):
-            fail(f"the new shards are not all ready after {wait:g} s; the {before} old ones go on")
+    before, _ = fleet.reshard(count)
+    if wait and not _wait(lambda: fleet.shard_counts() == (count, None), wait):
+        fail(f"the new shards are not all ready after {wait:g} s; the {before} old ones go on")
     text = f"{count} shards {'serve' if wait else 'were asked for'}, {before} before"
     say(as_json, text, shards=count, before=before)
 

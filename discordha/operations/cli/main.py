@@ -1,5 +1,5 @@
-"""The command line's entry: ``run`` and ``reload`` need nothing but discordha; for the others it says what to
-install when the extra is missing, else hands over to ``fleet_commands``.
+"""The entry point of the command line: names a missing package, or runs the commands. ``run`` and ``reload``
+need no package.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """``discordha``. Exit status: 0 done; 1 it failed, or the answer is no; 2 wrong usage."""
+    """Runs ``discordha``. Exit status: 0 done; 1 failed, or the answer is no; 2 wrong usage."""
     if sys.argv[1:2] in (["run"], ["reload"]):
         raise SystemExit(supervise(sys.argv[1], sys.argv[2:]))
     missing = [name for name in ("click", "rich") if importlib.util.find_spec(name) is None]
     if missing:
-        print(
-            f"the command line needs {' and '.join(missing)}: pip install 'discordha[operations]'",
-            file=sys.stderr,
-        )
-        raise SystemExit(1)
+        names = " and ".join(missing)
+        sys.exit(f"the command line needs {names}: pip install 'discordha[operations]'")
     from discordha.operations.cli.fleet_commands import cli
 
     cli(prog_name="discordha")

@@ -1,17 +1,16 @@
 """LocalDiscord: a Discord on this machine, which discord.py can't tell from the real one.
 
-Promises: a process of its own that speaks Discord's REST API and gateway v10 over real sockets; every REST
-call is on record with its time; ends with the test process. What the REST API does comes from simcord; what
-that does not know is answered with 501 and noted in ``unknown_requests``. Times are ``time.monotonic()`` of
-this machine.
+Guarantees
+- A process of its own speaks Discord's REST API and gateway v10 over real sockets, and ends with the test
+  process. Every REST call is on record with its time, ``time.monotonic()`` of this machine.
+- simcord decides what the REST API does. An unknown call is answered with 501 and listed in
+  ``unknown_requests``.
+- Voice has a gateway over TLS and a UDP port. The bot's sound is decrypted and recorded. End-to-end
+  encryption (DAVE) is off. discord.py insists on TLS there, so ``env`` has ``SSL_CERT_FILE`` with this
+  Discord's authority and the system's.
+- Not guaranteed: the order of events of different channels, or, unless asked for, Discord's rate limits.
 
-Voice is a gateway of its own over TLS and a UDP port; what the bot plays is decrypted and on record
-(``voice_recordings``); end-to-end encryption (DAVE) is off (version 0). discord.py always asks for TLS there,
-so ``env`` has ``SSL_CERT_FILE``: the system's authorities and this Discord's own, for the bot's process.
-
-Does not promise the order of events between channels, or, unless asked for, Discord's rate limits.
-
-Concurrency: a handle is used by one thread at a time; ``_lock`` makes sure of it.
+Threads and locks: ``_lock`` lets one thread at a time use a handle.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..certificates import Certificates
-from ..discord_server.options import DEFAULT_BOT_ID, Options, token_of
-from ..ports import ReservedPort
-from ..processes import ChildProcess
-from ..waiting import WaitTimeout, wait_for
-from .records import BotMessage, Load, Request, Sent
-from .users import DiscordUsers
-from .voice_records import VoiceRecording
+from discordha.testing.certificates import Certificates
+from discordha.testing.discord.records import BotMessage, Load, Request, Sent
+from discordha.testing.discord.users import DiscordUsers
+from discordha.testing.discord.voice_records import VoiceRecording
+from discordha.testing.discord_server.options import DEFAULT_BOT_ID, Options, token_of
+from discordha.testing.ports import ReservedPort
+from discordha.testing.processes import ChildProcess
+from discordha.testing.waiting import WaitTimeout, wait_for
 
 __all__ = ["BotMessage", "Load", "LocalDiscord", "Request", "Sent"]
 
@@ -42,22 +41,22 @@ __all__ = ["BotMessage", "Load", "LocalDiscord", "Request", "Sent"]
 class LocalDiscord(DiscordUsers):
     """A local Discord. A context manager; ``start`` and ``close`` do the same by hand.
 
-    :param guilds: how many guilds the bot is in, spread over the shards.
-    :param channels: text channels in each; there is a voice channel besides.
-    :param users: users that are in all guilds.
-    :param shards: how many shards it recommends.
-    :param max_concurrency: how many IDENTIFYs at once.
-    :param identify_interval: seconds between two IDENTIFYs of a bucket: 5 at the real one, 0 switches it off.
-        ``/gateway/bot`` says it, unlike the real one.
-    :param session_limit: IDENTIFYs a day: 1,000 or more at the real one; so many here that tests which kill
-        replicas are not taken for a crash loop.
+    :param guilds: number of the bot's guilds, spread over the shards.
+    :param channels: number of text channels in each guild; each has one voice channel, too.
+    :param users: number of users, all of them members of all guilds.
+    :param shards: recommended number of shards.
+    :param max_concurrency: IDENTIFYs at once.
+    :param identify_interval: seconds between two IDENTIFYs of a bucket; 5 at the real Discord, 0 for none.
+        ``/gateway/bot`` tells it, unlike the real one.
+    :param session_limit: IDENTIFYs a day; 1,000 or more at the real Discord. The default is so high that
+        tests which kill replicas do not look like a crash loop.
     :param heartbeat_interval: seconds.
     :param privileged_intents: whether the bot may ask for them.
-    :param sign_attachments: attachment addresses differ from session to session.
+    :param sign_attachments: whether attachment addresses differ between sessions.
     :param resume_buffer: events that a session keeps for RESUME.
     :param nonce_window: seconds for which a nonce is remembered.
-    :param global_limit: requests within a second that are answered, 50 at the real one; 0: any number.
-    :param route_limit: the same for each route and channel, within ``route_window`` seconds; 0: any number.
+    :param global_limit: requests answered within a second, 50 at the real Discord; 0 for any number.
+    :param route_limit: the same for each route and channel, within ``route_window`` seconds.
     :param max_voice_packets: packets of 20 ms that the record of a voice session keeps.
     :param voice_resume_window: seconds after which a voice session without a socket ends.
     :param voice_heartbeat_interval: seconds.
@@ -72,14 +71,14 @@ class LocalDiscord(DiscordUsers):
         system = ssl.get_default_verify_paths().cafile
         known = Path(system).read_bytes() if system else b""
         self._authorities.write_bytes(known + b"\n" + certificates.ca_cert.read_bytes())
-        self._options = Options(
-            bot_id=bot_id,
-            token=self.token,
-            port=self._port.number,
-            voice_cert=str(certificates.server_cert),
-            voice_key=str(certificates.server_key),
-            **options,
-        )
+        self._fixed: dict[str, Any] = {
+            "bot_id": bot_id,
+            "token": self.token,
+            "port": self._port.number,
+            "voice_cert": str(certificates.server_cert),
+            "voice_key": str(certificates.server_key),
+        }
+        self._options = Options(**self._fixed, **options)
         self._log = Path(self._holder.name) / "server.log"
         self._lock = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
@@ -89,9 +88,9 @@ class LocalDiscord(DiscordUsers):
     # -- life ------------------------------------------------------------------------------------------------
 
     def start(self, timeout: float = 30.0) -> Self:
-        """Starts the server and waits until it answers.
+        """Starts the server, and blocks until it answers.
 
-        :raises WaitTimeout: with the end of its log.
+        :raises WaitTimeout: it does not answer in time; the error has the end of its log.
         """
         options = json.dumps(asdict(self._options))
         command = [sys.executable, "-m", "discordha.testing.discord_server", options]
@@ -115,39 +114,57 @@ class LocalDiscord(DiscordUsers):
         self._holder.cleanup()
 
     def kill(self) -> None:
-        """Kills the server: every session and message is gone with it."""
+        """Kills the server, and with it all sessions and messages."""
         self._disconnect()
         if self._process is not None:
             self._process.kill()
             self._process = None
 
     def restart(self) -> None:
-        """Kills it and starts it again at the same address, with nothing remembered."""
+        """Starts the server anew at the same address, with nothing remembered."""
         self.kill()
         self.start()
 
+    def reset(self, **options: Any) -> None:
+        """Begins anew with these options, in the same process and at the same address.
+
+        Sessions, messages, loads, faults and the record are gone, and all gateway and voice sockets are
+        closed. Blocks for milliseconds, where a start takes half a second. A killed server starts again, a
+        paused one goes on.
+
+        :param options: as for ``LocalDiscord``; an option that is left out has its default.
+        """
+        self._options = Options(**self._fixed, **options)
+        if self._process is None or not self._process.alive:
+            self.kill()
+            self.start()
+            return
+        self._process.resume()
+        self.control("reset", **asdict(self._options))
+        self._about = self.control("describe")
+
     def pause(self) -> None:
-        """Stops the server as it stands: its sockets stay open, nothing is answered."""
+        """Stops the server with SIGSTOP: its sockets stay open, and nothing is answered."""
         assert self._process is not None
         self._process.pause()
 
     def resume(self) -> None:
-        """Lets it go on."""
+        """Continues the server."""
         assert self._process is not None
         self._process.resume()
 
     def __enter__(self) -> Self:
-        """Starts it."""
+        """Starts the server."""
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends it."""
+        """Ends the server."""
         self.close()
 
     def log_text(self) -> str:
-        """What the server printed."""
+        """The server's output."""
         return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
 
     # -- how to reach it -------------------------------------------------------------------------------------
@@ -158,7 +175,7 @@ class LocalDiscord(DiscordUsers):
         return self._port.number
 
     def api_url(self, replica: str = "", *, endpoint: str | None = None) -> str:
-        """Address of the REST API; with a replica's name in it, the record knows who called.
+        """The address of the REST API. A replica's name in it appears in the record.
 
         :param endpoint: ``host:port`` of a proxy in front.
         """
@@ -166,7 +183,7 @@ class LocalDiscord(DiscordUsers):
         return f"{base}/r/{replica}" if replica else base
 
     def gateway_url(self, replica: str = "", *, endpoint: str | None = None) -> str:
-        """Address of the gateway; see ``api_url``."""
+        """The address of the gateway; see ``api_url``."""
         return f"ws://{endpoint or f'127.0.0.1:{self.port}'}/gateway/{replica}"
 
     def env(self, replica: str = "", *, endpoint: str | None = None) -> dict[str, str]:
@@ -206,25 +223,25 @@ class LocalDiscord(DiscordUsers):
     # -- what the bot did ------------------------------------------------------------------------------------
 
     def requests(self, since: int = 0) -> list[Request]:
-        """The REST calls on record, from one's index on."""
+        """The recorded REST calls, from number ``since`` on."""
         fields = Request._fields
         return [Request(*(r[field] for field in fields)) for r in self.control("requests", since=since)]
 
     def messages(self, since: int = 0) -> list[BotMessage]:
-        """The messages that the bot created, from one's index on."""
+        """The messages that the bot created, from number ``since`` on."""
         fields = BotMessage._fields
         return [BotMessage(*(m[field] for field in fields)) for m in self.control("messages", since=since)]
 
     def unknown_requests(self) -> list[str]:
-        """Calls that this Discord does not know: they were answered with 501."""
+        """The calls that were answered with 501, as this Discord does not know them."""
         return list(self.control("unknown"))
 
     def sessions(self) -> list[dict[str, Any]]:
-        """All gateway sessions, also those without a socket that can still be resumed."""
+        """All gateway sessions, also those that have no socket but can be resumed."""
         return list(self.control("sessions"))
 
     def identifies(self) -> list[dict[str, Any]]:
-        """Each IDENTIFY: ``at``, ``replica``, ``shard_id``, ``accepted``."""
+        """All IDENTIFYs: ``at``, ``replica``, ``shard_id``, ``accepted``."""
         return list(self.control("identifies"))
 
     def commands(self, guild_id: int | None = None) -> list[dict[str, Any]]:
@@ -232,11 +249,11 @@ class LocalDiscord(DiscordUsers):
         return list(self.control("commands", guild_id=guild_id))
 
     def voice_sessions(self) -> list[dict[str, Any]]:
-        """The bot's voice sessions, in the order of their beginning, also those that have ended."""
+        """All voice sessions of the bot, in the order in which they began."""
         return list(self.control("voice_sessions"))
 
     def voice_recordings(self, guild_id: int | None = None) -> list[VoiceRecording]:
-        """What was heard in each voice session, of one guild or of all."""
+        """The sound of each voice session, of one guild or of all."""
         return [
             VoiceRecording.of(session, self.control("voice_packets", number=session["number"], since=0))
             for session in self.voice_sessions()
@@ -244,44 +261,43 @@ class LocalDiscord(DiscordUsers):
         ]
 
     def counters(self) -> dict[str, int]:
-        """``events``, ``requests``, ``messages``, identify ``violations``, identifies ``remaining``, 429s by
-        scope: ``limited_global`` and ``limited_route``.
+        """The numbers of ``events``, ``requests``, ``messages``, ``violations`` of IDENTIFY's rules,
+        IDENTIFYs ``remaining``, and 429s by scope: ``limited_global`` and ``limited_route``.
         """
         about = self.control("describe")
-        names = (
-            "events",
-            "requests",
-            "messages",
-            "violations",
-            "remaining",
-            "limited_global",
-            "limited_route",
-        )
-        return {name: about[name] for name in names}
+        names = ("events", "requests", "messages", "violations", "remaining")
+        return {name: about[name] for name in (*names, "limited_global", "limited_route")}
 
     def wait_sessions(self, count: int, timeout: float = 20.0) -> None:
-        """Blocks until so many sessions have a socket.
+        """Blocks until ``count`` sessions have a socket.
 
-        :raises WaitTimeout: it takes longer.
+        :raises WaitTimeout: it takes longer than ``timeout`` seconds.
         """
         wait_for(
             lambda: sum(1 for s in self.sessions() if s["attached"]) >= count, timeout, f"{count} sessions"
         )
 
     def trim(self) -> None:
-        """Forgets the record so far."""
+        """Clears the record."""
         self.control("trim")
 
     # -- faults ----------------------------------------------------------------------------------------------
 
     def fault(self, replica: str = "*", **changes: Any) -> None:
-        """Lets something go wrong between a replica's sessions and the gateway, now and later.
+        """Adds a fault between a replica's sessions and the gateway, also future ones.
 
         :param changes: ``delay`` (seconds), ``drop`` (share of events), ``duplicate``, ``silent`` (nothing
             arrives), ``deaf`` (heartbeats are answered, events do not arrive), ``refuse`` (no new
-            connections).
+            connections), ``cut_resume`` (each RESUME ends its connection).
         """
         self.control("fault", replica=replica, changes=changes)
+
+    def frame(self, frame: str | bytes, replica: str | None = None) -> int:
+        """Sends a frame as it is, outside the sequence; returns how many sessions it went to."""
+        binary = frame.hex() if isinstance(frame, bytes) else None
+        text = frame if isinstance(frame, str) else None
+        sent: int = self.control("frame", replica=replica, text=text, binary=binary)
+        return sent
 
     def fault_rest(
         self,
@@ -296,11 +312,11 @@ class LocalDiscord(DiscordUsers):
         count: int | None = None,
         when: str = "before",
     ) -> None:
-        """Lets REST calls go wrong.
+        """Adds a fault of REST calls.
 
-        :param status: answered instead; 0 only delays.
-        :param count: so many calls; ``None``: all, until ``clear_faults``.
-        :param when: ``after``: the call is carried out, and its answer is replaced.
+        :param status: the answer's status; 0 only delays.
+        :param count: number of calls; ``None`` for all until ``clear_faults``.
+        :param when: ``before`` the call is carried out, or ``after``, when only its answer is replaced.
         """
         self.control(
             "fault_rest",
@@ -318,43 +334,43 @@ class LocalDiscord(DiscordUsers):
         )
 
     def clear_faults(self, replica: str | None = None) -> None:
-        """Everything is well again."""
+        """Removes the faults of a replica, or all."""
         self.control("clear_faults", replica=replica)
 
     def disconnect(self, replica: str | None = None, *, code: int = 4000, end: bool = False) -> int:
-        """Closes sockets; the sessions can be resumed unless they ``end``. How many."""
+        """Closes sockets and returns their number. The sessions can be resumed unless they ``end``."""
         return int(self.control("close", replica=replica, code=code, end=end))
 
     def reconnect(self, replica: str | None = None) -> int:
-        """Asks clients to reconnect (opcode 7). How many."""
+        """Asks clients to reconnect (opcode 7). Returns their number."""
         return int(self.control("reconnect", replica=replica))
 
     def invalidate(self, replica: str | None = None, *, resumable: bool = False) -> int:
-        """Tells clients that their session is invalid (opcode 9). How many."""
+        """Tells clients that their session is invalid (opcode 9). Returns their number."""
         return int(self.control("invalidate", replica=replica, resumable=resumable))
 
     def voice_kick(self, guild_id: int) -> None:
-        """A moderator takes the bot out of its voice channel."""
+        """Takes the bot out of its voice channel, as a moderator."""
         self.control("voice_kick", guild_id=guild_id)
 
     def voice_disconnect(self, guild_id: int, *, code: int = 4000) -> int:
-        """Closes a guild's voice socket; the session can be resumed. How many."""
+        """Closes a guild's voice socket and returns the number of sockets. The session can be resumed."""
         return int(self.control("voice_close", guild_id=guild_id, code=code))
 
     def set_identify_limit(self, remaining: int) -> None:
-        """What is left of the day's IDENTIFYs."""
+        """Sets the rest of the day's IDENTIFYs."""
         self.control("set_limit", remaining=remaining)
 
     def set_resume_host(self, host: str | None) -> None:
-        """Which ``host:port`` new sessions are told to resume at."""
+        """Sets the ``host:port`` at which new sessions are told to resume."""
         self.control("set_resume_host", host=host)
 
     # -- the call --------------------------------------------------------------------------------------------
 
     def control(self, name: str, /, **arguments: Any) -> Any:
-        """One call to the server.
+        """Calls the server.
 
-        :raises RuntimeError: it refuses; says why.
+        :raises RuntimeError: the server refuses; the error says why.
         """
         body = json.dumps(arguments)
         with self._lock:

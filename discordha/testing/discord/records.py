@@ -1,10 +1,10 @@
-"""What a local Discord has on record, as the handle returns it."""
+"""The records of a local Discord, as its handle returns them. Plain data, but for ``Load``."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-from ..waiting import wait_for
+from discordha.testing.waiting import wait_for
 
 __all__ = ["BotMessage", "Load", "Request", "Sent"]
 
@@ -19,7 +19,7 @@ class Request(NamedTuple):
     replica: str
     body: Any
     duplicate: bool
-    """A message whose nonce was known: nothing was created."""
+    """Whether it repeated a nonce, so that no message was created."""
     status: int
 
 
@@ -36,7 +36,7 @@ class BotMessage(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """One action of a load: its number, what it is known by, where and when it happened."""
+    """One action of a load: its number, its key, and where and when it happened."""
 
     number: int
     key: str
@@ -58,7 +58,7 @@ class Load:
         self._sent: list[Sent] = []
 
     def sent(self) -> list[Sent]:
-        """What was done so far, in order."""
+        """The actions so far, in order."""
         self._refresh()
         return list(self._sent)
 
@@ -70,12 +70,12 @@ class Load:
         return bool(state["running"])
 
     def stop(self) -> list[Sent]:
-        """Ends it; returns what was done."""
+        """Ends the load and returns its actions."""
         self._discord.control("load_stop", number=self._number)
         return self.wait(10.0)
 
     def wait(self, timeout: float) -> list[Sent]:
-        """Blocks until it has ended by itself; returns what was done.
+        """Blocks until the load has ended by itself, and returns its actions.
 
         :raises WaitTimeout: it takes longer than ``timeout`` seconds.
         """

@@ -1,21 +1,21 @@
-"""What users of a local Discord do: the part of the handle that acts for them."""
+"""The users of a local Discord: the part of its handle that acts for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .records import Load
+from discordha.testing.discord.records import Load
 
 __all__ = ["DiscordUsers"]
 
 
 class DiscordUsers:
-    """Base of ``LocalDiscord``. Each method returns when the server has done it."""
+    """The base of ``LocalDiscord``. Each method returns once the server has done it."""
 
     def control(self, name: str, /, **arguments: Any) -> Any:
-        """One call to the server."""
-        raise RuntimeError("a part of LocalDiscord, of no use alone")
+        """Calls the server; ``LocalDiscord`` does it."""
+        raise NotImplementedError
 
     @property
     def channel_ids(self) -> list[int]:
@@ -41,7 +41,7 @@ class DiscordUsers:
         reply_to: int | None = None,
         attachment: str | None = None,
     ) -> int:
-        """A user sends a message; its id."""
+        """Sends a message of a user, and returns its id."""
         return int(
             self.control(
                 "send",
@@ -54,49 +54,49 @@ class DiscordUsers:
         )
 
     def edit(self, channel_id: int, message_id: int, content: str) -> None:
-        """A message is edited by its author."""
+        """Edits a message, as its author."""
         self.control("edit", channel_id=channel_id, message_id=message_id, content=content)
 
     def delete(self, channel_id: int, message_id: int) -> None:
-        """A message is deleted."""
+        """Deletes a message, as its author."""
         self.control("delete", channel_id=channel_id, message_id=message_id)
 
     def bulk_delete(self, channel_id: int, message_ids: Sequence[int]) -> None:
-        """Several messages are deleted at once."""
+        """Deletes several messages at once."""
         self.control("bulk_delete", channel_id=channel_id, message_ids=list(message_ids))
 
     def react(self, channel_id: int, message_id: int, emoji: str, user_id: int | None = None) -> None:
-        """A user adds a reaction."""
+        """Adds a user's reaction."""
         user = user_id or self.user_ids[0]
         self.control("react", channel_id=channel_id, message_id=message_id, emoji=emoji, user_id=user)
 
     def unreact(self, channel_id: int, message_id: int, emoji: str, user_id: int | None = None) -> None:
-        """A user takes a reaction back."""
+        """Removes a user's reaction."""
         user = user_id or self.user_ids[0]
         self.control("unreact", channel_id=channel_id, message_id=message_id, emoji=emoji, user_id=user)
 
     def typing(self, channel_id: int, user_id: int | None = None) -> None:
-        """A user types."""
+        """Lets a user type."""
         self.control("typing", channel_id=channel_id, user_id=user_id or self.user_ids[0])
 
     def join(self, guild_id: int, user_id: int | None = None) -> int:
-        """A user joins, a new one unless given; the user's id."""
+        """Adds a member, by default a new user, and returns the user's id."""
         return int(self.control("join", guild_id=guild_id, user_id=user_id))
 
     def leave(self, guild_id: int, user_id: int) -> None:
-        """A member leaves."""
+        """Removes a member."""
         self.control("leave", guild_id=guild_id, user_id=user_id)
 
     def move_voice(self, guild_id: int, user_id: int, channel_id: int | None) -> None:
-        """A member goes to a voice channel, or leaves it."""
+        """Moves a member to a voice channel; ``None`` for out of it."""
         self.control("move_voice", guild_id=guild_id, user_id=user_id, channel_id=channel_id)
 
     def presence(self, guild_id: int, user_id: int, status: str) -> None:
-        """A member's presence changes."""
+        """Changes a member's presence."""
         self.control("presence", guild_id=guild_id, user_id=user_id, status=status)
 
     def emit(self, name: str, payload: Mapping[str, Any]) -> None:
-        """Any gateway event."""
+        """Sends any gateway event."""
         self.control("emit", name=name, payload=dict(payload))
 
     def slash(
@@ -108,9 +108,9 @@ class DiscordUsers:
         user_id: int | None = None,
         autocomplete: str | None = None,
     ) -> int:
-        """A user runs a slash command, such as ``"roll"`` or ``"config set"``; the interaction's id. Users,
-        roles and channels are given by their ids.
+        """Runs a slash command, such as ``"roll"`` or ``"config set"``, and returns the interaction's id.
 
+        :param options: by name; users, roles and channels by their ids.
         :param autocomplete: the option that the user is still typing.
         """
         return int(
@@ -133,7 +133,7 @@ class DiscordUsers:
         channel_id: int | None = None,
         user_id: int | None = None,
     ) -> int:
-        """A user picks a command from a message's or a user's menu; the interaction's id."""
+        """Picks a command from a message's or a user's menu, and returns the interaction's id."""
         return int(
             self.control(
                 "context_menu",
@@ -154,7 +154,7 @@ class DiscordUsers:
         user_id: int | None = None,
         values: Sequence[str] | None = None,
     ) -> int:
-        """A user presses a button, or chooses ``values`` of a select; the interaction's id."""
+        """Presses a button, or chooses ``values`` of a select, and returns the interaction's id."""
         return int(
             self.control(
                 "click",
@@ -175,7 +175,7 @@ class DiscordUsers:
         user_id: int | None = None,
         message_id: int | None = None,
     ) -> int:
-        """A user sends a modal off; the interaction's id."""
+        """Submits a modal, and returns the interaction's id."""
         return int(
             self.control(
                 "submit",
@@ -188,13 +188,11 @@ class DiscordUsers:
         )
 
     def age_interaction(self, interaction_id: int, seconds: float) -> None:
-        """Makes an interaction older than it is: after 3 s it can't be answered for the first time, after 15
-        minutes not at all.
-        """
+        """Makes an interaction older: after 3 s it takes no first answer, after 15 minutes none at all."""
         self.control("age_interaction", interaction_id=interaction_id, seconds=seconds)
 
     def interaction(self, interaction_id: int) -> dict[str, Any]:
-        """How an interaction was answered: ``responded``, ``kind``, ``content``, ``ephemeral``, ``thinking``,
+        """The answer to an interaction: ``responded``, ``kind``, ``content``, ``ephemeral``, ``thinking``,
         ``modal``, ``followups``, ``choices``, ...
         """
         return dict(self.control("interaction", interaction_id=interaction_id))
@@ -210,12 +208,12 @@ class DiscordUsers:
         template: str = "!ping {n}",
         users: Sequence[int] | None = None,
     ) -> Load:
-        """Users act at a steady rate until ``count`` or ``duration``, or ``Load.stop``.
+        """Lets users act at a steady rate until ``count`` or ``duration`` is reached, or ``Load.stop``.
 
         :param kind: ``message``, ``edit``, ``delete``, ``reaction``, ``typing``, ``join``, ``slash`` or
             ``button``.
-        :param rate: actions a second; 0 is as fast as can be.
-        :param template: a message's content, ``{n}`` being the action's number; a slash command's name; a
+        :param rate: actions a second; 0 for as many as possible.
+        :param template: a message's content, with ``{n}`` for the action's number; a slash command's name; a
             button's custom id.
         """
         number = self.control(

@@ -1,7 +1,7 @@
-"""What a local Discord has heard of a bot, decoded, so that a test can measure it.
+"""The sound that a local Discord has received from a bot, decoded so that a test can measure it.
 
-Promises: plain data; decoding needs the package ``av`` (part of ``discordha[voice]``), which is imported when
-asked for. Times are ``time.monotonic()`` of this machine. No state; any thread.
+Plain data; any thread. Times are ``time.monotonic()`` of this machine. Decoding needs the package ``av``, a
+part of ``discordha[voice]``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, Self
 __all__ = ["VoicePacket", "VoiceRecording"]
 
 #: Samples a second, and in one frame of 20 ms.
-RATE = 48_000
+SAMPLE_RATE = 48_000
 FRAME = 960
 _SILENCE = b"\xf8\xff\xfe"
 
 
 class VoicePacket(NamedTuple):
-    """One Opus frame of 20 ms: when it arrived, and where it belongs."""
+    """One Opus frame of 20 ms, with its arrival and its place."""
 
     at: float
     sequence: int
@@ -33,9 +33,9 @@ class VoicePacket(NamedTuple):
 class VoiceRecording:
     """One voice session of the bot.
 
-    :ivar replica: whose gateway session it was; see ``LocalDiscord.env``.
-    :ivar packets: without the silence that discord.py sends at the end of each sound.
-    :ivar rejected: when packets arrived that could not be heard, because another session had taken over.
+    :ivar replica: the replica of the gateway session; see ``LocalDiscord.env``.
+    :ivar packets: all but the silence that discord.py sends after each sound.
+    :ivar rejected: arrival times of packets that were not heard, as another session had taken over.
     """
 
     number: int
@@ -51,7 +51,7 @@ class VoiceRecording:
 
     @classmethod
     def of(cls, session: Mapping[str, Any], packets: Sequence[Sequence[Any]]) -> Self:
-        """From what the server says."""
+        """Makes a recording of the server's answer."""
         heard = (
             VoicePacket(at, number, stamp, base64.b64decode(opus)) for at, number, stamp, opus in packets
         )
@@ -70,24 +70,24 @@ class VoiceRecording:
 
     @property
     def seconds(self) -> float:
-        """How much sound there is."""
-        return len(self.packets) * FRAME / RATE
+        """The duration of the sound."""
+        return len(self.packets) * FRAME / SAMPLE_RATE
 
     def gaps(self) -> list[float]:
-        """Seconds between one packet's arrival and the next one's."""
+        """Seconds between the arrivals of successive packets."""
         return [after.at - before.at for before, after in pairwise(self.packets)]
 
     def samples(self) -> list[int]:
-        """The sound as signed 16-bit samples of the left channel, 48,000 a second; lost packets left out.
+        """The left channel as signed 16-bit samples, 48,000 a second, without lost packets.
 
-        :raises ImportError: the package ``av`` is not there.
+        :raises ImportError: the package ``av`` is missing.
         """
         import array
 
         import av
 
         decoder = av.CodecContext.create("libopus", "r")
-        decoder.sample_rate = RATE
+        decoder.sample_rate = SAMPLE_RATE
         decoder.layout = "stereo"
         decoder.format = "s16"
         found = array.array("h")
@@ -97,12 +97,12 @@ class VoiceRecording:
         return found[::2].tolist()
 
     def frequencies(self, window: float = 0.25) -> list[float]:
-        """The pitch of each window of the sound, by its upward zero crossings: good for pure tones.
+        """The pitch of each window of the sound, by its upward zero crossings; for pure tones.
 
         :param window: seconds.
         """
         samples = self.samples()
-        size = int(window * RATE)
+        size = int(window * SAMPLE_RATE)
         return [_pitch(samples[start : start + size]) for start in range(0, len(samples) - size + 1, size)]
 
 
@@ -114,4 +114,4 @@ def _pitch(samples: Sequence[int]) -> float:
     ]
     if len(crossings) < 2:
         return 0.0
-    return (len(crossings) - 1) * RATE / (crossings[-1] - crossings[0])
+    return (len(crossings) - 1) * SAMPLE_RATE / (crossings[-1] - crossings[0])

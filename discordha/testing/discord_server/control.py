@@ -1,4 +1,4 @@
-"""What the test process asks for: one HTTP POST a call, ``/control/<name>``, arguments and answer as JSON."""
+"""The calls of the test process: one HTTP POST each to ``/control/<name>``, with JSON both ways."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 
 from aiohttp import web
 
-from .gateway import GatewayServer
-from .interactions import Interactions
-from .loads import Loads
-from .rest import RestServer
-from .sessions import Session, Sessions, dumps
-from .voice import VoiceServer
-from .world import World
+from discordha.testing.discord_server.gateway import GatewayServer
+from discordha.testing.discord_server.interactions import UserInteractions
+from discordha.testing.discord_server.loads import Loads
+from discordha.testing.discord_server.rest import RestServer
+from discordha.testing.discord_server.sessions import GatewaySession, GatewaySessions, dumps
+from discordha.testing.discord_server.voice.server import VoiceServer
+from discordha.testing.discord_server.world import World
 
 __all__ = ["Control"]
 
 
 class Control:
-    """The calls, by name."""
+    """Answers the calls, by name."""
 
     def __init__(
         self,
         world: World,
-        sessions: Sessions,
+        sessions: GatewaySessions,
         gateway: GatewayServer,
         rest: RestServer,
-        interactions: Interactions,
+        interactions: UserInteractions,
         *,
         voice: VoiceServer,
     ) -> None:
@@ -58,6 +58,7 @@ class Control:
             "move_voice": world.move_voice,
             "presence": world.presence,
             "emit": self.emit,
+            "frame": self.frame,
             "slash": interactions.slash,
             "context_menu": interactions.context_menu,
             "click": interactions.click,
@@ -84,17 +85,17 @@ class Control:
         }
 
     async def handle(self, request: web.Request) -> web.Response:
-        """One call."""
+        """Answers one call."""
         name = request.match_info["name"]
         arguments = await request.json()
         try:
             result = self.calls[name](**arguments)
-        except Exception as error:  # noqa: BLE001 - the test should see what it did wrong
+        except Exception as error:  # noqa: BLE001 - the caller gets its mistake
             return web.Response(status=400, text=f"{type(error).__name__}: {error}")
         return web.Response(text=dumps(result))
 
     def describe(self) -> dict[str, Any]:
-        """Everything that does not change, and counters."""
+        """The world, and the counters."""
         world = self.world
         return {
             "guilds": world.guilds,
@@ -112,11 +113,15 @@ class Control:
         }
 
     def emit(self, name: str, payload: dict[str, Any]) -> None:
-        """Any event."""
+        """Sends any event."""
         self.world.backend.emit(name, payload)
 
+    def frame(self, replica: str | None, text: str | None, binary: str | None) -> int:
+        """Sends a frame as it is: text, or bytes in hexadecimal."""
+        return self._each(replica, bytes.fromhex(binary) if binary is not None else text or "")
+
     def fault_rest(self, fault: dict[str, Any]) -> None:
-        """Lets REST calls go wrong."""
+        """Adds a fault of REST calls."""
         self.rest.faults.append(fault)
 
     def commands(self, guild_id: int | None) -> list[dict[str, Any]]:
@@ -124,19 +129,19 @@ class Control:
         return list(self.world.backend.commands.get(guild_id, {}).values())
 
     def clear_faults(self, replica: str | None) -> None:
-        """Everything is well again."""
+        """Removes the faults of a replica, or all."""
         self.sessions.clear_faults(replica)
         if replica is None:
             self.rest.faults.clear()
 
-    def _each(self, replica: str | None, frame: str) -> int:
+    def _each(self, replica: str | None, frame: str | bytes) -> int:
         chosen = [session for session in self.sessions.chosen(replica) if session.attached]
         for session in chosen:
             session.send(frame)
         return len(chosen)
 
     def invalidate(self, replica: str | None, resumable: bool) -> int:
-        """INVALID_SESSION to sessions; they end, unless resumable."""
+        """Sends INVALID_SESSION to sessions, which end unless they are resumable."""
         chosen = self.sessions.chosen(replica)
         count = self._each(replica, f'{{"op":9,"s":null,"t":null,"d":{str(resumable).lower()}}}')
         if not resumable:
@@ -145,7 +150,7 @@ class Control:
         return count
 
     def close(self, replica: str | None, code: int, end: bool) -> int:
-        """Closes sockets; sessions can be resumed unless they end."""
+        """Closes sockets. Their sessions can be resumed, unless they end."""
         chosen = [session for session in self.sessions.chosen(replica) if session.attached]
         for session in chosen:
             ws = session.ws
@@ -158,21 +163,21 @@ class Control:
         return len(chosen)
 
     def set_limit(self, remaining: int) -> None:
-        """What is left of the day's identifies."""
+        """Sets the rest of the day's IDENTIFYs."""
         self.gateway.remaining = remaining
 
     def set_resume_host(self, host: str | None) -> None:
-        """Which ``host:port`` new sessions are told to resume at; ``None``: the one they came by."""
+        """Sets the ``host:port`` at which new sessions shall resume; ``None`` for the one they came by."""
         self.gateway.resume_host = host
 
     def trim(self) -> None:
-        """Forgets what was recorded."""
+        """Clears the records."""
         self.rest.records.clear()
         self.rest.messages.clear()
         self.interactions.trim()
 
 
-async def _close(session: Session, code: int) -> None:
+async def _close(session: GatewaySession, code: int) -> None:
     ws = session.ws
     if ws is not None:
         with contextlib.suppress(Exception):

@@ -15,21 +15,21 @@ import discord
 from aiohttp import WSMsgType, web
 from simcord import intents as simcord_intents
 
-from .options import Options
-from .sessions import Session, Sessions, dumps
-from .voice import VoiceServer
-from .world import World
+from discordha.testing.discord_server.options import Options
+from discordha.testing.discord_server.sessions import GatewaySession, GatewaySessions, dumps
+from discordha.testing.discord_server.voice.server import VoiceServer
+from discordha.testing.discord_server.world import World
 
 __all__ = ["GatewayServer"]
 
-_PRIVILEGED = ("members", "presences", "message_content")
-_CHUNK = 1000
+_PRIVILEGED_INTENTS = ("members", "presences", "message_content")
+_MEMBERS_PER_CHUNK = 1000
 
 
 class GatewayServer:
     """Accepts gateway sockets at ``/gateway/<replica>``."""
 
-    def __init__(self, options: Options, world: World, sessions: Sessions, voice: VoiceServer) -> None:
+    def __init__(self, options: Options, world: World, sessions: GatewaySessions, voice: VoiceServer) -> None:
         self.options = options
         self.world = world
         self.sessions = sessions
@@ -42,7 +42,7 @@ class GatewayServer:
         self.resume_host: str | None = None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """One socket, from HELLO to its end."""
+        """Serves one socket, from HELLO to its end."""
         replica = request.match_info.get("replica", "")
         if self.sessions.fault_of(replica).refuse:
             raise web.HTTPServiceUnavailable
@@ -56,13 +56,13 @@ class GatewayServer:
         return ws
 
     def session_start_limit(self) -> dict[str, Any]:
-        """As ``/gateway/bot`` shows it."""
+        """The limit as ``/gateway/bot`` shows it."""
         return {
             "total": self.options.session_limit,
             "remaining": self.remaining,
             "reset_after": 86_400_000,
             "max_concurrency": self.options.max_concurrency,
-            # Not in Discord's answer, where it is 5 s, always.
+            # Not in the real answer: there it is always 5 s.
             "identify_interval": int(self.options.identify_interval * 1000),
         }
 
@@ -73,7 +73,7 @@ class _Connection:
         self.ws = ws
         self.replica = replica
         self.host = server.resume_host or host
-        self.session: Session | None = None
+        self.session: GatewaySession | None = None
         self.clean = False
 
     async def run(self) -> None:
@@ -109,11 +109,11 @@ class _Connection:
         return self.server.sessions.fault_of(self.replica).silent
 
     async def _answer(self, opcode: int, data: Any) -> bool:
-        """Answers one frame; false ends the socket."""
+        """Answers one frame. False ends the socket."""
         if opcode == 1:
             answer = '{"op":11,"s":null,"t":null,"d":null}'
             if self.session is not None and self.session.ws is self.ws:
-                self.session.send(answer)  # behind the events that were sent before
+                self.session.send(answer)  # behind the events sent before
             else:
                 await self.ws.send_str(answer)
         elif opcode == 2:
@@ -155,7 +155,7 @@ class _Connection:
         if value < 0 or value >> 27:
             return await self._close(4013, "Invalid intents")
         intents = discord.Intents._from_value(value)
-        if not options.privileged_intents and any(getattr(intents, name) for name in _PRIVILEGED):
+        if not options.privileged_intents and any(getattr(intents, name) for name in _PRIVILEGED_INTENTS):
             return await self._close(4014, "Disallowed intents")
         now = time.monotonic()
         bucket = shard_id % options.max_concurrency
@@ -208,6 +208,8 @@ class _Connection:
         server = self.server
         if data.get("token") != server.options.token:
             return await self._close(4004, "Authentication failed")
+        if server.sessions.fault_of(self.replica).cut_resume:
+            return await self._close(4000, "Cut by a fault")
         session = server.sessions.all.get(str(data.get("session_id")))
         if session is None:
             return await self._invalid_session(False)
@@ -250,7 +252,9 @@ class _Connection:
             ]
             found = found[: data.get("limit") or None]
             missing = []
-        chunks = [found[start : start + _CHUNK] for start in range(0, len(found), _CHUNK)] or [[]]
+        chunks = [
+            found[start : start + _MEMBERS_PER_CHUNK] for start in range(0, len(found), _MEMBERS_PER_CHUNK)
+        ] or [[]]
         for index, chunk in enumerate(chunks):
             payload: dict[str, Any] = {
                 "guild_id": str(guild_id),
@@ -263,10 +267,10 @@ class _Connection:
                 payload["presences"] = []
             if data.get("nonce"):
                 payload["nonce"] = data["nonce"]
-            session.event("GUILD_MEMBERS_CHUNK", dumps(payload))
+            session.event("GUILD_MEMBERS_MEMBERS_PER_CHUNK", dumps(payload))
 
     def leave(self) -> None:
-        """The socket is gone."""
+        """Ends or detaches the session of a socket that is gone."""
         session = self.session
         if session is None or session.ws is not self.ws:
             return

@@ -1,8 +1,7 @@
-"""Slash commands, buttons, selects and modals: the events that users cause, and how they were answered.
+"""The interactions that users cause (slash commands, buttons, selects, modals), and their answers.
 
-As Discord documents it: the first answer must come within 3 s (else 10062), comes once (else 40060), and the
-token is good for follow-ups for 15 minutes. Options of users, members, roles and channels bring along what
-they stand for.
+As Discord documents: the first answer must come within 3 s (else 10062) and only once (else 40060); the token
+takes follow-ups for 15 minutes. Options with the id of a user, member, role or channel bring its data along.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from typing import Any
 
 from simcord.backend import serializers
 
-from .world import World
+from discordha.testing.discord_server.world import World
 
-__all__ = ["Interactions"]
+__all__ = ["UserInteractions"]
 
 _OPTION_TYPES = {str: 3, int: 4, bool: 5, float: 10}
 _USER, _CHANNEL, _ROLE, _MENTIONABLE = 6, 7, 8, 9
 
 
-class Interactions:
-    """Makes interactions; simcord's backend keeps how they are answered."""
+class UserInteractions:
+    """Makes interactions. simcord's backend keeps their answers."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -30,7 +29,7 @@ class Interactions:
     def slash(
         self, path: str, options: Mapping[str, Any], channel_id: int, user_id: int, autocomplete: str | None
     ) -> int:
-        """A user runs a command, such as ``roll`` or ``config set``; the interaction's id."""
+        """Runs a command, such as ``roll`` or ``config set``, and returns the interaction's id."""
         names = path.split()
         backend = self.world.backend
         command = backend.find_command(names[0], self.world.guild_of(channel_id))
@@ -63,7 +62,7 @@ class Interactions:
     def _resolve(
         self, kind: int, value: int, guild_id: int | None, resolved: dict[str, dict[str, Any]]
     ) -> None:
-        """Adds what the id of an option stands for."""
+        """Adds the data behind the id of an option."""
         backend = self.world.backend
         if kind == _CHANNEL:
             channel = dict(serializers.channel_payload(backend, backend.get_channel(value)))
@@ -83,7 +82,7 @@ class Interactions:
     def context_menu(
         self, name: str, channel_id: int, user_id: int, *, message_id: int | None, target_user: int | None
     ) -> int:
-        """A user picks a command from the menu of a message or a user."""
+        """Picks a command from the menu of a message or a user."""
         backend = self.world.backend
         kind = 3 if message_id is not None else 2
         command = backend.find_command(name, self.world.guild_of(channel_id), kind)
@@ -103,7 +102,7 @@ class Interactions:
     def click(
         self, custom_id: str, channel_id: int, message_id: int, user_id: int, values: list[str] | None
     ) -> int:
-        """A user presses a button, or chooses from a select when there are ``values``."""
+        """Presses a button, or with ``values`` chooses from a select."""
         data: dict[str, Any] = {"custom_id": custom_id, "component_type": 2}
         if values is not None:
             data.update(component_type=3, values=values)
@@ -112,7 +111,7 @@ class Interactions:
     def submit(
         self, custom_id: str, fields: Mapping[str, str], channel_id: int, user_id: int, message_id: int | None
     ) -> int:
-        """A user sends a modal off."""
+        """Submits a modal."""
         rows = [
             {"type": 1, "components": [{"type": 4, "custom_id": name, "value": value}]}
             for name, value in fields.items()
@@ -157,7 +156,7 @@ class Interactions:
         return int(record.id)
 
     def describe(self, interaction_id: int) -> dict[str, Any]:
-        """How an interaction was answered."""
+        """The answer to an interaction."""
         backend = self.world.backend
         record = backend.interactions[interaction_id]
         message = backend.messages.get(record.channel_id, {}).get(record.message_id or 0)
@@ -178,14 +177,14 @@ class Interactions:
         }
 
     def age(self, interaction_id: int, seconds: float) -> None:
-        """Lets an interaction be so much older than it is: its deadlines come nearer."""
+        """Makes an interaction older, by moving its deadlines."""
         record = self.world.backend.interactions[interaction_id]
         for name in ("initial_response_deadline", "expires_at"):
             at = datetime.fromisoformat(getattr(record, name)) - timedelta(seconds=seconds)
             setattr(record, name, at.isoformat())
 
     def trim(self) -> None:
-        """Forgets all but the newest."""
+        """Drops all but the newest interactions."""
         backend = self.world.backend
         while len(backend.interactions) > 20_000:
             oldest = next(iter(backend.interactions))
@@ -193,7 +192,7 @@ class Interactions:
 
 
 def _declared_types(command: Mapping[str, Any] | None, path: Sequence[str]) -> dict[str, int]:
-    """The types of a command's options, by name, as it was registered."""
+    """The types of a registered command's options, by name."""
     options: Sequence[Mapping[str, Any]] = command["options"] if command is not None else ()
     for name in path:
         options = next((each.get("options", ()) for each in options if each["name"] == name), ())

@@ -1,7 +1,7 @@
-"""Rate limits of the REST API: the bot's own over all routes, and each route's.
+"""Rate limits of the REST API: the bot's over all routes, and each route's.
 
-Both are sliding windows, stricter than any other reading of "N requests in T seconds". Answers to
-interactions, and whatever carries a token of its own, do not count to the bot's.
+Both are sliding windows, the strictest reading of "N requests in T seconds". Requests with a token of their
+own, such as answers to interactions, do not count towards the bot's.
 
 Source: Discord's documentation, "Rate Limits".
 """
@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from typing import Any
 
-from .options import Options
+from discordha.testing.discord_server.options import Options
 
 __all__ = ["Limits"]
 
@@ -24,7 +24,7 @@ _ID = re.compile(r"\d{15,}")
 
 
 class _Window:
-    """So many requests within so many seconds."""
+    """A limit of requests within some seconds."""
 
     def __init__(self, limit: int, seconds: float) -> None:
         self.limit = limit
@@ -32,7 +32,7 @@ class _Window:
         self._times: deque[float] = deque()
 
     def take(self, now: float) -> bool:
-        """Counts a request; false when there are too many."""
+        """Counts a request. False if there are too many."""
         while self._times and self._times[0] <= now - self.seconds:
             self._times.popleft()
         if len(self._times) >= self.limit:
@@ -42,7 +42,7 @@ class _Window:
 
     @property
     def remaining(self) -> int:
-        """How many more."""
+        """The number of requests left."""
         return self.limit - len(self._times)
 
     def free_in(self, now: float) -> float:
@@ -55,7 +55,7 @@ class _Window:
 
 
 class Limits:
-    """All windows."""
+    """The limits of the bot and of all routes."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -64,7 +64,7 @@ class Limits:
         self.exceeded: Counter[str] = Counter()
 
     def check(self, method: str, path: str) -> tuple[dict[str, str], dict[str, Any] | None]:
-        """Counts a request: the headers of its answer, and the body of a 429 where it is too many."""
+        """Counts a request. Returns headers for its answer, and the body of a 429 if it is one too many."""
         options, now = self._options, time.monotonic()
         counted = _WITH_TOKEN.match(path) is None
         if options.global_limit and counted and not self._global.take(now):

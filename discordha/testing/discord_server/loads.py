@@ -1,4 +1,4 @@
-"""Users that act at a steady rate, from within the server: the test process is no bottleneck."""
+"""Users that act at a steady rate, inside of the server, so that the test process is no bottleneck."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .interactions import Interactions
-from .world import World
+from discordha.testing.discord_server.interactions import UserInteractions
+from discordha.testing.discord_server.world import World
 
-__all__ = ["Load", "Loads"]
+__all__ = ["RunningLoad", "Loads"]
 
-#: What a user does next, given the number of the action; returns the key that it is known by.
+#: Does the action of a number, and returns its key and its channel.
 Action = Callable[[int], "tuple[str, int]"]
 
 
-class Load:
+class RunningLoad:
     """One kind of action at one rate."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Load:
         self.task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Acts until the count or the duration is reached. What is late is made up for."""
+        """Acts until the count or the duration is reached. Makes up for delays."""
         begun = time.monotonic()
         for number in itertools.count():
             now = time.monotonic()
@@ -49,7 +49,7 @@ class Load:
             try:
                 at = time.monotonic()
                 key, channel_id = self._action(number)
-            except Exception:  # noqa: BLE001 - counted; the others go on
+            except Exception:  # noqa: BLE001 - counted
                 self.errors += 1
                 continue
             self.sent.append((number, key, channel_id, at))
@@ -63,10 +63,10 @@ class Load:
 class Loads:
     """All loads of the server."""
 
-    def __init__(self, world: World, interactions: Interactions) -> None:
+    def __init__(self, world: World, interactions: UserInteractions) -> None:
         self.world = world
         self.interactions = interactions
-        self.all: dict[int, Load] = {}
+        self.all: dict[int, RunningLoad] = {}
         self._numbers = itertools.count(1)
 
     def start(  # noqa: PLR0917
@@ -79,7 +79,7 @@ class Loads:
         template: str,
         users: Sequence[int],
     ) -> int:
-        """Begins to act; the load's number."""
+        """Starts a load, and returns its number."""
         makers: dict[str, Callable[..., Action]] = {
             "message": self._messages,
             "edit": self._edits,
@@ -91,7 +91,7 @@ class Loads:
             "button": self._buttons,
         }
         action = makers[kind](channels or self.world.channels, template, users or self.world.users)
-        load = Load(kind, action, rate, count, duration)
+        load = RunningLoad(kind, action, rate, count, duration)
         number = next(self._numbers)
         self.all[number] = load
         load.task = asyncio.get_running_loop().create_task(load.run())
@@ -129,7 +129,7 @@ class Loads:
         return act
 
     def _reactions(self, channels: Sequence[int], template: str, users: Sequence[int]) -> Action:
-        """Equal ones again and again: add, remove, add, ... of few users, emojis and messages."""
+        """Equal events again and again: add, remove, add, ... by few users on few messages."""
         made: dict[int, int] = {}
         emojis = ["\N{THUMBS UP SIGN}", "\N{PARTY POPPER}"]
 
@@ -177,7 +177,7 @@ class Loads:
         return act
 
     def _buttons(self, channels: Sequence[int], template: str, users: Sequence[int]) -> Action:
-        """Of a message in each channel; the template is the button's custom id."""
+        """Presses of a button under one message in each channel; the template is its custom id."""
         made: dict[int, int] = {}
 
         def act(number: int) -> tuple[str, int]:
@@ -191,7 +191,7 @@ class Loads:
         return act
 
     def describe(self, number: int, since: int) -> dict[str, Any]:
-        """What a load has done."""
+        """The state of a load."""
         load = self.all[number]
         return {
             "running": load.running,
@@ -205,3 +205,8 @@ class Loads:
         task = self.all[number].task
         if task is not None:
             task.cancel()
+
+    def close(self) -> None:
+        """Ends all loads."""
+        for number in self.all:
+            self.stop(number)

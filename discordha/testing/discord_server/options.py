@@ -1,4 +1,4 @@
-"""What a local Discord is like: passed from the handle to the server as JSON."""
+"""The options of a local Discord, which its handle passes to the server as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEFAULT_BOT_ID = 1_000_000_000_000_000_001
 
 
 def token_of(bot_id: int) -> str:
-    """A token as Discord's are: its first part is the bot's user id."""
+    """A token in Discord's form: its first part is the bot's user id."""
     first = base64.urlsafe_b64encode(str(bot_id).encode()).decode().rstrip("=")
     return f"{first}.local.discord"
 

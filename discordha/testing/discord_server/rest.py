@@ -1,7 +1,7 @@
-"""The REST API: requests into simcord's router, nonces, faults, and the record of every call.
+"""The REST API: simcord's router with nonces, faults, and a record of every call.
 
-Nonces, as Discord documents them: with ``enforce_nonce``, a message whose nonce the same author used in the
-last few minutes is not created again; the first one is returned.
+As Discord documents: with ``enforce_nonce``, a message whose nonce its author used in the last few minutes is
+not created again, and the first one is returned.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from simcord.backend.errors import BackendError
 from simcord.http import router
 from simcord.http import routes as _routes  # noqa: F401 - importing it registers every route
 
-from .gateway import GatewayServer
-from .limits import Limits
-from .options import Options
-from .sessions import dumps
-from .world import World
+from discordha.testing.discord_server.gateway import GatewayServer
+from discordha.testing.discord_server.limits import Limits
+from discordha.testing.discord_server.options import Options
+from discordha.testing.discord_server.sessions import dumps
+from discordha.testing.discord_server.world import World
 
 __all__ = ["RestServer"]
 
-#: An application's flags that allow presences, members and message content, for less than 100 guilds.
-PRIVILEGED = (1 << 13) | (1 << 15) | (1 << 19)
+#: The flags of an application with all privileged intents, for less than 100 guilds.
+ALL_INTENTS_FLAGS = (1 << 13) | (1 << 15) | (1 << 19)
 
 
 class _Upload:
-    """A file of a multipart request, as simcord reads them."""
+    """A file of a multipart request, in simcord's form."""
 
     def __init__(self, filename: str, data: bytes) -> None:
         self.filename = filename
@@ -60,7 +60,7 @@ class RestServer:
         self.limits = Limits(options)
 
     async def handle(self, request: web.Request) -> web.Response:
-        """One request."""
+        """Answers one request."""
         replica = request.match_info.get("replica", "")
         path = "/" + request.match_info["path"]
         body, files = await self._read(request)
@@ -200,7 +200,7 @@ class RestServer:
         finally:
             self.pending_nonce = None
         if path == "/oauth2/applications/@me" and isinstance(payload, dict):
-            payload = {**payload, "flags": PRIVILEGED if self.options.privileged_intents else 0}
+            payload = {**payload, "flags": ALL_INTENTS_FLAGS if self.options.privileged_intents else 0}
         self._note_message(request.method, path, payload, record)
         if nonce is not None and isinstance(payload, dict):
             payload = {**payload, "nonce": nonce}

@@ -1,7 +1,7 @@
-"""Gateway sessions: what each is sent, what it may ask for again, and the faults on the way.
+"""Gateway sessions: the events of each, its buffer for RESUME, and the faults on the way.
 
-A payload is turned into JSON once; each session splices its own sequence number in front, so that one event
-for many sessions stays cheap.
+A payload becomes JSON once. Each session puts its own sequence number in front, so that one event for many
+sessions is cheap.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import discord
 from aiohttp import web
 from simcord import intents as simcord_intents
 
-from .options import Options
-from .world import World
+from discordha.testing.discord_server.options import Options
+from discordha.testing.discord_server.world import World
 
-__all__ = ["Fault", "Session", "Sessions", "dumps"]
+__all__ = ["Fault", "GatewaySession", "GatewaySessions", "dumps"]
 
 
 def _encoder() -> Callable[[Any], str]:
@@ -39,20 +39,21 @@ _encode = _encoder()
 
 
 def dumps(value: Any) -> str:
-    """JSON as Discord writes it: no spaces."""
+    """JSON in Discord's form, without spaces."""
     return _encode(value)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong on the way to a session.
+    """A fault on the way to a session.
 
-    :param delay: seconds that each frame is late.
+    :param delay: seconds by which each frame is late.
     :param drop: the share of events that never arrive, 0 to 1.
     :param duplicate: each frame arrives twice, with the same sequence number.
     :param silent: nothing arrives at all, not even the answers to heartbeats.
     :param deaf: heartbeats are answered, but no event arrives.
     :param refuse: new connections are refused.
+    :param cut_resume: each RESUME is answered by the end of the connection.
     """
 
     delay: float = 0.0
@@ -61,10 +62,11 @@ class Fault:
     silent: bool = False
     deaf: bool = False
     refuse: bool = False
+    cut_resume: bool = False
 
 
-class Session:
-    """One session; outlives its sockets."""
+class GatewaySession:
+    """One session. It outlives its sockets."""
 
     def __init__(
         self, options: Options, replica: str, shard: tuple[int, int], intents: discord.Intents, seed: str
@@ -82,17 +84,17 @@ class Session:
         self.buffer: deque[tuple[int, str]] = deque(maxlen=options.resume_buffer)
         self.ws: web.WebSocketResponse | None = None
         self.fault = Fault()
-        self._outgoing: deque[tuple[float, str]] = deque()
+        self._outgoing: deque[tuple[float, str | bytes]] = deque()
         self._something = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
     @property
     def attached(self) -> bool:
-        """Whether a socket is there."""
+        """Whether the session has a socket."""
         return self.ws is not None and not self.ws.closed
 
     def attach(self, ws: web.WebSocketResponse) -> None:
-        """A socket for the session, the first or a resumed one."""
+        """Gives the session a socket, the first or a later one."""
         self.detach()
         self.ws = ws
         self.detached_at = None
@@ -100,7 +102,7 @@ class Session:
         self._writer = asyncio.get_running_loop().create_task(self._write(ws))
 
     def detach(self) -> None:
-        """The socket is gone."""
+        """Takes the socket away."""
         if self._writer is not None:
             self._writer.cancel()
             self._writer = None
@@ -109,7 +111,7 @@ class Session:
             self.detached_at = time.monotonic()
 
     def event(self, name: str, data: str) -> None:
-        """Sends an event, whose data is JSON already, and keeps it for RESUME."""
+        """Sends an event, whose data is JSON, and keeps it for RESUME."""
         fault = self.fault
         self.sequence += 1
         frame = f'{{"op":0,"s":{self.sequence},"t":"{name}","d":{data}}}'
@@ -121,7 +123,7 @@ class Session:
             self.send(frame)
 
     def replay(self, sequence: int) -> bool:
-        """Sends everything after a sequence number again; false when that is not there any more."""
+        """Sends the events after a sequence number again. False if the buffer no longer has them."""
         if sequence > self.sequence or (self.buffer and self.buffer[0][0] > sequence + 1):
             return False
         for number, frame in self.buffer:
@@ -129,8 +131,8 @@ class Session:
                 self.send(frame)
         return True
 
-    def send(self, frame: str) -> None:
-        """Puts a frame on its way."""
+    def send(self, frame: str | bytes) -> None:
+        """Queues a frame; bytes go out as they are."""
         self._outgoing.append((time.monotonic(), frame))
         self._something.set()
 
@@ -146,12 +148,15 @@ class Session:
                     continue
                 if fault.delay:
                     await asyncio.sleep(max(at + fault.delay - time.monotonic(), 0.0))
-                await ws.send_str(frame)
+                if isinstance(frame, bytes):
+                    await ws.send_bytes(frame)
+                else:
+                    await ws.send_str(frame)
         except (ConnectionError, RuntimeError):
             return
 
     def describe(self) -> dict[str, Any]:
-        """For the handle."""
+        """The session as the handle returns it."""
         return {
             "id": self.id,
             "replica": self.replica,
@@ -165,47 +170,47 @@ class Session:
         }
 
 
-class Sessions:
+class GatewaySessions:
     """All sessions of the bot."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.world: World
-        self.all: dict[str, Session] = {}
+        self.all: dict[str, GatewaySession] = {}
         self.faults: dict[str, Fault] = {}
         self.events = 0
 
-    def open(self, replica: str, shard: tuple[int, int], intents: discord.Intents) -> Session:
-        """A new session."""
-        session = Session(self.options, replica, shard, intents, secrets.token_hex(4))
+    def open(self, replica: str, shard: tuple[int, int], intents: discord.Intents) -> GatewaySession:
+        """Makes a session."""
+        session = GatewaySession(self.options, replica, shard, intents, secrets.token_hex(4))
         session.fault = self.fault_of(replica)
         self.all[session.id] = session
         return session
 
-    def end(self, session: Session) -> None:
-        """The session can't be resumed any more."""
+    def end(self, session: GatewaySession) -> None:
+        """Ends a session, which can't be resumed then."""
         session.detach()
-        session.buffer.clear()  # the largest part, and what holds it may wait for the collector for long
+        session.buffer.clear()  # large, and the session may wait long for the garbage collector
         self.all.pop(session.id, None)
 
     def expire(self) -> None:
-        """Ends what was left alone for too long."""
+        """Ends sessions that have had no socket for too long."""
         oldest = time.monotonic() - self.options.session_lifetime
         for session in list(self.all.values()):
             if session.detached_at is not None and session.detached_at < oldest:
                 self.end(session)
 
     def fault_of(self, replica: str) -> Fault:
-        """What goes wrong for a replica."""
+        """The fault of a replica."""
         return self.faults.get(replica) or self.faults.get("*") or Fault()
 
     def set_fault(self, replica: str, changes: Mapping[str, Any]) -> None:
-        """Lets something go wrong for a replica's sessions, now and later; ``*`` is all."""
+        """Sets a fault of a replica's present and future sessions; ``*`` stands for all replicas."""
         self.faults[replica] = replace(self.fault_of(replica), **changes)
         self._apply_faults()
 
     def clear_faults(self, replica: str | None) -> None:
-        """Everything is well again."""
+        """Removes the fault of a replica, or all."""
         if replica is None:
             self.faults.clear()
         else:
@@ -216,14 +221,14 @@ class Sessions:
         for session in self.all.values():
             session.fault = self.fault_of(session.replica)
 
-    def chosen(self, replica: str | None) -> list[Session]:
+    def chosen(self, replica: str | None) -> list[GatewaySession]:
         """The sessions of a replica, or all."""
         return [s for s in self.all.values() if replica in (None, "*", s.replica)]
 
     # -- events ----------------------------------------------------------------------------------------------
 
     def emit(self, name: str, payload: Mapping[str, Any]) -> None:
-        """One event for every session whose shard and intents want it."""
+        """Sends an event to the sessions of its shard and intent."""
         self.events += 1
         gate = simcord_intents.required_intent(name, payload)
         guild_id = payload.get("id") if name.startswith("GUILD_CREATE") else payload.get("guild_id")
@@ -247,8 +252,8 @@ class Sessions:
                 full = dumps(payload)
             session.event(name, self.sign(full, session))
 
-    def sign(self, data: str, session: Session) -> str:
-        """Attachment addresses are signed anew for each session, as Discord does."""
+    def sign(self, data: str, session: GatewaySession) -> str:
+        """Signs attachment addresses anew for each session, as Discord does."""
         if self.options.sign_attachments and "cdn.discordapp.com" in data:
             return data.replace('.txt"', f'.txt?ex={session.seed}&hm={secrets.token_hex(8)}"')
         return data

@@ -1,8 +1,7 @@
-"""Guilds, channels, users, and what users do. State and payloads are simcord's; time is real."""
+"""Guilds, channels, users and their actions. State and payloads are simcord's; time is real."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 from simcord.backend import Backend, serializers
 from simcord.enums import ChannelType
 
-from .options import Options
+from discordha.testing.discord_server.options import Options
 
 __all__ = ["World"]
 
 
 class _WallClock:
-    """simcord's own clock stands still; snowflakes and deadlines need the real one."""
+    """The real time, for snowflakes and deadlines; simcord's own clock stands still."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -26,14 +25,14 @@ class _WallClock:
 
 
 class _Sink(list[Any]):
-    """simcord keeps every request and event in lists; nothing here reads them."""
+    """Stands for simcord's lists of requests and events, which nothing here reads."""
 
     def append(self, item: Any) -> None:
         return
 
 
 class World:
-    """The backend, filled as the options say.
+    """simcord's backend, filled according to the options.
 
     :param emit: takes every gateway event: name and payload.
     """
@@ -54,7 +53,6 @@ class World:
             self._add_guild(index)
         backend.subscribers.append(emit)
         self._emit = emit
-        self._typed = itertools.count()
 
     def _add_guild(self, index: int) -> None:
         backend, options = self.backend, self.options
@@ -73,7 +71,7 @@ class World:
     # -- payloads --------------------------------------------------------------------------------------------
 
     def guild_payload(self, guild_id: int) -> dict[str, Any]:
-        """What GUILD_CREATE holds."""
+        """The payload of GUILD_CREATE."""
         return dict(serializers.guild_create_payload(self.backend, self.backend.get_guild(guild_id)))
 
     def guild_of(self, channel_id: int) -> int | None:
@@ -82,15 +80,15 @@ class World:
         return guild_id
 
     def member_payload(self, guild_id: int, user_id: int) -> dict[str, Any]:
-        """A member, as in member chunks and interactions."""
+        """The payload of a member."""
         guild = self.backend.get_guild(guild_id)
         return dict(serializers.member_payload(self.backend, guild, guild.members[user_id]))
 
     def user_payload(self, user_id: int) -> dict[str, Any]:
-        """A user."""
+        """The payload of a user."""
         return dict(serializers.user_payload(self.backend.get_user(user_id)))
 
-    # -- what users do ---------------------------------------------------------------------------------------
+    # -- users -----------------------------------------------------------------------------------------------
 
     def send(
         self,
@@ -101,7 +99,7 @@ class World:
         reply_to: int | None = None,
         attachment: str | None = None,
     ) -> int:
-        """A user sends a message; its id."""
+        """Sends a message of a user, and returns its id."""
         backend = self.backend
         reference = None
         if reply_to is not None:
@@ -116,27 +114,27 @@ class World:
         return int(message.id)
 
     def edit(self, channel_id: int, message_id: int, content: str) -> None:
-        """Its author edits a message."""
+        """Edits a message, as its author."""
         self.backend.edit_message(channel_id, message_id, {"content": content})
 
     def delete(self, channel_id: int, message_id: int) -> None:
-        """Its author deletes a message."""
+        """Deletes a message, as its author."""
         self.backend.delete_message(channel_id, message_id)
 
     def bulk_delete(self, channel_id: int, message_ids: list[int]) -> None:
-        """A moderator deletes several messages at once."""
+        """Deletes several messages at once, as a moderator."""
         self.backend.bulk_delete_messages(channel_id, message_ids)
 
     def react(self, channel_id: int, message_id: int, emoji: str, user_id: int) -> None:
-        """A user adds a reaction."""
+        """Adds a user's reaction."""
         self.backend.set_reaction(channel_id, message_id, emoji, user_id, True)
 
     def unreact(self, channel_id: int, message_id: int, emoji: str, user_id: int) -> None:
-        """A user takes a reaction back."""
+        """Removes a user's reaction."""
         self.backend.set_reaction(channel_id, message_id, emoji, user_id, False)
 
     def typing(self, channel_id: int, user_id: int) -> None:
-        """A user types."""
+        """Lets a user type."""
         guild_id = self.guild_of(channel_id)
         payload: dict[str, Any] = {
             "channel_id": str(channel_id),
@@ -149,7 +147,7 @@ class World:
         self._emit("TYPING_START", payload)
 
     def join(self, guild_id: int, user_id: int | None = None) -> int:
-        """A user joins a guild, a new one unless given; the user's id."""
+        """Adds a member, by default a new user, and returns the user's id."""
         backend = self.backend
         if user_id is None:
             user_id = int(backend.make_user(f"guest{len(backend.users)}").id)
@@ -157,15 +155,15 @@ class World:
         return user_id
 
     def leave(self, guild_id: int, user_id: int) -> None:
-        """A member leaves a guild."""
+        """Removes a member."""
         self.backend.remove_member(guild_id, user_id)
 
     def move_voice(self, guild_id: int, user_id: int, channel_id: int | None) -> None:
-        """A member goes to a voice channel, or leaves it."""
+        """Moves a member to a voice channel; ``None`` for out of it."""
         self.backend.set_voice_state(guild_id, user_id, channel_id)
 
     def presence(self, guild_id: int, user_id: int, status: str) -> None:
-        """A member's presence changes."""
+        """Changes a member's presence."""
         self._emit(
             "PRESENCE_UPDATE",
             {
@@ -180,7 +178,7 @@ class World:
     # -- memory ----------------------------------------------------------------------------------------------
 
     def trim(self, channel_id: int) -> None:
-        """Forgets a channel's oldest messages."""
+        """Drops a channel's oldest messages."""
         messages = self.backend.messages[channel_id]
         while len(messages) > self.options.max_messages:
             del messages[next(iter(messages))]

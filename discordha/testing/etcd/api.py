@@ -1,7 +1,9 @@
-"""The little of etcd's HTTP interface that the harness needs, so that it does not depend on an etcd client.
+"""The part of etcd's HTTP interface that the test kit needs, so that it does not depend on an etcd client.
 
-Promises: each call ends within its timeout; failures are ``EtcdApiError`` with etcd's own words. For tests:
-no retries, no connection reuse.
+Guarantees: each call ends within its timeout. A failure is an ``EtcdApiError`` with etcd's own words.
+Not guaranteed: retries, or the reuse of connections.
+
+Threads and locks: calls block; any thread, one at a time.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import urllib.error
 import urllib.request
 from typing import Any, NamedTuple
 
-from ..certificates import Certificates
+from discordha.testing.certificates import Certificates
 
 __all__ = ["EtcdApi", "EtcdApiError", "EtcdMetrics"]
 
@@ -22,33 +24,33 @@ _METRICS_TIMEOUT = 10.0
 
 
 class EtcdApiError(Exception):
-    """etcd refused, or did not answer."""
+    """etcd refused the call, or did not answer."""
 
 
 class EtcdMetrics(NamedTuple):
-    """What a benchmark or a leak test compares before and after."""
+    """Counters of one member, for benchmarks and leak tests."""
 
     proposals: int
-    """Consensus writes this member has seen since it started (``etcd_server_proposals_committed_total``)."""
+    """Consensus writes since the member started (``etcd_server_proposals_committed_total``)."""
     db_size: int
     """Bytes of the database file."""
     db_in_use: int
-    """Bytes of it in use."""
+    """Bytes of that file in use."""
     keys: int
-    """Keys, old revisions not counted."""
+    """Keys, without their old revisions."""
     watchers: int
-    """Watches that this member serves."""
+    """Watches that the member serves."""
     leases: int
-    """Leases that are alive."""
+    """Live leases."""
     raw: dict[str, float]
-    """Every sample without labels."""
+    """All samples without labels."""
 
 
 class EtcdApi:
-    """Calls etcd over its JSON gateway. Blocks; any thread, one at a time.
+    """Calls etcd over its JSON gateway.
 
-    :param certificates: for client TLS, read anew for each call, so rotation needs nothing.
-    :param login: user and password, used from ``enable_auth`` or ``log_in`` on.
+    :param certificates: for client TLS; read anew for each call, so that a rotation needs no notice.
+    :param login: user and password, used after ``enable_auth`` or ``log_in``.
     """
 
     def __init__(self, certificates: Certificates | None, login: tuple[str, str] | None) -> None:
@@ -97,7 +99,7 @@ class EtcdApi:
         return [base64.b64decode(item["key"]).decode() for item in answer.get("kvs", [])]
 
     def items(self, url: str, prefix: str, revision: int) -> dict[str, tuple[str, ...]]:
-        """What this member itself has below a prefix at a revision: value, version and revisions by key."""
+        """The member's own value, version and revisions of the keys below a prefix, at a revision."""
         asked = {**_prefix_range(prefix), "revision": str(revision), "serializable": True}
         return {
             base64.b64decode(item["key"]).decode(): tuple(
@@ -109,17 +111,17 @@ class EtcdApi:
     def revision(self, url: str, *, own: bool = False) -> int:
         """The current revision.
 
-        :param own: the one that this member itself has come to.
+        :param own: the member's own revision, which may lag.
         """
         asked = {"key": _encode("revision"), "count_only": True, "serializable": own}
         return int(self.call(url, "kv/range", asked)["header"]["revision"])
 
     def compact(self, url: str, revision: int) -> None:
-        """Compact up to a revision."""
+        """Compacts up to a revision."""
         self.call(url, "kv/compaction", {"revision": str(revision), "physical": True})
 
     def enable_auth(self, url: str, root_password: str, user: str, password: str, prefix: str) -> None:
-        """Create ``root`` and a user who may read and write ``prefix`` only, then turn on authentication."""
+        """Creates ``root`` and a user with rights on ``prefix`` only, then turns on authentication."""
         role = f"{user}-role"
         self.call(url, "auth/user/add", {"name": "root", "password": root_password})
         self.call(url, "auth/user/grant", {"user": "root", "role": "root"})
@@ -132,13 +134,13 @@ class EtcdApi:
         self.log_in()
 
     def log_in(self) -> None:
-        """Use the login from now on, for a store that demands one already."""
+        """Uses the login from now on, for an etcd that demands one."""
         self._authenticated = True
 
     def call(self, url: str, method: str, body: dict[str, Any], *, timeout: float = 5.0) -> dict[str, Any]:
-        """POST to ``/v3/<method>``; the decoded answer.
+        """Posts to ``/v3/<method>`` and returns the decoded answer.
 
-        :raises EtcdApiError: refused, or no answer within ``timeout`` seconds.
+        :raises EtcdApiError: etcd refuses, or does not answer within ``timeout`` seconds.
         """
         headers = {}
         if self._authenticated and self._login is not None:
@@ -162,7 +164,7 @@ class EtcdApi:
     ) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, headers or {})
-        # Loopback needs no proxy, whatever the environment says.
+        # Loopback needs no proxy, even if the environment names one.
         handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
         try:
             if self._certificates is not None:
@@ -185,5 +187,5 @@ def _encode(key: str) -> str:
 
 
 def _prefix_range(prefix: str) -> dict[str, str]:
-    """Fields ``key`` and ``range_end`` for all keys with a prefix that ends in an ASCII character."""
+    """The fields ``key`` and ``range_end`` of a prefix that ends in an ASCII character."""
     return {"key": _encode(prefix), "range_end": _encode(prefix[:-1] + chr(ord(prefix[-1]) + 1))}

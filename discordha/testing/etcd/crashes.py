@@ -1,19 +1,17 @@
-"""Crashes of etcd members that do not corrupt their data, and whether the members agree.
+"""Crashes of etcd members that do not corrupt their data, and a check whether the members agree.
 
-etcd 3.5.0 to 3.5.2 can lose or repeat a write when a member ends without warning: its database is committed
-ten times a second, and may then say that a write has been applied which is not in it yet (etcd issue 13766).
-After that the members of a cluster differ for good, and whatever relies on them goes wrong. Seen once
-with 3.5.1: a member that was killed while others wrote differed from them after 3 of 86 kills.
+etcd 3.5.0 to 3.5.2 can lose or repeat a write when a member ends without warning. Its database is committed
+ten times a second, and may then say that a write is applied which it does not contain (etcd issue 13766).
+From then on the members of a cluster differ for good. Seen with 3.5.1: after 3 of 86 kills, a member that was
+killed during writes differed from the others.
 
-Promises
-- ``crash`` ends its members by SIGKILL, and before that sees to it that nothing is written at that moment,
-  where the binary needs that: without a quorum nothing is. The store stands still for ``CALM`` seconds, twice
-  that when all members crash.
-- ``differences`` looks at what each member has at one revision, so that it can be asked while others write.
+Guarantees
+- ``crash`` kills its members with SIGKILL. If the binary needs it, no write is under way at that moment,
+  since the cluster has no quorum: it stands still for ``CALM`` seconds, or twice that if all members crash.
+- ``differences`` compares the members at one revision, so that others may write meanwhile.
+- Not guaranteed: anything for a cluster of one member, whose writes nothing can hold up.
 
-Does not help a cluster of one member: nobody can keep it from being written to.
-
-No threads; one driver is meant, which does not pause or kill members meanwhile.
+Threads and locks: none; one thread drives, and pauses or kills no member meanwhile.
 """
 
 from __future__ import annotations
@@ -24,30 +22,30 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 
-from .api import EtcdApi
-from .member import EtcdMember
+from discordha.testing.etcd.api import EtcdApi
+from discordha.testing.etcd.member import EtcdMember
 
 __all__ = ["CALM", "corrupts_when_killed", "crash", "differences"]
 
-#: How long a member is left without anything to write, seconds; etcd commits its database every 0.1 s.
+#: Seconds without writes before a kill; etcd commits its database every 0.1 s.
 CALM = 0.3
 _CORRUPTS = ((3, 5, 0), (3, 5, 1), (3, 5, 2))
 
 
 @lru_cache(maxsize=8)
 def corrupts_when_killed(binary: str) -> bool:
-    """Whether this etcd may corrupt its data when it is killed. Runs it, once, for its version."""
+    """Whether a kill may corrupt the data of this etcd. Runs it once, for its version."""
     answer = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=30)
     found = re.search(r"etcd Version: (\d+)\.(\d+)\.(\d+)", answer.stdout)
     return found is not None and tuple(int(number) for number in found.groups()) in _CORRUPTS
 
 
 def crash(victims: Sequence[EtcdMember], members: Sequence[EtcdMember], *, calm: bool) -> None:
-    """Kills some members, all at one time, or where there is nobody left to be waited for one after the
-    other. Blocks for up to twice ``CALM`` seconds.
+    """Kills some members at once, or one after another if no other member is left. Blocks for up to twice
+    ``CALM`` seconds.
 
-    :param members: all of the cluster.
-    :param calm: whether nothing may be written at that moment.
+    :param members: all members of the cluster.
+    :param calm: whether no write may be under way.
     """
     victims = [victim for victim in victims if victim.alive]
     others = [member for member in members if member.alive and not member.paused and member not in victims]
@@ -56,7 +54,7 @@ def crash(victims: Sequence[EtcdMember], members: Sequence[EtcdMember], *, calm:
             victim.kill()
         return
     if not others and len(victims) > 1:
-        # Without its leader the others have nothing to write, and without the others it hasn't either.
+        # Without a leader the others write nothing, and without the others the leader writes nothing.
         last = next((victim for victim in victims if victim.is_leader()), victims[0])
         crash([victim for victim in victims if victim is not last], members, calm=True)
         time.sleep(CALM)
@@ -74,7 +72,7 @@ def crash(victims: Sequence[EtcdMember], members: Sequence[EtcdMember], *, calm:
 
 
 def differences(api: EtcdApi, urls: Sequence[str], prefix: str) -> list[str]:
-    """The keys that not all members have with the same value, version and revision. Blocks on all of them.
+    """The keys whose value, version or revision differs between members. Blocks on all members.
 
     :raises EtcdApiError: a member does not answer.
     """

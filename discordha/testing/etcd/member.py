@@ -1,7 +1,9 @@
 """One etcd process of a ``LocalEtcd``: its life and its faults.
 
-Promises: the same data, ports and log over restarts. Knows nothing of the other members; its command line
-comes from the cluster. No threads; one driver is meant.
+Guarantees: data, ports and log stay over restarts. A member does not know the others; the cluster gives its
+command line.
+
+Threads and locks: none; one thread drives.
 """
 
 from __future__ import annotations
@@ -9,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..ports import ReservedPort
-from ..processes import ChildProcess
-from ..waiting import WaitTimeout, wait_for
-from .api import EtcdApi, EtcdApiError
+from discordha.testing.etcd.api import EtcdApi, EtcdApiError
+from discordha.testing.ports import ReservedPort
+from discordha.testing.processes import ChildProcess
+from discordha.testing.waiting import WaitTimeout, wait_for
 
 __all__ = ["EtcdMember"]
 
 
 class EtcdMember:
-    """One etcd process of a ``LocalEtcd``. Its data, ports and log stay the same over restarts."""
+    """One etcd process of a ``LocalEtcd``."""
 
     def __init__(
         self, index: int, directory: Path, api: EtcdApi, command: Callable[[EtcdMember], Sequence[str]]
@@ -33,19 +35,19 @@ class EtcdMember:
         self.reserve_ports()
 
     def reserve_ports(self) -> None:
-        """Take three new ports (client, peer, metrics), giving back those it had."""
+        """Takes three new ports (client, peer, metrics) and releases the old ones."""
         taken = [ReservedPort() for _ in range(3)]
         self.release_ports()
         self._ports = taken
 
     def release_ports(self) -> None:
-        """Give the ports back."""
+        """Releases the ports."""
         for port in self._ports:
             port.release()
 
     @property
     def name(self) -> str:
-        """Its name within the cluster."""
+        """The name within the cluster."""
         return f"member-{self.index}"
 
     @property
@@ -60,68 +62,67 @@ class EtcdMember:
 
     @property
     def peer_url(self) -> str:
-        """Where the other members reach it."""
+        """The address for the other members."""
         return f"http://127.0.0.1:{self._ports[1].number}"
 
     @property
     def metrics_url(self) -> str:
-        """Health and metrics, plain HTTP even when clients need TLS."""
+        """The address of health and metrics: plain HTTP, even if clients need TLS."""
         return f"http://127.0.0.1:{self._ports[2].number}"
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs; a paused one does."""
+        """Whether the process runs, paused or not."""
         return self._process is not None and self._process.alive
 
     @property
     def paused(self) -> bool:
-        """Whether it is stopped by ``pause``."""
+        """Whether ``pause`` holds the process."""
         return self._process is not None and self._process.paused
 
     @property
     def pid(self) -> int | None:
-        """Its process id, ``None`` while it does not run."""
+        """The process id; ``None`` while the process does not run."""
         return self._process.pid if self._process is not None and self._process.alive else None
 
     def start(self) -> None:
-        """Start the process; does not wait until it answers. Nothing happens when it runs."""
+        """Starts the process, unless it runs. Does not wait until it answers."""
         if not self.alive:
             self._process = ChildProcess(self._command(self), self.log)
 
     def kill(self) -> None:
-        """SIGKILL, as a crash of the process. Idempotent."""
+        """Kills the process with SIGKILL, as a crash. Idempotent."""
         if self._process is not None:
             self._process.kill()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """SIGTERM, as a clean shutdown (a leader hands over first); SIGKILL after ``timeout`` seconds.
-
-        Idempotent.
+        """Ends the process with SIGTERM, on which a leader hands over, and with SIGKILL after ``timeout``
+        seconds. Idempotent.
         """
         if self._process is not None and not self._process.terminate(timeout):
             self._process.kill()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
+        """Stops the process with SIGSTOP: connections stay open and nothing answers."""
         if self._process is not None:
             self._process.pause()
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Continues the process with SIGCONT."""
         if self._process is not None:
             self._process.resume()
 
     def restart(self, *, wait: bool = True, timeout: float = 30.0) -> None:
-        """Start it again with its data (killing it first when it runs) and wait until it is healthy."""
+        """Kills the process if it runs, starts it with its data, and blocks until it is healthy."""
         self.kill()
         self.start()
         if wait:
             self.wait_ready(timeout)
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        """Block until it reports healthy, which needs a leader.
+        """Blocks until the member is healthy, which needs a leader.
 
-        :raises WaitTimeout: with the end of its log.
+        :raises WaitTimeout: it is not healthy in time; the error has the end of its log.
         """
         wait_for(
             self._healthy_or_dead,
@@ -135,7 +136,7 @@ class EtcdMember:
         return not self.alive or self._api.healthy(self.metrics_url)
 
     def is_leader(self) -> bool:
-        """Whether it believes to lead; false when it does not answer. Blocks up to a second."""
+        """Whether the member believes that it leads; false if it does not answer. Blocks up to a second."""
         if not self.alive or self.paused:
             return False
         try:
@@ -145,7 +146,7 @@ class EtcdMember:
         return values.get("etcd_server_is_leader") == 1.0
 
     def log_text(self) -> str:
-        """What it has printed, over all its runs."""
+        """The output of all its runs."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
     def _tail(self) -> str:

@@ -16,7 +16,8 @@ from discord.http import Route
 from meter import Meter
 
 import discordha
-from discordha.coordination.etcd.store import Compare, Get, Put, Store
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.store import Compare, Get, Put
 from discordha.coordination.node import store_settings
 
 Route.BASE = f"{os.environ['DISCORDHA_API_URL']}/api/v10"
@@ -27,7 +28,7 @@ ROOT = f"/original/{os.environ['DISCORDHA_NAME']}/"
 
 meter = Meter()
 config = discordha.Config.from_env(intents=discord.Intents.all())
-store = Store(store_settings(config))
+store = EtcdStore(store_settings(config))
 pool = ThreadPoolExecutor(AT_ONCE)
 client = discord.Client(intents=discord.Intents.all())
 lost: set[str] = set()

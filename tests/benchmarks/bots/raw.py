@@ -7,7 +7,8 @@ import time
 from collections.abc import MutableSequence
 
 import discordha
-from discordha.coordination.etcd.store import Compare, Put, Store
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.store import Compare, Put
 from discordha.coordination.node import store_settings
 
 
@@ -19,7 +20,7 @@ def transact(config: discordha.Config, rate: float, took: MutableSequence[float]
     """
 
     def run() -> None:
-        store = Store(store_settings(config))
+        store = EtcdStore(store_settings(config))
         begun = time.monotonic()
         for number in range(1 << 30):
             begun += 1 / rate

@@ -1,4 +1,4 @@
-"""Many blocking calls at once, through a real client to a Discord of real sockets."""
+"""Many blocking calls at once, through a real client and real sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CALLS = 1000
 
 
 async def lateness(stop: threading.Event) -> list[float]:
-    """How late the loop runs what is due, every few milliseconds until ``stop``; seconds."""
+    """The loop's delays in seconds, measured every few milliseconds until ``stop``."""
     late = []
     while not stop.is_set():
         due = time.perf_counter() + 0.005
@@ -30,7 +30,7 @@ async def lateness(stop: threading.Event) -> list[float]:
 def test_a_thousand_calls_from_sixteen_threads(
     local_discord: LocalDiscord, monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:
-    """Each call returns its own answer to its own thread, and the loop stays responsive meanwhile."""
+    """Each call returns its own answer to its own thread, and the loop stays responsive."""
     for name, value in local_discord.env().items():
         monkeypatch.setenv(name, value)
     ha = DiscordHA.from_env(ha=False, intents=discord.Intents.all(), call_timeout=30.0)
@@ -74,5 +74,5 @@ def test_a_thousand_calls_from_sixteen_threads(
     p90 = late[int(len(late) * 0.9)]
     record_property("loop_latency_p90_ms", round(p90 * 1000, 2))
     print(f"{CALLS / took:.0f} calls/s; loop latency p90 {p90 * 1000:.1f} ms, max {late[-1] * 1000:.1f} ms")
-    # Under 0.05 on a machine with nothing else to do. Of so few the 99th would be the longest.
+    # Under 0.05 on an idle machine. The 99th percentile of so few would be the maximum.
     assert p90 < 0.5

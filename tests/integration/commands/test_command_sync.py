@@ -1,4 +1,4 @@
-"""What Discord is told of the commands: once, by one replica, and again only when they change."""
+"""One replica registers the commands, once, and again only when they change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TestSync:
         fleet.wait_ready(60)
         return fleet
 
-    def test_once_by_three_and_not_at_a_restart(
+    def test_three_replicas_register_once_and_not_again_at_a_restart(
         self, replicas: ReplicasFactory, local_discord: LocalDiscord
     ) -> None:
         guild = str(local_discord.guild_ids[0])
@@ -46,16 +46,16 @@ class TestSync:
         new = self.start(replicas, local_discord, 1, EXTRA="extra")
         wait_synced(local_discord, 2)
         assert "extra" in syncs(local_discord)[-1][1]
-        # Only those claim a command that know it.
+        # Only replicas that know a command claim it.
         for _ in range(6):
             assert answer(local_discord, local_discord.slash("extra"))["content"] == "extra"
-        # An old one that restarts meanwhile does not take the new commands away.
+        # An old replica that restarts meanwhile does not replace the new commands.
         old[0].kill()
         old[0].start()
         old[0].wait_ready(30)
         assert answer(local_discord, local_discord.slash("extra"))["content"] == "extra"
         assert len(syncs(local_discord)) == 2
-        # A rollback: when no new one is left, the old commands are Discord's again.
+        # A rollback: without new replicas, the old commands are registered again.
         new[0].drain()
         assert new[0].wait_exit(30) == 0
         wait_synced(local_discord, 3)
@@ -74,7 +74,7 @@ class TestSync:
             per_replica_env=per_replica(local_discord),
         )
         fleet.wait_ready(60)
-        wait_for(lambda: "could not be told of the commands" in whole_logs(fleet), 60, "the log line")
+        wait_for(lambda: "the commands could not be registered" in whole_logs(fleet), 60, "the log line")
         wait_synced(local_discord)
         assert answer(local_discord, local_discord.slash("roll"))["content"]
         fleet[0].drain()

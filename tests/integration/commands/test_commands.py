@@ -12,7 +12,7 @@ from fleet import answer, whole_logs
 from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
-#: Of replicas of which none dies: long enough for a busy machine.
+#: Seconds; long enough for a busy machine, where no replica dies.
 LONG_TTL = "6"
 
 
@@ -21,7 +21,7 @@ def contents(discord: LocalDiscord) -> list[str]:
 
 
 def slash_unhurried(discord: LocalDiscord, command: str, options: dict[str, Any], **how: Any) -> int:
-    """Runs a command for whose first answer Discord waits longer than 3 s; the interaction's id."""
+    """Runs a command that takes its first answer after more than 3 s, too. Returns the interaction's id."""
     interaction = discord.slash(command, options, **how)
     discord.age_interaction(interaction, -60.0)
     return interaction
@@ -30,7 +30,7 @@ def slash_unhurried(discord: LocalDiscord, command: str, options: dict[str, Any]
 def say_until(
     discord: LocalDiscord, channel: int, content: str, heard: Callable[[], bool], timeout: float = 10.0
 ) -> None:
-    """Says it until it is heard: who asks listens only from then on, a moment after the question is seen."""
+    """Sends a message until it is received: a handler waits for it only after its question is seen."""
 
     def said() -> bool:
         if heard():
@@ -42,7 +42,7 @@ def say_until(
 
 
 class Scene:
-    """Three replicas of the bot, synced."""
+    """Three replicas of the bot, with registered commands."""
 
     def __init__(self, discord: LocalDiscord, fleet: Replicas) -> None:
         self.discord = discord
@@ -78,7 +78,7 @@ def scene(local_etcd: LocalEtcd) -> Iterator[Scene]:
 
 
 class TestCommands:
-    def test_each_is_answered_once(self, scene: Scene) -> None:
+    def test_each_command_is_answered_once(self, scene: Scene) -> None:
         before = len(contents(scene.discord))
         load = scene.discord.load("slash", rate=100, count=200, template="roll")
         for sent in load.wait(30):
@@ -99,7 +99,7 @@ class TestCommands:
         assert state["content"] == "3 apple big for user2"
         assert scene.ask("order", {"fruit": "fig", "member": user})["content"] == "1 fig - for user2"
 
-    def test_what_discord_is_told_of_them(self, scene: Scene) -> None:
+    def test_the_registered_commands(self, scene: Scene) -> None:
         known = {command["name"]: command for command in scene.discord.commands()}
         fruit = next(option for option in known["order"]["options"] if option["name"] == "fruit")
         assert fruit["autocomplete"] is True
@@ -107,7 +107,7 @@ class TestCommands:
         assert (sides["description"], sides["required"]) == ("how many sides", False)
         assert known["Quote"]["type"] == 3
 
-    def test_they_may_be_synced_and_asked_for_by_hand(self, scene: Scene) -> None:
+    def test_commands_are_synced_and_fetched_by_hand(self, scene: Scene) -> None:
         scene.discord.send(scene.channel, "!known")
         wanted = f"known {len(scene.discord.commands())} True"
         wait_for(lambda: wanted in contents(scene.discord), 10, wanted)
@@ -150,18 +150,18 @@ class TestCommands:
 
     def test_a_command_of_another_version_is_left_alone(self, scene: Scene) -> None:
         interaction = scene.discord.slash("unheard")
-        wait_for(lambda: "does not know the command 'unheard'" in whole_logs(scene.fleet), 10, "the warning")
+        wait_for(lambda: "command 'unheard' is unknown" in whole_logs(scene.fleet), 10, "the warning")
         assert scene.ask("roll")["content"]
         assert not scene.discord.interaction(interaction)["responded"]
 
 
 @pytest.fixture(scope="module")
 def asked(scene: Scene) -> dict[str, int]:
-    """What takes its time, asked for all at once."""
+    """Slow commands, all sent at once, by name."""
     slash = scene.discord.slash
     return {
-        "public": slash("slow", {"seconds": 8}),
-        "private": slash("slow", {"seconds": 8, "ephemeral": True}),
+        "public": slash("slow", {"seconds": 5}),
+        "private": slash("slow", {"seconds": 5, "ephemeral": True}),
         "silent": slash("silent"),
         "late_modal": slash("late_modal"),
         "never": slash("never"),
@@ -174,13 +174,13 @@ class TestDefer:
         for name in ("public", "private"):
             wait_for(lambda name=name: scene.discord.interaction(asked[name])["thinking"], 10, "the defer")
         state = answer(scene.discord, asked["public"])
-        assert (state["content"], state["followups"]) == ("slow but sure 8", [])
+        assert (state["content"], state["followups"]) == ("slow but sure 5", [])
 
-    def test_what_is_meant_for_one_is_not_shown_to_all(self, scene: Scene, asked: dict[str, int]) -> None:
+    def test_a_private_answer_is_not_shown_to_all(self, scene: Scene, asked: dict[str, int]) -> None:
         def state() -> dict[str, Any]:
             return scene.discord.interaction(asked["private"])
 
-        wait_for(lambda: state()["followups"] == ["slow but sure 8"], 20, state)
+        wait_for(lambda: state()["followups"] == ["slow but sure 5"], 20, state)
         wait_for(lambda: state()["content"] is None, 10, "the placeholder to be gone")
         posted = [
             r
@@ -189,7 +189,7 @@ class TestDefer:
         ]
         assert [r.body["flags"] & 64 for r in posted] == [64]
 
-    def test_nothing_said_leaves_nothing_behind(self, scene: Scene, asked: dict[str, int]) -> None:
+    def test_without_an_answer_the_placeholder_goes(self, scene: Scene, asked: dict[str, int]) -> None:
         def taken_away() -> bool:
             return any(
                 r.method == "DELETE" and str(asked["silent"]) in r.path for r in scene.discord.requests()
@@ -200,7 +200,9 @@ class TestDefer:
     def test_no_modal_after_a_defer(self, scene: Scene, asked: dict[str, int]) -> None:
         assert "no modal can be shown" in answer(scene.discord, asked["late_modal"])["content"]
 
-    def test_what_can_not_be_answered_ends_with_one_line(self, scene: Scene, asked: dict[str, int]) -> None:
+    def test_an_unanswerable_interaction_ends_with_one_log_line(
+        self, scene: Scene, asked: dict[str, int]
+    ) -> None:
         mention = f"interaction {asked['never']}"
         wait_for(lambda: f"({mention}, attempt 1)" in whole_logs(scene.fleet), 10, "the line")
         (line,) = [line for line in whole_logs(scene.fleet).splitlines() if mention in line]
@@ -213,7 +215,7 @@ class TestDefer:
         assert not scene.discord.interaction(asked["autocomplete"])["responded"]
         assert str(asked["autocomplete"]) not in whole_logs(scene.fleet)
 
-    def test_a_handler_that_answers_at_the_same_moment(self, scene: Scene) -> None:
+    def test_an_answer_at_the_moment_of_the_defer(self, scene: Scene) -> None:
         asked = [
             slash_unhurried(scene.discord, "slow", {"seconds": 1.98 + 0.004 * index}) for index in range(12)
         ]
@@ -289,7 +291,7 @@ class TestWaitFor:
         answer(scene.discord, scene.discord.slash("ask", {"seconds": 0.3}, channel_id=channel))
         wait_for(lambda: "nothing" in contents(scene.discord), 10, "the time-out")
 
-    def test_many_that_wait_starve_nobody(self, scene: Scene) -> None:
+    def test_waiting_handlers_starve_no_others(self, scene: Scene) -> None:
         channel = scene.discord.channel_ids[3]
         for _ in range(6):
             asked = [
@@ -325,7 +327,7 @@ def test_a_replica_that_dies_over_a_command_is_replaced(
     wait_for(lambda: sum(replica.runs for replica in fleet) == 4, 20, "the death")
     wait_for(lambda: "is taken over (attempt 2)" in whole_logs(fleet), 20, "the takeover")
     state = answer(local_discord, interaction)
-    # Answered once: the second attempt completes the defer, or finds the answer in its place.
+    # Answered once: the second attempt completes the defer, or finds the answer.
     assert answer(local_discord, local_discord.slash("roll"))["content"]
     wait_looked(local_discord, interaction)
     assert (state["content"], state["followups"]) == (content, [])
@@ -347,7 +349,7 @@ def test_a_replica_is_killed_under_a_load_of_commands(
     load = local_discord.load("slash", rate=100, count=300, template="roll")
 
     def keeps_up() -> bool:
-        """What waits for its first answer when a replica dies may be too late for one."""
+        """Whether nearly all are answered, since one that waits when its replica dies may be too late."""
         answers = local_discord.counters()["messages"]
         return answers > 100 and len(load.sent()) - answers <= 5
 
@@ -386,16 +388,16 @@ def test_a_replica_that_is_paused_over_a_command_says_nothing_more(
     )
     fleet.wait_ready(60)
     wait_synced(local_discord)
-    interaction = local_discord.slash("slow", {"seconds": 8})
+    interaction = local_discord.slash("slow", {"seconds": 5})
     wait_for(lambda: local_discord.interaction(interaction)["thinking"], 10, "the defer")
     deferred = next(r for r in local_discord.requests() if str(interaction) in r.path)
     owner = next(each for each in fleet if f"r{each.index}" == deferred.replica)
     owner.pause()
     state = answer(local_discord, interaction, 40)
     owner.resume()
-    wait_for(lambda: "may not own interaction" in owner.log_text(), 20, "the paused one to hear of it")
+    wait_for(lambda: "may have lost interaction" in owner.log_text(), 20, "the paused one to hear of it")
     assert local_discord.interaction(interaction) == state
-    assert (state["content"], state["followups"]) == ("slow but sure 8", [])
+    assert (state["content"], state["followups"]) == ("slow but sure 5", [])
     assert "Traceback" not in whole_logs(fleet)
 
 

@@ -12,7 +12,7 @@ from discordha.testing.plugin import ReplicasFactory
 
 @pytest.fixture
 def viewed(replicas: ReplicasFactory, local_discord: LocalDiscord) -> tuple[Replicas, int]:
-    """Three replicas that know the persistent views, and the message with them, sent by one of the three."""
+    """Three replicas that know the persistent views, and the message of one of them with the views."""
     fleet = replicas(
         BOT,
         3,
@@ -29,7 +29,7 @@ def viewed(replicas: ReplicasFactory, local_discord: LocalDiscord) -> tuple[Repl
 
 
 class TestPersistentViews:
-    def test_a_press_is_answered_once(
+    def test_each_press_is_answered_once(
         self, viewed: tuple[Replicas, int], local_discord: LocalDiscord
     ) -> None:
         fleet, message = viewed

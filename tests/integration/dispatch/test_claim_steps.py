@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from fleet import BOTS, logs, members, per_replica, verdict, wait_members
 
-from discordha.coordination.membership.rendezvous import order
+from discordha.coordination.membership.placement import order
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, WaitTimeout, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
@@ -111,9 +111,12 @@ class Rig:
 
 
 @pytest.fixture
-def rig(replicas: ReplicasFactory, local_etcd: LocalEtcd, tmp_path: Path) -> Iterator[Rig]:
+def rig(
+    replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, tmp_path: Path
+) -> Iterator[Rig]:
+    discord = local_discord
+    discord.reset(channels=LOADED + 120)
     with ExitStack() as ends:
-        discord = ends.enter_context(LocalDiscord(channels=LOADED + 120))
         etcd_link = ends.enter_context(FaultProxy.to(local_etcd.endpoints[0]))
         gateway_link = ends.enter_context(FaultProxy("127.0.0.1", discord.port))
 

@@ -129,8 +129,7 @@ def test_payloads_with_missing_and_strange_fields(
         asked(local_discord, 2)
         state = ha.status()["gateway"][0]
         assert (state["disconnects"], state["identifies"]) == (0, 1)
-        assert client.parse_errors > 10
-        assert "discord.py can't read this" in caplog.text
+        assert caplog.text.count("discord.py can't read this") > 10
         assert ha.status()["ready"]
 
 
@@ -171,8 +170,8 @@ def test_keys_that_something_else_wrote(
 
     with replica(local_etcd, local_discord, namespace) as ha:
         asked(local_discord, 1)
-        replica_parts: Any = ha._replica
-        watch = replica_parts.coordination.watch
+        replica_parts: Any = ha._replica.parts
+        watch, router = replica_parts.coordination.watch, replica_parts.coordination.router
 
         @LIVE
         @given(KEYS, VALUES)
@@ -183,7 +182,7 @@ def test_keys_that_something_else_wrote(
         put(b"e/message/\xff\xfe", b"\xff")
         put(b"m/odd", b"nonsense")
         asked(local_discord, 2)
-        assert watch.listener_errors == 0, caplog.text
+        assert router.listener_errors == 0, caplog.text
         assert watch.losses == 0
         assert ha.status()["ready"]
         wait_for(ha.is_leader, 20, "leadership")
@@ -194,8 +193,8 @@ def test_keys_that_something_else_wrote(
     with replica(local_etcd, local_discord, namespace) as ha:
         wait_for(ha.is_leader, 20, "leadership")
         asked(local_discord, 3)
-        replica_parts = ha._replica
-        assert replica_parts.coordination.watch.listener_errors == 0, caplog.text
+        replica_parts = ha._replica.parts
+        assert replica_parts.coordination.router.listener_errors == 0, caplog.text
         environment = {**local_etcd.env(), "DISCORDHA_NAME": namespace}
         for arguments in (["status"], ["status", "--json"], ["dead-letters", "list"], ["event", "1"]):
             result = CliRunner().invoke(cli, arguments, env=environment)

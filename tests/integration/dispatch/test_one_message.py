@@ -106,7 +106,8 @@ def test_a_replica_that_wakes_up_inside_a_handler_sends_nothing(
     sleeper.resume()
     wait_for(lambda: "refused: " in sleeper.log_text(), 20, "the sleeper's send")
     assert "refused: LockLost lost=True" in sleeper.log_text()
-    wait_for(lambda: f"message {asked} stopped" in sleeper.log_text(), 20, "the end of the sleeper's handler")
+    stopped = f"message {asked} (attempt 1) stopped"
+    wait_for(lambda: stopped in sleeper.log_text(), 20, "the end of the sleeper's handler")
     # Whatever comes afterwards is handled as ever, and nothing else was sent.
     local_discord.send(local_discord.channel_ids[0], "!ping 2")
     wait_for(lambda: len(local_discord.messages()) >= 2, 20, "the next answer")

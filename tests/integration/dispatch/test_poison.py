@@ -8,7 +8,7 @@ from itertools import groupby
 
 from fleet import BOTS, logs, per_replica, verdict
 
-from discordha.coordination.membership.rendezvous import order
+from discordha.coordination.membership.placement import order
 from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
 

@@ -29,7 +29,7 @@ def drained(replicas: ReplicasFactory, discord: LocalDiscord, *, ha: bool) -> tu
     wait_for(lambda: seen(discord), 20, "the first of them")
     fleet[0].drain()
     assert fleet[0].wait_exit(30) == 0
-    (told,) = re.findall(r"ERROR .* (\d+) events had no turn before", fleet[0].log_text())
+    (told,) = re.findall(r"ERROR .* (\d+) events were not started before", fleet[0].log_text())
     return len(seen(discord)), int(told)
 
 

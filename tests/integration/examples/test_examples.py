@@ -1,4 +1,4 @@
-"""The examples, each by three replicas on a local Discord and etcd: ``make examples``."""
+"""The examples, each on three replicas with a local Discord and etcd: ``make examples``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ ARTIST, GAMER = "\N{ARTIST PALETTE}", "\N{VIDEO GAME}"
 
 @pytest.fixture
 def start(replicas: ReplicasFactory, local_discord: LocalDiscord) -> Iterator[Start]:
-    """Starts replicas of an example; at the end they drain, without an error and without a request that the
-    local Discord does not know."""
+    """Starts replicas of an example. At the end they drain, without an error and without a request that the
+    local Discord does not know.
+    """
     started: list[Replicas] = []
 
     def run(script: str, count: int = 3, **options: Any) -> Replicas:
@@ -44,7 +45,7 @@ def start(replicas: ReplicasFactory, local_discord: LocalDiscord) -> Iterator[St
 
 
 def said(discord: LocalDiscord, *texts: str) -> None:
-    """Waits until the bot has said each of these, in any order, and nothing else."""
+    """Waits until the bot has sent these texts, in any order, and no others."""
     wait_for(
         lambda: sorted(message.content for message in discord.messages()) == sorted(texts),
         20,
@@ -84,7 +85,7 @@ def test_moderation(start: Start, local_discord: LocalDiscord) -> None:
     then("filter: 2 words")
     local_discord.send(channel, "!filter nonsense", owner)
     then("filter: !filter add WORD, !filter remove WORD, or !filter list")
-    local_discord.send(channel, "!filter remove darn", user)  # may not
+    local_discord.send(channel, "!filter remove darn", user)  # not allowed
     then(f"{mention} 1 of 3)")
     local_discord.send(channel, "a darned good day", user)  # another word
     edited = local_discord.send(channel, "what the", user)
@@ -127,7 +128,7 @@ def test_soundboard(start: Start, local_discord: LocalDiscord, tmp_path: Path) -
     assert state["content"] == "There is no flute."
     state = answer(local_discord, local_discord.slash("sound", {"name": "horn"}))
     assert state["content"] == "Done."
-    # A second, and the silence after it.
+    # A second warning, and the silence after it.
     wait_for(lambda: sum(s["packets"] for s in local_discord.voice_sessions()) > 60, 30, "the sound")
     (recording,) = local_discord.voice_recordings()
     assert abs(recording.seconds - 1.0) <= 0.04
@@ -151,17 +152,17 @@ def test_commands(start: Start, local_discord: LocalDiscord) -> None:
 
 
 def leader_of(fleet: Replicas) -> Any:
-    """The replica that leads: the one with the newest token."""
+    """The leader: the replica with the newest token."""
 
     def token(replica: Any) -> int:
-        tokens = re.findall(r"leadership: leads shard 0 \(token (\d+)\)", replica.log_text())
+        tokens = re.findall(r"takeover: leads shard 0 \(token (\d+)\)", replica.log_text())
         return max(map(int, tokens), default=-1)
 
     return max(fleet, key=token)
 
 
 class Community:
-    """A guild with what the community bot wants, three replicas, and what users see of them."""
+    """A guild with the roles of the community bot, three replicas, and their messages."""
 
     def __init__(self, start: Start, discord: LocalDiscord) -> None:
         self.discord = discord
@@ -172,7 +173,7 @@ class Community:
         self.fleet = start("community.py", env={"DISCORDHA_SESSION_TTL": "5", "STATUS_EVERY": "0.5"})
 
     def said(self, *parts: str, reference: int | None = None) -> list[str]:
-        """What the bot has said that holds all these parts, in answer to a message if one is given."""
+        """The bot's messages with all these parts, as replies to a message if one is given."""
         return [
             message.content
             for message in self.discord.messages()
@@ -180,7 +181,7 @@ class Community:
         ]
 
     def type(self, content: str, user: int, *parts: str) -> None:
-        """A user types, and sees one answer that holds all these parts."""
+        """Sends a message of a user, and checks for one answer with all these parts."""
         before = len(self.said(*parts))
         self.discord.send(self.talk, content, user)
         wait_for(lambda: len(self.said(*parts)) == before + 1, 20, f"an answer to {content}")
@@ -211,7 +212,7 @@ def test_community(start: Start, local_discord: LocalDiscord) -> None:
     wait_for(lambda: len(discord.commands()) == 3, 30, "the commands")
     community.wait_status("0 welcomed, 0 warnings. At your service: 3 replicas.")
 
-    # What each part does, on a quiet day.
+    # Each part without faults.
     community.type("!help", users[0], "`/faq`")
     community.type("!help", owner, "`!warn`")
     community.type(f"!warn <@{users[1]}> no", users[0], "for moderators")
@@ -231,7 +232,7 @@ def test_community(start: Start, local_discord: LocalDiscord) -> None:
     offer = discord.messages()[-1].id
 
     def offered() -> list[Request]:
-        """The bot's own reactions; before them it has noted that the message is one for roles."""
+        """The bot's own reactions, before which it has stored the message."""
         path = f"/messages/{offer}/reactions/"
         return [r for r in discord.requests() if r.method == "PUT" and path in r.path and r.status == 204]
 
@@ -257,7 +258,7 @@ def test_community(start: Start, local_discord: LocalDiscord) -> None:
     assert answer(discord, community.vote(poll, choose, "no", users[0]))["content"] == "Tea?\nyes 0, no 1"
     assert answer(discord, community.vote(poll, choose, "yes", users[0]))["content"] == "Tea?\nyes 1, no 0"
 
-    # A busy one, on which the leader dies.
+    # Under load, while the leader dies.
     leader = leader_of(community.fleet)
     helped, joined, voted, warned = [], [], {}, []
     for number in range(120):
@@ -274,7 +275,7 @@ def test_community(start: Start, local_discord: LocalDiscord) -> None:
         if number == 60:
             leader.kill()
     for user, interaction in voted.items():
-        # A click whose replica died is not answered, which its user sees: Discord wants an answer in 3 s.
+        # A click whose replica died stays without an answer, as Discord wants one within 3 s.
         def seen(interaction: int = interaction) -> bool:
             gone = f"can't be answered any more (interaction {interaction}," in logs_of(community.fleet)
             return gone or bool(discord.interaction(interaction)["responded"])
@@ -307,7 +308,7 @@ def test_community(start: Start, local_discord: LocalDiscord) -> None:
     leader.wait_ready(30)
     community.wait_status("At your service: 3 replicas.")
 
-    # Each user saw each answer once.
+    # Each user got each answer once.
     replies = [message.reference for message in discord.messages()]
     assert all(replies.count(message) == 1 for message in helped)
     assert all(len(community.said("Welcome", f"<@{user}>")) == 1 for user in joined)

@@ -1,7 +1,7 @@
-"""discord.py's own examples, ported by deleting ``async`` and ``await``: each as a user meets it.
+"""discord.py's own examples, ported by deleting ``async`` and ``await``, from a user's side.
 
-They run side by side on a local Discord, each a process of its own: all see all events, so a test looks at
-what its own example did. Two that have commands of others' names have a local Discord for themselves.
+They run side by side on a local Discord, each in its own process, and see all events, so that a test looks at
+its own example alone. Two examples with the same command names have a local Discord each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RED = "\N{LARGE RED CIRCLE}"
 
 
 class Scene:
-    """The examples that run, and what each did. A guild for each that declares commands: ``guild``."""
+    """The running examples, and the calls of each. An example with commands has a ``guild`` of its own."""
 
     GUILDS = ("app_commands/basic", "app_commands/transformers", "modals/basic")
 
@@ -55,7 +55,7 @@ class Scene:
         }
 
     def messages(self, name: str, channel: int | None = None) -> list[BotMessage]:
-        """What an example has sent."""
+        """The messages of an example."""
         return [
             message
             for message in self.discord.messages()
@@ -63,7 +63,7 @@ class Scene:
         ]
 
     def said(self, name: str, *contents: str, channel: int | None = None, timeout: float = 15.0) -> None:
-        """Waits until an example has said this, and nothing else."""
+        """Waits until an example has sent these texts, and no others."""
 
         def all_said() -> list[str]:
             return [message.content for message in self.messages(name, channel)]
@@ -80,7 +80,7 @@ class Scene:
         return found[-1]
 
     def answer(self, interaction: int) -> dict[str, Any]:
-        """How an interaction was answered, once it is."""
+        """Waits for the answer to an interaction."""
         wait_for(lambda: self.discord.interaction(interaction)["responded"], 15, "an answer", interval=0.02)
         return self.discord.interaction(interaction)
 
@@ -88,13 +88,13 @@ class Scene:
         return self.answer(self.discord.slash(command, options, channel_id=self.channel(name)))
 
     def click(self, name: str, custom_id: str, message: int, **how: Any) -> Any:
-        """Clicks; the body of the answer."""
+        """Presses a button, and returns the body of the answer."""
         interaction = self.discord.click(custom_id, message, channel_id=self.channel(name), **how)
         self.answer(interaction)
         return self.request(name, f"/interactions/{interaction}/").body
 
     def open(self, name: str, command: str, content: str) -> tuple[int, Any]:
-        """Types a command that is answered with a view: the message's id, and its body."""
+        """Sends a command that is answered with a view, and returns the message's id and body."""
         self.discord.send(self.channel(name), command)
         wait_for(lambda: self.messages(name), 15, f"{name} to answer")
         self.said(name, content)
@@ -103,7 +103,7 @@ class Scene:
 
 @contextmanager
 def running(etcd: LocalEtcd, directory: Path, names: Collection[str]) -> Iterator[Scene]:
-    """Some of the examples on a local Discord; at the end they drain, without an error."""
+    """Some examples on a local Discord. At the end they drain without an error."""
     with LocalDiscord(guilds=3) as discord, ExitStack() as ends:
         scene = Scene(discord)
         for name in names:
@@ -115,7 +115,7 @@ def running(etcd: LocalEtcd, directory: Path, names: Collection[str]) -> Iterato
             replica.wait_ready(90)
         yield scene
         for name, replica in scene.replicas.items():
-            if "def on_ready" in ported(name):  # discord.py waits for more guilds before it says so
+            if "def on_ready" in ported(name):  # discord.py waits for more guilds first
                 wait_for(lambda log=replica.log_text: "Logged in as TestBot" in log(), 20, f"{name}: ready")
             replica.drain()
         for name, replica in scene.replicas.items():
@@ -174,11 +174,11 @@ def test_guessing_game(scene: Scene) -> None:
     scene.discord.send(quick, "$guess", users[1])
     scene.discord.send(slow, "$guess", users[2])
     scene.said("guessing_game", question, channel=quick)
-    scene.discord.send(quick, "5", users[3])  # somebody else's
+    scene.discord.send(quick, "5", users[3])  # another user's
     scene.discord.send(quick, "five", users[1])
 
     def verdicts() -> list[BotMessage]:
-        # The example listens from when it has asked: whoever answers a millisecond after that is not heard.
+        # The example waits from a moment after its question on.
         scene.discord.send(quick, "5", users[1])
         return scene.messages("guessing_game", quick)[1:]
 

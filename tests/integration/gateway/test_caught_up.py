@@ -1,4 +1,4 @@
-"""Whether a connection has brought everything that Discord had sent: proven, or not told."""
+"""Whether a connection has delivered everything that Discord had sent, and how old its events may be."""
 
 from __future__ import annotations
 
@@ -10,106 +10,11 @@ from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from typing import Any
 
-import discord
 import pytest
+from gateway_line import Line
 
-from discordha import Config
-from discordha.gateway import proof as proof_module
-from discordha.gateway.core import Gateway
-from discordha.gateway.heartbeats import CountedSocket
+from discordha.gateway import heartbeats as heartbeats_module
 from discordha.testing import FaultProxy, LocalDiscord, wait_for
-
-
-class Line:
-    """A gateway with one shard, and the messages that came through it."""
-
-    def __init__(self, discord_: LocalDiscord, *, endpoint: str | None = None, **settings: Any) -> None:
-        self.discord = discord_
-        self.messages: list[str] = []
-        self.fatal: list[BaseException] = []
-        self.seen = 0  # of etcd
-        #: By message: what was proven to be older when it came, and what had been seen by then.
-        self.stamps: dict[str, tuple[int, int]] = {}
-        config = Config.from_env(
-            discord_.env(endpoint=endpoint), ha=False, intents=discord.Intents.all(), **settings
-        )
-        self.gateway = Gateway(
-            config,
-            on_dispatch=self._take,
-            on_fatal=self.fatal.append,
-            before_identify=None,
-            on_state=lambda key, state: None,
-            revision=lambda: self.seen,
-        )
-
-    def _take(self, event: str, args: tuple[Any, ...], raw: str | None, key: int) -> None:
-        if event == "message":
-            self.stamps[args[0].content] = (self.gateway.proven(key), self.seen)
-            self.messages.append(args[0].content)
-
-    def open(self) -> None:
-        self.gateway.start()
-        self.gateway.open_shard(0)
-        wait_for(lambda: self.gateway.state(0).ready, 30, "the shard to be ready")
-
-    def send(self, *contents: str) -> None:
-        for content in contents:
-            self.discord.send(self.discord.channel_ids[0], content)
-
-    @property
-    def ws(self) -> CountedSocket:
-        ws = self.gateway.clients[0].ws
-        assert isinstance(ws, CountedSocket)
-        return ws
-
-    def quiet(self) -> None:
-        """All heartbeats are answered."""
-        wait_for(lambda: self.ws._answered == self.ws._sent, 20, "the answers to all heartbeats")
-
-    def prove(self, seen: int) -> None:
-        """Sees a revision, and has a heartbeat answered that left after that."""
-        self.seen = seen
-        self.gateway.beat(0)
-        self.proven(seen)
-
-    def proven(self, revision: int) -> None:
-        """Waits until that is proven, to whoever asks on the gateway's thread."""
-
-        async def proven() -> int:
-            return self.gateway.proven(0)
-
-        def reached() -> bool:
-            return asyncio.run_coroutine_threadsafe(proven(), self.gateway.loop).result(20) == revision
-
-        wait_for(reached, 20, "the answer to a heartbeat")
-
-    def hear(self, content: str) -> tuple[int, int]:
-        """Sends a message and waits for it."""
-        self.send(content)
-        return self.heard(content)
-
-    def heard(self, content: str) -> tuple[int, int]:
-        """Waits for a message; its stamp, and what had been seen when it came."""
-        wait_for(lambda: content in self.messages, 60, f"the message {content}")
-        return self.stamps[content]
-
-    def asked(self) -> Future[bool]:
-        """Asks, and waits until the heartbeat has been answered."""
-        self.quiet()
-        ws, before = self.ws, self.ws._answered
-        future = self.gateway.caught_up(0)
-        wait_for(lambda: ws._answered > before, 20, "the answer")
-        wait_for(lambda: not ws._waiting, 20, "it to be noticed")
-        return future
-
-    def told(self, future: Future[bool], timeout: float = 60.0) -> bool:
-        """The answer, while something happens all the time."""
-        deadline = time.monotonic() + timeout
-        while not future.done() and time.monotonic() < deadline:
-            self.send("something")
-            wait([future], 0.1)
-        return future.result(0)
-
 
 Lines = Callable[..., Line]
 
@@ -134,25 +39,25 @@ def line(local_discord: LocalDiscord) -> Iterator[Lines]:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who hears nothing gives up soon."""
-    monkeypatch.setattr(proof_module, "NEXT_EVENT", 1.0)
+    monkeypatch.setattr(heartbeats_module, "NEXT_EVENT_TIMEOUT", 1.0)
 
 
-def test_it_takes_an_answer_and_an_event_after_it(line: Lines) -> None:
+def test_catching_up_takes_an_acknowledgement_and_a_later_event(line: Lines) -> None:
     one = line()
     one.send("before")
     wait_for(lambda: "before" in one.messages, 20, "the message")
     future = one.asked()
     # Nothing happens: it might be deaf. No event came since, whatever came before.
-    heard = one.gateway.clients[0]._heard
+    heard = one.gateway.state(0).heard
     assert not wait([future], 0.3).done
-    assert one.gateway.clients[0]._heard == heard
+    assert one.gateway.state(0).heard == heard
     one.send("after")
     assert future.result(20) is True
     assert "after" in one.messages
     assert one.told(one.gateway.caught_up(0)) is True
 
 
-def test_what_is_late_has_been_dispatched_by_then(line: Lines, local_discord: LocalDiscord) -> None:
+def test_late_events_are_dispatched_before_the_answer(line: Lines, local_discord: LocalDiscord) -> None:
     one = line()
     local_discord.fault(delay=1.0)
     one.send("late")
@@ -168,7 +73,7 @@ def test_what_is_late_has_been_dispatched_by_then(line: Lines, local_discord: Lo
     assert had == [["late", "later"]]
 
 
-def test_a_deaf_connection_proves_nothing(line: Lines, local_discord: LocalDiscord, soon: None) -> None:
+def test_a_deaf_connection_has_not_caught_up(line: Lines, local_discord: LocalDiscord, soon: None) -> None:
     one = line()
     local_discord.fault(deaf=True)
     future = one.gateway.caught_up(0)
@@ -177,7 +82,7 @@ def test_a_deaf_connection_proves_nothing(line: Lines, local_discord: LocalDisco
 
 
 @pytest.mark.parametrize("fault", [{"drop": 1.0}, {"deaf": True}])
-def test_where_a_frame_is_missing_between_nothing_is_proven(
+def test_a_connection_with_a_gap_has_not_caught_up(
     line: Lines, local_discord: LocalDiscord, fault: dict[str, Any]
 ) -> None:
     """The next event tells; RESUME brings both."""
@@ -195,7 +100,7 @@ def test_where_a_frame_is_missing_between_nothing_is_proven(
     assert one.told(one.gateway.caught_up(0)) is True
 
 
-def test_a_connection_that_falls_silent_proves_nothing(line: Lines, local_discord: LocalDiscord) -> None:
+def test_a_silent_connection_has_not_caught_up(line: Lines, local_discord: LocalDiscord) -> None:
     one = line(deaf_after=3.0)
     one.quiet()
     local_discord.fault(silent=True)
@@ -206,7 +111,7 @@ def test_a_connection_that_falls_silent_proves_nothing(line: Lines, local_discor
     assert any(one.told(one.gateway.caught_up(0)) for _ in range(10))
 
 
-def test_nor_does_one_on_which_bytes_do_not_arrive(line: Lines, local_discord: LocalDiscord) -> None:
+def test_a_black_holed_connection_has_not_caught_up(line: Lines, local_discord: LocalDiscord) -> None:
     """The heartbeat gets there, its answer does not come back; then all comes at once, too late."""
     with FaultProxy("127.0.0.1", local_discord.port) as proxy:
         one = line(deaf_after=3.0, endpoint=proxy.endpoint)
@@ -221,7 +126,7 @@ def test_nor_does_one_on_which_bytes_do_not_arrive(line: Lines, local_discord: L
         one.gateway.stop(5.0)
 
 
-def test_without_a_connection_it_is_false_at_once(line: Lines, local_discord: LocalDiscord) -> None:
+def test_without_a_connection_the_answer_is_no_at_once(line: Lines, local_discord: LocalDiscord) -> None:
     one = line(opened=False)
     assert one.gateway.caught_up(0).result(0) is False  # there is no such shard
     local_discord.fault(refuse=True)
@@ -236,7 +141,7 @@ def test_without_a_connection_it_is_false_at_once(line: Lines, local_discord: Lo
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_a_connection_that_was_taken_up_again_meanwhile_proves_nothing(line: Lines, resume: bool) -> None:
+def test_a_replaced_connection_has_not_caught_up(line: Lines, resume: bool) -> None:
     one = line()
     future = one.asked()
     before = one.gateway.state(0)
@@ -252,7 +157,7 @@ def test_a_connection_that_was_taken_up_again_meanwhile_proves_nothing(line: Lin
     assert one.told(one.gateway.caught_up(0)) is True
 
 
-def test_what_waits_for_a_shard_that_is_left_ends(line: Lines, soon: None) -> None:
+def test_leaving_a_shard_ends_its_questions(line: Lines, soon: None) -> None:
     one = line()
     left, closed = one.asked(), one.gateway.caught_up(0)
     one.gateway.leave_shard(0)
@@ -263,29 +168,29 @@ def test_what_waits_for_a_shard_that_is_left_ends(line: Lines, soon: None) -> No
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_when_the_gateway_stops_nobody_waits_for_ever(
+def test_stopping_the_gateway_ends_all_questions(
     line: Lines, local_discord: LocalDiscord, silent: bool
 ) -> None:
     """Neither for the heartbeat's answer nor for an event; and no task or thread is left."""
     one = line(deaf_after=60.0)
     if silent:
         local_discord.fault(silent=True)
-        sent = one.ws._sent
+        sent = one.ws.sent
         futures = [one.gateway.caught_up(0) for _ in range(3)]
-        wait_for(lambda: one.ws._sent >= sent + 3, 20, "the heartbeats")
+        wait_for(lambda: one.ws.sent >= sent + 3, 20, "the heartbeats")
     else:
         futures = [one.asked() for _ in range(3)]
     assert not any(future.done() for future in futures)
     told: list[Future[bool]] = []
     for future in futures:
         future.add_done_callback(told.append)
-    thread, loop = one.gateway._thread, one.gateway.loop
+    loop = one.gateway.loop
     one.gateway.stop(5.0)
     assert not wait(futures, 20).not_done
     assert len(told) == 3
     for future in futures:
         assert future.cancelled() or future.result(0) is False
-    assert not thread.is_alive()
+    assert "discordha-gateway" not in [thread.name for thread in threading.enumerate()]
     assert loop.is_closed()
     assert asyncio.all_tasks(loop) == set()
     wait_for(
@@ -303,16 +208,18 @@ def test_when_the_gateway_stops_nobody_waits_for_ever(
         pytest.param(41.25, 5.0, id="those that ask for a sign of life", marks=pytest.mark.long),
     ],
 )
-def test_answers_to_other_heartbeats_do_not_count(line: Lines, interval: float, deaf_after: float) -> None:
+def test_acknowledgements_of_other_heartbeats_do_not_count(
+    line: Lines, interval: float, deaf_after: float
+) -> None:
     """Several are on their way, and what was sent before this one's comes behind their answers."""
     with LocalDiscord(heartbeat_interval=interval) as other:
         one = line(discord_=other, deaf_after=deaf_after)
         other.fault(delay=1.2)
         proven = 0
         for number in range(20):
-            ws, before = one.ws, one.ws._sent
+            ws, before = one.ws, one.ws.sent
             wait_for(
-                lambda ws=ws, before=before: one.ws is not ws or ws._answered <= before < ws._sent,
+                lambda ws=ws, before=before: one.ws is not ws or ws.acknowledged <= before < ws.sent,
                 30,
                 "heartbeats on their way",
             )
@@ -335,9 +242,7 @@ def test_answers_to_other_heartbeats_do_not_count(line: Lines, interval: float, 
 # -- how old what comes may be -------------------------------------------------------------------------------
 
 
-def test_what_is_late_is_not_taken_for_younger_than_what_was_seen_meanwhile(
-    line: Lines, local_discord: LocalDiscord
-) -> None:
+def test_a_late_event_keeps_the_older_revision(line: Lines, local_discord: LocalDiscord) -> None:
     one = line()
     one.prove(10)
     local_discord.fault(delay=1.0)
@@ -348,7 +253,7 @@ def test_what_is_late_is_not_taken_for_younger_than_what_was_seen_meanwhile(
     assert one.hear("next") == (20, 20)
 
 
-def test_what_was_seen_counts_from_the_next_heartbeat_on(line: Lines) -> None:
+def test_a_new_revision_counts_from_the_next_heartbeat_on(line: Lines) -> None:
     one = line()
     one.prove(10)
     one.quiet()
@@ -362,23 +267,21 @@ def test_what_was_seen_counts_from_the_next_heartbeat_on(line: Lines) -> None:
     assert one.hear("more") == (30, 20)
 
 
-def test_what_is_asked_for_while_a_heartbeat_is_on_its_way_takes_another(
-    line: Lines, local_discord: LocalDiscord
-) -> None:
+def test_a_revision_seen_during_a_heartbeat_takes_another(line: Lines, local_discord: LocalDiscord) -> None:
     """The one that is on its way has noted less."""
     one = line()
     one.prove(10)
     one.quiet()
     local_discord.fault(delay=0.5)
-    sent = one.ws._sent
+    sent = one.ws.sent
     one.gateway.beat(0)
-    wait_for(lambda: one.ws._sent > sent, 20, "a heartbeat on its way")
+    wait_for(lambda: one.ws.sent > sent, 20, "a heartbeat on its way")
     one.prove(20)
-    assert one.ws._sent == sent + 2
+    assert one.ws.sent == sent + 2
     assert one.hear("next") == (20, 20)
 
 
-def test_a_gap_sets_back_what_was_proven(line: Lines, local_discord: LocalDiscord) -> None:
+def test_a_gap_sets_the_acknowledged_revision_back(line: Lines, local_discord: LocalDiscord) -> None:
     """To that of the last frame in order: what RESUME brings may be older than a heartbeat whose answer came
     before it.
     """
@@ -399,7 +302,7 @@ def test_a_gap_sets_back_what_was_proven(line: Lines, local_discord: LocalDiscor
 
 
 @pytest.mark.parametrize("fault", [{"drop": 1.0}, {"deaf": True}])
-def test_so_does_a_connection_that_ends_before_the_gap_shows(
+def test_a_connection_that_ends_before_its_gap_shows_sets_it_back(
     line: Lines, local_discord: LocalDiscord, fault: dict[str, Any]
 ) -> None:
     one = line()
@@ -415,7 +318,7 @@ def test_so_does_a_connection_that_ends_before_the_gap_shows(
     assert one.hear("then") == (20, 20)
 
 
-def test_what_was_missed_without_a_connection_is_older_than_what_was_seen_meanwhile(
+def test_events_missed_without_a_connection_keep_the_older_revision(
     line: Lines, local_discord: LocalDiscord
 ) -> None:
     """However many heartbeats are sent before RESUME has brought it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from test_caught_up import Line
+from gateway_line import Line
 
 from discordha.gateway import client as client_module
 from discordha.testing import FaultProxy, LocalDiscord, wait_for
@@ -30,18 +30,18 @@ def line(local_discord: LocalDiscord) -> Iterator[Callable[..., Line]]:
         yield make
 
 
-def test_a_session_that_is_left_under_load_is_over(
+def test_a_session_left_under_load_ends(
     line: Callable[..., Line], local_discord: LocalDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A socket that is closed with something unread is reset, and what it said last may be lost: two of 25
     sessions stayed, before their end was waited for.
     """
-    monkeypatch.setattr(client_module, "GOODBYE", 30.0)  # how long at the most is another test's
+    monkeypatch.setattr(client_module, "GOODBYE_TIMEOUT", 30.0)  # how long at the most is another test's
     here = line()
 
     async def leave_late() -> None:
         time.sleep(0.05)  # the loop stands still, so that there is something unread
-        await here.gateway._leave(0)
+        await here.gateway.clients[0].leave()
 
     load = local_discord.load("typing", rate=3000)
     for number in range(ROUNDS):
@@ -55,10 +55,10 @@ def test_a_session_that_is_left_under_load_is_over(
     assert here.fatal == []
 
 
-def test_discords_answer_is_waited_for(
+def test_leaving_waits_for_discords_answer(
     line: Callable[..., Line], local_discord: LocalDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "GOODBYE", 30.0)
+    monkeypatch.setattr(client_module, "GOODBYE_TIMEOUT", 30.0)
     with FaultProxy.to(f"127.0.0.1:{local_discord.port}") as proxy:
         here = line(proxy.endpoint)
         proxy.delay(DELAY, "to_client")
@@ -68,16 +68,14 @@ def test_discords_answer_is_waited_for(
         assert local_discord.sessions() == []
 
 
-def test_where_none_comes_it_goes_on_all_the_same(
-    line: Callable[..., Line], local_discord: LocalDiscord
-) -> None:
+def test_leaving_goes_on_without_an_answer(line: Callable[..., Line], local_discord: LocalDiscord) -> None:
     with FaultProxy.to(f"127.0.0.1:{local_discord.port}") as proxy:
         here = line(proxy.endpoint)
         socket = here.ws.socket
         proxy.black_hole()
         begun = time.monotonic()
         here.gateway.leave_shard(0)
-        goodbye = client_module.GOODBYE
+        goodbye = client_module.GOODBYE_TIMEOUT
         assert goodbye <= time.monotonic() - begun < goodbye + 5.0
         assert socket.closed
         assert len(local_discord.sessions()) == 1, "it may have been heard"

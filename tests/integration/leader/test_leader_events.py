@@ -41,8 +41,10 @@ def said_at(replica: Replica, what: str) -> float:
 def next_leader_at(fleet: Replicas, old: Replica, since: float) -> float:
     """When another replica begins to act as the leader, by this machine's clock. Blocks until it does."""
 
+    leads = "discordha.leader.takeover: leads shard 0"
+
     def latest() -> float:
-        return max(said_at(one, "discordha.leader.service: leads shard 0") for one in fleet if one is not old)
+        return max(said_at(one, leads) for one in fleet if one is not old)
 
     wait_for(lambda: latest() >= since, 30, "another leader", interval=0.01)
     return latest()
@@ -111,7 +113,7 @@ def test_slow_handlers_finish_on_the_old_leader_when_it_drains(
 def test_a_leader_that_discord_does_not_reach_gives_way(
     replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
-    deaf_after = 5.0
+    deaf_after = 3.0
     fleet = start(replicas, local_discord, DISCORDHA_DEAF_AFTER=str(deaf_after))
     load = local_discord.load("reaction", rate=40, users=local_discord.user_ids[:2])
     leader = leader_of(fleet, local_discord)
@@ -145,13 +147,13 @@ def test_nobody_is_taken_for_deaf_when_a_load_ends(
     replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     """Peers' records lag behind, and a replica that starts receives what is for it alone."""
-    fleet = start(replicas, local_discord, DISCORDHA_DEAF_AFTER="6")
+    fleet = start(replicas, local_discord, DISCORDHA_DEAF_AFTER="4")
     load = local_discord.load("reaction", rate=100, count=300, users=local_discord.user_ids[:2])
     load.wait(20)
     check(local_discord, load.sent())
     fleet[2].restart(ready_timeout=30)
     quiet = time.monotonic()
-    wait_for(lambda: time.monotonic() - quiet > 10.0, 20, "a quiet time")
+    wait_for(lambda: time.monotonic() - quiet > 8.0, 20, "a quiet time")
     for replica in fleet:
         assert "is deaf" not in replica.log_text(), logs(fleet)
     assert len(local_discord.identifies()) == 4

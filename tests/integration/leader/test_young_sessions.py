@@ -13,7 +13,7 @@ from fleet import BOTS
 from reaction_runs import check, seen
 from scrape import addresses, value
 
-from discordha.leader.shard import DOUBTFUL
+from discordha.leader.shard import AMBIGUOUS
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
@@ -73,7 +73,7 @@ def test_what_a_leader_handled_unaware_is_not_run_again(
         others = local_discord.load("reaction", rate=50, count=20, channels=channels[2:3])
         others.wait(20)
         check(local_discord, [*load.sent(), *others.sent()])
-        assert DOUBTFUL not in old.log_text() + young.log_text()
+        assert AMBIGUOUS not in old.log_text() + young.log_text()
 
 
 @pytest.mark.alone

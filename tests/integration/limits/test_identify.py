@@ -116,7 +116,7 @@ def test_a_crash_loop_waits_longer_each_time(
         assert "ended in a crash within the last hour" in fleet[0].log_text()
 
 
-def test_what_little_is_left_is_kept_for_those_that_nobody_can_do_without(
+def test_the_reserve_is_kept_for_shards_that_no_replica_is_ready_for(
     replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     with LocalDiscord(session_limit=1000) as discord:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from discordha.config import Config
-from discordha.coordination.node import Coordination
+from discordha.coordination.node import CoordinationNode
 from discordha.limits import identify as identify_module
 from discordha.limits.identify import Identify
 from discordha.limits.session_limits import SessionLimits
@@ -37,7 +37,7 @@ class Node:
         self.name = name
         self.limits = SessionLimits(8, 1000, remaining, 3600.0, 2, interval)
         self.needed = False
-        self.coordination = Coordination(config, root, name, dict)
+        self.coordination = CoordinationNode(config, root, name, dict)
         self.identify = Identify(
             self.coordination.session,
             self.coordination.identify_queue,
@@ -57,7 +57,7 @@ class Node:
         self.coordination.stop()
 
     async def take(self, shard: int, log: list[tuple[float, int, str]]) -> None:
-        turn = await self.identify.turn(shard, True)
+        turn = await self.identify.turn(shard)
         assert turn.sent()
         log.append((time.monotonic(), shard % 2, self.name))
         await asyncio.sleep(0.01)  # Discord's answer
@@ -100,7 +100,7 @@ def test_the_turn_of_a_dead_replica_is_free_again(local_etcd: LocalEtcd, root: s
     begun = time.monotonic()
 
     async def take_and_die() -> None:
-        turn = await dead.identify.turn(0, True)
+        turn = await dead.identify.turn(0)
         assert turn.sent()
 
     asyncio.run(asyncio.wait_for(take_and_die(), 20))
@@ -118,28 +118,29 @@ def test_the_turn_of_a_dead_replica_is_free_again(local_etcd: LocalEtcd, root: s
         heir.stop()
 
 
-def test_a_request_that_is_given_up_leaves_the_queue(nodes: list[Node]) -> None:
+def test_a_cancelled_request_leaves_the_queue(nodes: list[Node]) -> None:
     one, other, _ = nodes
 
     async def give_up() -> None:
-        turn = await one.identify.turn(0, True)
-        waiting = asyncio.ensure_future(other.identify.turn(0, True))
+        turn = await one.identify.turn(0)
+        waiting = asyncio.ensure_future(other.identify.turn(0))
         await asyncio.sleep(0.2)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         turn.over()
 
     asyncio.run(asyncio.wait_for(give_up(), 20))
-    wait_for(lambda: one.coordination.identify_queue.waiting == 0, 10, "no place to be left")
+    queue = one.coordination.identify_queue
+    wait_for(lambda: not any("/q/" in key for key in queue.keys), 10, "no place to be left")
     asyncio.run(asyncio.wait_for(other.take(0, []), 20))
 
 
-def test_below_the_reserve_only_the_needed_identify(local_etcd: LocalEtcd, root: str) -> None:
+def test_below_the_reserve_only_needed_shards_identify(local_etcd: LocalEtcd, root: str) -> None:
     node = Node(local_etcd, root, "a", remaining=60).start()
     try:
 
         async def wait_and_be_needed() -> None:
-            waiting = asyncio.ensure_future(node.identify.turn(0, True))
+            waiting = asyncio.ensure_future(node.identify.turn(0))
             while (reason := node.identify.status()["reason"]) is None:
                 await asyncio.sleep(0.01)
             assert "60 IDENTIFYs are left today" in reason
@@ -154,8 +155,8 @@ def test_below_the_reserve_only_the_needed_identify(local_etcd: LocalEtcd, root:
         node.stop()
 
 
-def test_without_etcd_a_lost_session_is_begun_anew(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identify_module, "PATIENCE", 0.5)
+def test_without_etcd_a_shard_identifies_after_a_while(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identify_module, "UNSHARED_AFTER", 0.5)
     with LocalEtcd() as etcd:
         node = Node(etcd, root, "a", ttl=2.0).start()
         try:

@@ -67,7 +67,7 @@ def flood(replicas: ReplicasFactory, each: int, channels: int = CHANNELS) -> flo
 
 @pytest.mark.alone
 def test_replicas_share_what_discord_allows(replicas: ReplicasFactory) -> None:
-    assert flood(replicas, 6, FEWER) >= 30  # on a machine that does much else
+    assert flood(replicas, 4, FEWER) >= 30  # on a machine that does much else
 
 
 @pytest.mark.long
@@ -109,9 +109,7 @@ def test_replicas_stop_before_discord_bans_it(replicas: ReplicasFactory) -> None
         assert discord.counters()["requests"] == before
 
 
-def test_what_discord_refuses_is_counted(
-    local_discord: LocalDiscord, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_requests_are_counted(local_discord: LocalDiscord, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers to interactions do not wait, and are not sent either when Discord has refused too much."""
     monkeypatch.setattr(rest, "REFUSED_LIMIT", 20)
     config = Config.from_env(

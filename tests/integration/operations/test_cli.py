@@ -163,7 +163,7 @@ def test_help_and_module_entry() -> None:
 
 def test_demo() -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "discordha", "demo", "--json", "--seconds", "10"],
+        [sys.executable, "-m", "discordha", "demo", "--json", "--seconds", "6"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,4 @@
-"""The command line and etcd: the rights that it prints are enough and no more; without etcd it says so at
-once.
-"""
+"""The command line and etcd: the printed rights are enough and no more; an outage is reported at once."""
 
 from __future__ import annotations
 
@@ -78,7 +76,7 @@ def test_the_printed_roles_are_enough_and_no_more(
     question = local_discord.send(local_discord.channel_ids[0], "!ping")
     wait_for(lambda: local_discord.counters()["messages"] == 1, 20, "the answer")
 
-    # Who may only read sees everything, and is told what it may not do.
+    # The reader sees everything, and is refused writes.
     wait_for(lambda: "done" in invoke(["event", str(question)], reader).stdout, 10, "the mark")
     (handled,) = json.loads(invoke(["event", str(question), "--json"], reader).stdout)
     assert abs(handled["at"] - time.time()) < 60
@@ -94,7 +92,7 @@ def test_the_printed_roles_are_enough_and_no_more(
         assert refused.exit_code == 1, refused.output
         assert "refuses user" in refused.output, refused.output
 
-    # Nobody sees another bot's keys.
+    # No user sees another bot's keys.
     for user in (bot, reader):
         other = invoke(["status"], {**user, "DISCORDHA_NAME": "another"})
         assert other.exit_code == 1
@@ -108,7 +106,7 @@ def test_the_printed_roles_are_enough_and_no_more(
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of something that accepts connections and never says a word."""
+    """The address of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -139,7 +137,7 @@ def test_without_etcd_each_command_says_so_in_one_line_and_in_time(
 
 @pytest.fixture
 def local_discord_url() -> str:
-    """Nobody is there: no command may need Discord to say that etcd is gone."""
+    """An address without a server, since no command needs Discord to report an outage of etcd."""
     return "http://127.0.0.1:1"
 
 

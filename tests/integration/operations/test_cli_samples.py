@@ -1,4 +1,4 @@
-"""Every command on a live cluster, and its output as docs/cli.md shows it."""
+"""The output of every command on a live cluster, compared with docs/cli.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fleet import EXAMPLES, per_replica
 from samples import check_sample
 from store_helpers import settings_of
 
-from discordha.coordination.etcd.store import Store
+from discordha.coordination.etcd.client import EtcdStore
 from discordha.operations.cli.fleet_commands import cli
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.plugin import ReplicasFactory
@@ -21,7 +21,7 @@ Show = Callable[..., str]
 
 def bury(etcd: LocalEtcd, root: str, event: str) -> None:
     """A dead letter as ``Claims`` leaves it."""
-    store = Store(settings_of(etcd))
+    store = EtcdStore(settings_of(etcd))
     record = {
         "attempt": 3,
         "payload": '{"op":0,"s":7,"t":"MESSAGE_CREATE","d":{"id":"1","content":"!poison"}}',
@@ -68,7 +68,7 @@ def test_the_samples_are_what_the_commands_say(  # noqa: PLR0917
     for number, endpoint in enumerate(local_etcd.endpoints):
         names[endpoint] = f"etcd-{number}.etcd:2379"
 
-    plain = len(local_etcd.endpoints) == 1  # as the page shows it
+    plain = len(local_etcd.endpoints) == 1  # as in docs/cli.md
 
     def run(*arguments: str, status: int = 0) -> str:
         result = CliRunner().invoke(cli, arguments, catch_exceptions=False)

@@ -92,7 +92,7 @@ class Still:
         return {"ready": False, "reasons": ["draining"], "replica": "r", "state": "draining"}
 
 
-def test_silent_clients_harm_nobody(port: int) -> None:
+def test_silent_clients_harm_no_other(port: int) -> None:
     server = HealthServer(Still(), f"127.0.0.1:{port}")
     server.start()
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]

@@ -27,9 +27,7 @@ def test_json_lines_with_level_and_replica(replicas: ReplicasFactory, local_disc
     assert {"time", "level", "logger", "message"} <= lines[0].keys()
 
 
-def test_neither_token_nor_password_is_logged_by_anybody(
-    replicas: ReplicasFactory, local_discord: LocalDiscord
-) -> None:
+def test_no_log_holds_a_token_or_a_password(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
     with LocalEtcd(auth=True) as etcd:
         password = str(etcd.client_settings()["etcd_password"])
         env = local_discord.env()

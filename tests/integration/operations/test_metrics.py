@@ -117,10 +117,10 @@ def _check_dashboard(existing: set[str]) -> None:
     ]
     asked = {name for query in queries for name in re.findall(r"\bdiscordha_\w+", query)}
     # A counter without a label's value yet has no sample.
-    families = {f"discordha_{title}_total" for title, _, _ in metrics._COUNTERS.values()}
+    families = {f"discordha_{title}_total" for title, _, _ in metrics.COUNTERS.values()}
     # Only where replicas share Discord's limit for requests.
-    families |= {f"discordha_rest_{name}_total" for name in metrics._REST_COUNTERS}
-    families |= {f"discordha_rest_{name}" for name in metrics._REST_GAUGES}
+    families |= {f"discordha_rest_{name}_total" for name in metrics.REST_COUNTERS}
+    families |= {f"discordha_rest_{name}" for name in metrics.REST_GAUGES}
     assert len(queries) > 15
     assert asked <= existing | families, asked - existing - families
     assert len({panel["id"] for panel in panels}) == len(panels)

@@ -14,7 +14,7 @@ from fleet import per_replica
 from mixed import BOT, MixedLoad
 from roles import follow
 
-from discordha.operations.cli.check import role
+from discordha.operations.cli.checks import role
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd
 from discordha.testing.plugin import ReplicasFactory
 

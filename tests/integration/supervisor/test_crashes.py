@@ -116,7 +116,7 @@ WAYS = ["kill -9", "os._exit", "SIGSEGV", "SIGABRT", "memory"]
 
 
 ATTEMPT = re.compile(r"^([\d.]+) \d+ INFO torn: attempt 2 of (?:message|slash)", re.MULTILINE)
-LEADS = re.compile(r"^([\d.]+) (\d+) INFO discordha.leader.service: leads shard 0", re.MULTILINE)
+LEADS = re.compile(r"^([\d.]+) (\d+) INFO discordha.leader.\S+ leads shard 0", re.MULTILINE)
 
 
 def leader(text: str) -> int:

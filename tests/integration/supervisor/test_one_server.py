@@ -84,7 +84,7 @@ def test_a_parent_that_is_killed_leaves_nothing_and_loses_nothing(
     load.wait_answers(100)
     (etcd,) = etcds(run)
     os.kill(run.pid, signal.SIGKILL)
-    wait_for(lambda: len(run.lines("discordha: stopping, for 25 s at the most: SIGTERM")) == 2, 10, "drains")
+    wait_for(lambda: len(run.lines("discordha: stopping, for 25 s at most: SIGTERM")) == 2, 10, "drains")
     wait_for(lambda: not run.left_over(), 40, lambda: f"nothing left, not {run.left_over()}")
     assert not etcd.is_running()
     assert not run.lines("runs out by itself")  # each could still revoke its session

@@ -1,4 +1,4 @@
-"""LocalEtcd: what a client sees of it while it is killed, paused, restarted, rotated."""
+"""LocalEtcd from a client's side, while it is killed, paused, restarted and its certificates rotated."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_survives_sigkill_with_its_data(single: LocalEtcd) -> None:
     assert single.keys("/discordha/kept")
 
 
-def test_paused_it_answers_nobody_and_goes_on_when_resumed(single: LocalEtcd) -> None:
+def test_a_paused_member_answers_nothing_until_resumed(single: LocalEtcd) -> None:
     member = single.member(0)
     member.pause()
     try:
@@ -69,7 +69,7 @@ def test_paused_it_answers_nobody_and_goes_on_when_resumed(single: LocalEtcd) ->
 
 
 def settled(etcd: LocalEtcd) -> EtcdMetrics:
-    """Its metrics once they stand still: etcd counts a write after it has answered."""
+    """The metrics once they stand still, since etcd counts a write after its answer."""
     last: list[EtcdMetrics] = [etcd.metrics()]
 
     def still() -> bool:
@@ -208,7 +208,7 @@ def test_flags_reach_etcd_and_a_failed_start_tells_why() -> None:
     assert not broken.directory.exists()
 
 
-def test_a_port_taken_by_a_stranger_is_left_to_him() -> None:
+def test_a_port_of_another_program_is_left_to_it() -> None:
     import socket
 
     etcd = LocalEtcd()
@@ -231,13 +231,13 @@ def test_starting_twice_is_an_error() -> None:
         etcd.start()
 
 
-def test_two_members_are_no_cluster() -> None:
+def test_two_members_are_refused() -> None:
     with pytest.raises(ValueError, match="1 or 3"):
         LocalEtcd(members=2)
 
 
-def test_nothing_is_left_behind_when_the_harness_is_killed(tmp_path: Path) -> None:
-    """Neither etcd nor its files matter then, but a process must not live on."""
+def test_a_killed_test_process_leaves_no_etcd(tmp_path: Path) -> None:
+    """Files may stay, but no process."""
     program = (
         "import sys, time\n"
         "from discordha.testing import LocalEtcd\n"
@@ -265,7 +265,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_a_child_takes_its_group_with_it(tmp_path: Path) -> None:
-    """A script that starts processes of its own and dies leaves nothing; a paused one is ended, too."""
+    """A script that starts processes and dies leaves none; a paused one ends, too."""
     program = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True); sys.exit(3)"
     child = ChildProcess([sys.executable, "-c", program], tmp_path / "log")
     assert child.wait(10.0) == 3
@@ -278,7 +278,7 @@ def test_a_child_takes_its_group_with_it(tmp_path: Path) -> None:
 
 
 def test_a_child_of_a_thread_outlives_it(tmp_path: Path) -> None:
-    """The kernel's "die with the parent" means the parent's thread, which a helper thread does not want."""
+    """The kernel's "die with the parent" means the parent's thread, which may be short-lived."""
     started: list[ChildProcess] = []
     starter = threading.Thread(
         target=lambda: started.append(ChildProcess(["sleep", "600"], tmp_path / "log"))

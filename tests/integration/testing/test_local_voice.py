@@ -1,6 +1,6 @@
-"""The local Discord's voice gateway by hand: RESUME with what was missed, heartbeats, close codes, take-over.
+"""The local Discord's voice gateway by hand: RESUME with missed frames, heartbeats, close codes, take-over.
 
-discord.py is its other client (``test_voice.py``); this one does what that never does.
+``test_voice.py`` uses it through discord.py, which never does some of this.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def test_resume_heartbeats_and_sound(local_discord: LocalDiscord) -> None:
                 assert struct.unpack(">H", found[-2:])[0] == udp.getsockname()[1]
                 udp.send(packet(ready, key, 1, b"before it speaks"))
                 await ws.send_json({"op": 5, "d": {"speaking": 1, "delay": 0, "ssrc": ready["ssrc"]}})
-                # The socket breaks; what was numbered after the acknowledged one comes again.
+                # The socket breaks; frames after the acknowledged one come again.
                 await ws.close(code=4000)
                 ws = await client.open()
                 await ws.send_json({"op": 7, "d": {**client.credentials(), "seq_ack": described["seq"]}})
@@ -193,7 +193,7 @@ def test_a_second_session_takes_over(local_discord: LocalDiscord) -> None:
             assert await close_code(again) == 4006
             second = await two.open()
             await two.identify(second)
-            # The replica dies: its gateway session is gone, and with it the voice state.
+            # The replica dies, and with its gateway session the voice state.
             await two.gateway.close(code=1000)
             while (await asyncio.to_thread(local_discord.voice_sessions))[1]["ended"] is None:
                 await asyncio.sleep(0.05)
@@ -202,8 +202,8 @@ def test_a_second_session_takes_over(local_discord: LocalDiscord) -> None:
     asyncio.run(run())
 
 
-def test_what_was_said_before_a_take_over_is_heard(local_discord: LocalDiscord) -> None:
-    """Also when the server stood still meanwhile and finds both at once."""
+def test_sound_sent_before_a_take_over_is_recorded(local_discord: LocalDiscord) -> None:
+    """Even if the server stood still and finds both at once."""
 
     async def run() -> None:
         async with clients(local_discord) as make:

@@ -18,12 +18,15 @@ def run(directory: Path, test: str, *options: str) -> subprocess.CompletedProces
         check=False,
         timeout=60,
         cwd=directory,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # other packages bring plugins, too
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # other packages have plugins, too
     )
 
 
 LEAK = """
 import threading
+from discordha.testing import plugin
+
+plugin.THREAD_GRACE = 0.5
 
 def test_leaks():
     threading.Thread(target=threading.Event().wait, name="discordha-left-behind", daemon=True).start()

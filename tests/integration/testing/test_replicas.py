@@ -1,4 +1,4 @@
-"""Replicas of a script without Discord and etcd: it says ready and does as its environment tells."""
+"""Replicas of a script without Discord and etcd, which reports ready and follows its environment."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_life_of_a_replica(script: Path) -> None:
         assert first.log_text().count("tick 1\n") == 2
 
 
-def test_the_environment_is_theirs_alone(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replicas_inherit_no_bot_settings(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOT_TOKEN", "the real one")
     monkeypatch.setenv("DISCORDHA_ETCD_ENDPOINTS", "production:2379")
     with Replicas(
@@ -98,7 +98,7 @@ def test_the_environment_is_theirs_alone(script: Path, monkeypatch: pytest.Monke
         assert replicas[1].replica_id == "own-1"
 
 
-def test_one_that_ends_before_it_is_ready_tells_why(script: Path) -> None:
+def test_a_replica_that_ends_before_it_is_ready_shows_its_log(script: Path) -> None:
     with (
         pytest.raises(WaitTimeout, match=r"status 1 and was not ready(.|\n)*no such token") as caught,
         Replicas(script, 1, env={"MODE": "fails"}) as replicas,
@@ -107,7 +107,7 @@ def test_one_that_ends_before_it_is_ready_tells_why(script: Path) -> None:
     assert "end of its log" in caught.value.__notes__[0]
 
 
-def test_the_dead_are_revived_and_the_drained_are_not(script: Path) -> None:
+def test_dead_replicas_are_restarted_and_drained_ones_are_not(script: Path) -> None:
     with Replicas(
         script,
         2,
@@ -127,7 +127,7 @@ def test_the_dead_are_revived_and_the_drained_are_not(script: Path) -> None:
         assert replicas[0].runs == 2
 
 
-def test_leaving_ends_them_with_all_they_started(script: Path) -> None:
+def test_leaving_the_context_ends_replicas_and_their_children(script: Path) -> None:
     with Replicas(script, 1, env={"MODE": "child"}) as replicas:
         replicas.wait_ready(20.0)
         pid = replicas[0].pid
@@ -135,11 +135,11 @@ def test_leaving_ends_them_with_all_they_started(script: Path) -> None:
         replicas[0].pause()
         logs = replicas.directory
     assert not _runs(pid)
-    wait_for(lambda: not _runs(child), 5.0, "its child to end")  # nobody waits for it
+    wait_for(lambda: not _runs(child), 5.0, "its child to end")  # an orphan
     assert not logs.exists()
 
 
-def test_a_killed_harness_leaves_none(script: Path) -> None:
+def test_a_killed_test_process_leaves_no_replica(script: Path) -> None:
     program = (
         "import sys, time\n"
         "from discordha.testing import Replicas\n"
@@ -148,7 +148,7 @@ def test_a_killed_harness_leaves_none(script: Path) -> None:
         "time.sleep(600)\n"
     )
     command = [sys.executable, "-c", program, str(script)]
-    environment = {**os.environ, "TMPDIR": str(script.parent)}  # a killed harness cannot remove its files
+    environment = {**os.environ, "TMPDIR": str(script.parent)}  # a killed process can't remove its files
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as harness:
         assert harness.stdout is not None
         pids = [int(pid) for pid in harness.stdout.readline().split()]

@@ -42,7 +42,7 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def test_it_starts_an_etcd_and_passes_the_exit_status_on(script: str) -> None:
+def test_run_local_starts_an_etcd_and_passes_the_exit_status_on(script: str) -> None:
     with start(script, BOT_TOKEN="x") as run:
         out, told = run.communicate(timeout=60)
     assert run.returncode == 4
@@ -50,7 +50,7 @@ def test_it_starts_an_etcd_and_passes_the_exit_status_on(script: str) -> None:
     assert f"started an etcd on {out.strip()}" in told
 
 
-def test_it_passes_sigterm_on(script: str) -> None:
+def test_run_local_passes_sigterm_on(script: str) -> None:
     with start(script, "wait", BOT_TOKEN="x", DISCORDHA_ETCD_ENDPOINTS="here:1") as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "here:1\n"
@@ -58,7 +58,7 @@ def test_it_passes_sigterm_on(script: str) -> None:
         assert run.wait(10) == 5
 
 
-def test_without_a_token_it_says_where_to_get_one(script: str) -> None:
+def test_without_a_token_run_local_says_where_to_get_one(script: str) -> None:
     with start(script) as run:
         _, told = run.communicate(timeout=60)
     assert run.returncode == 1
@@ -66,7 +66,7 @@ def test_without_a_token_it_says_where_to_get_one(script: str) -> None:
     assert "Traceback" not in told
 
 
-def test_without_a_script_it_shows_its_usage() -> None:
+def test_without_a_script_run_local_shows_its_usage() -> None:
     with start() as run:
         _, told = run.communicate(timeout=60)
     assert (run.returncode, told.split(":")[0]) == (2, "usage")

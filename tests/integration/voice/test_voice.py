@@ -1,11 +1,11 @@
-"""Voice over real sockets and UDP: what a bot plays is recorded by the local Discord, and measured."""
+"""Voice over real sockets and UDP: the local Discord records the bot's sound, and the tests measure it."""
 
 from __future__ import annotations
 
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ LOWEST, RISE = 300.0, 100.0
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``tone.wav``: 10 s of 440 Hz. ``steps.wav``, ``long.wav``: 8 and 20 s whose pitch tells where."""
+    """``tone.wav`` and ``short.wav``: 10 and 5 s of 440 Hz. ``steps.wav`` and ``long.wav``: 8 and 20 s whose
+    pitch tells where.
+    """
     folder = tmp_path_factory.mktemp("sounds")
     write_tones(folder / "tone.wav", [440.0], 10.0)
+    write_tones(folder / "short.wav", [440.0], 5.0)
     write_tones(folder / "steps.wav", [LOWEST + RISE * step for step in range(16)], STEP)
     write_tones(folder / "long.wav", [LOWEST + RISE * step for step in range(40)], STEP)
     write_tones(folder / "low.wav", [440.0], 3.0)
@@ -36,15 +39,15 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def discord() -> Iterator[LocalDiscord]:
-    with LocalDiscord(guilds=2) as discord:
-        yield discord
+def discord(local_discord: LocalDiscord) -> LocalDiscord:
+    local_discord.reset(guilds=2)
+    return local_discord
 
 
 StartVoice = Callable[..., Replicas]
 
-#: A dead replica's session ends after so many seconds where its end is what a test waits for. Elsewhere it
-#: outlives a machine that stands still for a moment.
+#: The session's TTL in seconds, where a test waits for the end of one. Elsewhere sessions last longer, as a
+#: busy machine stands still for a moment.
 SHORT_TTL = 2
 
 
@@ -74,13 +77,13 @@ def heard(discord: LocalDiscord, guild: int = 0) -> list[VoiceRecording]:
 
 
 def sessions(discord: LocalDiscord, guild: int = 0) -> list[dict[str, Any]]:
-    """What ``heard`` is about, without the sound: cheap enough to be asked again and again."""
+    """The voice sessions without their sound, which are cheap to ask for."""
     guild_id = discord.guild_ids[guild]
     return [session for session in discord.voice_sessions() if session["guild_id"] == guild_id]
 
 
 def seconds(discord: LocalDiscord, session: int = 0) -> float:
-    """How much was heard in one of the first guild's sessions, silence included."""
+    """The seconds of sound in a session of the first guild, with silence."""
     found = sessions(discord)
     return found[session]["packets"] * 0.02 if len(found) > session else 0.0
 
@@ -92,21 +95,19 @@ def playing(discord: LocalDiscord, guild: int = 0) -> bool:
 
 
 def refused(recording: VoiceRecording) -> list[float]:
-    """When packets came that might not be heard, but for the first ones: these may overtake the news that it
-    speaks, which takes another way.
-    """
+    """Arrival times of refused packets, without the first ones, which may overtake their SPEAKING."""
     return [at for at in recording.rejected if at > recording.packets[0].at]
 
 
 def position(tone: float) -> float:
-    """Where in ``steps.wav`` a pitch is heard, seconds: its step's beginning."""
+    """The second of ``steps.wav`` at which the step with a pitch begins."""
     return round((tone - LOWEST) / RISE) * STEP
 
 
 def test_two_guilds_hear_the_tone(start: StartVoice, discord: LocalDiscord) -> None:
     start(1)
     for guild in range(2):
-        say(discord, "!play tone.wav", guild)
+        say(discord, "!play short.wav", guild)
     for guild in range(2):
         wait_for(lambda guild=guild: playing(discord, guild), 30, "the sound")
     for guild in range(2):
@@ -116,19 +117,19 @@ def test_two_guilds_hear_the_tone(start: StartVoice, discord: LocalDiscord) -> N
         assert recording.why_ended == "left"
         assert recording.undecodable == 0
         assert not refused(recording)
-        assert abs(recording.seconds - 10.0) <= 0.1
+        assert abs(recording.seconds - 5.0) <= 0.1
         sequences = [packet.sequence for packet in recording.packets]
         assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
         for tone in recording.frequencies()[1:-1]:
             assert abs(tone - 440.0) < 1.0
         gaps = recording.gaps()
-        # Reported: how late a packet is depends on what else this machine does.
+        # Reported only: delays depend on the load of this machine.
         print(f"guild {guild}: {recording.seconds:.2f} s, longest gap {max(gaps) * 1000:.0f} ms")
         arrived = recording.packets[-1].at - recording.packets[0].at
-        assert 5.0 < arrived < 15.0, "not at the pace at which it is heard"
+        assert 2.5 < arrived < 10.0, "not at the pace at which it is heard"
 
 
-def test_killed_at_four_seconds(start: StartVoice, discord: LocalDiscord) -> None:
+def test_another_worker_goes_on_after_a_kill(start: StartVoice, discord: LocalDiscord) -> None:
     fleet = start(2, ttl=SHORT_TTL)
     say(discord, "!play steps.wav")
     wait_for(lambda: playing(discord), 30, "the sound")
@@ -142,7 +143,7 @@ def test_killed_at_four_seconds(start: StartVoice, discord: LocalDiscord) -> Non
     wait_for(lambda: not playing(discord), 40, "the end")
     first, second = heard(discord)
     assert second.replica != first.replica
-    # etcd counts the TTL in whole seconds, and looks twice a second.
+    # etcd counts the TTL in whole seconds, and checks twice a second.
     late = second.packets[0].at - killed
     assert late < SHORT_TTL + 1.5 + 2.0 + 3.0
     tones = second.frequencies()
@@ -155,10 +156,10 @@ def test_killed_at_four_seconds(start: StartVoice, discord: LocalDiscord) -> Non
     assert max(position(tone) for tone in tones) == 7.5, "it did not play to the end"
 
 
-def test_cut_off_from_etcd_it_is_silent_before_another_plays(
+def test_a_worker_cut_off_from_etcd_is_silent_before_another_plays(
     replicas: ReplicasFactory, discord: LocalDiscord, sounds: Path
 ) -> None:
-    """It plays on while its lease lives, no longer; and leaves the channel to the other."""
+    """The worker plays while its lease lives, and leaves the channel to the other."""
     with (
         LocalEtcd(members=1) as etcd,
         FaultProxy.to(etcd.endpoints[0]) as one,
@@ -193,7 +194,7 @@ def test_cut_off_from_etcd_it_is_silent_before_another_plays(
         assert -0.5 <= behind <= 4.0
 
 
-def test_drained_it_goes_on_at_once(start: StartVoice, discord: LocalDiscord) -> None:
+def test_another_worker_goes_on_at_once_after_a_drain(start: StartVoice, discord: LocalDiscord) -> None:
     fleet = start(2, ttl=10)
     say(discord, "!play steps.wav")
     wait_for(lambda: playing(discord), 30, "the sound")
@@ -215,17 +216,17 @@ def test_drained_it_goes_on_at_once(start: StartVoice, discord: LocalDiscord) ->
 
 
 def test_sound_board(start: StartVoice, discord: LocalDiscord) -> None:
-    """Over, skip, volume, the queue's order, a moderator, a lost voice socket."""
+    """Overlay, skip, volume, the queue's order, a moderator, a lost voice socket."""
     fleet = start(1)
     say(discord, "!play low.wav")
-    say(discord, "!play long.wav")  # it is skipped, and must not have ended by then
+    say(discord, "!play long.wav")  # long enough not to end before it is skipped
     wait_for(lambda: playing(discord), 30, "the sound")
     say(discord, "!overlay high.wav")
     wait_for(lambda: seconds(discord) > 4.0, 20, "the next sound")
     recording = heard(discord)[0]
     loudness = strength(recording, 1760.0)
     assert max(loudness) > 20 * min(loudness[:4] + loudness[-2:]) + 1, "nothing was heard over the tone"
-    # discord.py leaves and joins again; where that hangs, the worker does it. The sound waits.
+    # discord.py leaves and joins again; if that hangs, the worker does. The sound waits.
     assert discord.voice_disconnect(discord.guild_ids[0], code=4000) == 1
     wait_for(lambda: len(sessions(discord)) > 1 and seconds(discord, -1) > 0.5, 30, lambda: logs(fleet))
     before, *_, after = heard(discord)
@@ -254,7 +255,7 @@ def test_sound_board(start: StartVoice, discord: LocalDiscord) -> None:
 
 
 def strength(recording: VoiceRecording, tone: float, window: float = 0.25) -> list[float]:
-    """How loud one pitch is in each window (Goertzel's algorithm)."""
+    """The loudness of a pitch in each window, by Goertzel's algorithm."""
     samples = recording.samples()
     size = int(window * 48_000)
     factor = 2 * math.cos(2 * math.pi * tone / 48_000)
@@ -272,7 +273,7 @@ def loudest(recording: VoiceRecording, seconds: float) -> int:
 
 
 def test_a_thousand_commands(replicas: ReplicasFactory, discord: LocalDiscord) -> None:
-    """From three replicas over twenty guilds: each is played once, in order for each sender and guild."""
+    """From three replicas over twenty guilds: each is played once, in order by sender and guild."""
     fleet = replicas(
         BOTS / "voice.py", 3, discord=None, env={"NULL": "1"}, per_replica_env=per_replica(discord)
     )

@@ -46,7 +46,7 @@ def test_lock_send_watch_unlock(bot: DiscordHA) -> None:
 
 
 def test_a_handler_that_runs_again_queues_once(bot: DiscordHA) -> None:
-    """Its commands are known by the event, as its messages are."""
+    """The event identifies its commands, like its messages."""
     lost = False
     event = CurrentEvent("1234", "message", 1, 0, 7, 0, lambda: lost)
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_a_handler_that_runs_again_queues_once(bot: DiscordHA) -> None:
         bot.send_voice_command(VoiceCommand("music", 11, 12, "three.mp3"))
 
 
-def test_stop_ends_who_watches(bot: DiscordHA) -> None:
+def test_stop_ends_a_watch(bot: DiscordHA) -> None:
     deliveries = bot.watch_voice_commands("music")
     bot.send_voice_command(VoiceCommand("music", 11, 12, "song.mp3"), wait=True)
     got = [deliveries.get(10)]

@@ -142,12 +142,12 @@ def never(interaction):
 
 @ha.command(description="Says nothing")
 def silent(interaction):
-    pause(8)
+    pause(5)
 
 
 @ha.command(description="Shows a modal too late")
 def late_modal(interaction):
-    pause(8)
+    pause(5)
     try:
         interaction.response.send_modal(discord.ui.Modal(title="t", custom_id="m"))
     except discordha.DiscordHAError as error:
@@ -161,7 +161,7 @@ def crash(interaction, when: str):
         os._exit(9)
     if when == "deferred":
         if first:
-            pause(5)
+            pause(4)
             os._exit(9)
         interaction.response.send_message("after the defer")
         return

@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 import discordha
-from discordha.coordination.etcd.operations import StoreSettings
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.supervisor import link
 
 assert "DISCORDHA_SUPERVISOR" not in os.environ, discordha

@@ -1,6 +1,6 @@
 """Ports discord.py's examples: deletes ``async`` and ``await``, and makes the replacements of ``REPLACED``.
 
-``python tests/support/ported/port.py reply`` prints one as it runs. What is not in ``REPLACED`` is as its
+``python tests/support/ported/port.py reply`` prints a ported example. Everything but ``REPLACED`` is as its
 authors wrote it.
 """
 
@@ -22,7 +22,7 @@ _CLIENT = (
     ("MyClient(intents=intents)", "MyClient.from_env(intents=intents)"),
     ("client.run('token')", "client.run()"),
 )
-#: There is a tree already, and what it holds is told to Discord by itself.
+#: The bot has a tree, and registers its commands by itself.
 _TREE = (
     _CLIENT[0],
     _CLIENT[1],
@@ -38,7 +38,7 @@ _COPIED = (
 
 
 def _view(bot: str, command: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    """A ``commands.Bot`` with one command becomes a bot with one handler; its view stays as it is."""
+    """Makes a bot with one handler of a ``commands.Bot`` with one command; its view stays."""
     return (
         _CLIENT[0],
         ("from discord.ext import commands\n", ""),
@@ -57,7 +57,7 @@ def _view(bot: str, command: str, *more: tuple[str, str]) -> tuple[tuple[str, st
     )
 
 
-#: What is replaced in each example, when ``async`` and ``await`` are gone: (what was there, what is here).
+#: The replacements in each example, after ``async`` and ``await`` are gone: pairs of old and new.
 REPLACED: dict[str, tuple[tuple[str, str], ...]] = {
     "reply": _CLIENT,
     "deleted": _CLIENT,
@@ -106,7 +106,7 @@ REPLACED: dict[str, tuple[tuple[str, str], ...]] = {
         "Bot",
         "ask",
         ("def ask(ctx: commands.Context)", "def ask(message)"),
-        # The view is discord.py's own, and not bound to the bot; its time is up after 180 seconds.
+        # The view is discord.py's own and not bound to the bot; it times out after 180 seconds.
         ("    view.wait()", "    bot.call(view.wait(), timeout=200)"),
     ),
 }
@@ -115,9 +115,9 @@ REPLACED: dict[str, tuple[tuple[str, str], ...]] = {
 def ported(name: str) -> str:
     """The source of one example as it runs on discordha.
 
-    :raises ValueError: a replacement finds nothing to replace.
+    :raises ValueError: the example lacks the old text of a replacement.
     """
-    # The newline before the first line lets replacements begin with one.
+    # A newline before the first line, as replacements may begin with one.
     source = "\n" + _without_async((ORIGINALS / f"{name}.py").read_text(encoding="utf-8"))
     for old, new in REPLACED[name]:
         if old not in source:
@@ -127,7 +127,7 @@ def ported(name: str) -> str:
 
 
 def _without_async(source: str) -> str:
-    """Deletes ``async`` and ``await``, except in ``discord.ui`` classes: their callbacks run on the loop."""
+    """Deletes ``async`` and ``await``, except in ``discord.ui`` classes, whose callbacks run on the loop."""
     kept = [
         range(node.lineno, (node.end_lineno or node.lineno) + 1)
         for node in ast.walk(ast.parse(source))

@@ -93,7 +93,7 @@ def status() -> None:
 
 
 def by_hand(message: discord.Message, raw: discord_py.Message) -> None:
-    """Between views and discord.py's own objects."""
+    """Calls with discord.py's own objects."""
     assert_type(discordha.unwrap(message), discord_py.Message)
     assert_type(ha.wrap(raw), discord.Message)
     assert_type(ha.wrap(None), None)
@@ -104,7 +104,7 @@ def by_hand(message: discord.Message, raw: discord_py.Message) -> None:
 
 
 class Bot(discordha.DiscordHA):
-    """As ``discord.Client`` is subclassed."""
+    """A bot like a subclass of ``discord.Client``."""
 
     def on_ready(self) -> None:
         assert_type(self.user, discord.ClientUser | None)
@@ -151,6 +151,6 @@ def vote(interaction: discord.Interaction, choice: str, values: list[str]) -> No
     interaction.response.edit_message(content=choice)
 
 
-# The decorators keep what they decorate.
+# The decorators return the function.
 greet(ha.wrap(ha.client.guilds[0].me))
 status()

@@ -1,4 +1,4 @@
-"""Mistakes that mypy --strict finds in a bot. A line that must be refused says why, in mypy's words.
+"""Mistakes that mypy --strict finds in a bot. Each refused line has mypy's message.
 
 Not run; tests/unit/project/test_stubs.py checks it.
 """

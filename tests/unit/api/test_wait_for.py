@@ -46,10 +46,10 @@ def event(lost: Callable[[], bool] = lambda: False) -> CurrentEvent:
 
 
 def until_waiting(all_waiters: Waiters, count: int = 1) -> None:
-    wait_for(lambda: all_waiters._count == count, 10, "the wait to begin")
+    wait_for(lambda: all_waiters.count == count, 10, "the wait to begin")
 
 
-def test_the_first_that_fits_ends_the_wait() -> None:
+def test_the_first_matching_event_ends_the_wait() -> None:
     all_waiters = waiters()
     waiting = Waiting(lambda: all_waiters.wait("on_message", lambda value: value > 1, 10))
     until_waiting(all_waiters)
@@ -58,10 +58,10 @@ def test_the_first_that_fits_ends_the_wait() -> None:
     all_waiters.offer("message", (2,))
     all_waiters.offer("message", (3,))
     assert waiting.end() == (2,)
-    assert not all_waiters._waiting
+    assert all_waiters.count == 0
 
 
-def test_a_predicate_that_fails_passes_the_event_over() -> None:
+def test_a_failing_predicate_skips_the_event() -> None:
     all_waiters = waiters()
     waiting = Waiting(lambda: all_waiters.wait("message", lambda value: 1 / value, 10))
     until_waiting(all_waiters)
@@ -71,7 +71,7 @@ def test_a_predicate_that_fails_passes_the_event_over() -> None:
 
 
 def test_time_outs_and_unknown_events() -> None:
-    with pytest.raises(TimeoutError, match="no message that fits"):
+    with pytest.raises(TimeoutError, match="no matching message"):
         waiters().wait("message", None, 0.01)
     with pytest.raises(ConfigError, match="did you mean message"):
         waiters().wait("mesage", None, 1)
@@ -92,7 +92,7 @@ def test_a_lost_event_ends_its_handlers_wait() -> None:
 
 
 @pytest.mark.parametrize(("hands_over", "kind"), [(True, LockLost), (False, DiscordHAError)])
-def test_the_end_ends_every_wait(hands_over: bool, kind: type[Exception]) -> None:
+def test_closing_ends_every_wait(hands_over: bool, kind: type[Exception]) -> None:
     all_waiters = waiters(hands_over=hands_over)
 
     def wait() -> Any:
@@ -110,12 +110,17 @@ def test_the_end_ends_every_wait(hands_over: bool, kind: type[Exception]) -> Non
 
 class _Item:
     sequence = 0
+    event_name = "message"
+    attempt = 1
+
+    def __init__(self, lane: str) -> None:
+        self.lane = lane
 
 
-def test_a_thread_that_waits_is_lent_another() -> None:
+def test_a_waiting_thread_lends_its_place() -> None:
     go_on, done = threading.Event(), threading.Semaphore(0)
 
-    def work(lane: Lane[_Item]) -> None:
+    def work(lane: Lane) -> None:
         lanes.take(lane, 1)
         if lane.key == "last":
             done.release()
@@ -124,12 +129,13 @@ def test_a_thread_that_waits_is_lent_another() -> None:
             done.release()
             go_on.wait(10)
 
-    lanes: Lanes[_Item] = Lanes(work, workers=2, max_workers=2)
+    lanes = Lanes(workers=2, max_workers=2)
+    lanes.start(work)
     try:
         for number in range(8):
-            lanes.put(str(number), _Item())
+            lanes.put(_Item(str(number)))
             assert done.acquire(timeout=10)
-        lanes.put("last", _Item())
+        lanes.put(_Item("last"))
         assert done.acquire(timeout=10)
         assert lanes.threads <= 10
     finally:
@@ -140,7 +146,7 @@ def test_a_thread_that_waits_is_lent_another() -> None:
 def test_waiting_again_and_again_makes_no_more_threads() -> None:
     go_on, done = threading.Event(), threading.Event()
 
-    def work(lane: Lane[_Item]) -> None:
+    def work(lane: Lane) -> None:
         lanes.take(lane, 1)
         if lane.key == "0":
             for _ in range(200):
@@ -149,10 +155,11 @@ def test_waiting_again_and_again_makes_no_more_threads() -> None:
             done.set()
         go_on.wait(10)
 
-    lanes: Lanes[_Item] = Lanes(work, workers=2, max_workers=3)
+    lanes = Lanes(workers=2, max_workers=3)
+    lanes.start(work)
     try:
         for number in range(300):
-            lanes.put(str(number), _Item())
+            lanes.put(_Item(str(number)))
         assert done.wait(10)
         assert lanes.threads <= 4
     finally:

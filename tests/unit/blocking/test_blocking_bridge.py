@@ -122,7 +122,7 @@ def test_timeout_cancels_the_coroutine(bridge: LoopBridge) -> None:
             cancelled.set()
             raise
 
-    for timeout in (0.05, 0.5, 5.0):  # where the loop's thread stands still, it may not have begun in time
+    for timeout in (0.05, 0.5, 5.0):  # a loop whose thread stands still may not begin in time
         with pytest.raises(TimeoutError, match=rf"slow took longer than {timeout} s"):
             bridge.call(slow(), timeout)
         if begun.is_set():
@@ -225,7 +225,7 @@ def test_a_task_cancelled_on_the_loop_is_an_error_of_ours(bridge: LoopBridge) ->
 def test_an_exception_in_the_waiting_thread_cancels_the_call(
     bridge: LoopBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a KeyboardInterrupt does: it is raised out of the wait."""
+    """A KeyboardInterrupt, say, is raised out of the wait."""
     cancelled = threading.Event()
     running = threading.Event()
 
@@ -259,7 +259,7 @@ def test_an_exception_in_the_waiting_thread_cancels_the_call(
     assert bridge.pending == 0
 
 
-# -- the fence ---------------------------------------------------------------------------------------------
+# -- the fence -----------------------------------------------------------------------------------------------
 
 
 def test_a_lost_event_makes_no_call(bridge: LoopBridge) -> None:
@@ -270,7 +270,7 @@ def test_a_lost_event_makes_no_call(bridge: LoopBridge) -> None:
 
     with (
         handler_scope(event(lambda: True), "bot.on_message"),
-        pytest.raises(LockLost, match=r"may not own message 123 \(attempt 1\) any more"),
+        pytest.raises(LockLost, match=r"may have lost message 123 \(attempt 1\): .*start was not called"),
     ):
         bridge.call(start())
     assert not started
@@ -323,13 +323,13 @@ def test_the_fence_follows_a_copied_context_into_a_thread_and_can_be_left_for_cl
     assert outcomes[1:] == [1, 3]
 
 
-# -- many --------------------------------------------------------------------------------------------------
+# -- many ----------------------------------------------------------------------------------------------------
 
 
 def test_a_thousand_calls_from_sixteen_threads(
     both: tuple[asyncio.AbstractEventLoop, LoopBridge], record_property: Any
 ) -> None:
-    """1,000 at once: sixteen threads keep the loop busy with sleeping and answering calls; none is lost."""
+    """Sixteen threads keep the loop busy with 1,000 calls at once; none is lost."""
     loop, bridge = both
     late: list[float] = []
     stop = threading.Event()
@@ -363,12 +363,12 @@ def test_a_thousand_calls_from_sixteen_threads(
     print(f"{16 * 63 / took:.0f} calls/s, loop latency p90 {p90 * 1000:.2f} ms, max {late[-1] * 1000:.2f} ms")
     assert results == [list(range(63))] * 16
     assert bridge.pending == 0
-    # Under 0.05 on a machine with nothing else to do. Of so few the 99th would be the longest.
+    # Under 0.05 on an idle machine. The 99th percentile of so few would be the maximum.
     assert p90 < 0.5
 
 
 def test_calls_race_with_timeouts_and_close() -> None:
-    """Whatever ends a call first, each of them ends, and the bridge forgets them all."""
+    """Each call ends, whatever ends it first, and the bridge forgets all of them."""
     with loop_thread() as (_, bridge):
         ended: list[str] = []
 
@@ -395,9 +395,9 @@ def test_calls_race_with_timeouts_and_close() -> None:
 
 
 class TestBegin:
-    """A call that is not waited for."""
+    """Calls without a blocked caller."""
 
-    def test_its_outcome_is_there_when_it_says_so(self, bridge: LoopBridge) -> None:
+    def test_the_outcome_is_there_when_on_done_is_called(self, bridge: LoopBridge) -> None:
         done = threading.Event()
         begun = bridge.begin(value(5), done.set)
         assert done.wait(10)
@@ -413,7 +413,7 @@ class TestBegin:
         with pytest.raises(KeyError):
             begun.result()
 
-    def test_cancelling_ends_it_and_may_be_repeated(self, bridge: LoopBridge) -> None:
+    def test_cancel_ends_the_call_and_is_idempotent(self, bridge: LoopBridge) -> None:
         started, ended, done = threading.Event(), threading.Event(), threading.Event()
 
         async def wait() -> None:
@@ -431,7 +431,7 @@ class TestBegin:
         assert bridge.pending == 0
         assert not done.is_set()
 
-    def test_closing_the_bridge_ends_it(self, bridge: LoopBridge) -> None:
+    def test_close_ends_the_call(self, bridge: LoopBridge) -> None:
         done = threading.Event()
         begun = bridge.begin(asyncio.sleep(100), done.set)
         bridge.close()

@@ -13,7 +13,7 @@ import pytest
 from view_world import World, event
 
 from discordha.blocking import View, wrap
-from discordha.blocking.iterators import PAGE, BlockingIterator
+from discordha.blocking.iterators import ITEMS_PER_TRIP, BlockingIterator
 from discordha.context import handler_scope
 from discordha.errors import LockLost
 
@@ -42,10 +42,10 @@ def test_a_page_is_one_trip(world: World) -> None:
             return world.bridge.call(awaitable, timeout)
 
     async def numbers() -> AsyncIterator[int]:
-        for number in range(3 * PAGE):
+        for number in range(3 * ITEMS_PER_TRIP):
             yield number
 
-    assert list(wrap(numbers(), Counting())) == list(range(3 * PAGE))
+    assert list(wrap(numbers(), Counting())) == list(range(3 * ITEMS_PER_TRIP))
     assert len(trips) <= 4
 
 

@@ -68,7 +68,7 @@ def test_a_forwarded_message_has_a_nonce(world: World) -> None:
     assert world.http.sent[0]["message_reference"]["type"] == discord.MessageReferenceType.forward.value
 
 
-def test_outside_of_handlers_and_for_events_of_every_replica_discord_py_chooses(world: World) -> None:
+def test_discord_py_chooses_nonces_outside_of_handlers_and_for_events_of_every_replica(world: World) -> None:
     world.view.channel.send("a")
     with handler_scope(event(token=0, for_itself=True), "on_ready"):
         world.view.channel.send("b")
@@ -78,7 +78,7 @@ def test_outside_of_handlers_and_for_events_of_every_replica_discord_py_chooses(
     assert all(nonce.isdigit() for nonce in nonces(world))
 
 
-def test_what_is_handled_without_etcd_by_all_is_said_once(world: World) -> None:
+def test_messages_keep_their_nonces_without_etcd(world: World) -> None:
     for _ in range(2):
         with handler_scope(event(token=0), "on_message"):
             world.view.channel.send("a")
@@ -96,7 +96,7 @@ def test_a_lost_event_sends_nothing(world: World) -> None:
 
 
 def test_the_methods_that_create_messages_are_these() -> None:
-    """By discord.py's signatures; a new one that takes a nonce appears here, one that loses it disappears."""
+    """By discord.py's signatures, so that a method which gains or loses the nonce is noticed here."""
     from discordha.blocking.nonces import creates_message
 
     found = {

@@ -1,4 +1,4 @@
-"""Views: what they pass through, what they wrap, what they hand back to discord.py."""
+"""Views: attributes that pass through, values that are wrapped, arguments that are unwrapped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from discordha.blocking.iterators import ViewSequence
 from discordha.blocking.kinds import is_model
 from discordha.context import handler_scope
 
-# -- what comes out ----------------------------------------------------------------------------------------
+# -- what comes out ------------------------------------------------------------------------------------------
 
 
 def test_attributes_pass_through_and_models_are_wrapped(world: World) -> None:
@@ -90,7 +90,7 @@ def test_containers(world: World) -> None:
     guild = view.channel.guild
     assert type(view.mentions) is list
     assert all(isinstance(user, View) for user in view.mentions)
-    assert view.embeds is world.message.embeds  # nothing in it to wrap: handed out as it is
+    assert view.embeds is world.message.embeds  # nothing in it to wrap
     assert isinstance(guild.members, ViewSequence)
     assert len(guild.members) == 2
     assert all(isinstance(member, View) for member in guild.members)
@@ -158,7 +158,7 @@ def test_subclasses_of_models_are_wrapped(world: World) -> None:
     assert isinstance(view, Bot)
     assert view.answer == 42
     assert view.shout() == "test-loop"
-    view.counter = 1  # an attribute of the object's own
+    view.counter = 1  # an attribute of the object alone
     view.helper = wrap(world.message, world.bridge)
     assert bot.counter == 1  # type: ignore[attr-defined]
     assert bot.helper is world.message  # type: ignore[attr-defined]
@@ -200,7 +200,7 @@ def test_unwrap(world: World) -> None:
     assert unwrap(text) is text
 
 
-# -- what blocks -------------------------------------------------------------------------------------------
+# -- what blocks ---------------------------------------------------------------------------------------------
 
 
 def test_a_coroutine_method_blocks_and_its_result_is_a_view(world: World) -> None:
@@ -303,7 +303,7 @@ def test_a_dictionary_that_changes_under_a_property_is_read_on_the_loop(world: W
             raise RuntimeError("something else")
 
     view = wrap(object.__new__(Racing), world.bridge)
-    with handler_scope(event(lambda: True), "h"):  # reading is no side effect: not fenced
+    with handler_scope(event(lambda: True), "h"):  # reading has no effect, and is not fenced
         assert view.text_channels == [world.channel]
         assert view.get_member_named("ann") == "ann"
     assert calls[1:] == ["test-loop"]
@@ -334,7 +334,7 @@ def test_a_methods_own_timeout_is_longer_than_call_timeout(
     assert limits == [float("inf"), 130.0]
 
 
-# -- discord.ui --------------------------------------------------------------------------------------------
+# -- discord.ui ----------------------------------------------------------------------------------------------
 
 
 def test_a_ui_view_made_on_a_handler_thread_hears_of_its_interactions(world: World) -> None:

@@ -1,6 +1,7 @@
 """Every public coroutine and async iterator of discord.py's models blocks when it is called through a view.
- The models are found by introspection of the installed discord.py: a new one is tested without a change
-here, and one that is neither viewed nor excused below fails.
+
+Introspection of the installed discord.py finds the models, so a new one is tested without a change here. One
+that neither becomes a view nor is excused fails.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def bridge() -> Iterator[LoopBridge]:
 
 
 def arguments(function: Any) -> dict[str, Any]:
-    """Something for each required parameter."""
+    """The required parameters, with their kinds."""
     return {
         name: parameter.kind
         for name, parameter in inspect.signature(function).parameters.items()
@@ -64,7 +65,7 @@ def test_blocks(kind: type, name: str, bridge: LoopBridge, monkeypatch: pytest.M
             yield obj
 
     iterates = inspect.isasyncgenfunction(function)
-    # On the class: most models have slots. The view was made before and has seen the real one.
+    # On the class, since most models have slots. The view was made from the real method.
     monkeypatch.setattr(kind, name, items if iterates else answer)
     result = call(view, name, function)
     if iterates:
@@ -84,8 +85,8 @@ def test_what_is_not_viewed_is_excused() -> None:
     assert not [name for name, why in NO_VIEWS.items() if why not in used], "nothing needs these excuses"
 
 
-def test_there_are_as_many_as_there_were() -> None:
-    """Guards the search itself: discord.py 2.7 has 480 of them."""
+def test_the_search_finds_discord_pys_coroutines() -> None:
+    """Guards the search: discord.py 2.7 has 480 coroutines."""
     assert len(VIEWED) > 450
     found = {f"{kind.__name__}.{name}" for kind, name in VIEWED}
     assert {
@@ -98,7 +99,7 @@ def test_there_are_as_many_as_there_were() -> None:
 
 
 def test_plain_functions_that_return_awaitables_and_async_iterators_are_known() -> None:
-    """They are recognised by what they return; this lists them, so that a new kind of result is noticed."""
+    """Their results tell. The list notices a new kind of result."""
     marks = ("Async", "Awaitable", "Coro[", "Coroutine", "Future", "Task", "Typing", "_PinsIterator")
     found = {
         f"{kind.__name__}.{name}"
@@ -114,9 +115,11 @@ def test_plain_functions_that_return_awaitables_and_async_iterators_are_known() 
     assert found == {"Client.wait_for", "Messageable.pins", "Messageable.typing"}
 
 
-def test_cached_properties_are_attributes() -> None:
+def test_cached_properties_are_attributes(bridge: LoopBridge) -> None:
     """``interaction.response`` is an object whose methods block, not a method."""
-    from discordha.blocking.views import _is_method
+
+    def in_view(kind: type, name: str) -> Any:
+        return inspect.getattr_static(type(wrap(object.__new__(kind), bridge)), name)
 
     for kind, name in (
         (discord.Interaction, "response"),
@@ -124,5 +127,5 @@ def test_cached_properties_are_attributes() -> None:
         (discord.Message, "raw_mentions"),
         (discord.Message, "clean_content"),
     ):
-        assert not _is_method(inspect.getattr_static(kind, name)), name
-    assert _is_method(inspect.getattr_static(discord.Message, "reply"))
+        assert isinstance(in_view(kind, name), property), name
+    assert inspect.isfunction(in_view(discord.Message, "reply"))

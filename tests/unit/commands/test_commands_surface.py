@@ -1,4 +1,4 @@
-"""What is declared of commands and components, and what is used of discord.py's private surface for it."""
+"""Declarations of commands and components, and the private names of discord.py that they use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bot() -> discordha.DiscordHA:
 
 
 class TestSurface:
-    """Fails when a new discord.py lacks what is relied upon."""
+    """Fails if a new discord.py lacks a name that this library uses."""
 
     def test_a_tree_asks_its_client_for_nothing_else(self) -> None:
         tree = Tree()
@@ -139,7 +139,7 @@ class TestDeclaring:
         made.remove_check(allowed)
         assert made.checks == []
         app_commands.checks.has_permissions(administrator=True)(made)
-        assert not inspect.iscoroutinefunction(made.checks[0])  # discord.py's own: nothing in it blocks
+        assert not inspect.iscoroutinefunction(made.checks[0])  # discord.py's own, which does not block
 
     async def _call(self, function: Any) -> None:
         await function(1)
@@ -272,7 +272,7 @@ class TestSyncing:
 
 
 class Lasting(discord.ui.View):
-    """A persistent view with one button that does something, and one that does nothing."""
+    """A persistent view with a button with a callback, and one without."""
 
     def __init__(self) -> None:
         super().__init__(timeout=None)
@@ -288,7 +288,7 @@ class Numbered(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"number
 
 
 class TestPersistentViews:
-    """Which callbacks a press is claimed for, on discord.py's own client."""
+    """The callbacks for which a press is claimed, on discord.py's own client."""
 
     @staticmethod
     def pressed(client: discord.Client, custom_id: str, message_id: int = 5) -> list[str]:
@@ -299,7 +299,7 @@ class TestPersistentViews:
         )
         return [press.name for press in PersistentViews.presses(interaction)]
 
-    def test_what_was_declared_or_given_to_the_client_or_sent(self) -> None:
+    def test_presses_of_declared_added_and_sent_views_are_claimed(self) -> None:
         views = PersistentViews()
         views.add(Lasting(), None)
         views.add_items((Numbered,))
@@ -313,7 +313,7 @@ class TestPersistentViews:
         ]
         other = discord.ui.View(timeout=None)
         other.add_item(discord.ui.Button(label="layout", custom_id="lasting:yes"))
-        client._connection.store_view(other, 5)  # as if it had been sent: it only lays a button out
+        client._connection.store_view(other, 5)  # as a sent view, which only lays out a button
         assert self.pressed(client, "lasting:yes") == [f"{__name__}.Lasting(lasting:yes)"]
         (declared,) = (view for view in client.persistent_views if isinstance(view, Lasting))
         declared.stop()
@@ -329,7 +329,7 @@ class TestPersistentViews:
         lasting.timeout = 60.0
         assert self.pressed(client, "lasting:yes") == []
 
-    def test_what_is_not_persistent_is_refused(self) -> None:
+    def test_views_that_are_not_persistent_are_refused(self) -> None:
         with pytest.raises(ConfigError, match="timeout=None, and each item a custom_id"):
             bot().add_view(discord.ui.View())
         with pytest.raises(ConfigError, match=r"takes a discord\.ui\.View, not Modal"):
@@ -337,8 +337,8 @@ class TestPersistentViews:
         with pytest.raises(ConfigError, match=r"subclasses of discord\.ui\.DynamicItem"):
             bot().add_dynamic_items(discord.ui.Button)  # type: ignore[arg-type]
 
-    def test_what_is_used_of_discord_py(self) -> None:
-        """Fails when a new discord.py calls callbacks in another way."""
+    def test_the_private_names_used_of_discord_py(self) -> None:
+        """Fails if a new discord.py calls callbacks in another way."""
         parse = inspect.getsource(discord.state.ConnectionState.parse_interaction_create)
         assert "self._view_store.dispatch_view(component_type, custom_id, interaction)" in parse
         dispatch = inspect.getsource(discord.ui.view.ViewStore.dispatch_view)

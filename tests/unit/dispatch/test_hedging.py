@@ -3,13 +3,10 @@ while."""
 
 from __future__ import annotations
 
-import math
-import time
-
 import pytest
 from dispatcher_scene import GRACE, OURS, THEIRS, Scene
 
-from discordha.dispatch.dispatcher import HELP_WITHIN
+from discordha.dispatch.pending import HELP_WITHIN
 from discordha.testing import wait_for
 
 
@@ -56,11 +53,13 @@ def test_a_replica_that_is_late_itself_waits_longer_but_not_for_ever(scene: Scen
     scene.is_late()
     scene.receive(7, THEIRS)
     came = scene.now
-    while scene.now + 2 * GRACE < came + HELP_WITHIN * GRACE:
-        scene.dispatcher._turns._promptest = 2 * GRACE  # what runs goes on being late
+    number = 10
+    while scene.now + 4 * GRACE < came + HELP_WITHIN * GRACE:
+        scene.is_late(number)  # it goes on
         scene.tick(GRACE * 1.01)
         assert scene.dispatcher.queue()["delayed"] == 1
-    scene.dispatcher._turns._promptest = 2 * GRACE
+        number += 2
+    scene.is_late(number)
     scene.tick(2 * GRACE)
     scene.tick(GRACE)
     wait_for(lambda: 7 in scene.begun, 10, "it to be taken all the same")
@@ -79,27 +78,29 @@ def test_help_is_offered_again_once_the_lateness_is_over(scene: Scene) -> None:
 
 def test_the_timer_sleeps_until_something_is_due(scene: Scene) -> None:
     timer = scene.dispatcher
-    assert timer._pause(scene.now) is None
+    assert timer.pause(scene.now) is None
     scene.receive(7, THEIRS)
-    assert timer._pause(scene.now) == pytest.approx(GRACE)
+    assert timer.pause(scene.now) == pytest.approx(GRACE)
     scene.now += GRACE / 2
-    assert timer._pause(scene.now) == pytest.approx(GRACE / 2)
+    assert timer.pause(scene.now) == pytest.approx(GRACE / 2)
     timer.on_done(["message/7"])
-    assert timer._pause(scene.now) == GRACE  # once, as more may come
-    assert timer._pause(scene.now) is None
+    assert timer.pause(scene.now) == GRACE  # once, as more may come
+    assert timer.pause(scene.now) is None
     scene.receive(8, OURS, slow=True)
     wait_for(lambda: scene.begun == [8], 10, "it to begin")
-    assert timer._pause(scene.now) == GRACE / 4
-    assert timer._pause(scene.now) == GRACE / 4  # for as long as it runs
+    assert timer.pause(scene.now) == GRACE / 4
+    assert timer.pause(scene.now) == GRACE / 4  # for as long as it runs
 
 
-def test_a_timer_that_sleeps_is_woken_by_what_is_due_earlier(scene: Scene) -> None:
+def test_a_timer_that_sleeps_is_woken_by_what_is_due_earlier() -> None:
     """With its thread and a clock that runs: however long it would have slept, peers' events are taken."""
-    scene.dispatcher._clock = time.monotonic
-    scene.dispatcher.start()
-    for number in (1, 2, 3):
-        wait_for(lambda: scene.dispatcher._wakes_at == math.inf, 10, "the timer to have nothing to wait for")
-        scene.receive(number, THEIRS)
-        wait_for(lambda number=number: number in scene.begun, 10, f"{number} to be taken")
-        wait_for(lambda: not len(scene.dispatcher._ledger), 10, "its mark")
-    assert scene.stats.count("hedged") == 3
+    scene = Scene(running=True)
+    try:
+        for number in (1, 2, 3):
+            wait_for(lambda: scene.dispatcher.timer.is_idle, 10, "the timer to have nothing to wait for")
+            scene.receive(number, THEIRS)
+            wait_for(lambda number=number: number in scene.begun, 10, f"{number} to be taken")
+            wait_for(lambda: not any(scene.dispatcher.queue().values()), 10, "its mark")
+        assert scene.stats.count("hedged") == 3
+    finally:
+        scene.stop()

@@ -6,13 +6,17 @@ import random
 import threading
 from dataclasses import dataclass
 
+import pytest
+
 from discordha.dispatch.lanes import Lane, Lanes
 
 
 @dataclass(eq=False)
 class Job:
     sequence: int
-    key: str = ""
+    lane: str = "k"
+    event_name: str = "message"
+    attempt: int = 1
 
 
 def _collect(lanes_kwargs: dict[str, int], jobs: list[Job], wait: float = 10.0) -> dict[str, list[int]]:
@@ -22,7 +26,7 @@ def _collect(lanes_kwargs: dict[str, int], jobs: list[Job], wait: float = 10.0) 
     left = [len(jobs)]
     working: set[str] = set()
 
-    def work(lane: Lane[Job]) -> None:
+    def work(lane: Lane) -> None:
         with lock:
             assert lane.key not in working, "two threads in one lane"
             working.add(lane.key)
@@ -34,9 +38,10 @@ def _collect(lanes_kwargs: dict[str, int], jobs: list[Job], wait: float = 10.0) 
             if not left[0]:
                 all_done.set()
 
-    lanes: Lanes[Job] = Lanes(work, **lanes_kwargs)
+    lanes = Lanes(**lanes_kwargs)
+    lanes.start(work)
     for job in jobs:
-        lanes.put(job.key, job)
+        lanes.put(job)
     assert all_done.wait(wait)
     assert lanes.stop(5)
     assert lanes.sizes() == (0, 0, 0)
@@ -56,16 +61,17 @@ def test_a_late_item_is_put_where_its_sequence_says() -> None:
     order: list[int] = []
     done = threading.Event()
 
-    def work(lane: Lane[Job]) -> None:
+    def work(lane: Lane) -> None:
         for job in lanes.take(lane, 1):
             gate.wait(5)
             order.append(job.sequence)
             if len(order) == 4:
                 done.set()
 
-    lanes: Lanes[Job] = Lanes(work, workers=1, max_workers=1)
+    lanes = Lanes(workers=1, max_workers=1)
+    lanes.start(work)
     for n in (1, 4, 2, 3):
-        lanes.put("k", Job(n))
+        lanes.put(Job(n))
     gate.set()
     assert done.wait(5)
     assert lanes.stop(5)
@@ -76,21 +82,22 @@ def test_slow_lanes_do_not_stop_another_and_threads_stay_bounded() -> None:
     release = threading.Event()
     fast = threading.Event()
 
-    def work(lane: Lane[Job]) -> None:
+    def work(lane: Lane) -> None:
         lanes.take(lane, 1)
         if lane.key.startswith("slow"):
             release.wait(10)
         else:
             fast.set()
 
-    lanes: Lanes[Job] = Lanes(work, workers=4, max_workers=6, patience=0.01)
+    lanes = Lanes(workers=4, max_workers=6, patience=0.01)
+    lanes.start(work)
     for n in range(4):
-        lanes.put(f"slow{n}", Job(n))
-    lanes.put("fast", Job(9))
+        lanes.put(Job(n, f"slow{n}"))
+    lanes.put(Job(9, "fast"))
     while not fast.wait(0.02):
         lanes.tend()
     for n in range(20):
-        lanes.put(f"slow-more{n}", Job(n))
+        lanes.put(Job(n, f"slow-more{n}"))
         lanes.tend()
     assert lanes.threads <= 6
     release.set()
@@ -104,7 +111,7 @@ def test_an_emptied_lane_is_not_worked_twice_at_once() -> None:
     worst = [0]
     lock = threading.Lock()
 
-    def work(lane: Lane[Job]) -> None:
+    def work(lane: Lane) -> None:
         lanes.take(lane, 1)
         if lane.key == "busy":
             hold.wait(5)
@@ -117,13 +124,14 @@ def test_an_emptied_lane_is_not_worked_twice_at_once() -> None:
         with lock:
             inside[0] -= 1
 
-    lanes: Lanes[Job] = Lanes(work, workers=1, max_workers=3, patience=0.0)
-    lanes.put("busy", Job(0))
+    lanes = Lanes(workers=1, max_workers=3, patience=0.0)
+    lanes.start(work)
+    lanes.put(Job(0, "busy"))
     first = Job(1)
-    lanes.put("k", first)
-    assert lanes.remove("k", first)
-    lanes.put("k", Job(2))
-    lanes.put("k", Job(3))
+    lanes.put(first)
+    assert lanes.remove(first)
+    lanes.put(Job(2))
+    lanes.put(Job(3))
     lanes.tend()
     lanes.tend()
     hold.set()
@@ -137,23 +145,46 @@ def test_behind_names_what_waits_for_a_slow_item() -> None:
     release = threading.Event()
     started = threading.Event()
 
-    def work(lane: Lane[Job]) -> None:
+    def work(lane: Lane) -> None:
         lanes.take(lane, 1)
         started.set()
         release.wait(5)
 
-    lanes: Lanes[Job] = Lanes(work, workers=1, max_workers=1)
-    lanes.put("k", Job(1))
+    lanes = Lanes(workers=1, max_workers=1)
+    lanes.start(work)
+    lanes.put(Job(1))
     assert started.wait(5)
     second = Job(2)
-    lanes.put("k", second)
+    lanes.put(second)
     assert lanes.behind(60.0, 10) == []
     assert lanes.behind(0.0, 10) == [second]
     third, fourth = Job(3), Job(4)
-    lanes.put("k", third)
-    lanes.put("k", fourth)
+    lanes.put(third)
+    lanes.put(fourth)
     assert lanes.behind(0.0, 1) == [third], "each is named once, and so many as were asked for"
     assert lanes.behind(0.0, 1) == [fourth]
     assert lanes.behind(0.0, 1) == []
     release.set()
+    assert lanes.stop(5)
+
+
+def test_what_is_put_before_the_start_waits_for_it() -> None:
+    done = threading.Semaphore(0)
+
+    def work(lane: Lane) -> None:
+        lanes.take(lane, 1)
+        done.release()
+
+    readied: list[float] = []
+    lanes = Lanes(workers=2, max_workers=2)
+    for number in range(5):
+        lanes.put(Job(number, f"k{number}"))
+    assert lanes.threads == 0
+    lanes.start(work, readied.append)
+    lanes.put(Job(5, "k5"))
+    for _ in range(6):
+        assert done.acquire(timeout=5)
+    assert len(readied) == 1
+    with pytest.raises(RuntimeError):
+        lanes.start(work)
     assert lanes.stop(5)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from discordha.coordination.claims.records import Attempts, ClaimRequest, Hint
-from discordha.dispatch.orphans import PATIENCE, Orphans
+from discordha.dispatch.orphans import ADOPT_AFTER, Orphans
 from discordha.stats import Stats
 
 KEY = "message/1"
@@ -54,7 +54,7 @@ def attempts(attempt: int = 1, payload: str | None = "{}", shard: int = 0) -> At
     return Attempts(attempt, payload, shard, ())
 
 
-@pytest.mark.parametrize(("shard", "patience"), [(0, PATIENCE), (1, 3 * PATIENCE)])
+@pytest.mark.parametrize(("shard", "patience"), [(0, ADOPT_AFTER), (1, 3 * ADOPT_AFTER)])
 def test_it_is_adopted_after_those_that_received_it_had_their_time(
     bench: Bench, shard: int, patience: float
 ) -> None:

@@ -1,4 +1,4 @@
-"""Which heartbeat an answer is to."""
+"""Which heartbeat an acknowledgement is for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from discordha.gateway.heartbeats import CountedSocket, is_answer
+from discordha.gateway.heartbeats import CountedSocket, is_acknowledgement
 
 BEAT = {"op": 1, "d": 5}
 
@@ -52,8 +52,8 @@ async def turns() -> None:
 
 
 @pytest.mark.parametrize("before", range(4))
-def test_the_answers_to_heartbeats_before_it_do_not_count(before: int) -> None:
-    """Those of the keep-alive thread, and those that ask for a sign of life."""
+def test_acknowledgements_of_earlier_heartbeats_do_not_count(before: int) -> None:
+    """Heartbeats of the keep-alive thread, and those after silence."""
 
     async def test(ws: CountedSocket, wire: Wire) -> None:
         for number in range(before):
@@ -62,61 +62,61 @@ def test_the_answers_to_heartbeats_before_it_do_not_count(before: int) -> None:
         await turns()
         await ws.send_heartbeat(BEAT)
         for _ in range(before):
-            ws.note_answer()
+            ws.note_acknowledgement()
             await turns()
             assert not trip.done()
-        ws.note_answer()
+        ws.note_acknowledgement()
         assert await trip
-        assert ws._waiting == []
+        assert ws.round_trips == 0
         assert wire.sent == [BEAT] * (before + 2)
 
     run(test)
 
 
-def test_several_that_wait_are_told_each_by_its_own() -> None:
+def test_each_round_trip_ends_with_its_own_acknowledgement() -> None:
     async def test(ws: CountedSocket, wire: Wire) -> None:
         trips = []
         for _ in range(3):
             trips.append(asyncio.create_task(ws.round_trip()))
             await turns()
         for number in range(3):
-            ws.note_answer()
+            ws.note_acknowledgement()
             await turns()
             assert [trip.done() for trip in trips] == [at <= number for at in range(3)]
 
     run(test)
 
 
-def test_who_waits_no_more_is_forgotten() -> None:
+def test_a_round_trip_that_timed_out_is_forgotten() -> None:
     async def test(ws: CountedSocket, wire: Wire) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(ws.round_trip(), 0.01)
-        assert ws._waiting == []
+        assert ws.round_trips == 0
         trip = asyncio.create_task(ws.round_trip())
         await turns()
-        ws.note_answer()  # to the first
+        ws.note_acknowledgement()  # of the first
         await turns()
         assert not trip.done()
-        ws.note_answer()
+        ws.note_acknowledgement()
         assert await trip
 
     run(test)
 
 
-def test_a_socket_that_breaks_proves_nothing() -> None:
+def test_a_broken_socket_acknowledges_nothing() -> None:
     async def test(ws: CountedSocket, wire: Wire) -> None:
         wire.broken = ConnectionResetError("Cannot write to closing transport")
         with pytest.raises(ConnectionResetError):
             await ws.round_trip()
-        assert ws._waiting == []
-        # discord.py keeps silent about this one: nobody is answered for it.
+        assert ws.round_trips == 0
+        # discord.py hides this error: no acknowledgement follows.
         wire.broken = RuntimeError("closed")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(ws.round_trip(), 0.01)
         wire.broken = None
         trip = asyncio.create_task(ws.round_trip())
         await turns()
-        ws.note_answer()
+        ws.note_acknowledgement()
         await turns()
         assert not trip.done()
         trip.cancel()
@@ -133,42 +133,42 @@ def test_before_the_greeting_there_is_no_heartbeat() -> None:
     run(test)
 
 
-def test_other_frames_go_out_as_they_did() -> None:
+def test_other_frames_leave_unchanged() -> None:
     async def test(ws: CountedSocket, wire: Wire) -> None:
         await ws.send_as_json({"op": 3, "d": {}})
         assert wire.sent == [{"op": 3, "d": {}}]
-        assert ws._sent == 0
+        assert ws.sent == 0
 
     run(test)
 
 
 class Etcd:
-    """What has been seen of it."""
+    """The revision that this replica knows."""
 
     def __init__(self, ws: CountedSocket) -> None:
         self.seen = 0
-        ws.note = lambda: self.seen
+        ws.known_revision = lambda: self.seen
 
 
-def test_what_is_proven_is_what_was_seen_when_the_answered_heartbeat_left() -> None:
+def test_the_acknowledged_revision_was_known_when_the_heartbeat_left() -> None:
     async def test(ws: CountedSocket, wire: Wire) -> None:
         etcd = Etcd(ws)
         etcd.seen = 5
         await ws.send_heartbeat(BEAT)
         etcd.seen = 9
-        assert ws.proven == 0
-        ws.note_answer()
-        assert ws.proven == 5
-        await ws.send_as_json(BEAT)  # whoever sends it
+        assert ws.acknowledged_revision == 0
+        ws.note_acknowledgement()
+        assert ws.acknowledged_revision == 5
+        await ws.send_as_json(BEAT)  # any sender counts
         etcd.seen = 12
-        ws.note_answer()
-        assert ws.proven == 9
+        ws.note_acknowledgement()
+        assert ws.acknowledged_revision == 9
 
     run(test)
 
 
-def test_it_is_noted_before_the_heartbeat_is_on_its_way() -> None:
-    """What is seen while it is written may be younger than an event that Discord sends before it answers."""
+def test_the_revision_is_noted_before_the_heartbeat_is_written() -> None:
+    """A revision that appears meanwhile may be younger than an event that Discord sends before it answers."""
 
     async def test(ws: CountedSocket, wire: Wire) -> None:
         etcd = Etcd(ws)
@@ -177,48 +177,48 @@ def test_it_is_noted_before_the_heartbeat_is_on_its_way() -> None:
         await asyncio.sleep(0)
         etcd.seen = 9  # while it is written
         await turns()
-        ws.note_answer()
+        ws.note_acknowledgement()
         assert await trip
-        assert ws.proven == 5
+        assert ws.acknowledged_revision == 5
 
     run(test)
 
 
-def test_of_several_on_their_way_each_proves_its_own() -> None:
+def test_each_heartbeat_acknowledges_its_own_revision() -> None:
     async def test(ws: CountedSocket, wire: Wire) -> None:
         etcd = Etcd(ws)
         for etcd.seen in (3, 5, 5, 8):
             await ws.send_heartbeat(BEAT)
         etcd.seen = 20
-        proven = []
+        revisions = []
         for _ in range(4):
-            ws.note_answer()
-            proven.append(ws.proven)
-        assert proven == [3, 5, 5, 8]
-        ws.note_answer()  # to none that was sent
-        assert ws.proven == 8
+            ws.note_acknowledgement()
+            revisions.append(ws.acknowledged_revision)
+        assert revisions == [3, 5, 5, 8]
+        ws.note_acknowledgement()  # without a heartbeat
+        assert ws.acknowledged_revision == 8
 
     run(test)
 
 
-def test_it_never_falls() -> None:
-    """A watch that is rebuilt may be behind for a moment."""
+def test_the_acknowledged_revision_never_falls() -> None:
+    """A watch that is rebuilt may lag behind for a moment."""
 
     async def test(ws: CountedSocket, wire: Wire) -> None:
         etcd = Etcd(ws)
         for etcd.seen in (7, 4, 9):
             await ws.send_heartbeat(BEAT)
-        proven = []
+        revisions = []
         for _ in range(3):
-            ws.note_answer()
-            proven.append(ws.proven)
-        assert proven == [7, 7, 9]
+            ws.note_acknowledgement()
+            revisions.append(ws.acknowledged_revision)
+        assert revisions == [7, 7, 9]
 
     run(test)
 
 
-def test_what_is_sent_before_the_session_stands_proves_nothing() -> None:
-    """What RESUME brings is older than that heartbeat, and may come behind its answer."""
+def test_heartbeats_before_the_session_stands_acknowledge_nothing() -> None:
+    """RESUME brings older events, perhaps behind the acknowledgement."""
 
     async def test(ws: CountedSocket, wire: Wire) -> None:
         await ws.send_heartbeat(BEAT)  # nothing is noted yet
@@ -226,17 +226,17 @@ def test_what_is_sent_before_the_session_stands_proves_nothing() -> None:
         await ws.send_heartbeat(BEAT)
         etcd.seen = 6
         await ws.send_heartbeat(BEAT)
-        proven = []
+        revisions = []
         for _ in range(3):
-            ws.note_answer()
-            proven.append(ws.proven)
-        assert proven == [0, 0, 6]
+            ws.note_acknowledgement()
+            revisions.append(ws.acknowledged_revision)
+        assert revisions == [0, 0, 6]
 
     run(test)
 
 
-def test_one_that_did_not_get_out_proves_nothing_by_the_answer_to_another() -> None:
-    """It counts as sent: then what follows proves less than it could, and never more."""
+def test_a_heartbeat_that_failed_takes_the_next_acknowledgement() -> None:
+    """It counts as sent: later acknowledgements then say less than they could, and never more."""
 
     async def test(ws: CountedSocket, wire: Wire) -> None:
         etcd = Etcd(ws)
@@ -247,8 +247,8 @@ def test_one_that_did_not_get_out_proves_nothing_by_the_answer_to_another() -> N
         wire.broken = None
         etcd.seen = 9
         await ws.send_heartbeat(BEAT)
-        ws.note_answer()
-        assert ws.proven == 5
+        ws.note_acknowledgement()
+        assert ws.acknowledged_revision == 5
 
     run(test)
 
@@ -266,5 +266,5 @@ def test_one_that_did_not_get_out_proves_nothing_by_the_answer_to_another() -> N
         ("", False),
     ],
 )
-def test_answers_are_told_from_other_frames(raw: str, expected: bool) -> None:
-    assert is_answer(raw) is expected
+def test_acknowledgements_are_told_from_other_frames(raw: str, expected: bool) -> None:
+    assert is_acknowledgement(raw) is expected

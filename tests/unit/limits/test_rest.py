@@ -56,7 +56,7 @@ def test_a_place_is_free_a_second_after_the_answer() -> None:
         clock.now += 10  # nothing was answered: Discord may count it at any time
         await settle()
         assert limits.status()["waiting"] == 2
-        limits.end(counted=True)
+        limits.end()
         clock.now += 0.99
         limits.changed()
         await settle()
@@ -86,7 +86,7 @@ def test_no_second_holds_more_than_the_share() -> None:
             await asyncio.sleep(0.001 * (number * 7 % 13))
             counted.append(loop.time())
             await asyncio.sleep(0.001 * (number * 5 % 11))
-            limits.end(counted=True)
+            limits.end()
 
         await asyncio.gather(*(request(number) for number in range(45)))
         counted.sort()
@@ -101,7 +101,6 @@ def test_interactions_never_wait() -> None:
         shares.number = 0
         limits.pause(60)
         await limits.begin(counted=False)
-        limits.end(counted=False)
         assert limits.status()["exempt"] == 1
         assert limits.status()["in_flight"] == 0
 
@@ -118,7 +117,7 @@ def test_a_cancelled_request_takes_no_place() -> None:
         limits.changed()
         await second
         assert limits.in_flight == 2
-        limits.end(counted=True, sent=False)  # given up before it left: its place is free at once
+        limits.end(sent=False)  # given up before it left: its place is free at once
         third.cancel()  # at the moment when its turn has come
         await settle()
         assert limits.in_flight == 1
@@ -127,7 +126,7 @@ def test_a_cancelled_request_takes_no_place() -> None:
     run(test, slots=1)
 
 
-def test_a_global_429_holds_all_back_and_is_told() -> None:
+def test_a_global_429_pauses_all_replicas() -> None:
     async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
         limits.answered(429, {"X-RateLimit-Global": "true", "Retry-After": "1.5"})
         assert shares.pauses == [1.5]
@@ -167,7 +166,7 @@ def test_refused_requests_are_counted_and_forgotten() -> None:
     run(test)
 
 
-def test_what_it_would_use() -> None:
+def test_demand_counts_waiting_requests() -> None:
     async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
         tasks = [asyncio.create_task(limits.begin(counted=True)) for _ in range(8)]
         await settle()
@@ -181,7 +180,7 @@ def test_what_it_would_use() -> None:
     run(test)
 
 
-def test_a_margin_stays() -> None:
+def test_the_shared_part_leaves_a_margin() -> None:
     assert shared_total(50) == 48
     assert shared_total(1) == 1
     assert shared_total(500) == 480

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from discordha.operations.cli import table
-from discordha.operations.cli.table import status_table
+from discordha.operations.cli import fleet_commands
+from discordha.operations.cli.fleet_commands import status_table
 
 STARTED = 1_700_000_000
 
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table.time, "time", lambda: STARTED + 3725.5)
+    monkeypatch.setattr(fleet_commands.time, "time", lambda: STARTED + 3725.5)
 
 
 def shown(status: dict[str, Any], error: str | None = None) -> str:
@@ -53,7 +53,7 @@ def status(**changes: Any) -> dict[str, Any]:
     return {**found, **changes}
 
 
-def test_it_says_who_runs_and_why_one_is_not_ready() -> None:
+def test_the_table_shows_replicas_and_why_one_is_not_ready() -> None:
     text = shown(status())
     row = next(line for line in text.splitlines() if "bot-0" in line)
     assert [cell.strip() for cell in row.strip("│ ").split("│")][1:] == [
@@ -72,12 +72,12 @@ def test_it_says_who_runs_and_why_one_is_not_ready() -> None:
     assert "New sessions" not in text
 
 
-def test_it_says_what_is_left_of_the_budget_and_that_it_is_old() -> None:
+def test_the_caption_shows_the_session_budget_and_an_error() -> None:
     text = " ".join(shown(status(identify={"remaining": 7, "total": 1000}), "etcd does not answer").split())
     assert "New sessions left: 7 of 1000" in text
     assert "as it was: etcd does not answer" in text
 
 
-def test_it_says_how_many_shards_serve_and_are_to_come() -> None:
+def test_the_caption_shows_present_and_next_shards() -> None:
     assert "Shards: 4, 8 to come" in shown(status(shards={"count": 4, "next": 8}))
     assert "to come" not in shown(status(shards={"count": 8, "next": None}))

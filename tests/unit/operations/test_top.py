@@ -1,4 +1,4 @@
-"""``top`` outlives an etcd that goes away, and shows what it knew."""
+"""``top`` survives an outage of etcd, and shows the last status."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from discordha.errors import StoreUnavailable
 from discordha.operations.cli import fleet_commands as commands
+from discordha.operations.cli import options as shared
 
 
 class Fleet:
@@ -24,7 +25,7 @@ class Fleet:
         return {"root": "/x/", "replicas": {}, "etcd": [], "identify": None, "dead_letters": self.asked}
 
 
-def test_it_goes_on_when_etcd_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_top_goes_on_when_etcd_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = Fleet()
     shown: list[tuple[int, str | None]] = []
 
@@ -36,7 +37,7 @@ def test_it_goes_on_when_etcd_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
         shown.append((status["dead_letters"], error))
         return ""
 
-    monkeypatch.setattr(commands, "open_fleet", opened)
+    monkeypatch.setattr(shared, "open_fleet", opened)
     monkeypatch.setattr(commands, "status_table", table)
     result = CliRunner().invoke(commands.cli, ["top", "--count", "3", "--interval", "0", "--name", "x"])
     assert result.exit_code == 0, result.output

@@ -1,4 +1,4 @@
-"""What something else wrote, and what nobody foresaw: a clear error or a line in the log, and no crash."""
+"""Foreign or unforeseen data gives a clear error or a log line, and no crash."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_questions import Kept
+from kept_journal import Kept
 
 from discordha import Config, ConfigError
 from discordha.commands.components import Components
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import Attempts, marked_at, parse_claim
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
-from discordha.coordination.journal.entries import NEVER, Attempted, Mark
-from discordha.coordination.journal.exchange import Reconciliation
+from discordha.coordination.journal.entries import NEVER, AttemptRecord, JournalMark
+from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.tally import Tally
 from discordha.events import EVENTS, Scope, identify
 from discordha.operations.cli.fleet import Fleet
-from discordha.operations.cli.table import status_table
+from discordha.operations.cli.fleet_commands import status_table
 
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.secret.very-secret"
 FIELDS = [field.upper() for field in Config.__dataclass_fields__ if field not in ("token", "intents")]
-#: What an environment variable may hold.
+#: Possible values of an environment variable.
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 NUMBERS = st.one_of(
     st.integers().map(str), st.floats().map(str), st.sampled_from(["", "²", "٣", "1e9", "0x1"])
@@ -91,13 +91,13 @@ def test_any_environment_is_a_configuration_or_a_clear_error(environment: dict[s
 
 
 @given(VALUES)
-def test_values_of_something_else_are_read_as_nothing_or_as_what_they_say(value: bytes) -> None:
+def test_foreign_values_are_read_or_ignored(value: bytes) -> None:
     parsed = parse_claim(value)
     assert parsed is None or (parsed[0] in "rd" and isinstance(parsed[2], int))
     assert marked_at(value) is None or parsed is None or parsed[0] == "d"
     attempts = Attempts.parse(value)
     assert attempts is None or isinstance(attempts.payload, str | None)
-    attempted = Attempted.parse(value)
+    attempted = AttemptRecord.parse(value)
     assert attempted is None or isinstance(attempted.payload, str | None)
 
 
@@ -115,7 +115,7 @@ def kv(key: str, value: bytes, revision: int) -> KeyValue:
 @given(
     st.lists(st.tuples(st.sampled_from(["e/m/1", "a/m/1", "e/m/2", "a/", "e/", "a/m/2"]), VALUES), max_size=8)
 )
-def test_hints_outlive_them_and_say_which_key(written: list[tuple[str, bytes]]) -> None:
+def test_hints_survive_foreign_claims_and_name_the_key(written: list[tuple[str, bytes]]) -> None:
     hints = ClaimHints("/x/", retention=60)
     hints.set_listener(Listener())
     items = [kv(f"/x/{key}", value, number) for number, (key, value) in enumerate(written, 1)]
@@ -124,7 +124,7 @@ def test_hints_outlive_them_and_say_which_key(written: list[tuple[str, bytes]]) 
     hints.on_events(100, [WatchEvent("delete", item) for item in items])
 
 
-#: What a mark may hold in the place of a number.
+#: Possible values of a mark in the place of a number.
 PARTS = st.one_of(st.integers(-5, 2**70).map(str), NUMBERS, TEXT, st.just("-"), st.just("9" * 5000))
 MARKS = st.one_of(
     VALUES, st.lists(PARTS, max_size=4).map(lambda parts: " ".join(["leader", *parts]).encode())
@@ -135,17 +135,16 @@ MARKS = st.one_of(
 @example([("0/a", b"leader " + b"9" * 5000)])
 @example([("0/a", "leader ² ٣".encode())])
 @example([("0/a", b"leader 7 " + b"9" * 5000)])
-def test_a_tally_outlives_any_marks(written: list[tuple[str, bytes]]) -> None:
-    """And what else stands there."""
+def test_a_tally_survives_any_marks(written: list[tuple[str, bytes]]) -> None:
     tally = Tally("/j/", "/jc/", "/ja/", replica_id="me")
     tally.snapshot([])
-    tally.note_session(5)
+    tally.sessions.note(5)
     for number, (name, value) in enumerate(written, 1):
         mark = KeyValue(f"/j/{name}", value, number, number, number, 0)
         tally.apply([WatchEvent("put", mark)])
         other = KeyValue(f"/ja/{name}/{number}{'9' * number * 700}", value, number, number, 1, 0)
         tally.snapshot([mark, other])
-        read = Mark.parse(value)
+        read = JournalMark.parse(value)
         assert read.revision >= 0
         assert 0 <= read.session <= NEVER
         if number == 4:
@@ -176,7 +175,7 @@ REPLICAS = st.sampled_from(["me", "other", "", "me/", "/me", "a/b", "\ud800"]) |
 
 @given(st.lists(st.tuples(st.sampled_from(["jq", "jr"]), SHARDS, REPLICAS, ASKED), max_size=8))
 @example([("jr", "0", "me", json.dumps(ANSWER).encode())])
-def test_questions_and_answers_outlive_them_and_strike_nothing(
+def test_foreign_questions_and_answers_acknowledge_nothing(
     written: list[tuple[str, str, str, bytes]],
 ) -> None:
     """An answer fits only the number that was asked with."""
@@ -193,20 +192,20 @@ def test_questions_and_answers_outlive_them_and_strike_nothing(
         told.append(answered)
         kept.journal.questions.on_answer(answered, left)
 
-    reconciliation = Reconciliation(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
-    reconciliation.listen(0, on_answer)
+    exchange = QuestionExchange(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
+    exchange.listen(0, on_question=lambda revision: None, on_answer=on_answer)
     items = [kv(f"/x/{kind}/{shard}/{name}", value, 1) for kind, shard, name, value in written]
-    reconciliation.on_snapshot(Snapshot(len(items), items))
-    reconciliation.on_events(99, [WatchEvent("put", item) for item in items])
-    for question in [*reconciliation.questions(0), *reconciliation.questions(1)]:
+    exchange.on_snapshot(Snapshot(len(items), items))
+    exchange.on_events(99, [WatchEvent("put", item) for item in items])
+    for question in [*exchange.questions(0), *exchange.questions(1)]:
         assert question.replica != "me"
         assert all(type(since) is int and since >= 0 for since in question.names.values())
         assert kept.journal.questions.may_answer(question.names) is False  # it leads nothing
-        assert not any(kept.journal._tally.left(question.names).values())
+        assert kept.journal.questions.answer(question.names) is None
     assert number not in told
     assert len(kept.journal) == 3
-    reconciliation.on_events(100, [WatchEvent("delete", item._replace(value=b"")) for item in items])
-    assert reconciliation.questions(0) == reconciliation.questions(1) == ()
+    exchange.on_events(100, [WatchEvent("delete", item._replace(value=b"")) for item in items])
+    assert exchange.questions(0) == exchange.questions(1) == ()
     kept.journal.questions.on_answer(number, dict.fromkeys(names, 0))
     assert len(kept.journal) == 0
 
@@ -260,30 +259,29 @@ BAD = [
         ),
     ],
 )
-def test_an_unreadable_question_or_answer_is_logged_and_counted(
+def test_an_unreadable_question_or_answer_is_logged(
     key: str, value: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reconciliation = Reconciliation(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
+    exchange = QuestionExchange(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
     told: list[int] = []
-    asked: list[tuple[int, int]] = []
-    reconciliation.listen(0, lambda number, left: told.append(number))
+    asked: list[int] = []
+    exchange.listen(0, on_question=asked.append, on_answer=lambda number, left: told.append(number))
     good = kv(f"/x/{key}", json.dumps({**QUESTION, **ANSWER}).encode(), 1)
-    reconciliation.on_events(1, [WatchEvent("put", good)])
-    assert len(reconciliation.questions(0)) + len(told) == 1
+    exchange.on_events(1, [WatchEvent("put", good)])
+    assert len(exchange.questions(0)) + len(told) == 1
     told.clear()
-    reconciliation.on_question = lambda shard, revision: asked.append((shard, revision))
+    asked.clear()
     with caplog.at_level(logging.WARNING):
-        reconciliation.on_events(2, [WatchEvent("put", kv(f"/x/{key}", value, 2))])
-    assert reconciliation.unreadable == 1
+        exchange.on_events(2, [WatchEvent("put", kv(f"/x/{key}", value, 2))])
     assert f"/x/{key}" in caplog.text
     assert not told
     # Something was put there, so somebody greets, though it be of a version that speaks otherwise.
-    assert asked == ([(0, 2)] if key.startswith("jq/") else [])
-    assert reconciliation.questions(0) == ()
+    assert asked == ([2] if key.startswith("jq/") else [])
+    assert exchange.questions(0) == ()
 
 
 class Shelf:
-    """A store that holds one value everywhere."""
+    """A store with one value under every key."""
 
     def __init__(self, value: bytes) -> None:
         self._value = value
@@ -308,7 +306,7 @@ def test_the_command_line_shows_whatever_it_finds(value: bytes) -> None:
 
 
 class Anything:
-    """An argument of discord.py's with some attributes missing."""
+    """An argument of discord.py's without some attributes."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.__dict__.update(fields)
@@ -345,7 +343,7 @@ def test_any_payload_has_an_identity(
     assert identity == identify(name, args, dict(reversed(payload.items())), ordering=ordering, scope=scope)
 
 
-def test_events_without_any_of_their_fields_are_told_apart_by_all_that_they_have() -> None:
+def test_events_without_their_identitys_fields_are_told_apart_by_the_payload() -> None:
     name = next(
         name for name, spec in EVENTS.items() if spec.scope is Scope.CLAIM and spec.needs_payload and spec.id
     )

@@ -1,4 +1,4 @@
-"""What a module exports, and what importing the package loads. setup.cfg has the directions of imports."""
+"""The exports of modules, and the modules that a bot loads. setup.cfg has the directions of imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[3] / "discordha"
+TESTS = Path(__file__).parents[2]
+PACKAGE = TESTS.parent / "discordha"
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -36,7 +37,7 @@ def test_public_modules_say_what_they_export(module: str) -> None:
 
 
 def test_a_bot_imports_nothing_that_only_tools_and_tests_need() -> None:
-    """A replica that starts while others work takes little of the machine that it may share with them."""
+    """A replica that starts takes little of a machine that it shares with others."""
     script = "import sys, discordha; discordha.DiscordHA; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     extras = {"prometheus_client", "click", "rich", "simcord", "pytest", "psutil", "cryptography", "numpy"}
@@ -44,3 +45,15 @@ def test_a_bot_imports_nothing_that_only_tools_and_tests_need() -> None:
     names = loaded.stdout.split()
     assert "discordha.bot" in names
     assert not [name for name in names for other in unwanted if f"{name}.".startswith(f"{other}.")]
+
+
+def test_no_test_imports_another_test() -> None:
+    """Helpers live in tests/support, so that a test file may be moved, split or removed alone."""
+    test_files = sorted(TESTS.rglob("test_*.py"))
+    names = [path.stem for path in test_files]
+    assert len(names) == len(set(names)), "two test files have one name"
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            imported = [node.module] if isinstance(node, ast.ImportFrom) else []
+            imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not set(imported) & set(names), f"{path} imports a test"

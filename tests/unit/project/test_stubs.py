@@ -1,4 +1,4 @@
-"""``discordha/views.pyi``: what type checkers see of the views, held against discord.py and against mypy."""
+"""``discordha/views.pyi``, the views as type checkers see them, compared with discord.py and by mypy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STUB = ROOT / "discordha" / "views.pyi"
 CLASSES = {
     node.name: node for node in ast.parse(STUB.read_text("utf-8")).body if isinstance(node, ast.ClassDef)
 }
-#: Viewed classes that the stub does not need: no public name and no other class leads to them.
+#: Viewed classes without a public name, to which no other class leads.
 UNREACHED = {
     "discord.shard.Shard",
     "discord.template._PartialTemplateState",
@@ -112,7 +112,7 @@ def test_the_names_are_discord_pys_own_at_run_time() -> None:
     def command(
         interaction: views.Interaction, member: views.Member | None, where: views.TextChannel
     ) -> None:
-        """As a slash command is written, under ``from __future__ import annotations``."""
+        """A slash command's function, under ``from __future__ import annotations``."""
 
     hints = get_type_hints(command)
     assert hints["interaction"] is discord.Interaction
@@ -149,7 +149,7 @@ def test_the_generator_writes_what_is_committed_and_notices_drift(
 
 @pytest.fixture(scope="module")
 def complaints() -> dict[str, dict[int, list[str]]]:
-    """What mypy says about the bots: messages by file and line. In the project's cache: it is warm."""
+    """mypy's messages on the bots, by file and line. Uses the project's warm cache."""
     command = [sys.executable, "-m", "mypy", "--strict", "--hide-error-context", "--no-error-summary"]
     files = [str(BOTS / name) for name in ("accepted.py", "refused.py")] + [str(path) for path in EXAMPLES]
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""Dependencies with bounds on both sides, and code that bandit has nothing to say about."""
+"""Dependencies have bounds on both sides, and bandit finds nothing in the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
     assert not [line for line in lines if not BOUNDED.fullmatch(line)]
 
 
-def test_bandit_is_content() -> None:
+def test_bandit_finds_nothing() -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "bandit", "--quiet", "--ini", ".bandit", "--recursive", "discordha"],
         cwd=ROOT,

@@ -7,7 +7,7 @@ import threading
 from discordha.stats import Stats
 
 
-def test_what_many_threads_count_adds_up_also_when_they_have_ended() -> None:
+def test_counts_of_many_threads_add_up_also_after_their_end() -> None:
     stats = Stats()
 
     def work() -> None:
@@ -41,7 +41,7 @@ def test_ended_threads_leave_no_cells() -> None:
     assert len(stats._cells) <= 1
 
 
-def test_nothing_is_there_before_it_was_counted() -> None:
+def test_new_stats_are_empty() -> None:
     stats = Stats()
     assert stats.count("handled") == 0
     assert stats.counters() == {}

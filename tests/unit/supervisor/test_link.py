@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from discordha.coordination.etcd.operations import StoreSettings
+from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.supervisor import link
 from discordha.supervisor.link import Link
 from discordha.testing import wait_for

@@ -59,7 +59,7 @@ def test_latency_and_gap() -> None:
     total = history.verdict().total
     assert total.latency_p50 == pytest.approx(0.051)
     assert total.latency_max == 5.0
-    assert total.longest_gap == 4.0  # from 200 to 204; idle time before it is no gap
+    assert total.longest_gap == 4.0  # from 200 to 204; idle time is no gap
 
 
 def test_the_same_key_of_two_events_is_two_things_but_of_one_an_error() -> None:
@@ -135,7 +135,7 @@ def test_the_numbers_add_up(
     assert total.out_of_order <= max(0, total.handled - 1)
     assert total.retried <= total.handled
     assert 0 <= total.latency_p50 <= total.latency_p95 <= total.latency_p99 <= total.latency_max
-    assert total.longest_gap <= total.latency_max  # something waited during all of the gap ...
+    assert total.longest_gap <= total.latency_max  # an event waits during the whole gap
     assert total.ok == (total.lost == total.repeated == total.unexpected == 0)
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from discordha.testing.ports import ReservedPort
 
@@ -20,7 +23,7 @@ def test_a_port_can_be_bound_again_and_again() -> None:
     port.release()
 
 
-def test_it_is_not_one_that_outgoing_connections_get() -> None:
+def test_a_port_is_outside_of_the_range_for_outgoing_connections() -> None:
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     ports = [ReservedPort() for _ in range(20)]
     assert max(port.number for port in ports) < lowest
@@ -29,7 +32,7 @@ def test_it_is_not_one_that_outgoing_connections_get() -> None:
         port.release()
 
 
-def test_another_process_does_not_get_it() -> None:
+def test_another_process_does_not_get_the_port() -> None:
     ports = [ReservedPort() for _ in range(50)]
     others = subprocess.run(
         [sys.executable, "-c", TAKE], capture_output=True, text=True, check=True, timeout=60
@@ -39,14 +42,13 @@ def test_another_process_does_not_get_it() -> None:
         port.release()
 
 
-def test_a_held_port_is_refused_to_others() -> None:
-    """The lock itself, without luck: the second taker of the same number fails until the first lets go."""
+def test_a_held_port_is_refused_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock itself: taking the same number fails until the first owner releases it."""
     held = ReservedPort()
-    path = held._path
-    other = ReservedPort()
-    number, other.number = other.number, held.number
-    assert not other._take(path)
+    monkeypatch.setattr(random.SystemRandom, "randint", lambda chooser, lowest, highest: held.number)
+    with pytest.raises(RuntimeError, match="no free port"):
+        ReservedPort()
     held.release()
-    assert not path.exists()
-    other.number = number
-    other.release()
+    again = ReservedPort()
+    assert again.number == held.number
+    again.release()

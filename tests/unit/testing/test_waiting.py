@@ -10,12 +10,12 @@ import pytest
 from discordha.testing import WaitTimeout, wait_for
 
 
-def test_returns_what_the_predicate_found() -> None:
+def test_returns_the_predicates_value() -> None:
     values = iter([None, 0, "found"])
     assert wait_for(lambda: next(values), 5.0) == "found"
 
 
-def test_says_what_it_waited_for_and_what_it_saw() -> None:
+def test_the_error_has_the_condition_and_its_last_value() -> None:
     with pytest.raises(WaitTimeout, match=r"waited 0\.02 s for the moon; the last value was 0"):
         wait_for(lambda: 0, 0.02, "the moon")
 
@@ -43,7 +43,7 @@ def test_errors_of_the_predicate_pass_through() -> None:
 
 
 def test_time_for_which_the_process_stands_still_does_not_count() -> None:
-    """What is to make the condition true is a thread of the same process."""
+    """A thread of the same process makes the condition true."""
     program = """
 import threading
 from discordha.testing import wait_for
@@ -61,6 +61,6 @@ wait_for(lambda: count >= 50, 2.0, "fifty")
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGSTOP)
-        time.sleep(3.0)  # longer than all of the time-out
+        time.sleep(3.0)  # longer than the timeout
         process.send_signal(signal.SIGCONT)
         assert process.wait(30) == 0

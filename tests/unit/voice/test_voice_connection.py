@@ -1,4 +1,4 @@
-"""discord.py's voice client, fenced: what it tells Discord, and when; pinned to discord.py's own way."""
+"""The fenced voice client: its requests to Discord, and the private names of discord.py that it uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Bench:
-    """A voice client that is connected, as far as it knows, and a gateway that notes what it is asked."""
+    """A voice client that believes it is connected, and a gateway that records its requests."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -69,7 +69,7 @@ def bench(test: Callable[[Bench], Awaitable[None]]) -> Callable[[], None]:
 
 
 @bench
-async def test_the_owner_leaves_the_channel(bench: Bench) -> None:
+async def test_the_owner_takes_the_bot_out(bench: Bench) -> None:
     await bench.voice.disconnect(force=True)
     assert bench.asked == [None]
     assert bench.closed == 1
@@ -77,7 +77,7 @@ async def test_the_owner_leaves_the_channel(bench: Bench) -> None:
 
 
 @bench
-async def test_who_has_lost_the_guild_does_not(bench: Bench) -> None:
+async def test_a_worker_that_lost_the_guild_leaves_the_bot_in_it(bench: Bench) -> None:
     bench.lost = True
     await bench.voice.disconnect(force=True)
     assert bench.asked == []
@@ -86,7 +86,7 @@ async def test_who_has_lost_the_guild_does_not(bench: Bench) -> None:
 
 
 @bench
-async def test_who_gives_up_does_not(bench: Bench) -> None:
+async def test_giving_up_leaves_the_bot_in_its_channel(bench: Bench) -> None:
     await bench.voice.give_up()
     await bench.update(None)
     assert bench.asked == []
@@ -104,7 +104,7 @@ async def test_another_session_takes_over(bench: Bench) -> None:
 
 
 @bench
-async def test_news_of_another_session_while_it_joins_is_old(bench: Bench) -> None:
+async def test_the_state_of_another_session_is_ignored_during_a_join(bench: Bench) -> None:
     bench.state.state = ConnectionFlowState.set_guild_voice_state
     bench.state.session_id = None
     await bench.update(12, "the one before")
@@ -116,10 +116,10 @@ async def test_news_of_another_session_while_it_joins_is_old(bench: Bench) -> No
 
 
 @bench
-async def test_a_moderator_is_told_from_a_fault_of_the_network(bench: Bench) -> None:
+async def test_a_moderators_disconnect_is_told_from_a_network_fault(bench: Bench) -> None:
     bench.state.state = ConnectionFlowState.set_guild_voice_state
     await bench.update(None)
-    await bench.update(None)  # what discord.py expects after it has left by itself
+    await bench.update(None)  # expected by discord.py after it has left
     assert not bench.voice.kicked
     bench.state.state = ConnectionFlowState.connected
     await bench.update(None)
@@ -128,7 +128,7 @@ async def test_a_moderator_is_told_from_a_fault_of_the_network(bench: Bench) -> 
 
 @pytest.mark.parametrize("turns", range(8))
 def test_no_answer_to_a_join_is_missed_however_close_the_two_are(turns: int) -> None:
-    """discord.py's own way misses the second when it comes three turns of the loop after the first."""
+    """discord.py itself misses the second if it comes three turns of the loop after the first."""
 
     @bench
     async def run(bench: Bench) -> None:

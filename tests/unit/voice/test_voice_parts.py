@@ -1,4 +1,4 @@
-"""Voice without a gateway: commands, tracks, the mixer, what is missing."""
+"""Voice without a gateway: commands, tracks, the mixer, missing packages."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from discordha.testing import wait_for
 from discordha.voice import codec
 from discordha.voice.codec import FRAME_BYTES, OpusDecoder, OpusEncoder, find_ffmpeg
 from discordha.voice.mixer import SILENCE, Mixer
-from discordha.voice.tracks import AHEAD, Track, open_track
+from discordha.voice.tracks import READ_AHEAD, Track, open_track
 
-#: Voice is an extra: on a machine that has no build of its packages all else is tested.
+#: Voice is an extra; not every machine has builds of its packages.
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("nacl", "davey", "av", "imageio_ffmpeg")),
     reason="discordha[voice] is not installed",
@@ -147,7 +147,7 @@ def test_ffmpeg_from_the_path_else_from_the_wheel(monkeypatch: pytest.MonkeyPatc
 
 
 def tone(frequency: float, frames: int, loud: int = 12_000) -> list[bytes]:
-    """Frames of a sine, both channels."""
+    """Frames of a sine on both channels."""
     made = []
     for frame in range(frames):
         samples = array.array("h")
@@ -163,7 +163,7 @@ def peak(pcm: bytes) -> int:
 
 
 class Frames(discord.AudioSource):
-    """A source of discord.py's; ``frames`` are PCM or Opus."""
+    """A source with given frames, PCM or Opus."""
 
     def __init__(self, frames: list[bytes], *, opus: bool = False) -> None:
         self.frames = list(frames)
@@ -217,7 +217,7 @@ def test_a_file_from_its_beginning_and_from_a_position(steps: Path) -> None:
     part.close()
 
 
-def test_an_address(steps: Path) -> None:
+def test_an_http_address(steps: Path) -> None:
     handler = functools.partial(QuietHandler, directory=str(steps.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -238,8 +238,8 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         return
 
 
-def test_what_is_no_sound_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DiscordHAError, match=r"there is no sound .*missing\.wav"):
+def test_a_file_without_sound_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DiscordHAError, match=r"the sound .*missing\.wav.* does not exist"):
         open_track(tmp_path / "missing.wav")
     text = tmp_path / "text.wav"
     text.write_text("not a sound")
@@ -251,7 +251,7 @@ def test_what_is_no_sound_says_so(tmp_path: Path) -> None:
 
 
 def test_a_file_may_not_lead_to_another(tmp_path: Path) -> None:
-    """A play list that names an address, disguised as a sound."""
+    """A playlist with an address, disguised as a sound."""
     listing = tmp_path / "list.m3u8"
     listing.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/secret.ts\n#EXT-X-ENDLIST\n")
     track = open_track(listing)
@@ -275,7 +275,6 @@ def test_closing_ends_a_source_that_waits(tmp_path: Path) -> None:
     track = open_track(Slow([]))
     assert entered.wait(10)
     assert track.frame() is None
-    assert track.starved == 1
     track.close()
     assert not any(thread.name == "discordha-voice-read" for thread in threading.enumerate())
 
@@ -284,7 +283,7 @@ def test_a_second_is_read_ahead_at_the_most() -> None:
     source = Frames([bytes(FRAME_BYTES)] * 500)
     track = open_track(source)
     wait_for(lambda: len(source.frames) <= 450, 10, "the reader")
-    time.sleep(0.05)  # more would be a fault; nothing tells when it does not come
+    time.sleep(0.05)  # time for a faulty reader to read more
     assert len(source.frames) >= 449
     track.close()
     assert source.cleaned
@@ -294,7 +293,7 @@ def test_a_second_is_read_ahead_at_the_most() -> None:
 
 
 class Hall:
-    """A mixer, and what is heard of it."""
+    """A mixer, and the sound that it gives."""
 
     def __init__(self) -> None:
         self.lost = False
@@ -303,7 +302,7 @@ class Hall:
         self.decoder = OpusDecoder()
 
     def hear(self, frames: int) -> list[int]:
-        """The loudness of the next frames; silence that is not encoded is -1, the end -2."""
+        """The loudness of the next frames: -1 for the silent frame, -2 for the end."""
         found = []
         for _ in range(frames):
             opus = self.mixer.read()
@@ -311,10 +310,10 @@ class Hall:
         return found
 
 
-def ready(source: discord.AudioSource, position: float = 0.0, *, frames: int = AHEAD) -> Track:
-    """A track whose reader has read so many frames, or all: it can't be behind."""
+def ready(source: discord.AudioSource, position: float = 0.0, *, frames: int = READ_AHEAD) -> Track:
+    """A track that has read ``frames`` ahead, or all, so that it can't be behind."""
     track = open_track(source, position)
-    wait_for(lambda: len(track._frames) >= frames or track._ended, 10, "the frames to be read")
+    assert track.wait_ready(10, frames=frames)
     return track
 
 

@@ -20,9 +20,9 @@ import pytest
 from election_node import Node, wait_leader
 from store_helpers import settings_of, store_of
 
-from discordha.coordination.election.candidates import Leadership, request_resignation
+from discordha.coordination.election.candidates import request_resignation
+from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import Put
-from discordha.errors import NotLeader
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
 
@@ -67,7 +67,7 @@ def test_resign_moves_leadership_within_100_ms(nodes: Any) -> None:
         begun = time.monotonic()
         leader.resign(True)
         assert not leader.is_leader
-        assert leadership.lost
+        assert not leadership.alive
         assert wait_leader(*elections) is not leader
         gaps.append(time.monotonic() - begun)
     assert tokens == sorted(set(tokens))
@@ -184,7 +184,7 @@ def test_a_deleted_key_ends_the_leadership(nodes: Any) -> None:
     a.store.delete(old.key)
     wait_for(lambda: len(a.history) == 3, 15, "a to be deposed and elected again")
     assert [what for what, _, _ in a.history] == ["elected", "deposed", "elected"]
-    assert old.lost
+    assert not old.alive
 
 
 def test_operators_ask_the_leader_to_resign(nodes: Any, root: str) -> None:
@@ -203,23 +203,16 @@ def test_operators_ask_the_leader_to_resign(nodes: Any, root: str) -> None:
     wait_for(lambda: first.is_leader, 15, "a to lead again")
 
 
-def test_proclaim_needs_leadership(nodes: Any, root: str) -> None:
-    a, b = nodes("a"), nodes("b")
+def test_a_leader_that_does_not_know_yet_that_its_key_is_gone_is_refused(nodes: Any, root: str) -> None:
+    a = nodes("a")
     first = a.open()
     wait_leader(first)
-    first.proclaim({"version": "2"})
-    leadership = first.leadership
-    assert leadership is not None
-    kv = a.store.get(leadership.key)
-    assert json.loads(kv.value) == {"replica": "a", "version": "2"}
-    assert first.is_leader
-    second = b.open()
-    with pytest.raises(NotLeader):
-        second.proclaim({})
-    # A leader that does not know yet that its key is gone is refused by etcd.
-    a.elections.on_lost()
-    stale = Leadership(0, leadership.key, leadership.fencing_token - 1, leadership.grant)
-    assert not a.store.txn((stale.guard(),), (Put(f"{root}v/x", b""),)).succeeded
+    term = first.leadership
+    assert term is not None
+    put = Put(f"{root}v/x", b"")
+    assert a.store.txn((term.guard(),), (put,)).succeeded
+    stale = LeaderTerm(0, term.key, term.fencing_token - 1, term.grant)
+    assert not a.store.txn((stale.guard(),), (put,)).succeeded
 
 
 def test_without_a_watch_candidates_ask_by_themselves(nodes: Any) -> None:
@@ -268,7 +261,7 @@ def test_a_resign_whose_candidature_is_under_way_leaves_no_key(nodes: Any, root:
 
 
 def test_no_leader_acts_past_its_lease_in_an_outage_and_leadership_returns(root: str) -> None:
-    ttl, outage = 2.0, 5.0
+    ttl, outage = 2.0, 4.0
     with LocalEtcd() as etcd, ExitStack() as ends:
         names = "abc"
         nodes = [
@@ -331,84 +324,114 @@ def test_a_leader_cut_off_from_etcd_is_followed(local_etcd: LocalEtcd, root: str
         wait_for(lambda: first.is_leader, 15, "a to lead again")
 
 
-@pytest.mark.parametrize("guarded", [True, False])
-def test_a_register_under_the_fencing_token_never_goes_back(
-    local_etcd: LocalEtcd, root: str, guarded: bool
-) -> None:
-    """Two processes hammer a register, each is stopped for longer than its TTL; what etcd accepted must be in
-    order of the tokens. Without the guard the local deadline alone protects it, which leaves the one write
-    that
-    was under way when the process was stopped: that is what fencing tokens are for."""
-    ttl = 1.0
-    program = Path(election_node.__file__)
-    processes = []
-    try:
+class Register:
+    """Two processes that hammer a register while they lead, under an election of their own."""
+
+    def __init__(self, etcd: LocalEtcd, root: str, *, guarded: bool) -> None:
+        self.root = root
+        self.answers: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self.processes: list[subprocess.Popen[str]] = []
+        program = str(Path(election_node.__file__))
         for name in ("a", "b"):
             process = subprocess.Popen(
-                [sys.executable, str(program)],
+                [sys.executable, program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
-            processes.append(process)
+            self.processes.append(process)
             assert process.stdin is not None
             line = election_node.settings_line(
-                settings_of(local_etcd), root=root, name=name, ttl=ttl, guarded=guarded
+                settings_of(etcd), root=root, name=name, ttl=1.0, guarded=guarded
             )
             process.stdin.write(line)
             process.stdin.flush()
-        answers: list[dict[str, Any]] = []
-        lock = threading.Lock()
-
-        def read(process: subprocess.Popen[str]) -> None:
-            assert process.stdout is not None
-            for text in process.stdout:
-                with lock:
-                    answers.append(json.loads(text))
-
-        readers = [threading.Thread(target=read, args=(process,), daemon=True) for process in processes]
-        for reader in readers:
+        self._readers = [threading.Thread(target=self._read, args=(each,)) for each in self.processes]
+        for reader in self._readers:
             reader.start()
 
-        def writer() -> str | None:
-            with lock:
-                return answers[-1]["name"] if answers else None
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for text in process.stdout:
+            with self._lock:
+                self.answers.append(json.loads(text))
 
-        with store_of(local_etcd) as store:
-            watched = store.get(f"{root}v/register")
-            assert watched is None or watched.value
-            wait_for(writer, 20, "a leader")
-            for _ in range(4):
-                name = writer()
-                stopped = processes["ab".index(str(name))]
-                os.kill(stopped.pid, signal.SIGSTOP)
-                try:
-                    wait_for(lambda name=name: writer() not in (None, name), 10, "the other to lead")
-                    threading.Event().wait(0.3)
-                finally:
-                    os.kill(stopped.pid, signal.SIGCONT)
-                threading.Event().wait(0.5)
-        for process in processes:
+    def writer(self) -> str | None:
+        """The last one that wrote."""
+        with self._lock:
+            return self.answers[-1]["name"] if self.answers else None
+
+    def stop_writer(self) -> tuple[str, int]:
+        """SIGSTOP to the one that leads; its name and process id."""
+        name = str(self.writer())
+        pid = self.processes["ab".index(name)].pid
+        os.kill(pid, signal.SIGSTOP)
+        return name, pid
+
+    def finish(self) -> None:
+        """Ends both; all that they said has been read."""
+        for process in self.processes:
             assert process.stdin is not None
             process.stdin.close()
-        for process in processes:
+        for process in self.processes:
             assert process.wait(20) == 0
-        for reader in readers:
-            reader.join(10)
-    finally:
-        for process in processes:
+        for reader in self._readers:
+            reader.join()
+
+    def kill(self) -> None:
+        for process in self.processes:
             process.kill()
             process.wait()
+        for reader in self._readers:
+            reader.join()
+        for process in self.processes:
             for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
-    written = sorted((a["revision"], a["token"], a["late"]) for a in answers if a.get("written"))
-    assert len(written) > 200
-    tokens = [token for _, token, _ in written]
-    assert len(set(tokens)) >= 5
-    backwards = [(before, after) for before, after in itertools.pairwise(written) if after[1] < before[1]]
-    if guarded:
-        assert not backwards
-    else:  # nothing but the write that was under way: its process found out at once
-        assert all(after[2] for _, after in backwards)
+                assert pipe is not None
+                pipe.close()
+
+    def written(self) -> list[tuple[int, int, bool]]:
+        """What etcd accepted, in its order: revision, token, and whether the writer's lease was over."""
+        return sorted((a["revision"], a["token"], a["late"]) for a in self.answers if a.get("written"))
+
+
+def test_a_register_under_the_fencing_token_never_goes_back(local_etcd: LocalEtcd, root: str) -> None:
+    """Two processes hammer a register, each is stopped for longer than its TTL; what etcd accepted must be in
+    order of the tokens. Without the guard the local deadline alone protects it, which leaves the one write
+    that was under way when the process was stopped: that is what fencing tokens are for.
+    """
+    with ExitStack() as ends:
+        registers: dict[bool, Register] = {}
+        for guarded in (True, False):
+            one = Register(local_etcd, f"{root}{guarded}/", guarded=guarded)
+            ends.callback(one.kill)
+            registers[guarded] = one
+        both = list(registers.values())
+        for one in both:
+            wait_for(one.writer, 20, "a leader")
+        for _ in range(4):
+            stopped = [one.stop_writer() for one in both]
+            try:
+                for one, (name, _) in zip(both, stopped, strict=True):
+                    wait_for(
+                        lambda one=one, name=name: one.writer() not in (None, name),
+                        10,
+                        "the other to lead",
+                    )
+                threading.Event().wait(0.3)
+            finally:
+                for _, pid in stopped:
+                    os.kill(pid, signal.SIGCONT)
+            threading.Event().wait(0.5)
+        for one in both:
+            one.finish()
+    for guarded, one in registers.items():
+        written = one.written()
+        assert len(written) > 200
+        assert len({token for _, token, _ in written}) >= 5
+        backwards = [(before, after) for before, after in itertools.pairwise(written) if after[1] < before[1]]
+        if guarded:
+            assert not backwards
+        else:  # nothing but the write that was under way: its process found out at once
+            assert all(after[2] for _, after in backwards)

@@ -11,9 +11,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from store_helpers import settings_of, store_of
+from etcd3 import etcdrpc
+from store_helpers import delete_below, settings_of, store_of
 
-from discordha.coordination.etcd import store as store_module
+from discordha.coordination.etcd import client as client_module
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
+from discordha.coordination.etcd.messages import key_value
 from discordha.coordination.etcd.store import (
     Compare,
     Delete,
@@ -24,8 +28,6 @@ from discordha.coordination.etcd.store import (
     Put,
     PutDone,
     RequestRefused,
-    Store,
-    StoreSettings,
     Txn,
     TxnResult,
 )
@@ -34,7 +36,7 @@ from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
 
 @pytest.fixture
-def store(local_etcd: LocalEtcd) -> Iterator[Store]:
+def store(local_etcd: LocalEtcd) -> Iterator[EtcdStore]:
     with store_of(local_etcd) as opened:
         yield opened
 
@@ -42,7 +44,7 @@ def store(local_etcd: LocalEtcd) -> Iterator[Store]:
 # -- keys and transactions
 
 
-def test_a_key_from_its_creation_to_its_end(store: Store, root: str) -> None:
+def test_a_key_from_its_creation_to_its_end(store: EtcdStore, root: str) -> None:
     key = f"{root}x"
     assert store.get(key) is None
     created = store.put(key, b"one")
@@ -56,9 +58,9 @@ def test_a_key_from_its_creation_to_its_end(store: Store, root: str) -> None:
 
 
 def test_a_prefix_is_read_in_pages_at_one_revision(
-    store: Store, root: str, monkeypatch: pytest.MonkeyPatch
+    store: EtcdStore, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "PAGE", 3)
+    monkeypatch.setattr(client_module, "PAGE_SIZE", 3)
     for number in range(10):
         store.put(f"{root}k{number}", b"v")
     last = store.put(f"{root}k5", b"w")
@@ -66,34 +68,32 @@ def test_a_prefix_is_read_in_pages_at_one_revision(
     found = store.range(root)
     assert [kv.key for kv in found.items] == [f"{root}k{number}" for number in range(10)]
     assert found.revision > last
-    assert [kv.value for kv in store.range(root, keys_only=True, limit=4).items] == [b""] * 4
-    assert store.delete_prefix(root) == 10
+    assert [kv.value for kv in store.range(root, keys_only=True).items] == [b""] * 10
+    assert delete_below(store, root) == 10
     assert store.range(root).items == []
     assert store.delete(f"{root[:-1]}0")
 
 
 def test_a_prefix_is_read_again_when_etcd_compacts_between_two_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "PAGE", 2)
+    monkeypatch.setattr(client_module, "PAGE_SIZE", 2)
     with LocalEtcd() as etcd, store_of(etcd) as store, store_of(etcd) as other:
         for number in range(6):
             store.put(f"/discordha/k{number}", b"old")
-        ordinary = store._call
-        calls: list[int] = []
+        pages: list[int] = []
 
-        def call(*arguments: Any, **options: Any) -> Any:
-            answer = ordinary(*arguments, **options)
-            calls.append(1)
-            if len(calls) == 1:
+        def compact_after_the_first_page(found: Any) -> Any:
+            pages.append(1)
+            if len(pages) == 1:
                 for number in range(6):
                     other.put(f"/discordha/k{number}", b"new")
                 etcd.compact()
-            return answer
+            return key_value(found)
 
-        monkeypatch.setattr(store, "_call", call)
+        monkeypatch.setattr(client_module, "key_value", compact_after_the_first_page)
         assert [kv.value for kv in store.range("/discordha/").items] == [b"new"] * 6
 
 
-def test_a_transaction_does_one_branch_or_the_other(store: Store, root: str) -> None:
+def test_a_transaction_does_one_branch_or_the_other(store: EtcdStore, root: str) -> None:
     a, b = f"{root}a", f"{root}b"
     revision = store.put(a, b"one")
     for right, wrong in [
@@ -119,7 +119,7 @@ def test_a_transaction_does_one_branch_or_the_other(store: Store, root: str) -> 
     assert refused.responses[1] == []
 
 
-def test_nested_transactions_answer_each_for_itself_at_one_revision(store: Store, root: str) -> None:
+def test_nested_transactions_answer_each_for_itself_at_one_revision(store: EtcdStore, root: str) -> None:
     store.put(f"{root}3", b"taken")
     claims = [
         Txn(
@@ -146,7 +146,7 @@ def test_nested_transactions_answer_each_for_itself_at_one_revision(store: Store
     assert found.mod_revision == whole.revision
 
 
-def test_what_etcd_refuses_as_such_is_not_called_an_outage(store: Store, root: str) -> None:
+def test_what_etcd_refuses_as_such_is_not_called_an_outage(store: EtcdStore, root: str) -> None:
     with pytest.raises(RequestRefused, match="duplicate key"):
         store.txn([], [Put(f"{root}a", b"1"), Put(f"{root}a", b"2")])
     with pytest.raises(RequestRefused, match="too many operations"):
@@ -159,7 +159,7 @@ def test_what_etcd_refuses_as_such_is_not_called_an_outage(store: Store, root: s
 # -- leases
 
 
-def test_a_lease_lives_while_it_is_renewed_and_takes_its_keys_along(store: Store, root: str) -> None:
+def test_a_lease_lives_while_it_is_renewed_and_takes_its_keys_along(store: EtcdStore, root: str) -> None:
     lease = store.grant(29.3)
     assert lease.ttl == 30.0
     assert store.keep_alive(lease.id) == 30.0
@@ -182,7 +182,7 @@ def test_a_lease_lives_while_it_is_renewed_and_takes_its_keys_along(store: Store
 
 
 def test_nobody_there() -> None:
-    store = Store(StoreSettings(("127.0.0.1:1", "127.0.0.1:2"), timeout=5.0))
+    store = EtcdStore(StoreSettings(("127.0.0.1:1", "127.0.0.1:2"), timeout=5.0))
     begun = time.monotonic()
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1") as caught:
         store.put("a", b"1")
@@ -210,7 +210,7 @@ def test_a_paused_etcd_fails_calls_by_their_timeout_and_is_used_again_at_once() 
 
 def test_close_ends_calls_in_flight() -> None:
     with LocalEtcd() as etcd:
-        store = Store(settings_of(etcd, timeout=60.0))
+        store = EtcdStore(settings_of(etcd, timeout=60.0))
         store.put("/discordha/a", b"1")
         etcd.member(0).pause()
         errors: list[BaseException] = []
@@ -235,7 +235,7 @@ def test_close_ends_calls_in_flight() -> None:
 
 
 def outage_of(
-    store: Store, fault: Any, *, threads: int = 8, for_at_least: float = 2.0
+    store: EtcdStore, fault: Any, *, threads: int = 8, for_at_least: float = 2.0
 ) -> tuple[list[int], float]:
     """Puts from many threads while something breaks. Returns how many calls of each thread hung before they
     failed, and the longest gap between two answers. A cluster without a leader fails calls at once, any
@@ -272,8 +272,8 @@ def outage_of(
     return hung, max(after - before for before, after in pairwise(moments))
 
 
-def connected(store: Store) -> str:
-    return str(store._client.endpoint_in_use.netloc)
+def connected(store: EtcdStore) -> str:
+    return store.endpoint
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])
@@ -354,18 +354,38 @@ def test_a_user_may_do_what_its_role_says_without_tls(guarded: LocalEtcd) -> Non
         assert caught.value.field == "etcd_user"
 
 
-def test_tokens_that_etcd_forgot_are_renewed_without_an_error(guarded: LocalEtcd) -> None:
+@pytest.fixture
+def token_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The user of each request for a token."""
+    asked: list[str] = []
+
+    class CountingStub(etcdrpc.AuthStub):
+        def __init__(self, channel: Any) -> None:
+            super().__init__(channel)
+            authenticate = self.Authenticate
+            self.Authenticate = lambda request, *more: (
+                asked.append(request.name) or authenticate(request, *more)
+            )
+
+    monkeypatch.setattr(etcdrpc, "AuthStub", CountingStub)
+    return asked
+
+
+def test_tokens_that_etcd_forgot_are_renewed_without_an_error(
+    guarded: LocalEtcd, token_requests: list[str]
+) -> None:
     with store_of(guarded) as store:
         store.put("/discordha/a", b"1")
         lease = store.grant(30)
-        before = store._tokens._token
+        assert len(token_requests) == 1
         forget_tokens(guarded)
         store.put("/discordha/a", b"2")
-        assert store._tokens._token != before
-        store._tokens._token = "made.up"
+        assert len(token_requests) == 2
+        forget_tokens(guarded)
         assert store.keep_alive(lease.id) == 30.0
-        store._tokens._token = "made.up"
+        forget_tokens(guarded)
         assert store.txn([], [Put("/discordha/a", b"2")]).succeeded
+        assert len(token_requests) == 3  # etcd renews a lease whatever the token
 
 
 def forget_tokens(etcd: LocalEtcd) -> None:
@@ -374,26 +394,21 @@ def forget_tokens(etcd: LocalEtcd) -> None:
     etcd.api.call(etcd.url(), "auth/user/changepw", {"name": settings.user, "password": settings.password})
 
 
-def answers(store: Store) -> bool:
+def answers(store: EtcdStore) -> bool:
     try:
         return store.get("/discordha/a", timeout=1.0) is not None
     except StoreUnavailable:
         return False
 
 
-def test_many_threads_share_one_token(guarded: LocalEtcd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_threads_share_one_token(guarded: LocalEtcd, token_requests: list[str]) -> None:
     with store_of(guarded) as store:
-        asked: list[float] = []
-        ordinary = store._tokens._request
-        monkeypatch.setattr(
-            store._tokens, "_request", lambda deadline: asked.append(deadline) or ordinary(deadline)
-        )
         threads = [threading.Thread(target=store.put, args=(f"/discordha/{n}", b"")) for n in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(asked) == 1
+        assert len(token_requests) == 1
         assert store.range("/discordha/").items
 
 
@@ -404,7 +419,7 @@ def test_wrong_credentials_name_the_field_and_never_show_the_password(guarded: L
         (replace(right, user="nobody", password="hunter2"), "etcd_password"),
         (replace(right, user=None, password=None), "etcd_user"),
     ]:
-        store = Store(settings)
+        store = EtcdStore(settings)
         with pytest.raises(ConfigError) as caught:
             store.get("/discordha/a")
         assert caught.value.field == field
@@ -414,7 +429,7 @@ def test_wrong_credentials_name_the_field_and_never_show_the_password(guarded: L
 
 def test_a_user_where_etcd_knows_no_users(caplog: pytest.LogCaptureFixture) -> None:
     with LocalEtcd() as etcd:
-        store = Store(StoreSettings(tuple(etcd.endpoints), user="bot", password="secret"))
+        store = EtcdStore(StoreSettings(tuple(etcd.endpoints), user="bot", password="secret"))
         with caplog.at_level(logging.WARNING):
             store.put("/discordha/a", b"1")
             store.put("/discordha/a", b"2")
@@ -429,17 +444,15 @@ def test_a_user_where_etcd_knows_no_users(caplog: pytest.LogCaptureFixture) -> N
 def test_mutual_tls_and_certificates_rotated_without_a_restart_of_the_replica() -> None:
     with LocalEtcd(tls=True) as etcd, store_of(etcd, timeout=2.0) as store:
         store.put("/discordha/a", b"1")
-        before = store._client.endpoint_in_use.channel
         etcd.rotate_certificates(authority=True)
         begun = time.monotonic()
         wait_for(lambda: answers(store), 15, "the new certificates to be used")
         assert time.monotonic() - begun < 5.0
-        assert store._client.endpoint_in_use.channel is not before
 
 
 def test_tls_without_a_client_certificate_is_refused() -> None:
     with LocalEtcd(tls=True) as etcd:
-        store = Store(replace(settings_of(etcd, timeout=2.0), cert=None, key=None))
+        store = EtcdStore(replace(settings_of(etcd, timeout=2.0), cert=None, key=None))
         with pytest.raises(StoreUnavailable):
             store.put("/discordha/a", b"1")
         store.close()

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from store_helpers import Recorder, running, settings_of, store_of
 
-from discordha.coordination.etcd.store import Delete, KeyValue, Put, Snapshot, Store, Txn, WatchEvent
-from discordha.coordination.etcd.watch import Watch
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.store import Delete, KeyValue, Put, Snapshot, Txn, WatchEvent
+from discordha.coordination.etcd.watch import EtcdWatch
 from discordha.errors import StoreUnavailable
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 from discordha.testing.etcd.local_etcd import find_etcd
@@ -21,7 +22,7 @@ from discordha.testing.ports import ReservedPort
 
 
 @pytest.fixture
-def store(local_etcd: LocalEtcd) -> Iterator[Store]:
+def store(local_etcd: LocalEtcd) -> Iterator[EtcdStore]:
     with store_of(local_etcd) as opened:
         yield opened
 
@@ -37,7 +38,7 @@ class Writers:
     """Threads that put, delete and run transactions below a prefix until told to stop, through every
     outage."""
 
-    def __init__(self, store: Store, root: str, count: int = 4) -> None:
+    def __init__(self, store: EtcdStore, root: str, count: int = 4) -> None:
         self._store = store
         self._root = root
         self._stop = threading.Event()
@@ -70,7 +71,7 @@ class Writers:
                 self._stop.wait(0.02)
 
 
-def assert_complete(store: Store, watch: Watch, recorder: Recorder, root: str) -> None:
+def assert_complete(store: EtcdStore, watch: EtcdWatch, recorder: Recorder, root: str) -> None:
     """Catches up, then compares what was told with what is there."""
     assert watch.sync(10)
     truth = {kv.key: kv.value for kv in store.range(root).items if kv.key != f"{root}~sync"}
@@ -78,7 +79,7 @@ def assert_complete(store: Store, watch: Watch, recorder: Recorder, root: str) -
     assert recorder.faults == []
 
 
-def test_a_snapshot_then_every_change_each_revision_whole(store: Store, root: str) -> None:
+def test_a_snapshot_then_every_change_each_revision_whole(store: EtcdStore, root: str) -> None:
     recorder = Recorder()
     store.put(f"{root}before", b"1")
     with running(store.watch(root, recorder, silence=5.0)) as watch, Writers(store, root) as writers:
@@ -98,7 +99,7 @@ def test_a_snapshot_then_every_change_each_revision_whole(store: Store, root: st
     assert not watch.alive
 
 
-def test_all_is_there_when_it_has_caught_up(store: Store, root: str) -> None:
+def test_all_is_there_when_it_has_caught_up(store: EtcdStore, root: str) -> None:
     recorder = Recorder()
     with running(store.watch(root, recorder, silence=5.0)) as watch:
         with Writers(store, root) as writers:
@@ -114,7 +115,7 @@ def test_all_is_there_when_it_has_caught_up(store: Store, root: str) -> None:
         assert not watch.wait_revision(watch.revision + 1_000_000, 0.05)
 
 
-def test_the_marker_of_sync_is_never_shown(store: Store, root: str) -> None:
+def test_the_marker_of_sync_is_never_shown(store: EtcdStore, root: str) -> None:
     recorder = Recorder()
     with running(store.watch(root, recorder, silence=5.0)) as watch:
         assert watch.sync(5)
@@ -196,7 +197,7 @@ def test_compaction_while_the_stream_is_down_leads_to_a_new_snapshot(single: Loc
 class Meddler:
     """A store for one watch, with something happening just before a stream is opened."""
 
-    def __init__(self, store: Store, before_open: Callable[[int], None]) -> None:
+    def __init__(self, store: EtcdStore, before_open: Callable[[int], None]) -> None:
         self._store = store
         self._before_open = before_open
         self.opened = 0
@@ -222,16 +223,16 @@ def test_compaction_between_the_snapshot_and_the_stream(single: LocalEtcd) -> No
             single.compact()
 
     with store_of(single) as store:
-        watch = Watch(Meddler(store.clone(), meddle), root, recorder, silence=5.0)
+        watch = EtcdWatch(Meddler(store.clone(), meddle), root, recorder, silence=5.0)
         with running(watch):
             wait_for(lambda: watch.snapshots == 3 and watch.alive, 10, "a stream")
             assert_complete(store, watch, recorder, root)
             assert recorder.calls[:5] == ["snapshot", "lost", "snapshot", "lost", "snapshot"]
 
 
-def test_writes_between_the_snapshot_and_the_stream(store: Store, root: str) -> None:
+def test_writes_between_the_snapshot_and_the_stream(store: EtcdStore, root: str) -> None:
     recorder = Recorder()
-    watch = Watch(
+    watch = EtcdWatch(
         Meddler(store.clone(), lambda opened: bool(store.put(f"{root}between", b"1"))),
         root,
         recorder,
@@ -268,19 +269,16 @@ def test_the_connected_member_of_three_is_paused(local_etcd_cluster: LocalEtcd) 
     with store_of(etcd) as store, running(store.watch(root, recorder, silence=1.0)) as watch:
         store.put(f"{root}0", b"1")
         assert watch.sync(5)
-        stream = watch._stream
-        assert stream is not None
-        member = etcd.member(etcd.endpoints.index(stream.endpoint))
+        paused = watch.endpoint
+        assert paused is not None
+        member = etcd.member(etcd.endpoints.index(paused))
         member.pause()
         paused_at = time.monotonic()
         wait_for(lambda: recorder.lost == 1, 5, "the silence to be noticed")
         wait_for(lambda: watch.alive, 15, "the stream on another member")
         recovered = time.monotonic() - paused_at
-        assert watch._stream is not None
-        assert watch._stream.endpoint != stream.endpoint
-        with store_of(
-            etcd, endpoints=[other for other in etcd.endpoints if other != stream.endpoint]
-        ) as writer:
+        assert watch.endpoint not in (None, paused)
+        with store_of(etcd, endpoints=[other for other in etcd.endpoints if other != paused]) as writer:
             revision = wait_for(lambda: put(writer, f"{root}1"), 15, "a write to go through")
         assert watch.wait_revision(revision, 5)
         assert watch.snapshots == 1
@@ -288,7 +286,7 @@ def test_the_connected_member_of_three_is_paused(local_etcd_cluster: LocalEtcd) 
         member.resume()
 
 
-def put(store: Store, key: str) -> int:
+def put(store: EtcdStore, key: str) -> int:
     try:
         return store.put(key, b"1", timeout=1.0)
     except StoreUnavailable:
@@ -312,22 +310,22 @@ def test_a_black_hole_is_noticed_and_left(local_etcd: LocalEtcd, root: str) -> N
         assert recorder.faults == []
 
 
-def test_a_quiet_prefix_is_no_silence(store: Store, root: str) -> None:
+def test_a_quiet_prefix_is_no_silence(store: EtcdStore, root: str) -> None:
     recorder = Recorder()
     with running(store.watch(root, recorder, silence=1.5)) as watch:
         wait_for(lambda: watch.alive, 15, "the stream")
-        assert not watch._stop.wait(4.0)
+        threading.Event().wait(4.0)
         assert watch.alive
         assert recorder.lost == 0
 
 
-def test_where_heartbeats_are_promised_only_changes_are_signs_of_life(store: Store, root: str) -> None:
+def test_where_heartbeats_are_promised_only_changes_are_signs_of_life(store: EtcdStore, root: str) -> None:
     recorder = Recorder()
     with running(store.watch(root, recorder, silence=2.0, heartbeats=True)) as watch:
         over = time.monotonic() + 3.0  # without any sign of life it would have been given up by then
         while time.monotonic() < over:
             store.put(f"{root}beat", b"1")
-            watch._stop.wait(0.1)
+            threading.Event().wait(0.1)
         assert recorder.lost == 0
         wait_for(lambda: recorder.lost >= 1, 10, "the missing heartbeat to be noticed")
         revision = store.put(f"{root}beat", b"2")
@@ -362,7 +360,7 @@ def test_stop_ends_it_at_once_in_every_state(single: LocalEtcd, state: str) -> N
     wait_for(lambda: not set(threading.enumerate()) - known, 5, "all threads, gRPC's too, to end")
 
 
-def test_a_listener_that_fails_or_stops_the_watch(store: Store, root: str) -> None:
+def test_a_listener_that_fails_or_stops_the_watch(store: EtcdStore, root: str) -> None:
     class Faulty(Recorder):
         def on_events(self, revision: int, events: Any) -> None:
             super().on_events(revision, events)
@@ -371,12 +369,13 @@ def test_a_listener_that_fails_or_stops_the_watch(store: Store, root: str) -> No
             watch.stop()
 
     recorder = Faulty()
-    watch = store.watch(root, recorder, silence=5.0)
+    watch = store.watch(root, recorder, silence=5.0, name="stopped-by-its-listener")
     with running(watch):
         store.put(f"{root}1", b"1")
         wait_for(lambda: watch.listener_errors == 1, 5, "the fault")
         store.put(f"{root}2", b"1")
-        wait_for(lambda: not watch._thread.is_alive(), 5, "the thread to end")
+        threads = threading.enumerate
+        wait_for(lambda: "stopped-by-its-listener" not in {t.name for t in threads()}, 5, "the thread's end")
         assert set(recorder.state) == {f"{root}1", f"{root}2"}
 
 
@@ -409,7 +408,7 @@ def test_a_prefix_that_the_role_does_not_cover(caplog: pytest.LogCaptureFixture)
         assert caplog.text.count("print-role") == 1
 
 
-def test_an_event_carries_all_that_etcd_says(store: Store, root: str) -> None:
+def test_an_event_carries_all_that_etcd_says(store: EtcdStore, root: str) -> None:
     recorder = Recorder()
     with running(store.watch(root, recorder, silence=5.0)) as watch:
         lease = store.grant(30)
@@ -449,7 +448,7 @@ def test_through_etcds_own_proxy_which_ends_a_watch_that_asks_nothing_more(
             assert watch.losses == 1
 
 
-def _answers(store: Store) -> bool:
+def _answers(store: EtcdStore) -> bool:
     try:
         store.get("nothing", timeout=0.5)
     except StoreUnavailable:

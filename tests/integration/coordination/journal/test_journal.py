@@ -8,130 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from journal_node import Node
 from store_helpers import store_of
 
-from discordha.config import Config
-from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.election.candidates import Leadership
-from discordha.coordination.election.election import Election
-from discordha.coordination.journal.entries import Entry
-from discordha.coordination.journal.journal import Journal
-from discordha.coordination.journal.tally import SETTLE
-from discordha.coordination.node import Coordination
-from discordha.errors import StoreUnavailable
+from discordha.coordination.journal.sessions import SETTLE
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
-
-TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAwMQ.AAAAAA.aaaaaaaaaaaaaaaaaaaaaaaaaaa"
-
-
-class Node:
-    """One replica's journal, with its election; the test is its handler threads."""
-
-    def __init__(
-        self,
-        etcd: LocalEtcd,
-        root: str,
-        name: str,
-        *,
-        max_attempts: int = 3,
-        size: int = 100,
-        link: FaultProxy | None = None,
-    ) -> None:
-        settings = etcd.client_settings()
-        if link is not None:
-            settings |= {"etcd_endpoints": [link.endpoint], "etcd_timeout": 1.5}
-        config = Config(token=TOKEN, session_ttl=6.0, **settings)
-        self.name = name
-        self.coordination = Coordination(config, root, name, dict)
-        self.line: list[Entry] = []
-        self.dropped: list[str] = []
-        self.buried: list[str] = []
-        parts = self.coordination
-        self.journal = Journal(
-            parts.store,
-            parts.commit,
-            parts.leases,
-            root,
-            0,
-            replica_id=name,
-            ready=self._queue,
-            size=size,
-            retention=600.0,
-            last_attempts=LastAttempts(max_attempts),
-            dropped=self.dropped.append,
-            proven=lambda: parts.watch.revision,
-            buried=self.buried.append,
-        )
-        self.election: Election
-        self.terms: list[Leadership] = []
-
-    def _queue(self, entries: object) -> None:
-        self.line.extend(entries)  # type: ignore[arg-type]
-
-    def start(self) -> None:
-        self.coordination.start()
-        self.coordination.journals.open(0, self.journal)
-        self.election = self.coordination.elections.open(
-            0, self.terms.append, lambda term: self.journal.deactivate()
-        )
-        self.note_session()
-
-    def note_session(self) -> int:
-        """Writes a marker: what others receive once they have seen it comes in here, too."""
-        grant, watch = self.coordination.session.current, self.coordination.watch
-        assert grant is not None
-        assert watch.sync(15, lease=grant.lease_id)
-        assert self.journal.note_session(watch.revision, self.journal.sessions)
-        return watch.revision
-
-    def lead(self) -> Leadership:
-        """Campaigns, and acts as the leader once all marks have been seen."""
-        self.election.campaign()
-        wait_for(lambda: self.election.is_leader, 10, f"{self.name} to lead")
-        return self.act()
-
-    def act(self) -> Leadership:
-        leadership = self.election.leadership
-        assert leadership is not None
-        assert self.coordination.watch.sync(15, lease=leadership.lease_id)
-        self.journal.activate(leadership)
-        return leadership
-
-    def resign(self) -> None:
-        leadership = self.election.leadership
-        assert leadership is not None
-        assert self.journal.hand_over(leadership)
-        assert self.election.resign(False, timeout=15)
-
-    def receive(self, *keys: str, lane: str = "lane") -> None:
-        for key in keys:
-            self.journal.received(key, lane, key, f'{{"t":"{key}"}}')
-
-    def begin(self) -> Entry | None:
-        """Begins what stands first in line; ``None`` when it is not to be run."""
-        entry = self.line.pop(0)
-        return entry if self.journal.begin(entry) else None
-
-    def work(self, count: int = 1) -> list[str]:
-        """Runs what stands in line; the keys of what was run."""
-        done = []
-        for _ in range(count):
-            entry = self.begin()
-            if entry is not None:
-                done.append(f"{entry.key} {entry.occurrence} {entry.attempt}")
-                self.journal.finished(entry, handled=True)
-        return done
-
-    def caught_up(self) -> bool:
-        """Whether its watch has told all that was written; not where etcd is not to be had."""
-        try:
-            return self.coordination.watch.sync(5)
-        except StoreUnavailable:
-            return False
-
-    def settled(self, left: int) -> bool:
-        return len(self.journal) == left and not self.journal.under_way
-
 
 Nodes = Callable[..., Node]
 
@@ -262,7 +143,7 @@ def test_no_carry_stands_where_the_mark_was_faster(node: Nodes, local_etcd: Loca
     entry = first.begin()
     assert entry is not None
     with store_of(local_etcd) as store:
-        store.put(f"{root}j/0/{entry.digest}", b"the mark, whose event the watch has not told yet")
+        store.put(f"{root}j/{entry.name}", b"the mark, whose event the watch has not told yet")
         assert first.journal.hand_over(leadership)
         assert store.range(f"{root}jc/").items == []
         assert entry.carry == 0
@@ -289,26 +170,6 @@ def test_order_is_kept_when_leadership_goes_and_comes(node: Nodes) -> None:
     wait_for(lambda: only.settled(0), 15, "all marks")
 
 
-class SlowCommit:
-    """Group commit over a slow wire: what is submitted is kept until it is let through."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._commit = journal._commit
-        self._kept: list[object] = []
-        journal._commit = self  # type: ignore[assignment]
-
-    def submit(self, operations: object) -> None:
-        self._kept.append(operations)
-
-    def execute(self, operations: object) -> None:
-        self._commit.execute(operations)  # type: ignore[arg-type]
-
-    def let_through(self, journal: Journal) -> None:
-        journal._commit = self._commit
-        for operations in self._kept:
-            self._commit.submit(operations)  # type: ignore[arg-type]
-
-
 def test_a_mark_under_way_from_an_earlier_term_is_handed_over_too(
     node: Nodes, local_etcd: LocalEtcd, root: str
 ) -> None:
@@ -317,14 +178,14 @@ def test_a_mark_under_way_from_an_earlier_term_is_handed_over_too(
     first.lead()
     for each in (first, second):
         each.receive("add", "add")
-    wire = SlowCommit(first.journal)
+    first.wire.keep()
     assert first.work() == ["add 1 1"]
     first.election.resign(False, timeout=15)  # leadership is lost with the mark on its way
     first.lead()
     entry = first.begin() or first.begin()  # the first stood in line for the term before
     assert entry is not None
     first.resign()
-    wire.let_through(first.journal)
+    first.wire.let_through()
     second.lead()
     assert not second.line
     first.journal.finished(entry, handled=True)
@@ -346,7 +207,7 @@ def test_an_event_that_comes_while_leadership_begins_stands_behind(node: Nodes) 
 
 def test_a_watch_that_is_rebuilt_counts_versions(node: Nodes, local_etcd: LocalEtcd, root: str) -> None:
     leader, standby = node("a"), node("b")
-    standby.journal._tally._noted_at -= SETTLE  # its gateway session is no longer young
+    standby.clock = lambda: time.monotonic() + SETTLE  # its gateway session is no longer young
     leader.lead()
     for each in (leader, standby):
         each.receive(*["add"] * 5)

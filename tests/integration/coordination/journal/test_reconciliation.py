@@ -6,16 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from journal_node import Node
 from store_helpers import store_of
-from test_journal import Node
 
 from discordha.coordination.etcd.store import KeyValue
-from discordha.coordination.journal.exchange import Question
-from discordha.leader.catch_up import Reconciler
+from discordha.coordination.journal.questions import Question
+from discordha.leader.catch_up import SessionCatchUp
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
 
@@ -26,12 +25,7 @@ class Peer(Node):
         super().__init__(etcd, root, name)
         self.told: list[str] = []
         self.proofs: list[Future[bool]] = []
-        self.reconciliation = self.coordination.reconciliation
-        self.reconciler = Reconciler(self.reconciliation, self.coordination.session, self, lambda: None)
-
-    def proven(self, key: int) -> int:
-        """Nothing is late here."""
-        return self.coordination.watch.revision
+        self.exchange = self.coordination.exchange
 
     def beat(self, key: int, seen: int = 0) -> None: ...
 
@@ -43,7 +37,10 @@ class Peer(Node):
 
     def start(self) -> None:
         super().start()
-        self.reconciliation.listen(0, self._on_answer)
+        self._listen()
+
+    def _listen(self) -> None:
+        self.exchange.listen(0, on_question=lambda revision: None, on_answer=self._on_answer)
 
     def _on_answer(self, number: int, left: Any) -> None:
         self.told.append(f"answer with {len(self.journal)} kept")
@@ -60,14 +57,14 @@ class Peer(Node):
         assert question is not None
         assert grant is not None
         number, names = question
-        self.reconciliation.ask(0, number, names, lease=grant.lease_id)
+        self.exchange.ask(0, number, names, lease=grant.lease_id)
         return number
 
     def asked(self, replica: str, number: int) -> Question:
         """What another asks, once it is seen here."""
 
         def find() -> Question | None:
-            questions = self.reconciliation.questions(0)
+            questions = self.exchange.questions(0)
             return next((q for q in questions if (q.replica, q.number) == (replica, number)), None)
 
         found = wait_for(find, 10, f"{self.name} to see the question")
@@ -78,13 +75,22 @@ class Peer(Node):
         left, term = self.journal.questions.answer(question.names), self.election.leadership
         assert left is not None
         assert term is not None
-        return self.reconciliation.answer(question, left, term)
+        return self.exchange.answer(question, left, term)
 
-    def shard(self) -> Any:
-        """For the reconciler."""
-        shard = SimpleNamespace(journal=self.journal, election=self.election, number=0)
-        self.reconciler.new_session(shard)  # type: ignore[arg-type]
-        return shard
+    def catch_up(self) -> SessionCatchUp:
+        """Asks and answers as the leader's thread does."""
+        catch_up = SessionCatchUp(
+            0,
+            self.journal.questions,
+            self.election,
+            self.exchange,
+            self.coordination.session,
+            self,
+            lambda: None,
+        )
+        self._listen()
+        catch_up.new_session()
+        return catch_up
 
 
 Peers = Callable[..., Peer]
@@ -132,7 +138,7 @@ def test_the_leader_says_what_it_has_handled(peer: Peers, local_etcd: LocalEtcd,
     number = young.ask()
     assert leader.answer(leader.asked("b", number))
     wait_for(lambda: young.settled(1), 10, "the answer")
-    assert [entry.key for entry in young.journal._tally] == ["add"]
+    assert young.journal.keys() == ["add"]
     (question,), (answer,) = keys(local_etcd, root, "jq"), keys(local_etcd, root, "jr")
     assert question.key == f"{root}jq/0/b"
     assert answer.key == f"{root}jr/0/b"
@@ -157,8 +163,9 @@ def test_an_answer_comes_after_the_marks_that_it_counts(peer: Peers) -> None:
     leader.lead()
     young.identify()
     assert leader.coordination.watch.wait_revision(young.note_session(), 15)
+    now = time.monotonic()
+    young.clock = lambda: now  # its session stays young, however long this takes
     for _ in range(20):
-        young.journal._tally._noted_at = time.monotonic()  # its session stays young, however long this takes
         for each in (leader, young):
             each.receive("add", "remove")
         number = young.ask()
@@ -182,11 +189,11 @@ def test_whose_term_is_over_answers_nothing(peer: Peers, local_etcd: LocalEtcd, 
     left = leader.journal.questions.answer(question.names)
     assert left is not None
     assert leader.election.resign(False, timeout=15)
-    assert not leader.reconciliation.answer(question, left, term)
+    assert not leader.exchange.answer(question, left, term)
     wait_for(lambda: not leader.election.is_leader, 10, "the end of its term")
     assert leader.journal.questions.answer(question.names) is None
     other.lead()
-    assert not leader.reconciliation.answer(question, left, term)
+    assert not leader.exchange.answer(question, left, term)
     assert keys(local_etcd, root, "jr") == []
     assert len(young.journal) == 4
     # Its successor answers instead.
@@ -198,11 +205,12 @@ def test_questions_and_answers_end_with_their_sessions(peer: Peers, local_etcd: 
     leader, young, other = peer("a"), peer("b"), peer("c")
     leader.lead()
     doubt(leader, young, other)
-    assert leader.answer(leader.asked("b", young.ask()))
-    other.asked("b", young.journal.questions._last)
+    number = young.ask()
+    assert leader.answer(leader.asked("b", number))
+    other.asked("b", number)
     young.coordination.session.stop()
     for each in (leader, other):
-        wait_for(lambda each=each: each.reconciliation.questions(0) == (), 10, "the question to go")
+        wait_for(lambda each=each: each.exchange.questions(0) == (), 10, "the question to go")
     assert keys(local_etcd, root, "jq") == []
     assert len(keys(local_etcd, root, "jr")) == 1
     leader.coordination.session.stop()
@@ -230,7 +238,7 @@ def test_a_snapshot_brings_them_after_the_marks(peer: Peers, root: str) -> None:
         young.note_session()
         question = leader.asked("b", young.ask())
         watch = young.coordination.watch
-        snapshots = watch._watch.snapshots
+        snapshots = watch.snapshots
         proxy.down()
         wait_for(lambda: not watch.alive, 20, "the watch to be lost")
         leader.work(3)
@@ -243,11 +251,13 @@ def test_a_snapshot_brings_them_after_the_marks(peer: Peers, root: str) -> None:
         etcd.compact()
         assert len(young.journal) == 4
         proxy.heal()
-        wait_for(lambda: watch._watch.snapshots > snapshots, 30, "a snapshot")
+        wait_for(lambda: watch.snapshots > snapshots, 30, "a snapshot")
         wait_for(lambda: young.settled(1), 10, "the answer")
         assert young.told[0] == "answer with 4 kept"  # the marks alone strike out nothing
         young.asked("c", number)
-        assert young.journal._tally._versions  # and they had been seen
+        leader.resign()
+        young.lead()
+        assert young.work() == ["add 3 2"], "and they had been seen"
         for each in (young, third, leader):
             each.coordination.stop()
 
@@ -292,7 +302,7 @@ def test_a_leader_answers_of_what_is_younger_than_its_own_session(peer: Peers) -
     assert len(question.names) == 2
     assert leader.answer(question)
     wait_for(lambda: young.settled(3), 10, "the answer")
-    assert [entry.key for entry in young.journal._tally] == ["old", "old", "new"]
+    assert young.journal.keys() == ["old", "old", "new"]
     assert young.journal.questions.may_ask
 
 
@@ -314,14 +324,14 @@ def test_a_mark_of_a_younger_session_strikes_out_nothing_that_is_older(peer: Pee
     leader.work(1)
     wait_for(lambda: leader.settled(0), 10, "the leader to see its mark")
     assert other.coordination.watch.sync(15)
-    assert [entry.key for entry in other.journal._tally] == ["add"]
+    assert other.journal.keys() == ["add"]
     # Of what both have received it does strike out what came before the other's next session.
     for each in (leader, other):
         each.receive("remove")
     other.identify()
     leader.work(1)
     wait_for(lambda: other.settled(1), 10, "the other to see the mark")
-    assert [entry.key for entry in other.journal._tally] == ["add"]
+    assert other.journal.keys() == ["add"]
 
 
 def test_a_young_replica_gets_out_of_doubt_whichever_leader_answers(peer: Peers) -> None:
@@ -329,19 +339,19 @@ def test_a_young_replica_gets_out_of_doubt_whichever_leader_answers(peer: Peers)
     first, second, young = peer("a"), peer("c"), peer("b")
     first.lead()
     doubt(first, young, second)
-    asker, shard = young.shard(), second.shard()
+    asker, other = young.catch_up(), second.catch_up()
 
     def asks() -> bool:
-        young.reconciler.tend(asker)
-        return any(question.names for question in first.reconciliation.questions(0))
+        asker.tend()
+        return any(question.names for question in first.exchange.questions(0))
 
     wait_for(asks, 10, "the question", interval=0.05)
     first.coordination.session.stop()
     second.lead()
 
     def settled(left: int) -> bool:
-        young.reconciler.tend(asker)
-        second.reconciler.tend(shard)
+        asker.tend()
+        other.tend()
         return young.settled(left)
 
     wait_for(lambda: settled(1), 30, "the answer", interval=0.05)

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from store_helpers import Recorder, store_of
+from store_helpers import store_of, watch_components
 
-from discordha.coordination.etcd.store import Delete, Put, Store
-from discordha.coordination.membership.members import CoordinationWatch, Members
+from discordha.coordination.etcd.store import Store
+from discordha.coordination.membership.members import Members
 from discordha.coordination.session import Session
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
@@ -22,15 +22,18 @@ class Replica:
     def __init__(self, store: Store, root: str, name: str, *, ttl: float = 6.0) -> None:
         self.name = name
         self.load = 0
+        self.faults: list[Exception] = []  # what the next descriptions raise
         self.changes: list[tuple[str, ...]] = []
         self.session = Session(store, ttl=ttl)
-        self.watch = CoordinationWatch(store, root, silence=ttl)
-        self.members = Members(
-            store, self.session, root, name, lambda: {"load": self.load, "shards": {"0": 5}}, interval=ttl / 3
-        )
-        self.members.changed = lambda: self.changes.append(tuple(sorted(self.members.records())))
-        self.watch.subscribe("m", self.members)
+        self.members = Members(store, self.session, root, name, self._describe, interval=ttl / 3)
+        self.members.listen(lambda: self.changes.append(tuple(sorted(self.members.records()))))
+        self.watch = watch_components(store, root, {"m": self.members}, silence=ttl)
         self._stopped = False
+
+    def _describe(self) -> dict[str, Any]:
+        if self.faults:
+            raise self.faults.pop()
+        return {"load": self.load, "shards": {"0": 5}}
 
     def start(self) -> Replica:
         self.session.start(10)
@@ -143,13 +146,15 @@ def test_a_replica_that_drains_is_preferred_by_nobody(fleet: Fleet) -> None:
     )
 
 
-def test_what_is_announced_stands_in_etcd_before_anything_written_after(fleet: Fleet, store: Store) -> None:
+def test_what_is_announced_stands_in_etcd_before_anything_written_after(
+    fleet: Fleet, store: Store, root: str
+) -> None:
     a, b = fleet("a", "b")
     see([a, b], "a", "b")
     version = a.members.version
     b.members.set_state("draining")
     assert b.members.flush(15.0)
-    kv = store.get(b.members._prefix + "b")
+    kv = store.get(f"{root}m/b")
     assert kv is not None
     assert b'"draining"' in kv.value
     wait_for(lambda: a.members.version > version, 15, "a to rank anew")
@@ -174,7 +179,7 @@ def test_an_announcement_that_etcd_does_not_take_is_not_waited_for_for_long(
         assert not a.members.flush(60.0), "nor once it has stopped"
 
 
-def test_the_record_comes_back_with_the_next_session(fleet: Fleet, store: Store) -> None:
+def test_the_record_comes_back_with_the_next_session(fleet: Fleet, store: Store, root: str) -> None:
     a, b = fleet("a", "b")
     see([a, b], "a", "b")
     known = len(b.changes)
@@ -182,7 +187,7 @@ def test_the_record_comes_back_with_the_next_session(fleet: Fleet, store: Store)
     wait_for(lambda: ("b",) in b.changes[known:], 15, "a to be gone, be it for a moment")
     see([a, b], "a", "b")
     assert a.session.losses == 1
-    kv = store.get(a.members._prefix + "a")
+    kv = store.get(f"{root}m/a")
     assert kv is not None
     assert kv.lease == a.session.require().lease_id
 
@@ -225,85 +230,10 @@ def test_records_that_something_else_wrote(fleet: Fleet, store: Store, root: str
 
 def test_a_describe_that_fails_does_not_end_the_heartbeat(store: Store, root: str) -> None:
     replica = Replica(store, root, "a")
-    faults = [LookupError("a fault")]
-
-    def describe() -> dict[str, Any]:
-        if faults:
-            raise faults.pop()
-        return {}
-
-    replica.members._describe = describe
+    replica.faults = [LookupError("a fault")]
     try:
         replica.start()
         see([replica], "a")
+        assert not replica.faults
     finally:
         replica.stop()
-
-
-# -- the coordination watch
-
-
-def test_each_listener_hears_its_components_in_one_call(store: Store, root: str) -> None:
-    watch = CoordinationWatch(store, root, silence=5.0)
-    both, other = Recorder(), Recorder()
-    watch.subscribe("e", both)
-    watch.subscribe("a", both)
-    watch.subscribe("l", other)
-    with pytest.raises(ValueError, match="has a listener"):
-        watch.subscribe("l", both)
-    store.put(f"{root}e/before", b"1")
-    store.put(f"{root}l/before", b"1")
-    store.put(f"{root}unknown/x", b"1")
-    watch.start()
-    try:
-        assert watch.wait_synced(15)
-        assert [kv.key for kv in both.snapshots[0].items] == [f"{root}e/before"]
-        assert [kv.key for kv in other.snapshots[0].items] == [f"{root}l/before"]
-        revision = store.txn(
-            (),
-            [
-                Put(f"{root}e/x", b"1"),
-                Put(f"{root}a/x", b"1"),
-                Delete(f"{root}l/before"),
-                Put(f"{root}?", b""),
-            ],
-        ).revision
-        assert watch.wait_revision(revision, 15)
-        assert {key for _, key, _ in both.events()} == {f"{root}e/x", f"{root}a/x"}
-        assert len(both.batches) == 1
-        assert other.events() == [("delete", f"{root}l/before", revision)]
-        assert watch.unrouted == 2
-        assert both.faults == other.faults == []
-    finally:
-        watch.stop()
-
-
-def test_after_a_loss_everybody_hears_that_it_is_over(local_etcd: LocalEtcd, root: str) -> None:
-    first, second = Recorder(), Recorder()
-
-    class Faulty(Recorder):
-        def on_events(self, revision: int, events: Any) -> None:
-            raise LookupError("a fault of one listener")
-
-    with (
-        FaultProxy.to(local_etcd.endpoints[0]) as proxy,
-        store_of(local_etcd) as store,
-        store_of(local_etcd, endpoints=[proxy.endpoint]) as cut_off,
-    ):
-        watch = CoordinationWatch(cut_off, root, silence=5.0)
-        watch.subscribe("x", Faulty())
-        watch.subscribe("e", first)
-        watch.subscribe("m", second)
-        watch.start()
-        try:
-            assert watch.wait_synced(15)
-            wait_for(lambda: watch.alive, 15, "the stream")  # it follows the snapshot
-            proxy.cut()
-            wait_for(lambda: first.lost == second.lost == 1, 15, "the loss")
-            revision = store.put(f"{root}m/a", b"1")
-            assert watch.wait_revision(revision, 15)
-            assert first.calls == second.calls == ["snapshot", "lost", "events"]
-            assert first.batches == [(revision, [])]
-            assert watch.listener_errors == 1
-        finally:
-            watch.stop()

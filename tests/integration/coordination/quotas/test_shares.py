@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from store_helpers import store_of
+from store_helpers import store_of, watch_components
 
 import discordha.coordination.quotas.request_shares as shares_module
-from discordha.coordination.etcd.router import CoordinationWatch
-from discordha.coordination.quotas.request_shares import RESERVE, Shares
+from discordha.coordination.quotas.request_shares import RESERVE_SLOTS, Shares
 from discordha.coordination.session import Session
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
 
@@ -55,8 +54,7 @@ class Node:
         self.meter = Meter()
         self.session = Session(self.store, ttl=TTL)
         self.shares = Shares(self.store, self.session, root, name, total=TOTAL, meter=self.meter)
-        self.watch = CoordinationWatch(self.store, root, silence=60.0)
-        self.watch.subscribe("q", self.shares)
+        self.watch = watch_components(self.store, root, {"q": self.shares}, silence=60.0)
 
     def start(self) -> None:
         self.session.start(10)
@@ -144,7 +142,7 @@ def test_shares_of_the_dead_go_to_the_living(local_etcd: LocalEtcd, root: str) -
         wait_for(lambda: found[1].shares.others_refused() == 70, 10, "the others to hear of it")
         found[0].stop(revoke=False)
         wait_for(lambda: found[1].slots == found[2].slots == 24, 20, "the others to have its share")
-        assert found[0].shares.slots() == RESERVE
+        assert found[0].shares.slots() == RESERVE_SLOTS
         assert found[1].shares.others_refused() == 70  # Discord remembers, too
         found[1].shares.report_pause(1.5)
         wait_for(lambda: found[2].meter.pauses == [1.5], 10, "the pause to arrive")
@@ -160,7 +158,7 @@ def test_a_replica_that_is_cut_off_falls_to_the_reserve(local_etcd: LocalEtcd, r
         for node in found:
             node.meter.wanted = 48
         proxy.black_hole()
-        wait_for(lambda: found[0].shares.slots() == RESERVE, TTL + 10, "its session to be over")
+        wait_for(lambda: found[0].shares.slots() == RESERVE_SLOTS, TTL + 10, "its session to be over")
         wait_for(lambda: found[1].slots == found[2].slots == 24, 20, "the others to have its share")
         proxy.heal()
         wait_for(lambda: all(node.slots == 16 for node in found), 20, "its share to be back")

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from shared_node import AloneNode, Holder, Node, in_line
+from shared_node import Holder, LoneNode, Node, in_line
 from store_helpers import settings_of
 
 from discordha.context import CurrentEvent, current_fence, handler_scope
@@ -31,7 +31,7 @@ def ha(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "etcd":
         yield request.getfixturevalue("nodes")("a")
     else:
-        with AloneNode() as node:
+        with LoneNode() as node:
             yield node
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from shared_node import AloneNode, Node, Programs
+from shared_node import LoneNode, Node, Programs
 from store_helpers import settings_of
 
 from discordha.context import CurrentEvent, handler_scope
@@ -33,7 +33,7 @@ def ha(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "etcd":
         yield request.getfixturevalue("nodes")("a")
     else:
-        with AloneNode() as node:
+        with LoneNode() as node:
             yield node
 
 
@@ -268,7 +268,7 @@ class TestEitherKind:
                 lambda: ha.cache_write("c", "k", 2, 5),
                 lambda: cache.get_or_set("new", lambda: 1),
             ):
-                with pytest.raises(LockLost, match=r"may not own message 1 .* was not called"):
+                with pytest.raises(LockLost, match=r"may have lost message 1 .* was not called"):
                     write()
             assert cache.get("k") == 1  # reads go on
         assert cache.increment("k") == 2

@@ -14,8 +14,7 @@ from shared_node import Node
 from store_helpers import settings_of
 
 from discordha.coordination.etcd.store import Compare, Op, Store, TxnResult
-from discordha.coordination.shared.counter_values import WRITERS, Counter, value_after
-from discordha.coordination.shared.counters import Counters
+from discordha.coordination.shared.counters import WRITERS, Counter, Counters, value_after
 from discordha.errors import StoreUnavailable
 from discordha.testing import LocalEtcd, wait_for
 
@@ -224,7 +223,7 @@ def test_a_counter_that_can_not_be_written_ends_in_time(local_etcd: LocalEtcd, r
                 raise StoreUnavailable("no leader")
 
         a.shared.caches._commit._store = Refusing()  # type: ignore[assignment]
-        counters = Counters(a.shared.caches, patience=0.3)
+        counters = Counters(a.shared.caches, retry_for=0.3)
         begun = time.monotonic()
         with pytest.raises(StoreUnavailable) as error:
             counters.add("c", "n", 1, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,14 +11,15 @@ from contextlib import ExitStack
 import pytest
 from store_helpers import settings_of
 
+from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import Store
+from discordha.coordination.memory.store import MemoryStore
 from discordha.coordination.session import Session
-from discordha.coordination.voice.backend import Means
-from discordha.coordination.voice.deliveries import HARMLESS, VoiceDelivery
+from discordha.coordination.voice.deliveries import HARMLESS, VoiceBackend, VoiceDelivery
 from discordha.coordination.voice.queue import VoiceQueue
-from discordha.coordination.voice.records import Keys, Mark
+from discordha.coordination.voice.records import PlayMark, VoiceKeys
 from discordha.errors import DiscordHAError, LockLost, VoiceCommandExpired
 from discordha.testing import LocalEtcd, wait_for
 
@@ -27,25 +29,26 @@ GUILD = 11
 class Node:
     """The coordination parts of one replica that voice uses."""
 
-    def __init__(self, etcd: LocalEtcd, root: str, name: str, *, ttl: float = 30.0) -> None:
-        self.store = Store(settings_of(etcd))
-        self.session = Session(self.store, ttl=30.0)
+    def __init__(
+        self, store: Store, root: str, name: str, *, ttl: float = 30.0, session_ttl: float = 30.0
+    ) -> None:
+        self.store = store
+        self.session = Session(self.store, ttl=session_ttl)
         self.commit = GroupCommit(self.store)
         self.leases = RetentionLeases(self.store, retention=60)
-        keys = Keys(root)
         self.voice = VoiceQueue(
-            Means(
+            VoiceBackend(
                 self.store,
                 self.session,
                 self.commit,
                 self.leases,
-                lambda view: self.store.watch(keys.watched, view, silence=5, name="discordha-voice-watch"),
-                keys,
+                VoiceKeys(root),
                 name,
-                60.0,
-                5.0,
-                3,
-                0.05,
+                retention=60.0,
+                timeout=5.0,
+                silence=5.0,
+                max_attempts=3,
+                grace=0.05,
             ),
             ttl=ttl,
         )
@@ -76,7 +79,7 @@ def node(local_etcd: LocalEtcd, root: str) -> Iterator[NodeFactory]:
     with ExitStack() as ends:
 
         def make(name: str, **options: float) -> Node:
-            made = Node(local_etcd, root, name, **options)
+            made = Node(EtcdStore(settings_of(local_etcd)), root, name, **options)
             ends.callback(made.stop)
             return made
 
@@ -92,9 +95,9 @@ def queue(request: pytest.FixtureRequest) -> Iterator[Callable[..., VoiceQueue]]
     with ExitStack() as ends:
 
         def make(**options: float) -> VoiceQueue:
-            made = VoiceQueue.alone("one", retention=60, max_attempts=3, **options)
+            made = Node(MemoryStore(), "/", "one", session_ttl=math.inf, **options)
             ends.callback(made.stop)
-            return made
+            return made.voice
 
         yield make
 
@@ -107,7 +110,7 @@ def send(voice: VoiceQueue, file: str, guild_id: int = GUILD, **options: object)
 def be_patient(voice: VoiceQueue) -> None:
     """From here on a command waits for its worker, however late that is."""
     voice._waiting.stop()
-    voice._ttl, voice._waiting = 30.0, RetentionLeases(voice._means.store, retention=30)
+    voice._ttl, voice._waiting = 30.0, RetentionLeases(voice._backend.store, retention=30)
     voice._waiting.start()
 
 
@@ -157,14 +160,14 @@ def test_other_actions_overtake(queue: Callable[..., VoiceQueue]) -> None:
 def test_sent_again_is_not_queued_again(queue: Callable[..., VoiceQueue]) -> None:
     voice = queue()
     for _ in range(3):
-        send(voice, "once", entry_id="same")
+        send(voice, "once", command_id="same")
     with voice.consume("music") as consumer:
         delivery = consumer.get(10)
         assert delivery is not None
-        send(voice, "once", entry_id="same")
+        send(voice, "once", command_id="same")
         delivery.ack()
         begun = time.monotonic()
-        send(voice, "once", entry_id="same", wait=True)
+        send(voice, "once", command_id="same", wait=True)
         assert time.monotonic() - begun < 10, "it waited for what has been done"
         assert consumer.get(0.3) is None
 
@@ -248,7 +251,7 @@ def test_the_next_worker_goes_on(node: NodeFactory) -> None:
     song.progress(3.5, volume=0.5)
     second = two.voice.consume("music")
     assert second.get(0.5) is None, "two workers in one guild"
-    wait_for(lambda: two.store.get(Keys(_root(one)).mark(GUILD)) is not None, 5, "the mark")
+    wait_for(lambda: two.store.get(VoiceKeys(_root(one)).mark(GUILD)) is not None, 5, "the mark")
     wait_for(lambda: b"3.5" in _mark(two, one), 5, "the position")
     one.die()
     taken = second.get(10)
@@ -345,7 +348,7 @@ def test_what_was_played_for_long_is_no_poison(node: NodeFactory) -> None:
         noted = (position, attempt if played < HARMLESS else 0)
 
         def is_noted(noted: tuple[float, int] = noted) -> bool:
-            mark = Mark.parse(_mark(sender, sender))
+            mark = PlayMark.parse(_mark(sender, sender))
             return mark is not None and (mark.seconds, mark.attempt) == noted
 
         wait_for(is_noted, 10, "the position")
@@ -399,9 +402,9 @@ def test_each_once_and_in_order_over_twenty_guilds(node: NodeFactory) -> None:
 
 
 def _root(node: Node) -> str:
-    return node.voice._means.keys.watched.removesuffix(".data/v/") + "/"
+    return node.voice._backend.keys.watched.removesuffix(".data/v/") + "/"
 
 
 def _mark(reader: Node, of: Node) -> bytes:
-    kv = reader.store.get(Keys(_root(of)).mark(GUILD))
+    kv = reader.store.get(VoiceKeys(_root(of)).mark(GUILD))
     return kv.value if kv is not None else b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dispatcher_scene import OURS, Scene
 
-from discordha.coordination.claims.last_attempts import PATIENCE, LastAttempts
+from discordha.coordination.claims.last_attempts import EXCLUSIVE_LIMIT, LastAttempts
 from discordha.testing import wait_for
 
 
@@ -40,10 +40,10 @@ class TestLastAttempts:
         last = LastAttempts(3, clock=lambda: now[0])
         assert last.enter("a", "a", called.clear)
         assert not last.enter("b", "b", lambda: called.append("b"))
-        now[0] = PATIENCE / 2
+        now[0] = EXCLUSIVE_LIMIT / 2
         last.tend()
         assert called == []
-        now[0] = PATIENCE
+        now[0] = EXCLUSIVE_LIMIT
         last.tend()
         assert called == ["b"]
         assert last.enter("b", "b", called.clear)
@@ -80,5 +80,5 @@ class TestEventsOfScopeClaim:
     def test_one_that_hangs_is_not_waited_for(self, scene: Scene) -> None:
         scene.members.rank = lambda key, shard: 0  # type: ignore[method-assign]
         self.receive(scene)
-        scene.tick(PATIENCE)
+        scene.tick(EXCLUSIVE_LIMIT)
         wait_for(lambda: scene.begun == [1, 2], 10, "the second to begin")

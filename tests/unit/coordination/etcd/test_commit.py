@@ -114,7 +114,7 @@ def test_what_was_not_answered_goes_before_what_came_later(
     try:
         gate.fail = [StoreUnavailable("no answer")]
         group.submit([put("a", persistent=True, order="x")])
-        wait_for(lambda: group._unanswered or None)
+        wait_for(lambda: not gate.fail and group.waiting == 1)
         group.submit([put("b", persistent=True, order="x")])
         group.execute([put("c")])
         assert gate.batches == [["a"], ["a", "b", "c"]]

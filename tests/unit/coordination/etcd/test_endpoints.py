@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from discordha.coordination.etcd.endpoints import RETRY_AFTER, Endpoint, TlsFiles, parse_endpoint
-from discordha.coordination.etcd.store import Store, StoreSettings
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import (
+    RETRY_AFTER,
+    Endpoint,
+    Endpoints,
+    StoreSettings,
+    TlsFiles,
+    parse_endpoint,
+)
 from discordha.errors import ConfigError
 
 
@@ -45,21 +52,18 @@ def test_what_is_no_endpoint_names_the_field(text: str) -> None:
 
 def test_no_endpoint_at_all() -> None:
     with pytest.raises(ConfigError, match="etcd_endpoints"):
-        Store(StoreSettings(()))
+        EtcdStore(StoreSettings(()))
 
 
 def test_a_failed_endpoint_is_left_alone_for_a_while_by_the_given_clock() -> None:
     clock = Clock()
     endpoint = Endpoint("127.0.0.1:1", None, clock=clock)
-    assert endpoint.use() is endpoint.channel
+    assert not endpoint.is_failed
     endpoint.fail()
-    with pytest.raises(ValueError, match="failed a moment ago"):
-        endpoint.use()
-    clock.now += RETRY_AFTER
-    assert endpoint.use() is endpoint.channel
-    endpoint.fail()
-    endpoint.forgive()
-    assert endpoint.use() is endpoint.channel
+    clock.now += RETRY_AFTER - 0.01
+    assert endpoint.is_failed
+    clock.now += 0.01
+    assert not endpoint.is_failed
     endpoint.close()
 
 
@@ -70,7 +74,7 @@ def test_an_unreadable_file_names_its_field(tmp_path: Path, field: str) -> None:
         if name != field:
             Path(path).write_text("pem")
     with pytest.raises(ConfigError, match=field) as caught:
-        Store(StoreSettings(("127.0.0.1:1",), **paths))
+        EtcdStore(StoreSettings(("127.0.0.1:1",), **paths))
     assert caught.value.field == f"etcd_{field}"
 
 
@@ -101,16 +105,28 @@ def test_the_choice_of_an_endpoint_does_not_look_at_the_wall_clock(monkeypatch: 
         raise AssertionError("the wall clock was asked")
 
     clock = Clock()
-    store = Store(StoreSettings(("127.0.0.1:1", "127.0.0.1:2")), clock=clock)
-    for endpoint in store._endpoints:
-        endpoint._clock = clock
+    endpoints = Endpoints(StoreSettings(("127.0.0.1:1", "127.0.0.1:2")), clock=clock)
     monkeypatch.setattr(time, "time", forbidden)
-    first = store._choose().endpoint
-    assert store._choose().endpoint is first, "it stays with one that works"
-    store._fail(first)
-    second = store._choose().endpoint
+    first = endpoints.choose().endpoint
+    assert endpoints.choose().endpoint is first, "it stays with one that works"
+    first.fail()
+    second = endpoints.choose().endpoint
     assert second is not first
     clock.now += 0.5
-    store._fail(second)
-    assert store._choose().endpoint is first, "both have failed: the one that failed longest ago"
-    store.close()
+    second.fail()
+    assert endpoints.choose().endpoint is first, "both have failed: the one that failed longest ago"
+    assert endpoints.choose().endpoint is first, "which is usable at once"
+    first.fail()
+    clock.now += RETRY_AFTER
+    assert endpoints.choose().endpoint in (first, second)
+    endpoints.close()
+
+
+def test_the_first_endpoint_is_chosen_at_random() -> None:
+    settings = StoreSettings(("127.0.0.1:1", "127.0.0.1:2"))
+    chosen = set()
+    for _ in range(40):
+        endpoints = Endpoints(settings)
+        chosen.add(endpoints.choose().endpoint.address)
+        endpoints.close()
+    assert chosen == set(settings.endpoints)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from test_tally import EARLIER, SESSION, Bench
+import pickle
 
-from discordha.coordination.journal.ambiguity import ASKED
+import pytest
+from tally_bench import EARLIER, SESSION, Bench
+
 from discordha.coordination.journal.entries import EntryState, digest
-from discordha.coordination.journal.tally import AWARE, SETTLE
+from discordha.coordination.journal.sessions import ASKED, AWARE, SETTLE, AmbiguousEntries
 
 
 class Young(Bench):
@@ -16,7 +17,7 @@ class Young(Bench):
     def __init__(self) -> None:
         super().__init__()
         self.new_session()
-        self.tally.note_session(SESSION)
+        self.tally.sessions.note(SESSION)
         self.question: dict[str, int] = {}
 
     def asked(self) -> list[str]:
@@ -51,10 +52,9 @@ def test_what_the_leader_has_handled_is_struck_out_the_oldest_first() -> None:
     assert young.asked() == ["add", "remove", "other"]
     assert young.settle(add=1, remove=1) == 3
     assert list(young.tally) == [entries[1], entries[3]]
-    assert young.tally.struck == 3
     assert young.settle() == 0
     # What was seen of the marks was about those that are gone.
-    assert not any(young.tally.may_be_handled(entry) for entry in young.tally)
+    assert not any(young.tally.ambiguous.may_be_handled(entry) for entry in young.tally)
     assert young.settle(add=1, remove=1) == 0
 
 
@@ -68,7 +68,7 @@ def test_when_all_is_settled_nothing_is_asked_any_more() -> None:
     assert young.settle() == 1
     assert not young.tally.may_ask
     assert young.asked() == []
-    assert young.tally._doubts._counts == {}
+    assert pickle.dumps(young.tally.ambiguous) == pickle.dumps(AmbiguousEntries()), "something is kept"
 
 
 def test_nothing_is_asked_before_the_marker_is_seen() -> None:
@@ -92,7 +92,7 @@ def test_a_leader_may_not_know_of_the_session_yet() -> None:
     bench = Bench()
     bench.new_session()
     assert bench.tally.in_doubt
-    bench.tally.note_session(SESSION)
+    bench.tally.sessions.note(SESSION)
     assert bench.tally.in_doubt
     assert not bench.tally.may_ask
     bench.now += AWARE
@@ -279,7 +279,7 @@ def test_a_leader_tells_of_nothing_that_is_older_than_its_session() -> None:
     bench.seen()
     assert bench.tally.left(names) == {digest("add"): 1, digest("other"): 0}
     for since, received in ((SESSION - 1, False), (SESSION, True), (SESSION + 1, True)):
-        assert bench.tally.has_received(since) is received
+        assert bench.tally.sessions.covers(since) is received
 
 
 def test_what_the_leader_can_not_tell_of_is_left_alone() -> None:
@@ -399,7 +399,7 @@ def test_an_answer_explains_what_marks_there_were_before_the_question() -> None:
     assert young.settle(add=0) == 1
     young.now += SETTLE + 1
     young.receive("add")
-    assert young.tally.doubtful == 0
+    assert young.tally.ambiguous.held == 0
 
 
 def test_while_equal_events_keep_coming_an_answer_ends_no_doubt() -> None:
@@ -413,7 +413,7 @@ def test_while_equal_events_keep_coming_an_answer_ends_no_doubt() -> None:
         young.mark("add", received=SESSION)
     assert young.settle() == 0
     (left,) = young.tally
-    assert young.tally.may_be_handled(left)
+    assert young.tally.ambiguous.may_be_handled(left)
     assert young.asked() == ["add"]
     assert young.settle() == 1
     assert not young.tally.may_ask
@@ -429,7 +429,7 @@ def test_what_such_an_answer_strikes_out_it_explains() -> None:
     young.mark("add", received=SESSION)
     assert young.settle() == 2
     assert list(young.tally) == [later]
-    assert young.tally.may_be_handled(later)
+    assert young.tally.ambiguous.may_be_handled(later)
     young.asked()
     assert young.settle(add=1) == 0
-    assert not young.tally.may_be_handled(later)
+    assert not young.tally.ambiguous.may_be_handled(later)

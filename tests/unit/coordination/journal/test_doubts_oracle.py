@@ -2,7 +2,7 @@
 that nobody has handled.
 
 What surrounds the tallies (gateway, etcd, who leads) is a few lists here; that leaders answer only when they
-have received what the asker had is what ``Reconciler`` and ``ShardClient.caught_up`` are for.
+have received what the asker had is what ``SessionCatchUp`` and ``ShardClient.caught_up`` are for.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.entries import Entry, EntryState, digest
-from discordha.coordination.journal.tally import SETTLE, Tally
+from discordha.coordination.journal.entries import EntryState, JournalEntry, digest
+from discordha.coordination.journal.sessions import SETTLE
+from discordha.coordination.journal.tally import Tally
 
 #: The revision of the young session's marker, and one before.
 MARKER, BEFORE = 50, 10
@@ -43,18 +44,18 @@ class Side:
         self.name = name
         self.tally = Tally("/j/", "/jc/", "/ja/", replica_id=name, clock=lambda: self.now)
         self.tally.snapshot([])
-        self.tally.note_session(BEFORE)
+        self.tally.sessions.note(BEFORE)
         self.now += SETTLE + 1
         self.received = 0
         self.seen = 0
         self.stamp = BEFORE
-        self.had: list[Entry] = []
+        self.had: list[JournalEntry] = []
 
     def receive(self, at: int, key: str) -> None:
         self.now += 0.001
-        entry = Entry(key, "elsewhere" if key == "c" else "lane", at, None, self.now)
-        entry.revision = self.stamp
-        if not self.tally.consume_surplus(entry):
+        lane = "elsewhere" if key == "c" else "lane"
+        entry = JournalEntry(key, lane, sequence=at, received_at=self.now, revision=self.stamp)
+        if not self.tally.take_early_mark(entry):
             self.tally.add(entry)
             self.had.append(entry)
 
@@ -79,7 +80,7 @@ class World:
         self.since: int | None = None  # the first event of the young session
         self.before = 0  # how many it had received before that
         self.log: list[Mark | Answer] = []
-        self.wire: list[Entry] = []
+        self.wire: list[JournalEntry] = []
         self.handled: set[int] = set()
         self.gone: Counter[str] = Counter()  # made room
         self.number = 0
@@ -103,9 +104,9 @@ class World:
             self.young.tally.new_session()
 
     def _notes(self) -> None:
-        if self.since is not None and self.young.tally.session_revision is None:
+        if self.since is not None and self.young.tally.sessions.revision is None:
             self.young.stamp = MARKER
-            self.young.tally.note_session(MARKER)
+            self.young.tally.sessions.note(MARKER)
 
     def _knows(self, number: str) -> None:
         """A senior sees the marker: it has received what happened before the session."""
@@ -135,10 +136,10 @@ class World:
         side = self.seniors[self.leader]
         entry = side.tally.entries.first_to_run(lane)
         if entry is not None:
-            self.handled.add(entry.item)
+            self.handled.add(entry.sequence)
             entry.occurrence = side.tally.occurrence(entry)
             entry.state = EntryState.FINISHED
-            entry.began = side.tally.began(entry)
+            entry.began = side.tally.sessions.began(entry)
             self.wire.append(entry)
 
     def _arrives(self, at: int = 0) -> None:

@@ -5,79 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kept_journal import Kept, name
 
-from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.coordination.etcd.router import CoordinationWatch
+from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
-from discordha.coordination.journal.entries import digest
-from discordha.coordination.journal.exchange import Reconciliation
-from discordha.coordination.journal.journal import Journal
-
-
-def name(key: str) -> str:
-    """That of its entry."""
-    return f"0/{digest(key)}"
-
-
-class Kept:
-    """A journal without etcd; the test is its gateway and its watch."""
-
-    def __init__(self, shard: int = 0, *, size: int = 100) -> None:
-        self.proven = 0
-        self.now = 1000.0
-        self.alive = True
-        self.versions: dict[str, int] = {}
-        self.dropped: list[str] = []
-        nothing: Any = None
-        self.journal = Journal(
-            nothing,
-            nothing,
-            nothing,
-            "/x/",
-            shard,
-            replica_id="me",
-            ready=lambda entries: None,
-            size=size,
-            retention=600.0,
-            last_attempts=LastAttempts(3),
-            dropped=self.dropped.append,
-            buried=lambda event: None,
-            proven=lambda: self.proven,
-            clock=lambda: self.now,
-        )
-        self.journal.on_snapshot([])
-
-    def new_session(self, marker: int) -> None:
-        """Is connected, and has written its marker."""
-        self.now += 1
-        self.journal.on_new_session()
-        assert self.journal.note_session(marker, self.journal.sessions)
-        self.proven = marker + 1
-
-    def lead(self) -> None:
-        """Until ``alive`` is false."""
-        term: Any = self
-        self.journal.activate(term)
-
-    def mark(self, key: str, *, certain: bool = True) -> None:
-        """A leader that has received all has handled it; ``certain``: it knew of the session."""
-        self.versions[key] = self.versions.get(key, 0) + 1
-        content = f"leader {self.proven if certain else 1} 0".encode()
-        mark = KeyValue(f"/x/j/{name(key)}", content, 1, 1, self.versions[key], 0)
-        self.journal.on_events([WatchEvent("put", mark)])
-
-    def left(self) -> list[str]:
-        return [entry.key for entry in self.journal._tally]
-
-    def receive(self, *keys: str) -> None:
-        for key in keys:
-            self.now += 0.001
-            self.journal.received(key, "lane", key, None)
-
-    def ask(self) -> tuple[int, dict[str, int]]:
-        question = self.journal.questions.ask()
-        assert question is not None
-        return question
+from discordha.coordination.journal.questions import QuestionExchange
 
 
 def test_an_answer_to_another_question_is_passed_over() -> None:
@@ -189,8 +121,8 @@ def test_a_leader_that_had_to_drop_entries_answers_nothing_until_its_next_sessio
         assert not kept.journal.questions.may_answer(names)
         assert kept.journal.questions.answer(names) is None
         # Nor when there is room again: what is gone is gone.
-        for entry in list(kept.journal._tally):
-            kept.mark(entry.key)
+        for key in kept.left():
+            kept.mark(key)
         kept.receive("room")
     kept.new_session(12)
     assert kept.journal.questions.may_answer(names)
@@ -221,16 +153,20 @@ class Marks:
 def test_marks_are_told_before_an_answer_whatever_else_came_with_them() -> None:
     """A mark that came after an answer which has counted it would strike out another event."""
     told: list[str] = []
-    hub = CoordinationWatch(Unwatched(), "/x/", silence=1.0)  # type: ignore[arg-type]
-    reconciliation = Reconciliation(Unwatched(), "/x/", "me")  # type: ignore[arg-type]
-    reconciliation.listen(0, lambda number, left: told.append(f"answer {number}"))
-    hub.subscribe("j", Marks(told))
-    for component in ("jq", "jr"):
-        hub.subscribe(component, reconciliation)
+    nothing: Any = None
+    router = WatchRouter("/x/")
+    exchange = QuestionExchange(nothing, "/x/", "me")
+    exchange.listen(
+        0,
+        on_question=lambda revision: None,
+        on_answer=lambda number, left: told.append(f"answer {number}"),
+    )
+    router.subscribe(Marks(told), "j")
+    router.subscribe(exchange, "jq", "jr")
     question = b'{"number": 1, "names": {}}'
     written = [("jq/0/other", question), ("j/0/mark", b"leader 5"), ("jr/0/me", b'{"number": 7, "left": {}}')]
     items = [KeyValue(f"/x/{key}", value, at, at, 1, 0) for at, (key, value) in enumerate(written, 1)]
-    hub.on_events(3, [WatchEvent("put", item) for item in items])
+    router.on_events(3, [WatchEvent("put", item) for item in items])
     assert told == ["marks", "answer 7"]
-    hub.on_snapshot(Snapshot(3, [items[0], items[2], items[1]]))
+    router.on_snapshot(Snapshot(3, [items[0], items[2], items[1]]))
     assert told == ["marks", "answer 7"] * 2

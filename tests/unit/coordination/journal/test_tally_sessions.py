@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from tally_bench import EARLIER, SESSION, Bench, value
 
 from discordha.coordination.journal.entries import EntryState, digest
-from discordha.coordination.journal.tally import SETTLE
+from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries
 
 
 def test_marks_of_the_time_before_a_session_strike_out_nothing_of_it() -> None:
@@ -103,7 +105,7 @@ def test_what_a_younger_leader_never_received_is_not_struck_out_by_its_marks(beg
     bench.receive("add")
     bench.mark("add", received=SESSION + 10, began=began)
     assert bench.left() == ["remove", "add"]
-    assert bench.tally.doubtful == 1
+    assert bench.tally.ambiguous.held == 1
     bench.receive("add", stamp=SESSION + 10)
     bench.mark("add", received=SESSION + 10, began=SESSION + 10)
     assert bench.left() == ["remove", "add"]
@@ -130,7 +132,7 @@ def test_an_entry_tells_when_the_session_began_in_which_it_came_in() -> None:
     bench.seen()
     late = bench.receive("late")
     assert first is not None and unnoted is not None and early is not None and late is not None  # noqa: PT018
-    assert [bench.tally.began(entry) for entry in (first, unnoted, early, late)] == [
+    assert [bench.tally.sessions.began(entry) for entry in (first, unnoted, early, late)] == [
         EARLIER,
         None,
         SESSION,
@@ -156,18 +158,18 @@ def test_sessions_are_forgotten_with_what_came_in_in_them() -> None:
     for _ in range(3):
         bench.receive("add")
         bench.new_session()
-    assert len(bench.tally._earlier) == 3
+    assert len(bench.tally.sessions.earlier) == 3
     bench.now += 1
     bench.tally.expire(bench.now)
     bench.new_session()
-    assert bench.tally._earlier == []
+    assert bench.tally.sessions.earlier == []
 
 
 def test_of_marks_that_were_missed_in_a_young_session_only_the_last_is_certain() -> None:
     """The others may be about events from before it. Found by the model."""
     bench = Bench()
     bench.new_session()
-    bench.tally.note_session(SESSION)
+    bench.tally.sessions.note(SESSION)
     first, second = bench.receive("add"), bench.receive("add")
     assert first is not None and second is not None  # noqa: PT018
     bench.tally.snapshot([value(f"/j/{digest('add')}", 2, b"leader 50")])
@@ -189,4 +191,9 @@ def test_what_is_doubtful_is_bounded_while_the_marker_is_not_seen() -> None:
         bench.receive(f"{number}")
         if len(bench.tally) > 5:
             assert bench.tally.drop_oldest()
-    assert len(bench.tally._doubts._entries) == len(bench.tally._doubts._counts) == 5
+    assert len(list(bench.tally.ambiguous)) == 5
+    bench.tally.sessions.note(SESSION)
+    assert len(bench.tally.ask()) == 5
+    for entry in list(bench.tally):
+        bench.tally.forget(entry)
+    assert pickle.dumps(bench.tally.ambiguous) == pickle.dumps(AmbiguousEntries()), "something is kept"

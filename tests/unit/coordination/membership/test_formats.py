@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from discordha.coordination.membership.members import FORMAT, READS, readable
+from discordha.coordination.membership.members import FORMAT, READS, incompatibility
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from discordha.coordination.membership.members import FORMAT, READS, readable
     ],
 )
 def test_neighbours_run_side_by_side(record: dict[str, int]) -> None:
-    assert readable("r1", {"version": "9", **record}) is None
+    assert incompatibility("r1", {"version": "9", **record}) is None
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_neighbours_run_side_by_side(record: dict[str, int]) -> None:
     ],
 )
 def test_others_are_named(record: dict[str, object]) -> None:
-    reason = readable("r1", {"version": "9", **record})  # type: ignore[dict-item]
+    reason = incompatibility("r1", {"version": "9", **record})  # type: ignore[dict-item]
     assert reason is not None
     assert "r1 (version 9)" in reason
     assert f"format {record['format']!r}" in reason

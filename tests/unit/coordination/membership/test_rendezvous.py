@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discordha.coordination.membership.rendezvous import order, weight
+from discordha.coordination.membership.placement import order, weight
 
 members = st.lists(st.text(min_size=1, max_size=12), min_size=2, max_size=8, unique=True)
 keys = st.lists(st.text(max_size=20), min_size=1, max_size=30, unique=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
-from discordha.coordination.membership.members import LAG, Members
+from discordha.coordination.membership.members import DELIVERY_SKEW, Members
 from discordha.coordination.session import Grant
 
 NOW = 1000.0
@@ -43,8 +43,8 @@ def hears(age: float, state: str = "ready") -> dict[str, Any]:
     ("age", "ago", "expected"),
     [
         (60.0, 5.0, True),
-        (5.0 + LAG, 5.0, True),
-        (5.0 + LAG - 0.01, 5.0, False),  # perhaps this replica got it that late
+        (5.0 + DELIVERY_SKEW, 5.0, True),
+        (5.0 + DELIVERY_SKEW - 0.01, 5.0, False),  # perhaps this replica got it that late
         (5.0, 60.0, False),
         (0.0, -math.inf, True),  # what is still to come
     ],
@@ -81,8 +81,8 @@ def test_nor_one_that_was_away_meanwhile() -> None:
     seen.on_events(3, [WatchEvent("delete", record_of("peer", {}))])
     seen.on_events(4, [WatchEvent("put", record_of("peer", hears(65.0), created=4))])
     assert not seen.has_received(0, NOW - 5.0)
-    assert not seen.has_received(0, NOW + LAG - 0.01)
-    assert seen.has_received(0, NOW + LAG)
+    assert not seen.has_received(0, NOW + DELIVERY_SKEW - 0.01)
+    assert seen.has_received(0, NOW + DELIVERY_SKEW)
 
 
 def test_a_snapshot_tells_of_one_that_was_away_too() -> None:
@@ -94,4 +94,4 @@ def test_a_snapshot_tells_of_one_that_was_away_too() -> None:
     ]
     seen.on_snapshot(Snapshot(5, again))
     assert not seen.has_received(0, NOW - 5.1)
-    assert seen.has_received(0, NOW - 5.0 + 2 * LAG), "the other was there all the time"
+    assert seen.has_received(0, NOW - 5.0 + 2 * DELIVERY_SKEW), "the other was there all the time"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discordha.coordination.quotas.allotment import FLOOR, allot
+from discordha.coordination.quotas.request_shares import FLOOR, allot
 
 WANTS = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(0, 100), max_size=12)
 

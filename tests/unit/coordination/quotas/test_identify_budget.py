@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from discordha.coordination.quotas.identify_budget import PROVEN, REMEMBERED, allowance, delay, free_crashes
+from discordha.coordination.quotas.identify_budget import CRASHES_KEPT, PROVEN, allowance, delay, free_crashes
 
 
 def most_in_an_hour(lives_for: float, shards: int, total: int, duration: float) -> int:
@@ -12,7 +12,7 @@ def most_in_an_hour(lives_for: float, shards: int, total: int, duration: float) 
     now = 0.0
     runs: list[tuple[float, int]] = []
     while now < duration:
-        known = [(at, used) for at, used in runs if now - at < REMEMBERED]
+        known = [(at, used) for at, used in runs if now - at < CRASHES_KEPT]
         spent = sum(used for _, used in known)
         begins = now + delay(len(known), total)
         used = shards if not known else max(min(shards, allowance(total) - spent), 0)

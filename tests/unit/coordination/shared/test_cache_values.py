@@ -14,8 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discordha.api.restore import restore
-from discordha.coordination.shared.values import LARGEST, Record, check_ttl, encode_value, key_text
+from discordha.coordination.shared.values import (
+    LARGEST,
+    Record,
+    check_ttl,
+    decode_value,
+    encode_value,
+    key_text,
+)
 
 JSON = st.recursive(
     st.none()
@@ -134,15 +140,19 @@ def test_dataclasses_come_back() -> None:
         2,
         [1],
     )
-    assert restore(Filter, json.loads(encode_value(value))) == value
-    assert restore(list[Filter], json.loads(encode_value([value, value]))) == [value, value]
-    assert restore(Filter | None, None) is None
+    assert decode_value(Filter, json.loads(encode_value(value))) == value
+    assert decode_value(list[Filter], json.loads(encode_value([value, value]))) == [value, value]
+    assert decode_value(Filter | None, None) is None
+    assert decode_value(list, [1, [2]]) == [1, [2]]
+    assert decode_value(tuple, [1, 2]) == (1, 2)
+    assert decode_value(float, 2) == 2
+    assert type(decode_value(Filter, json.loads(encode_value(value))).words[0].level) is Level
 
 
 def test_other_versions_of_a_dataclass_are_read() -> None:
-    assert restore(Word, {"text": "a", "later": 5}) == Word("a")
-    with pytest.raises(ValueError, match="has no 'text', which a Word needs"):
-        restore(Word, {"level": 1})
+    assert decode_value(Word, {"text": "a", "later": 5}) == Word("a")
+    with pytest.raises(ValueError, match=r"the value\.text is missing"):
+        decode_value(Word, {"level": 1})
 
 
 @pytest.mark.parametrize(
@@ -156,9 +166,17 @@ def test_other_versions_of_a_dataclass_are_read() -> None:
         (tuple[int, int], [1], "which is no tuple"),
         (int | str, [], "which is no int | str"),
         (Level, 9, "9 is not a valid"),
-        (dict[str, int], {"a": None}, "which is no int"),
+        (dict[str, int], {"a": None}, r"the value\['a'\] is None, which is no int"),
+        (list[Word], [{"text": "a"}, {"text": 1}], r"the value\[1\].text is 1, which is no str"),
+        (tuple[int, ...], [1, "x"], r"the value\[1\] is 'x', which is no int"),
+        (tuple[int, str], [1, 2], "is 2, which is no str"),
+        (list, {}, "is {}, which is no list"),
+        (int, "5", "is '5', which is no int"),
+        (float, True, "is True, which is no float"),
+        (str | None, 5, "is 5, which is no str | None"),
+        (Literal["soft", "hard"], "x", "the value is refused: x not in literal"),
     ],
 )
 def test_what_does_not_fit_is_named(kind: Any, plain: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        restore(kind, plain)
+        decode_value(kind, plain)

@@ -1,0 +1,187 @@
+"""Calls to etcd: each gets an endpoint, the user's token and a deadline, and its errors are translated.
+
+Guarantees
+- A call that certainly did nothing (no connection, an expired token) is repeated on the other endpoints
+  within its timeout. A write that may have been applied is never repeated.
+- One thread requests a token while the others wait, within their own timeouts. A token is dropped only by
+  calls that were refused with it, so no token is requested twice.
+- An endpoint is blamed by the call that failed on it, whichever endpoint is in use by then.
+
+Threads and locks
+- Every method may be called from any thread; ``make`` and ``prepare`` block.
+- ``_lock`` guards the endpoints, ``_token`` and ``_closed``. Under it nothing is called, but certificate
+  files are read when a channel is opened again.
+- ``_authenticating`` is held while a token is requested, and is taken before ``_lock``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+from etcd3 import etcdrpc
+
+from discordha.coordination.etcd.endpoints import Connection, Endpoint, Endpoints, StoreSettings
+from discordha.coordination.etcd.failures import Failure, explain, is_auth_disabled
+from discordha.errors import StoreUnavailable
+
+__all__ = ["Calls", "Metadata"]
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+#: Sent along with a request.
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+#: A member that has lost its cluster answers with an error at once, not after the caller's timeout.
+_REQUIRE_LEADER: Metadata = (("hasleader", "true"),)
+_Invoke: TypeAlias = Callable[[Connection, float, Metadata], T]
+
+
+class Calls:
+    """The calls of one store. Once ``stop`` is set, a call is tried on one endpoint only."""
+
+    def __init__(self, settings: StoreSettings, *, stop: threading.Event, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._endpoints = Endpoints(settings, clock=clock)
+        self._closed = False
+        self._authenticating = threading.Lock()
+        self._token: str | None = None  # empty if etcd has no users
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port`` of the endpoint in use."""
+        return self._endpoints.current.address
+
+    def close(self) -> None:
+        """Closes all channels: calls in flight and later ones raise ``StoreUnavailable``. Idempotent."""
+        with self._lock:
+            self._closed = True
+        self._endpoints.close()
+
+    def make(self, invoke: _Invoke[T], limit: float, *, write: bool) -> T:
+        """Makes one call, which gets a connection, the seconds left and metadata.
+
+        :param limit: seconds for all attempts together.
+        :param write: whether the call could change something.
+        """
+        return self._try(invoke, self._clock() + limit, self.prepare, limit, write=write)
+
+    def prepare(self, deadline: float) -> tuple[Connection, Metadata]:
+        """A connection and metadata. Blocks only for a token, and raises ``StoreUnavailable`` without one."""
+        if self._settings.user is not None and self._token is None:
+            self._authenticate(deadline)
+        return self._choose(), self.metadata()
+
+    def all_connections(self) -> list[Connection]:
+        """A connection to each endpoint, also to those that failed."""
+        with self._lock:
+            self._check_open()
+            return [endpoint.connection for endpoint in self._endpoints.all]
+
+    def metadata(self) -> Metadata:
+        """What goes with a request now. The token is plain metadata, because gRPC refuses call credentials on
+        connections without TLS."""
+        token = self._token
+        return (*_REQUIRE_LEADER, ("token", token)) if token else _REQUIRE_LEADER
+
+    def explain(self, error: Any, endpoint: Endpoint, limit: float, *, write: bool) -> Failure:
+        """Translates a ``grpc.RpcError``."""
+        code, details, user = error.code(), error.details(), self._settings.user
+        return explain(code, details, endpoint=endpoint.address, write=write, user=user, timeout=limit)
+
+    def blame(self, endpoint: Endpoint) -> None:
+        """Prefers other endpoints for a while."""
+        with self._lock:
+            endpoint.fail()
+
+    def forget_token(self) -> None:
+        """Requests a new token before the next call."""
+        with self._lock:
+            self._token = None
+
+    def _try(
+        self,
+        invoke: _Invoke[T],
+        deadline: float,
+        prepare: Callable[[float], tuple[Connection, Metadata]],
+        limit: float,
+        *,
+        write: bool,
+    ) -> T:
+        tries_left = len(self._endpoints.all)
+        token_renewed = False
+        while True:
+            to, metadata = prepare(deadline)
+            tries_left -= 1
+            try:
+                return invoke(to, max(deadline - self._clock(), 0.001), metadata)
+            except grpc.RpcError as error:
+                failure = self.explain(error, to.endpoint, limit, write=write)
+                cause: Exception = error
+            except ValueError as error:  # another thread closed the channel: the call was not made
+                closed = StoreUnavailable(f"the connection to etcd at {to.endpoint.address} was closed")
+                failure, cause = Failure(closed, unsent=True), error
+            if failure.blame_endpoint:
+                self.blame(to.endpoint)
+            time_left = self._clock() < deadline and not self._stop.is_set()
+            if failure.token_expired and not token_renewed and time_left:
+                self._drop_token(metadata)
+                token_renewed = True
+                tries_left += 1
+                continue
+            repeatable = failure.unsent or not write
+            if repeatable and tries_left > 0 and time_left and isinstance(failure.error, StoreUnavailable):
+                continue
+            raise failure.error from cause
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the connection to etcd is closed: the replica has stopped")
+
+    def _choose(self) -> Connection:
+        with self._lock:
+            self._check_open()
+            return self._endpoints.choose()
+
+    # -- the token -------------------------------------------------------------------------------------------
+
+    def _authenticate(self, deadline: float) -> None:
+        if not self._authenticating.acquire(timeout=max(deadline - self._clock(), 0.001)):
+            raise StoreUnavailable("etcd did not authenticate the replica in time")
+        try:
+            if self._token is None:
+                token = self._request_token(deadline)
+                with self._lock:
+                    self._token = token
+        finally:
+            self._authenticating.release()
+
+    def _request_token(self, deadline: float) -> str:
+        user, password = self._settings.user, self._settings.password or ""
+        request = etcdrpc.AuthenticateRequest(name=user, password=password)
+
+        def authenticate(to: Connection, left: float, metadata: Metadata) -> str:
+            try:
+                return str(to.auth.Authenticate(request, left, metadata).token)
+            except grpc.RpcError as error:
+                if not is_auth_disabled(error.details()):
+                    raise
+                _log.warning("etcd at %s has no users: etcd_user is not needed", to.endpoint.address)
+                return ""
+
+        limit = max(deadline - self._clock(), 0.001)
+        return self._try(
+            authenticate, deadline, lambda _: (self._choose(), _REQUIRE_LEADER), limit, write=False
+        )
+
+    def _drop_token(self, metadata: Metadata) -> None:
+        """Drops the token that a call was made with, unless another thread has replaced it already."""
+        with self._lock:
+            if self._token is not None and ("token", self._token) in metadata:
+                self._token = None

@@ -1,0 +1,343 @@
+"""EtcdStore: the ``Store`` on an etcd cluster, over python-etcd3's messages and stubs.
+
+Requests are built in place, because the client's transaction objects cost more than etcd itself: a
+transaction of 100 nested ones is built in 0.3 ms instead of 4. The client's choice of endpoints and its error
+handling are not used: they go by the wall clock, and blame whichever endpoint is current if several threads
+fail at once.
+
+Guarantees: those of ``Store``, by way of ``Calls``. A lost lease or watch leaves the store usable.
+
+Threads and locks: no thread and no lock here; see ``Calls``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import grpc
+from etcd3 import etcdrpc
+
+from discordha.coordination.etcd.calls import Calls, Metadata, T
+from discordha.coordination.etcd.endpoints import Connection, Endpoint, StoreSettings
+from discordha.coordination.etcd.failures import Compacted
+from discordha.coordination.etcd.messages import (
+    WatchBatch,
+    fill_txn,
+    key_value,
+    prefix_end,
+    read_txn,
+    read_watch,
+)
+from discordha.coordination.etcd.store import (
+    Compare,
+    KeyValue,
+    Lease,
+    LeaseNotFound,
+    Op,
+    Snapshot,
+    Store,
+    TxnResult,
+    WatchListener,
+)
+from discordha.coordination.etcd.watch import EtcdWatch
+from discordha.errors import DiscordHAError, StoreUnavailable
+
+__all__ = ["EtcdStore", "MemberStatus", "WatchStream"]
+
+_log = logging.getLogger(__name__)
+
+#: Keys in one page when a prefix is read.
+PAGE_SIZE = 5_000
+#: How a watch ends that a proxy between this replica and etcd has ended.
+_ENDED = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN})
+
+
+class MemberStatus(NamedTuple):
+    """What one endpoint says about itself, or the ``error`` if it does not answer. ``latency``: seconds."""
+
+    endpoint: str
+    version: str
+    is_leader: bool
+    db_size: int
+    latency: float
+    error: str | None
+
+
+class EtcdStore(Store):
+    """etcd as one replica sees it. Connects on the first call.
+
+    :param stop: once set, a call is tried on one endpoint only, so that a shutdown waits for one timeout at
+        most.
+    :raises ConfigError: an endpoint or a certificate file is unusable.
+    """
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        *,
+        stop: threading.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self._stop = stop if stop is not None else threading.Event()
+        self._clock = clock
+        self._calls = Calls(settings, stop=self._stop, clock=clock)
+        self._single_request = True  # nothing in between has yet ended a watch that sends one request only
+        self.calls = 0
+        self.failures = 0
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port`` of the endpoint in use."""
+        return self._calls.endpoint
+
+    def clone(self) -> EtcdStore:
+        return EtcdStore(self.settings, stop=self._stop, clock=self._clock)
+
+    def close(self) -> None:
+        self._calls.close()
+
+    def _call(
+        self, invoke: Callable[[Connection, float, Metadata], T], timeout: float | None, *, write: bool
+    ) -> T:
+        limit = self.settings.timeout if timeout is None else timeout
+        self.calls += 1
+        try:
+            return self._calls.make(invoke, limit, write=write)
+        except DiscordHAError:
+            self.failures += 1
+            raise
+
+    # -- keys ------------------------------------------------------------------------------------------------
+
+    def get(self, key: str, *, timeout: float | None = None) -> KeyValue | None:
+        request = etcdrpc.RangeRequest(key=key.encode())
+        answer = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)
+        return key_value(answer.kvs[0]) if answer.kvs else None
+
+    def range(self, prefix: str, *, keys_only: bool = False, timeout: float | None = None) -> Snapshot:
+        while True:
+            try:
+                return self._read_pages(prefix.encode(), keys_only, timeout)
+            except Compacted:
+                _log.debug("compacted while %s was read: reading again", prefix)
+
+    def _read_pages(self, prefix: bytes, keys_only: bool, timeout: float | None) -> Snapshot:
+        start, end = prefix or b"\0", prefix_end(prefix)
+        items: list[KeyValue] = []
+        revision = 0
+        while True:
+            request = etcdrpc.RangeRequest(
+                key=start, range_end=end, limit=PAGE_SIZE, revision=revision, keys_only=keys_only
+            )
+            page = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)  # noqa: B023
+            revision = revision or page.header.revision
+            items.extend(key_value(kv) for kv in page.kvs)
+            if not page.more:
+                return Snapshot(revision, items)
+            start = page.kvs[-1].key + b"\0"
+
+    def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
+        request = etcdrpc.PutRequest(key=key.encode(), value=value, lease=lease)
+        answer = self._call(lambda to, left, head: to.kv.Put(request, left, head), timeout, write=True)
+        return int(answer.header.revision)
+
+    def delete(self, key: str, *, timeout: float | None = None) -> bool:
+        request = etcdrpc.DeleteRangeRequest(key=key.encode())
+        answer = self._call(
+            lambda to, left, head: to.kv.DeleteRange(request, left, head), timeout, write=True
+        )
+        return bool(answer.deleted)
+
+    def txn(
+        self,
+        compare: Sequence[Compare],
+        success: Sequence[Op],
+        failure: Sequence[Op] = (),
+        *,
+        timeout: float | None = None,
+    ) -> TxnResult:
+        request = etcdrpc.TxnRequest()
+        fill_txn(request, compare, success, failure)
+        answer = self._call(lambda to, left, head: to.kv.Txn(request, left, head), timeout, write=True)
+        return read_txn(answer, success, failure, answer.header.revision)
+
+    # -- leases ----------------------------------------------------------------------------------------------
+
+    def grant(self, ttl: float, *, timeout: float | None = None) -> Lease:
+        request = etcdrpc.LeaseGrantRequest(TTL=math.ceil(ttl))
+        answer = self._call(
+            lambda to, left, head: to.lease.LeaseGrant(request, left, head), timeout, write=True
+        )
+        return Lease(int(answer.ID), float(answer.TTL))
+
+    def keep_alive(self, lease_id: int, *, timeout: float | None = None) -> float:
+        request = etcdrpc.LeaseKeepAliveRequest(ID=lease_id)
+
+        def renew(to: Connection, left: float, head: Metadata) -> float:
+            answers = to.lease.LeaseKeepAlive(iter((request,)), left, head)
+            try:
+                return float(next(answers).TTL)
+            except StopIteration:
+                raise StoreUnavailable(
+                    f"etcd at {to.endpoint.address} ended the renewal of a lease"
+                ) from None
+            finally:
+                answers.cancel()
+
+        return self._call(renew, timeout, write=False)
+
+    def revoke(self, lease_id: int, *, timeout: float | None = None) -> None:
+        request = etcdrpc.LeaseRevokeRequest(ID=lease_id)
+        try:
+            self._call(lambda to, left, head: to.lease.LeaseRevoke(request, left, head), timeout, write=True)
+        except LeaseNotFound:
+            _log.debug("lease %x was gone already", lease_id)
+
+    # -- the cluster -----------------------------------------------------------------------------------------
+
+    def status(self, *, timeout: float | None = None) -> list[MemberStatus]:
+        """What each endpoint says about itself. Asks all at once and blocks until the slowest has answered.
+
+        :param timeout: seconds; an endpoint that does not answer within them has ``error`` set.
+        """
+        limit = self.settings.timeout if timeout is None else timeout
+        connections = self._calls.all_connections()
+        with ThreadPoolExecutor(len(connections)) as pool:
+            return list(pool.map(lambda to: self._status_of(to, limit), connections))
+
+    def _status_of(self, to: Connection, limit: float) -> MemberStatus:
+        address, sent_at = to.endpoint.address, self._clock()
+        try:
+            answer = to.maintenance.Status(etcdrpc.StatusRequest(), limit, self._calls.metadata())
+        except grpc.RpcError as error:
+            reason = str(self._calls.explain(error, to.endpoint, limit, write=False).error)
+            return MemberStatus(address, "", False, 0, 0.0, reason)
+        latency, leads = self._clock() - sent_at, answer.leader == answer.header.member_id
+        return MemberStatus(address, answer.version, leads, int(answer.dbSize), latency, None)
+
+    # -- watches ---------------------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        prefix: str,
+        listener: WatchListener,
+        *,
+        silence: float,
+        name: str = "discordha-watch",
+        heartbeats: bool = False,
+    ) -> EtcdWatch:
+        return EtcdWatch(
+            self.clone(),
+            prefix,
+            listener,
+            silence=silence,
+            name=name,
+            heartbeats=heartbeats,
+            clock=self._clock,
+        )
+
+    def open_watch(
+        self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
+    ) -> WatchStream:
+        """Opens a watch stream from a revision on. Blocks only for a token.
+
+        :param pulse: called repeatedly on a gRPC thread; blocks until etcd should be asked for a sign of life
+            and returns true, or false when the stream is over. With ``None`` nothing is asked for: the
+            request side is closed at once, which etcd allows, and the iterating thread alone reads the
+            stream. If something in between ends such a watch (etcd's ``grpc-proxy`` does), later ones keep
+            their request side open.
+        """
+        start = prefix.encode()
+        create = etcdrpc.WatchRequest(
+            create_request=etcdrpc.WatchCreateRequest(
+                key=start, range_end=prefix_end(start), start_revision=start_revision, progress_notify=True
+            )
+        )
+        progress = etcdrpc.WatchRequest(progress_request=etcdrpc.WatchProgressRequest())
+        over = threading.Event()
+        single = pulse is None and self._single_request
+
+        def requests() -> Iterator[Any]:
+            yield create
+            if pulse is None:
+                over.wait()
+                return
+            while pulse():
+                yield progress
+
+        def on_ended() -> None:
+            if single:
+                self._single_request = False
+
+        to, head = self._calls.prepare(self._clock() + self.settings.timeout)
+        try:
+            call = to.listen(create, metadata=head) if single else to.watch.Watch(requests(), metadata=head)
+        except ValueError as error:  # another thread closed the channel
+            raise StoreUnavailable(f"the connection to etcd at {to.endpoint.address} was closed") from error
+        return WatchStream(
+            call, to.endpoint, self._calls, self.settings.timeout, over=over, on_ended=on_ended
+        )
+
+    def forget_token(self) -> None:
+        """Requests a new token before the next call: a watch can't tell that its token has expired."""
+        self._calls.forget_token()
+
+
+class WatchStream:
+    """One watch on one connection: iterate for ``WatchBatch``. Made by ``EtcdStore.open_watch``.
+
+    Iteration blocks, and raises ``StoreUnavailable`` when the stream breaks and after ``cancel``."""
+
+    def __init__(
+        self,
+        call: Any,
+        endpoint: Endpoint,
+        calls: Calls,
+        limit: float,
+        *,
+        over: threading.Event,
+        on_ended: Callable[[], None],
+    ) -> None:
+        self._call = call
+        self._endpoint = endpoint
+        self._calls = calls
+        self._limit = limit
+        self._over = over
+        self._on_ended = on_ended
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port``, for messages."""
+        return self._endpoint.address
+
+    def __iter__(self) -> Iterator[WatchBatch]:
+        delivered = False
+        try:
+            for message in self._call:
+                batch = read_watch(message)
+                delivered = delivered or bool(batch.events)
+                yield batch
+        except grpc.RpcError as error:
+            if not delivered and not self._over.is_set() and error.code() in _ENDED:
+                self._on_ended()
+            failure = self._calls.explain(error, self._endpoint, self._limit, write=False)
+            if failure.blame_endpoint and error.code() is not grpc.StatusCode.CANCELLED:
+                self._calls.blame(self._endpoint)
+            raise failure.error from error
+        if not delivered:
+            self._on_ended()
+        raise StoreUnavailable(f"etcd at {self._endpoint.address} ended the watch")
+
+    def cancel(self, *, blame: bool = False) -> None:
+        """Ends the stream; with ``blame``, the next one tries another endpoint."""
+        if blame:
+            self._calls.blame(self._endpoint)
+        self._over.set()
+        self._call.cancel()

@@ -1,0 +1,175 @@
+"""The tables of a tally: entries, early marks, and what etcd holds of entries that were begun.
+
+Threads and locks: no I/O, no thread; the journal's lock guards all of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from discordha.coordination.etcd.store import KeyValue
+from discordha.coordination.journal.entries import AttemptRecord, EntryState, JournalEntry
+from discordha.coordination.membership.shard_keys import is_number
+
+__all__ = ["EarlyMarks", "EntryIndex", "RunRecords"]
+
+_log = logging.getLogger(__name__)
+
+_OVER = (EntryState.GONE, EntryState.FINISHED)
+
+
+class EntryIndex:
+    """The entries of a journal, in order of arrival: all, by name, and by lane. No operation but ``remove``
+    looks at more entries than it returns, and that one only at the equal ones.
+    """
+
+    def __init__(self) -> None:
+        self._order: deque[JournalEntry] = deque()  # skips gone entries, and drops them at its head
+        self._by_name: dict[str, deque[JournalEntry]] = {}
+        self._by_lane: dict[str, deque[JournalEntry]] = {}  # as ``_order``
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[JournalEntry]:
+        return (entry for entry in self._order if entry.state is not EntryState.GONE)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an entry of a name."""
+        return name in self._by_name
+
+    @property
+    def first(self) -> JournalEntry | None:
+        """The oldest entry."""
+        return next(iter(self), None)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest entry was received."""
+        first = self.first
+        return None if first is None else first.received_at
+
+    def equal(self, name: str) -> Sequence[JournalEntry]:
+        """The entries of one name; not a copy."""
+        return self._by_name.get(name, ())
+
+    def first_to_run(self, lane: str) -> JournalEntry | None:
+        """The oldest entry of a lane that has not been run."""
+        return next((entry for entry in self._by_lane.get(lane, ()) if entry.state not in _OVER), None)
+
+    def add(self, entry: JournalEntry) -> None:
+        """Adds an entry behind all others."""
+        self._order.append(entry)
+        self._by_name.setdefault(entry.name, deque()).append(entry)
+        self._by_lane.setdefault(entry.lane, deque()).append(entry)
+        self._count += 1
+
+    def remove(self, entry: JournalEntry) -> None:
+        """Removes an entry, whose state becomes ``GONE``. Idempotent."""
+        entry.state = EntryState.GONE
+        same = self._by_name.get(entry.name)
+        if same is not None and entry in same:
+            same.remove(entry)
+            self._count -= 1
+            if not same:
+                del self._by_name[entry.name]
+        _drop_gone(self._order)
+        lane = self._by_lane.get(entry.lane)
+        if lane is not None:
+            _drop_gone(lane)
+            if not lane:
+                del self._by_lane[entry.lane]
+            elif lane[0].sequence < entry.sequence:
+                lane[0].passed_over = True
+
+
+def _drop_gone(line: deque[JournalEntry]) -> None:
+    while line and line[0].state is EntryState.GONE:
+        line.popleft()
+
+
+class EarlyMarks:
+    """Marks that fit no entry: by name, the first to come the first to go, each for ``life`` seconds."""
+
+    def __init__(self, life: float, clock: Callable[[], float]) -> None:
+        self._life = life
+        self._clock = clock
+        # When each one ends, and when its writer's gateway session began.
+        self._waiting: dict[str, deque[tuple[float, int]]] = {}
+
+    def put(self, name: str, session: int) -> None:
+        """Keeps a mark; ``session``: the revision at which its writer's gateway session began."""
+        self._waiting.setdefault(name, deque()).append((self._clock() + self._life, session))
+
+    def take(self, name: str) -> int | None:
+        """Takes the first mark of a name; returns its session, or ``None`` when there is no mark."""
+        waiting = self._waiting.get(name)
+        if waiting is None:
+            return None
+        now = self._clock()
+        while waiting and waiting[0][0] <= now:
+            waiting.popleft()
+        session = waiting.popleft()[1] if waiting else None
+        if not waiting:
+            del self._waiting[name]
+        return session
+
+    def expire(self) -> None:
+        """Forgets the names whose marks have all ended."""
+        now = self._clock()
+        for name in [name for name, waiting in self._waiting.items() if waiting[-1][0] <= now]:
+            del self._waiting[name]
+
+    def clear(self) -> None:
+        """Forgets all marks."""
+        self._waiting.clear()
+
+
+class RunRecords:
+    """What etcd holds of entries that were begun: who still runs them (carries), and how often they were
+    started (attempts), by name and occurrence. A key that something else wrote is ignored, with a warning.
+    """
+
+    def __init__(self, carries: str, attempts: str) -> None:
+        self._carries_at = carries
+        self._attempts_at = attempts
+        self.carried: dict[tuple[str, int], str] = {}  # the replica
+        self.attempts: dict[tuple[str, int], AttemptRecord] = {}
+
+    def clear(self) -> None:
+        """Forgets everything: a snapshot follows."""
+        self.carried.clear()
+        self.attempts.clear()
+
+    def apply(self, kind: str, kv: KeyValue) -> bool:
+        """Follows a change of any key; true when a carry is gone."""
+        if kv.key.startswith(self._carries_at):
+            at = _at(kv.key, self._carries_at)
+            if at is None:
+                return False
+            if kind == "delete":
+                return self.carried.pop(at, None) is not None
+            self.carried[at] = kv.value.decode(errors="replace")
+        elif kv.key.startswith(self._attempts_at):
+            at = _at(kv.key, self._attempts_at)
+            if at is not None:
+                self._apply_attempt(kind, at, kv)
+        return False
+
+    def _apply_attempt(self, kind: str, at: tuple[str, int], kv: KeyValue) -> None:
+        if kind == "delete":
+            self.attempts.pop(at, None)
+            return
+        record = AttemptRecord.parse(kv.value)
+        if record is None:
+            _log.warning("the key %s holds no attempts: ignored", kv.key)
+        else:
+            self.attempts[at] = record
+
+
+def _at(key: str, prefix: str) -> tuple[str, int] | None:
+    name, _, number = key[len(prefix) :].rpartition("/")
+    return (name, int(number)) if is_number(number) else None

@@ -1,0 +1,46 @@
+"""The gateway's view of its replica, and the permission to IDENTIFY that it asks for."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import discord
+
+__all__ = ["GatewayListener", "IdentifyPermit"]
+
+
+class IdentifyPermit(Protocol):
+    """The permission to send one IDENTIFY. Neither call blocks; gateway thread."""
+
+    def sent(self) -> bool:
+        """Notes that the IDENTIFY leaves now. False when the permit has expired: it must not leave."""
+
+    def over(self) -> None:
+        """Notes that Discord answered, or will not: the pause before the next IDENTIFY begins. Idempotent."""
+
+
+class GatewayListener(Protocol):
+    """A replica, as its gateway calls it: on the gateway thread, and no call may block."""
+
+    def on_client(self, client: discord.Client) -> None:
+        """Prepares a new client before it logs in."""
+
+    async def before_identify(self, shard_id: int) -> IdentifyPermit | None:
+        """Waits until a shard may identify; ``None``: nothing limits IDENTIFYs."""
+
+    def on_new_session(self, shard_id: int) -> None:
+        """Takes note that a shard begins a session; its first event follows."""
+
+    def on_dispatch(
+        self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+    ) -> None:
+        """Takes an event of discord.py, with the text of its frame and a revision older than the event."""
+
+    def on_change(self) -> None:
+        """Takes note that a connection was made or lost, or became ready."""
+
+    def on_fatal(self, error: BaseException) -> None:
+        """Takes the error that this replica cannot go on with."""
+
+    def known_revision(self) -> int:
+        """The latest revision of etcd that this replica knows."""

@@ -1,0 +1,139 @@
+"""Takeover: the thread that makes replicas stand for election, new leaders act, and old leaders hand over.
+
+Guarantees: a new leader acts once its watch has shown all marks that its predecessors wrote. Gateway sessions
+that begin are announced in etcd as soon as it answers. After ``end``, this replica stands for no election.
+
+Threads and locks: owns ``discordha-leader``, which blocks on etcd: started by ``start``, joined by ``stop``.
+``_lock`` guards ``_over``; only ``campaign``, which does not block, is called under it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from discordha.coordination.etcd.store import LeaseNotFound
+from discordha.coordination.node import CoordinationNode
+from discordha.errors import DiscordHAError
+from discordha.leader.shard import LeaderShard
+
+__all__ = ["Takeover"]
+
+_log = logging.getLogger(__name__)
+
+#: How often old entries are forgotten, seconds.
+SWEEP_INTERVAL = 5.0
+#: How often a replica that waits to stand for election looks, seconds: while somebody leads, while nobody
+#: does.
+WAITING_CHECK = 0.1
+VACANT_CHECK = 0.02
+#: How long the watch may take to show what was written before, seconds; then it is asked again.
+SYNC_TIMEOUT = 2.0
+
+
+class Takeover:
+    """See the module."""
+
+    def __init__(self, coordination: CoordinationNode, shards: Callable[[], Collection[LeaderShard]]) -> None:
+        self._coordination = coordination
+        self._shards = shards
+        self._lock = threading.Lock()
+        self._over = False
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._swept_at = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="discordha-leader", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread. Does not block."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread. Blocks for a call in flight. Idempotent."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wake(self) -> None:
+        """There is something to do. Never blocks; any thread."""
+        self._wake.set()
+
+    def end(self) -> None:
+        """Stands for no election any more. Does not block."""
+        with self._lock:
+            self._over = True
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(self._pause())
+            self._wake.clear()
+            self._announce_sessions()
+            for shard in self._shards():
+                try:
+                    self._tend(shard)
+                    shard.catch_up.tend()
+                except DiscordHAError as error:
+                    _log.warning("shard %d: its leader waits: %s", shard.number, error)
+                    self._wake.set()
+                    self._stop.wait(0.1)
+                except Exception:  # noqa: BLE001 - the thread must not end
+                    _log.exception("shard %d: the leader's work failed", shard.number)
+            if time.monotonic() - self._swept_at >= SWEEP_INTERVAL:
+                self._swept_at = time.monotonic()
+                for shard in self._shards():
+                    shard.journal.sweep()
+
+    def _pause(self) -> float:
+        """For how many seconds nothing is due."""
+        pause = SWEEP_INTERVAL
+        for shard in self._shards():
+            pause = min(pause, shard.catch_up.due())
+            if shard.is_waiting or shard.elected or shard.is_unannounced:
+                vacant = shard.is_waiting and shard.candidacy.yields
+                pause = min(pause, VACANT_CHECK if vacant else WAITING_CHECK)
+        return pause
+
+    def _announce_sessions(self) -> None:
+        """Greets after gateway sessions began: events younger than a greeting are received here, too."""
+        shards = [shard for shard in self._shards() if shard.is_unannounced]
+        grant, watch = self._coordination.session.current, self._coordination.watch
+        if not shards or grant is None or not watch.alive:
+            return
+        for shard in shards:
+            shard.is_unannounced = False
+        sessions = {shard: shard.journal.sessions for shard in shards}
+        greeted: dict[LeaderShard, int] = {}
+        try:
+            for shard in shards:
+                greeted[shard] = self._coordination.exchange.greet(shard.key, lease=grant.lease_id)
+            shown = watch.wait_revision(max(greeted.values()), SYNC_TIMEOUT)
+        except (DiscordHAError, LeaseNotFound):
+            shown = False
+        for shard in shards:
+            if not shown or not shard.journal.note_session(greeted[shard], sessions[shard]):
+                shard.is_unannounced = True
+
+    def _tend(self, shard: LeaderShard) -> None:
+        again, shard.resigns = shard.resigns, None
+        if again is not None:
+            shard.hand_over(again=again, timeout=1.0)
+        if shard.is_waiting and shard.candidacy.may_stand(shard.election.leader):
+            with self._lock:
+                if not self._over and not shard.is_retired:
+                    shard.is_candidate = True
+                    shard.election.campaign()
+        leadership = shard.elected
+        if leadership is None or not leadership.alive or not shard.may_act():
+            return
+        # Once the watch shows a key that is written now, it has shown everything that was written before.
+        if not self._coordination.watch.sync(SYNC_TIMEOUT, lease=leadership.lease_id):
+            self._wake.set()
+            return
+        shard.elected = None
+        if leadership.alive:
+            _log.info("leads shard %d (token %d)", shard.number, leadership.fencing_token)
+            shard.journal.activate(leadership)
+            shard.journal.bury_orphans()

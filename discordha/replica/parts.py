@@ -1,0 +1,272 @@
+"""The parts of one replica, each made with everything that it needs.
+
+``ReplicaParts`` starts nothing: ``ReplicaLifecycle`` starts and stops the parts.
+
+Threads and locks: no state of its own. The gateway thread calls the methods of ``GatewayListener``, and the
+watch thread ``_on_command``; neither may block. Any thread calls the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from discordha.api.wait_for import Waiters
+from discordha.blocking import wrap
+from discordha.commands import CommandSync, Tree
+from discordha.config import Config
+from discordha.coordination.membership.members import OperatorCommands
+from discordha.coordination.membership.preference import ShardPreference
+from discordha.coordination.node import CoordinationNode
+from discordha.dispatch import Dispatcher, Lanes, Preference
+from discordha.dispatch.handlers import HandlerRegistry
+from discordha.dispatch.runner import ErrorHook, Runner
+from discordha.gateway import Gateway
+from discordha.gateway.listener import IdentifyPermit
+from discordha.leader.loops import LeaderLoops, Task
+from discordha.leader.service import LeaderService, LeadershipStatus, SingleLeader
+from discordha.limits.identify import Identify
+from discordha.limits.identify_turn import LocalIdentify
+from discordha.limits.rest import RestLimits, shared_total
+from discordha.operations.health import HealthServer
+from discordha.replica import status
+from discordha.replica.monitor import Monitor
+from discordha.replica.readiness import Readiness
+from discordha.sharding.host import ShardHost
+from discordha.sharding.index import ShardIndex
+from discordha.stats import Stats
+from discordha.supervisor import link
+
+if TYPE_CHECKING:
+    import discord
+
+    from discordha import views
+    from discordha.voice.worker import VoiceWorker
+
+__all__ = ["ReplicaParts"]
+
+_log = logging.getLogger("discordha")
+
+
+class ReplicaParts:
+    """All parts of one replica; ``None``: the replica runs without etcd, or is not sharded. A
+    ``GatewayListener`` and a ``ReplicaView``.
+
+    :param on_client: prepares each of discord.py's clients for the bot's declarations; gateway thread.
+    :param on_fatal: takes the error that this replica cannot go on with; any thread; must be quick.
+    :param on_drain_asked: called when an operator wants this replica to drain; any thread; must be quick.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        replica_id: str,
+        registry: HandlerRegistry,
+        stats: Stats,
+        *,
+        tasks: list[Task],
+        tree: Tree,
+        voice_workers: Sequence[VoiceWorker],
+        on_client: Callable[[discord.Client], None],
+        on_error: ErrorHook | None,
+        on_fatal: Callable[[BaseException], None],
+        on_drain_asked: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self.replica_id = replica_id
+        self.stats = stats
+        self.on_client = on_client
+        self.on_fatal = on_fatal
+        self._on_drain_asked = on_drain_asked
+        self._started_at = time.monotonic()
+        self._sharded = config.shard_count is not None
+        link.current().hello(replica_id, ha=config.ha, drain_timeout=config.drain_timeout)
+
+        # What all replicas share.
+        describe = functools.partial(status.describe, self)
+        self.node = CoordinationNode(config, config.root if config.ha else "", replica_id, describe)
+        node = self.coordination = self.node if config.ha else None
+        self.shared = self.node.shared
+        self.voice = self.node.voice
+        tree.silent_owner = self.node.silent_owner
+        self.readiness = Readiness(replica_id, self._announce)
+
+        # The connection to Discord.
+        self.limits = RestLimits(config.rest_limit) if config.rest_limit else None
+        if node and self.limits:
+            self.limits.share(node.share_requests(self.limits, shared_total(config.rest_limit)))
+        self.gateway = Gateway(config, self, self.limits)
+        self.shards = ShardIndex(self.gateway, node.plan if node else None)
+        self.identify = self._identify(node) if node else LocalIdentify()
+
+        # The way of an event.
+        self.runner = Runner(
+            self.gateway.bridge, stats, handler_timeout=config.handler_timeout, on_error=on_error
+        )
+        self.lanes = Lanes(workers=config.workers, max_workers=config.workers * 4, patience=config.grace)
+        members = self._preference(self.node)
+        self.leaders = (
+            LeaderService(
+                config,
+                node,
+                replica_id,
+                stats,
+                put=self.lanes.put,
+                probe=self.gateway,
+                has_received=members.has_received,
+            )
+            if node
+            else None
+        )
+        self.dispatcher = Dispatcher(
+            config,
+            registry,
+            self.runner,
+            stats,
+            claims=self.node.claims,
+            members=members,
+            to_leader=(self.leaders or SingleLeader(self.lanes.put)).received,
+            lanes=self.lanes,
+            inject=self.gateway.inject,
+            hosts=lambda key: not self._sharded or key in self.gateway.clients,
+            last_attempts=self.node.last_attempts,
+        )
+        if node:
+            node.router.subscribe(OperatorCommands(node.root, replica_id, self._on_command), "x")
+        self.leading = LeadershipStatus(
+            self.leaders, node.elections if node else None, self.shards.key, replica_id
+        )
+
+        # Beside the events.
+        self.waiters = Waiters(self.lanes.lend, hands_over=config.ha)
+        self.commands = CommandSync(
+            tree,
+            self.gateway,
+            node.command_records if node else None,
+            replica_id=replica_id,
+            peers=self.replicas,
+            announce=node.members.poke if node else lambda: None,
+            patience=2 * config.session_ttl,
+            stats=stats,
+        )
+        self.loops = LeaderLoops(tasks, node.runs if node else None, self.leading.term, stats)
+        self.voice_workers = list(voice_workers)
+
+        # Over all of them.
+        self.monitor = Monitor(self)
+        self.hosting = (
+            ShardHost(
+                config,
+                node,
+                self.gateway,
+                self.leaders,
+                self.dispatcher,
+                replica_id=replica_id,
+                is_deaf=self.is_deaf,
+                on_fatal=on_fatal,
+            )
+            if node and self.leaders and self._sharded
+            else None
+        )
+        self.health = HealthServer(self, config.http_address) if config.http_address is not None else None
+
+    def _identify(self, node: CoordinationNode) -> Identify | LocalIdentify:
+        return Identify(
+            node.session,
+            node.identify_queue,
+            node.identify_budget,
+            live=lambda: node.members.records().keys(),
+            needed=lambda key: self._is_needed(node, key),
+            fetch=self.gateway.session_limits,
+        )
+
+    def _is_needed(self, node: CoordinationNode, key: int) -> bool:
+        """Whether no other replica is ready for a shard. No I/O."""
+        if self._sharded:
+            return not node.plan.ready(key)
+        records = node.members.records().items()
+        return not any(name != self.replica_id and record.get("state") == "ready" for name, record in records)
+
+    def _preference(self, node: CoordinationNode) -> Preference:
+        if node.has_peers and self._sharded:
+            return ShardPreference(node.plan, node.members, self.replica_id)
+        return node.members
+
+    def _on_command(self, command: str) -> None:
+        if command == "drain":
+            _log.info("asked to drain")
+            self._on_drain_asked()
+        else:
+            _log.warning("this version does not know the operator's command %r", command)
+
+    def _announce(self, state: str) -> None:
+        link.current().state(self.replica_id, state)
+        if self.coordination is not None:
+            self.coordination.members.set_state(state)
+
+    # -- the gateway's listener ------------------------------------------------------------------------------
+
+    async def before_identify(self, shard_id: int) -> IdentifyPermit:
+        """Waits for the shard's turn."""
+        return await self.identify.turn(shard_id)
+
+    def on_new_session(self, shard_id: int) -> None:
+        """Tells the leader service."""
+        if self.leaders is not None:
+            self.leaders.new_session(shard_id)
+
+    def on_dispatch(
+        self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+    ) -> None:
+        """Gives the event to waiting threads and to the dispatcher."""
+        self.waiters.offer(event, args)
+        self.dispatcher.receive(event, args, raw, shard_id, acknowledged_revision)
+
+    def on_change(self) -> None:
+        """Has the connection checked."""
+        self.monitor.poke()
+        if self.hosting is not None:
+            self.hosting.poke()
+
+    def known_revision(self) -> int:
+        """The revision of the coordination watch; 0 without etcd."""
+        return self.coordination.watch.revision if self.coordination is not None else 0
+
+    # -- for the facade and for voice ------------------------------------------------------------------------
+
+    def call(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
+        """Runs a coroutine on the gateway's loop and waits for it."""
+        return self.gateway.call(awaitable, timeout)
+
+    @property
+    def client_view(self) -> views.Client:
+        """discord.py's client, as a blocking view."""
+        view: views.Client = wrap(self.gateway.client, self.gateway.bridge)
+        return view
+
+    def channel(self, channel_id: int) -> Any:
+        """discord.py's channel, of any shard; ``None`` when the bot does not see it."""
+        channels = (client.get_channel(channel_id) for client in self.gateway.clients.values())
+        return next((channel for channel in channels if channel is not None), None)
+
+    def replicas(self) -> Mapping[str, Mapping[str, Any]]:
+        """The live replicas and their member records. No I/O."""
+        if self.coordination is None:
+            return {self.replica_id: status.describe(self)}
+        return self.coordination.members.records()
+
+    def status(self) -> dict[str, Any]:
+        """The replica's state for health checks and metrics."""
+        return status.status(self)
+
+    def is_deaf(self, key: int) -> bool:
+        """Whether peers receive a shard's events while this replica does not."""
+        return self.monitor.is_deaf(key)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the replica was made."""
+        return time.monotonic() - self._started_at
