@@ -186,7 +186,7 @@ class Run:
         for each in self._seen:
             if each.is_running():
                 each.kill()
-        psutil.wait_procs(self._seen, timeout=10)
+        wait_for(lambda: not self.left_over(), 10, lambda: f"the end of {self.left_over()}")
 
     def __enter__(self) -> Self:
         return self

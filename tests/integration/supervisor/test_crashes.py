@@ -212,19 +212,11 @@ def without_run(
 
 
 def test_three_crashes(with_run: Callable[[list[str]], Deaths]) -> None:
-    found = with_run(["kill -9", "os._exit", "SIGSEGV"])
+    found = with_run(["kill -9", "SIGSEGV", "memory"])
     print(found.row("with discordha run"))
     assert all(each.ok for each in found.outcomes.values()), found.outcomes
     assert not found.unanswered
     # Neither waits for the session's end. What a busy machine adds is not ours.
-    assert max([*found.takeovers, *found.leaderless]) < TTL / 2, found
-
-
-def test_a_replica_that_eats_all_its_memory(with_run: Callable[[list[str]], Deaths]) -> None:
-    found = with_run(["memory"])
-    print(found.row("out of memory"))
-    assert all(each.ok for each in found.outcomes.values()), found.outcomes
-    assert not found.unanswered
     assert max([*found.takeovers, *found.leaderless]) < TTL / 2, found
 
 

@@ -63,12 +63,11 @@ def test_replicas_are_replaced_one_after_another(start: Start, version: Path) ->
 def test_a_version_that_does_not_become_ready_is_rolled_back(start: Start, version: Path) -> None:
     run = start("-n", "2", "--reload-timeout", "1.5", PRETENDS, f"version={version}")
     before = run.wait_ready(2)
-    version.write_text("stubborn")
+    version.write_text("nothing")
     done = run.reload()
     assert done.returncode == 1
     assert "was not ready within 1.5 s" in done.stdout
     assert run.replicas() == before
-    version.write_text("ready dies=5")  # it looks ready for a moment
     version.write_text("dies=5")
     assert run.reload().returncode == 1
     assert run.lines("rolled back: .* ended with status 5")
@@ -79,6 +78,15 @@ def test_a_version_that_does_not_become_ready_is_rolled_back(start: Start, versi
     version.write_text("ready")
     assert run.reload().returncode == 0
     assert run.stop() == 0
+
+
+@pytest.mark.long
+def test_a_new_version_that_ignores_its_end_is_killed(start: Start, version: Path) -> None:
+    run = start("--reload-timeout", "1", PRETENDS, f"version={version}")
+    before = run.wait_ready(1)
+    version.write_text("stubborn")
+    assert run.reload().returncode == 1
+    assert run.replicas() == before
 
 
 def test_a_hanging_up_terminal_is_no_reload_but_a_signal_is(start: Start, version: Path) -> None:

@@ -77,7 +77,7 @@ def reload(
 def test_two_reloads(
     local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str, tmp_path: Path
 ) -> None:
-    _, during = reload(local_discord, local_etcd, namespace, tmp_path, times=2, calm=2.0)
+    _, during = reload(local_discord, local_etcd, namespace, tmp_path, times=2, calm=1.0)
     assert during < 5.0  # nobody waits for a session to end
 
 

@@ -142,6 +142,7 @@ def test_a_replica_that_is_stopped_is_killed(start: Start) -> None:
     run.wait_line("was killed by SIGKILL", timeout=20)
 
 
+@pytest.mark.long
 def test_hang_after_0_lets_it_hang(start: Start) -> None:
     run = start("--hang-after", "0", PRETENDS, "ready", "hangs")
     run.wait_ready(1)
@@ -156,6 +157,7 @@ def test_signals_are_passed_on(start: Start) -> None:
     assert sorted(run.wait_line("^USR1 in", 2)) == ["USR1 in bot-1", "USR1 in bot-2"]
 
 
+@pytest.mark.long
 def test_a_replica_that_does_not_drain_is_killed(start: Start) -> None:
     run = start(PRETENDS, "ready", "stubborn", "drain=0.5")
     run.wait_ready(1)
