@@ -27,11 +27,12 @@ from discordha.api.declarations import Declarations
 from discordha.blocking import wrap
 from discordha.config import Config
 from discordha.context import current_event, refuse_on_loop
-from discordha.errors import DiscordHAError
+from discordha.errors import ConfigError, DiscordHAError
 from discordha.operations.logs import log_to_stderr
 from discordha.process.signals import signals
 from discordha.replica.lifecycle import ReplicaLifecycle
 from discordha.replica.parts import ReplicaParts
+from discordha.supervisor import link
 from discordha.voice.calls import VoiceCalls
 
 if TYPE_CHECKING:
@@ -190,6 +191,8 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
                 self.stop()
         failure = failure or self._failure
         if failure is not None:
+            if isinstance(failure, ConfigError):
+                link.current().refused(str(failure))
             # The message names the remedy; the traceback would not help.
             raise failure.with_traceback(None) from None
 
@@ -215,7 +218,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
     def _on_signal(self, number: int) -> None:
         """Signal handler: no locks, no logging."""
-        self._hurry = self._signalled
+        self._hurry = self._signalled and not link.current().is_orphan
         self._signalled = True
         self._ends.put(signal.Signals(number).name)
 
