@@ -64,6 +64,8 @@ READS = 1
 #: States in which a replica gets no events or takes no new ones: preferring it would cost each one the grace.
 LEAVING_STATES = frozenset({"draining", "stopping"})
 UNPREFERRED_STATES = LEAVING_STATES | {"starting", "deaf"}
+#: How much later than its rhythm a member's record may come in, seconds.
+LATE = 0.3
 #: How much later than one replica another may receive an event from Discord, seconds.
 DELIVERY_SKEW = 1.0
 
@@ -243,6 +245,10 @@ class Members:
     def is_silent(self, member: str) -> bool:
         """See ``Rhythm``: what a dead or silent member owns holds up nothing."""
         return self._rhythm.is_silent(member)
+
+    def is_late(self, member: str) -> bool:
+        """The same, said as early as can be: for what does no harm if the member lives."""
+        return self._rhythm.is_silent(member, self._interval + LATE)
 
     @property
     def any_silent(self) -> bool:
