@@ -61,7 +61,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         self._config = config if config is not None and not options else Config.build(config, **options)
         super().__init__()
-        self._tree.bind(self._running)
+        self._tree.bind(self._running, self._refuse_late)
         self._lock = threading.Lock()
         self._replica: ReplicaLifecycle | None = None
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
@@ -227,6 +227,9 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         if replica is not None:
             replica.note_failure()
             replica.parts.readiness.give_up()
+
+    def _is_started(self) -> bool:
+        return self._replica is not None
 
     def _running(self) -> ReplicaParts:
         replica = self._replica

@@ -21,6 +21,7 @@ from typing import Any
 
 from discordha.blocking import Bridge, wrap
 from discordha.context import CurrentEvent, handler_scope
+from discordha.dispatch.callables import refuse_result
 from discordha.dispatch.handlers import Handler
 from discordha.errors import HandlerTimeout, LockLost
 from discordha.stats import Stats
@@ -95,7 +96,7 @@ class Runner:
             ended = Outcome.HANDLED
             try:
                 with scope:
-                    handler.function(*views)
+                    refuse_result(handler.function(*views), handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
                 ended = Outcome.LOST

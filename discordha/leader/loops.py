@@ -22,6 +22,7 @@ from typing import Any
 from discordha.context import CurrentEvent, handler_scope
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.election.task_runs import TaskRuns
+from discordha.dispatch.callables import check_arguments, refuse_coroutine, refuse_result
 from discordha.errors import ConfigError, LockLost
 from discordha.stats import Stats
 
@@ -37,7 +38,7 @@ class Task:
     """A periodic task as its author declared it.
 
     :param seconds: from the beginning of one run to that of the next.
-    :raises ConfigError: the name or the period is impossible.
+    :raises ConfigError: the name or the period is impossible, or the function no plain one without arguments.
     """
 
     def __init__(self, function: Callable[[], Any], name: str, seconds: float) -> None:
@@ -45,6 +46,8 @@ class Task:
             raise ConfigError(f"seconds of the loop {name} must be above 0, not {seconds!r}")
         if not name or "/" in name:
             raise ConfigError(f"a loop's name may not be empty or hold a slash, as {name!r} does")
+        refuse_coroutine(function, "Loops")
+        check_arguments(function, (), f"be the loop {name}")
         self.function = function
         self.name = name
         self.seconds = seconds
@@ -136,7 +139,7 @@ class LeaderLoops:
         scope = handler_scope(event, task.name)
         try:
             with scope:
-                task.function()
+                refuse_result(task.function(), f"the loop {task.name}")
             if scope.refused:
                 raise LockLost("a call was refused, and the loop caught LockLost; let it pass")
         except LockLost as error:
