@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -76,6 +77,8 @@ class LeaderLoops:
         self._clock = clock
         self._stop = threading.Event()
         self._numbers = itertools.count(1)
+        # Without etcd each process counts its runs anew, and Discord remembers the nonces of the last one.
+        self._epoch = secrets.randbits(62) if runs is None else 0
         self._threads = [
             threading.Thread(target=self._run, args=(task,), name=f"discordha-loop-{task.name}", daemon=True)
             for task in tasks
@@ -134,7 +137,7 @@ class LeaderLoops:
         return begun
 
     def _call(self, task: Task, number: int, token: int, is_lost: Callable[[], bool]) -> None:
-        event = CurrentEvent(task.name, "loop", 1, 0, token, number, is_lost)
+        event = CurrentEvent(task.name, "loop", 1, 0, token, number, is_lost, epoch=self._epoch)
         self._stats.add("loop_runs", task.name)
         scope = handler_scope(event, task.name)
         try:
