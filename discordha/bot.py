@@ -243,7 +243,8 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         """Runs a coroutine of discord.py on the gateway's loop and returns its result. Blocks; any thread but
         the loop's. Inside a handler the call is fenced like those of the views.
 
-        :param timeout: seconds, by default ``call_timeout``.
+        :param timeout: seconds for the whole call; by default it goes on while Discord carries a request out
+            every ``call_timeout`` seconds.
         :raises LockLost: this replica may have lost the handler's event; nothing was sent.
         :raises TimeoutError: the call took longer.
         """

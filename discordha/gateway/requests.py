@@ -28,7 +28,7 @@ import discord
 import yarl
 from discord.http import Route
 
-from discordha.blocking import refuse_if_lost
+from discordha.blocking import note_progress, refuse_if_lost
 from discordha.errors import reason_of
 from discordha.limits.rest import RestLimits
 
@@ -73,6 +73,8 @@ def request_trace(limits: RestLimits | None) -> aiohttp.TraceConfig:
         return counted is not None
 
     async def on_end(_session: Any, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+        if params.response.status < 300:
+            note_progress()
         if end(context) and limits is not None:
             limits.answered(params.response.status, params.response.headers)
 
