@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -134,6 +135,26 @@ class TestResults:
         (error,) = errors
         assert str(error).startswith("bot.on_ready returned ")
         assert "ha.call(...)" in str(error)
+
+    def test_a_coroutine_that_a_handler_drops_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        def sends(word: str) -> None:
+            discord.abc.Messageable.send(None, word)  # type: ignore[arg-type,unused-coroutine] - the mistake
+
+        shown: list[Any] = []
+        event = CurrentEvent("1", "ready", 1, 0, 7, 1, lambda: False)
+        with warnings.catch_warnings(), caplog.at_level(logging.ERROR):
+            warnings.simplefilter("default")
+            warnings.showwarning = lambda *said, **more: shown.append(said)
+            for _ in range(2):  # the hook is put in once
+                runner = Runner(None, Stats())  # type: ignore[arg-type] - nothing calls Discord
+            for _ in range(2):
+                handler = Handler(lambda: sends("x"), "ready", Scope.CLAIM, None, "bot.on_ready")
+                assert runner.run(event, [handler], ()) is Outcome.HANDLED
+            coroutine()  # type: ignore[unused-coroutine] - not a handler's
+        (record,) = caplog.records
+        assert "bot.on_ready: coroutine 'Messageable.send' was never awaited" in record.getMessage()
+        assert "ha.call(...)" in record.getMessage()
+        assert len(shown) == 2
 
     def test_of_a_loop(self, caplog: pytest.LogCaptureFixture) -> None:
         loops = LeaderLoops([], None, lambda: None, Stats())
