@@ -101,6 +101,8 @@ class Trampoline:
             args = [wrap(arg, bridge) for arg in request.args]
             kwargs = {name: wrap(arg, bridge) for name, arg in request.kwargs.items()}
             value = unwrap(request.function(*args, **kwargs))
+            if request.ends and isinstance(value, types.GeneratorType):
+                value = list(value)  # choices, which may be made on this thread only
             refuse_result(value, callable_name(request.function))
         except LockLost:
             raise

@@ -17,7 +17,7 @@ import discordha
 from discordha import ConfigError, app_commands
 from discordha.api.wait_for import Waiters
 from discordha.blocking import LoopBridge
-from discordha.commands.trampoline import Trampoline
+from discordha.commands.trampoline import Trampoline, adapt
 from discordha.context import CurrentEvent
 from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.runner import Outcome, Runner
@@ -177,6 +177,16 @@ class TestResults:
 
         with pytest.raises(TypeError, match="returned coroutine"):
             drive(lambda: ha.tree.interaction_check(SimpleNamespace()))
+
+
+def test_an_autocomplete_may_return_a_generator_expression() -> None:
+    thread = threading.current_thread()
+
+    def complete(interaction: Any, current: str) -> Any:
+        return (threading.current_thread() is thread for _ in range(3))
+
+    adapted = adapt(complete, "Autocompletes", ends=True)
+    assert drive(lambda: adapted(SimpleNamespace(), "x")) == [True, True, True]
 
 
 def test_a_wait_for_a_coroutine_function_is_refused() -> None:
