@@ -61,7 +61,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         self._config = config if config is not None and not options else Config.build(config, **options)
         super().__init__()
-        self._tree.bind(self._running)
+        self._tree.bind(self._running, self._refuse_late)
         self._lock = threading.Lock()
         self._replica: ReplicaLifecycle | None = None
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
@@ -228,6 +228,9 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
             replica.note_failure()
             replica.parts.readiness.give_up()
 
+    def _is_started(self) -> bool:
+        return self._replica is not None
+
     def _running(self) -> ReplicaParts:
         replica = self._replica
         if replica is None:
@@ -240,7 +243,8 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         """Runs a coroutine of discord.py on the gateway's loop and returns its result. Blocks; any thread but
         the loop's. Inside a handler the call is fenced like those of the views.
 
-        :param timeout: seconds, by default ``call_timeout``.
+        :param timeout: seconds for the whole call; by default it goes on while Discord carries a request out
+            every ``call_timeout`` seconds.
         :raises LockLost: this replica may have lost the handler's event; nothing was sent.
         :raises TimeoutError: the call took longer.
         """

@@ -80,7 +80,7 @@ class Config:
     :param participate_in_election: false for a replica that must not lead.
     :param deaf_after: how long a leader may be without a connection to Discord.
     :param drain_timeout: how long a stopping replica waits for its handlers.
-    :param call_timeout: how long a blocking call to Discord may take.
+    :param call_timeout: how long a blocking call may go without Discord carrying a request out.
     :param shard_count: the number of shards, or ``auto`` for Discord's recommendation; ``None``: no shards.
     :param replication: the number of replicas for each shard.
     :param http_address: ``host:port`` for health and metrics.

@@ -50,6 +50,7 @@ class CurrentEvent:
     :param occurrence: 1, 2, 3, ... for equal events without an identity of their own.
     :param is_lost: tells, without I/O and from any thread, whether the replica may have lost the event.
     :param handler: qualified name of the running handler; set by ``handler_scope``.
+    :param epoch: tells equal occurrences apart where the count began anew; equal in every attempt.
     :param for_itself: every replica handles the event for itself, and sends messages of its own.
     """
 
@@ -58,6 +59,7 @@ class CurrentEvent:
         "_ordinals",
         "_refused",
         "attempt",
+        "epoch",
         "fencing_token",
         "for_itself",
         "handler",
@@ -79,6 +81,7 @@ class CurrentEvent:
         handler: str = "",
         *,
         for_itself: bool = False,
+        epoch: int = 0,
     ) -> None:
         self.identity = identity
         self.name = name
@@ -88,6 +91,7 @@ class CurrentEvent:
         self.occurrence = occurrence
         self.handler = handler
         self.for_itself = for_itself
+        self.epoch = epoch
         self._is_lost = is_lost
         self._ordinals = itertools.count()
         self._refused = False
@@ -133,6 +137,7 @@ class CurrentEvent:
             self._is_lost,
             handler,
             for_itself=self.for_itself,
+            epoch=self.epoch,
         )
 
 

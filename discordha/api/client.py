@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from discordha.context import refuse_on_loop
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.voice.queue import VoiceQueue
+from discordha.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,21 @@ class ReplicaAccess(ABC):
 
         :raises DiscordHAError: the bot does not run.
         """
+
+    def _is_started(self) -> bool:
+        """Whether the bot runs, or is about to."""
+        return False
+
+    def _refuse_late(self, what: str) -> None:
+        """Refuses a declaration that would have no effect, since the bot has read them all.
+
+        :raises ConfigError: the bot runs.
+        """
+        if self._is_started():
+            raise ConfigError(
+                f"{what} is declared while the bot runs, which would have no effect: declare it before "
+                "start() or run(), at the top of the bot's module"
+            )
 
     def _blocking(self, what: str) -> RunningReplica:
         """The running replica, for a call that blocks.

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from discordha.api.client import ReplicaAccess
 from discordha.commands import Command, Components, Interactions, PersistentViews, Tree
-from discordha.dispatch.callables import short_name
+from discordha.dispatch.callables import check_arguments, refuse_coroutine, short_name
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook
 from discordha.errors import ConfigError
@@ -27,7 +28,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Hook = TypeVar("Hook", bound=ErrorHook)
 
 
-class Declarations:
+class Declarations(ReplicaAccess):
     """The part of ``DiscordHA`` that decorators fill and each start reads."""
 
     def __init__(self) -> None:
@@ -70,6 +71,8 @@ class Declarations:
     ) -> Callable[[Function], Function]:
         """Decorator: registers a plain function for an event, as often as wanted; see ``add_handler``."""
 
+        _refuse_bare(event, "listen")
+
         def register(function: Function) -> Function:
             self.add_handler(function, event, scope=scope, where=where)
             return function
@@ -92,7 +95,8 @@ class Declarations:
             ``"every"`` (all do); by default the scope that suits the event.
         :param where: a fast, pure predicate on the event's arguments, called before anything else; an error
             in it is logged and counts as no.
-        :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of arguments.
+        :raises ConfigError: unknown event (names the nearest), coroutine or generator function, wrong number
+            of arguments, impossible ``where``.
         """
         return self._registry.add(function, event, scope=scope, where=where)
 
@@ -130,7 +134,10 @@ class Declarations:
         :raises ConfigError: a coroutine function, or arguments that do not match the pattern.
         """
 
+        _refuse_bare(custom_id, "component")
+
         def register(function: Function) -> Function:
+            self._refuse_late(f"the component {custom_id!r}")
             self._components.add(custom_id, function, defer)
             return function
 
@@ -145,6 +152,7 @@ class Declarations:
         :param message_id: the message with the view, if the view is to follow that message's edits.
         :raises ConfigError: the view is not persistent.
         """
+        self._refuse_late(f"the view {type(view).__name__}")
         self._views.add(view, message_id)
 
     def add_dynamic_items(self, *items: type[discord.ui.DynamicItem[Any]]) -> None:
@@ -153,12 +161,18 @@ class Declarations:
 
         :raises ConfigError: an item is no such class.
         """
+        self._refuse_late("a class of dynamic items")
         self._views.add_items(items)
 
     def on_error(self, hook: Hook) -> Hook:
         """Decorator: calls ``hook(event, handler, error)`` for each handler's error, instead of logging it.
         Before ``start``.
+
+        :raises ConfigError: a coroutine function, wrong arguments, or the bot runs.
         """
+        self._refuse_late("the hook on_error")
+        refuse_coroutine(hook, "Error hooks")
+        check_arguments(hook, ("event", "handler", "error"), "take errors")
         self._on_error = hook
         return hook
 
@@ -167,10 +181,12 @@ class Declarations:
         runs at once over all replicas. Before ``start``.
 
         :param name: the same on all replicas; by default the function's.
-        :raises ConfigError: the name is taken, or the period impossible.
+        :raises ConfigError: the name is taken, the period impossible, the function no plain one without
+            arguments, or the bot runs.
         """
 
         def register(function: Function) -> Function:
+            self._refuse_late(f"the loop {name or short_name(function)!r}")
             task = Task(function, name or short_name(function), seconds)
             if any(known.name == task.name for known in self._tasks):
                 raise ConfigError(f"there is a loop {task.name!r} already: give this one another name")
@@ -178,3 +194,13 @@ class Declarations:
             return function
 
         return register
+
+
+def _refuse_bare(argument: Any, decorator: str) -> None:
+    """Refuses a decorator without parentheses, which takes the function for its argument and drops it."""
+    if callable(argument):
+        name = short_name(argument)
+        given = "" if decorator == "listen" else '"custom_id"'
+        raise ConfigError(
+            f"@ha.{decorator} over {name} lacks its parentheses: write @ha.{decorator}({given})"
+        )

@@ -19,13 +19,15 @@ from discord.utils import MISSING
 from discordha.commands.trampoline import adapt, plain_function
 from discordha.dispatch.callables import short_name
 
-__all__ = ["Command", "ContextMenu", "Group", "command", "context_menu"]
+__all__ = ["Command", "ContextMenu", "Group", "adapted_hook", "command", "context_menu"]
 
 PlainFunction = Callable[..., Any]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _CHECKS = "Checks"
 _ERROR_HANDLERS = "Error handlers"
+#: Attributes of trees and groups that discord.py awaits.
+_HOOKS = {"interaction_check": _CHECKS, "on_error": _ERROR_HANDLERS}
 #: Where ``discord.app_commands.autocomplete`` leaves its mark on a function.
 _AUTOCOMPLETE = "__discord_app_commands_param_autocomplete__"
 
@@ -78,6 +80,11 @@ def _adapt_parameters(parameters: Iterable[Any]) -> None:
             parameter._annotation.transform = adapt(transformer.transform, "Transformers")
 
 
+def adapted_hook(name: str, value: Any) -> Any:
+    """The value for an attribute of a tree or group: plain functions for the hooks that discord.py awaits."""
+    return adapt(value, _HOOKS[name]) if name in _HOOKS and callable(value) else value
+
+
 class Command(app_commands.Command[Any, ..., Any]):
     """``discord.app_commands.Command`` with plain functions."""
 
@@ -121,9 +128,9 @@ class Group(app_commands.Group):
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        for name, what in (("interaction_check", _CHECKS), ("on_error", _ERROR_HANDLERS)):
+        for name in _HOOKS:
             if name in cls.__dict__:
-                setattr(cls, name, adapt(cls.__dict__[name], what))
+                setattr(cls, name, adapted_hook(name, cls.__dict__[name]))
         super().__init_subclass__(**options)
 
     def command(  # type: ignore[override]
@@ -138,6 +145,9 @@ class Group(app_commands.Group):
             return made
 
         return decorator
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, adapted_hook(name, value))
 
     def error(self, coro: Decorated) -> Decorated:
         """Decorator: a plain function handles the errors of this group's commands."""

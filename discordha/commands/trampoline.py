@@ -29,7 +29,13 @@ from typing import Any, NamedTuple
 import discord
 
 from discordha.blocking import Bridge, unwrap, wrap
-from discordha.dispatch.callables import body_of, callable_name, refuse_coroutine, short_name
+from discordha.dispatch.callables import (
+    body_of,
+    callable_name,
+    refuse_coroutine,
+    refuse_result,
+    short_name,
+)
 from discordha.errors import DiscordHAError, LockLost
 
 __all__ = ["Trampoline", "adapt", "is_unanswerable", "plain_function"]
@@ -95,6 +101,9 @@ class Trampoline:
             args = [wrap(arg, bridge) for arg in request.args]
             kwargs = {name: wrap(arg, bridge) for name, arg in request.kwargs.items()}
             value = unwrap(request.function(*args, **kwargs))
+            if request.ends and isinstance(value, types.GeneratorType):
+                value = list(value)  # choices, which may be made on this thread only
+            refuse_result(value, callable_name(request.function))
         except LockLost:
             raise
         except StopIteration as stop:  # a future can't carry it

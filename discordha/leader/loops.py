@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from typing import Any
 from discordha.context import CurrentEvent, handler_scope
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.election.task_runs import TaskRuns
+from discordha.dispatch.callables import check_arguments, refuse_coroutine, refuse_result
 from discordha.errors import ConfigError, LockLost
 from discordha.stats import Stats
 
@@ -37,7 +39,7 @@ class Task:
     """A periodic task as its author declared it.
 
     :param seconds: from the beginning of one run to that of the next.
-    :raises ConfigError: the name or the period is impossible.
+    :raises ConfigError: the name or the period is impossible, or the function no plain one without arguments.
     """
 
     def __init__(self, function: Callable[[], Any], name: str, seconds: float) -> None:
@@ -45,6 +47,8 @@ class Task:
             raise ConfigError(f"seconds of the loop {name} must be above 0, not {seconds!r}")
         if not name or "/" in name:
             raise ConfigError(f"a loop's name may not be empty or hold a slash, as {name!r} does")
+        refuse_coroutine(function, "Loops")
+        check_arguments(function, (), f"be the loop {name}")
         self.function = function
         self.name = name
         self.seconds = seconds
@@ -73,6 +77,8 @@ class LeaderLoops:
         self._clock = clock
         self._stop = threading.Event()
         self._numbers = itertools.count(1)
+        # Without etcd each process counts its runs anew, and Discord remembers the nonces of the last one.
+        self._epoch = secrets.randbits(62) if runs is None else 0
         self._threads = [
             threading.Thread(target=self._run, args=(task,), name=f"discordha-loop-{task.name}", daemon=True)
             for task in tasks
@@ -131,12 +137,12 @@ class LeaderLoops:
         return begun
 
     def _call(self, task: Task, number: int, token: int, is_lost: Callable[[], bool]) -> None:
-        event = CurrentEvent(task.name, "loop", 1, 0, token, number, is_lost)
+        event = CurrentEvent(task.name, "loop", 1, 0, token, number, is_lost, epoch=self._epoch)
         self._stats.add("loop_runs", task.name)
         scope = handler_scope(event, task.name)
         try:
             with scope:
-                task.function()
+                refuse_result(task.function(), f"the loop {task.name}")
             if scope.refused:
                 raise LockLost("a call was refused, and the loop caught LockLost; let it pass")
         except LockLost as error:

@@ -13,6 +13,7 @@ the replacement of ``_shards``, which is read without it. ``Takeover`` has the t
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -308,6 +309,7 @@ class SingleLeader:
         self._put = put
         self._occurrences: LRUCache[str, int] = LRUCache(20_000)
         self._tokens = itertools.count(1)
+        self._epoch = secrets.randbits(62)  # Discord remembers the nonces of the last process
 
     def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Puts an event into its lane."""
@@ -317,15 +319,16 @@ class SingleLeader:
 
     def begin(self, item: LeaderItem) -> CurrentEvent | None:
         """The event, as its handlers see it."""
-        event = item.event
+        event, token = item.event, next(self._tokens)
         return CurrentEvent(
             identity=event.identity.key,
             name=event.name,
             attempt=1,
             shard_id=number_of(event.shard_id),
-            fencing_token=next(self._tokens),
+            fencing_token=token,
             occurrence=item.occurrence,
             is_lost=lambda: False,
+            epoch=self._epoch + token,
         )
 
     def finished(self, item: LeaderItem, outcome: Outcome) -> None:

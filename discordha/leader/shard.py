@@ -192,6 +192,7 @@ class LeaderShard:
             fencing_token=leadership.fencing_token,
             occurrence=item.occurrence,
             is_lost=lambda: item.lost,
+            epoch=item.epoch,
         )
 
     def finished(self, item: LeaderItem, outcome: Outcome) -> None:

@@ -218,6 +218,7 @@ class Journal:
             entry.state = EntryState.RUNNING
             entry.leadership = leadership
             entry.occurrence = self._tally.occurrence(entry)
+            entry.epoch = self._tally.epochs.of(entry.name)
             known = self._tally.records.attempts.get((entry.name, entry.occurrence))
             if not entry.replayed and known is None:
                 return True

@@ -334,3 +334,29 @@ def test_what_its_leader_has_in_line_is_not_passed_over(node: Nodes) -> None:
     assert leader.work(2) == ["third 1 1", "fourth 1 1"]
     wait_for(lambda: standby.settled(1), 15, "the marks")
     assert not standby.journal.passed_over(time.monotonic())
+
+
+def test_after_marks_vanished_all_attempts_of_an_event_have_one_epoch(
+    node: Nodes, local_etcd: LocalEtcd, root: str
+) -> None:
+    leader, standby = node("a"), node("b")
+    leader.lead()
+    for each in (leader, standby):
+        each.receive("add")
+    leader.work()
+    wait_for(lambda: leader.settled(0) and standby.settled(0), 15, "the mark")
+    with store_of(local_etcd) as store:
+        (mark,) = store.range(f"{root}j/0/").items
+        store.revoke(mark.lease)
+    assert leader.caught_up()
+    assert standby.caught_up()
+    for each in (leader, standby):
+        each.receive("add")
+    begun = leader.begin()
+    assert begun is not None
+    leader.coordination.session.stop()  # it dies on it
+    standby.lead()
+    again = standby.begin()
+    assert again is not None
+    assert (begun.occurrence, begun.attempt, again.occurrence, again.attempt) == (1, 1, 1, 2)
+    assert begun.epoch == again.epoch > mark.mod_revision
