@@ -22,6 +22,7 @@ from typing import Any
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Attempts
+from discordha.coordination.membership.unreceived import listed
 from discordha.dispatch.age_guard import AgeGuard
 from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
@@ -273,6 +274,7 @@ class Dispatcher:
 
     def on_ranks(self) -> None:
         """Ranks may have changed: the timer looks at once. Never blocks; any thread."""
+        self._next_look = self._clock()
         self.timer.wake(self._clock())
 
     # -- draining --------------------------------------------------------------------------------------------
@@ -331,6 +333,10 @@ class Dispatcher:
         """When the oldest unfinished event of a shard was received; ``None`` when all are done."""
         return self._pending.oldest(shard_id)
 
+    def unfinished(self) -> dict[str, dict[str, float]]:
+        """The age of the oldest unfinished event, by shard and ordering key: for the member record."""
+        return listed(self._pending.unfinished(), self._clock())
+
     def queue(self) -> dict[str, int]:
         """The number of events in each state. Any thread."""
         return self._pending.counts()
@@ -370,7 +376,7 @@ class Dispatcher:
             self._orphans.adopt(now)
         if now >= self._next_look:
             self._next_look = now + SILENCE_CHECK
-            self._router.excuse_silent()
+            self._router.look_around()
         if now >= self._next_sweep:
             self._next_sweep = now + self._config.retention / 20
             self._sweep(now)
