@@ -20,6 +20,7 @@ from contextlib import ExitStack
 
 from discordha.limits.session_limits import SessionLimits
 from discordha.replica.parts import ReplicaParts
+from discordha.supervisor import link
 
 __all__ = ["ReplicaLifecycle"]
 
@@ -58,6 +59,7 @@ class ReplicaLifecycle:
             for part in (parts.health, parts.node, parts.dispatcher, parts.leaders, parts.gateway):
                 if part is not None:
                     part.start()
+            link.current().watch_loop(parts.gateway.loop)
             self._open_shards(parts.gateway.session_limits())
             for following in (parts.commands, parts.monitor, parts.loops):
                 following.start()

@@ -128,6 +128,12 @@ def slow(interaction, seconds: float = 2.5, ephemeral: bool = False):
     interaction.response.send_message(f"slow but sure {seconds:g}", ephemeral=ephemeral)
 
 
+@ha.command(description="Slow, and for one user alone", ephemeral=True)
+def whisper(interaction):
+    pause(1.0)
+    interaction.response.send_message("whispered", ephemeral=True)
+
+
 @ha.command(description="Too late", defer=None)
 def never(interaction):
     pause(3.3)
