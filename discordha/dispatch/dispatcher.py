@@ -279,6 +279,13 @@ class Dispatcher:
 
     # -- draining --------------------------------------------------------------------------------------------
 
+    def begin_drain(self) -> None:
+        """Gives the waiting events to the other replicas that have received them. Never blocks."""
+        router = self._router
+        router.draining = True
+        waiting = self._lanes.clear(lambda item: isinstance(item, ClaimItem) and router.gives_back(item))
+        router.give_back([item for item in waiting if isinstance(item, ClaimItem)])
+
     def drain(self, timeout: float, hurry: Callable[[], bool] | None = None, *, undone: int = 0) -> list[str]:
         """Leaves waiting events to the other replicas, and works to the end those that no other has received.
         Blocks for ``timeout`` seconds at the most, or until ``hurry``.
@@ -288,9 +295,7 @@ class Dispatcher:
         """
         deadline = self._clock() + timeout
         router, pending = self._router, self._pending
-        router.draining = True
-        waiting = self._lanes.clear(lambda item: isinstance(item, ClaimItem) and router.gives_back(item))
-        router.give_back([item for item in waiting if isinstance(item, ClaimItem)])
+        self.begin_drain()
         while self._clock() < deadline and not self._stop.wait(0.005):
             if hurry is not None and hurry():
                 break
@@ -335,7 +340,10 @@ class Dispatcher:
 
     def unfinished(self) -> dict[str, dict[str, float]]:
         """The age of the oldest unfinished event, by shard and ordering key: for the member record."""
-        return listed(self._pending.unfinished(), self._clock())
+        oldest = self._pending.unfinished()
+        return listed(
+            [(item.event.shard_id, item.order, item.event.received_at) for item in oldest], self._clock()
+        )
 
     def queue(self) -> dict[str, int]:
         """The number of events in each state. Any thread."""

@@ -284,15 +284,17 @@ class PendingEvents:
             events = [item.event for item in self._known.values()]
         return min((event.received_at for event in events if event.shard_id == shard_id), default=None)
 
-    def unfinished(self) -> list[tuple[int, str, float]]:
-        """Shard, ordering key and time of reception of the first event in each lane, if not excused."""
+    def unfinished(self) -> list[ClaimItem]:
+        """The first event of each lane that is not excused."""
+        found: list[ClaimItem] = []
         with self._lock:
-            firsts = [lane.first for lane in self._lanes.values()]
-        return [
-            (item.event.shard_id, item.order, item.event.received_at)
-            for item in firsts
-            if item is not None and item.is_ordered and not item.excused
-        ]
+            for lane in self._lanes.values():
+                item = lane.first
+                while item is not None and item.excused:
+                    item = item.younger
+                if item is not None and item.is_ordered:
+                    found.append(item)
+        return found
 
     def counts(self) -> dict[str, int]:
         """The number of items in each state."""

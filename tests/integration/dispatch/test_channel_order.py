@@ -77,7 +77,7 @@ def test_replicas_with_a_backlog_are_drained_one_after_another(
     replicas: ReplicasFactory, local_discord: LocalDiscord, tmp_path: Path
 ) -> None:
     channels = Channels(replicas, local_discord, tmp_path, slow=0.2, channels=3)
-    drained_with_a_backlog(channels, 12, 12)
+    drained_with_a_backlog(channels, 10, 12)
 
 
 @pytest.mark.long
