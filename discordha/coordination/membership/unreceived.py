@@ -9,7 +9,7 @@ from before this replica's session, or the member has not written a record since
 counts the other as older, so they never wait for each other. Once an older member's record lists nothing
 from before, nothing of that member is owed until this replica's next session.
 
-Not guaranteed: a member that lists more than ``MOST`` keys owes every channel, and events that were evicted
+Not guaranteed: a member with more than ``MOST`` such keys owes every channel, and events that were evicted
 from a full queue are not listed.
 
 Threads and locks: no lock. ``update`` runs on the watch's thread and the timer's, and replaces the table as a
@@ -27,7 +27,7 @@ __all__ = ["LISTED_AFTER", "MOST", "Unreceived", "listed"]
 
 #: Events that have been unfinished for so many seconds are listed.
 LISTED_AFTER = 0.1
-#: A record lists so many ordering keys of a shard, or else all of them.
+#: A record lists so many ordering keys, or else says *all* of each shard.
 MOST = 200
 ALL = "*"
 #: Gateway sessions that began within so many seconds count as equally old.
@@ -43,7 +43,9 @@ def listed(oldest: Iterable[tuple[int, str, float]], now: float) -> dict[str, di
     for shard, order, received_at in oldest:
         if now - received_at >= LISTED_AFTER:
             shards.setdefault(str(shard), {})[order] = round(now - received_at, 3)
-    return {shard: keys if len(keys) <= MOST else {ALL: max(keys.values())} for shard, keys in shards.items()}
+    if sum(map(len, shards.values())) > MOST:
+        return {shard: {ALL: max(keys.values())} for shard, keys in shards.items()}
+    return shards
 
 
 class Unreceived:

@@ -118,11 +118,12 @@ class TestUnreceived:
         view = View()
         view.now = 110.0
         view.writes("me", 99.0)
-        oldest = [(0, str(n), 50.0 + n / 10) for n in range(MOST + 1)]
+        oldest = [(n % 2, str(n), 50.0 + n / 10) for n in range(MOST + 1)]
+        assert len(listed(oldest[:-1], view.now)["0"]) == MOST / 2
         view.records["old"] = {"hears": {"0": 100.0}, "unfinished": listed(oldest, view.now)}
         view.rhythm.arrived("old")
         view.unreceived.update(view.records)
-        assert view.records["old"]["unfinished"] == {"0": {"*": 60.0}}
+        assert view.records["old"]["unfinished"] == {"0": {"*": 60.0}, "1": {"*": 59.9}}
         assert view.unreceived.owes("any", 0)
 
     @pytest.mark.parametrize("record", [{}, {"hears": 7, "unfinished": 7}, {"unfinished": {"0": {"a": "x"}}}])
