@@ -10,10 +10,11 @@ replica received is done, or ours, or has a silent owner (``Members.is_silent``)
 event of a channel, and the younger ones follow it without a grace: they could begin nowhere else. A drain
 gives back the oldest first, and nobody begins the younger ones before. A dead or silent owner's events hold
 up none, so that new events need not wait for its session to end; the same holds for all owners while events
-are handled without etcd (``on_store_loss="handle"``).
+are handled without etcd (``on_store_loss="handle"``). A replica that joined later leaves a channel to the
+older ones until they have finished what it did not receive (``Members.owes``).
 
 Threads and locks: no lock; any thread may call ``route`` and ``advance``. ``take_due``, ``note_ranks``,
-``note_lateness`` and ``excuse_silent`` belong to the timer's thread.
+``note_lateness`` and ``look_around`` belong to the timer's thread.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Router:
         # The timer's own:
         self._ranked_by: object = members.version
         self._late_until = 0.0
+        self._owing = False  # a lane waits for what is owed; set by any thread
 
     # -- moving on -------------------------------------------------------------------------------------------
 
@@ -86,7 +88,7 @@ class Router:
             return True
         if hint is Hint.RUNNING:
             return self._is_excused(item) and self._pending.excuse(item)
-        if self.gives_back(item):
+        if self.gives_back(item) or (not follows and self._is_owed(item)):
             return False
         rank = 0 if follows else self._rank(item)
         now = self._clock()
@@ -103,6 +105,13 @@ class Router:
             return True
         owner = self._claims.owner(item.key)
         return owner is not None and self._members.is_silent(owner)
+
+    def _is_owed(self, item: ClaimItem) -> bool:
+        """Whether an older replica has events to finish first that this one did not receive."""
+        if not item.is_ordered or not self._members.owes(item.order, item.event.shard_id):
+            return False
+        self._owing = True
+        return not self._claims.is_open
 
     def _rank(self, item: ClaimItem) -> int:
         return self._members.rank(item.order, item.event.shard_id)
@@ -170,7 +179,7 @@ class Router:
             hint = self._claims.hint(item.key)
             if hint is Hint.DONE:
                 self.forget(item)
-            elif hint is Hint.UNKNOWN and not self.gives_back(item):
+            elif hint is Hint.UNKNOWN and not self.gives_back(item) and not self._is_owed(item):
                 self._help(item, now)
 
     def _help(self, item: ClaimItem, now: float) -> None:
@@ -184,7 +193,8 @@ class Router:
             self.advance(item.lane)
 
     def note_ranks(self) -> None:
-        """After ranks have changed, routes the delayed items that this replica is now preferred for."""
+        """After ranks have changed, routes the delayed items that this replica is now preferred for, and
+        those that were left to another."""
         version = self._members.version
         if version == self._ranked_by:
             return
@@ -192,6 +202,7 @@ class Router:
         for item in self._pending.standing(State.DELAYED):
             if self._rank(item) == 0 and self._pending.move(item, State.PARKED, only_from=(State.DELAYED,)):
                 self.advance(item.lane)
+        self._advance_blocked()
 
     def note_lateness(self, promptest: float | None, now: float) -> None:
         """While even the promptest event in the lanes begins late, peers' events are better left to peers."""
@@ -199,8 +210,13 @@ class Router:
             late = promptest > self._grace
             self._late_until = now + 2 * self._grace if late else now
 
-    def excuse_silent(self) -> None:
-        """Lets the lanes go on that wait for an event of a silent owner."""
-        if self._claims.is_open or self._members.any_silent:
-            for lane in self._pending.blocked():
-                self.advance(lane)
+    def look_around(self) -> None:
+        """Lets the lanes go on whose front waits for a replica that is silent by now, or owes no more."""
+        self._members.review()
+        if self._owing or self._claims.is_open or self._members.any_silent:
+            self._owing = False
+            self._advance_blocked()
+
+    def _advance_blocked(self) -> None:
+        for lane in self._pending.blocked():
+            self.advance(lane)

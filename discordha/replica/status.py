@@ -79,6 +79,7 @@ def describe(replica: ReplicaView) -> dict[str, JSON]:
             if name in identify
         },
         "queue": replica.dispatcher.queue(),
+        "unfinished": replica.dispatcher.unfinished(),
         "handled": replica.stats.count("handled"),
         "threads": replica.lanes.threads,
         "hears": leaders.ages() if leaders is not None else {},

@@ -38,6 +38,7 @@ from discordha.coordination.etcd.store import (
 )
 from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.membership.rhythm import Rhythm
+from discordha.coordination.membership.unreceived import Unreceived
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
 
@@ -128,6 +129,7 @@ class Members:
         self._clock = clock
         self._records: dict[str, dict[str, JSON]] = {}
         self._rhythm = Rhythm(replica_id, interval, clock)
+        self._unreceived = Unreceived(replica_id, self._rhythm, DELIVERY_SKEW)
         self._present_since: dict[str, tuple[int, float]] = {}  # the key's revision, and when it appeared
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
@@ -277,8 +279,18 @@ class Members:
                 return True
         return False
 
+    def owes(self, order: str, shard: int) -> bool:
+        """See ``Unreceived``: an older member has to finish an event of a channel first. No I/O."""
+        return self._unreceived.owes(order, shard)
+
+    def review(self) -> None:
+        """Looks again at what is owed: members that owe it may be silent by now. No I/O."""
+        if self._unreceived.any_owed:
+            self._unreceived.update(self._records)
+
     def listen(self, changed: Callable[[], None]) -> None:
-        """Calls ``changed`` on the watch's thread when ranks may have changed. Before the watch starts."""
+        """Calls ``changed`` on the watch's thread when ranks may have changed, or what older members have to
+        finish first. Before the watch starts."""
         self._listeners.append(changed)
 
     def rank(self, ordering_key: str, shard: int = 0) -> int:
@@ -352,6 +364,8 @@ class Members:
                 self._ranks.clear()
                 self.version += 1
         if moved:
+            self.poke()  # a member that is new learns what is unfinished here
+        if self._unreceived.update(records) or moved:
             for changed in self._listeners:
                 changed()
 
