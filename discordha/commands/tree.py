@@ -48,7 +48,7 @@ class _NoClient:
     @staticmethod
     def dispatch(event: str, interaction: Any, *args: Any) -> None:
         """Sends ``app_command_completion`` to the client that received the interaction."""
-        interaction.client.dispatch(event, interaction, *args)
+        interaction._state._get_client().dispatch(event, interaction, *args)
 
 
 class Tree(app_commands.CommandTree[Any]):
@@ -60,6 +60,8 @@ class Tree(app_commands.CommandTree[Any]):
         self.sync_on_start = True
         self._bot: Callable[[], Any] | None = None
         self._unknown: set[str] = set()
+        #: What ``interaction.client`` is, where that is not the client that received the interaction.
+        self.client_seen: Any = None
 
     def command(  # type: ignore[override]
         self,
