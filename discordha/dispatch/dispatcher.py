@@ -16,13 +16,13 @@ import logging
 import math
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Attempts
+from discordha.dispatch.age_guard import AgeGuard
 from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
 from discordha.dispatch.lane_worker import LaneWorker
@@ -33,32 +33,9 @@ from discordha.dispatch.runner import Runner
 from discordha.events import EVENTS, Event, Scope, decode_payload, identify
 from discordha.stats import Stats
 
-__all__ = ["AgeGuard", "Dispatcher", "Timer"]
+__all__ = ["Dispatcher", "Timer"]
 
 _log = logging.getLogger(__name__)
-
-
-class AgeGuard:
-    """Refuses events older than their mark could be, by the age in their snowflake. Gateway thread.
-
-    *Now* is the newest snowflake seen, moved on by the local monotonic clock.
-    """
-
-    #: Discord's snowflakes hold milliseconds above their 22 lowest bits.
-    SHIFT = 22
-
-    def __init__(self, retention: float, clock: Callable[[], float]) -> None:
-        self._retention = retention
-        self._clock = clock
-        self._offset: float | None = None
-
-    def refuses(self, snowflake: int) -> bool:
-        """True when the event may be older than its mark."""
-        created = (snowflake >> self.SHIFT) / 1000
-        now = self._clock()
-        if self._offset is None or created - now > self._offset:
-            self._offset = created - now
-        return now + self._offset - created > self._retention
 
 
 class Timer:
@@ -160,7 +137,7 @@ class Dispatcher:
         self._last_attempts = last_attempts
         self._clock = clock
         self._sequence = 0
-        self._guards = defaultdict[int, AgeGuard](lambda: AgeGuard(config.retention, clock))
+        self._guards: dict[int, AgeGuard] = {}  # by shard
         self._full = False
         self._stop = threading.Event()
         # The timer's own:
@@ -219,7 +196,7 @@ class Dispatcher:
         previous = self._claims.previous_attempts(key)
         # An event that was taken over before has its record in etcd, whatever its age.
         snowflake = identity.snowflake if previous is None else None
-        if snowflake is not None and self._guards[event.shard_id].refuses(snowflake):
+        if snowflake is not None and self._guard(event.shard_id).refuses(snowflake, name):
             self._drop(name, "too_old")
             return
         lane = "claim/" + (identity.order or key)
@@ -240,6 +217,16 @@ class Dispatcher:
         self._full = False
         self._orphans.received(key)
         self._router.route(item)
+
+    def _guard(self, shard_id: int) -> AgeGuard:
+        guard = self._guards.get(shard_id)
+        if guard is None:
+            guard = self._guards[shard_id] = AgeGuard(
+                self._config.retention,
+                self._clock,
+                on_ahead=lambda name: self._stats.add("dated_ahead", name),
+            )
+        return guard
 
     def _drop(self, name: str, reason: str) -> None:
         self._stats.add("dropped", reason)

@@ -23,6 +23,7 @@ from discordha.coordination.election.election import Election
 from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.journal.questions import JournalQuestions, Question, QuestionExchange
 from discordha.coordination.journal.sessions import AWARE
+from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.session import Session
 from discordha.errors import DiscordHAError
 
@@ -105,7 +106,9 @@ class SessionCatchUp:
             else:
                 self._ask()
         except (DiscordHAError, LeaseNotFound) as error:
-            _log.debug("shard %d: its question or answer is tried again: %s", self._shard_id, error)
+            _log.debug(
+                "shard %d: its question or answer is tried again: %s", number_of(self._shard_id), error
+            )
 
     def _on_question(self, revision: int) -> None:
         """Marks must say soon that events received from now on belong to the asker's session, too."""

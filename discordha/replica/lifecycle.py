@@ -12,6 +12,7 @@ replica's readiness, and end by themselves.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ class ReplicaLifecycle:
 
     def __init__(self, parts: ReplicaParts) -> None:
         self.parts = parts
+        self.pid = os.getpid()
         self._clock = time.monotonic
         self._failed = False
         self._stop_lock = threading.Lock()

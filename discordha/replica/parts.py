@@ -57,7 +57,7 @@ class ReplicaParts:
 
     :param on_client: prepares each of discord.py's clients for the bot's declarations; gateway thread.
     :param on_fatal: takes the error that this replica cannot go on with; any thread; must be quick.
-    :param on_drain_asked: called when an operator wants this replica to drain; any thread; must be quick.
+    :param on_drain_asked: called with the reason when this replica shall drain; any thread; must be quick.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ReplicaParts:
         on_client: Callable[[discord.Client], None],
         on_error: ErrorHook | None,
         on_fatal: Callable[[BaseException], None],
-        on_drain_asked: Callable[[], None],
+        on_drain_asked: Callable[[str], None],
     ) -> None:
         self.config = config
         self.replica_id = replica_id
@@ -200,7 +200,7 @@ class ReplicaParts:
     def _on_command(self, command: str) -> None:
         if command == "drain":
             _log.info("asked to drain")
-            self._on_drain_asked()
+            self._on_drain_asked("an operator asked for it")
         else:
             _log.warning("this version does not know the operator's command %r", command)
 
@@ -227,6 +227,10 @@ class ReplicaParts:
         self.monitor.poke()
         if self.hosting is not None:
             self.hosting.poke()
+
+    def on_close_asked(self) -> None:
+        """Has the replica drained."""
+        self._on_drain_asked("the bot called close() of its client")
 
     def known_revision(self) -> int:
         """The revision of the coordination watch; 0 without etcd."""

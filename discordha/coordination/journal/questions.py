@@ -24,7 +24,7 @@ from typing import NamedTuple
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import KeyValue, Put, Snapshot, Store, WatchEvent
 from discordha.coordination.journal.tally import Tally
-from discordha.coordination.membership.shard_keys import is_number
+from discordha.coordination.membership.shard_keys import is_number, number_of
 
 __all__ = ["JournalQuestions", "Question", "QuestionExchange"]
 
@@ -91,7 +91,7 @@ class JournalQuestions:
         if handled:
             _log.info(
                 "shard %d: its leader has handled %d events that were in doubt; %d are left",
-                self._shard_id,
+                number_of(self._shard_id),
                 handled,
                 ambiguous,
             )

@@ -15,8 +15,7 @@ from typing import Any, Generic, TypeVar
 from discord.ext import commands as theirs
 
 from discordha.blocking import Bridge, wrap
-from discordha.commands.declared import is_theirs
-from discordha.ext.commands.sides import TwoSided, both, two_sided
+from discordha.ext.commands.sides import TwoSided, both, is_authors, two_sided
 
 __all__ = ["CONVERTERS", "Converter", "FlagConverter", "convert_converters"]
 
@@ -79,7 +78,7 @@ class FlagConverter(TwoSided, theirs.FlagConverter):
         for flag in cls.__commands_flags__.values():
             convert_converters(flag.annotation)
             default = flag.default
-            if not flag.required and callable(default) and not is_theirs(default):
+            if is_authors(default):
                 flag.default = both(default, "Defaults of flags")
 
     def __discordha_wrap__(self, bridge: Bridge) -> Any:

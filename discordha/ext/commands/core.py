@@ -18,10 +18,10 @@ from discord.utils import MISSING
 
 from discordha.blocking import unwrap, wrap
 from discordha.blocking.sides import on_loop_side
-from discordha.commands.declared import Checks, is_theirs
+from discordha.commands.declared import Checks
 from discordha.commands.trampoline import adapt, plain_function
 from discordha.ext.commands.converters import convert_converters
-from discordha.ext.commands.sides import TwoSided, both, bridge_of, drive, two_sided
+from discordha.ext.commands.sides import TwoSided, both, bridge_of, drive, is_authors, two_sided
 
 __all__ = [
     "CHECK_FACTORIES",
@@ -51,7 +51,7 @@ class Command(TwoSided, theirs.Command[Any, ..., Any]):
         for parameter in self.params.values():
             convert_converters(parameter.converter)
             default = parameter.default
-            if not parameter.required and callable(default) and not is_theirs(default):
+            if is_authors(default):
                 parameter._default = both(default, "Defaults of parameters")
 
     def __call__(self, context: Any, /, *args: Any, **kwargs: Any) -> Any:

@@ -21,7 +21,7 @@ from discordha.blocking.sides import on_loop_side
 from discordha.bot import DiscordHA
 from discordha.commands.trampoline import current_trampoline
 from discordha.config import Config
-from discordha.dispatch.handlers import refuse_coroutine
+from discordha.dispatch.callables import refuse_coroutine, short_name
 from discordha.errors import DiscordHAError
 from discordha.events import EVENTS
 
@@ -52,7 +52,7 @@ class CommandEvents(DiscordHA):
         """Decorator: a plain function handles an event in place of the bot's own method, as in discord.py:
         a bot with an ``on_message`` of its own calls ``process_commands`` itself.
         """
-        title = function.__name__
+        title = short_name(function)
         name = title.removeprefix("on_")
         if _is_gateway_event(name):
             remove = self.add_handler(function)
@@ -125,7 +125,7 @@ def _library_class(kind: type) -> type:
 
 
 def _title(function: Any, name: Any) -> str:
-    title = str(function.__name__ if name is MISSING or name is None else name)
+    title = str(short_name(function) if name is MISSING or name is None else name)
     return title if title.startswith("on_") else f"on_{title}"
 
 

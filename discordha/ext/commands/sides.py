@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ClassVar, TypeVar
 
@@ -21,8 +22,9 @@ from discordha.blocking import Bridge, unwrap, wrap
 from discordha.blocking.nonces import add_nonce, creates_message
 from discordha.blocking.sides import loop_side, on_loop_side
 from discordha.blocking.views import blocking_caller
+from discordha.commands.declared import is_theirs
 from discordha.commands.trampoline import Trampoline, adapt, current_bridge
-from discordha.dispatch.handlers import refuse_coroutine
+from discordha.dispatch.callables import refuse_coroutine
 from discordha.errors import DiscordHAError
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "bridge_of",
     "convert_methods",
     "drive",
+    "is_authors",
     "refuse_coroutines",
     "two_sided",
 ]
@@ -60,6 +63,12 @@ def both(function: Callable[..., Any], what: str = _METHODS) -> Callable[..., An
 
     call.__discordha_plain__ = function  # type: ignore[attr-defined]
     return call
+
+
+def is_authors(value: Any) -> bool:
+    """Whether a value is a function of the author's, which may block: discord.py calls defaults."""
+    kinds = (types.FunctionType, types.MethodType, functools.partial)
+    return isinstance(value, kinds) and not is_theirs(value)
 
 
 def bridge_of(*places: Any) -> Bridge:
@@ -241,5 +250,5 @@ def refuse_coroutines(cls: type, what: str) -> None:
     :raises ConfigError: names the method and the remedy.
     """
     for member in vars(cls).values():
-        if inspect.isfunction(member):
+        if inspect.iscoroutinefunction(member):
             refuse_coroutine(member, what)

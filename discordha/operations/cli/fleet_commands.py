@@ -39,6 +39,8 @@ from discordha.operations.cli.options import (
 __all__ = ["cli", "status_table"]
 
 _COLUMNS = ("replica", "version", "state", "uptime", "leads", "shards", "waiting", "running", "handled")
+#: Columns of a table that goes to a file or a program: no cell is cut.
+UNCUT = 1_000
 _COLOURS = {"ready": "green", "draining": "yellow"}
 
 
@@ -144,7 +146,16 @@ def status(fleet: Fleet, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        Console().print(status_table(found))
+        console = Console()
+        if not console.is_terminal:
+            console.width = UNCUT
+        console.print(status_table(found))
+    if not found["replicas"]:
+        others = ", ".join(fleet.other_bots())
+        fail(
+            f"no replica of this bot is known below {found['root']}: none runs, or --name is another. "
+            f"Bots that have keys here: {others or 'none'}"
+        )
     ready = any(record.get("state") == "ready" for record in found["replicas"].values())
     raise SystemExit(0 if ready else 1)
 

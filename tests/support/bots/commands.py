@@ -139,6 +139,21 @@ def silent(interaction):
     pause(5)
 
 
+@ha.command(description="Answers by other means than the response", ephemeral=False)
+def fills(interaction, how: str):
+    interaction.channel.send("filling")
+    pause(2.5)
+    if how == "edit":
+        interaction.original_response()  # discord.py keeps this one, which thinks
+        interaction.edit_original_response(content="filled")
+    else:
+        interaction.followup.send("filled")
+    if how == "both":
+        interaction.response.send_message("in private", ephemeral=True)
+    if how == "fails":
+        raise KeyError("after the answer")
+
+
 @ha.command(description="Shows a modal too late")
 def late_modal(interaction):
     pause(5)
