@@ -30,10 +30,12 @@ Hook = TypeVar("Hook", bound=ErrorHook)
 class Declarations:
     """The part of ``DiscordHA`` that decorators fill and each start reads."""
 
+    _tree_class: type[Tree] = Tree
+
     def __init__(self) -> None:
         super().__init__()
         self._stats = Stats()
-        self._tree = Tree()
+        self._tree = self._tree_class()
         self._components = Components()
         self._registry = HandlerRegistry()
         self._views = PersistentViews()

@@ -52,10 +52,18 @@ class _NoClient:
 
 
 class Tree(app_commands.CommandTree[Any]):
-    """The bot's commands: ``ha.tree``."""
+    """The bot's commands: ``ha.tree``. A subclass may override ``interaction_check`` and ``on_error`` with
+    plain functions.
+    """
 
-    def __init__(self) -> None:
-        super().__init__(_NoClient())
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, what in (("interaction_check", "Checks"), ("on_error", "Error handlers")):
+            if name in cls.__dict__:
+                setattr(cls, name, adapt(cls.__dict__[name], what))
+
+    def __init__(self, client: Any = None, **options: Any) -> None:
+        super().__init__(_NoClient(), **options)
         #: Whether the bot registers changed commands when it starts.
         self.sync_on_start = True
         self._bot: Callable[[], Any] | None = None

@@ -70,8 +70,8 @@ class Bot(CommandEvents, Loading, _End):  # type: ignore[misc] # ``listen`` take
     :param command_prefix: a text, a list of texts, ``when_mentioned_or(...)``, or a plain function
         ``(bot, message)`` that may block.
     :param help_command: ``None`` for none.
-    :param options: ``owner_id``, ``owner_ids``, ``strip_after_prefix``, ``case_insensitive``, and the fields
-        of ``Config``; fields without an option are read from the environment, see ``DiscordHA.from_env``.
+    :param options: ``owner_id``, ``owner_ids``, ``strip_after_prefix``, ``case_insensitive``, and those of
+        ``DiscordHA``. Fields of ``Config`` without an option come from the environment, as in ``from_env``.
     :raises ConfigError: an option is unknown or impossible, or ``command_prefix`` is a coroutine function.
     """
 
@@ -84,6 +84,7 @@ class Bot(CommandEvents, Loading, _End):  # type: ignore[misc] # ``listen`` take
         config: Config | None = None,
         help_command: Any = _DEFAULT_HELP,
         description: str | None = None,
+        tree_cls: Any = None,
         allowed_contexts: Any = MISSING,
         allowed_installs: Any = MISSING,
         **options: Any,
@@ -92,7 +93,7 @@ class Bot(CommandEvents, Loading, _End):  # type: ignore[misc] # ``listen`` take
         if callable(command_prefix) and not is_theirs(command_prefix):
             command_prefix = both(command_prefix, "Functions for the prefix")
         self._is_set_up = False
-        super().__init__(_config(config, options))
+        super().__init__(_config(config, options), tree_cls)
         self._declare(
             command_prefix,
             help_command=None,

@@ -36,10 +36,10 @@ class CommandEvents(DiscordHA):
 
     extra_events: dict[str, list[Any]]
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tree_cls: Any = None) -> None:
         self._handled: dict[str, Callable[[], None]] = {}  # by event: removes the bot's own handler
         self._listening: dict[tuple[str, Any], Callable[[], None]] = {}
-        super().__init__(config)
+        super().__init__(config, tree_cls=tree_cls)
 
     def _add_methods(self) -> None:
         self._refuse_on_error()

@@ -13,7 +13,13 @@ def prefix(bot, message):
     return commands.when_mentioned_or(found)(bot, message)
 
 
-bot = commands.Bot(prefix, intents=discord.Intents.all(), help_command=None)
+bot = commands.Bot(
+    prefix,
+    intents=discord.Intents.all(),
+    help_command=None,
+    allowed_mentions=discord.AllowedMentions.none(),
+    activity=discord.Game("chess"),
+)
 
 
 @bot.command()
