@@ -81,6 +81,7 @@ class Trampoline:
         self._posted: list[asyncio.Future[Any]] = []
         self._noted: list[Exception] = []
         self._ended = False
+        self._at_end: list[Callable[[], None]] = []
 
     def drive(self, start: Callable[[], Awaitable[Any]]) -> Any:
         """Runs the coroutine that ``start`` makes on the loop, and the plain functions that it awaits on the
@@ -100,6 +101,8 @@ class Trampoline:
             raise
         finally:
             _bridge.reset(outer)
+            for function in self._at_end:
+                function()
         return call.result()
 
     async def _run(self, start: Callable[[], Awaitable[Any]]) -> Any:
@@ -116,6 +119,15 @@ class Trampoline:
         """Raises the first error that was noted during ``drive``, if there is one. On the handler thread."""
         if self._noted:
             raise self._noted[0]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the handler thread has left: nothing more runs on it."""
+        return self._ended
+
+    def at_end(self, function: Callable[[], None]) -> None:
+        """Has the handler thread call a function when it leaves ``drive``. On the handler thread."""
+        self._at_end.append(function)
 
     @property
     def noted(self) -> list[Exception]:
@@ -141,7 +153,11 @@ class Trampoline:
         try:
             args = [wrap(arg, bridge) for arg in request.args]
             kwargs = {name: wrap(arg, bridge) for name, arg in request.kwargs.items()}
-            value = unwrap(request.function(*args, **kwargs))
+            token = _serving.set(self)
+            try:
+                value = unwrap(request.function(*args, **kwargs))
+            finally:
+                _serving.reset(token)
         except LockLost:
             raise
         except StopIteration as stop:  # a future can't carry it
@@ -170,9 +186,15 @@ _driving: contextvars.ContextVar[Trampoline | None] = contextvars.ContextVar(
 _bridge: contextvars.ContextVar[Bridge | None] = contextvars.ContextVar("discordha_bridge", default=None)
 
 
+#: The trampoline that calls the running function.
+_serving: contextvars.ContextVar[Trampoline | None] = contextvars.ContextVar(
+    "discordha_serving", default=None
+)
+
+
 def current_trampoline() -> Trampoline | None:
-    """The trampoline that the calling coroutine runs on. On the loop."""
-    return _driving.get()
+    """The trampoline that the calling coroutine runs on, or that calls the running function."""
+    return _driving.get() or _serving.get()
 
 
 def current_bridge() -> Bridge | None:

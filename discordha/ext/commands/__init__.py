@@ -38,6 +38,7 @@ from discordha.ext.commands.core import (
 )
 from discordha.ext.commands.help import DefaultHelpCommand, HelpCommand, MinimalHelpCommand
 from discordha.ext.commands.hybrid import HybridCommand, HybridGroup, hybrid_command, hybrid_group
+from discordha.ext.commands.limits import MaxConcurrency, cooldown, dynamic_cooldown, max_concurrency
 
 __all__ = [
     "ArgumentParsingError",

@@ -17,10 +17,11 @@ from discord.ext import commands as theirs
 from discord.utils import MISSING
 
 from discordha.blocking import unwrap, wrap
-from discordha.blocking.sides import on_loop_side
+from discordha.blocking.sides import loop_side, on_loop_side
 from discordha.commands.declared import Checks
 from discordha.commands.trampoline import adapt, plain_function
 from discordha.ext.commands.converters import convert_converters
+from discordha.ext.commands.limits import LocalCooldown, LocalDynamicCooldown, cool_down, cooldown_key
 from discordha.ext.commands.sides import TwoSided, both, bridge_of, drive, is_authors, two_sided
 
 __all__ = [
@@ -62,6 +63,64 @@ class Command(TwoSided, theirs.Command[Any, ..., Any]):
         if self.cog is not None:
             return function(self.cog, context, *args, **kwargs)
         return function(context, *args, **kwargs)
+
+    async def _parse_arguments(self, ctx: Any) -> None:
+        prepared = ctx.__dict__.pop("_discordha_prepared", None) is self
+        if prepared and not self.cooldown_after_parsing:
+            await cool_down(self, ctx)
+        await super()._parse_arguments(ctx)
+        if prepared and self.cooldown_after_parsing:
+            await cool_down(self, ctx)
+
+    def _prepare_cooldowns(self, ctx: Any) -> None:
+        """Counts in memory what each replica counts for itself; ``_parse_arguments`` counts the rest."""
+        if isinstance(self._buckets, (LocalCooldown, LocalDynamicCooldown)):
+            super()._prepare_cooldowns(ctx)
+
+    async def _prepare_on_loop(self, ctx: Any) -> None:
+        """Prepares a run: checks, limits, arguments, hooks. On the loop."""
+        ctx.__dict__["_discordha_prepared"] = self
+        await super().prepare(ctx)
+
+    def prepare(self, ctx: Any, /) -> Any:
+        """See ``discord.ext.commands.Command``. On the author's side it blocks."""
+        if on_loop_side():
+            return self._prepare_on_loop(ctx)
+        return drive(bridge_of(self, ctx), lambda: self._prepare_on_loop(ctx))
+
+    def reset_cooldown(self, ctx: Any, /) -> None:
+        """Begins the cooldown of a context's bucket anew. Blocks."""
+        if self._counts_in_etcd:
+            ctx.bot._running().shared.cooldowns.reset(self._bucket(ctx)[0])
+        else:
+            super().reset_cooldown(unwrap(ctx))
+
+    def is_on_cooldown(self, ctx: Any, /) -> bool:
+        """Whether no use is left. Blocks."""
+        if not self._counts_in_etcd:
+            return super().is_on_cooldown(ctx)
+        return self.get_cooldown_retry_after(ctx) > 0.0
+
+    def get_cooldown_retry_after(self, ctx: Any, /) -> float:
+        """The seconds until there is a use left; 0 if there is one. Blocks."""
+        if not self._counts_in_etcd:
+            return super().get_cooldown_retry_after(ctx)
+        key, bucket, now = self._bucket(ctx)
+        if bucket is None:
+            return 0.0
+        found: float = ctx.bot._running().shared.cooldowns.state(key, bucket.rate, bucket.per, now)[1]
+        return found
+
+    @property
+    def _counts_in_etcd(self) -> bool:
+        local = isinstance(self._buckets, (LocalCooldown, LocalDynamicCooldown))
+        return self._buckets.valid and not local and not on_loop_side()
+
+    def _bucket(self, ctx: Any) -> tuple[str, Any, float]:
+        moment = ctx.message.edited_at or ctx.message.created_at
+        now = moment.timestamp()
+        with loop_side():
+            return cooldown_key(self, ctx), self._buckets.get_bucket(ctx, now), now
 
     def error(self, coro: Any, /) -> Any:
         """Decorator: a plain function handles this command's errors: (context, error)."""

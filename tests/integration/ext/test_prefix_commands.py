@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -68,7 +69,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(local_etcd: LocalEtcd) -> Iterator[Scene]:
     with (
-        LocalDiscord() as discord,
+        LocalDiscord(guilds=2) as discord,
         Replicas(
             BOTS / "prefix_commands.py",
             3,
@@ -107,6 +108,32 @@ class TestThreeReplicas:
         wait_for(lambda: bool(scene.discord.commands()), 10, "the commands to be registered")
         state = answer(scene.discord, scene.discord.slash("plus", {"a": 2, "b": 5}))
         assert state["content"] == "plus 7 Context"
+
+    def test_a_cooldown_counts_over_all_replicas(self, scene: Scene) -> None:
+        """300 tries at once: as many pass as in one process."""
+        discord, before = scene.discord, len(scene.contents())
+        for number in range(300):
+            discord.send(discord.channel_ids[number % 16], "!rare", user_id=discord.user_ids[0])
+        wait_for(lambda: len(scene.contents()) >= before + 300, 30, lambda: logs(scene.fleet))
+        answers = Counter(scene.contents()[before:])
+        assert answers == {"rare: rare": 3, "error rare CommandOnCooldown": 297}
+        answerers = {message.replica for message in discord.messages()[before:]}
+        assert len(answerers) == 3
+        scene.says(1, "!rare", "rare: rare")
+        scene.says(0, "!again", "again: 0.0")
+        scene.says(0, "!rare", "rare: rare")
+
+    def test_max_concurrency_counts_over_all_replicas(self, scene: Scene) -> None:
+        discord, before = scene.discord, len(scene.contents())
+        for number in range(16):
+            discord.send(discord.channel_ids[number], "!hold")
+        refused = "error hold MaxConcurrencyReached"
+        wait_for(lambda: scene.contents()[before:].count(refused) == 14, 20, lambda: logs(scene.fleet))
+        discord.send(scene.channel, "go")
+        wait_for(lambda: len(scene.contents()) >= before + 16, 20, lambda: logs(scene.fleet))
+        assert Counter(scene.contents()[before:]) == {"hold: held": 2, refused: 14}
+        scene.says(0, "!hold yes", "hold: held")  # its replica dies as it holds a place
+        scene.says(0, "!hold yes", "hold: held")
 
     def test_a_command_whose_replica_dies_runs_again_and_says_it_once(self, scene: Scene) -> None:
         scene.says(0, "!fatal", "fatal: sent once", "fatal: attempt 2")

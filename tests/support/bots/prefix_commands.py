@@ -162,9 +162,28 @@ def owner(ctx):
 
 
 @bot.command()
-@commands.cooldown(1, 3600, commands.BucketType.user)
+@commands.cooldown(3, 3600, commands.BucketType.user)
 def rare(ctx):
     ctx.tell("rare")
+
+
+@bot.command()
+@commands.is_owner()
+def again(ctx):
+    assert rare.is_on_cooldown(ctx)
+    assert 3500 < rare.get_cooldown_retry_after(ctx) <= 3600
+    rare.reset_cooldown(ctx)
+    ctx.tell(rare.get_cooldown_retry_after(ctx))
+
+
+@bot.command()
+@commands.max_concurrency(2)
+def hold(ctx, die: bool = False):
+    if die and discordha.current_event().attempt == 1:
+        os._exit(1)
+    if not die:
+        bot.wait_for("message", where=lambda message: message.content == "go", timeout=20)
+    ctx.tell("held")
 
 
 @bot.command()

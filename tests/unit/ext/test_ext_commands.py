@@ -24,8 +24,8 @@ SAME = {
         *("Parameter", "Timestamp", "flag", "param", "parameter"),
     },
     "takes plain functions already, which must not block": {
-        *("CooldownMapping", "DynamicCooldownMapping", "Greedy", "MaxConcurrency", "Range", "cooldown"),
-        *("dynamic_cooldown", "max_concurrency", "when_mentioned", "when_mentioned_or"),
+        *("CooldownMapping", "DynamicCooldownMapping", "Greedy", "Range", "when_mentioned"),
+        "when_mentioned_or",
     },
     "abstract; subclasses are made of Converter": {"IDConverter"},
     "runs converters inside discord.py": {"run_converters"},
