@@ -23,6 +23,7 @@ from discordha.api.cache import SharedState
 from discordha.api.client import ClientLookups
 from discordha.api.declarations import Declarations
 from discordha.blocking import wrap
+from discordha.commands import Tree
 from discordha.config import Config
 from discordha.context import current_event, refuse_on_loop
 from discordha.errors import ConfigError, DiscordHAError
@@ -54,11 +55,16 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
     A subclass's methods named ``on_<event>`` are handlers, as with ``discord.Client``.
 
-    :param config: the configuration; ``options`` are its fields.
+    :param config: the configuration; ``options`` are its fields, and options of ``discord.Client``.
+    :param tree_cls: a subclass of ``discordha.app_commands.CommandTree`` for ``tree``.
     :raises ConfigError: an option is unknown or impossible; names it.
     """
 
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
+    def __init__(
+        self, config: Config | None = None, *, tree_cls: type[Tree] | None = None, **options: Any
+    ) -> None:
+        if tree_cls is not None:
+            self._tree_class = tree_cls
         self._config = config if config is not None and not options else Config.build(config, **options)
         super().__init__()
         self._tree.bind(self._running, self._refuse_late)

@@ -34,6 +34,7 @@ __all__ = [
     "holding",
     "mark_loop_thread",
     "refuse_on_loop",
+    "runs_loop",
     "unfenced",
 ]
 
@@ -212,6 +213,11 @@ _thread = _Thread()
 def mark_loop_thread() -> None:
     """Notes that the calling thread runs discord.py's loop: ``refuse_on_loop`` refuses its blocking calls."""
     _thread.runs_loop = True
+
+
+def runs_loop() -> bool:
+    """Whether the calling thread runs discord.py's loop. Never blocks."""
+    return _thread.runs_loop
 
 
 def refuse_on_loop(what: str) -> None:

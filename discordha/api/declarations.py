@@ -31,10 +31,12 @@ Hook = TypeVar("Hook", bound=ErrorHook)
 class Declarations(ReplicaAccess):
     """The part of ``DiscordHA`` that decorators fill and each start reads."""
 
+    _tree_class: type[Tree] = Tree
+
     def __init__(self) -> None:
         super().__init__()
         self._stats = Stats()
-        self._tree = Tree()
+        self._tree = self._tree_class()
         self._components = Components()
         self._registry = HandlerRegistry()
         self._views = PersistentViews()
@@ -46,11 +48,14 @@ class Declarations(ReplicaAccess):
 
     def _add_methods(self) -> None:
         """Registers a subclass's methods named ``on_<event>``, as ``discord.Client`` does."""
-        if type(self).on_error is not Declarations.on_error:
-            raise ConfigError("on_error is a decorator here: write @ha.on_error over a function of your own")
+        self._refuse_on_error()
         for name in dir(type(self)):
             if name.startswith("on_") and not hasattr(Declarations, name):
                 self.add_handler(getattr(self, name))
+
+    def _refuse_on_error(self) -> None:
+        if type(self).on_error is not Declarations.on_error:
+            raise ConfigError("on_error is a decorator here: write @ha.on_error over a function of your own")
 
     def _attach(self, client: discord.Client) -> None:
         """Gives a new client the command tree and the views, for discord.py. Gateway thread."""

@@ -56,14 +56,22 @@ class _NoClient:
     @staticmethod
     def dispatch(event: str, interaction: Any, *args: Any) -> None:
         """Sends ``app_command_completion`` to the client that received the interaction."""
-        interaction.client.dispatch(event, interaction, *args)
+        interaction._state._get_client().dispatch(event, interaction, *args)
 
 
 class Tree(app_commands.CommandTree[Any]):
-    """The bot's commands: ``ha.tree``."""
+    """The bot's commands: ``ha.tree``. A subclass may override ``interaction_check`` and ``on_error`` with
+    plain functions.
+    """
 
-    def __init__(self) -> None:
-        super().__init__(_NoClient())
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, what in (("interaction_check", "Checks"), ("on_error", "Error handlers")):
+            if name in cls.__dict__:
+                setattr(cls, name, adapt(cls.__dict__[name], what))
+
+    def __init__(self, client: Any = None, **options: Any) -> None:
+        super().__init__(_NoClient(), **options)
         #: Whether the bot registers changed commands when it starts.
         self.sync_on_start = True
         #: Whether another replica has claimed an event and is silent. Set by the replica, before it starts.
@@ -72,6 +80,8 @@ class Tree(app_commands.CommandTree[Any]):
         self._refuse_late: Callable[[str], None] = lambda what: None
         self._unknown: set[str] = set()
         self._check: Callable[..., Any] | None = None
+        #: What ``interaction.client`` is, where that is not the client that received the interaction.
+        self.client_seen: Any = None
 
     def command(  # type: ignore[override]
         self,
