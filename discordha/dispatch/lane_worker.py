@@ -255,7 +255,12 @@ class LaneWorker:
             elif item.state is not State.FINISHED:
                 self._claims.release(claim)
 
-        self._claims.claim_later([item.request() for item in waiting], answer)
+        try:
+            self._claims.claim_later([item.request() for item in waiting], answer)
+        except Exception:
+            with self._lock:
+                self._asked -= len(waiting)
+            raise
 
     def promptest(self) -> float | None:
         """The shortest time, in seconds, that an event stood in its lane that began since the last call."""

@@ -22,6 +22,7 @@ grant, and with it every claim made under it, by the local deadline.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -40,10 +41,12 @@ from discordha.coordination.claims.records import (
     Held,
     Hint,
     parse_claim,
+    unclaimable,
 )
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import (
+    AT_FAULT,
     Compare,
     Delete,
     Get,
@@ -55,7 +58,7 @@ from discordha.coordination.etcd.store import (
     TxnResult,
 )
 from discordha.coordination.session import Grant, Session
-from discordha.errors import StoreUnavailable
+from discordha.errors import DiscordHAError, StoreUnavailable
 
 __all__ = ["Claims"]
 
@@ -63,8 +66,10 @@ _log = logging.getLogger(__name__)
 
 #: Larger payloads are not kept for replicas that never received the event, bytes.
 MAX_PAYLOAD = 256 * 1024
-#: The pause between two tries of a claim while etcd does not answer, seconds.
+#: The pause between the first two tries of a claim while etcd does not answer, seconds.
 RETRY_PAUSE = 0.25
+#: The pause doubles up to this one, seconds.
+LAST_RETRY_PAUSE = 1.0
 
 
 class _MarkWrite(Operation):
@@ -158,6 +163,8 @@ class Claims:
             return [self._win_without_lease(request, next(self._tokens)) for request in requests]
         answers: list[Claim | Held | Done | None] = [None] * len(requests)
         open_ = list(range(len(requests)))
+        requests = list(requests)
+        pause = RETRY_PAUSE
         while open_ and not self._stop.is_set():
             grant = self._session.current
             if grant is None:
@@ -173,13 +180,37 @@ class Claims:
             for i, operation in zip(open_, operations, strict=True):
                 try:
                     answers[i] = self._read_answer(requests[i], operation.value(), grant)
-                except (StoreUnavailable, LeaseNotFound):
+                except AT_FAULT as error:
+                    smaller = self._without_payload(requests[i], error)
+                    if smaller is None:
+                        answers[i] = self._bury_unclaimable(requests[i], error)
+                    else:
+                        requests[i] = smaller
+                        unanswered.append(i)
+                except DiscordHAError:
                     # Perhaps applied. The next try tells: this replica's own key refuses it.
                     unanswered.append(i)
             if unanswered:
-                self._stop.wait(RETRY_PAUSE)
+                self._stop.wait(pause)
+                pause = min(2 * pause, LAST_RETRY_PAUSE)
             open_ = unanswered
         return answers
+
+    def _without_payload(self, request: ClaimRequest, error: Exception) -> ClaimRequest | None:
+        """A smaller request in place of one that etcd refuses; ``None`` if that can't help."""
+        if request.attempt <= 1 or request.payload == "":
+            return None
+        _log.warning("%s is claimed without its payload in etcd: %s", request.key, error)
+        return request._replace(payload="")
+
+    def _bury_unclaimable(self, request: ClaimRequest, error: Exception) -> Done:
+        """Makes a dead letter of an event whose claim etcd refuses for good, as far as etcd takes that."""
+        _log.error("%s is a dead letter: its claim is refused: %s", request.key, error)
+        letter = unclaimable(request, self._replica_id, str(error))
+        with contextlib.suppress(ValueError):
+            put = Put(self._dead_prefix + request.key, letter)
+            self._commit.submit((Operation(Txn((), (put,), ()), (put.key,), persistent=True),))
+        return Done(buried=True)
 
     def _win_without_lease(self, request: ClaimRequest, token: int = 0) -> Claim | Done:
         if self._hints.hint(request.key) is Hint.DONE:
@@ -204,7 +235,7 @@ class Claims:
             def answered(operation: Operation, request: ClaimRequest = request) -> None:
                 try:
                     result = self._read_answer(request, operation.value(), grant)
-                except (StoreUnavailable, LeaseNotFound):
+                except Exception:  # noqa: BLE001 - the claim that is made in the event's turn tells
                     result = None
                 answer(request, result if isinstance(result, Claim) else None)
 
@@ -226,7 +257,7 @@ class Claims:
         payload = (
             request.payload if request.payload is not None else (known.payload if known is not None else None)
         )
-        if payload is not None and len(payload) > MAX_PAYLOAD:
+        if not payload or len(payload) > MAX_PAYLOAD:
             payload = None
         record: dict[str, Any] = {
             "attempt": request.attempt,
@@ -319,14 +350,17 @@ class Claims:
         try:
             result = operation.value()
         except LeaseNotFound:
-            self._leases.renew()
-            self.mark(claim, done)
+            self._leases.renew_then(lambda: self.mark(claim, done))
             return
         except StoreUnavailable:
             _log.warning(
                 "the mark of %s was not written: the replica stopped while etcd did not answer", claim.key
             )
             marked = False
+        except AT_FAULT as error:
+            _log.error("the mark of %s is refused: if this replica dies, it runs again: %s", claim.key, error)
+            marked = True
+            self._hints.note_done(claim.key)
         else:
             if not result.succeeded and not result.responses[0] and not operation.late:
                 self._mark_late(operation)

@@ -18,6 +18,7 @@ __all__ = [
     "Ownership",
     "marked_at",
     "parse_claim",
+    "unclaimable",
 ]
 
 
@@ -134,3 +135,17 @@ def marked_at(value: bytes) -> float | None:
     """When a mark was made, in seconds since 1970 by its owner's clock. For people to read only."""
     parts = value.split(b" ", 4)
     return int(parts[3]) / 1000 if parts[0] == b"d" and len(parts) > 3 and parts[3].isdigit() else None
+
+
+def unclaimable(request: ClaimRequest, replica_id: str, reason: str) -> bytes:
+    """The dead letter of an event whose claim etcd refuses for good; without its payload."""
+    letter: dict[str, object] = {
+        "attempt": request.attempt,
+        "payload": None,
+        "shard": request.shard_id,
+        "replica": replica_id,
+        "history": [],
+        "event": request.key,
+        "error": f"the claim is refused: {reason}",
+    }
+    return json.dumps(letter).encode()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from discordha.coordination.etcd.store import LeaseNotFound, RequestRefused
+from discordha.coordination.etcd.store import LeaseNotFound, RequestRefused, StoreRefused
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 
 __all__ = ["Compacted", "Failure", "explain", "is_auth_disabled"]
@@ -100,10 +100,11 @@ def explain(
     if code in _REFUSED:
         return Failure(RequestRefused(f"{who} refuses the request: {details}"), unsent=True)
     not_applied = any(part in text for part in (*_NOT_SENT, *_NOT_APPLIED))
-    overloaded = _OVERLOADED if "too many requests" in text else _FULL if "space exceeded" in text else None
-    if overloaded is not None:
-        # Another endpoint is the same cluster, and repeating makes things worse.
-        return Failure(StoreUnavailable(f"{who} {overloaded}"))
+    # In both cases another endpoint is the same cluster, and repeating makes things worse.
+    if "too many requests" in text:
+        return Failure(StoreUnavailable(f"{who} {_OVERLOADED}"))
+    if "space exceeded" in text:
+        return Failure(StoreRefused(f"{who} {_FULL}"))
     if code is _Code.DEADLINE_EXCEEDED:
         message = f"{who} did not answer within {timeout:.3g} s"
     elif "no leader" in text or "leader changed" in text:

@@ -3,7 +3,8 @@
 Guarantees
 - A lone operation costs one round trip and waits for nobody. While a transaction is in flight, operations are
   collected for the next one, so the cost of an operation falls as load rises.
-- Each operation gets its own answer, or the error of the transaction that carried it.
+- Each operation gets its own answer, or the error of the transaction that carried it. A transaction that etcd
+  refuses as a request is split until the operation at fault is alone; the others are not harmed by it.
 - A *persistent* operation is sent again until etcd has answered: for writes that may be repeated.
 - Operations of one *order* are sent in the order of submission, unanswered ones before later ones.
 
@@ -27,23 +28,39 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from discordha.coordination.etcd.store import Guarded, LeaseNotFound, Transactions, Txn, TxnResult
+from discordha.coordination.etcd.contents import leases_of, size_of
+from discordha.coordination.etcd.store import (
+    AT_FAULT,
+    Guarded,
+    LeaseNotFound,
+    Transactions,
+    Txn,
+    TxnResult,
+)
 from discordha.errors import StoreUnavailable
 
 __all__ = ["GroupCommit", "Operation"]
 
 _log = logging.getLogger(__name__)
 
-#: The pause between two tries of persistent operations while etcd does not answer, seconds.
+#: The pause between two tries of persistent operations while etcd does not answer, seconds. It doubles.
 RETRY_PAUSE = 0.25
+LAST_RETRY_PAUSE = 1.0
 #: Longer gaps between two callers count as this long, seconds.
 FAR_APART = 0.1
 #: Operations wait for a ride while the average gap between callers is below this share of it.
 LIKELY = 0.75
 #: etcd's default limit is 128 operations per transaction, less those inside the nested transactions.
 MAX_OPERATIONS = 120
+#: etcd's default limit (``--max-request-bytes``) is 1.5 MiB, less margin for keys and framing.
+MAX_BYTES = 1024 * 1024
+
+
+def _fail(operations: Iterable[Operation], error: Exception) -> None:
+    for operation in operations:
+        operation.error = error
 
 
 class Operation:
@@ -103,6 +120,7 @@ class GroupCommit:
     :param linger: seconds that an operation may wait for others if no caller waits for it.
     :param ride: the same while callers come so often that the next one probably arrives within it and takes
         the operation along: one transaction less, and one message less on every replica's watch.
+    :param last_words: for how many seconds ``stop`` begins to send what is pending.
     """
 
     def __init__(
@@ -111,12 +129,15 @@ class GroupCommit:
         *,
         linger: float = 0.003,
         ride: float = 0.0,
+        last_words: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._linger = linger
         self._ride = max(ride, linger)
         self._clock = clock
+        self._last_words = last_words
+        self._retry_pause = RETRY_PAUSE
         self._since = 0.0  # when the oldest operation in ``_pending`` was submitted
         self._called = clock() - FAR_APART  # when the last caller came
         self._gap = FAR_APART  # seconds between two callers, averaged over the last few
@@ -143,7 +164,7 @@ class GroupCommit:
 
     def stop(self) -> None:
         """Sends once more what is pending, then joins the thread; later operations fail with
-        ``StoreUnavailable``. Blocks for at most the store's timeout. Idempotent."""
+        ``StoreUnavailable``. Blocks for ``last_words`` and the store's timeout at most. Idempotent."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -214,10 +235,15 @@ class GroupCommit:
             written: set[str] = set()
             held_back: set[str] = set()
             deferred: list[Operation] = []
+            room = MAX_BYTES
             while pending and len(batch) < MAX_OPERATIONS:
+                size = size_of(pending[0].txn)
+                if batch and size > room:
+                    break
                 operation = pending.popleft()
                 if operation.order not in held_back and written.isdisjoint(operation.keys):
                     batch.append(operation)
+                    room -= size
                 else:
                     deferred.append(operation)
                     if operation.order is not None:
@@ -231,9 +257,16 @@ class GroupCommit:
         batch = self._take_batch()
         if not batch:
             return False
-        answered = True
-        self.transactions += 1
         self.operations += len(batch)
+        outage = self._send(batch)
+        self._retry_pause = min(2 * self._retry_pause, LAST_RETRY_PAUSE) if outage else RETRY_PAUSE
+        self._answer(batch)
+        return outage is None
+
+    def _send(self, batch: Sequence[Operation]) -> Exception | None:
+        """Gives each operation its result or its error. Returns the error if etcd did not answer: the rest
+        is not sent then."""
+        self.transactions += 1
         try:
             if len(batch) == 1:
                 txn = batch[0].txn
@@ -243,23 +276,45 @@ class GroupCommit:
                 for operation, response in zip(batch, whole.responses, strict=True):
                     assert isinstance(response, TxnResult)
                     operation.result = response
-        except LeaseNotFound:
-            # One dead lease fails the whole transaction: find out which operation named it.
-            self._send_singly(batch)
+        except LeaseNotFound as error:
+            if len(batch) > 1:
+                return self._send_without_dead_leases(batch)
+            batch[0].error = error
+        except AT_FAULT as error:
+            if len(batch) > 1:
+                half = len(batch) // 2
+                return self._send_parts((batch[:half], batch[half:]))
+            batch[0].error = error
         except Exception as error:  # noqa: BLE001 - every caller gets the error, whatever it is
-            answered = False
             for operation in batch:
                 operation.error = error
-        self._answer(batch)
-        return answered
+            return error
+        return None
 
-    def _send_singly(self, batch: Sequence[Operation]) -> None:
-        for operation in batch:
-            txn = operation.txn
-            try:
-                operation.result = self._store.txn(txn.compare, txn.success, txn.failure)
-            except Exception as error:  # noqa: BLE001 - goes to the caller
-                operation.error = error
+    def _send_parts(self, parts: Iterable[Sequence[Operation]]) -> Exception | None:
+        """Sends one after another, until etcd does not answer: the rest is not sent."""
+        outage: Exception | None = None
+        for part in parts:
+            if outage is None:
+                outage = self._send(part)
+            else:
+                _fail(part, StoreUnavailable(str(outage)))
+        return outage
+
+    def _send_without_dead_leases(self, batch: Sequence[Operation]) -> Exception | None:
+        """Finds an operation whose lease is dead, fails all of that lease, and sends the rest together."""
+        for index, operation in enumerate(batch):
+            rest = batch[index + 1 :]
+            outage = self._send((operation,))
+            if outage is not None:
+                _fail(rest, StoreUnavailable(str(outage)))
+                return outage
+            leases = leases_of(operation.txn)
+            if isinstance(operation.error, LeaseNotFound) and len(leases) == 1:
+                _fail([each for each in rest if leases & leases_of(each.txn)], operation.error)
+                living = [each for each in rest if each.error is None]
+                return self._send(living) if living else None
+        return None
 
     def _answer(self, batch: Sequence[Operation]) -> None:
         for operation in batch:
@@ -313,12 +368,13 @@ class GroupCommit:
         while not self._stop.is_set():
             self._wake.wait()
             if self._unanswered:
-                self._stop.wait(RETRY_PAUSE)
+                self._stop.wait(self._retry_pause)
             else:
                 self._await_company()
             self._wake.clear()
             self._drain()
-        while self._drain():
+        until = self._clock() + self._last_words
+        while self._clock() < until and self._drain():
             pass
 
     def _await_company(self) -> None:

@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
-from discordha.errors import DiscordHAError
+from discordha.errors import DiscordHAError, StoreUnavailable
 
 __all__ = [
+    "AT_FAULT",
     "Compare",
     "Delete",
     "DeleteDone",
@@ -37,6 +38,7 @@ __all__ = [
     "Response",
     "Snapshot",
     "Store",
+    "StoreRefused",
     "Transactions",
     "Txn",
     "TxnResult",
@@ -52,6 +54,15 @@ class LeaseNotFound(DiscordHAError):
 
 class RequestRefused(DiscordHAError):
     """etcd rejects the request (too large, or a key twice). Nothing was written; repeating can't help."""
+
+
+#: Errors of a request that cannot be sent as it is: etcd refuses it, or it cannot be written down at all.
+AT_FAULT = (RequestRefused, ValueError, TypeError)
+
+
+class StoreRefused(StoreUnavailable):
+    """etcd answers, and refuses this replica for a reason that an operator can mend while the bot runs: a
+    role, a password, a full disk. Nothing was written; trying again helps once it is mended."""
 
 
 class KeyValue(NamedTuple):
@@ -287,6 +298,14 @@ class Store(Transactions, Leases, Protocol):
 
     calls: int
     failures: int
+
+    def outlast_refusals(self) -> None:
+        """From now on, calls that etcd refuses until an operator acts raise ``StoreRefused``, on clones, too.
+        Before, they raise ``ConfigError``."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why etcd refuses this replica at the moment; ``None`` while it does not."""
 
     def clone(self) -> Self:
         """A store on the same data with connections of its own, so that neither delays the other."""

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
-from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Op, WatchEvent
+from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Op, RequestRefused, WatchEvent
 from discordha.coordination.journal.entries import EntryState, JournalEntry
 from discordha.coordination.journal.marks import JournalWriter
 from discordha.coordination.journal.questions import JournalQuestions
@@ -288,17 +288,24 @@ class Journal:
             self._writer.mark(entry, more, lambda operation: self._on_marked(entry, more, operation))
 
     def _on_marked(self, entry: JournalEntry, more: tuple[Op, ...], operation: Operation) -> None:
-        again = self._is_to_mark_again(entry, operation)
+        again = self._is_to_mark_again(entry, more, operation)
         self._last_attempts.leave(entry)  # with the first answer: a second mark may wait for an equal event's
         if again:
             self._mark(entry, more)
 
-    def _is_to_mark_again(self, entry: JournalEntry, operation: Operation) -> bool:
+    def _is_to_mark_again(self, entry: JournalEntry, more: tuple[Op, ...], operation: Operation) -> bool:
         try:
             version = self._writer.version_instead(operation)
         except LeaseNotFound:
             return True
         except StoreUnavailable:
+            return False
+        except RequestRefused as error:
+            if not more:
+                _log.error("the mark of %s is refused: after a hand-over it runs again: %s", entry.key, error)
+            else:
+                _log.error("the dead letter of %s is too large: %s", entry.key, error)
+                self._mark(entry, self._writer.smaller(more))
             return False
         if version is None or version >= entry.occurrence:
             return False  # the watch strikes it out; an earlier try may have been applied, its answer lost

@@ -25,6 +25,7 @@ from discordha.coordination.etcd.store import (
     LeaseNotFound,
     Op,
     Put,
+    RequestRefused,
     Store,
     Txn,
     TxnResult,
@@ -104,7 +105,20 @@ class JournalWriter:
         self._commit.execute((operation,))
         try:
             return operation.value().succeeded
-        except (DiscordHAError, LeaseNotFound):
+        except RequestRefused as error:
+            if "payload" not in record:
+                return False
+            _log.warning("the attempt at %s is noted without its payload: %s", entry.key, error)
+        except DiscordHAError:
+            return False
+        del record["payload"]
+        operation = Operation(
+            Txn((leadership.guard(),), (put._replace(value=json.dumps(record).encode()),)), (key,)
+        )
+        self._commit.execute((operation,))
+        try:
+            return operation.value().succeeded
+        except DiscordHAError:
             return False
 
     def letter(self, event: str, payload: str | None) -> Put:
@@ -122,13 +136,27 @@ class JournalWriter:
         }
         return Put(f"{self._letters_at}{event}", json.dumps(letter).encode())
 
+    @staticmethod
+    def smaller(letters: tuple[Op, ...]) -> tuple[Op, ...]:
+        """Refused dead letters without their payload; none for those that had none."""
+        found: list[Op] = []
+        for put in letters:
+            assert isinstance(put, Put)
+            letter = json.loads(put.value)
+            if letter["payload"] is not None:
+                found.append(put._replace(value=json.dumps({**letter, "payload": None}).encode()))
+        return tuple(found)
+
     def bury(self, name: str, occurrence: int, record: AttemptRecord, leadership: LeaderTerm) -> None:
         """Makes a dead letter of an event that no replica has.
 
         :raises StoreUnavailable: etcd does not answer.
         """
-        puts = (self.letter(record.event, record.payload), Delete(f"{self._attempts_at}{name}/{occurrence}"))
-        self._store.txn((leadership.guard(),), puts)
+        gone = Delete(f"{self._attempts_at}{name}/{occurrence}")
+        try:
+            self._store.txn((leadership.guard(),), (self.letter(record.event, record.payload), gone))
+        except RequestRefused:
+            self._store.txn((leadership.guard(),), (self.letter(record.event, None), gone))
 
     def mark(self, entry: JournalEntry, more: tuple[Op, ...], on_done: Callable[[Operation], None]) -> None:
         """Marks an event as handled, in the background, and writes ``more`` with the mark.
