@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import secrets
 import signal
 import socket
@@ -25,6 +26,7 @@ from discordha.api.client import ClientLookups
 from discordha.api.declarations import Declarations
 from discordha.blocking import wrap
 from discordha.config import Config
+from discordha.context import refuse_on_loop
 from discordha.errors import DiscordHAError
 from discordha.operations.logs import log_to_stderr
 from discordha.replica.lifecycle import ReplicaLifecycle
@@ -42,6 +44,8 @@ _log = logging.getLogger("discordha")
 
 #: How long ``run`` waits for its end in one step, seconds.
 SIGNAL_CHECK_INTERVAL = 0.2
+#: The characters of a host's name that go into the name of a replica.
+MAX_HOST = 63
 
 Result = TypeVar("Result")
 
@@ -64,8 +68,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
         self._hurry = self._signalled = False
         self._failure: BaseException | None = None
-        own_name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._replica_id = self._config.replica_id or own_name
+        self._replica_id = self._config.replica_id or _own_name()
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -95,6 +98,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         :raises StoreUnavailable: etcd does not answer.
         :raises DiscordHAError: the bot runs already.
         """
+        refuse_on_loop("start")
         with self._lock:
             if self._replica is not None:
                 raise DiscordHAError("the bot has been started already; stop it first")
@@ -125,6 +129,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
         :raises DiscordHAError: the bot does not run; or the error that stopped it.
         """
+        refuse_on_loop("wait_until_ready")
         ready = self._running().readiness.wait(timeout)
         if self._failure is not None:
             raise self._failure
@@ -136,6 +141,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
         :param timeout: seconds, by default ``drain_timeout``.
         """
+        refuse_on_loop("stop")
         replica = self._replica
         self._ends.put("stop() was called")
         if replica is None:
@@ -156,6 +162,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
         :raises BaseException: the error of a part that the replica cannot go on without, after the stop.
         """
+        refuse_on_loop("run")
         log_to_stderr(self._replica_id, os.environ)
         self._hurry = self._signalled = False
         while not self._ends.empty():
@@ -259,6 +266,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
             the event again.
         :raises DiscordHAError: the bot stops.
         """
+        refuse_on_loop("wait_for")
         replica = self._running()
         args = replica.waiters.wait(event, where if where is not None else check, timeout)
         views = tuple(wrap(arg, replica.gateway.bridge) for arg in args)
@@ -300,6 +308,12 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
     def status(self) -> dict[str, Any]:
         """This replica's state, for health checks and metrics. No round trip; any thread."""
         return self._running().status()
+
+
+def _own_name() -> str:
+    """A name for this process, of the characters that ``replica_id`` allows: hosts may be named otherwise."""
+    host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:MAX_HOST].strip("-._")
+    return f"{host or 'replica'}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 @contextmanager

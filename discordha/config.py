@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import re
+import string
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ _FOREIGN = frozenset({"CACHE", "LOG", "TEST"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENDPOINT = re.compile(r"(https?://)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
+#: What text editors, shells and copied pages put around a token.
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 
@@ -53,7 +56,8 @@ class Config:
     :param intents: the events that Discord sends; by default all that need no approval.
     :param ha: false for a single replica without etcd.
     :param name: the bot's namespace in etcd; by default its user id, which the token contains.
-    :param replica_id: this replica's name; by default host, process id and a random part.
+    :param replica_id: this replica's name; by default host, process id and a random part. No two live
+        replicas may have the same.
     :param etcd_endpoints: ``host:port`` of each member; ``https://`` before it, or ``etcd_ca_cert``, means
         TLS.
     :param etcd_ca_cert: PEM file of the certificate authority.
@@ -145,8 +149,8 @@ class Config:
         environ = os.environ if environ is None else environ
         fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
         options: dict[str, Any] = {}
-        if environ.get("BOT_TOKEN"):
-            options["token"] = environ["BOT_TOKEN"]
+        if environ.get("BOT_TOKEN", "").strip():
+            options["token"] = environ["BOT_TOKEN"].strip()
         for variable, text in environ.items():
             if not variable.startswith(_PREFIX):
                 continue
@@ -216,12 +220,21 @@ class Config:
 
     def _check_token(self) -> None:
         token = self.token
-        if not isinstance(token, str) or not token.strip():
+        if not isinstance(token, str) or not token.strip(_QUOTES + string.whitespace):
             raise ConfigError("token is empty: it is the bot's token from Discord's developer portal")
-        if token.lower().startswith("bot "):
-            raise ConfigError("token must be given without the word 'Bot' before it")
-        if any(character.isspace() for character in token):
-            raise ConfigError("token holds white space: was it copied with a line end?")
+        if any(quote in token for quote in _QUOTES):
+            raise ConfigError(
+                "token holds quotes, which are no part of it: give the bare token (Docker's --env-file and "
+                "systemd's Environment= pass quotes on)"
+            )
+        first, *more = token.split()
+        if more and first.lower() in ("bot", "bearer"):
+            raise ConfigError(f"token must be given without the word {first!r} before it")
+        if not all("!" <= character <= "~" for character in token):
+            raise ConfigError(
+                "token holds white space or a character that no token has: copy it again, without the line "
+                "end after it"
+            )
 
     def _check_numbers(self) -> None:
         for field, least in _SECONDS.items():

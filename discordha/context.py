@@ -1,4 +1,5 @@
-"""The event that the calling thread handles, and the named locks that it holds: both fence its calls.
+"""The event that the calling thread handles, and the named locks that it holds: both fence its calls. And
+whether the thread may block at all.
 
 Guarantees: ``current_event()`` inside a handler is the handler's event. ``lost`` turns true no later than the
 replica's lease may have run out; asking costs no I/O.
@@ -14,6 +15,7 @@ atomic.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import NamedTuple, Protocol
@@ -24,11 +26,14 @@ __all__ = [
     "CurrentEvent",
     "Fence",
     "HeldLock",
+    "blocks_loop",
     "check_fence",
     "current_event",
     "current_fence",
     "handler_scope",
     "holding",
+    "mark_loop_thread",
+    "refuse_on_loop",
     "unfenced",
 ]
 
@@ -51,6 +56,7 @@ class CurrentEvent:
     __slots__ = (
         "_is_lost",
         "_ordinals",
+        "_refused",
         "attempt",
         "fencing_token",
         "for_itself",
@@ -84,6 +90,7 @@ class CurrentEvent:
         self.for_itself = for_itself
         self._is_lost = is_lost
         self._ordinals = itertools.count()
+        self._refused = False
 
     def __repr__(self) -> str:
         return (
@@ -98,6 +105,17 @@ class CurrentEvent:
     def lost(self) -> bool:
         """Whether this replica may have lost the event: another may handle it by now."""
         return self._is_lost()
+
+    @property
+    def refused(self) -> bool:
+        """Whether a call of this handler was refused because the event may be lost. Then its run did not
+        finish, whatever the handler caught.
+        """
+        return self._refused
+
+    def refuse(self) -> None:
+        """Takes note that a call is refused. Any thread; for good."""
+        self._refused = True
 
     def next_ordinal(self) -> int:
         """0, 1, 2, ...: numbers the messages that one handler sends for one event."""
@@ -136,10 +154,13 @@ class Fence(NamedTuple):
     event: CurrentEvent | None = None
     locks: tuple[HeldLock, ...] = ()
 
-    def broken(self) -> str | None:
-        """The event or lock that this replica may have lost; ``None`` when it owns everything. No I/O."""
+    def refusal(self) -> str | None:
+        """The event or lock that this replica may have lost, for a caller that then refuses to go on;
+        ``None`` when it owns everything. No I/O. The event takes note, since a handler may catch the error.
+        """
         event = self.event
         if event is not None and event.lost:
+            event.refuse()
             return str(event)
         for lock in self.locks:
             if lock.lost:
@@ -169,9 +190,44 @@ def check_fence(what: str) -> None:
     """
     fence = _current.get()
     if fence is not _OPEN:
-        broken = fence.broken()
+        broken = fence.refusal()
         if broken is not None:
             raise LockLost(f"this replica may have lost {broken}: {what} was not called")
+
+
+class _Thread(threading.local):
+    """What holds for the calling thread."""
+
+    runs_loop = False
+
+
+_thread = _Thread()
+
+
+def mark_loop_thread() -> None:
+    """Notes that the calling thread runs discord.py's loop: ``refuse_on_loop`` refuses its blocking calls."""
+    _thread.runs_loop = True
+
+
+def refuse_on_loop(what: str) -> None:
+    """Refuses a blocking call on the thread of discord.py's loop. Never blocks.
+
+    :param what: the call, for the message.
+    :raises RuntimeError: the calling thread runs the loop, where nothing may block.
+    """
+    if _thread.runs_loop:
+        raise blocks_loop(what)
+
+
+def blocks_loop(what: str) -> RuntimeError:
+    """The error of a blocking call on the loop's thread."""
+    return RuntimeError(
+        f"{what} was called as a blocking call on the thread of the event loop, which would stand still, or "
+        "wait for itself for ever. Blocking calls belong on handler threads: move this one from the "
+        "predicate (where=, check=) into the handler. A coroutine on the loop (a callback of discord.ui, "
+        "say) awaits discord.py's own objects, as in await discordha.unwrap(view).method(...), and hands "
+        "other blocking calls to a thread: await asyncio.to_thread(function)"
+    )
 
 
 class _Scope:
@@ -182,6 +238,12 @@ class _Scope:
     def __init__(self, fence: Fence) -> None:
         self._fence = fence
         self._token: Token[Fence] | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether code in this scope was refused a call because its event may be lost."""
+        event = self._fence.event
+        return event is not None and event.refused
 
     def __enter__(self) -> CurrentEvent | None:
         self._token = _current.set(self._fence)

@@ -15,6 +15,7 @@ __all__ = [
     "SessionExpired",
     "StoreUnavailable",
     "VoiceCommandExpired",
+    "reason_of",
 ]
 
 
@@ -51,7 +52,11 @@ class SessionExpired(DiscordHAError):
 
 
 class LockLost(DiscordHAError):
-    """The calling code may have lost its event, lock or leadership; its call was not made."""
+    """The calling code may have lost its event, lock or leadership; its call was not made.
+
+    Let it pass. It is an ``Exception``, since a lost lock is an error that code may handle. A handler that
+    catches it for a lost event has not finished all the same: another replica runs the event again.
+    """
 
 
 class NotLeader(DiscordHAError):
@@ -71,3 +76,8 @@ class HandlerTimeout(DiscordHAError):
 
 class VoiceCommandExpired(DiscordHAError, TimeoutError):
     """No voice worker took the command within its TTL; it is not played."""
+
+
+def reason_of(error: BaseException) -> str:
+    """An error's message for a log line; its type's name when the message is empty."""
+    return str(error) or type(error).__name__

@@ -232,7 +232,10 @@ class SharedState(ReplicaAccess):
             show other replicas' writes a few milliseconds later. While the watch is down, reads ask etcd.
         :param type: the type of the values: a dataclass, ``list[...]`` of one, and so on.
         """
-        return Cache(lambda: self._running().shared, self._flights, name, ttl=ttl, local=local, kind=type)
+        what = f"ha.cache({name!r})"
+        return Cache(
+            lambda: self._blocking(what).shared, self._flights, name, ttl=ttl, local=local, kind=type
+        )
 
     def cache_read(self, cache: str, key: str | int, *, type: Any = None) -> Any:
         """The value under a key. Blocks for a round trip.
@@ -259,4 +262,5 @@ class SharedState(ReplicaAccess):
         :param timeout: seconds to wait for other holders; ``None``: for as long as etcd answers. The call
             waits a second for etcd's own answer in any case.
         """
-        return NamedLock(lambda: self._running().shared.locks, name, timeout)
+        what = f"ha.lock({name!r})"
+        return NamedLock(lambda: self._blocking(what).shared.locks, name, timeout)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
+from discordha.context import refuse_on_loop
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.voice.queue import VoiceQueue
 
@@ -61,6 +62,16 @@ class ReplicaAccess(ABC):
 
         :raises DiscordHAError: the bot does not run.
         """
+
+    def _blocking(self, what: str) -> RunningReplica:
+        """The running replica, for a call that blocks.
+
+        :param what: the call, for the message.
+        :raises RuntimeError: the calling thread runs discord.py's loop.
+        :raises DiscordHAError: the bot does not run.
+        """
+        refuse_on_loop(what)
+        return self._running()
 
 
 class ClientLookups(ReplicaAccess):

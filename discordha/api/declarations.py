@@ -89,7 +89,8 @@ class Declarations:
         :param event: discord.py's name of the event, with or without ``on_``; by default the function's name.
         :param scope: ``"claim"`` (one replica handles the event), ``"leader"`` (the leader does),
             ``"every"`` (all do); by default the scope that suits the event.
-        :param where: a fast, pure predicate on the event's arguments, called before anything else.
+        :param where: a fast, pure predicate on the event's arguments, called before anything else; an error
+            in it is logged and counts as no.
         :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of arguments.
         """
         return self._registry.add(function, event, scope=scope, where=where)

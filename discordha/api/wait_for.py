@@ -118,7 +118,7 @@ class Waiters:
             left = deadline - self._clock()
             with contextlib.suppress(TimeoutError):
                 arrived.result(max(min(left, FENCE_CHECK_INTERVAL), 0.0))
-            broken = fence.broken()
+            broken = fence.refusal()
             if broken is not None:
                 raise LockLost(f"this replica may have lost {broken}: the wait for {name} ends")
             if arrived.done():
@@ -129,6 +129,7 @@ class Waiters:
         if args is not None:
             return args
         if fence.event is not None and fence.event.fencing_token and self._hands_over:
+            fence.event.refuse()
             raise LockLost(f"the bot stops while {fence.event.name} waits: another replica runs it again")
         raise DiscordHAError(f"the bot stops during the wait for {name}")
 

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-from discordha.context import Fence, current_fence
+from discordha.context import Fence, blocks_loop, current_fence, refuse_on_loop
 from discordha.errors import DiscordHAError, LockLost
 
 __all__ = ["Bridge", "LoopBridge", "PendingCall", "refuse_if_lost"]
@@ -164,13 +164,9 @@ class LoopBridge:
         fence = current_fence()
         try:
             if asyncio._get_running_loop() is self._loop:
-                raise RuntimeError(
-                    f"{_title(awaitable)} was called as a blocking call on the thread of the event loop, "
-                    "which would wait for itself for ever. Blocking calls belong on handler threads. A "
-                    "coroutine on the loop (a callback of discord.ui, say) awaits discord.py's own objects: "
-                    "await discordha.unwrap(view).method(...)"
-                )
-            broken = fence.broken()
+                raise blocks_loop(_title(awaitable))
+            refuse_on_loop(_title(awaitable))  # the loop of another bot in this process
+            broken = fence.refusal()
             if broken is not None:
                 raise _lock_lost(broken, awaitable)
             return self._submit(awaitable, fence, on_done)
@@ -196,7 +192,7 @@ class LoopBridge:
         if call not in self._pending:  # abandoned meanwhile
             _discard(awaitable)
             return
-        broken = call.fence.broken()
+        broken = call.fence.refusal()
         if broken is not None:
             _discard(awaitable)
             self._finish(call, None, _lock_lost(broken, awaitable))
@@ -255,7 +251,7 @@ def refuse_if_lost(method: str, path: str) -> None:
     :raises LockLost: this replica may have lost the event that the calling task runs for.
     """
     call = _running_call.get()
-    broken = call.fence.broken() if call is not None and not call.over else None
+    broken = call.fence.refusal() if call is not None and not call.over else None
     if broken is not None:
         raise LockLost(f"this replica may have lost {broken}: {method} {path} was not sent")
 

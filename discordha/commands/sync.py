@@ -28,6 +28,7 @@ import discord
 
 from discordha.commands.tree import Tree, fetch_commands, overwrite_commands
 from discordha.coordination.quotas.command_records import CommandRecord, CommandRecords
+from discordha.errors import reason_of
 from discordha.gateway import Gateway
 from discordha.stats import Stats
 
@@ -115,7 +116,7 @@ class CommandSync:
                 if self._stop.is_set():
                     return
                 text = "the commands could not be registered: %s; trying again in %g s"
-                _log.warning(text, error or type(error).__name__, pause)
+                _log.warning(text, reason_of(error), pause)
                 self._stop.wait(pause)
                 pause = min(pause * 2, SYNC_RETRY_LAST)
 

@@ -13,6 +13,7 @@ parked items wait for the next snapshot. At stop: ``drain``, then ``stop``.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import defaultdict
@@ -29,11 +30,10 @@ from discordha.dispatch.lanes import LaneItem, Lanes
 from discordha.dispatch.orphans import Orphans
 from discordha.dispatch.pending import PendingEvents, Router
 from discordha.dispatch.runner import Runner
-from discordha.dispatch.timer import Timer
 from discordha.events import EVENTS, Event, Scope, decode_payload, identify
 from discordha.stats import Stats
 
-__all__ = ["AgeGuard", "Dispatcher"]
+__all__ = ["AgeGuard", "Dispatcher", "Timer"]
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,69 @@ class AgeGuard:
         if self._offset is None or created - now > self._offset:
             self._offset = created - now
         return now + self._offset - created > self._retention
+
+
+class Timer:
+    """A thread that sleeps until something is due: started by ``start``, joined by ``stop``.
+
+    :param pause: for how many seconds, from a moment, nothing is due; ``None``: until something is added.
+    :param tick: does everything that is due; an error is logged.
+    """
+
+    def __init__(
+        self,
+        pause: Callable[[float], float | None],
+        tick: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pause = pause
+        self._tick = tick
+        self._clock = clock
+        self._stop = threading.Event()
+        self._woken = threading.Event()
+        self._wakes_at = math.inf  # when the thread will look again
+        self._thread = threading.Thread(target=self._run, name="discordha-timer", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread. Twice raises ``RuntimeError``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread. Blocks for a tick. Idempotent."""
+        self._stop.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the timer sleeps until something is added."""
+        return self._wakes_at == math.inf
+
+    def wake(self, due: float) -> None:
+        """Something was added that is due at a moment."""
+        if due < self._wakes_at and not self._woken.is_set():
+            self._woken.set()
+
+    def poke(self) -> None:
+        """Something is due now."""
+        self._woken.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            # In this order: ``pause`` sees what was added before, and ``_woken`` tells of the rest.
+            self._wakes_at = math.inf
+            self._woken.clear()
+            now = self._clock()
+            pause = self._pause(now)
+            if pause is not None:
+                self._wakes_at = now + pause
+            self._woken.wait(pause)
+            try:
+                if not self._stop.is_set():
+                    self._tick()
+            except Exception:  # noqa: BLE001 - time must go on
+                _log.exception("the timer failed")
 
 
 class Dispatcher:

@@ -22,11 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def refuse_coroutine(function: Any, what: str = "Handlers") -> None:
-    """Refuses a coroutine function where a plain one is wanted.
-
-    :param what: the kind of function, in the plural, for the message.
-    :raises ConfigError: it is a coroutine function.
-    """
+    """Raises ``ConfigError`` for a coroutine function; ``what``: the kind of function, in the plural."""
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         title = getattr(function, "__qualname__", repr(function))
         raise ConfigError(
@@ -46,14 +42,16 @@ class Handler:
     name: str
 
     def wants(self, args: Sequence[Any]) -> bool:
-        """Whether ``where`` accepts the event. An exception in it is logged and counts as yes."""
+        """Whether ``where`` accepts the event. An exception in it is logged and counts as no: ``where`` may
+        be a check of rights.
+        """
         if self.where is None:
             return True
         try:
             return bool(self.where(*args))
-        except Exception:  # noqa: BLE001 - a broken filter must not lose events
-            _log.exception("where of %s failed; the handler runs", self.name)
-            return True
+        except Exception:  # noqa: BLE001 - any error of the user's predicate
+            _log.exception("where of %s failed; the handler does not run for this event", self.name)
+            return False
 
 
 #: Makes the handlers of one event from its arguments.

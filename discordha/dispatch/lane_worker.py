@@ -1,12 +1,10 @@
 """Lane worker: one turn of a handler thread with one lane, from the claim to the mark.
 
-Guarantees
-- The events at a lane's head are claimed in one call: as many as will run within ``BATCH_SECONDS``, by recent
-  handler times. An event that an owner died on is claimed alone, and for the last time only while no other is
-  on its last attempt (``LastAttempts``), so that a poisonous event takes no other with it.
-- Events behind a slow handler are claimed ahead: order keeps peers from running them anyway, and a peer that
-  sees no claim within its grace takes an event.
-- An event whose claim is lost before its handler ends goes back to the router.
+Guarantees: the events at a lane's head are claimed in one call, as many as will run within ``BATCH_SECONDS``.
+An event that an owner died on is claimed alone, and for the last time only while no other is on its last
+attempt (``LastAttempts``), so that a poisonous event takes no other with it. Events behind a slow handler are
+claimed ahead: order keeps peers from running them anyway. An event whose claim is lost before its handler
+ends goes back to the router.
 
 Threads and locks: ``work`` runs on handler threads and blocks, ``claim_ahead`` on the timer's and does not.
 ``_lock`` guards ``_asked``; a ``RUNNING`` item belongs to the thread that moved it there.

@@ -168,10 +168,8 @@ class Lanes:
         return len(self._threads)
 
     def start(self, work: Callable[[Lane], None], on_ready: Callable[[float], None] | None = None) -> None:
-        """Starts to work the lanes. Twice raises ``RuntimeError``.
-
-        :param work: called on a handler thread with a lane; takes items with ``take``.
-        :param on_ready: called under the lock, with the time, when a lane is to be worked.
+        """Starts to work the lanes: ``work`` is called on a handler thread with a lane, ``on_ready`` under
+        the lock with the time when a lane is to be worked. Twice raises ``RuntimeError``.
         """
         with self._lock:
             if self._work is not None:

@@ -29,11 +29,7 @@ ADOPT_AFTER = 1.0
 
 
 class Orphans:
-    """See the module.
-
-    :param inject: gives a stored payload to discord.py once more: (text, shard).
-    :param hosts: whether this replica receives a shard's events.
-    """
+    """See the module, and ``Dispatcher``."""
 
     def __init__(
         self,

@@ -1,12 +1,10 @@
 """Pending events: the events to be claimed that are not done yet, where each one is, and where it goes.
 
-Guarantees
-- An event is known once, and one caller alone makes each move. When ``size`` events are kept, the oldest
-  parked one makes room.
-- The preferred replica claims at once; the r-th in rank waits r x ``grace``, or up to ``HELP_WITHIN`` times
-  that while its own events begin late. If ranks change meanwhile, the newly preferred replica claims at once.
-- An event that another replica runs waits without a thread.
-- A replica that drains leaves events to the others, unless no other has received them.
+Guarantees: an event is known once, and one caller alone makes each move. When ``size`` events are kept, the
+oldest parked one makes room. The preferred replica claims at once; the r-th in rank waits r x ``grace``, or
+up to ``HELP_WITHIN`` times that while its own events begin late. If ranks change meanwhile, the newly
+preferred replica claims at once. A replica that drains leaves events to the others, unless no other has
+received them.
 
 Threads and locks: no thread. ``PendingEvents._lock`` guards its tables and each item's ``state``; nothing is
 called under it. ``Router`` has no lock; ``take_due``, ``note_ranks`` and ``note_lateness`` belong to the

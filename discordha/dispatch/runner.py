@@ -2,7 +2,7 @@
 
 Guarantees: each handler of an event runs, in order of registration, even when an earlier one failed. A
 handler's error goes to ``on_error`` and never ends the thread. ``LockLost`` ends the event: later calls would
-be refused too.
+be refused too. A handler that caught it has not finished either: the event remembers that it refused a call.
 
 Threads and locks: no lock. Each thread writes its own entry of ``_running``; the timer reads them.
 """
@@ -28,6 +28,11 @@ from discordha.stats import Stats
 __all__ = ["ErrorHook", "Outcome", "Runner"]
 
 _log = logging.getLogger(__name__)
+
+_SWALLOWED = (
+    "%s on %s did not finish: this replica may have lost the event and refused a call, and the handler "
+    "caught LockLost; the event is run again. Let LockLost pass"
+)
 
 ErrorHook = Callable[[CurrentEvent, Handler, BaseException], Any]
 
@@ -86,22 +91,27 @@ class Runner:
         for handler in handlers:
             running = _Running(context, handler, self._clock())
             self._running[thread] = running
+            scope = handler_scope(context, handler.name)
+            ended = Outcome.HANDLED
             try:
-                with handler_scope(context, handler.name):
+                with scope:
                     handler.function(*views)
             except LockLost as error:
-                self._stats.add("handlers", "lost")
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
-                outcome = Outcome.LOST
-                break
+                ended = Outcome.LOST
             except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end its thread
-                self._stats.add("handlers", "failed")
-                outcome = Outcome.FAILED
+                ended = Outcome.FAILED
                 self._report(context, handler, error)
-            else:
-                self._stats.add("handlers", "handled")
             finally:
                 self._running.pop(thread, None)
+            if scope.refused and ended is not Outcome.LOST:
+                _log.warning(_SWALLOWED, handler.name, context)
+                ended = Outcome.LOST
+            self._stats.add("handlers", ended.value)
+            if ended is not Outcome.HANDLED:
+                outcome = ended
+            if ended is Outcome.LOST:
+                break
         return outcome
 
     def _report(self, context: CurrentEvent, handler: Handler, error: BaseException) -> None:

@@ -4,6 +4,8 @@ Guarantees
 - The client reconnects for as long as the process lives: by RESUME where the session may still exist, at the
   main address when the session's own does not answer, with pauses of at most ``LAST_PAUSE``.
 - A connection that brings nothing for ``deaf_after`` seconds, not even an acknowledgement, is replaced.
+- A frame that can't be read ends its connection, not the client. After ``RESUME_LIMIT`` RESUMEs in a row that
+  brought nothing, a new session begins.
 - A frame whose number shows a gap is not taken: RESUME brings the missing frames and this one, in order.
 
 ``TappedClient`` guarantees what happens to the events.
@@ -29,8 +31,8 @@ import yarl
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from discordha.config import Config
-from discordha.errors import ConfigError
-from discordha.gateway.heartbeats import CountedSocket, Heartbeats, counted_socket
+from discordha.errors import ConfigError, reason_of
+from discordha.gateway.heartbeats import CountedSocket, Heartbeats, UnreadableFrame, counted_socket
 from discordha.gateway.listener import GatewayListener, IdentifyPermit
 from discordha.gateway.state import FATAL_CODES, NETWORK_ERRORS, NEW_SESSION_CODES
 from discordha.gateway.tap import TappedClient
@@ -49,6 +51,10 @@ LAST_PAUSE = 8.0
 MAX_GREETING_TIMEOUT = 30.0
 #: Failures at the session's own address before the client tries the main one.
 RESUME_TRIES = 2
+#: A connection that ends this soon in a frame that can't be read was no good one, seconds.
+DAMAGED_WITHIN = 0.5
+#: RESUMEs in a row that Discord greets and that bring no event, before a new session begins.
+RESUME_LIMIT = 5
 #: How long Discord may take to confirm the end of a connection, seconds; then the client closes it anyway.
 GOODBYE_TIMEOUT = 2.0
 
@@ -128,11 +134,11 @@ class ShardClient(TappedClient):
 
     async def _serve(self) -> None:
         probe = asyncio.create_task(self._probe())
-        failures = 0
+        failures = vain_resumes = 0
         try:
             while not self.is_closed() and not self._leaving:
-                frames = self._current.frames
-                pause = 0.0
+                frames, resumes, sequence = self._current.frames, self._current.resumes, self._sequence
+                begun, pause, unreadable = time.monotonic(), 0.0, False
                 self._dropped = False
                 try:
                     await self._connect(failures)
@@ -153,11 +159,26 @@ class ShardClient(TappedClient):
                     self._raise_if_fatal(error)
                     self._keep_session(True)
                     level = logging.WARNING if failures < 3 else logging.INFO
-                    reason = error or type(error).__name__
+                    reason = reason_of(error)
                     _log.log(level, "shard %d is not connected: %s; trying again", self.number, reason)
+                    unreadable = isinstance(error, UnreadableFrame)
                 self._set_connected(False)
-                # A connection on which something arrived was a good one.
-                failures = 0 if self._current.frames > frames + 2 else failures + 1
+                if self._resuming and self._current.frames > frames:
+                    nothing_came = self._current.resumes == resumes and self._sequence == sequence
+                    vain_resumes = vain_resumes + 1 if nothing_came else 0
+                    if vain_resumes >= RESUME_LIMIT:
+                        _log.warning(
+                            "shard %d: %d RESUMEs in a row brought nothing; it begins a new session, and "
+                            "events that only the old one had are lost",
+                            self.number,
+                            vain_resumes,
+                        )
+                        vain_resumes = 0
+                        self._keep_session(False)
+                # A connection on which something arrived was a good one, unless it soon broke off in a frame.
+                damaged = unreadable and time.monotonic() - begun < DAMAGED_WITHIN
+                good = self._current.frames > frames + 2 and not damaged
+                failures = 0 if good else failures + 1
                 if failures > 1:
                     pause = min(FIRST_PAUSE * 2 ** (failures - 1), LAST_PAUSE) * random.uniform(0.5, 1.0)
                 if pause and not self.is_closed():

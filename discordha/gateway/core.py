@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import re
 import threading
 import time
@@ -33,7 +34,8 @@ from discord.http import Route
 
 from discordha.blocking import LoopBridge
 from discordha.config import Config
-from discordha.errors import ConfigError, DiscordHAError
+from discordha.context import mark_loop_thread
+from discordha.errors import ConfigError, DiscordHAError, reason_of
 from discordha.gateway.client import ShardClient
 from discordha.gateway.listener import GatewayListener
 from discordha.gateway.state import GatewayState
@@ -209,6 +211,7 @@ class Gateway:
     # -- on the loop -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        mark_loop_thread()
         asyncio.set_event_loop(self.loop)
         watch = self.loop.create_task(self._watch_standstill())
         try:
@@ -254,9 +257,10 @@ class Gateway:
                 ) from None
             except (discord.HTTPException, OSError, aiohttp.ClientError, TimeoutError) as error:
                 if tried == LOGIN_TRIES:
-                    raise DiscordHAError(f"Discord's API can't be reached: {error}") from None
-                _log.warning("cannot log in to Discord: %s; trying again", error)
-                await asyncio.sleep(LOGIN_PAUSE * tried)
+                    raise DiscordHAError(f"Discord's API can't be reached: {reason_of(error)}") from None
+                pause = max(LOGIN_PAUSE * tried, _retry_after(error))
+                _log.warning("cannot log in to Discord: %s; trying again in %.1f s", reason_of(error), pause)
+                await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
     async def _leave(self, key: int) -> None:
@@ -289,3 +293,14 @@ class Gateway:
                 _log.warning(
                     "the gateway's loop stood still for %.1f s: the process lacked CPU or was stopped", late
                 )
+
+
+def _retry_after(error: Exception) -> float:
+    """The seconds that Discord's refusal asks to wait; 0 when it names none."""
+    response = error.response if isinstance(error, discord.HTTPException) else error
+    headers = getattr(response, "headers", None) or {}
+    try:
+        seconds = float(headers.get("Retry-After", 0.0))
+    except ValueError:
+        return 0.0
+    return seconds if math.isfinite(seconds) else 0.0

@@ -23,11 +23,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from discord.gateway import DiscordWebSocket
+from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from discordha.gateway.state import NETWORK_ERRORS
 
-__all__ = ["CountedSocket", "Heartbeats", "counted_socket", "is_acknowledgement"]
+__all__ = ["CountedSocket", "Heartbeats", "UnreadableFrame", "counted_socket", "is_acknowledgement"]
 
 #: Longer frames are no acknowledgements.
 MAX_ACKNOWLEDGEMENT_CHARACTERS = 64
@@ -42,6 +42,10 @@ NEXT_EVENT_TIMEOUT = 30.0
 def is_acknowledgement(raw: str) -> bool:
     """Whether a frame acknowledges a heartbeat."""
     return len(raw) < MAX_ACKNOWLEDGEMENT_CHARACTERS and '"op":11' in raw.replace(" ", "")
+
+
+class UnreadableFrame(ConnectionError):
+    """A frame that is no message of the gateway: the connection is damaged, and RESUME brings it again."""
 
 
 class CountedSocket(DiscordWebSocket):
@@ -67,6 +71,22 @@ class CountedSocket(DiscordWebSocket):
     def round_trips(self) -> int:
         """How many calls of ``round_trip`` wait."""
         return len(self._round_trips)
+
+    async def received_message(self, msg: Any, /) -> None:
+        """Takes a frame.
+
+        :raises UnreadableFrame: the frame is none. Session and sequence number are those of the frame before.
+        """
+        before = self.session_id, self.sequence, self.gateway
+        try:
+            await super().received_message(msg)
+            if self.sequence is not None and type(self.sequence) is not int:
+                raise TypeError(f"the sequence number is {self.sequence!r:.40}")
+        except (ReconnectWebSocket, *NETWORK_ERRORS):
+            raise
+        except Exception as error:  # whatever zlib, JSON and discord.py make of it
+            self.session_id, self.sequence, self.gateway = before
+            raise UnreadableFrame(f"a frame can't be read: {type(error).__name__}: {error}") from error
 
     async def send_as_json(self, data: Any) -> None:
         """Sends a heartbeat at once, in order with all others, and any other frame within Discord's limit."""

@@ -133,9 +133,12 @@ class LeaderLoops:
     def _call(self, task: Task, number: int, token: int, is_lost: Callable[[], bool]) -> None:
         event = CurrentEvent(task.name, "loop", 1, 0, token, number, is_lost)
         self._stats.add("loop_runs", task.name)
+        scope = handler_scope(event, task.name)
         try:
-            with handler_scope(event, task.name):
+            with scope:
                 task.function()
+            if scope.refused:
+                raise LockLost("a call was refused, and the loop caught LockLost; let it pass")
         except LockLost as error:
             _log.warning("the loop %s was cut off: %s", task.name, error)
         except Exception:  # noqa: BLE001 - the next run may succeed

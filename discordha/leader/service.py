@@ -12,17 +12,24 @@ the replacement of ``_shards``, which is read without it. ``Takeover`` has the t
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from cachetools import LRUCache
+
 from discordha.config import Config
+from discordha.context import CurrentEvent
 from discordha.coordination.election.election import Election, LeaderTerm
 from discordha.coordination.election.elections import Elections
 from discordha.coordination.etcd.store import Compare
 from discordha.coordination.journal.entries import JournalEntry
+from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import Handler
+from discordha.dispatch.items import LeaderItem
+from discordha.dispatch.runner import Outcome
 from discordha.errors import NotLeader
 from discordha.events import Event
 from discordha.leader.catch_up import GatewayProbe
@@ -30,7 +37,7 @@ from discordha.leader.shard import LeaderParts, LeaderShard
 from discordha.leader.takeover import Takeover
 from discordha.stats import Stats
 
-__all__ = ["LeaderService", "LeadershipStatus"]
+__all__ = ["LeaderService", "LeadershipStatus", "SingleLeader"]
 
 #: A starting replica that is ``in_doubt`` is not ready, for so many seconds at the most.
 DOUBT_LIMIT = 3.0
@@ -74,8 +81,6 @@ class LeaderService:
     def _all(self) -> Collection[LeaderShard]:
         return self._shards.values()
 
-    # -- life ------------------------------------------------------------------------------------------------
-
     def start(self) -> None:
         """Starts the thread. Does not block."""
         self._takeover.start()
@@ -116,8 +121,6 @@ class LeaderService:
             shard.catch_up.close()
             self._coordination.elections.close(shard.election, timeout=1.0)
 
-    # -- the gateway -----------------------------------------------------------------------------------------
-
     def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Takes an event. Never blocks; gateway thread."""
         shard = self._shards.get(event.shard_id)
@@ -136,8 +139,6 @@ class LeaderService:
         if shard is not None:
             shard.new_session()
             self._coordination.members.poke()
-
-    # -- handing over ----------------------------------------------------------------------------------------
 
     def retire(self, shard_id: int) -> None:
         """Hands a shard's leadership over for good, and keeps its journal. Does not block; see ``is_out``."""
@@ -181,8 +182,6 @@ class LeaderService:
                 moments = shard.journal.unstarted()
                 undone += sum(not self._has_received(shard.key, moment) for moment in moments)
         return undone
-
-    # -- what others ask; no I/O -----------------------------------------------------------------------------
 
     def election(self, shard_id: int) -> Election | None:
         """The election of a shard that this replica takes part in, or observes."""
@@ -253,7 +252,6 @@ class LeadershipStatus:
     """Which replica leads which shard, by the shards' numbers. No I/O; any thread.
 
     :param leaders: ``None`` without etcd: this replica leads everything.
-    :param elections: tells of the shards whose journals this replica does not keep.
     :param key_of: gives a shard's key by its number.
     """
 
@@ -279,10 +277,7 @@ class LeadershipStatus:
         return self._leaders is None or self.term(shard_id) is not None
 
     def require(self, shard_id: int) -> int:
-        """The fencing token of leading the shard; 0 without etcd.
-
-        :raises NotLeader: another replica leads it.
-        """
+        """The fencing token of leading the shard, 0 without etcd; ``NotLeader`` if another replica leads."""
         if self._leaders is None:
             return 0
         term = self.term(shard_id)
@@ -299,3 +294,39 @@ class LeadershipStatus:
         if election is not None:
             return election.leader
         return self._elections.first(key) if self._elections is not None else None
+
+
+class SingleLeader:
+    """Leads always: the way of leader events for a replica without peers. Nothing outlives the process.
+
+    The gateway thread alone calls ``received``; nothing else has a state.
+    """
+
+    under_way = 0
+
+    def __init__(self, put: Callable[[JournalEntry], None]) -> None:
+        self._put = put
+        self._occurrences: LRUCache[str, int] = LRUCache(20_000)
+        self._tokens = itertools.count(1)
+
+    def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
+        """Puts an event into its lane."""
+        item = LeaderItem(event, handlers, sequence, self)
+        item.occurrence = self._occurrences[item.key] = self._occurrences.get(item.key, 0) + 1
+        self._put(item)
+
+    def begin(self, item: LeaderItem) -> CurrentEvent | None:
+        """The event, as its handlers see it."""
+        event = item.event
+        return CurrentEvent(
+            identity=event.identity.key,
+            name=event.name,
+            attempt=1,
+            shard_id=number_of(event.shard_id),
+            fencing_token=next(self._tokens),
+            occurrence=item.occurrence,
+            is_lost=lambda: False,
+        )
+
+    def finished(self, item: LeaderItem, outcome: Outcome) -> None:
+        """Nobody else needs to know."""

@@ -39,19 +39,15 @@ AMBIGUOUS = "; it may have been handled: it came just as this replica's gateway 
 
 
 class LeaderParts(NamedTuple):
-    """What the shards of one replica share.
-
-    :param put: puts an entry into its lane.
-    :param wake: wakes the leader's thread.
-    """
+    """What the shards of one replica share."""
 
     config: Config
     coordination: CoordinationNode
     replica_id: str
     stats: Stats
-    put: Callable[[JournalEntry], None]
+    put: Callable[[JournalEntry], None]  # puts an entry into its lane
     probe: GatewayProbe
-    wake: Callable[[], None]
+    wake: Callable[[], None]  # wakes the leader's thread
 
 
 class LeaderShard:

@@ -97,9 +97,7 @@ class Takeover:
         return pause
 
     def _announce_sessions(self) -> None:
-        """Greets after gateway sessions began: events that others receive once they have seen a greeting are
-        received here, too.
-        """
+        """Greets after gateway sessions began: events younger than a greeting are received here, too."""
         shards = [shard for shard in self._shards() if shard.is_unannounced]
         grant, watch = self._coordination.session.current, self._coordination.watch
         if not shards or grant is None or not watch.alive:

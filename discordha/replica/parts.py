@@ -18,7 +18,7 @@ from discordha.api.wait_for import Waiters
 from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
-from discordha.coordination.membership.operator_commands import OperatorCommands
+from discordha.coordination.membership.members import OperatorCommands
 from discordha.coordination.membership.preference import ShardPreference
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch import Dispatcher, Lanes, Preference
@@ -27,8 +27,7 @@ from discordha.dispatch.runner import ErrorHook, Runner
 from discordha.gateway import Gateway
 from discordha.gateway.listener import IdentifyPermit
 from discordha.leader.loops import LeaderLoops, Task
-from discordha.leader.service import LeaderService, LeadershipStatus
-from discordha.leader.single import SingleLeader
+from discordha.leader.service import LeaderService, LeadershipStatus, SingleLeader
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits, shared_total

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _CHUNK_BYTES = 65_536
 _QUEUED_CHUNKS = 64
+_BACKLOG = 128
 _CALL_TIMEOUT = 10.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _BIND_TRIES = 20
@@ -55,7 +56,7 @@ class FaultProxy:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         # For the loop's thread alone:
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._ways: dict[str, _Way] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted = 0
@@ -198,16 +199,20 @@ class FaultProxy:
                     raise
 
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=_CHUNK_BYTES)
+        if self._listener is None:
+            self._listener = socket.create_server((self.host, self.port), backlog=_BACKLOG)
+            self._listener.setblocking(False)
+            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
     async def _cut(self) -> int:
         tasks = tuple(self._tasks)
+        await asyncio.sleep(0)  # a task that is cancelled before its first step does not close its connection
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -234,16 +239,24 @@ class FaultProxy:
         await self._cut()
         await asyncio.sleep(0)  # closed transports end in the loop's next round
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, listener: socket.socket) -> None:
+        """Accepts one connection. In one step: asyncio's own server loses one that comes in as it closes."""
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return  # the client has left already
+        connection.setblocking(False)
         self._accepted += 1
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, connection: socket.socket) -> None:
         """Serves one connection until both ends are gone."""
-        writers = [client_writer]
+        writers: list[asyncio.StreamWriter] = []
         try:
+            client_reader, client_writer = await asyncio.open_connection(sock=connection, limit=_CHUNK_BYTES)
+            writers.append(client_writer)
             for way in self._ways.values():
                 await way.open.wait()
             target_reader, target_writer = await asyncio.open_connection(*self._target, limit=_CHUNK_BYTES)
@@ -258,6 +271,9 @@ class FaultProxy:
         finally:
             for writer in writers:
                 _reset(writer.transport)
+            if not writers:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                connection.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: _Way) -> None:

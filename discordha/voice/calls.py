@@ -50,7 +50,7 @@ class VoiceCalls(ReplicaAccess):
         :raises StoreUnavailable: etcd does not answer.
         """
         check_fence("lock_voice")
-        return self._running().voice.lock(*_guild(module_id, guild_id))
+        return self._blocking("lock_voice").voice.lock(*_guild(module_id, guild_id))
 
     def unlock_voice(self, module_id: str, guild_id: int) -> bool:
         """Releases the lock of ``lock_voice``; the current sound plays to its end. False if the module has
@@ -59,7 +59,7 @@ class VoiceCalls(ReplicaAccess):
         :raises ConfigError: an argument is impossible.
         :raises StoreUnavailable: etcd does not answer.
         """
-        return self._running().voice.unlock(*_guild(module_id, guild_id))
+        return self._blocking("unlock_voice").voice.unlock(*_guild(module_id, guild_id))
 
     def send_voice_command(self, command: VoiceCommand, wait: bool = False, *, action: str = "play") -> None:
         """Queues a command for the workers of its module, on whichever replica. Blocks for a round trip; with
@@ -88,7 +88,8 @@ class VoiceCalls(ReplicaAccess):
         if event is not None and event.fencing_token:
             command_id = f"e{nonce_for(event, event.next_ordinal())}"
         fields = asdict(command)
-        self._running().voice.send(**fields, action=action, wait=wait, command_id=command_id)
+        voice = self._blocking("send_voice_command").voice
+        voice.send(**fields, action=action, wait=wait, command_id=command_id)
 
     def watch_voice_commands(self, module_id: str) -> VoiceConsumer:
         """Takes a module's commands on this replica. Iterate, carry each command out, ``ack`` it, and close
@@ -106,7 +107,7 @@ class VoiceCalls(ReplicaAccess):
         :raises DiscordHAError: this replica watches the module already.
         :raises StoreUnavailable: etcd does not answer.
         """
-        return self._running().voice.consume(check_module(module_id))
+        return self._blocking("watch_voice_commands").voice.consume(check_module(module_id))
 
 
 def _guild(module_id: str, guild_id: int) -> tuple[str, int]:

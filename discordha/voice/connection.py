@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 #: Tries to join; seconds for each, and between two.
 JOIN_TRIES = 3
 JOIN_TIMEOUT = 15.0
-JOIN_PAUSE = 0.5
+REJOIN_PAUSE = 0.5
 #: Seconds that discord.py may try to reconnect. After some of Discord's close codes it would wait for ever.
 RECONNECT_TIMEOUT = 3.0
 
@@ -185,7 +185,7 @@ class GuildConnection:
                 return
             except (discord.DiscordException, TimeoutError, OSError) as error:
                 failure = error
-                if self._stopping.wait(JOIN_PAUSE):
+                if self._stopping.wait(REJOIN_PAUSE):
                     break
         raise DiscordHAError(f"the voice channel can't be joined: {failure or 'the worker stops'}")
 

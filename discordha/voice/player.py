@@ -29,7 +29,7 @@ import discord
 
 from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.coordination.voice.deliveries import OwnedGuild, VoiceDelivery
-from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
+from discordha.errors import DiscordHAError, LockLost, StoreUnavailable, reason_of
 from discordha.voice.connection import GuildConnection, VoiceHost
 from discordha.voice.mixer import Mixer
 from discordha.voice.tracks import Track, open_track
@@ -187,7 +187,11 @@ class GuildPlayer:
             raise
         except Exception as error:  # noqa: BLE001 - ``resolve`` is the bot's
             _log.warning(
-                "guild %d: %s of %r failed: %s", self.guild_id, delivery.action, delivery.file, error
+                "guild %d: %s of %r failed: %s",
+                self.guild_id,
+                delivery.action,
+                delivery.file,
+                reason_of(error),
             )
         self._retrying(delivery.ack)
 
@@ -224,7 +228,7 @@ class GuildPlayer:
         try:
             track = open_track(self._resolve(delivery), delivery.position)
         except Exception as error:  # noqa: BLE001 - ``resolve`` is the bot's
-            _log.warning("guild %d: %r can't be played: %s", self.guild_id, delivery.file, error)
+            _log.warning("guild %d: %r can't be played: %s", self.guild_id, delivery.file, reason_of(error))
             self._retrying(delivery.ack)
             return
         self._playing, self._track = delivery, track

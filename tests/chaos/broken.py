@@ -44,7 +44,7 @@ def _no_nonce() -> None:
 
 def _no_fence() -> None:
     """A replica that lost its session goes on."""
-    Fence.broken = lambda self: None  # type: ignore[method-assign]
+    Fence.refusal = lambda self: None  # type: ignore[method-assign]
 
 
 def _no_fence_no_nonce() -> None:

@@ -34,6 +34,7 @@ from typing import Any
 
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import (
+    MAX_PAYLOAD,
     Claim,
     ClaimListener,
     ClaimRequest,
@@ -64,8 +65,6 @@ __all__ = ["Claims"]
 
 _log = logging.getLogger(__name__)
 
-#: Larger payloads are not kept for replicas that never received the event, bytes.
-MAX_PAYLOAD = 256 * 1024
 #: The pause between the first two tries of a claim while etcd does not answer, seconds.
 RETRY_PAUSE = 0.25
 #: The pause doubles up to this one, seconds.
@@ -301,9 +300,9 @@ class Claims:
         kv: KeyValue = found[0]
         parsed = parse_claim(kv.value)
         if parsed is None:
-            self._hints.unreadable += 1
-            _log.error("the claim of %s can't be read (%.40r): left to its writer", request.key, kv.value)
-            return Held("?", request.attempt, kv.mod_revision)
+            unknown = Held("?", request.attempt, kv.mod_revision)
+            self._hints.note_unreadable(request.key, unknown, kv.value)
+            return unknown
         state, replica, attempt = parsed
         if state == "d":
             self._hints.note_done(request.key)

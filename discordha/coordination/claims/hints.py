@@ -5,8 +5,8 @@ Guarantees: what the watch has shown is answered without I/O, and each change is
 after the hints have changed. Hints may be outdated: a miss leads to a claim, and the claim decides. After a
 gap of the watch, the new snapshot replaces the hints, and every waiting event is reviewed (``on_resync``).
 
-Threads and locks: ``_lock`` guards the tables. The listener is called on the watch's thread, without the
-lock.
+Threads and locks: ``_lock`` guards the tables, and ``_report_lock``, which is taken last, the keys that the
+log has named. The listener is called on the watch's thread, without a lock.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent, Wa
 __all__ = ["ClaimHints", "TTLSet"]
 
 _log = logging.getLogger(__name__)
+
+
+#: The log names so many unreadable keys before it may name one again.
+MAX_REPORTED = 1000
 
 
 class TTLSet:
@@ -77,6 +81,8 @@ class ClaimHints(WatchListener):
         self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
         self._revision = 0
+        self._report_lock = threading.Lock()
+        self._reported = TTLSet(MAX_REPORTED, retention, clock)  # unreadable keys that the log has named
         self.unreadable = 0
 
     def set_listener(self, listener: ClaimListener) -> None:
@@ -106,6 +112,12 @@ class ClaimHints(WatchListener):
         with self._lock:
             if self._revision < held.revision:
                 self._held[key] = held
+
+    def note_unreadable(self, key: str, held: Held, value: bytes) -> None:
+        """Notes that a claim was refused by something that cannot be read: its writer holds the event until
+        it removes or replaces that. Logged once for each key."""
+        self.note_held(key, held)
+        self._warn(self._prefix + key, value, "claim", "the event is left to its writer")
 
     # -- the coordination watch ------------------------------------------------------------------------------
 
@@ -163,7 +175,12 @@ class ClaimHints(WatchListener):
                 continue
             parsed = parse_claim(kv.value)
             if parsed is None:
-                self._warn(kv, "claim")
+                # Its writer holds the event until the key goes: else each claim would be refused, and made
+                # again at once.
+                if key not in done:
+                    known = held.get(key)
+                    held[key] = Held("?", known.attempt if known is not None else 1, kv.mod_revision)
+                self._warn(kv.key, kv.value, "claim", "the event is left to its writer")
             elif parsed[0] == "d":
                 held.pop(key, None)
                 done.add(key)
@@ -181,14 +198,24 @@ class ClaimHints(WatchListener):
             return
         known = Attempts.parse(kv.value)
         if known is None:
-            self._warn(kv, "attempts")
+            self._warn(kv.key, kv.value, "attempts", "ignored")
         else:
             attempts[key] = known
             concerned.add(key)
 
-    def _warn(self, kv: KeyValue, what: str) -> None:
+    def _warn(self, key: str, value: bytes, what: str, effect: str) -> None:
         self.unreadable += 1
-        _log.warning("the key %s holds no %s (%.40r): ignored", kv.key, what, kv.value)
+        with self._report_lock:
+            known = key in self._reported
+            self._reported.add(key)
+        if not known:
+            _log.warning(
+                "the key %s holds no %s (%.40r): %s. Keep other programs out of the bot's keys",
+                key,
+                what,
+                value,
+                effect,
+            )
 
     def _orphans(self, keys: Iterable[str]) -> list[tuple[str, Attempts]]:
         return [

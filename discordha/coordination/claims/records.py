@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 __all__ = [
+    "MAX_PAYLOAD",
     "Attempts",
     "Claim",
     "ClaimListener",
@@ -20,6 +21,13 @@ __all__ = [
     "parse_claim",
     "unclaimable",
 ]
+
+#: Larger payloads of events are not kept for takeovers and dead letters, bytes.
+MAX_PAYLOAD = 256 * 1024
+
+
+#: No readable claim has more words, even with spaces in the replica's name.
+MAX_WORDS = 64
 
 
 class Hint(enum.Enum):
@@ -121,20 +129,15 @@ class ClaimListener(Protocol):
 
 def parse_claim(value: bytes) -> tuple[str, str, int] | None:
     """Splits ``r <replica> <attempt>`` or ``d <replica> <attempt> <when>``, and ignores more words; else
-    ``None``."""
-    parts = value.split(b" ", 4)
-    if len(parts) < 3 or parts[0] not in (b"r", b"d"):
-        return None
-    try:
-        return parts[0].decode(), parts[1].decode(), int(parts[2])
-    except ValueError:
-        return None
+    ``None``. A replica's name may hold spaces: earlier versions took the host's as it was."""
+    words = _split(value)
+    return None if words is None else words[:3]
 
 
 def marked_at(value: bytes) -> float | None:
     """When a mark was made, in seconds since 1970 by its owner's clock. For people to read only."""
-    parts = value.split(b" ", 4)
-    return int(parts[3]) / 1000 if parts[0] == b"d" and len(parts) > 3 and parts[3].isdigit() else None
+    state, _, _, more = _split(value) or ("", "", 0, [])
+    return int(more[0]) / 1000 if state == "d" and more and more[0].isdigit() else None
 
 
 def unclaimable(request: ClaimRequest, replica_id: str, reason: str) -> bytes:
@@ -149,3 +152,17 @@ def unclaimable(request: ClaimRequest, replica_id: str, reason: str) -> bytes:
         "error": f"the claim is refused: {reason}",
     }
     return json.dumps(letter).encode()
+
+
+def _split(value: bytes) -> tuple[str, str, int, list[bytes]] | None:
+    """State, replica, attempt, and the words behind them. The attempt is the first number after the name."""
+    parts = value.split(b" ", MAX_WORDS)
+    if parts[0] not in (b"r", b"d"):
+        return None
+    for at in range(2, len(parts)):
+        try:
+            attempt = int(parts[at])
+            return parts[0].decode(), b" ".join(parts[1:at]).decode(), attempt, parts[at + 1 :]
+        except ValueError:
+            continue
+    return None

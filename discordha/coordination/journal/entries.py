@@ -18,17 +18,12 @@ NEVER = 2**63
 
 
 class JournalMark(NamedTuple):
-    """The value of a mark.
-
-    :param revision: one that is older than the event.
-    :param session: when the gateway session began in which its writer received the event.
-    :param number: the writer's sequence number: orders the marks of one transaction.
-    """
+    """The value of a mark."""
 
     writer: str
-    revision: int
-    session: int
-    number: int
+    revision: int  # one that is older than the event
+    session: int  # when the gateway session began in which its writer received the event
+    number: int  # the writer's sequence number: orders the marks of one transaction
 
     @classmethod
     def parse(cls, value: bytes) -> JournalMark:
@@ -83,22 +78,15 @@ class EntryState(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class JournalEntry:
-    """One event in the journal. Whoever runs it subclasses this.
+    """One event in the journal. Whoever runs it subclasses this."""
 
-    :param key: name and identity: equal events have equal keys.
-    :param sequence: grows in the order of the gateway.
-    :param received_at: monotonic seconds.
-    :param revision: one of etcd that is older than the event.
-    :param partition: the event's guild.
-    """
-
-    key: str
+    key: str  # name and identity: equal events have equal keys
     lane: str
-    sequence: int
-    received_at: float
-    revision: int = 0
+    sequence: int  # grows in the order of the gateway
+    received_at: float  # monotonic seconds
+    revision: int = 0  # one of etcd that is older than the event
     payload: str | None = None
-    partition: str | None = None
+    partition: str | None = None  # the event's guild
     event_name: str = ""
     name: str = ""  # its keys in etcd end with it
     state: EntryState = EntryState.HELD

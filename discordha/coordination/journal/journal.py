@@ -253,10 +253,7 @@ class Journal:
             self._release()
 
     def bury_orphans(self) -> None:
-        """Makes dead letters of events that ended every replica which had received them. Blocks on etcd.
-
-        :raises StoreUnavailable: etcd does not answer.
-        """
+        """Makes dead letters of events that ended all replicas of theirs. Blocks; ``StoreUnavailable``."""
         with self._lock:
             leadership = self._leadership
             orphans = self._tally.orphans(self._last_attempts.max_attempts)

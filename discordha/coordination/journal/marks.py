@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from discordha.coordination.claims.records import MAX_PAYLOAD
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
@@ -37,17 +38,12 @@ __all__ = ["JournalWriter"]
 
 _log = logging.getLogger(__name__)
 
-#: A payload larger than this is not kept for a dead letter.
-MAX_PAYLOAD = 256 * 1024
 #: Carries that go into one transaction.
 CARRY_BATCH = 100
 
 
 class JournalWriter:
-    """See the module.
-
-    :param root: key prefix of the bot, ending in ``/``.
-    """
+    """See the module. ``root``: key prefix of the bot, ending in ``/``."""
 
     def __init__(  # noqa: PLR0917
         self,
@@ -77,7 +73,11 @@ class JournalWriter:
         """
         for start in range(0, len(entries), CARRY_BATCH):
             batch = entries[start : start + CARRY_BATCH]
-            puts = [self._carry(entry, leadership.lease_id) for entry in batch]
+            puts = []
+            for entry in batch:
+                unmarked = Compare.version_below(self._marks_at + entry.name, entry.occurrence)
+                put = Put(self._carries_at + _at(entry), self.replica_id.encode(), leadership.lease_id)
+                puts.append(Txn((unmarked,), (put,)))
             try:
                 result = self._store.txn((leadership.guard(),), puts)
             except (DiscordHAError, LeaseNotFound) as error:
@@ -89,10 +89,6 @@ class JournalWriter:
                 if isinstance(answer, TxnResult) and answer.succeeded:
                     entry.carry = result.revision
         return True
-
-    def _carry(self, entry: JournalEntry, lease: int) -> Txn:
-        put = Put(self._carries_at + _at(entry), self.replica_id.encode(), lease)
-        return Txn((Compare.version_below(self._marks_at + entry.name, entry.occurrence),), (put,))
 
     def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
         """Notes that an event is about to be run again; false when etcd does not take it."""

@@ -56,10 +56,6 @@ class EntryIndex:
         """The entries of one name; not a copy."""
         return self._by_name.get(name, ())
 
-    def by_name(self) -> Iterator[tuple[str, Sequence[JournalEntry]]]:
-        """All names, each with its entries."""
-        return iter(self._by_name.items())
-
     def first_to_run(self, lane: str) -> JournalEntry | None:
         """The oldest entry of a lane that has not been run."""
         return next((entry for entry in self._by_lane.get(lane, ()) if entry.state not in _OVER), None)

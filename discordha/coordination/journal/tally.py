@@ -64,8 +64,6 @@ class Tally:
     def __iter__(self) -> Iterator[JournalEntry]:
         return iter(self.entries)
 
-    # -- entries ---------------------------------------------------------------------------------------------
-
     def take_early_mark(self, entry: JournalEntry) -> bool:
         """Whether an entry's mark was here before it; the mark is used up."""
         session = self.early.take(entry.name)
@@ -158,14 +156,12 @@ class Tally:
 
     def orphans(self, max_attempts: int) -> list[tuple[tuple[str, int], AttemptRecord]]:
         """Events that were started ``max_attempts`` times, and that this replica does not have."""
-        here = {(name, self.occurrence(entry)) for name, same in self.entries.by_name() for entry in same}
+        here = {(entry.name, self.occurrence(entry)) for entry in self}
         return [
             (at, record)
             for at, record in self.records.attempts.items()
             if at not in here and record.attempt >= max_attempts
         ]
-
-    # -- gateway sessions ------------------------------------------------------------------------------------
 
     def new_session(self) -> None:
         """A gateway session begins."""
@@ -209,8 +205,6 @@ class Tally:
         for entry in handled:
             self.forget(entry)
         return len(handled)
-
-    # -- etcd ------------------------------------------------------------------------------------------------
 
     def snapshot(self, items: Sequence[KeyValue]) -> None:
         """Replaces the view; the versions tell which marks were missed."""

@@ -28,7 +28,14 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TypeAlias
 
 from discordha._version import __version__
-from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Snapshot, Store, WatchEvent
+from discordha.coordination.etcd.store import (
+    KeyValue,
+    LeaseNotFound,
+    Snapshot,
+    Store,
+    WatchEvent,
+    WatchListener,
+)
 from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
@@ -40,6 +47,7 @@ __all__ = [
     "JSON",
     "READS",
     "Members",
+    "OperatorCommands",
     "incompatibility",
     "session_age",
 ]
@@ -328,3 +336,20 @@ class Members:
         if moved:
             for changed in self._listeners:
                 changed()
+
+
+class OperatorCommands(WatchListener):
+    """Passes an operator's commands to this replica (``x/<replica>/<command>``) on to ``on_command``, which
+    must not block. A command that is written while the watch is down is not repeated."""
+
+    def __init__(self, root: str, replica_id: str, on_command: Callable[[str], None]) -> None:
+        self._prefix = f"{root}x/{replica_id}/"
+        self._on_command = on_command
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Ignores commands from before this replica started."""
+
+    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
+        for kind, kv in events:
+            if kind == "put" and kv.key.startswith(self._prefix):
+                self._on_command(kv.key[len(self._prefix) :])

@@ -288,9 +288,16 @@ class LocalDiscord(DiscordUsers):
 
         :param changes: ``delay`` (seconds), ``drop`` (share of events), ``duplicate``, ``silent`` (nothing
             arrives), ``deaf`` (heartbeats are answered, events do not arrive), ``refuse`` (no new
-            connections).
+            connections), ``cut_resume`` (each RESUME ends its connection).
         """
         self.control("fault", replica=replica, changes=changes)
+
+    def frame(self, frame: str | bytes, replica: str | None = None) -> int:
+        """Sends a frame as it is, outside the sequence; returns how many sessions it went to."""
+        binary = frame.hex() if isinstance(frame, bytes) else None
+        text = frame if isinstance(frame, str) else None
+        sent: int = self.control("frame", replica=replica, text=text, binary=binary)
+        return sent
 
     def fault_rest(
         self,

@@ -58,6 +58,7 @@ class Control:
             "move_voice": world.move_voice,
             "presence": world.presence,
             "emit": self.emit,
+            "frame": self.frame,
             "slash": interactions.slash,
             "context_menu": interactions.context_menu,
             "click": interactions.click,
@@ -115,6 +116,10 @@ class Control:
         """Sends any event."""
         self.world.backend.emit(name, payload)
 
+    def frame(self, replica: str | None, text: str | None, binary: str | None) -> int:
+        """Sends a frame as it is: text, or bytes in hexadecimal."""
+        return self._each(replica, bytes.fromhex(binary) if binary is not None else text or "")
+
     def fault_rest(self, fault: dict[str, Any]) -> None:
         """Adds a fault of REST calls."""
         self.rest.faults.append(fault)
@@ -129,7 +134,7 @@ class Control:
         if replica is None:
             self.rest.faults.clear()
 
-    def _each(self, replica: str | None, frame: str) -> int:
+    def _each(self, replica: str | None, frame: str | bytes) -> int:
         chosen = [session for session in self.sessions.chosen(replica) if session.attached]
         for session in chosen:
             session.send(frame)

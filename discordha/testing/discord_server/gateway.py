@@ -208,6 +208,8 @@ class _Connection:
         server = self.server
         if data.get("token") != server.options.token:
             return await self._close(4004, "Authentication failed")
+        if server.sessions.fault_of(self.replica).cut_resume:
+            return await self._close(4000, "Cut by a fault")
         session = server.sessions.all.get(str(data.get("session_id")))
         if session is None:
             return await self._invalid_session(False)

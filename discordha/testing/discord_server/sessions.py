@@ -53,6 +53,7 @@ class Fault:
     :param silent: nothing arrives at all, not even the answers to heartbeats.
     :param deaf: heartbeats are answered, but no event arrives.
     :param refuse: new connections are refused.
+    :param cut_resume: each RESUME is answered by the end of the connection.
     """
 
     delay: float = 0.0
@@ -61,6 +62,7 @@ class Fault:
     silent: bool = False
     deaf: bool = False
     refuse: bool = False
+    cut_resume: bool = False
 
 
 class GatewaySession:
@@ -82,7 +84,7 @@ class GatewaySession:
         self.buffer: deque[tuple[int, str]] = deque(maxlen=options.resume_buffer)
         self.ws: web.WebSocketResponse | None = None
         self.fault = Fault()
-        self._outgoing: deque[tuple[float, str]] = deque()
+        self._outgoing: deque[tuple[float, str | bytes]] = deque()
         self._something = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
@@ -129,8 +131,8 @@ class GatewaySession:
                 self.send(frame)
         return True
 
-    def send(self, frame: str) -> None:
-        """Queues a frame."""
+    def send(self, frame: str | bytes) -> None:
+        """Queues a frame; bytes go out as they are."""
         self._outgoing.append((time.monotonic(), frame))
         self._something.set()
 
@@ -146,7 +148,10 @@ class GatewaySession:
                     continue
                 if fault.delay:
                     await asyncio.sleep(max(at + fault.delay - time.monotonic(), 0.0))
-                await ws.send_str(frame)
+                if isinstance(frame, bytes):
+                    await ws.send_bytes(frame)
+                else:
+                    await ws.send_str(frame)
         except (ConnectionError, RuntimeError):
             return
 

@@ -83,6 +83,78 @@ def test_close_codes_that_are_not_fatal(local_discord: LocalDiscord, bot: Discor
             )
 
 
+UNREADABLE: list[str | bytes] = [
+    "",
+    "{",
+    '{"op":0,"s":',
+    "null",
+    "[]",
+    "5",
+    '{"op":0,"t":"MESSAGE_CREATE","s":"five","d":{}}',
+    '{"op":0,"t":"READY","s":7,"d":{}}',
+    '{"op":10,"d":null}',
+    b"\x78\x9c\xde\xad\xbe\xef\x00\x00\xff\xff",
+    b"\xff\xff\x00\x00\xff\xff",
+]
+
+
+def test_a_frame_that_cannot_be_read_costs_the_connection_only(local_discord: LocalDiscord) -> None:
+    """Nothing is lost, and the session goes on by RESUME."""
+    bot = bot_of(local_discord, deaf_after=20.0)
+    heard: list[str] = []
+    bot.listen("message")(lambda message: heard.append(message.content))
+    texts: list[str] = []
+    with bot:
+        for number, frame in enumerate(UNREADABLE, 1):
+            wait_for(
+                lambda: gateway(bot)["connected"] and gateway(bot)["since"] > 0.6, 20, "a good connection"
+            )
+            before = gateway(bot)["resumes"]
+            assert local_discord.frame(frame) == 1
+            texts.append(f"message {number}")
+            local_discord.send(local_discord.channel_ids[0], texts[-1])
+            wait_for(
+                lambda before=before: gateway(bot)["resumes"] > before,
+                20,
+                lambda f=frame: f"RESUME after {f!r}",
+            )
+            wait_for(lambda: heard == texts, 20, lambda f=frame: f"the message behind {f!r}, not {heard}")
+        assert gateway(bot)["identifies"] == 1
+
+
+def test_a_resume_that_is_always_cut_is_given_up_for_a_new_session(
+    local_discord: LocalDiscord, bot: DiscordHA, caplog: pytest.LogCaptureFixture
+) -> None:
+    with bot:
+        assert bot.wait_until_ready(20)
+        local_discord.fault(cut_resume=True)
+        assert local_discord.disconnect() == 1
+        wait_for(lambda: gateway(bot)["identifies"] == 2 and bot.status()["ready"], 25, "a new session")
+    assert "5 RESUMEs in a row brought nothing" in caplog.text
+
+
+def test_an_error_without_a_message_is_named_by_its_type(
+    local_discord: LocalDiscord, caplog: pytest.LogCaptureFixture
+) -> None:
+    bot = bot_of(local_discord, deaf_after=1.0)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()  # accepts, and never says a word
+        local_discord.set_resume_host(f"127.0.0.1:{listener.getsockname()[1]}")
+        with bot:
+            assert bot.wait_until_ready(20)
+            assert local_discord.disconnect() == 1
+            wait_for(lambda: "shard 0 is not connected: " in caplog.text, 20, "the line")
+    assert "shard 0 is not connected: TimeoutError; trying again" in caplog.text
+
+
+def test_a_login_waits_for_as_long_as_discord_asks(local_discord: LocalDiscord, bot: DiscordHA) -> None:
+    local_discord.fault_rest(path="/gateway/bot", status=429, retry_after=4.0, count=1)
+    begun = time.monotonic()
+    with bot:
+        assert time.monotonic() - begun >= 4.0
+
+
 @pytest.mark.parametrize("hangs", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_dead_resume_address_falls_back_to_the_main_one(
     local_discord: LocalDiscord, bot: DiscordHA, hangs: bool

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -197,6 +199,28 @@ def test_a_dead_target_resets_the_client() -> None:
         socket.create_connection((nowhere.host, nowhere.port), timeout=5.0) as client,
     ):
         client.recv(1)
+
+
+@pytest.mark.parametrize("fault", ["cut", "down", "close"])
+def test_a_connection_that_comes_in_with_the_fault_ends_with_it(server: EchoServer, fault: str) -> None:
+    """Also one whose task has not begun to run. A client that is left without a word would wait for ever."""
+    for _ in range(40):
+        with FaultProxy("127.0.0.1", server.server_address[1]) as proxy, ExitStack() as ends:
+            clients = [
+                ends.enter_context(socket.create_connection((proxy.host, proxy.port), timeout=5.0))
+                for _ in range(5)
+            ]
+            getattr(proxy, fault)()
+            for client in clients:
+                client.settimeout(5.0 if fault != "cut" else 0.05)
+                try:
+                    assert client.recv(1) == b""
+                except ConnectionResetError:
+                    pass
+                except TimeoutError:
+                    assert fault == "cut", "the connection is open behind the fault"
+                    assert ask(client, b"hello\n") == b"hello\n"  # it came in after the cut: it is served
+        gc.collect()  # a transport that was not closed warns now, and a warning is an error
 
 
 def test_wrong_use_is_told(proxy: FaultProxy) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from discordha.bot import DiscordHA
 from discordha.config import Config, bot_id_from_token
 from discordha.errors import ConfigError
 
@@ -118,3 +119,35 @@ def test_a_proxy_keeps_the_limit_of_requests() -> None:
     assert Config.build(**GOOD).rest_limit == 50
     assert Config.build(**GOOD, api_url="http://proxy").rest_limit == 0
     assert Config.build(**GOOD, api_url="http://proxy", requests_per_second=20).rest_limit == 20
+
+
+@pytest.mark.parametrize(
+    ("host", "begins"),
+    [
+        ("bot-7d9f", "bot-7d9f-"),
+        ("my host", "my-host-"),
+        (" spaced ", "spaced-"),
+        ("Müller's Rechner", "M-ller-s-Rechner-"),
+        ("a/b\nc", "a-b-c-"),
+        (".hidden", "hidden-"),
+        ("\N{SNOWMAN}", "replica-"),
+        ("", "replica-"),
+        ("x" * 300, "x" * 63 + "-"),
+    ],
+)
+def test_the_default_replica_id_is_valid_on_every_host(
+    monkeypatch: pytest.MonkeyPatch, host: str, begins: str
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    name = DiscordHA(**GOOD).replica_id
+    assert name.startswith(begins)
+    assert Config(**GOOD, replica_id=name).replica_id == name
+
+
+@pytest.mark.parametrize("field", ["name", "replica_id"])
+@pytest.mark.parametrize(
+    "value", ["my bot", " bot", "bot ", "bot\n", "a\tb", '"bot"', "ü", "-bot", "x" * 101, 5]
+)
+def test_a_name_with_other_characters_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"^{field} may hold letters"):
+        Config(**{**GOOD, field: value})

@@ -62,6 +62,39 @@ def test_an_impossible_value_is_refused_by_name(field: str, value: Any) -> None:
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("token", "remedy"),
+    [
+        (f'"{TOKEN}"', "quotes.*give the bare token"),
+        (f"'{TOKEN}'", "quotes.*give the bare token"),
+        (f"\u201c{TOKEN}\u201d", "quotes.*give the bare token"),
+        (f"`{TOKEN}`", "quotes.*give the bare token"),
+        (f'"Bot {TOKEN}"', "quotes.*give the bare token"),
+        ('""', "empty.*developer portal"),
+        (f"Bot {TOKEN}", "without the word"),
+        (f" bot\t{TOKEN}", "without the word"),
+        (f"Bearer {TOKEN}", "without the word"),
+        (f"{TOKEN}\r\n", "white space.*copy it again"),
+        (f" {TOKEN}", "white space.*copy it again"),
+        (TOKEN.replace(".", ". "), "white space.*copy it again"),
+        (f"\ufeff{TOKEN}", "character that no token has.*copy it again"),
+        (f"{TOKEN}\u200b", "character that no token has.*copy it again"),
+        (f"{TOKEN}\x00", "character that no token has.*copy it again"),
+    ],
+)
+def test_a_token_with_additions_is_refused_with_the_remedy(token: str, remedy: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^token .*{remedy}") as refused:
+        Config(**(VALID | {"token": token}))
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("variable", ["BOT_TOKEN", "DISCORDHA_TOKEN"])
+def test_white_space_around_a_token_of_the_environment_is_dropped(variable: str) -> None:
+    assert Config.from_env({variable: f" {TOKEN}\r\n"}, ha=False).token == TOKEN
+    with pytest.raises(ConfigError, match=r"^token holds quotes"):
+        Config.from_env({variable: f'"{TOKEN}"'}, ha=False)
+
+
 def test_every_field_has_a_value_that_is_refused() -> None:
     fields = {field.name for field in dataclasses.fields(Config)}
     assert fields - NEVER_REFUSED == {field for field, _ in REFUSED}

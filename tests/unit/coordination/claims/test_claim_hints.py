@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
+
+import pytest
 
 from discordha.coordination.claims.hints import ClaimHints
-from discordha.coordination.claims.records import Hint
-from discordha.coordination.etcd.store import KeyValue, WatchEvent
+from discordha.coordination.claims.records import Attempts, Held, Hint, marked_at, parse_claim
+from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 
 ROOT = "/discordha/v1/test/"
 
@@ -16,6 +19,20 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Freed:
+    """Notes which events are free again."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self._keys = keys
+
+    def on_done(self, keys: Sequence[str]) -> None: ...
+    def on_free(self, key: str, attempt: int) -> None:
+        self._keys.append(key)
+
+    def on_orphan(self, key: str, attempts: Attempts) -> None: ...
+    def on_resync(self) -> None: ...
 
 
 def hints(clock: Clock, size: int = 100) -> ClaimHints:
@@ -73,3 +90,55 @@ def test_what_is_remembered_is_nothing_to_pythons_collector() -> None:
         known.note_done(f"message/{number}")
     assert known.hint("message/0") is known.hint("message/9999") is Hint.DONE
     assert len(gc.get_objects()) - before < 100
+
+
+@pytest.mark.parametrize(
+    ("value", "read", "when"),
+    [
+        (b"r host-1 1", ("r", "host-1", 1), None),
+        (b"r my host-1 2", ("r", "my host-1", 2), None),
+        (b"r my big host-1 2 more words", ("r", "my big host-1", 2), None),
+        (b"d host-1 1 1700000000000", ("d", "host-1", 1), 1.7e9),
+        (b"d my host-1 3 1700000000000", ("d", "my host-1", 3), 1.7e9),
+        (b"d my host-1 3", ("d", "my host-1", 3), None),
+        (b"r host-1", None, None),
+        (b"r my host", None, None),
+        (b"x host-1 1", None, None),
+        (b"r \xff host 1", None, None),
+        (b"r " + b"word " * 10_000 + b"1", None, None),
+    ],
+)
+def test_a_claim_of_a_replica_with_spaces_in_its_name_is_read(
+    value: bytes, read: tuple[str, str, int] | None, when: float | None
+) -> None:
+    assert parse_claim(value) == read
+    assert marked_at(value) == when
+
+
+def test_an_unreadable_claim_holds_its_event_until_it_goes_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    freed: list[str] = []
+    known = hints(Clock())
+    known.set_listener(Freed(freed))
+
+    def claim(value: bytes, revision: int) -> KeyValue:
+        return KeyValue(f"{ROOT}e/message/1", value, 1, revision, 1, 0)
+
+    for revision in range(1, 50):
+        known.on_events(revision, [WatchEvent("put", claim(b"x nonsense", revision))])
+        known.on_snapshot(Snapshot(revision, [claim(b"x nonsense", revision)]))
+        known.note_unreadable("message/1", Held("?", 1, revision), b"x nonsense")
+    assert known.hint("message/1") is Hint.RUNNING
+    assert len(caplog.messages) == 1
+    assert f"{ROOT}e/message/1" in caplog.text
+    known.on_events(50, [WatchEvent("delete", claim(b"", 50))])
+    assert freed == ["message/1"]
+    assert known.hint("message/1") is Hint.UNKNOWN
+
+
+def test_an_unreadable_value_over_a_mark_leaves_the_event_done() -> None:
+    known = hints(Clock())
+    known.note_done("message/1")
+    known.on_events(1, [WatchEvent("put", KeyValue(f"{ROOT}e/message/1", b"x nonsense", 1, 1, 1, 0))])
+    assert known.hint("message/1") is Hint.DONE
