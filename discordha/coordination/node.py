@@ -88,7 +88,7 @@ class CoordinationNode:
             EtcdStore(store_settings(config), stop=self._stop_calls) if self.has_peers else MemoryStore()
         )
         self.session = Session(self.store, ttl=ttl)
-        self.commit = GroupCommit(self.store, ride=MARK_RIDE, last_words=config.etcd_timeout)
+        self.commit = GroupCommit(self.store, root=root, ride=MARK_RIDE, last_words=config.etcd_timeout)
         self.leases = RetentionLeases(self.store, retention=config.retention)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
         self.hints = ClaimHints(root, retention=config.retention)
@@ -180,7 +180,7 @@ class CoordinationNode:
                 self.elections.start()
             if self.shares is not None:
                 self.shares.start()
-            self.store.outlast_refusals()
+            self.store.outlast_refusals(quiet=self._config.session_ttl / 2)  # members write more often
             undo.pop_all()
 
     def _refuse_incompatible(self, timeout: float) -> None:

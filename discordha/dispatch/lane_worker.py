@@ -110,10 +110,23 @@ class LaneWorker:
         refused = [item for item in last if not self._enter(item)]
         if refused:
             items = [item for item in items if item not in refused]
-        self._work_begun(lane, items)
+        try:
+            self._work_begun(lane, items)
+        except Exception:  # noqa: BLE001 - events must not stay between two states
+            _log.exception("a lane's events are tried again")
+            self._try_later(items)
         for item in last:
             if item not in refused and item.state is not State.FINISHED:  # else its mark is on the way
                 self._last_attempts.leave(item.key)
+
+    def _try_later(self, items: Sequence[ClaimItem]) -> None:
+        for item in items:
+            if item.state is State.RUNNING:
+                claim, item.claim = item.claim, None
+                if claim is not None and not claim.lost:
+                    self._claims.release(claim)
+                self._pending.move(item, State.PARKED)
+                self._router.try_later(item)
 
     def _enter(self, item: ClaimItem) -> bool:
         """Whether an event may be tried for the last time now; if not, it waits, and others may take it."""
@@ -214,7 +227,6 @@ class LaneWorker:
         self._last_attempts.leave(claim.key)
         if not marked:
             self._stats.add("dropped", "mark_refused")
-            _log.warning("%s was finished here after another replica had taken it", claim.key)
 
     def give_back(self, items: Sequence[ClaimItem]) -> None:
         """Leaves events that have not begun to the other replicas. Never blocks."""

@@ -29,6 +29,10 @@ __all__ = ["HELP_WITHIN", "PendingEvents", "Router"]
 #: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
 #: event that nobody has claimed only after so many times its rank's grace.
 HELP_WITHIN = 10
+#: Seconds until an event is tried again whose turn failed for a reason that nobody foresaw.
+TRY_LATER = 1.0
+#: Stands for the rank of such an event: they all wait equally long.
+FAILED = -1
 
 _STANDBY = (State.PARKED, State.DELAYED)
 _UNSTARTED = (*_STANDBY, State.WAITING)
@@ -202,6 +206,12 @@ class Router:
             self._wake(due)
         else:
             self._queue(item, now)
+
+    def try_later(self, item: ClaimItem) -> None:
+        """Delays a parked item whose turn failed, by ``TRY_LATER`` seconds."""
+        due = self._clock() + TRY_LATER
+        self._pending.delay(item, FAILED, due)
+        self._wake(due)
 
     def _rank(self, item: ClaimItem) -> int:
         return self._members.rank(item.order, item.event.shard_id)

@@ -22,7 +22,6 @@ grant, and with it every claim made under it, by the local deadline.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import logging
@@ -30,11 +29,9 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import (
-    MAX_PAYLOAD,
     Claim,
     ClaimListener,
     ClaimRequest,
@@ -42,12 +39,10 @@ from discordha.coordination.claims.records import (
     Held,
     Hint,
     parse_claim,
-    unclaimable,
 )
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import (
-    AT_FAULT,
     Compare,
     Delete,
     Get,
@@ -55,6 +50,7 @@ from discordha.coordination.etcd.store import (
     KeyValue,
     LeaseNotFound,
     Put,
+    RequestRefused,
     Txn,
     TxnResult,
 )
@@ -179,15 +175,14 @@ class Claims:
             for i, operation in zip(open_, operations, strict=True):
                 try:
                     answers[i] = self._read_answer(requests[i], operation.value(), grant)
-                except AT_FAULT as error:
-                    smaller = self._without_payload(requests[i], error)
-                    if smaller is None:
-                        answers[i] = self._bury_unclaimable(requests[i], error)
-                    else:
-                        requests[i] = smaller
-                        unanswered.append(i)
+                except RequestRefused as error:
+                    answers[i] = self._ask_for_less(requests, i, error)
                 except DiscordHAError:
-                    # Perhaps applied. The next try tells: this replica's own key refuses it.
+                    pass  # Perhaps applied. The next try tells: this replica's own key refuses it.
+                except Exception as error:  # noqa: BLE001 - no event may wait for a claim that can't be made
+                    _log.exception("the claim of %s failed unexpectedly", requests[i].key)
+                    answers[i] = self._ask_for_less(requests, i, error)
+                if answers[i] is None:
                     unanswered.append(i)
             if unanswered:
                 self._stop.wait(pause)
@@ -195,21 +190,18 @@ class Claims:
             open_ = unanswered
         return answers
 
-    def _without_payload(self, request: ClaimRequest, error: Exception) -> ClaimRequest | None:
-        """A smaller request in place of one that etcd refuses; ``None`` if that can't help."""
-        if request.attempt <= 1 or request.payload == "":
-            return None
-        _log.warning("%s is claimed without its payload in etcd: %s", request.key, error)
-        return request._replace(payload="")
-
-    def _bury_unclaimable(self, request: ClaimRequest, error: Exception) -> Done:
-        """Makes a dead letter of an event whose claim etcd refuses for good, as far as etcd takes that."""
-        _log.error("%s is a dead letter: its claim is refused: %s", request.key, error)
-        letter = unclaimable(request, self._replica_id, str(error))
-        with contextlib.suppress(ValueError):
-            put = Put(self._dead_prefix + request.key, letter)
-            self._commit.submit((Operation(Txn((), (put,), ()), (put.key,), persistent=True),))
-        return Done(buried=True)
+    def _ask_for_less(self, requests: list[ClaimRequest], i: int, error: Exception) -> Done | None:
+        """Replaces a request that failed for its contents; the answer if nothing is left to ask for."""
+        key = requests[i].key
+        less = requests[i].after(error)
+        if less is None:
+            _log.error("%s is given up without a dead letter, which etcd refuses, too: %s", key, error)
+            self._hints.note_done(key)
+            return Done(buried=True)
+        if less.refused is None and less.payload == "":
+            _log.warning("%s is claimed without its payload in etcd: %s", key, error)
+        requests[i] = less
+        return None
 
     def _win_without_lease(self, request: ClaimRequest, token: int = 0) -> Claim | Done:
         if self._hints.hint(request.key) is Hint.DONE:
@@ -245,33 +237,16 @@ class Claims:
 
     def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
         key = self._prefix + request.key
-        if request.attempt <= 1:
+        if request.attempt <= 1 and request.refused is None:
             return Operation(Guarded(key, "version", 0, self._first, grant.lease_id), (key,))
         attempts_key = self._attempts_prefix + request.key
-        known = self._hints.attempts(request.key)
-        history = (
-            *(known.history if known is not None else ()),
-            f"attempt {request.attempt - 1} ended with its replica",
-        )
-        payload = (
-            request.payload if request.payload is not None else (known.payload if known is not None else None)
-        )
-        if not payload or len(payload) > MAX_PAYLOAD:
-            payload = None
-        record: dict[str, Any] = {
-            "attempt": request.attempt,
-            "payload": payload,
-            "shard": request.shard_id,
-            "replica": self._replica_id,
-            "history": history[-self._max_attempts :],
-        }
+        record = request.record(self._hints.attempts(request.key), self._replica_id, self._max_attempts)
         lease = self._leases.current()
         writes: tuple[Put | Delete, ...]
-        if request.attempt > self._max_attempts:
-            letter = {**record, "attempt": request.attempt - 1, "event": request.key, "error": history[-1]}
+        if request.attempt > self._max_attempts or request.refused is not None:
             writes = (
                 Put(key, self._value("d", request.attempt), lease),
-                Put(self._dead_prefix + request.key, json.dumps(letter).encode()),
+                Put(self._dead_prefix + request.key, request.letter(record)),
                 Delete(attempts_key),
             )
         else:
@@ -287,6 +262,9 @@ class Claims:
 
     def _read_answer(self, request: ClaimRequest, result: TxnResult, grant: Grant) -> Claim | Held | Done:
         if result.succeeded:
+            if request.refused is not None:
+                _log.error("%s is a dead letter: %s", request.key, request.refused)
+                return Done(buried=True)
             if request.attempt > self._max_attempts:
                 _log.error(
                     "%s is a dead letter: %d attempts ended with their replica",
@@ -320,7 +298,7 @@ class Claims:
         """Marks an event as finished, in the background, until etcd has accepted the mark. Never blocks.
 
         :param done: called on a coordination thread with the claim and whether it is marked; false if another
-            replica had taken the event.
+            replica had taken the event, or etcd refuses the mark; the log says so.
         """
         if claim.grant is self._no_lease:
             self._hints.note_done(claim.key)
@@ -356,9 +334,13 @@ class Claims:
                 "the mark of %s was not written: the replica stopped while etcd did not answer", claim.key
             )
             marked = False
-        except AT_FAULT as error:
-            _log.error("the mark of %s is refused: if this replica dies, it runs again: %s", claim.key, error)
-            marked = True
+        except Exception as error:  # noqa: BLE001 - its item must not wait for a mark that can't be made
+            _log.error(
+                "the mark of %s is refused: when this replica ends, another runs it again: %s",
+                claim.key,
+                error,
+            )
+            marked = False
             self._hints.note_done(claim.key)
         else:
             if not result.succeeded and not result.responses[0] and not operation.late:
@@ -367,6 +349,8 @@ class Claims:
             marked = result.succeeded or self._is_mine(result)
             if marked:
                 self._hints.note_done(claim.key)
+            else:
+                _log.warning("%s was finished here after another replica had taken it", claim.key)
         if done is not None:
             done(claim, marked)
 

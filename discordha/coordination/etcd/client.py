@@ -41,6 +41,7 @@ from discordha.coordination.etcd.store import (
     Lease,
     LeaseNotFound,
     Op,
+    RequestRefused,
     Snapshot,
     Store,
     TxnResult,
@@ -106,8 +107,8 @@ class EtcdStore(Store):
         except DiscordHAError as error:
             raise self._refusals.note(error) from error
 
-    def outlast_refusals(self) -> None:
-        self._refusals.outlast()
+    def outlast_refusals(self, quiet: float) -> None:
+        self._refusals.outlast(quiet)
 
     @property
     def refusal(self) -> str | None:
@@ -183,7 +184,10 @@ class EtcdStore(Store):
         timeout: float | None = None,
     ) -> TxnResult:
         request = etcdrpc.TxnRequest()
-        fill_txn(request, compare, success, failure)
+        try:
+            fill_txn(request, compare, success, failure)
+        except UnicodeEncodeError as error:
+            raise RequestRefused(f"a key for etcd can't be written as UTF-8: {error}") from error
         answer = self._call(lambda to, left, head: to.kv.Txn(request, left, head), timeout, write=True)
         return read_txn(answer, success, failure, answer.header.revision)
 

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from discordha.coordination.etcd.failures import AccessDenied
 from discordha.coordination.etcd.store import StoreRefused
 from discordha.errors import ConfigError
 
@@ -23,7 +24,7 @@ __all__ = ["Refusals"]
 
 _log = logging.getLogger(__name__)
 
-#: A refusal is over when etcd has accepted a call and has refused none for this long, seconds.
+#: A refusal is over when etcd has accepted a call and has refused none for this long at least, seconds.
 QUIET = 2.0
 
 
@@ -34,12 +35,18 @@ class Refusals:
         self._clock = clock
         self._lock = threading.Lock()
         self._outlasts = False
+        self._quiet = QUIET
         self._reason: str | None = None
         self._began = 0.0
         self._last = 0.0
 
-    def outlast(self) -> None:
-        """Treats refusals as outages from now on."""
+    def outlast(self, quiet: float = QUIET) -> None:
+        """Treats refusals as outages from now on.
+
+        :param quiet: seconds without a refusal that end one: longer than the pause between two writes of the
+            rarest kind, so that the log does not tell of an end between them.
+        """
+        self._quiet = max(quiet, QUIET)
         self._outlasts = True
 
     @property
@@ -52,7 +59,7 @@ class Refusals:
         if isinstance(error, ConfigError):
             if not self._outlasts:
                 return error
-            error = StoreRefused(str(error))
+            error = StoreRefused(str(error), by_key=isinstance(error, AccessDenied))
         if isinstance(error, StoreRefused):
             with self._lock:
                 begins = self._reason is None
@@ -69,7 +76,7 @@ class Refusals:
         if self._reason is None:
             return
         with self._lock:
-            if self._reason is None or self._clock() - self._last < QUIET:
+            if self._reason is None or self._clock() - self._last < self._quiet:
                 return
             self._reason = None
             lasted = self._last - self._began

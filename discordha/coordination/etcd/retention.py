@@ -101,21 +101,24 @@ class RetentionLeases:
             self._wake.set()
         return bucket.lease_id if bucket is not None else self._replace(None).lease_id
 
-    def renew(self, lost: int | None = None) -> None:
+    def renew(self, lost: int | None = None) -> bool:
         """Grants another lease after a write was refused because its lease is gone, unless that was done.
 
-        Blocks for a call or two to etcd. If etcd does not answer, the old lease stays until the next refusal.
+        Blocks for a call or two to etcd. False if etcd does not answer: the old lease stays until the next
+        refusal.
 
         :param lost: the lease that was refused; ``None`` asks etcd whether the current one exists.
         """
         bucket = self._current
         if bucket is not None and lost is not None and bucket.lease_id != lost:
-            return
+            return True
         try:
             if bucket is None or lost is not None or self._store.keep_alive(bucket.lease_id) <= 0.0:
                 self._replace(bucket)
         except DiscordHAError as error:
             _log.warning("no retention lease could be granted: %s", error)
+            return False
+        return True
 
     def renew_then(self, call: Callable[[], None]) -> None:
         """Does ``renew`` on the thread, then calls ``call`` there. Never blocks; any thread. At ``stop`` the
@@ -130,8 +133,8 @@ class RetentionLeases:
     def _renew_refused(self) -> None:
         with self._waiting:
             calls, self._refused = self._refused, []
-        if calls and not self._stop.is_set():
-            self.renew()
+        if calls and not self._stop.is_set() and not self.renew():
+            self._stop.wait(FIRST_PAUSE)
         for call in calls:
             call()
 

@@ -20,7 +20,6 @@ from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 from discordha.errors import DiscordHAError, StoreUnavailable
 
 __all__ = [
-    "AT_FAULT",
     "Compare",
     "Delete",
     "DeleteDone",
@@ -56,13 +55,16 @@ class RequestRefused(DiscordHAError):
     """etcd rejects the request (too large, or a key twice). Nothing was written; repeating can't help."""
 
 
-#: Errors of a request that cannot be sent as it is: etcd refuses it, or it cannot be written down at all.
-AT_FAULT = (RequestRefused, ValueError, TypeError)
-
-
 class StoreRefused(StoreUnavailable):
     """etcd answers, and refuses this replica for a reason that an operator can mend while the bot runs: a
-    role, a password, a full disk. Nothing was written; trying again helps once it is mended."""
+    role, a password, a full disk. Nothing was written; trying again helps once it is mended.
+
+    :param by_key: access to a key is denied: writes of other keys may be taken.
+    """
+
+    def __init__(self, message: str, *, by_key: bool = False) -> None:
+        super().__init__(message)
+        self.by_key = by_key
 
 
 class KeyValue(NamedTuple):
@@ -299,9 +301,12 @@ class Store(Transactions, Leases, Protocol):
     calls: int
     failures: int
 
-    def outlast_refusals(self) -> None:
+    def outlast_refusals(self, quiet: float) -> None:
         """From now on, calls that etcd refuses until an operator acts raise ``StoreRefused``, on clones, too.
-        Before, they raise ``ConfigError``."""
+        Before, they raise ``ConfigError``.
+
+        :param quiet: a refusal is over when none was met for this long, seconds.
+        """
 
     @property
     def refusal(self) -> str | None:

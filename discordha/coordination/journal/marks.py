@@ -92,30 +92,34 @@ class JournalWriter:
 
     def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
         """Notes that an event is about to be run again; false when etcd does not take it."""
-        key = self._attempts_at + _at(entry)
-        record = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
+        record: dict[str, Any] = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
         if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
-            record["payload"] = entry.payload
+            try:
+                return self._note({**record, "payload": entry.payload}, entry, leadership)
+            except RequestRefused as error:
+                _log.warning("the attempt at %s is noted without its payload: %s", entry.key, error)
+        try:
+            return self._note(record, entry, leadership)
+        except RequestRefused as error:
+            _log.error("the attempt at %s is refused, and is tried again: %s", entry.key, error)
+            return False
+
+    def _note(self, record: dict[str, Any], entry: JournalEntry, leadership: LeaderTerm) -> bool:
+        key = self._attempts_at + _at(entry)
         put = Put(key, json.dumps(record).encode(), self._leases.current())
         operation = Operation(Txn((leadership.guard(),), (put,)), (key,))
         self._commit.execute((operation,))
         try:
             return operation.value().succeeded
-        except RequestRefused as error:
-            if "payload" not in record:
-                return False
-            _log.warning("the attempt at %s is noted without its payload: %s", entry.key, error)
+        except RequestRefused:
+            raise
+        except LeaseNotFound:
+            self._leases.renew(put.lease)
         except DiscordHAError:
-            return False
-        del record["payload"]
-        operation = Operation(
-            Txn((leadership.guard(),), (put._replace(value=json.dumps(record).encode()),)), (key,)
-        )
-        self._commit.execute((operation,))
-        try:
-            return operation.value().succeeded
-        except DiscordHAError:
-            return False
+            pass
+        except Exception:  # noqa: BLE001 - an entry must not stay between two states
+            _log.exception("the attempt at %s is tried again", entry.key)
+        return False
 
     def letter(self, event: str, payload: str | None) -> Put:
         """A dead letter."""
@@ -151,7 +155,8 @@ class JournalWriter:
         gone = Delete(f"{self._attempts_at}{name}/{occurrence}")
         try:
             self._store.txn((leadership.guard(),), (self.letter(record.event, record.payload), gone))
-        except RequestRefused:
+        except RequestRefused as error:
+            _log.error("%s is given up without its payload, which etcd refuses: %s", record.event, error)
             self._store.txn((leadership.guard(),), (self.letter(record.event, None), gone))
 
     def mark(self, entry: JournalEntry, more: tuple[Op, ...], on_done: Callable[[Operation], None]) -> None:
@@ -183,17 +188,17 @@ class JournalWriter:
         )
         self._commit.submit((operation,))
 
+    def renew_then(self, call: Callable[[], None]) -> None:
+        """Calls once there is another retention lease. Never blocks."""
+        self._leases.renew_then(call)
+
     def version_instead(self, operation: Operation) -> int | None:
         """The answer to a mark: ``None`` when it was applied, else the version that its key has.
 
-        :raises LeaseNotFound: the retention lease is gone; the next try gets another one.
+        :raises LeaseNotFound: the retention lease is gone: see ``renew_then``.
         :raises StoreUnavailable: the replica stops.
         """
-        try:
-            result = operation.value()
-        except LeaseNotFound:
-            self._leases.renew()
-            raise
+        result = operation.value()
         while not result.succeeded:
             answer = result.responses[0]
             if not isinstance(answer, TxnResult):

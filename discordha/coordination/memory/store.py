@@ -80,7 +80,7 @@ class MemoryStore(Store):
         clone.calls = clone.failures = 0
         return clone
 
-    def outlast_refusals(self) -> None:
+    def outlast_refusals(self, quiet: float) -> None:
         """Nobody refuses here."""
 
     @property

@@ -153,6 +153,10 @@ def test_what_etcd_refuses_as_such_is_not_called_an_outage(store: EtcdStore, roo
         store.txn([], [Get(f"{root}{number}") for number in range(129)])
     with pytest.raises(RequestRefused, match="too large"):
         store.put(f"{root}a", b"x" * 2_000_000)
+    with pytest.raises(RequestRefused, match="larger than max"):  # the server's gRPC says so
+        store.put(f"{root}a", b"x" * 3_000_000)
+    with pytest.raises(RequestRefused, match="UTF-8"):
+        store.txn([], [Put(f"{root}\udc80", b"x")])
     assert store.get(f"{root}a") is None
 
 
