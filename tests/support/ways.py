@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from discordha.testing import LocalEtcd
+from discordha.testing.etcd.api import EtcdApi
 
 __all__ = ["DENIED", "WAYS", "Access", "Refuse"]
 
@@ -15,12 +16,14 @@ class Access(NamedTuple):
     """A bot's access to an etcd with users.
 
     :param name: the bot's ``Config.name``.
+    :param role: that of the user.
     """
 
     etcd: LocalEtcd
     name: str
     user: str
     password: str
+    role: str
 
     def call(self, method: str, **body: Any) -> dict[str, Any]:
         """Calls etcd's HTTP interface."""
@@ -36,8 +39,8 @@ Refuse = Callable[[Access], Callable[[], object]]
 
 def role_revoked(access: Access) -> Callable[[], object]:
     """The user has no rights at all."""
-    access.call("auth/user/revoke", name=access.user, role=access.user)
-    return lambda: access.call("auth/user/grant", user=access.user, role=access.user)
+    access.call("auth/user/revoke", name=access.user, role=access.role)
+    return lambda: access.call("auth/user/grant", user=access.user, role=access.role)
 
 
 def password_changed(access: Access) -> Callable[[], object]:
@@ -49,7 +52,8 @@ def password_changed(access: Access) -> Callable[[], object]:
 def users_switched_off(access: Access) -> Callable[[], object]:
     """All tokens are void, twice: when users go, and when they come back."""
     access.call("auth/disable")
-    return lambda: access.call("auth/enable")
+    nobody = EtcdApi(access.etcd.certificates, None)  # there is no logging in meanwhile
+    return lambda: nobody.call(access.etcd.url(), "auth/enable", {})
 
 
 def space_used_up(access: Access) -> Callable[[], object]:
@@ -108,12 +112,12 @@ def denied(kind: str) -> Refuse:
         parts = [_range(root, f"{root}{kind}/"), _range(f"{root}{kind}0", root[:-1] + "0")]
         for part in parts:
             _grant(access, part)
-        access.call("auth/role/revoke", role=access.user, **whole)
+        access.call("auth/role/revoke", role=access.role, **whole)
 
         def restore() -> None:
             _grant(access, whole)
             for part in parts:
-                access.call("auth/role/revoke", role=access.user, **part)
+                access.call("auth/role/revoke", role=access.role, **part)
 
         return restore
 
@@ -121,7 +125,7 @@ def denied(kind: str) -> Refuse:
 
 
 def _grant(access: Access, keys: dict[str, str]) -> None:
-    access.call("auth/role/grant", name=access.user, perm={"permType": "READWRITE", **keys})
+    access.call("auth/role/grant", name=access.role, perm={"permType": "READWRITE", **keys})
 
 
 def _range(key: str, end: str) -> dict[str, str]:

@@ -127,6 +127,7 @@ class Claims:
         self._tokens = itertools.count(1)
         self._first = f"r {replica_id} 1".encode()
         self._answered = self._on_mark  # bound once instead of for each mark
+        self._no_claims_ahead_until = 0.0  # those would come as fast as events, where etcd refuses
         self._stop = threading.Event()
 
     def listen(self, listener: ClaimListener) -> None:
@@ -211,12 +212,13 @@ class Claims:
     def claim_later(
         self, requests: Sequence[ClaimRequest], answer: Callable[[ClaimRequest, Claim | None], None]
     ) -> None:
-        """Claims events that wait behind a slow handler of their lane. Never blocks.
+        """Claims events that wait behind a slow handler of their lane, unless etcd took none just now. Never
+        blocks.
 
         :param answer: called on a coordination thread; with ``None`` unless the claim is won.
         """
         grant = self._session.current if self._session is not None else None
-        if grant is None:
+        if grant is None or time.monotonic() < self._no_claims_ahead_until:
             for request in requests:
                 answer(request, None)
             return
@@ -226,6 +228,9 @@ class Claims:
             def answered(operation: Operation, request: ClaimRequest = request) -> None:
                 try:
                     result = self._read_answer(request, operation.value(), grant)
+                except StoreUnavailable:
+                    self._no_claims_ahead_until = time.monotonic() + LAST_RETRY_PAUSE
+                    result = None
                 except Exception:  # noqa: BLE001 - the claim that is made in the event's turn tells
                     result = None
                 answer(request, result if isinstance(result, Claim) else None)

@@ -28,6 +28,7 @@ from discordha.coordination.etcd.store import (
     Put,
     PutDone,
     RequestRefused,
+    StoreRefused,
     Txn,
     TxnResult,
 )
@@ -429,6 +430,30 @@ def test_wrong_credentials_name_the_field_and_never_show_the_password(guarded: L
         assert caught.value.field == field
         assert "hunter2" not in str(caught.value)
         store.close()
+
+
+def test_a_login_that_etcd_refuses_is_tried_now_and_then(
+    guarded: LocalEtcd, token_requests: list[str]
+) -> None:
+    right = settings_of(guarded)
+    password = {"name": right.user, "password": right.password}
+    with store_of(guarded) as store:
+        store.put("/discordha/a", b"1")
+        store.outlast_refusals(quiet=0.0)
+        guarded.api.call(guarded.url(), "auth/user/changepw", {**password, "password": "another"})
+        try:
+            token_requests.clear()
+            until, calls = time.monotonic() + 1.0, 0
+            while time.monotonic() < until:
+                with pytest.raises(StoreRefused):
+                    store.put("/discordha/a", b"2")
+                calls += 1
+            assert calls > 50
+            assert len(token_requests) <= 3  # at 0, 0.25 and 0.75 s
+        finally:
+            guarded.api.call(guarded.url(), "auth/user/changepw", password)
+        wait_for(lambda: answers(store), 2, "a login")
+        store.put("/discordha/a", b"3")
 
 
 def test_a_user_where_etcd_knows_no_users(caplog: pytest.LogCaptureFixture) -> None:

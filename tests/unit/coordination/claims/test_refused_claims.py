@@ -203,3 +203,22 @@ def test_claims_do_not_wait_while_a_lost_lease_is_replaced(replica: Replica) -> 
     assert not answers
     wait_for(lambda: answers, 5, "the mark")
     assert answers == [True]
+
+
+def test_claims_ahead_pause_while_etcd_takes_none(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims_module, "LAST_RETRY_PAUSE", 0.3)
+    replica.store.refuse = lambda key, value: StoreRefused("denied", by_key=True)
+    answers: list[Claim | None] = []
+
+    def ask(number: int) -> None:
+        before = len(answers)
+        request = ClaimRequest(f"ahead/{number}")
+        replica.claims.claim_later([request], lambda _, claim: answers.append(claim))
+        wait_for(lambda: len(answers) > before, 5, "an answer")
+
+    for number in range(30):
+        ask(number)
+    assert answers == [None] * 30
+    assert replica.store.tries == 1
+    replica.store.refuse = lambda key, value: None
+    wait_for(lambda: ask(99) or answers[-1], 5, "a claim")

@@ -124,7 +124,7 @@ def scenes(replicas: ReplicasFactory, local_discord: LocalDiscord, namespace: st
         fleet.wait_ready(60)
         load = MixedLoad(local_discord, messages=20, reactions=10, commands=3)
         load.wait_answers(60)
-        return Scene(Access(etcd, namespace, user, PASSWORD), fleet, load)
+        return Scene(Access(etcd, namespace, user, PASSWORD, role=user), fleet, load)
 
     yield make
     for etcd in with_etcd:
