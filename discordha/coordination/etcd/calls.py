@@ -203,5 +203,5 @@ class Calls:
     def _drop_token(self, metadata: Metadata) -> None:
         """Drops the token that a call was made with, unless another thread has replaced it already."""
         with self._lock:
-            if self._token is not None and ("token", self._token) in metadata:
+            if self._token == dict(metadata).get("token", ""):
                 self._token = None

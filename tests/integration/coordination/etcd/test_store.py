@@ -34,6 +34,7 @@ from discordha.coordination.etcd.store import (
 )
 from discordha.errors import ConfigError, StoreUnavailable
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
+from discordha.testing.etcd.api import EtcdApi
 
 
 @pytest.fixture
@@ -454,6 +455,20 @@ def test_a_login_that_etcd_refuses_is_tried_now_and_then(
             guarded.api.call(guarded.url(), "auth/user/changepw", password)
         wait_for(lambda: answers(store), 2, "a login")
         store.put("/discordha/a", b"3")
+
+
+def test_users_that_are_switched_off_and_on_again(guarded: LocalEtcd) -> None:
+    """A replica that has learnt that it needs no token learns that it needs one."""
+    with store_of(guarded) as store:
+        store.put("/discordha/a", b"1")
+        guarded.api.call(guarded.url(), "auth/disable", {})
+        try:
+            store.forget_token()
+            store.put("/discordha/a", b"2")
+        finally:
+            EtcdApi(None, None).call(guarded.url(), "auth/enable", {})
+        store.put("/discordha/a", b"3")
+        assert store.get("/discordha/a") is not None
 
 
 def test_a_user_where_etcd_knows_no_users(caplog: pytest.LogCaptureFixture) -> None:
