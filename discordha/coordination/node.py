@@ -90,7 +90,7 @@ class CoordinationNode:
         self.session = Session(self.store, ttl=ttl)
         if self.has_peers:
             link.current().watch_session(self.session, settings)
-        self.commit = GroupCommit(self.store, ride=MARK_RIDE)
+        self.commit = GroupCommit(self.store, root=root, ride=MARK_RIDE, last_words=config.etcd_timeout)
         self.leases = RetentionLeases(self.store, retention=config.retention)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
         self.hints = ClaimHints(root, retention=config.retention)
@@ -187,6 +187,7 @@ class CoordinationNode:
                 self.elections.start()
             if self.shares is not None:
                 self.shares.start()
+            self.store.outlast_refusals(quiet=self._config.session_ttl / 2)  # members write more often
             undo.pop_all()
 
     def _refuse_incompatible(self, timeout: float) -> None:

@@ -29,11 +29,15 @@ from discordha.dispatch.lanes import Lanes
 from discordha.dispatch.pending import PendingEvents
 from discordha.stats import Stats
 
-__all__ = ["HELP_WITHIN", "Router"]
+__all__ = ["HELP_WITHIN", "TRY_LATER", "Router"]
 
 #: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
 #: event that nobody has claimed only after so many times its rank's grace.
 HELP_WITHIN = 10
+#: Seconds until an event is tried again whose turn failed for a reason that nobody foresaw.
+TRY_LATER = 1.0
+#: Stands for the rank of such an event: they all wait equally long.
+FAILED = -1
 
 
 class Router:
@@ -98,6 +102,12 @@ class Router:
         self._pending.delay(item, rank, due)
         self._wake(due)
         return False
+
+    def try_later(self, item: ClaimItem) -> None:
+        """Delays a parked item whose turn failed, by ``TRY_LATER`` seconds."""
+        due = self._clock() + TRY_LATER
+        self._pending.delay(item, FAILED, due)
+        self._wake(due)
 
     def _is_excused(self, item: ClaimItem) -> bool:
         """Whether the replica that owns a parked event holds up none behind it."""

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from discordha.coordination.etcd.store import LeaseNotFound, RequestRefused
+from discordha.coordination.etcd.store import LeaseNotFound, RequestRefused, StoreRefused
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 
-__all__ = ["Compacted", "Failure", "explain", "is_auth_disabled"]
+__all__ = ["AccessDenied", "Compacted", "Failure", "explain", "is_auth_disabled"]
 
 _Code: Any = grpc.StatusCode
 
@@ -34,6 +34,8 @@ _REFUSED = (
     _Code.OUT_OF_RANGE,
     _Code.UNIMPLEMENTED,
 )
+#: etcd's gRPC says so, unlike this process's of an answer: that one's request was applied.
+_TOO_LARGE = "grpc: received message larger than max"
 _OVERLOADED = "is overloaded (too many requests): give it faster disks or less to do"
 _FULL = (
     "has used up its space quota and refuses writes: compact and defragment it, disarm the alarm "
@@ -41,6 +43,10 @@ _FULL = (
 )
 _TOKEN = ("invalid auth token", "revision of auth store is old", "auth token is not provided")
 _CREDENTIALS = ("authentication failed", "invalid user id or password")
+
+
+class AccessDenied(ConfigError):
+    """The user's role does not reach all keys of the request; requests for other keys may be granted."""
 
 
 class Compacted(DiscordHAError):
@@ -90,20 +96,21 @@ def explain(
             f"{who} refuses user {user!r} access to the bot's keys: grant its role read and write on the "
             "prefix, as `discordha check --print-role` shows"
         )
-        return Failure(ConfigError(message, field="etcd_user"), unsent=True)
+        return Failure(AccessDenied(message, field="etcd_user"), unsent=True)
     if "requested lease not found" in text:
         return Failure(
             LeaseNotFound("the lease has run out or was revoked; nothing was written"), unsent=True
         )
     if "has been compacted" in text:
         return Failure(Compacted(f"{who} has compacted the requested revision"), unsent=True)
-    if code in _REFUSED:
+    if code in _REFUSED or _TOO_LARGE in text:
         return Failure(RequestRefused(f"{who} refuses the request: {details}"), unsent=True)
     not_applied = any(part in text for part in (*_NOT_SENT, *_NOT_APPLIED))
-    overloaded = _OVERLOADED if "too many requests" in text else _FULL if "space exceeded" in text else None
-    if overloaded is not None:
-        # Another endpoint is the same cluster, and repeating makes things worse.
-        return Failure(StoreUnavailable(f"{who} {overloaded}"))
+    # In both cases another endpoint is the same cluster, and repeating makes things worse.
+    if "too many requests" in text:
+        return Failure(StoreUnavailable(f"{who} {_OVERLOADED}"))
+    if "space exceeded" in text:
+        return Failure(StoreRefused(f"{who} {_FULL}"))
     if code is _Code.DEADLINE_EXCEEDED:
         message = f"{who} did not answer within {timeout:.3g} s"
     elif "no leader" in text or "leader changed" in text:

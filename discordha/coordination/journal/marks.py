@@ -26,6 +26,7 @@ from discordha.coordination.etcd.store import (
     LeaseNotFound,
     Op,
     Put,
+    RequestRefused,
     Store,
     Txn,
     TxnResult,
@@ -94,17 +95,34 @@ class JournalWriter:
 
     def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
         """Notes that an event is about to be run again; false when etcd does not take it."""
-        key = self._attempts_at + _at(entry)
-        record = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
+        record: dict[str, Any] = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
         if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
-            record["payload"] = entry.payload
+            try:
+                return self._note({**record, "payload": entry.payload}, entry, leadership)
+            except RequestRefused as error:
+                _log.warning("the attempt at %s is noted without its payload: %s", entry.key, error)
+        try:
+            return self._note(record, entry, leadership)
+        except RequestRefused as error:
+            _log.error("the attempt at %s is refused, and is tried again: %s", entry.key, error)
+            return False
+
+    def _note(self, record: dict[str, Any], entry: JournalEntry, leadership: LeaderTerm) -> bool:
+        key = self._attempts_at + _at(entry)
         put = Put(key, json.dumps(record).encode(), self._leases.current())
         operation = Operation(Txn((leadership.guard(),), (put,)), (key,))
         self._commit.execute((operation,))
         try:
             return operation.value().succeeded
-        except (DiscordHAError, LeaseNotFound):
-            return False
+        except RequestRefused:
+            raise
+        except LeaseNotFound:
+            self._leases.renew(put.lease)
+        except DiscordHAError:
+            pass
+        except Exception:  # noqa: BLE001 - an entry must not stay between two states
+            _log.exception("the attempt at %s is tried again", entry.key)
+        return False
 
     def letter(self, event: str, payload: str | None) -> Put:
         """A dead letter."""
@@ -121,10 +139,28 @@ class JournalWriter:
         }
         return Put(f"{self._letters_at}{event}", json.dumps(letter).encode())
 
+    @staticmethod
+    def smaller(letters: tuple[Op, ...]) -> tuple[Op, ...]:
+        """Refused dead letters without their payload; none for those that had none."""
+        found: list[Op] = []
+        for put in letters:
+            assert isinstance(put, Put)
+            letter = json.loads(put.value)
+            if letter["payload"] is not None:
+                found.append(put._replace(value=json.dumps({**letter, "payload": None}).encode()))
+        return tuple(found)
+
     def bury(self, name: str, occurrence: int, record: AttemptRecord, leadership: LeaderTerm) -> None:
-        """Makes a dead letter of an event that no replica has; raises ``StoreUnavailable``."""
-        puts = (self.letter(record.event, record.payload), Delete(f"{self._attempts_at}{name}/{occurrence}"))
-        self._store.txn((leadership.guard(),), puts)
+        """Makes a dead letter of an event that no replica has.
+
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        gone = Delete(f"{self._attempts_at}{name}/{occurrence}")
+        try:
+            self._store.txn((leadership.guard(),), (self.letter(record.event, record.payload), gone))
+        except RequestRefused as error:
+            _log.error("%s is given up without its payload, which etcd refuses: %s", record.event, error)
+            self._store.txn((leadership.guard(),), (self.letter(record.event, None), gone))
 
     def mark(self, entry: JournalEntry, more: tuple[Op, ...], on_done: Callable[[Operation], None]) -> None:
         """Marks an event as handled, in the background, and writes ``more`` with the mark.
@@ -155,17 +191,17 @@ class JournalWriter:
         )
         self._commit.submit((operation,))
 
+    def renew_then(self, call: Callable[[], None]) -> None:
+        """Calls once there is another retention lease. Never blocks."""
+        self._leases.renew_then(call)
+
     def version_instead(self, operation: Operation) -> int | None:
         """The answer to a mark: ``None`` when it was applied, else the version that its key has.
 
-        :raises LeaseNotFound: the retention lease is gone; the next try gets another one.
+        :raises LeaseNotFound: the retention lease is gone: see ``renew_then``.
         :raises StoreUnavailable: the replica stops.
         """
-        try:
-            result = operation.value()
-        except LeaseNotFound:
-            self._leases.renew()
-            raise
+        result = operation.value()
         while not result.succeeded:
             answer = result.responses[0]
             if not isinstance(answer, TxnResult):
