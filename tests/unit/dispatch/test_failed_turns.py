@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from dispatcher_scene import OURS, Scene
 
-from discordha.dispatch.pending import TRY_LATER
+from discordha.dispatch.router import TRY_LATER
 from discordha.testing import wait_for
 
 
