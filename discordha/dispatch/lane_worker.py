@@ -118,17 +118,12 @@ class LaneWorker:
             self._work_begun(lane, items)
         except Exception:  # noqa: BLE001 - events must not stay between two states
             _log.exception("a lane's events are tried again")
-            self._try_later(begun)
+            for item in items:
+                if item.state is State.RUNNING:
+                    self._router.try_later(item)
         for item in last:
             if item not in refused and item.state is not State.FINISHED:  # else its mark is on the way
                 self._last_attempts.leave(item.key)
-
-    def _try_later(self, items: list[ClaimItem]) -> None:
-        for item in items:
-            if item.state is State.RUNNING:
-                self._router.give_back([item])
-                self._router.try_later(item)
-        self._router.withdraw(items[0].lane)
 
     def _enter(self, item: ClaimItem) -> bool:
         """Whether an event may be tried for the last time now; if not, it waits, and others may take it."""

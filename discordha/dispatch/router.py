@@ -103,12 +103,6 @@ class Router:
         self._wake(due)
         return False
 
-    def try_later(self, item: ClaimItem) -> None:
-        """Delays a parked item whose turn failed, by ``TRY_LATER`` seconds."""
-        due = self._clock() + TRY_LATER
-        self._pending.delay(item, FAILED, due)
-        self._wake(due)
-
     def _is_excused(self, item: ClaimItem) -> bool:
         """Whether the replica that owns a parked event holds up none behind it."""
         if self._claims.is_open:
@@ -122,6 +116,16 @@ class Router:
             return False
         self._owing = True
         return not self._claims.is_open
+
+    def try_later(self, item: ClaimItem) -> None:
+        """Gives an event up whose turn failed, and those behind it, for ``TRY_LATER`` seconds."""
+        parked, claim = self._pending.give_up(item)
+        if parked:
+            self._release(claim)
+            due = self._clock() + TRY_LATER
+            self._pending.delay(item, FAILED, due)
+            self._wake(due)
+        self.withdraw(item.lane)
 
     def _rank(self, item: ClaimItem) -> int:
         return self._members.rank(item.order, item.event.shard_id)

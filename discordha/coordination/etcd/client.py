@@ -25,7 +25,7 @@ from etcd3 import etcdrpc
 
 from discordha.coordination.etcd.calls import Calls, Metadata, T
 from discordha.coordination.etcd.endpoints import Connection, Endpoint, StoreSettings
-from discordha.coordination.etcd.failures import Compacted
+from discordha.coordination.etcd.failures import Compacted, Refusals
 from discordha.coordination.etcd.messages import (
     WatchBatch,
     fill_txn,
@@ -34,7 +34,6 @@ from discordha.coordination.etcd.messages import (
     read_txn,
     read_watch,
 )
-from discordha.coordination.etcd.refusals import Refusals
 from discordha.coordination.etcd.store import (
     Compare,
     KeyValue,

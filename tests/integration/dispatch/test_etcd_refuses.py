@@ -21,7 +21,7 @@ from discordha.testing.plugin import ReplicasFactory
 PASSWORD = "least-privilege"
 #: Of a replica that drains while etcd refuses, seconds.
 DRAIN = 3.0
-BEGINS, ENDS = "refusals: etcd refuses this replica:", "etcd refuses this replica no more"
+BEGINS, ENDS = "failures: etcd refuses this replica:", "etcd refuses this replica no more"
 #: All is as before, so many seconds after a refusal has ended.
 NORMAL = 2.0
 #: Discord waits so long for the answer to a command, seconds.

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from discordha.coordination.etcd.refusals import QUIET, Refusals
+from discordha.coordination.etcd.failures import QUIET, Refusals
 from discordha.coordination.etcd.store import StoreRefused
 from discordha.errors import ConfigError, StoreUnavailable
 
