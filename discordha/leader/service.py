@@ -13,6 +13,7 @@ the replacement of ``_shards``, which is read without it. ``Takeover`` has the t
 from __future__ import annotations
 
 import itertools
+import logging
 import secrets
 import threading
 import time
@@ -39,6 +40,8 @@ from discordha.leader.takeover import Takeover
 from discordha.stats import Stats
 
 __all__ = ["LeaderService", "LeadershipStatus", "SingleLeader"]
+
+_log = logging.getLogger(__name__)
 
 #: A starting replica that is ``in_doubt`` is not ready, for so many seconds at the most.
 DOUBT_LIMIT = 3.0
@@ -174,11 +177,15 @@ class LeaderService:
 
         :return: how many events were not started that no other replica is known to have received.
         """
-        self._takeover.end()
+        shards = self._all()
+        for shard in shards:
+            shard.leave()
         undone = 0
-        for shard in self._all():
+        for shard in shards:
             leads = shard.election.is_leader
-            shard.hand_over(again=False, timeout=timeout)
+            if not shard.hand_over(again=False, timeout=timeout):
+                text = "shard %d is not handed over: etcd does not answer; this replica leads it to its end"
+                _log.warning(text, shard.number)
             if leads:
                 moments = shard.journal.unstarted()
                 undone += sum(not self._has_received(shard.key, moment) for moment in moments)

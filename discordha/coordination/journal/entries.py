@@ -105,6 +105,7 @@ class JournalEntry:
     epoch: int = 0  # see ``MarkEpochs``
     leadership: LeaderTerm | None = None  # under which it was begun
     carry: int = 0  # revision of its carry key
+    refused_carry: int = 0  # that of the carry under which etcd refused its mark
     began: int | None = None  # when the gateway session began that received it; set with its mark
 
     def __post_init__(self) -> None:

@@ -186,9 +186,9 @@ class Journal:
                 entry.state = EntryState.QUEUED
                 self._put(entry)
 
-    def hand_over(self, leadership: LeaderTerm) -> bool:
-        """Leaves a carry for each event that runs here, and begins no other; true when all stand. Blocks on
-        etcd. An entry without a carry is lost to its handler when leadership ends.
+    def hand_over(self, leadership: LeaderTerm, timeout: float | None = None) -> bool:
+        """Leaves a carry for each event that runs here, and begins no other. Blocks on etcd. False when etcd
+        does not answer: an entry without a carry is lost to its handler when leadership ends.
         """
         with self._lock:
             self._deactivate()
@@ -197,7 +197,7 @@ class Journal:
                 for entry in self._tally
                 if entry.state in _UNDER_WAY and entry.leadership is leadership and not entry.carry
             ]
-        return self._writer.carry(carried, leadership)
+        return self._writer.carry(carried, leadership, timeout)
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -338,6 +338,10 @@ class Journal:
                     entry.refused = True
                     return False
                 entry.leadership, entry.carry = leadership, 0
+            elif version == entry.occurrence - 1 and entry.carry:
+                entry.refused = entry.carry == entry.refused_carry  # the carry is gone
+                entry.refused_carry = entry.carry
+                return not entry.refused
             if version < entry.occurrence - 1 and not self._tally.waits_for_earlier(entry):
                 entry.occurrence = version + 1  # the key expired meanwhile, and counts anew
         return True

@@ -23,6 +23,7 @@ from discordha.coordination.etcd.store import (
     Compare,
     Delete,
     Get,
+    KeyValue,
     LeaseNotFound,
     Op,
     Put,
@@ -68,29 +69,36 @@ class JournalWriter:
         self.replica_id = replica_id
         self._max_attempts = max_attempts
 
-    def carry(self, entries: Sequence[JournalEntry], leadership: LeaderTerm) -> bool:
-        """Leaves a carry for each entry; false when etcd does not take all. An entry that is marked already
-        gets none: it would stand in the way of later equal events.
+    def carry(
+        self, entries: Sequence[JournalEntry], leadership: LeaderTerm, timeout: float | None = None
+    ) -> bool:
+        """Leaves a carry for each entry, unless the leadership is over; false when etcd does not answer, and
+        may have taken some. May be repeated. An entry that is marked already gets none: it would stand in the
+        way of later equal events.
+
+        :param timeout: seconds for each ``CARRY_BATCH`` entries; by default as any call.
         """
         for start in range(0, len(entries), CARRY_BATCH):
             batch = entries[start : start + CARRY_BATCH]
             puts = []
             for entry in batch:
-                unmarked = Compare.version_below(self._marks_at + entry.name, entry.occurrence)
-                put = Put(self._carries_at + _at(entry), self.replica_id.encode(), leadership.lease_id)
-                puts.append(Txn((unmarked,), (put,)))
+                key = self._carries_at + _at(entry)
+                free = Compare.version_below(self._marks_at + entry.name, entry.occurrence)
+                put = Put(key, self.replica_id.encode(), leadership.lease_id)
+                puts.append(Txn((free, Compare.version(key, 0)), (put,), (Get(key),)))
             try:
-                result = self._store.txn((leadership.guard(),), puts)
+                result = self._store.txn((leadership.guard(),), puts, timeout=timeout)
             except (DiscordHAError, LeaseNotFound) as error:
-                _log.warning(
-                    "shard %d is handed over while handlers run: %s", number_of(self.shard_id), error
-                )
-                return False
+                _log.debug("shard %d is not handed over yet: %s", number_of(self.shard_id), error)
+                return not leadership.grant.alive
             if not result.succeeded:
-                return False
+                return True
             for entry, answer in zip(batch, result.responses, strict=True):
-                if isinstance(answer, TxnResult) and answer.succeeded:
+                assert isinstance(answer, TxnResult)
+                if answer.succeeded:
                     entry.carry = result.revision
+                elif found := [kv for kv in _found(answer) if kv.lease == leadership.lease_id]:
+                    entry.carry = found[0].create_revision  # of a try before, whose answer was lost
         return True
 
     def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
@@ -213,3 +221,8 @@ class JournalWriter:
 
 def _at(entry: JournalEntry) -> str:
     return f"{entry.name}/{entry.occurrence}"
+
+
+def _found(answer: TxnResult) -> Sequence[KeyValue]:
+    keys = answer.responses[0]
+    return keys if isinstance(keys, list) else ()
