@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from discordha.config import Config
+from discordha.config import Config, bot_id_from_token
 from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
@@ -34,6 +34,7 @@ from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import Store
 from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.router import JournalRouter
+from discordha.coordination.membership.admission import claim_bot_name
 from discordha.coordination.membership.members import JSON, Members, incompatibility
 from discordha.coordination.membership.shard_plan import ShardPlan
 from discordha.coordination.memory.store import MemoryStore
@@ -168,14 +169,16 @@ class CoordinationNode:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
 
         :raises StoreUnavailable: etcd did not answer in time; everything is stopped again.
-        :raises ConfigError: etcd rejects this replica, or an incompatible replica runs; everything is stopped
-            again.
+        :raises ConfigError: etcd rejects this replica, another bot has its name, or an incompatible replica
+            runs; everything is stopped again.
         """
         timeout = 2 * self._config.etcd_timeout
         with ExitStack() as undo:
             undo.callback(self.stop)
             self.session.start(timeout)
-            self._refuse_incompatible(timeout)
+            if self.has_peers:
+                self._until_etcd_answers(self._check_names, timeout)
+            self._until_etcd_answers(self._refuse_incompatible, timeout)
             self.leases.start()
             self.commit.start()
             if self.has_peers:
@@ -190,17 +193,26 @@ class CoordinationNode:
             self.store.outlast_refusals(quiet=self._config.session_ttl / 2)  # members write more often
             undo.pop_all()
 
-    def _refuse_incompatible(self, timeout: float) -> None:
-        """Raises ``ConfigError`` if a member runs that this replica can't work beside."""
+    def _until_etcd_answers(self, check: Callable[[], None], timeout: float) -> None:
+        """Tries a check again for ``timeout`` seconds while etcd does not answer."""
         until = time.monotonic() + timeout
         while True:
             try:
-                members = self.store.range(f"{self.root}m/").items
-                break
+                check()
+                return
             except StoreUnavailable:
                 if time.monotonic() >= until or self._stop_calls.wait(0.1):
                     raise
-        for kv in members:
+
+    def _check_names(self) -> None:
+        """Raises ``ConfigError`` if another bot has the name."""
+        bot_id = bot_id_from_token(self._config.token)
+        if bot_id is not None:
+            claim_bot_name(self.store, self.root, bot_id)
+
+    def _refuse_incompatible(self) -> None:
+        """Raises ``ConfigError`` if a member runs that this replica can't work beside."""
+        for kv in self.store.range(f"{self.root}m/").items:
             try:
                 record = json.loads(kv.value)
             except (ValueError, RecursionError):

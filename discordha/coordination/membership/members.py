@@ -140,6 +140,7 @@ class Members:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._failing = False
+        self._doubled = False
         self._thread = threading.Thread(target=self._run, name="discordha-members", daemon=True)
         self.writes = 0
         self.unreadable = 0
@@ -322,10 +323,23 @@ class Members:
                 records.pop(member, None)
             else:
                 records[member] = self._parse(kv)
+                if member == self._replica_id:
+                    self._report_double(records[member])
         self._update(records)
 
     def on_lost(self) -> None:
         """No action needed: ranks only spread the load."""
+
+    def _report_double(self, record: Mapping[str, JSON]) -> None:
+        """Logs once that another process writes this replica's record."""
+        writer = [record.get(field) for field in ("host", "pid", "started")]
+        if not self._doubled and writer != [socket.gethostname(), os.getpid(), self._started]:
+            self._doubled = True
+            _log.error(
+                "another replica (host %s, process %s) has the replica_id %s, too: give each one of its own",
+                *writer[:2],
+                self._replica_id,
+            )
 
     def _parse(self, kv: KeyValue) -> dict[str, JSON]:
         try:
