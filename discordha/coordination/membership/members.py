@@ -140,7 +140,7 @@ class Members:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._failing = False
-        self._doubled = False
+        self._has_written = self._doubled = False
         self._thread = threading.Thread(target=self._run, name="discordha-members", daemon=True)
         self.writes = 0
         self.unreadable = 0
@@ -331,9 +331,13 @@ class Members:
         """No action needed: ranks only spread the load."""
 
     def _report_double(self, record: Mapping[str, JSON]) -> None:
-        """Logs once that another process writes this replica's record."""
+        """Logs once that another process writes this replica's record, after this one has: before, it is that
+        of an earlier process which has died.
+        """
         writer = [record.get(field) for field in ("host", "pid", "started")]
-        if not self._doubled and writer != [socket.gethostname(), os.getpid(), self._started]:
+        if writer == [socket.gethostname(), os.getpid(), self._started]:
+            self._has_written = True
+        elif self._has_written and not self._doubled:
             self._doubled = True
             _log.error(
                 "another replica (host %s, process %s) has the replica_id %s, too: give each one of its own",

@@ -27,12 +27,10 @@ def bot(local_etcd: LocalEtcd, local_discord: LocalDiscord, discordha_namespace:
 
 
 def test_a_second_bot_under_one_name_is_refused_and_the_first_goes_on(
-    bot: Maker, discordha_namespace: str, local_discord: LocalDiscord
+    bot: Maker, discordha_namespace: str
 ) -> None:
     other = token_of(4242)
     with bot() as first:
-        joined: list[int] = []
-        first.add_handler(lambda member: joined.append(member.id), "member_join")
         assert first.wait_until_ready(20)
         with pytest.raises(
             ConfigError, match=r"^name: .*belongs to the bot \d+ .*bot 4242.*of its own"
