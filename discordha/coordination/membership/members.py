@@ -36,6 +36,7 @@ from discordha.coordination.etcd.store import (
     WatchEvent,
     WatchListener,
 )
+from discordha.coordination.membership.admission import ReplicaIdentity
 from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.membership.rhythm import Rhythm
 from discordha.coordination.membership.unreceived import Unreceived
@@ -140,7 +141,7 @@ class Members:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._failing = False
-        self._has_written = self._doubled = False
+        self._identity = ReplicaIdentity(replica_id, self._started)
         self._thread = threading.Thread(target=self._run, name="discordha-members", daemon=True)
         self.writes = 0
         self.unreadable = 0
@@ -324,26 +325,11 @@ class Members:
             else:
                 records[member] = self._parse(kv)
                 if member == self._replica_id:
-                    self._report_double(records[member])
+                    self._identity.check(records[member])
         self._update(records)
 
     def on_lost(self) -> None:
         """No action needed: ranks only spread the load."""
-
-    def _report_double(self, record: Mapping[str, JSON]) -> None:
-        """Logs once that another process writes this replica's record, after this one has: before, it is that
-        of an earlier process which has died.
-        """
-        writer = [record.get(field) for field in ("host", "pid", "started")]
-        if writer == [socket.gethostname(), os.getpid(), self._started]:
-            self._has_written = True
-        elif self._has_written and not self._doubled:
-            self._doubled = True
-            _log.error(
-                "another replica (host %s, process %s) has the replica_id %s, too: give each one of its own",
-                *writer[:2],
-                self._replica_id,
-            )
 
     def _parse(self, kv: KeyValue) -> dict[str, JSON]:
         try:
