@@ -127,7 +127,7 @@ class Session:
             return
         self._thread.start()
         in_time = self._begun.wait(timeout)
-        if in_time and self._start_error is None:
+        if in_time and self._start_error is None and not self._stop.is_set():
             return
         self.stop()
         if isinstance(self._start_error, ConfigError):
@@ -136,20 +136,32 @@ class Session:
             f"no session within {timeout:.3g} s: {self._start_error or 'etcd did not answer'}"
         )
 
-    def stop(self, *, revoke: bool = True) -> None:
+    def interrupt(self) -> None:
+        """Ends a ``start`` that waits for etcd. Does not block; any thread."""
+        if self._current is None:
+            self._stop.set()
+            self._begun.set()
+            self._store.close()
+
+    def stop(self, *, revoke: bool = True, timeout: float = math.inf) -> None:
         """Ends the grant, revokes its lease and closes the connections. Blocks for at most half the TTL.
         Idempotent; any thread.
 
         :param revoke: false leaves the lease, and everything owned under it, until it runs out.
+        :param timeout: seconds, if they are less than half the TTL.
         """
+        deadline = self._clock() + timeout
         self._stop.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(min(timeout, self._ttl))
+            if self._thread.is_alive():  # etcd does not answer a renewal
+                self._store.close()
+                self._thread.join()
         grant, self._current = self._current, None
         if grant is not None:
             grant.end()
             if revoke:
-                self._revoke(grant)
+                self._revoke(grant, max(deadline - self._clock(), 0.001))
         self._store.close()
 
     @property
@@ -257,9 +269,9 @@ class Session:
         for _, on_lost in self._listeners:
             self._tell(on_lost, grant)
 
-    def _revoke(self, grant: Grant) -> None:
+    def _revoke(self, grant: Grant, timeout: float = math.inf) -> None:
         try:
-            self._store.revoke(grant.lease_id, timeout=self._try_for)
+            self._store.revoke(grant.lease_id, timeout=min(self._try_for, timeout))
         except DiscordHAError as error:
             _log.warning("lease %x was not revoked and runs out by itself: %s", grant.lease_id, error)
 

@@ -168,16 +168,16 @@ class LeaderService:
             self._stop.wait(0.005)
 
     def hand_over(self, timeout: float) -> int:
-        """Gives up all leaderships and candidatures, for good. Blocks for ``timeout`` seconds a shard at the
-        most.
+        """Gives up all leaderships and candidatures, for good. Blocks for about ``timeout`` seconds at most.
 
         :return: how many events were not started that no other replica is known to have received.
         """
         self._takeover.end()
         undone = 0
+        deadline = self._clock() + timeout
         for shard in self._all():
             leads = shard.election.is_leader
-            shard.hand_over(again=False, timeout=timeout)
+            shard.hand_over(again=False, timeout=max(deadline - self._clock(), 0.0))
             if leads:
                 moments = shard.journal.unstarted()
                 undone += sum(not self._has_received(shard.key, moment) for moment in moments)

@@ -34,6 +34,8 @@ __all__ = ["AMBIGUOUS", "LeaderParts", "LeaderShard"]
 
 _log = logging.getLogger(__name__)
 
+#: Running events get at least this much time for their carries, seconds.
+MIN_CARRY = 0.1
 #: Said of an event that is run again although an earlier leader may have handled it (see guarantees.md).
 AMBIGUOUS = "; it may have been handled: it came just as this replica's gateway session began"
 
@@ -144,7 +146,7 @@ class LeaderShard:
         """Leaves carries for running events, and resigns. Blocks on etcd, for about ``timeout`` seconds."""
         leadership = self.election.leadership
         if leadership is not None:
-            self.journal.hand_over(leadership)
+            self.journal.hand_over(leadership, max(timeout, MIN_CARRY))
         self.is_candidate = again and self.is_connected and not self.is_retired
         self.election.resign(self.is_candidate, timeout=timeout)
 

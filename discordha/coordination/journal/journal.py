@@ -172,9 +172,10 @@ class Journal:
                 entry.state = EntryState.QUEUED
                 self._put(entry)
 
-    def hand_over(self, leadership: LeaderTerm) -> bool:
+    def hand_over(self, leadership: LeaderTerm, timeout: float | None = None) -> bool:
         """Leaves a carry for each event that runs here, and begins no other; true when all stand. Blocks on
-        etcd. An entry without a carry is lost to its handler when leadership ends.
+        etcd, for ``timeout`` seconds at most. An entry without a carry is lost to its handler when leadership
+        ends.
         """
         with self._lock:
             self._deactivate()
@@ -183,7 +184,7 @@ class Journal:
                 for entry in self._tally
                 if entry.state in _UNDER_WAY and entry.leadership is leadership and not entry.carry
             ]
-        return self._writer.carry(carried, leadership)
+        return self._writer.carry(carried, leadership, timeout)
 
     # -- running ---------------------------------------------------------------------------------------------
 

@@ -66,8 +66,11 @@ class JournalWriter:
         self.replica_id = replica_id
         self._max_attempts = max_attempts
 
-    def carry(self, entries: Sequence[JournalEntry], leadership: LeaderTerm) -> bool:
-        """Leaves a carry for each entry; false when etcd does not take all. An entry that is marked already
+    def carry(
+        self, entries: Sequence[JournalEntry], leadership: LeaderTerm, timeout: float | None = None
+    ) -> bool:
+        """Leaves a carry for each entry; false when etcd does not take all. Blocks on etcd, for ``timeout``
+        seconds a batch. An entry that is marked already
         gets none: it would stand in the way of later equal events.
         """
         for start in range(0, len(entries), CARRY_BATCH):
@@ -78,7 +81,7 @@ class JournalWriter:
                 put = Put(self._carries_at + _at(entry), self.replica_id.encode(), leadership.lease_id)
                 puts.append(Txn((unmarked,), (put,)))
             try:
-                result = self._store.txn((leadership.guard(),), puts)
+                result = self._store.txn((leadership.guard(),), puts, timeout=timeout)
             except (DiscordHAError, LeaseNotFound) as error:
                 _log.warning("shard %d is handed over while handlers run: %s", self.shard_id, error)
                 return False
