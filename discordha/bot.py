@@ -11,10 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import re
 import secrets
 import signal
-import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -27,12 +25,14 @@ from discordha.api.declarations import Declarations
 from discordha.blocking import wrap
 from discordha.config import Config
 from discordha.context import current_event, refuse_on_loop
-from discordha.errors import DiscordHAError
+from discordha.errors import ConfigError, DiscordHAError
 from discordha.operations.logs import log_to_stderr
+from discordha.process.host import host_name
 from discordha.process.signals import signals
 from discordha.replica.lifecycle import ReplicaLifecycle
 from discordha.replica.parts import ReplicaParts
 from discordha.replica.starter import Starter
+from discordha.supervisor import link
 from discordha.voice.calls import VoiceCalls
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ _log = logging.getLogger("discordha")
 SIGNAL_CHECK_INTERVAL = 0.2
 #: How often ``run`` tries to stop a replica that is being made.
 STOP_TRIES = 10
-#: The characters of a host's name that go into the name of a replica.
-MAX_HOST = 63
 
 Result = TypeVar("Result")
 
@@ -192,6 +190,8 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
             finally:
                 self._stop_with(starter)
         failure = starter.failure or self._failure
+        if isinstance(failure, ConfigError):
+            link.current().refused(str(failure))
         if isinstance(failure, DiscordHAError):
             # The message names the remedy; the traceback would not help.
             raise failure.with_traceback(None) from None
@@ -227,7 +227,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
     def _on_signal(self, number: int) -> None:
         """Signal handler: no locks, no logging."""
-        self._hurry = self._signalled
+        self._hurry = self._signalled and not link.current().is_orphan
         self._signalled = True
         self._ends.put(signal.Signals(number).name)
 
@@ -334,9 +334,8 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
 
 def _own_name() -> str:
-    """A name for this process, of the characters that ``replica_id`` allows: hosts may be named otherwise."""
-    host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:MAX_HOST].strip("-._")
-    return f"{host or 'replica'}-{os.getpid()}-{secrets.token_hex(3)}"
+    """A name for this process that no other one has."""
+    return f"{host_name()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def _refuse_in_handler(name: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from discordha.commands import Command, Components, Interactions, PersistentViews, Tree
+from discordha.dispatch.callables import short_name
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook
 from discordha.errors import ConfigError
@@ -170,7 +171,7 @@ class Declarations:
         """
 
         def register(function: Function) -> Function:
-            task = Task(function, name or function.__name__, seconds)
+            task = Task(function, name or short_name(function), seconds)
             if any(known.name == task.name for known in self._tasks):
                 raise ConfigError(f"there is a loop {task.name!r} already: give this one another name")
             self._tasks.append(task)

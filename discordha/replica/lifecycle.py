@@ -22,6 +22,7 @@ from discordha.errors import DiscordHAError
 from discordha.limits.session_limits import SessionLimits
 from discordha.replica.parts import ReplicaParts
 from discordha.replica.stop_clock import CLEANUP_RESERVE, StopClock
+from discordha.supervisor import link
 
 __all__ = ["ReplicaLifecycle", "StartInterrupted"]
 
@@ -86,6 +87,7 @@ class ReplicaLifecycle:
             self._go_on()
             if part is not None:
                 part.start()
+        link.current().watch_loop(parts.gateway.loop)
         self._open_shards(parts.gateway.session_limits())
         for following in (parts.commands, parts.monitor, parts.loops):
             self._go_on()

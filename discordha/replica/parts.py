@@ -38,6 +38,7 @@ from discordha.replica.readiness import Readiness
 from discordha.sharding.host import ShardHost
 from discordha.sharding.index import ShardIndex
 from discordha.stats import Stats
+from discordha.supervisor import link
 
 if TYPE_CHECKING:
     import discord
@@ -82,6 +83,7 @@ class ReplicaParts:
         self._on_drain_asked = on_drain_asked
         self._started_at = time.monotonic()
         self._sharded = config.shard_count is not None
+        link.current().hello(replica_id, ha=config.ha, drain_timeout=config.drain_timeout)
 
         # What all replicas share.
         describe = functools.partial(status.describe, self)
@@ -89,7 +91,8 @@ class ReplicaParts:
         node = self.coordination = self.node if config.ha else None
         self.shared = self.node.shared
         self.voice = self.node.voice
-        self.readiness = Readiness(replica_id, node.members.set_state if node else lambda state: None)
+        tree.silent_owner = self.node.silent_owner
+        self.readiness = Readiness(replica_id, self._announce)
 
         # The connection to Discord.
         self.limits = RestLimits(config.rest_limit) if config.rest_limit else None
@@ -198,6 +201,11 @@ class ReplicaParts:
             self._on_drain_asked("an operator asked for it")
         else:
             _log.warning("this version does not know the operator's command %r", command)
+
+    def _announce(self, state: str) -> None:
+        link.current().state(self.replica_id, state)
+        if self.coordination is not None:
+            self.coordination.members.set_state(state)
 
     # -- the gateway's listener ------------------------------------------------------------------------------
 
