@@ -32,6 +32,7 @@ from collections.abc import Callable
 
 from discordha.coordination.etcd.store import Store
 from discordha.errors import ConfigError, DiscordHAError, SessionExpired, StoreUnavailable
+from discordha.process.threads import unending
 
 __all__ = ["Grant", "Session"]
 
@@ -102,11 +103,14 @@ class Session:
         self._try_for = ttl / 4  # two tries fit between a failed renewal (at TTL/3) and the deadline
         self._listeners: list[tuple[Callable[[Grant], None], Callable[[Grant], None]]] = []
         self._current: Grant | None = None
+        self._lost: Grant | None = None  # not revoked yet
         self._number = 0
         self._stop = threading.Event()
         self._begun = threading.Event()  # the first grant exists, or the thread has given up
         self._start_error: DiscordHAError | None = None
-        self._thread = threading.Thread(target=self._run, name="discordha-session", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-session", daemon=True
+        )
         self.renewals = 0
         self.losses = 0
         self._moves_by = math.inf  # when the thread has done what it does now, at the latest
@@ -190,7 +194,10 @@ class Session:
     # -- the thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        lost: Grant | None = None
+        lost, self._lost = self._lost, None
+        if self._current is not None:  # the thread failed while it kept this grant
+            lost = self._current
+            self._lose(lost, "an internal error")
         try:
             while not self._stop.is_set():
                 grant = self._begin(lost)
@@ -198,7 +205,7 @@ class Session:
                 if grant is None or reason is None:
                     return  # stopped, or refused at the first try
                 self._lose(grant, reason)
-                lost = grant
+                lost = self._lost = grant
         finally:
             self._begun.set()
 

@@ -32,6 +32,7 @@ from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Runner
 from discordha.events import EVENTS, Event, Scope, decode_payload, identify
+from discordha.process.threads import unending
 from discordha.stats import Stats
 
 __all__ = ["Dispatcher", "Timer"]
@@ -61,7 +62,9 @@ class Timer:
         self._stop = threading.Event()
         self._woken = threading.Event()
         self._wakes_at = math.inf  # when the thread will look again
-        self._thread = threading.Thread(target=self._run, name="discordha-timer", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-timer", daemon=True
+        )
 
     def start(self) -> None:
         """Starts the thread. Twice raises ``RuntimeError``."""

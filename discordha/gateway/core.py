@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import itertools
 import logging
 import math
@@ -56,6 +57,8 @@ LOGIN_PAUSE = 1.0
 LOOP_CHECK = 1.0
 #: The share of a stop's time in which connections are closed; the rest is for the loop's own end.
 CLOSING_SHARE = 0.7
+#: How long connections may take to close once the loop has ended by itself, seconds.
+END_TIMEOUT = 2.0
 #: The log reports a loop that stands still for longer, seconds.
 STANDSTILL = 1.0
 
@@ -124,10 +127,15 @@ class Gateway:
         self.bridge.close()
         for client in (*self._clients.values(), *self._left.values()):
             client.expect_end()
-        ending = asyncio.run_coroutine_threadsafe(self._end(), self.loop)
-        with contextlib.suppress(Exception):
-            ending.result(max(timeout * CLOSING_SHARE, 0.0))
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        end = self._end()
+        try:
+            with contextlib.suppress(Exception):
+                asyncio.run_coroutine_threadsafe(end, self.loop).result(max(timeout * CLOSING_SHARE, 0.0))
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self.loop.call_soon_threadsafe(self.loop.stop)
+        finally:
+            if self.loop.is_closed() and inspect.getcoroutinestate(end) == inspect.CORO_CREATED:
+                end.close()
         self._thread.join(max(deadline - time.monotonic(), 0.1))
 
     def open_shard(self, key: int, number: int = 0, shard_count: int | None = None) -> None:
@@ -237,9 +245,18 @@ class Gateway:
         mark_loop_thread()
         asyncio.set_event_loop(self.loop)
         watch = self.loop.create_task(self._watch_standstill())
+        error: BaseException | None = None
         try:
             self.loop.run_forever()
+        except BaseException as raised:  # noqa: BLE001 - SystemExit in a coroutine of the bot's, say
+            error = raised
         finally:
+            if not self._stopping:
+                reason = f"{type(error).__name__} was raised on it" if error is not None else "it was stopped"
+                _log.error("the gateway's loop has ended: %s; the replica stops", reason, exc_info=error)
+                self._listener.on_fatal(DiscordHAError(f"the gateway's loop has ended: {reason}"))
+                with contextlib.suppress(BaseException):
+                    self.loop.run_until_complete(asyncio.wait_for(self._end(), END_TIMEOUT))
             watch.cancel()
             for task in asyncio.all_tasks(self.loop):
                 task.cancel()

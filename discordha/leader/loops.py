@@ -23,6 +23,7 @@ from discordha.context import CurrentEvent, handler_scope
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.election.task_runs import TaskRuns
 from discordha.errors import ConfigError, LockLost
+from discordha.process.threads import unending
 from discordha.stats import Stats
 
 __all__ = ["LeaderLoops", "Task"]
@@ -74,7 +75,12 @@ class LeaderLoops:
         self._stop = threading.Event()
         self._numbers = itertools.count(1)
         self._threads = [
-            threading.Thread(target=self._run, args=(task,), name=f"discordha-loop-{task.name}", daemon=True)
+            threading.Thread(
+                target=unending(self._run, self._stop),
+                args=(task,),
+                name=f"discordha-loop-{task.name}",
+                daemon=True,
+            )
             for task in tasks
         ]
 

@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 
 from discordha.coordination.etcd.store import Guarded, LeaseNotFound, Transactions, Txn, TxnResult
 from discordha.errors import StoreUnavailable
+from discordha.process.threads import unending
 
 __all__ = ["GroupCommit", "Operation"]
 
@@ -128,7 +129,9 @@ class GroupCommit:
         self._closed = False
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="discordha-commit", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-commit", daemon=True
+        )
         self.transactions = 0
         self.operations = 0
 
@@ -310,6 +313,7 @@ class GroupCommit:
     # -- the background thread -----------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._wake.set()  # if an error ended the last run, what woke it then is still to be done
         while not self._stop.is_set():
             self._wake.wait()
             if self._unanswered:
@@ -339,6 +343,7 @@ class GroupCommit:
             if self._sending or not (self._pending or self._unanswered):
                 return False
             self._sending = True
-        answered = self._send_one_batch()
-        self._hand_over()
-        return answered
+        try:
+            return self._send_one_batch()
+        finally:
+            self._hand_over()

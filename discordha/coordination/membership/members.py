@@ -40,6 +40,7 @@ from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.membership.rhythm import Rhythm
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
+from discordha.process.threads import unending
 
 __all__ = [
     "CACHED_RANKS",
@@ -136,7 +137,9 @@ class Members:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._failing = False
-        self._thread = threading.Thread(target=self._run, name="discordha-members", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-members", daemon=True
+        )
         self.writes = 0
         self.unreadable = 0
         session.add_listener(lambda _: self.poke(), lambda _: None)
