@@ -55,6 +55,8 @@ __all__ = ["CoordinationNode", "store_settings"]
 #: A mark waits this long for the next claim to take it along, seconds, while claims come often enough (see
 #: ``GroupCommit``). A crash meanwhile makes a finished event run again.
 MARK_RIDE = 0.008
+#: A stop whose time is over waits this long for the session to be revoked, seconds.
+MIN_REVOKE = 0.2
 
 
 def store_settings(config: Config) -> StoreSettings:
@@ -222,9 +224,26 @@ class CoordinationNode:
                 if reason is not None:
                     raise ConfigError(reason)
 
-    def stop(self) -> None:
+    def interrupt(self) -> None:
+        """Ends a ``start`` under way, which raises ``StoreUnavailable``. Blocks for a moment; any thread."""
+        self.session.interrupt()
+        self.cut()
+        self.watch.stop()
+
+    def cut(self) -> None:
+        """Ends all calls to etcd but the session's: calls in flight and later ones raise
+        ``StoreUnavailable``. Does not block; any thread.
+        """
+        self._stop_calls.set()
+        self.store.close()
+
+    def stop(self, timeout: float = math.inf) -> None:
         """Writes what is pending, revokes the session, closes all connections. Blocks for a few round trips,
-        or one timeout if etcd does not answer. Idempotent."""
+        or one timeout if etcd does not answer. Idempotent.
+
+        :param timeout: seconds for the session; ``cut`` ends all other calls.
+        """
+        deadline = time.monotonic() + timeout
         self._stop_calls.set()
         self.voice.stop()
         self.claims.stop()
@@ -236,5 +255,5 @@ class CoordinationNode:
         self.members.stop()
         self.leases.stop()
         self.watch.stop()
-        self.session.stop()
+        self.session.stop(timeout=max(deadline - time.monotonic(), MIN_REVOKE))
         self.store.close()

@@ -25,6 +25,7 @@ from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.election.task_runs import TaskRuns
 from discordha.dispatch.callables import check_arguments, refuse_coroutine, refuse_result
 from discordha.errors import ConfigError, LockLost
+from discordha.process.threads import unending
 from discordha.stats import Stats
 
 __all__ = ["LeaderLoops", "Task"]
@@ -80,7 +81,12 @@ class LeaderLoops:
         # Without etcd each process counts its runs anew, and Discord remembers the nonces of the last one.
         self._epoch = secrets.randbits(62) if runs is None else 0
         self._threads = [
-            threading.Thread(target=self._run, args=(task,), name=f"discordha-loop-{task.name}", daemon=True)
+            threading.Thread(
+                target=unending(self._run, self._stop),
+                args=(task,),
+                name=f"discordha-loop-{task.name}",
+                daemon=True,
+            )
             for task in tasks
         ]
 

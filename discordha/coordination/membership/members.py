@@ -42,6 +42,7 @@ from discordha.coordination.membership.rhythm import Rhythm
 from discordha.coordination.membership.unreceived import Unreceived
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
+from discordha.process.threads import unending
 
 __all__ = [
     "CACHED_RANKS",
@@ -142,7 +143,9 @@ class Members:
         self._wake = threading.Event()
         self._failing = False
         self._identity = ReplicaIdentity(replica_id, self._started)
-        self._thread = threading.Thread(target=self._run, name="discordha-members", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-members", daemon=True
+        )
         self.writes = 0
         self.unreadable = 0
         session.add_listener(lambda _: self.poke(), lambda _: None)
