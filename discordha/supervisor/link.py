@@ -114,8 +114,9 @@ class Link:
         self._drain_timeout = drain_timeout
         self._tell({"replica": replica_id, "ha": ha, "drain": drain_timeout})
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="discordha-link", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="discordha-link", daemon=True)
+            thread.start()
+            self._thread = thread  # only now: one that could not start is none
 
     def state(self, replica_id: str, state: str) -> None:
         """Tells a replica's state, such as ``ready``. Does not block."""
@@ -177,7 +178,10 @@ class Link:
         channel = self._channel
         assert channel is not None
         while True:
-            self._beat()
+            try:
+                self._beat()
+            except Exception:  # noqa: BLE001 - without beats the parent would take the process for hung
+                _log.exception("a sign of life failed; the next one follows")
             try:
                 if not select.select([channel], [], [], BEAT)[0] or channel.recv(4096):
                     continue
@@ -203,8 +207,8 @@ class Link:
             with self._lock:
                 self._flush()
         if not self._unsent:
-            gateway = _largest(now - moved for moved in self._loops.values())
-            session = _largest(session.overdue for session in self._sessions)
+            gateway = _largest(now - moved for moved in list(self._loops.values()))
+            session = _largest(session.overdue for session in list(self._sessions))
             self._tell({"gateway": round(gateway, 3), "session": round(session, 3)})
 
     def _orphaned(self) -> None:

@@ -22,8 +22,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from discordha.errors import DiscordHAError
-from discordha.supervisor.etcd_gateway import EtcdGateway, NoGateway, Unreachable
+from discordha.errors import reason_of
+from discordha.supervisor.etcd_gateway import EtcdGateway, Unreachable
 from discordha.supervisor.process import EtcdAccess
 
 __all__ = ["Revoker", "revoke_by_grpc"]
@@ -78,7 +78,6 @@ class Revoker:
         self._stopping = False
         self._pause = FIRST_RETRY
         self._thread = threading.Thread(target=self._run, name="discordha-revoker", daemon=True)
-        self.revoked: list[int] = []
 
     def start(self) -> None:
         """Starts the thread. Does not block."""
@@ -153,14 +152,14 @@ class Revoker:
                 continue
             try:
                 self._revoke(job)
-            except DiscordHAError as error:
+            except Exception as error:  # noqa: BLE001 - the thread serves all leases to come
                 silent.add(job.access)
                 if not job.said:
                     job.said = True
-                    _log.warning("lease %x of %s is not revoked yet: %s", job.lease, job.name, error)
+                    text = "lease %x of %s is not revoked yet: %s; it is tried again"
+                    _log.warning(text, job.lease, job.name, reason_of(error))
             else:
                 done.append(job)
-                self.revoked.append(job.lease)
                 took = (self._clock() - job.dead_at) * 1000
                 _log.info("lease %x of %s is revoked, %.0f ms after its end", job.lease, job.name, took)
         return done
@@ -169,7 +168,9 @@ class Revoker:
         gateway = self._gateways.setdefault(job.access, EtcdGateway(job.access))
         try:
             gateway.revoke(job.lease, TRY)
-        except NoGateway:
+        except Unreachable:
+            raise
+        except Exception:  # noqa: BLE001 - whatever keeps JSON from working, gRPC may do without
             self._by_grpc(job.access, job.lease)
 
     def _check(self, access: EtcdAccess, check: _Check) -> None:
@@ -178,12 +179,13 @@ class Revoker:
         try:
             gateway.check(check.lease, TRY)
         except Unreachable as error:
-            _log.debug("etcd is not to be reached: %s", error)
-        except NoGateway as error:
+            _log.debug("etcd can't be reached: %s", error)
+        except Exception as error:  # noqa: BLE001 - the thread serves all leases to come
             if not check.failed:
                 check.failed = True
                 _log.warning(
-                    "leases of dead replicas are revoked by gRPC, which takes half a second longer: %s", error
+                    "leases of dead replicas are revoked by gRPC, which takes half a second longer: %s",
+                    reason_of(error),
                 )
 
 

@@ -1,4 +1,5 @@
 """Rolling reload: the replicas are replaced one after another, each by one that is ready before it drains.
+``Sources`` tells when the bot's files have changed.
 
 Guarantees
 - A new replica that does not become ready in time is ended, and the reload with it: the replicas that run
@@ -12,17 +13,24 @@ and a deadline, and is told whether the condition came true in time.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 from discordha.supervisor.process import BotProcess, describe_exit
 from discordha.supervisor.slots import Slots
 
-__all__ = ["Procedure", "rollout"]
+__all__ = ["Procedure", "Sources", "rollout"]
 
 #: How long a new replica that is given up may take to end, seconds.
 GIVE_UP = 5.0
+
+_SUFFIXES = (".py", ".json", ".toml", ".yaml", ".yml", ".env")
+_SKIPPED = {"__pycache__", "node_modules", "site-packages"}
+#: Files looked at, at the most: a bot in a home folder must not read all of it.
+_MOST = 5_000
 
 #: Yields a condition and for how many seconds to wait for it; is sent whether it came true.
 Procedure = Generator[tuple[Callable[[], object], float], bool, bool]
@@ -78,3 +86,51 @@ def _give_up(new: BotProcess, timeout: float) -> Generator[tuple[Callable[[], ob
         new.kill()
         yield lambda: not new.alive, GIVE_UP
     return f"it was not ready within {timeout:g} s"
+
+
+class Sources:
+    """The files below some folders, for ``--watch``; hidden folders and virtual environments are left out.
+
+    Looks at times and sizes only; a look takes milliseconds for some hundred files.
+    """
+
+    def __init__(self, *folders: Path) -> None:
+        self._folders = folders
+        self._known = self._stamps()
+        self._last = self._known
+
+    def changed(self) -> bool:
+        """Whether files have changed since the last time that this said so, and nothing has since the last
+        look: an editor that saves several files causes one reload.
+        """
+        now = self._stamps()
+        settled = now == self._last
+        self._last = now
+        if now == self._known or not settled:
+            return False
+        self._known = now
+        return True
+
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for path in self._files():
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            found[path] = status.st_mtime_ns, status.st_size
+            if len(found) >= _MOST:
+                break
+        return found
+
+    def _files(self) -> Iterator[str]:
+        for folder in self._folders:
+            for root, folders, names in os.walk(folder):
+                folders[:] = [
+                    name
+                    for name in folders
+                    if not name.startswith(".")
+                    and name not in _SKIPPED
+                    and not os.path.exists(os.path.join(root, name, "pyvenv.cfg"))
+                ]
+                yield from (os.path.join(root, name) for name in names if name.endswith(_SUFFIXES))

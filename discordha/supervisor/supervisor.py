@@ -31,9 +31,8 @@ from discordha.supervisor.control import ControlServer, Reply
 from discordha.supervisor.etcd_process import EtcdKeeper, find_etcd
 from discordha.supervisor.notify import Notifier
 from discordha.supervisor.revoker import Revoker
-from discordha.supervisor.rollout import Procedure, rollout
+from discordha.supervisor.rollout import Procedure, Sources, rollout
 from discordha.supervisor.slots import RunOptions, Slots
-from discordha.supervisor.sources import Sources
 
 __all__ = ["CONFIG", "FAILED", "Supervisor"]
 

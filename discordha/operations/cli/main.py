@@ -26,8 +26,8 @@ def main() -> None:
 
 def supervise(command: str, arguments: list[str]) -> int:
     """``run`` or ``reload``: its exit status. Imports little: the parent stays for as long as the bot."""
+    from discordha.operations.cli.run_commands import reload_command, run_command
     from discordha.operations.logs import log_to_stderr
-    from discordha.supervisor.command import reload_command, run_command
 
     log_to_stderr("", os.environ)
     return run_command(arguments) if command == "run" else reload_command(arguments)

@@ -22,7 +22,7 @@ import yaml
 from fleet import EXAMPLES
 
 from discordha import Config
-from discordha.supervisor.command import _run_options
+from discordha.operations.cli.run_commands import _run_options
 from discordha.supervisor.slots import KILL_AFTER
 from discordha.supervisor.supervisor import CONFIG
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for

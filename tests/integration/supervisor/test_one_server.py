@@ -88,7 +88,7 @@ def test_each_part_may_die_and_the_parent_last(run: Run, local_discord: LocalDis
 def test_an_etcd_that_corrupts_its_data_is_refused(tmp_path: Path, data: Path) -> None:
     with Run(["--with-etcd", data, BOT], environment=base_environment(), directory=tmp_path) as run:
         if run.wait_exit(20) == 78:
-            assert run.lines("can corrupt its data: install 3.5.3 or newer, or add --allow-test-etcd")
+            assert run.lines("when a member is killed: install 3.5.13 or newer, or add --allow-test-etcd")
             assert not run.started()
         else:
             pytest.skip("the etcd on PATH is a good one")

@@ -105,6 +105,41 @@ def test_a_loop_that_stands_still_shows(parent: Parent) -> None:
     parent.close()
 
 
+def test_a_sign_of_life_that_fails_ends_no_other(parent: Parent, caplog: pytest.LogCaptureFixture) -> None:
+    """Without beats the parent would kill a process that works."""
+
+    class Loop:
+        def call_soon_threadsafe(self, callback: Callable[[], object], /) -> None:
+            if "a sign of life failed" not in caplog.text:
+                raise OSError("too many open files")
+
+    child = Link(parent.theirs)
+    child.watch_loop(Loop())
+    child.hello("r1", ha=True, drain_timeout=1.0)
+    parent.message()
+    assert "gateway" in parent.message()
+    assert "too many open files" in caplog.text
+    parent.close()
+
+
+def test_a_thread_that_can_not_start_is_started_by_the_next_replica(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = Link(parent.theirs)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail_to_start)
+        with pytest.raises(RuntimeError, match="can't start"):
+            child.hello("r1", ha=True, drain_timeout=1.0)
+    child.hello("r2", ha=True, drain_timeout=1.0)
+    assert [parent.message().get("replica") for _ in range(2)] == ["r1", "r2"]
+    assert "gateway" in parent.message()
+    parent.close()
+
+
+def fail_to_start(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_a_parent_that_does_not_read_holds_nobody_up_and_misses_no_lease(parent: Parent) -> None:
     child, session = Link(parent.theirs), FakeSession()
     child.watch_session(session, SETTINGS)

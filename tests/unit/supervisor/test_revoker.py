@@ -95,6 +95,36 @@ def test_without_a_gateway_grpc_does_it(
     assert by_grpc == [7]
 
 
+def test_an_error_that_nobody_expected_ends_no_revoking(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread serves all leases to come: neither way to etcd may end it."""
+    failures = [RuntimeError(), RuntimeError("can't start new thread")]
+    revoked: list[int] = []
+
+    def broken(self: EtcdGateway, lease: int, timeout: float) -> None:
+        raise UnicodeError("label too long")
+
+    def by_grpc(_: EtcdAccess, lease: int) -> None:
+        if failures:
+            raise failures.pop()
+        revoked.append(lease)
+
+    monkeypatch.setattr(EtcdGateway, "revoke", broken)
+    monkeypatch.setattr(EtcdGateway, "check", broken)
+    made = Revoker(by_grpc=by_grpc)
+    made.start()
+    try:
+        made.expect(access("etcd:2379"), 7)
+        wait_for(lambda: "revoked by gRPC" in caplog.text, 5, "the check")
+        made.revoke(access("etcd:2379"), [7], "r1")
+        wait_for(lambda: made.is_idle, 5, "the lease")
+    finally:
+        made.stop(0.0)
+    assert revoked == [7]
+    assert "is not revoked yet: can't start new thread; it is tried again" in caplog.text
+
+
 def test_a_server_that_hangs_up_is_no_gateway() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))

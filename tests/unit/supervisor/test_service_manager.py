@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from discordha.operations.cli.fleet_commands import cli
+from discordha.operations.cli.run_commands import reload_command, run_command
 from discordha.supervisor import launch
-from discordha.supervisor.command import reload_command, run_command
 from discordha.supervisor.control import ControlServer, Reply, ask, runs
 from discordha.supervisor.notify import Notifier
-from discordha.supervisor.sources import Sources
+from discordha.supervisor.rollout import Sources
 
 
 def test_systemd_hears_of_start_reload_and_end(tmp_path: Path) -> None:

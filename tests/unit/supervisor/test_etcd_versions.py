@@ -1,10 +1,10 @@
-"""What `discordha check` says of an etcd release."""
+"""What is said of an etcd release: by `discordha check`, and by `discordha run --with-etcd`."""
 
 from __future__ import annotations
 
 import pytest
 
-from discordha.operations.cli.checks import etcd_faults
+from discordha.supervisor.etcd_process import etcd_faults
 
 
 @pytest.mark.parametrize(
