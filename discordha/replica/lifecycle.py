@@ -21,7 +21,7 @@ from collections.abc import Callable
 from discordha.errors import DiscordHAError
 from discordha.limits.session_limits import SessionLimits
 from discordha.replica.parts import ReplicaParts
-from discordha.replica.stop_clock import CLEANUP_RESERVE, StopClock
+from discordha.replica.stop_clock import CLEANUP_RESERVE, REVOKE_RESERVE, StopClock
 from discordha.supervisor import link
 
 __all__ = ["ReplicaLifecycle", "StartInterrupted"]
@@ -177,9 +177,9 @@ class ReplicaLifecycle:
         parts.commands.stop()
         for worker in parts.voice_workers:
             worker.stop(max(clock.left() / 2, 1.0))
-        rest = clock.left()
+        at_least = min(clock.timeout / 2, clock.left(REVOKE_RESERVE))
         left = parts.dispatcher.drain(
-            max(rest - CLEANUP_RESERVE, min(clock.timeout / 2, rest)), lambda: clock.hurried, undone=undone
+            max(clock.left(CLEANUP_RESERVE), at_least), lambda: clock.hurried, undone=undone
         )
         parts.waiters.close()
         if left:

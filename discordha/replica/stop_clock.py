@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-__all__ = ["CLEANUP_RESERVE", "StopClock"]
+__all__ = ["CLEANUP_RESERVE", "REVOKE_RESERVE", "StopClock"]
 
 _log = logging.getLogger(__name__)
 

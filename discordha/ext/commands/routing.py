@@ -45,10 +45,11 @@ def _called(bot: Any, content: str, prefixes: Iterable[str]) -> Any:
 
 
 def _mentioned(commands: Any, content: str) -> Any:
-    """The first command whose name ends a word of the message."""
+    """A command whose name ends a word of the message."""
+    lengths = {len(name) for name in commands}
     for word in content.split():
-        for start in range(len(word)):
-            found = commands.get(word[start:])
+        for length in lengths:
+            found = commands.get(word[-length:])
             if found is not None:
                 return found
     return None

@@ -19,13 +19,13 @@ BUSY = 3.0
 
 
 def keys_left(etcd: LocalEtcd, name: str) -> list[str]:
-    """What lies in etcd that is no done mark under a lease, nor the budget for IDENTIFYs."""
+    """What lies in etcd that is no done mark under a lease, nor the budget for IDENTIFYs, nor the bot's id."""
     root = f"/discordha/v1/{name}/"
     return [
         key
         for key, (value, lease) in values(etcd, root).items()
         if not (key.startswith(f"{root}e/") and value.startswith(b"d ") and lease)
-        and not key.startswith(f"{root}ib/")
+        and not key.startswith((f"{root}ib/", f"{root}bot"))
     ]
 
 
