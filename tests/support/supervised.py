@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ import psutil
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.processes import ChildProcess
 
-__all__ = ["Run", "base_environment", "bot_environment", "dies"]
+__all__ = ["Run", "base_environment", "bot_environment", "dies", "lives", "those", "zombies_below"]
 
 _STARTS = re.compile(r"replica (\S+) starts \(pid (\d+)\)")
 _LIBRARY = str(Path(__file__).parents[2])
@@ -103,7 +104,7 @@ class Run:
 
     def replicas(self) -> dict[str, int]:
         """The replicas that live: process ids by name."""
-        return {name: pid for name, pid in self.started() if _lives(pid)}
+        return {name: pid for name, pid in self.started() if lives(pid)}
 
     def descendants(self) -> list[psutil.Process]:
         """All living processes below it; remembered for the end."""
@@ -112,7 +113,7 @@ class Run:
         except psutil.NoSuchProcess:
             found = []
         self._seen.update(found)
-        return [each for each in found if _lives(each.pid)]
+        return [each for each in found if lives(each.pid)]
 
     def ready(self) -> dict[str, int]:
         """The living replicas that have said that they are ready."""
@@ -176,7 +177,7 @@ class Run:
 
     def left_over(self) -> list[psutil.Process]:
         """Processes that were below it once and live still."""
-        return [each for each in self._seen if each.is_running() and _lives(each.pid)]
+        return [each for each in self._seen if each.is_running() and lives(each.pid)]
 
     def close(self) -> None:
         """Ends it and everything below it. Idempotent."""
@@ -199,7 +200,26 @@ class Run:
         self.close()
 
 
-def _lives(pid: int) -> bool:
+def those(
+    processes: Iterable[psutil.Process], wanted: Callable[[psutil.Process], bool]
+) -> list[psutil.Process]:
+    """Those of the processes that are wanted. A process that ends in this moment is not."""
+    found = []
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if wanted(each):
+                found.append(each)
+    return found
+
+
+def zombies_below(pid: int) -> list[psutil.Process]:
+    """The processes below one that have ended and were not reaped."""
+    found = psutil.Process(pid).children(recursive=True)
+    return those(found, lambda each: each.status() == psutil.STATUS_ZOMBIE)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

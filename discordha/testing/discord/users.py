@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,12 @@ from discordha.testing.discord.records import Load
 __all__ = ["DiscordUsers"]
 
 
-class DiscordUsers:
+class DiscordUsers(ABC):
     """The base of ``LocalDiscord``. Each method returns once the server has done it."""
 
+    @abstractmethod
     def control(self, name: str, /, **arguments: Any) -> Any:
-        """Calls the server; ``LocalDiscord`` does it."""
-        raise NotImplementedError
+        """Calls the server."""
 
     @property
     def channel_ids(self) -> list[int]:

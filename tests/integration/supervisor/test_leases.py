@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from fleet import BOTS
-from supervised import Run, base_environment
+from supervised import Run, base_environment, lives
 
 from discordha.testing import LocalEtcd, wait_for
 
@@ -84,20 +83,13 @@ class World:
     def wronged(self) -> list[int]:
         """Leases that etcd does not know, though they are the last ones of processes that live."""
         last = {pid: lease for lease, pid in self.granted().items()}
-        gone = {pid: lease for pid, lease in last.items() if is_there(pid) and not self._etcd.lives(lease)}
-        return [lease for pid, lease in gone.items() if is_there(pid) and not is_going(self.runs, pid)]
+        gone = {pid: lease for pid, lease in last.items() if lives(pid) and not self._etcd.lives(lease)}
+        return [lease for pid, lease in gone.items() if lives(pid) and not is_going(self.runs, pid)]
 
     def close(self) -> None:
         """Ends all."""
         for run in self.runs:
             run.close()
-
-
-def is_there(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def is_going(runs: list[Run], pid: int) -> bool:
@@ -275,7 +267,7 @@ def schedule(directory: Path, etcd: Etcd, seed: int) -> None:
         told = {
             int(lease, 16) for run in world.runs for lease in re.findall(r"lease ([0-9a-f]+) of", run.text())
         }
-        living = {lease for lease, pid in world.granted().items() if is_there(pid)}
+        living = {lease for lease, pid in world.granted().items() if lives(pid)}
         assert world.run.stop(30) == 0
         assert not any(each.left_over() for each in world.runs)
         assert not [lease for lease in told | living if etcd.lives(lease)], (seed, done)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from fleet import EXAMPLES, answered
 from mixed import BOT, MixedLoad
-from supervised import Run, base_environment, bot_environment
+from supervised import Run, base_environment, bot_environment, those
 
 from discordha.testing import LocalDiscord, wait_for
 
@@ -35,7 +35,7 @@ def run(local_discord: LocalDiscord, tmp_path: Path, data: Path) -> Iterator[Run
 
 def etcds(run: Run) -> list[psutil.Process]:
     """The etcd itself, without its guard; none while it starts again."""
-    return [each for each in run.descendants() if each.name() == "etcd"]
+    return those(run.descendants(), lambda each: each.name() == "etcd")
 
 
 def test_the_example_runs_from_nothing_and_again(

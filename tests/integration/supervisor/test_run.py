@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from fleet import BOTS
-from supervised import Run, base_environment
+from supervised import Run, base_environment, those, zombies_below
 
 from discordha.testing import wait_for
 
@@ -183,26 +184,22 @@ def test_what_a_replica_leaves_behind_is_ended_and_reaped(start: Start) -> None:
     sleepers: list[psutil.Process] = []
 
     def sleep() -> bool:
-        sleepers[:] = [each for each in run.descendants() if each.name() == "sleep"]
+        sleepers[:] = those(run.descendants(), lambda each: each.name() == "sleep")
         return len(sleepers) == 1
 
     wait_for(sleep, 10, "what it leaves behind")
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not sleepers[0].is_running(), 10, "its sleeper to end and be reaped")
 
-    def zombies() -> list[psutil.Process]:
-        found = psutil.Process(run.pid).children(recursive=True)
-        return [each for each in found if each.status() == psutil.STATUS_ZOMBIE]
-
     run.wait_ready(1)
-    wait_for(lambda: not zombies(), 10, lambda: f"no zombies, not {zombies()}")
+    wait_for(lambda: not zombies_below(run.pid), 10, lambda: f"no zombies, not {zombies_below(run.pid)}")
 
 
 def test_a_parent_that_is_killed_takes_its_replicas_along(start: Start) -> None:
     run = start("-n", "2", PRETENDS, "ready", "orphans")
     run.wait_ready(2)
-    for each in run.descendants():
-        if each.name() == "sleep":
+    for each in those(run.descendants(), lambda each: each.name() == "sleep"):
+        with contextlib.suppress(psutil.NoSuchProcess):
             each.kill()  # its own child's child is nobody's but the group's
     os.kill(run.pid, signal.SIGKILL)
     wait_for(lambda: not run.left_over(), 10, lambda: f"nothing, not {run.left_over()}")
@@ -216,15 +213,10 @@ def test_as_process_1_of_a_container(start: Start, tmp_path: Path) -> None:
     run = start("-n", "2", PRETENDS, "ready", "orphans", prefix=unshare)
     run.wait_line("is ready", 2)
     (first,) = psutil.Process(run.pid).children()
-    replica = next(each for each in first.children() if "pretends.py" in " ".join(each.cmdline()))
-    replica.kill()
+    those(first.children(), lambda each: "pretends.py" in " ".join(each.cmdline()))[0].kill()
     run.wait_line("is ready", 3)
 
-    def zombies() -> list[psutil.Process]:
-        found = first.children(recursive=True)
-        return [each for each in found if each.status() == psutil.STATUS_ZOMBIE]
-
-    wait_for(lambda: not zombies(), 10, lambda: f"no zombies, not {zombies()}")
+    wait_for(lambda: not zombies_below(first.pid), 10, lambda: f"no zombies, not {zombies_below(first.pid)}")
     run.descendants()
     first.send_signal(signal.SIGTERM)
     assert run.wait_exit(30) == 0

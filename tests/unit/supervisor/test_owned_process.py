@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from fleet import BOTS
+from supervised import lives
 
 from discordha.supervisor.process import Backoff, BotProcess, EtcdAccess, OwnedProcess, describe_exit
 from discordha.testing import wait_for
@@ -121,11 +121,7 @@ def test_what_a_dead_process_leaves_in_its_group_is_killed(tmp_path: Path) -> No
     process = OwnedProcess("x", command, os.environ)
     wait_for(lambda: process.poll() is not None, 10, "its end")
     sleeper = int(out.read_text())
-    wait_for(
-        lambda: not psutil.pid_exists(sleeper) or psutil.Process(sleeper).status() == psutil.STATUS_ZOMBIE,
-        5,
-        "the end of what it left",
-    )
+    wait_for(lambda: not lives(sleeper), 5, "the end of what it left")
 
 
 def test_the_pauses_of_a_crash_loop_grow_and_a_steady_run_ends_it() -> None:
