@@ -19,7 +19,7 @@ BUSY = 3.0
 
 
 def keys_left(etcd: LocalEtcd, name: str) -> list[str]:
-    """What lies in etcd that is no done mark under a lease, nor the budget for IDENTIFYs, nor the bot's id."""
+    """The keys in etcd but for done marks under a lease, the budget for IDENTIFYs and the bot's id."""
     root = f"/discordha/v1/{name}/"
     return [
         key
