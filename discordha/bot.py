@@ -28,6 +28,8 @@ from discordha.blocking import wrap
 from discordha.config import Config
 from discordha.context import refuse_on_loop
 from discordha.errors import DiscordHAError
+from discordha.leader.loop import Loop
+from discordha.leader.loop_bots import take_free_loops
 from discordha.operations.logs import log_to_stderr
 from discordha.replica.lifecycle import ReplicaLifecycle
 from discordha.replica.parts import ReplicaParts
@@ -59,12 +61,13 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
     :raises ConfigError: an option is unknown or impossible; names it.
     """
 
+    _replica: ReplicaLifecycle | None = None
+
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         self._config = config if config is not None and not options else Config.build(config, **options)
         super().__init__()
         self._tree.bind(self._running)
         self._lock = threading.Lock()
-        self._replica: ReplicaLifecycle | None = None
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
         self._hurry = self._signalled = False
         self._failure: BaseException | None = None
@@ -103,12 +106,14 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
             if self._replica is not None:
                 raise DiscordHAError("the bot has been started already; stop it first")
             self._failure = None
+            take_free_loops(self)
+            self._is_started = True
             parts = ReplicaParts(
                 self._config,
                 self._replica_id,
                 self._registry,
                 self._stats,
-                tasks=self._tasks,
+                loops=self._loops,
                 tree=self._tree,
                 voice_workers=self._voice_workers,
                 on_client=self._attach,
@@ -120,7 +125,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         try:
             replica.start()
         except BaseException:
-            self._replica = None
+            self._replica, self._is_started = None, False
             raise
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
@@ -152,7 +157,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         finally:
             with self._lock:
                 if self._replica is replica:
-                    self._replica = None
+                    self._replica, self._is_started = None, False
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT, then drains; a second signal stops at once. Blocks; main thread only.
@@ -222,6 +227,12 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         if replica is None:
             raise DiscordHAError("the bot does not run: call start() first")
         return replica.parts
+
+    def _adopt_loop(self, loop: Loop) -> None:
+        super()._adopt_loop(loop)
+        replica = self._replica
+        if replica is not None:
+            replica.parts.loops.launch(loop)
 
     # -- the bridge to discord.py ----------------------------------------------------------------------------
 

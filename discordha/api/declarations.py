@@ -6,6 +6,7 @@ before ``start``.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,9 @@ from discordha.commands import Command, Components, Interactions, PersistentView
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook
 from discordha.errors import ConfigError
-from discordha.leader.loops import Task
+from discordha.leader.loop import Loop
+from discordha.leader.loop_bots import register_bot, title_of
+from discordha.leader.schedule import Times, schedule_of
 from discordha.stats import Stats
 
 if TYPE_CHECKING:
@@ -39,7 +42,9 @@ class Declarations:
         interactions = Interactions(self._tree, self._components, self._views, self._stats)
         self._registry.set_source("interaction", interactions.handlers_for)
         self._on_error: ErrorHook | None = None
-        self._tasks: list[Task] = []
+        self._loops: list[Loop] = []
+        self._is_started = False
+        register_bot(self)
         self._add_methods()
 
     def _add_methods(self) -> None:
@@ -49,6 +54,15 @@ class Declarations:
         for name in dir(type(self)):
             if name.startswith("on_") and not hasattr(Declarations, name):
                 self.add_handler(getattr(self, name))
+            if isinstance(inspect.getattr_static(type(self), name), Loop):
+                getattr(self, name).join_bot(self)
+
+    def _refuse_after_start(self, declaration: str) -> None:
+        """Raises ``ConfigError`` for a declaration while the bot runs: a part of the replicas would miss
+        it.
+        """
+        if self._is_started:
+            raise ConfigError(f"{declaration} is declared too late: the bot runs; declare it before start()")
 
     def _attach(self, client: discord.Client) -> None:
         """Gives a new client the command tree and the views, for discord.py. Gateway thread."""
@@ -161,19 +175,60 @@ class Declarations:
         self._on_error = hook
         return hook
 
-    def loop(self, *, seconds: float, name: str | None = None) -> Callable[[Function], Function]:
-        """Decorator: runs a plain function without arguments every ``seconds``, on the leader only; never two
-        runs at once over all replicas. Before ``start``.
+    def loop(
+        self,
+        *,
+        seconds: float | None = None,
+        minutes: float | None = None,
+        hours: float | None = None,
+        time: Times | None = None,
+        count: int | None = None,
+        reconnect: bool = True,
+        scope: str = "leader",
+        missed: str = "run",
+        name: str | None = None,
+    ) -> Callable[[Callable[..., Any]], Loop]:
+        """Decorator: makes a loop of a plain function without arguments, which starts with the bot; never two
+        runs at once over all replicas. Before ``start``; see docs/on-time.md.
 
+        :param seconds: from the beginning of one run to that of the next, added to ``minutes`` and ``hours``.
+        :param time: instead of an interval: one or several ``datetime.time``, each once a day; UTC unless
+            they have a time zone.
+        :param count: the number of runs, by all replicas; ``None``: no end.
+        :param reconnect: whether a run that ends with an error of the network is tried again.
+        :param scope: ``"leader"``: the leader makes all runs; ``"every"``: each replica makes its own.
+        :param missed: ``"run"``: a run that a dead leader missed is made up for once; ``"skip"``: not.
         :param name: the same on all replicas; by default the function's.
-        :raises ConfigError: the name is taken, or the period impossible.
+        :raises ConfigError: the name is taken, an argument impossible, or the function a coroutine function
+            or one with arguments.
         """
 
-        def register(function: Function) -> Function:
-            task = Task(function, name or function.__name__, seconds)
-            if any(known.name == task.name for known in self._tasks):
-                raise ConfigError(f"there is a loop {task.name!r} already: give this one another name")
-            self._tasks.append(task)
-            return function
+        def register(function: Callable[..., Any]) -> Loop:
+            title = name if name is not None else title_of(function)
+            self._refuse_after_start(f"the loop {title}")
+            loop = Loop(
+                function,
+                name=title,
+                schedule=schedule_of(seconds, minutes, hours, time, name=title),
+                units=(seconds, minutes, hours),
+                count=count,
+                reconnect=reconnect,
+                scope=scope,
+                missed=missed,
+            )
+            loop.declare(self)
+            self._adopt_loop(loop)
+            return loop
 
         return register
+
+    def _adopt_loop(self, loop: Loop) -> None:
+        """Takes in a loop that was declared without this bot, as ``Loop.start`` does. Any thread, any time.
+
+        :raises ConfigError: another loop has its name.
+        """
+        if loop in self._loops:
+            return
+        if any(known.name == loop.name for known in self._loops):
+            raise ConfigError(f"there is a loop {loop.name!r} already: give this one another name")
+        self._loops.append(loop)

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import TypeVar
 
 from discordha.config import Config
 from discordha.coordination.claims.claims import Claims
@@ -49,6 +50,8 @@ from discordha.coordination.voice.records import VoiceKeys
 from discordha.errors import ConfigError, StoreUnavailable
 
 __all__ = ["CoordinationNode", "store_settings"]
+
+Result = TypeVar("Result")
 
 #: A mark waits this long for the next claim to take it along, seconds, while claims come often enough (see
 #: ``GroupCommit``). A crash meanwhile makes a finished event run again.
@@ -147,7 +150,7 @@ class CoordinationNode:
         self.router.subscribe(self.plan, "s")
         self.router.subscribe(self.identify_queue, "iq")
         self.router.subscribe(self.identify_budget, "ib")
-        self.router.subscribe(self.runs, "lp")
+        self.router.subscribe(self.runs, "lp", "lc", "lt")
         self.router.subscribe(self.shared.locks, "k")
         self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True)
 
@@ -169,6 +172,7 @@ class CoordinationNode:
             undo.callback(self.stop)
             self.session.start(timeout)
             self._refuse_incompatible(timeout)
+            self._until_answered(self.runs.start_life, timeout)
             self.leases.start()
             self.commit.start()
             if self.has_peers:
@@ -184,15 +188,7 @@ class CoordinationNode:
 
     def _refuse_incompatible(self, timeout: float) -> None:
         """Raises ``ConfigError`` if a member runs that this replica can't work beside."""
-        until = time.monotonic() + timeout
-        while True:
-            try:
-                members = self.store.range(f"{self.root}m/").items
-                break
-            except StoreUnavailable:
-                if time.monotonic() >= until or self._stop_calls.wait(0.1):
-                    raise
-        for kv in members:
+        for kv in self._until_answered(lambda: self.store.range(f"{self.root}m/").items, timeout):
             try:
                 record = json.loads(kv.value)
             except (ValueError, RecursionError):
@@ -201,6 +197,16 @@ class CoordinationNode:
                 reason = incompatibility(kv.key.rsplit("/", 1)[1], record)
                 if reason is not None:
                     raise ConfigError(reason)
+
+    def _until_answered(self, call: Callable[[], Result], timeout: float) -> Result:
+        """Calls again until etcd has answered, for so many seconds; then raises ``StoreUnavailable``."""
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                return call()
+            except StoreUnavailable:
+                if time.monotonic() >= until or self._stop_calls.wait(0.1):
+                    raise
 
     def stop(self) -> None:
         """Writes what is pending, revokes the session, closes all connections. Blocks for a few round trips,

@@ -126,7 +126,7 @@ class ReplicaLifecycle:
     ) -> list[str]:
         """Lets loops, voice and handlers finish, and writes their marks; returns the handlers that run on."""
         parts = self.parts
-        parts.loops.stop(0.0)
+        parts.loops.pause()
         parts.commands.stop()
         for worker in parts.voice_workers:
             worker.stop(max(timeout / 2, 1.0))

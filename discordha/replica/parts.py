@@ -26,7 +26,8 @@ from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
 from discordha.gateway import Gateway
 from discordha.gateway.listener import IdentifyPermit
-from discordha.leader.loops import LeaderLoops, Task
+from discordha.leader.loop import Loop
+from discordha.leader.loops import LeaderLoops
 from discordha.leader.service import LeaderService, LeadershipStatus, SingleLeader
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
@@ -66,7 +67,7 @@ class ReplicaParts:
         registry: HandlerRegistry,
         stats: Stats,
         *,
-        tasks: list[Task],
+        loops: Sequence[Loop],
         tree: Tree,
         voice_workers: Sequence[VoiceWorker],
         on_client: Callable[[discord.Client], None],
@@ -149,7 +150,7 @@ class ReplicaParts:
             patience=2 * config.session_ttl,
             stats=stats,
         )
-        self.loops = LeaderLoops(tasks, node.runs if node else None, self.leading.term, stats)
+        self.loops = LeaderLoops(loops, self.node.runs, self.leading.term, stats, has_peers=config.ha)
         self.voice_workers = list(voice_workers)
 
         # Over all of them.

@@ -102,11 +102,12 @@ def test_a_drain_hands_over_before_it_waits_and_keeps_the_session_to_the_end() -
         "hosting.stop",
         "leaders.finish",
         "leaders.hand_over",
-        "loops.stop",
+        "loops.pause",
         "worker.stop",
         "dispatcher.drain",
         "waiters.close",
         "dispatcher.marked",
+        "loops.stop",  # after the handlers: a loop's last flush has what they kept
         "readiness.end",
         "dispatcher.stop",
         "gateway.stop",
