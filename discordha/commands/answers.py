@@ -26,6 +26,7 @@ from typing import Any
 import discord
 
 from discordha.commands.trampoline import is_unanswerable
+from discordha.context import CurrentEvent
 from discordha.errors import DiscordHAError
 
 __all__ = ["Answer", "install"]
@@ -70,8 +71,20 @@ class Answer(discord.InteractionResponse[Any]):
         self._prior = _Prior.NOTHING
         self._private = False  # the placeholder is for the user alone
         self._original: discord.InteractionMessage | None = None
+        self._claim: tuple[int, int] | None = None
 
     # -- called by Interactions ------------------------------------------------------------------------------
+
+    async def _begin(self, event: CurrentEvent | None) -> None:
+        """A handler begins. If the replica owns the event anew, what it did under an earlier claim is an
+        earlier owner's, which Discord is asked for.
+        """
+        claim = (event.attempt, event.fencing_token) if event is not None else None
+        async with self._lock:
+            if self._claim not in (None, claim):
+                self._response_type = None
+                self._prior = _Prior.NOTHING
+            self._claim = claim
 
     async def _defer_in_time(self, ephemeral: bool) -> None:
         """Waits until it is time, then defers unless the handler has answered."""

@@ -123,6 +123,7 @@ class Interactions:
             return is_unanswerable(error, interaction.token)
 
         async def main() -> None:
+            await answer._begin(current_event())
             deferring = None
             if defer:
                 deferring = asyncio.get_running_loop().create_task(answer._defer_in_time(ephemeral))
