@@ -35,6 +35,7 @@ from discordha.operations.cli.options import (
     settings_of,
     wait_option,
 )
+from discordha.operations.cli.source_commands import lint
 
 __all__ = ["cli", "status_table"]
 
@@ -271,3 +272,4 @@ def reshard(fleet: Fleet, count: int, wait: float, as_json: bool) -> None:
 
 cli.add_command(dead_letters)
 cli.add_command(event)
+cli.add_command(lint)
