@@ -7,6 +7,7 @@ start quickly.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from discordha._version import __version__
@@ -83,3 +84,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if "DISCORDHA_SUPERVISOR" in os.environ:  # ``discordha run`` has started this process
+    from discordha.supervisor.link import adopt
+
+    adopt()

@@ -16,8 +16,8 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -26,13 +26,15 @@ from discordha.api.client import ClientLookups
 from discordha.api.declarations import Declarations
 from discordha.blocking import wrap
 from discordha.config import Config
-from discordha.context import refuse_on_loop
-from discordha.errors import DiscordHAError
+from discordha.context import current_event, refuse_on_loop
+from discordha.errors import ConfigError, DiscordHAError
 from discordha.leader.loop import Loop
 from discordha.leader.loop_bots import take_free_loops
 from discordha.operations.logs import log_to_stderr
+from discordha.process.signals import signals
 from discordha.replica.lifecycle import ReplicaLifecycle
 from discordha.replica.parts import ReplicaParts
+from discordha.supervisor import link
 from discordha.voice.calls import VoiceCalls
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
                 on_client=self._attach,
                 on_error=self._on_error,
                 on_fatal=self._fail,
-                on_drain_asked=lambda: self._ends.put("an operator asked for it"),
+                on_drain_asked=self._ends.put,
             )
             replica = self._replica = ReplicaLifecycle(parts)
         try:
@@ -142,15 +144,17 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
     def stop(self, timeout: float | None = None) -> None:
         """Drains this replica and ends it: nothing new starts, running handlers finish, leadership moves, and
-        other replicas take the rest. Blocks. Idempotent; any thread but a handler's.
+        other replicas take the rest. Blocks. Idempotent; any thread but a handler's, a loop's or the
+        gateway's.
 
         :param timeout: seconds, by default ``drain_timeout``.
+        :raises DiscordHAError: the caller is a handler or a loop, which ``stop`` would wait for.
         """
-        refuse_on_loop("stop")
+        _refuse_in_handler("stop")
         replica = self._replica
         self._ends.put("stop() was called")
-        if replica is None:
-            return
+        if replica is None or replica.pid != os.getpid():
+            return  # a forked child has none of the replica's threads
         try:
             # ``_replica`` stays until the end: running handlers may use the bot.
             replica.stop(self._config.drain_timeout if timeout is None else timeout, lambda: self._hurry)
@@ -165,15 +169,23 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         Unless you set up logging, discordha's messages go to standard error: from ``DISCORDHA_LOG_LEVEL``
         (``INFO``) on, as JSON with ``DISCORDHA_LOG_FORMAT=json``.
 
+        A child that the process forks meanwhile has the signal handlers from before the call.
+
+        :raises DiscordHAError: the caller is a handler or a loop, or not the main thread.
         :raises BaseException: the error of a part that the replica cannot go on without, after the stop.
         """
-        refuse_on_loop("run")
+        _refuse_in_handler("run")
+        if threading.current_thread() is not threading.main_thread():
+            raise DiscordHAError(
+                "run() needs the main thread, the only one that gets signals: call it there, or call start() "
+                "and stop() here"
+            )
         log_to_stderr(self._replica_id, os.environ)
         self._hurry = self._signalled = False
         while not self._ends.empty():
             self._ends.get_nowait()
         failure: BaseException | None = None
-        with _signals(self._on_signal):
+        with signals(self._on_signal):
             try:
                 self.start()
                 why = self._wait_for_end()
@@ -184,6 +196,8 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
                 self.stop()
         failure = failure or self._failure
         if failure is not None:
+            if isinstance(failure, ConfigError):
+                link.current().refused(str(failure))
             # The message names the remedy; the traceback would not help.
             raise failure.with_traceback(None) from None
 
@@ -209,7 +223,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
     def _on_signal(self, number: int) -> None:
         """Signal handler: no locks, no logging."""
-        self._hurry = self._signalled
+        self._hurry = self._signalled and not link.current().is_orphan
         self._signalled = True
         self._ends.put(signal.Signals(number).name)
 
@@ -327,15 +341,12 @@ def _own_name() -> str:
     return f"{host or 'replica'}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-@contextmanager
-def _signals(call: Callable[[int], None]) -> Iterator[None]:
-    """Calls a function for SIGTERM and SIGINT while the context lasts; only on the main thread."""
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for each in (signal.SIGTERM, signal.SIGINT):
-            before[each] = signal.signal(each, lambda number, frame: call(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _refuse_in_handler(name: str) -> None:
+    """Refuses a call that would wait for its own caller. Never blocks."""
+    refuse_on_loop(name)
+    event = current_event()
+    if event is not None:
+        raise DiscordHAError(
+            f"{name}() was called by {event.handler}, which it would wait for. To drain this replica, call "
+            "os.kill(os.getpid(), signal.SIGTERM); to drain another one, `discordha drain REPLICA`"
+        )

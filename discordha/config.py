@@ -272,7 +272,8 @@ class Config:
                 )
         if self.ha and not self.etcd_endpoints:
             raise ConfigError(
-                "etcd_endpoints is empty: name etcd's addresses, or set ha=False for a single replica"
+                "etcd_endpoints is empty: name etcd's addresses, or set ha=False for a single replica "
+                "(in the environment: DISCORDHA_ETCD_ENDPOINTS, or DISCORDHA_HA=false)"
             )
         for one, other in (("etcd_cert", "etcd_key"), ("etcd_user", "etcd_password")):
             if (getattr(self, one) is None) != (getattr(self, other) is None):

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from discordha.commands import Command, Components, Interactions, PersistentViews, Tree
+from discordha.dispatch.callables import short_name
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook
 from discordha.errors import ConfigError
 from discordha.leader.loop import Loop
-from discordha.leader.loop_bots import register_bot, title_of
+from discordha.leader.loop_bots import register_bot
 from discordha.leader.schedule import Times, schedule_of
 from discordha.stats import Stats
 
@@ -204,7 +205,7 @@ class Declarations:
         """
 
         def register(function: Callable[..., Any]) -> Loop:
-            title = name if name is not None else title_of(function)
+            title = name if name is not None else short_name(function)
             self._refuse_after_start(f"the loop {title}")
             loop = Loop(
                 function,

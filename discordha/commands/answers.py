@@ -6,6 +6,7 @@ discord.py's ``InteractionResponse``.
 Guarantees
 - After ``DEFER_AFTER`` seconds without an answer it defers for the handler. The handler's own answer becomes
   the follow-up that Discord shows in place of the placeholder; until then ``is_done()`` is false.
+- A placeholder that is still empty when the handler ends is removed, and no other.
 - If Discord says that the interaction is acknowledged (40060), an earlier owner of the event has answered or
   deferred before it died. Its answer counts as this one's; its placeholder is completed by this answer.
 - Not guaranteed: that a follow-up appears once. Follow-ups have no nonce.
@@ -110,7 +111,7 @@ class Answer(discord.InteractionResponse[Any]):
             self._private = ephemeral
 
     async def _settle(self, deferring: asyncio.Task[None] | None) -> None:
-        """Removes the placeholder if the handler has ended without an answer."""
+        """Removes the placeholder if the handler has ended and left it empty."""
         async with self._lock:
             if deferring is not None:
                 deferring.cancel()
@@ -118,7 +119,8 @@ class Answer(discord.InteractionResponse[Any]):
                 return
             self._prior = _Prior.SILENT  # a later answer is a message of its own
             try:
-                await self._parent.delete_original_response()
+                if await self._still_thinks():
+                    await self._parent.delete_original_response()
             except discord.HTTPException as error:
                 _log.debug("interaction %d: the placeholder stays: %s", self._parent.id, error)
 
@@ -210,7 +212,7 @@ class Answer(discord.InteractionResponse[Any]):
         self._note("resumed")
         interaction = self._parent
         try:
-            original = await interaction.original_response()
+            original = await self._fetch_original()
         except discord.NotFound as error:
             if is_unanswerable(error, interaction.token):
                 raise
@@ -225,13 +227,24 @@ class Answer(discord.InteractionResponse[Any]):
             self._prior = _Prior.ANSWERED
             self._original = original
 
+    async def _fetch_original(self) -> discord.InteractionMessage:
+        """The first answer as Discord has it now; discord.py would give the one that it has seen."""
+        self._parent._original_response = None
+        return await self._parent.original_response()
+
+    async def _still_thinks(self) -> bool:
+        """Whether the placeholder is empty. ``followup.send`` and ``edit_original_response`` fill it without
+        this object's knowledge.
+        """
+        return (await self._fetch_original()).flags.loading
+
     async def _follow_up(self, content: Any, **kwargs: Any) -> Any:
         interaction = self._parent
         delay = kwargs.pop("delete_after", None)
         if content is not None:
             kwargs["content"] = content
         replaces = self._prior is _Prior.THINKING and kwargs.get("ephemeral", False) != self._private
-        if replaces:
+        if replaces and (replaces := await self._still_thinks()):
             # The first follow-up is as visible as the placeholder, so an empty one completes that.
             await interaction.edit_original_response(content=PLACEHOLDER)
         message = await interaction.followup.send(**kwargs, wait=True)

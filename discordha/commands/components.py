@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from discordha.dispatch.handlers import refuse_coroutine
+from discordha.dispatch.callables import callable_name, own_name, refuse_coroutine
 from discordha.errors import ConfigError
 
 __all__ = ["Component", "Components", "values_of"]
@@ -46,8 +46,7 @@ class Component(NamedTuple):
     @property
     def name(self) -> str:
         """Equal on all replicas that run the same code."""
-        function = self.function
-        return f"{function.__module__}.{function.__qualname__}({self.pattern})"
+        return f"{callable_name(self.function)}({self.pattern})"
 
 
 class Components:
@@ -109,7 +108,7 @@ def _check_arguments(text: str, expression: re.Pattern[str], function: Callable[
         signature.bind("interaction", **dict.fromkeys(arguments))
     except TypeError:
         wanted = ", ".join(["interaction", *names])
-        title = getattr(function, "__qualname__", repr(function))
+        title = own_name(function)
         raise ConfigError(
             f"{title}{signature} can't handle the component {text!r}: it is called with ({wanted}), "
             "and with values if it takes them"

@@ -17,6 +17,7 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from discordha.commands.trampoline import adapt, plain_function
+from discordha.dispatch.callables import short_name
 
 __all__ = ["Command", "ContextMenu", "Group", "command", "context_menu"]
 
@@ -155,12 +156,13 @@ def command(
     defer = _take_defer(options)
 
     def decorator(function: PlainFunction) -> Command:
-        lines = (function.__doc__ or "").strip().splitlines()
+        callback = _callback(function, defer)
+        lines = (callback.__doc__ or "").strip().splitlines()
         summary = lines[0][:100] if lines else "\N{HORIZONTAL ELLIPSIS}"
         return Command(
-            name=function.__name__ if name is MISSING else name,
+            name=callback.__name__ if name is MISSING else name,
             description=summary if description is MISSING else description,
-            callback=_callback(function, defer),
+            callback=callback,
             **options,
         )
 
@@ -172,7 +174,7 @@ def context_menu(*, name: Any = MISSING, **options: Any) -> Callable[[PlainFunct
     defer = _take_defer(options)
 
     def decorator(function: PlainFunction) -> ContextMenu:
-        title = function.__name__.title() if name is MISSING else name
+        title = short_name(function).title() if name is MISSING else name
         return ContextMenu(name=title, callback=_callback(function, defer), **options)
 
     return decorator

@@ -24,6 +24,7 @@ import discord
 from discordha.blocking import unwrap
 from discordha.commands.answers import Answer, install
 from discordha.commands.components import Component, Components, values_of
+from discordha.commands.peer_defer import PeerDefer
 from discordha.commands.persistent import PersistentViews, Press
 from discordha.commands.trampoline import Trampoline, adapt, is_unanswerable
 from discordha.commands.tree import Tree
@@ -49,6 +50,7 @@ class Interactions:
         self._components = components
         self._views = views
         self._note = functools.partial(stats.add, "interactions")
+        self._peers = PeerDefer(tree, self._note)
 
     def handlers_for(self, args: Sequence[Any]) -> list[Handler]:
         """The handlers of an interaction; empty if this bot has none. On the gateway thread."""
@@ -109,6 +111,8 @@ class Interactions:
         defer: str | None = "auto",
         ephemeral: bool = False,
     ) -> Handler:
+        if defer == "auto":
+            self._peers.watch(interaction, ephemeral=ephemeral)
         answer = install(interaction, self._note)
         run = functools.partial(self._run, name, answer, invoke, defer=defer == "auto", ephemeral=ephemeral)
         return Handler(run, "interaction", Scope.CLAIM, None, name)

@@ -5,7 +5,8 @@ Guarantees
 - While two versions of the bot run side by side, the one whose commands were registered last leads: a replica
   of an earlier version that restarts leaves them alone. It registers its own once no replica with the later
   ones has lived for ``patience``, as after a rollback.
-- If Discord or etcd fails, the replica tries again, with a line in the log each time.
+- If Discord or etcd fails, the replica tries again, with a line in the log each time. Commands that Discord
+  refuses are tried by one replica, and by another one only after that has ended.
 - Not guaranteed: that commands changed by other means are noticed. etcd keeps a digest of the registered
   commands; Discord's own list counts only where there is no digest, or no etcd.
 
@@ -141,28 +142,29 @@ class CommandSync:
 
     def _sync(self, scope: str) -> bool:
         """One step towards registering a scope's commands. True when they are, or never will be."""
-        try:
-            if self._records is None:
-                self._register_if_different(scope)
-                return True
+        if self._records is not None:
             return self._sync_once(scope, self._records)
+        try:
+            self._register_if_different(scope)
         except discord.HTTPException as error:
-            if error.status not in _REFUSALS:
-                raise
-            text = "Discord refuses the commands of scope %s (%s) and keeps the old ones: change them, or "
-            _log.error(text + "invite the bot with the scope applications.commands", scope, error)
-            return True
+            _raise_unless_refused(scope, error)
+        return True
 
     def _sync_once(self, scope: str, records: CommandRecords) -> bool:
         record = records.read(scope)
         if not self._is_due(scope, record):
             return record is not None and record.digest == self.digests[scope]
+        if records.is_refused(scope, self.digests[scope]):
+            _log.info("another replica knows that Discord refuses the commands of scope %s", scope)
+            return True
         lock = records.lock(scope)
         if lock is None:
             return False  # another replica registers them
         written = False
         try:
             record = records.read(scope)
+            if records.is_refused(scope, self.digests[scope]):
+                return False  # since the look above; the next one tells
             if not self._is_due(scope, record):
                 return record is not None and record.digest == self.digests[scope]
             if record is None:
@@ -173,6 +175,11 @@ class CommandSync:
                 record = record.followed_by(self.digests[scope])
             written = records.write(scope, record, lock)
             return written
+        except discord.HTTPException as error:
+            _raise_unless_refused(scope, error)
+            records.refuse(scope, self.digests[scope], lock)
+            written = True
+            return True
         finally:
             if not written:
                 records.unlock(scope, lock)
@@ -202,6 +209,13 @@ class CommandSync:
         self._gateway.call(overwrite_commands(self._gateway, _guild_id(scope), payload))
         self._stats.add("command_syncs", scope)
         _log.info("registered %d commands of scope %s", len(payload), scope)
+
+
+def _raise_unless_refused(scope: str, error: discord.HTTPException) -> None:
+    if error.status not in _REFUSALS:
+        raise error
+    text = "Discord refuses the commands of scope %s (%s) and keeps the old ones: change them, or "
+    _log.error(text + "invite the bot with the scope applications.commands", scope, error)
 
 
 def _name(guild_id: int | None) -> str:

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import discord
 
 from discordha.blocking import Bridge, unwrap, wrap
-from discordha.dispatch.handlers import refuse_coroutine
+from discordha.dispatch.callables import body_of, callable_name, refuse_coroutine, short_name
 from discordha.errors import DiscordHAError, LockLost
 
 __all__ = ["Trampoline", "adapt", "is_unanswerable", "plain_function"]
@@ -131,7 +131,9 @@ def _answer(answer: asyncio.Future[Any], value: Any, error: Exception | None) ->
 async def _jump(function: Callable[..., Any], args: Any, kwargs: Any, ends: bool) -> Any:
     trampoline = _driving.get()
     if trampoline is None:
-        raise DiscordHAError(f"{function!r} is a plain function of a command: only discordha may await it")
+        raise DiscordHAError(
+            f"{callable_name(function)} is a plain function of a command: only discordha may await it"
+        )
     return await trampoline.call(function, args, kwargs, ends)
 
 
@@ -153,17 +155,29 @@ def adapt(function: Callable[..., Any], what: str, *, ends: bool = False) -> Cal
 
     # discord.py looks annotations up in the callback's globals, which must be the plain function's. So the
     # code above may use no global of this module.
-    plain = inspect.unwrap(getattr(function, "__func__", function))
+    plain = inspect.unwrap(body_of(function))
+    name = short_name(function)
     made = types.FunctionType(
-        adapted.__code__,
-        getattr(plain, "__globals__", adapted.__globals__),
-        getattr(function, "__name__", "adapted"),
-        None,
-        adapted.__closure__,
+        adapted.__code__, getattr(plain, "__globals__", adapted.__globals__), name, None, adapted.__closure__
     )
     functools.update_wrapper(made, function)
+    if not isinstance(function, types.FunctionType):
+        _describe(made, function, plain)
     made.__discordha_plain__ = function  # type: ignore[attr-defined]
     return made
+
+
+def _describe(made: Any, function: Callable[..., Any], plain: Any) -> None:
+    """Gives the adapted function of a partial, a bound method or a callable object what discord.py asks a
+    function for: its options' marks, its docstring, and a signature without what is bound already.
+    """
+    made.__dict__.update({**vars(plain), **vars(made)} if hasattr(plain, "__dict__") else {})
+    made.__doc__ = plain.__doc__ or (None if isinstance(function, functools.partial) else function.__doc__)
+    made.__qualname__ = made.__name__  # with a dot, discord.py would drop a parameter for ``self``
+    signature = inspect.signature(function)
+    bound = function.keywords if isinstance(function, functools.partial) else {}
+    left = [parameter for name, parameter in signature.parameters.items() if name not in bound]
+    made.__signature__ = signature.replace(parameters=left)
 
 
 def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:

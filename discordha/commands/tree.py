@@ -58,6 +58,8 @@ class Tree(app_commands.CommandTree[Any]):
         super().__init__(_NoClient())
         #: Whether the bot registers changed commands when it starts.
         self.sync_on_start = True
+        #: Whether another replica has claimed an event and is silent. Set by the replica, before it starts.
+        self.silent_owner: Callable[[str], bool] = lambda key: False
         self._bot: Callable[[], Any] | None = None
         self._unknown: set[str] = set()
 

@@ -48,6 +48,7 @@ from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import VoiceKeys
 from discordha.errors import ConfigError, StoreUnavailable
+from discordha.supervisor import link
 
 __all__ = ["CoordinationNode", "store_settings"]
 
@@ -56,6 +57,8 @@ Result = TypeVar("Result")
 #: A mark waits this long for the next claim to take it along, seconds, while claims come often enough (see
 #: ``GroupCommit``). A crash meanwhile makes a finished event run again.
 MARK_RIDE = 0.008
+#: How much later than its rhythm a member's record may come in, seconds.
+LATE = 0.3
 
 
 def store_settings(config: Config) -> StoreSettings:
@@ -87,10 +90,11 @@ class CoordinationNode:
         self._config = config
         self._stop_calls = threading.Event()
         ttl = config.session_ttl if self.has_peers else math.inf
-        self.store: Store = (
-            EtcdStore(store_settings(config), stop=self._stop_calls) if self.has_peers else MemoryStore()
-        )
+        settings = store_settings(config)
+        self.store: Store = EtcdStore(settings, stop=self._stop_calls) if self.has_peers else MemoryStore()
         self.session = Session(self.store, ttl=ttl)
+        if self.has_peers:
+            link.current().watch_session(self.session, settings)
         self.commit = GroupCommit(self.store, ride=MARK_RIDE)
         self.leases = RetentionLeases(self.store, retention=config.retention)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
@@ -159,6 +163,16 @@ class CoordinationNode:
         self.shares = Shares(self.store, self.session, self.root, self._replica_id, total=total, meter=meter)
         self.router.subscribe(self.shares, "q")
         return self.shares
+
+    def silent_owner(self, key: str) -> bool:
+        """Whether another replica holds an event and has not written its member record for longer than its
+        rhythm, while this one sees its own come in. No I/O; any thread.
+        """
+        holder = self.hints.owner(key)
+        if holder is None or holder == self._replica_id:
+            return False
+        longest = self._config.session_ttl / 3 + LATE
+        return self.members.silence(holder) > longest >= self.members.silence(self._replica_id)
 
     def start(self) -> None:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.

@@ -109,6 +109,7 @@ class Session:
         self._thread = threading.Thread(target=self._run, name="discordha-session", daemon=True)
         self.renewals = 0
         self.losses = 0
+        self._moves_by = math.inf  # when the thread has done what it does now, at the latest
 
     def add_listener(self, on_begin: Callable[[Grant], None], on_lost: Callable[[Grant], None]) -> None:
         """Calls listeners when a grant begins and when it is lost, but not at ``stop``. Before ``start``."""
@@ -153,6 +154,13 @@ class Session:
         self._store.close()
 
     @property
+    def overdue(self) -> float:
+        """For how many seconds the session's thread has not moved, though it should have. 0.0 while it waits
+        for what has an end, and after ``stop``. No I/O; any thread.
+        """
+        return 0.0 if self._stop.is_set() else max(self._clock() - self._moves_by, 0.0)
+
+    @property
     def current(self) -> Grant | None:
         """The living grant; ``None`` while it is lost. No I/O; any thread."""
         grant = self._current
@@ -188,6 +196,7 @@ class Session:
         waiting_since = self._clock()
         said = False
         while not self._stop.is_set():
+            self._moves_by = self._clock() + 2 * self._try_for
             try:
                 return self._ask(lost, waiting_since)
             except DiscordHAError as error:
@@ -199,6 +208,7 @@ class Session:
                     said = True
                     level = logging.ERROR if isinstance(error, ConfigError) else logging.WARNING
                     _log.log(level, "waiting for a new session: %s", error)
+            self._moves_by = self._clock() + pause
             self._stop.wait(pause)
             pause = min(pause * 2, LAST_PAUSE)
         return None
@@ -229,9 +239,11 @@ class Session:
         due = grant.deadline - self._ttl * 2 / 3
         failure: DiscordHAError | None = None
         while True:
+            self._moves_by = max(min(due, grant.deadline), self._clock())
             if self._stop.wait(max(min(due, grant.deadline) - self._clock(), 0.0)):
                 return None
             sent_at = self._clock()
+            self._moves_by = sent_at + self._try_for
             if not grant.alive:
                 return f"no renewal in time ({failure or 'the process stood still'})"
             try:

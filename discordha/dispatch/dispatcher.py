@@ -16,49 +16,30 @@ import logging
 import math
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Attempts
+from discordha.dispatch.age_guard import AgeGuard
 from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
 from discordha.dispatch.lane_worker import LaneWorker
 from discordha.dispatch.lanes import LaneItem, Lanes
 from discordha.dispatch.orphans import Orphans
-from discordha.dispatch.pending import PendingEvents, Router
+from discordha.dispatch.pending import PendingEvents
+from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Runner
 from discordha.events import EVENTS, Event, Scope, decode_payload, identify
 from discordha.stats import Stats
 
-__all__ = ["AgeGuard", "Dispatcher", "Timer"]
+__all__ = ["Dispatcher", "Timer"]
 
 _log = logging.getLogger(__name__)
 
-
-class AgeGuard:
-    """Refuses events older than their mark could be, by the age in their snowflake. Gateway thread.
-
-    *Now* is the newest snowflake seen, moved on by the local monotonic clock.
-    """
-
-    #: Discord's snowflakes hold milliseconds above their 22 lowest bits.
-    SHIFT = 22
-
-    def __init__(self, retention: float, clock: Callable[[], float]) -> None:
-        self._retention = retention
-        self._clock = clock
-        self._offset: float | None = None
-
-    def refuses(self, snowflake: int) -> bool:
-        """True when the event may be older than its mark."""
-        created = (snowflake >> self.SHIFT) / 1000
-        now = self._clock()
-        if self._offset is None or created - now > self._offset:
-            self._offset = created - now
-        return now + self._offset - created > self._retention
+#: How often owners are looked at whose events hold up others, seconds.
+SILENCE_CHECK = 0.25
 
 
 class Timer:
@@ -160,11 +141,12 @@ class Dispatcher:
         self._last_attempts = last_attempts
         self._clock = clock
         self._sequence = 0
-        self._guards = defaultdict[int, AgeGuard](lambda: AgeGuard(config.retention, clock))
+        self._guards: dict[int, AgeGuard] = {}  # by shard
         self._full = False
         self._stop = threading.Event()
         # The timer's own:
         self._next_sweep = clock() + config.retention / 20
+        self._next_look = clock()  # for silent owners
         self._lanes_used = False  # since it looked last
         self._rested = True  # it found nothing to wait for last time
         self.timer = Timer(self.pause, self.tick, clock)
@@ -219,7 +201,7 @@ class Dispatcher:
         previous = self._claims.previous_attempts(key)
         # An event that was taken over before has its record in etcd, whatever its age.
         snowflake = identity.snowflake if previous is None else None
-        if snowflake is not None and self._guards[event.shard_id].refuses(snowflake):
+        if snowflake is not None and self._guard(event.shard_id).refuses(snowflake, name):
             self._drop(name, "too_old")
             return
         lane = "claim/" + (identity.order or key)
@@ -227,6 +209,7 @@ class Dispatcher:
         refused, evicted = self._pending.admit(item)
         if evicted is not None:
             self._drop(evicted.event_name, "standby_evicted")
+            self._router.advance(evicted.lane)
         if refused is not None:
             self._drop(name, refused)
             if refused == "queue_full" and not self._full:
@@ -241,6 +224,16 @@ class Dispatcher:
         self._orphans.received(key)
         self._router.route(item)
 
+    def _guard(self, shard_id: int) -> AgeGuard:
+        guard = self._guards.get(shard_id)
+        if guard is None:
+            guard = self._guards[shard_id] = AgeGuard(
+                self._config.retention,
+                self._clock,
+                on_ahead=lambda name: self._stats.add("dated_ahead", name),
+            )
+        return guard
+
     def _drop(self, name: str, reason: str) -> None:
         self._stats.add("dropped", reason)
         _log.debug("%s dropped: %s", name, reason)
@@ -249,16 +242,19 @@ class Dispatcher:
 
     def on_done(self, keys: Sequence[str]) -> None:
         """These events are finished: those that wait here are forgotten."""
-        self._pending.forget_standby(keys)
+        self._router.resume(keys)
 
-    def on_free(self, key: str, attempt: int) -> None:
-        """An event's owner is gone without a mark, or gave the event back."""
-        item = self._pending.get(key)
-        if item is None or item.state in (State.RUNNING, State.FINISHED, State.GONE):
-            return
-        item.attempt = max(item.attempt, attempt + 1)
-        if item.state is State.PARKED:
-            self._router.route(item)
+    def on_free(self, freed: Sequence[tuple[str, int]]) -> None:
+        """These events' owners are gone without a mark, or gave them back, after so many attempts each."""
+        items: list[ClaimItem] = []
+        for key, attempt in freed:
+            item = self._pending.get(key)
+            if item is None or item.state in {State.RUNNING, State.FINISHED, State.GONE}:
+                continue
+            item.attempt = max(item.attempt, attempt + 1)
+            if item.state is State.PARKED:
+                items.append(item)
+        self._router.revive(items)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None:
         """An event that was taken over before has no owner: some replica must take it."""
@@ -268,8 +264,7 @@ class Dispatcher:
 
     def on_resync(self) -> None:
         """The watch begins anew from a snapshot: every parked event is routed again."""
-        for item in self._pending.standing(State.PARKED):
-            self._router.route(item)
+        self._router.revive(self._pending.standing(State.PARKED))
 
     def on_ready(self, now: float) -> None:
         """A lane is to be worked: the timer ticks while it is. Never blocks; any thread."""
@@ -293,15 +288,15 @@ class Dispatcher:
         router, pending = self._router, self._pending
         router.draining = True
         waiting = self._lanes.clear(lambda item: isinstance(item, ClaimItem) and router.gives_back(item))
-        self._worker.give_back([item for item in waiting if isinstance(item, ClaimItem)])
+        router.give_back([item for item in waiting if isinstance(item, ClaimItem)])
         while self._clock() < deadline and not self._stop.wait(0.005):
             if hurry is not None and hurry():
                 break
             if any(self._lanes.sizes()) or self._last_attempts.waits:
                 continue
-            if all(map(router.gives_back, pending.standing(State.DELAYED))):
+            if all(map(router.gives_back, [*pending.standing(State.DELAYED), *pending.held()])):
                 break
-        unstarted = [*pending.standing(State.WAITING), *pending.standing(State.DELAYED)]
+        unstarted = [*pending.standing(State.WAITING), *pending.standing(State.DELAYED), *pending.held()]
         undone += sum(not router.gives_back(item) for item in unstarted)
         undone += len(self._lanes.clear(self._is_only_ours))
         router.drained = True
@@ -356,6 +351,8 @@ class Dispatcher:
             return self._config.grace
         self._rested = False
         until = self._next_sweep if due is None else min(due, self._next_sweep)
+        if self._pending.any_parked:
+            until = min(until, self._next_look)
         return max(until - now, tick)
 
     def tick(self) -> None:
@@ -371,6 +368,9 @@ class Dispatcher:
         self._last_attempts.tend()
         if self._orphans and not self._router.draining:
             self._orphans.adopt(now)
+        if now >= self._next_look:
+            self._next_look = now + SILENCE_CHECK
+            self._router.excuse_silent()
         if now >= self._next_sweep:
             self._next_sweep = now + self._config.retention / 20
             self._sweep(now)
@@ -380,5 +380,5 @@ class Dispatcher:
         for item in self._pending.received_before(now - self._config.retention):
             if item.state is State.WAITING and not self._lanes.remove(item):
                 continue
-            self._pending.forget(item)
+            self._router.forget(item)
             self._drop(item.event_name, "expired")

@@ -6,29 +6,26 @@ and takes no lock; registering and removing take ``_lock`` and swap a whole tupl
 
 from __future__ import annotations
 
-import inspect
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from discordha.dispatch.callables import (
+    callable_name,
+    check_arguments,
+    own_name,
+    refuse_coroutine,
+    short_name,
+)
 from discordha.errors import ConfigError
 from discordha.events import EVENTS, Scope, suggest
 
-__all__ = ["Handler", "HandlerRegistry", "refuse_coroutine"]
+__all__ = ["Handler", "HandlerRegistry"]
 
 _log = logging.getLogger(__name__)
-
-
-def refuse_coroutine(function: Any, what: str = "Handlers") -> None:
-    """Raises ``ConfigError`` for a coroutine function; ``what``: the kind of function, in the plural."""
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-        title = getattr(function, "__qualname__", repr(function))
-        raise ConfigError(
-            f"{title} is a coroutine function. {what} are plain functions that may block: "
-            f"write `def {title}` and delete every `await` in it"
-        )
 
 
 @dataclass(slots=True, eq=False)
@@ -84,9 +81,7 @@ class HandlerRegistry:
         handler = self._build(function, event, scope, where)
         with self._lock:
             known = self._by_event.get(handler.event, ())
-            same = sum(1 for other in known if other.name.split("#")[0] == handler.name)
-            if same:
-                handler.name = f"{handler.name}#{same}"
+            handler.name = _unlike(handler.name, {other.name for other in known})
             self._by_event[handler.event] = (*known, handler)
 
         def remove() -> None:
@@ -114,45 +109,36 @@ class HandlerRegistry:
         """
         self._sources[event] = source
 
+    @staticmethod
     def _build(
-        self,
         function: Callable[..., Any],
         event: str | None,
         scope: str | Scope | None,
         where: Callable[..., Any] | None,
     ) -> Handler:
-        title = getattr(function, "__qualname__", repr(function))
+        title = own_name(function)
         if not callable(function):
-            raise ConfigError(f"{title} can't handle events: it is not callable")
+            raise ConfigError(f"{function!r} can't handle events: it is not callable")
         refuse_coroutine(function)
-        name = event if event is not None else getattr(function, "__name__", "")
+        name = event if event is not None else short_name(function)
         name = name.removeprefix("on_")
         spec = EVENTS.get(name)
         if spec is None:
             nearest = suggest(name)
             hint = f"; did you mean on_{nearest}?" if nearest else ""
             raise ConfigError(f"on_{name} ({title}) is not an event of discord.py{hint}")
-        self._check_arguments(function, title, name, spec.arguments)
+        if spec.arguments is not None:
+            check_arguments(function, spec.arguments, f"handle on_{name}")
         try:
             chosen = spec.scope if scope is None else Scope(scope)
         except ValueError:
             raise ConfigError(
                 f'scope of {title} must be "claim", "leader" or "every", not {scope!r}'
             ) from None
-        return Handler(function, name, chosen, where, f"{getattr(function, '__module__', '')}.{title}")
+        return Handler(function, name, chosen, where, callable_name(function))
 
-    @staticmethod
-    def _check_arguments(
-        function: Callable[..., Any], title: str, name: str, arguments: Sequence[str] | None
-    ) -> None:
-        if arguments is None:
-            return
-        try:
-            signature = inspect.signature(function)
-        except (TypeError, ValueError):
-            return  # a builtin without a signature
-        try:
-            signature.bind(*arguments)
-        except TypeError:
-            wanted = f"with ({', '.join(arguments)})" if arguments else "without arguments"
-            raise ConfigError(f"{title}{signature} can't handle on_{name}: it is called {wanted}") from None
+
+def _unlike(name: str, known: set[str]) -> str:
+    """A name that no other handler of the event has: the first free one of ``name``, ``name#1``, ..."""
+    numbered = (f"{name}#{number}" for number in itertools.count(1))
+    return next(each for each in itertools.chain([name], numbered) if each not in known)

@@ -27,7 +27,7 @@ Preference = Members | ShardPreference
 class State(enum.Enum):
     """Where an event to be claimed is."""
 
-    PARKED = "parked"  # another replica owns it, or will; the watch or the timer moves it on
+    PARKED = "parked"  # another replica owns it or an older one of its lane; the watch or timer moves it on
     DELAYED = "delayed"  # another replica is preferred: it waits for its grace to pass
     WAITING = "waiting"  # in its lane
     RUNNING = "running"  # claimed, or being claimed, by a handler thread
@@ -54,12 +54,15 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class ClaimItem(Item):
-    """An event that one replica claims. ``state`` belongs to ``PendingEvents``."""
+    """An event that one replica claims. ``PendingEvents`` alone changes its state and its place."""
 
     key: str = ""
-    state: State = State.PARKED
     claim: Claim | None = None
     ahead: bool = False  # a claim ahead was asked for
+    state: State = State.PARKED
+    excused: bool = False  # its owner is silent: it holds no younger events back
+    older: ClaimItem | None = None  # its neighbours among the events of its lane that are not done
+    younger: ClaimItem | None = None
     claimed_at: float | None = None  # monotonic; of the claim that a handler thread made
     ended_at: float = 0.0  # monotonic; the end of its handlers
 

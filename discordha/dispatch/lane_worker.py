@@ -4,7 +4,8 @@ Guarantees: the events at a lane's head are claimed in one call, as many as will
 An event that an owner died on is claimed alone, and for the last time only while no other is on its last
 attempt (``LastAttempts``), so that a poisonous event takes no other with it. Events behind a slow handler are
 claimed ahead: order keeps peers from running them anyway. An event whose claim is lost before its handler
-ends goes back to the router.
+ends goes back to the router. Nothing begins behind an event of its lane that another replica owns: what was
+claimed for that is released.
 
 Threads and locks: ``work`` runs on handler threads and blocks, ``claim_ahead`` on the timer's and does not.
 ``_lock`` guards ``_asked``; a ``RUNNING`` item belongs to the thread that moved it there.
@@ -16,7 +17,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from discordha.context import CurrentEvent
 from discordha.coordination.claims.last_attempts import LastAttempts
@@ -24,7 +25,8 @@ from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Hel
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, State
 from discordha.dispatch.lanes import Lane, Lanes
-from discordha.dispatch.pending import PendingEvents, Router
+from discordha.dispatch.pending import PendingEvents
+from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Outcome, Runner
 from discordha.events import Scope
 from discordha.stats import Stats
@@ -101,11 +103,13 @@ class LaneWorker:
 
     def _work_claimed(self, lane: Lane, items: list[ClaimItem]) -> None:
         if self._router.gives_back(items[0]):
-            self.give_back(items)
+            self._router.give_back(items)
+            self._router.withdraw(items[0].lane)
             return
-        items = [
-            item for item in items if self._pending.move(item, State.RUNNING, only_from=(State.WAITING,))
-        ]
+        begun = [item for item in items if self._pending.begin(item)]
+        if len(begun) < len(items):
+            self._router.give_back([item for item in items if item not in begun])
+            items = begun
         last = [item for item in items if self._last_attempts.concerns(item.attempt)]
         refused = [item for item in last if not self._enter(item)]
         if refused:
@@ -120,6 +124,7 @@ class LaneWorker:
         if not self._pending.move(item, State.PARKED):
             return False
         if not self._last_attempts.enter(item.key, item.key, lambda: self._router.route(item)):
+            self._router.withdraw(item.lane)
             return False
         if self._pending.move(item, State.RUNNING, only_from=(State.PARKED,)):
             return True
@@ -127,32 +132,38 @@ class LaneWorker:
         return False
 
     def _work_begun(self, lane: Lane, items: list[ClaimItem]) -> None:
-        unclaimed = []
+        unclaimed: list[ClaimItem] = []
         for item in items:
             if item.claim is not None and not item.claim.lost:
                 continue
             item.claim = None
             hint = self._claims.hint(item.key)
+            if hint is Hint.RUNNING and not item.ahead:
+                break
             if hint is Hint.DONE:
                 self._pending.forget(item)
-            elif hint is Hint.RUNNING and not item.ahead:
-                self._park(item)
             else:
                 unclaimed.append(item)
         if unclaimed:
             self._claim(unclaimed)
         for index, item in enumerate(items):
-            claim = item.claim
-            if claim is None:
+            if item.state is State.GONE:
                 continue
             if self._router.gives_back(item):
-                self.give_back(items[index:])
+                self._router.give_back(items[index:])
                 return
-            if claim.lost:
+            lost = item.claim is not None and item.claim.lost
+            if item.claim is not None and not lost:
+                self._lanes.touch(lane)
+                lost = not self._run_claimed(item, item.claim)
+                if not lost:
+                    continue
+            self._router.give_back(items[index + 1 :])
+            if lost:
                 self._retry(item)
-                continue
-            self._lanes.touch(lane)
-            self._run_claimed(item, claim)
+            else:
+                self._park(item)
+            return
 
     def _claim(self, items: list[ClaimItem]) -> None:
         started = self._clock()
@@ -170,21 +181,20 @@ class LaneWorker:
                     self._stats.add("dead", item.event_name)
                 self._pending.forget(item)
             elif isinstance(answer, Held):
-                item.attempt = max(item.attempt, answer.attempt)
-                self._park(item)
+                item.attempt = max(item.attempt, answer.attempt)  # it has no claim, and is parked
             else:
                 self._pending.forget(item)  # the replica stops
 
     def _park(self, item: ClaimItem) -> None:
-        """Another replica owns the event."""
+        """Another replica owns the event: those behind it wait, too."""
         item.claim = None
         item.ahead = False
         if not self._pending.move(item, State.PARKED):
             return
         self._stats.add("parked", item.event_name)
+        self._router.withdraw(item.lane)
         # The owner may have finished or died before the item stood here for the watch to find.
-        if self._claims.hint(item.key) is not Hint.RUNNING:
-            self._router.route(item)
+        self._router.route(item)
 
     def _retry(self, item: ClaimItem) -> None:
         """The session was lost under the event: any replica may try it again."""
@@ -192,7 +202,8 @@ class LaneWorker:
         item.attempt += 1
         self._park(item)
 
-    def _run_claimed(self, item: ClaimItem, claim: Claim) -> None:
+    def _run_claimed(self, item: ClaimItem, claim: Claim) -> bool:
+        """Runs an event and has its mark written; false if its claim was lost before its end."""
         self._stats.add("claimed", item.event_name)
         if claim.attempt > 1:
             self._stats.add("taken_over", item.event_name)
@@ -200,11 +211,11 @@ class LaneWorker:
         context = self._context(item, attempt=claim.attempt, token=claim.token, is_lost=lambda: claim.lost)
         outcome = self._run(item, context, item.claimed_at)
         if outcome is Outcome.LOST or (claim.lost and outcome is Outcome.FAILED):
-            self._retry(item)
-            return
+            return False
         item.ended_at = self._clock()
         self._pending.move(item, State.FINISHED)
         self._claims.mark(claim, self._on_marked)
+        return True
 
     def _on_marked(self, claim: Claim, marked: bool) -> None:
         item = self._pending.get(claim.key)
@@ -215,13 +226,6 @@ class LaneWorker:
         if not marked:
             self._stats.add("dropped", "mark_refused")
             _log.warning("%s was finished here after another replica had taken it", claim.key)
-
-    def give_back(self, items: Sequence[ClaimItem]) -> None:
-        """Leaves events that have not begun to the other replicas. Never blocks."""
-        for item in items:
-            claim, item.claim = item.claim, None
-            if self._pending.move(item, State.PARKED) and claim is not None and not claim.lost:
-                self._claims.release(claim)
 
     def claim_ahead(self, patience: float) -> None:
         """Claims the events behind handlers that have run for ``patience`` seconds. Never blocks."""
@@ -244,13 +248,8 @@ class LaneWorker:
         def answer(request: ClaimRequest, claim: Claim | None) -> None:
             with self._lock:
                 self._asked -= 1
-            item = by_key[request.key]
-            if claim is None:
-                return  # held, done, or unknown: the claim that is made in the item's turn tells
-            if item.state in (State.WAITING, State.RUNNING):
-                if item.claim is None:
-                    item.claim = claim
-            elif item.state is not State.FINISHED:
+            # Without a claim it is held, done, or unknown: the claim that is made in its turn tells.
+            if claim is not None and not self._pending.attach(by_key[request.key], claim):
                 self._claims.release(claim)
 
         self._claims.claim_later([item.request() for item in waiting], answer)

@@ -16,7 +16,7 @@ import threading
 import time
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -120,6 +120,20 @@ class Lanes:
                 return False
             lane.items.remove(item)
             return True
+
+    def take_out(self, key: str, items: Iterable[LaneItem]) -> None:
+        """Takes items that wait out of one lane: each once, since one may have been put there again."""
+        with self._lock:
+            lane = self._lanes.get(key)
+            if lane is None:
+                return
+            out, kept = set(items), list[LaneItem]()
+            for item in lane.items:
+                if item in out:
+                    out.remove(item)
+                else:
+                    kept.append(item)
+            lane.items = kept
 
     def clear(self, wanted: Callable[[LaneItem], bool]) -> list[LaneItem]:
         """Takes out and returns every waiting item that is ``wanted``."""

@@ -1,37 +1,81 @@
-"""Pending events: the events to be claimed that are not done yet, where each one is, and where it goes.
+"""Pending events: the events to be claimed that are not done yet, where each one is, and in which order.
 
 Guarantees: an event is known once, and one caller alone makes each move. When ``size`` events are kept, the
-oldest parked one makes room. The preferred replica claims at once; the r-th in rank waits r x ``grace``, or
-up to ``HELP_WITHIN`` times that while its own events begin late. If ranks change meanwhile, the newly
-preferred replica claims at once. A replica that drains leaves events to the others, unless no other has
-received them.
+oldest parked one makes room.
 
-Threads and locks: no thread. ``PendingEvents._lock`` guards its tables and each item's ``state``; nothing is
-called under it. ``Router`` has no lock; ``take_due``, ``note_ranks`` and ``note_lateness`` belong to the
-timer's thread.
+Order: the events of a lane stand in the order of the gateway, which all replicas share. An event is *ours*
+from its turn in the lane to its mark. The *front* of a lane is its first event that is neither ours nor
+excused; only the front may be delayed or become ours, and nothing behind it begins here. An event that stops
+being ours becomes the front again, and ``withdraw`` takes back those behind it. An event leaves its lane when
+it is done, forgotten, expired or evicted, whichever comes first, and so holds nothing back any more. Events
+that this replica never received, or has evicted, are not known here: ``Router`` asks the others about them.
+
+Threads and locks: no thread. ``_lock`` guards the tables and each item's state, claim and neighbours; nothing
+is called under it.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from discordha.coordination.claims.records import Hint
-from discordha.dispatch.items import ClaimItem, ClaimStore, Preference, State
-from discordha.dispatch.lanes import Lanes
-from discordha.stats import Stats
+from discordha.coordination.claims.records import Claim
+from discordha.dispatch.items import ClaimItem, State
 
-__all__ = ["HELP_WITHIN", "PendingEvents", "Router"]
+__all__ = ["PendingEvents"]
 
-#: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
-#: event that nobody has claimed only after so many times its rank's grace.
-HELP_WITHIN = 10
+_STANDBY = frozenset({State.PARKED, State.DELAYED})
+_UNSTARTED = _STANDBY | {State.WAITING}
+_OURS = frozenset({State.WAITING, State.RUNNING, State.FINISHED})
 
-_STANDBY = (State.PARKED, State.DELAYED)
-_UNSTARTED = (*_STANDBY, State.WAITING)
+
+class _LaneOrder:
+    """The events of one lane that are not done, as a linked list, and how many of them are ours."""
+
+    __slots__ = ("first", "front", "last", "ours")
+
+    def __init__(self) -> None:
+        self.first: ClaimItem | None = None
+        self.last: ClaimItem | None = None
+        self.front: ClaimItem | None = None  # no event before it is a front
+        self.ours = 0
+
+    def append(self, item: ClaimItem) -> None:
+        item.older = self.last
+        if self.last is None:
+            self.first = item
+        else:
+            self.last.younger = item
+        self.last = item
+        if self.front is None:
+            self.front = item
+
+    def remove(self, item: ClaimItem) -> None:
+        older, younger = item.older, item.younger
+        if older is None:
+            self.first = younger
+        else:
+            older.younger = younger
+        if younger is None:
+            self.last = older
+        else:
+            younger.older = older
+        if self.front is item:
+            self.front = younger
+        item.older = item.younger = None
+
+    def find_front(self) -> ClaimItem | None:
+        item = self.front
+        while item is not None and (item.state in _OURS or item.excused):
+            item = item.younger
+        self.front = item
+        return item
+
+    def fall_back(self, item: ClaimItem) -> None:
+        """The event may be the front again."""
+        if self.front is None or item.sequence < self.front.sequence:
+            self.front = item
 
 
 class PendingEvents:
@@ -43,9 +87,15 @@ class PendingEvents:
         self._known: dict[str, ClaimItem] = {}
         self._parked: dict[str, ClaimItem] = {}  # in the order of parking; part of ``_known``
         self._delayed: dict[int, deque[tuple[float, ClaimItem]]] = {}
+        self._lanes: dict[str, _LaneOrder] = {}
 
     def __len__(self) -> int:
         return len(self._known)
+
+    @property
+    def any_parked(self) -> bool:
+        """Whether an event waits for another replica, or behind such a one."""
+        return bool(self._parked)
 
     def admit(self, item: ClaimItem) -> tuple[str | None, ClaimItem | None]:
         """Adds a parked item. Returns why not (``duplicate``, ``queue_full``), and which one made room."""
@@ -60,33 +110,84 @@ class PendingEvents:
                 self._remove(evicted)
             self._known[item.key] = item
             self._parked[item.key] = item
+            lane = self._lanes.get(item.lane)
+            if lane is None:
+                lane = self._lanes[item.lane] = _LaneOrder()
+            lane.append(item)
         return None, evicted
 
     def get(self, key: str) -> ClaimItem | None:
         """The item of a key."""
         return self._known.get(key)
 
+    # -- moves -----------------------------------------------------------------------------------------------
+
     def move(self, item: ClaimItem, to: State, *, only_from: Sequence[State] | None = None) -> bool:
         """Changes an item's state; false when it is gone, or in none of the states ``only_from``."""
         with self._lock:
-            state = item.state
-            if state is State.GONE or (only_from is not None and state not in only_from):
+            if item.state is State.GONE or (only_from is not None and item.state not in only_from):
                 return False
-            if to is State.PARKED:
-                if self._known.get(item.key) is item:
-                    self._parked[item.key] = item
-            elif state is State.PARKED:
-                self._parked.pop(item.key, None)
-            item.state = to
+            self._set(item, to)
             return True
+
+    def enqueue(self, item: ClaimItem) -> bool:
+        """Makes the parked front of a lane ours; false when it is not that."""
+        with self._lock:
+            if item.state is not State.PARKED or self._lanes[item.lane].find_front() is not item:
+                return False
+            self._set(item, State.WAITING)
+            return True
+
+    def begin(self, item: ClaimItem) -> bool:
+        """Lets a waiting item run; false when it does not wait, or an older one of its lane is not ours: then
+        it is parked."""
+        with self._lock:
+            if item.state is not State.WAITING:
+                return False
+            front = self._lanes[item.lane].find_front()
+            if front is not None and front.sequence < item.sequence:
+                self._set(item, State.PARKED)
+                return False
+            self._set(item, State.RUNNING)
+            return True
+
+    def give_up(self, item: ClaimItem) -> tuple[bool, Claim | None]:
+        """Parks an item, unless its handlers have ended. Returns whether it is parked, and the claim that it
+        had."""
+        with self._lock:
+            if item.state in {State.GONE, State.FINISHED}:
+                return False, None
+            self._set(item, State.PARKED)
+            return True, self._take_claim(item)
+
+    def withdraw(self, lane: str) -> list[tuple[ClaimItem, Claim | None]]:
+        """Parks the items that wait in a lane behind its front. Returns them, and the claims they had."""
+        withdrawn: list[tuple[ClaimItem, Claim | None]] = []
+        with self._lock:
+            order = self._lanes.get(lane)
+            item = order.find_front() if order is not None else None
+            while item is not None:
+                if item.state is State.WAITING:
+                    self._set(item, State.PARKED)
+                    withdrawn.append((item, self._take_claim(item)))
+                item = item.younger
+        return withdrawn
+
+    def attach(self, item: ClaimItem, claim: Claim) -> bool:
+        """Gives an item the claim that was made ahead; false when it has no use for that any more."""
+        with self._lock:
+            if item.state in {State.WAITING, State.RUNNING} and item.claim is None:
+                item.claim = claim
+            return item.state in _OURS
 
     def delay(self, item: ClaimItem, rank: int, due: float) -> bool:
         """Lets a parked item wait for its rank's grace; false when it is no longer parked."""
-        if not self.move(item, State.DELAYED, only_from=(State.PARKED,)):
-            return False
         with self._lock:  # all items of a rank wait equally long, so each queue is in order of time
+            if item.state is not State.PARKED:
+                return False
+            self._set(item, State.DELAYED)
             self._delayed.setdefault(rank, deque()).append((due, item))
-        return True
+            return True
 
     def due(self, now: float) -> list[ClaimItem]:
         """Parks and returns the items whose grace is over."""
@@ -96,8 +197,7 @@ class PendingEvents:
                 while queue and queue[0][0] <= now:
                     item = queue.popleft()[1]
                     if item.state is State.DELAYED:
-                        item.state = State.PARKED
-                        self._parked[item.key] = item
+                        self._set(item, State.PARKED)
                         due.append(item)
         return due
 
@@ -112,23 +212,65 @@ class PendingEvents:
                     first = queue[0][0]
         return first
 
-    def standing(self, state: State) -> list[ClaimItem]:
-        """The items in a state, in order of arrival."""
+    # -- order -----------------------------------------------------------------------------------------------
+
+    def front(self, lane: str) -> tuple[ClaimItem | None, bool]:
+        """The front of a lane, and whether any of its items are ours."""
         with self._lock:
-            return [item for item in self._known.values() if item.state is state]
+            order = self._lanes.get(lane)
+            return (order.find_front(), order.ours > 0) if order is not None else (None, False)
+
+    def excuse(self, item: ClaimItem) -> bool:
+        """Lets those behind a parked item go on without it; false when it is not parked."""
+        with self._lock:
+            item.excused = item.state is State.PARKED
+            return item.excused
+
+    def recall(self, item: ClaimItem) -> None:
+        """Ends an excuse."""
+        with self._lock:
+            if item.excused and item.state is not State.GONE:
+                item.excused = False
+                self._lanes[item.lane].fall_back(item)
+
+    def held(self) -> list[ClaimItem]:
+        """The parked items that wait behind another of their lane, in order of parking."""
+        with self._lock:
+            parked = list(self._parked.values())
+            return [item for item in parked if self._lanes[item.lane].find_front() is not item]
+
+    def blocked(self) -> list[str]:
+        """The lanes whose front is parked."""
+        with self._lock:
+            parked = list(self._parked.values())
+            return [item.lane for item in parked if self._lanes[item.lane].find_front() is item]
+
+    # -- ends ------------------------------------------------------------------------------------------------
 
     def forget(self, item: ClaimItem) -> None:
         """Removes an event that is done, or that other replicas handle."""
         with self._lock:
             self._remove(item)
 
-    def forget_standby(self, keys: Sequence[str]) -> None:
-        """Removes those of the events that wait for another replica."""
+    def forget_standby(self, keys: Sequence[str]) -> dict[str, None]:
+        """Removes those of the events that wait for another replica. Returns the lanes that may go on."""
+        lanes: dict[str, None] = {}
         with self._lock:
             for key in keys:
                 item = self._known.get(key)
-                if item is not None and item.state in _STANDBY:
-                    self._remove(item)
+                if item is None or item.state not in _STANDBY:
+                    continue
+                self._remove(item)
+                if item.lane in self._lanes:
+                    lanes[item.lane] = None
+        return lanes
+
+    # -- figures ---------------------------------------------------------------------------------------------
+
+    def standing(self, state: State) -> list[ClaimItem]:
+        """The items in a state, in order of arrival."""
+        with self._lock:
+            return [item for item in self._known.values() if item.state is state]
 
     def received_before(self, moment: float) -> list[ClaimItem]:
         """The items that were received before a moment and have not begun."""
@@ -150,106 +292,38 @@ class PendingEvents:
                 counts[item.state.value] += 1
         return counts
 
-    def _remove(self, item: ClaimItem) -> None:
-        item.state = State.GONE
-        if self._known.get(item.key) is item:
-            del self._known[item.key]
+    # -- under the lock --------------------------------------------------------------------------------------
+
+    def _set(self, item: ClaimItem, to: State) -> None:
+        was, item.state = item.state, to
+        lane = self._lanes[item.lane]
+        if to in _OURS:
+            if was not in _OURS:
+                lane.ours += 1
+                item.excused = False
+        elif was in _OURS:
+            lane.ours -= 1
+            lane.fall_back(item)
+        if to is State.PARKED:
+            self._parked[item.key] = item
+        elif was is State.PARKED:
             self._parked.pop(item.key, None)
 
+    @staticmethod
+    def _take_claim(item: ClaimItem) -> Claim | None:
+        claim, item.claim = item.claim, None
+        item.ahead = False
+        return claim
 
-class Router:
-    """Where an event goes while nobody here works on it. ``wake`` tells the timer when something is due."""
-
-    def __init__(
-        self,
-        pending: PendingEvents,
-        lanes: Lanes,
-        claims: ClaimStore,
-        members: Preference,
-        stats: Stats,
-        *,
-        grace: float,
-        wake: Callable[[float], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._pending = pending
-        self._lanes = lanes
-        self._claims = claims
-        self._members = members
-        self._stats = stats
-        self._grace = grace
-        self._wake = wake
-        self._clock = clock
-        self.draining = False  # events are left to other replicas that have received them
-        self.drained = False  # or to any other
-        # The timer's own:
-        self._ranked_by: object = members.version
-        self._late_until = 0.0
-
-    def route(self, item: ClaimItem) -> None:
-        """Moves a parked item on: it is forgotten, stays parked, goes into its lane, or is delayed."""
-        hint = self._claims.hint(item.key)
-        if hint is Hint.DONE:
-            self._pending.forget(item)
+    def _remove(self, item: ClaimItem) -> None:
+        if item.state is State.GONE:
             return
-        if hint is Hint.RUNNING or self.gives_back(item):
-            return
-        rank = self._rank(item)
-        now = self._clock()
-        if rank > 0:
-            due = now + rank * self._grace
-            self._pending.delay(item, rank, due)
-            self._wake(due)
-        else:
-            self._queue(item, now)
-
-    def _rank(self, item: ClaimItem) -> int:
-        return self._members.rank(item.order, item.event.shard_id)
-
-    def _queue(self, item: ClaimItem, now: float) -> bool:
-        if not self._pending.move(item, State.WAITING, only_from=(State.PARKED,)):
-            return False
-        item.waits_since = now
-        self._lanes.put(item)
-        return True
-
-    def gives_back(self, item: ClaimItem) -> bool:
-        """Whether this replica drains, and leaves the event to another that has received it."""
-        if not self.draining:
-            return False
-        moment = math.inf if self.drained else item.event.received_at
-        return self._members.has_received(item.event.shard_id, moment)
-
-    def take_due(self, now: float) -> None:
-        """Queues the items whose grace is over and that nobody has claimed."""
-        for item in self._pending.due(now):
-            hint = self._claims.hint(item.key)
-            if hint is Hint.DONE:
-                self._pending.forget(item)
-            elif hint is Hint.UNKNOWN and not self.gives_back(item):
-                self._help(item, now)
-
-    def _help(self, item: ClaimItem, now: float) -> None:
-        if now < self._late_until:
-            rank = self._rank(item)
-            if now - item.event.received_at < HELP_WITHIN * rank * self._grace:
-                self._pending.delay(item, rank, now + rank * self._grace)
-                return
-        if self._queue(item, now):
-            self._stats.add("hedged", item.event_name)
-
-    def note_ranks(self) -> None:
-        """After ranks have changed, routes the delayed items that this replica is now preferred for."""
-        version = self._members.version
-        if version == self._ranked_by:
-            return
-        self._ranked_by = version
-        for item in self._pending.standing(State.DELAYED):
-            if self._rank(item) == 0 and self._pending.move(item, State.PARKED, only_from=(State.DELAYED,)):
-                self.route(item)
-
-    def note_lateness(self, promptest: float | None, now: float) -> None:
-        """While even the promptest event in the lanes begins late, peers' events are better left to peers."""
-        if promptest is not None:
-            late = promptest > self._grace
-            self._late_until = now + 2 * self._grace if late else now
+        lane = self._lanes[item.lane]
+        if item.state in _OURS:
+            lane.ours -= 1
+        lane.remove(item)
+        if lane.first is None:
+            del self._lanes[item.lane]
+        item.state = State.GONE
+        del self._known[item.key]
+        self._parked.pop(item.key, None)

@@ -1,7 +1,7 @@
 """One shard's client: discord.py's own, with a connect loop that suits a fleet.
 
 Guarantees
-- The client reconnects for as long as the process lives: by RESUME where the session may still exist, at the
+- The client reconnects until the gateway ends it: by RESUME where the session may still exist, at the
   main address when the session's own does not answer, with pauses of at most ``LAST_PAUSE``.
 - A connection that brings nothing for ``deaf_after`` seconds, not even an acknowledgement, is replaced.
 - A frame that can't be read ends its connection, not the client. After ``RESUME_LIMIT`` RESUMEs in a row that
@@ -32,6 +32,7 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from discordha.config import Config
 from discordha.errors import ConfigError, reason_of
+from discordha.gateway.goodbye import ClientClosed, close_socket
 from discordha.gateway.heartbeats import CountedSocket, Heartbeats, UnreadableFrame, counted_socket
 from discordha.gateway.listener import GatewayListener, IdentifyPermit
 from discordha.gateway.state import FATAL_CODES, NETWORK_ERRORS, NEW_SESSION_CODES
@@ -87,7 +88,7 @@ class ShardClient(TappedClient):
         self._seen_revision = 0
         self._revision_in_order = 0  # acknowledged before the last frame in order
         self._serving: asyncio.Task[None] | None = None
-        self._leaving = False
+        self._leaving = self._ending = self._close_asked = False
         self._closing: asyncio.Task[None] | None = None
         self._session: str | None = None
         self._sequence: int | None = None
@@ -102,21 +103,39 @@ class ShardClient(TappedClient):
         """
         self._serving = asyncio.get_running_loop().create_task(self._serve_or_report())
 
+    def expect_end(self) -> None:
+        """Notes that the gateway ends this client: its end is no loss. Does not block; any thread."""
+        self._ending = True
+
     async def leave(self) -> None:
         """Ends the gateway session for good; REST calls work until the client is closed. Without an answer
         within ``GOODBYE_TIMEOUT``, Discord keeps the session until it times out.
         """
-        self._leaving = True
+        self._leaving = self._ending = True
         await self._stop_serving()
         if self._closing is not None:
             await asyncio.gather(self._closing, return_exceptions=True)
         self._current.connected = False
 
-    async def close(self) -> None:
+    async def end(self) -> None:
         """Closes the connection and the client. Idempotent."""
+        self._ending = True
         with contextlib.suppress(Exception):
             await super().close()
         await self._stop_serving()
+
+    async def close(self) -> None:
+        """For the bot's code: asks for a drain of the whole replica. Closes nothing: handlers still need
+        the client; the gateway calls ``end``.
+        """
+        if not self._ending and not self._close_asked:
+            self._close_asked = True
+            _log.warning(
+                "the client of shard %d was asked to close: run() drains this replica now; a bot without "
+                "run() goes on until it calls stop()",
+                self.number,
+            )
+            self._listener.on_close_asked()
 
     async def _stop_serving(self) -> None:
         if self._serving is not None:
@@ -124,9 +143,29 @@ class ShardClient(TappedClient):
             await asyncio.gather(self._serving, return_exceptions=True)
 
     async def _serve_or_report(self) -> None:
+        task = asyncio.current_task()
+        while True:
+            try:
+                return await self._serve_until_end()
+            except asyncio.CancelledError:
+                if self._ending or task is None:
+                    raise
+                task.uncancel()
+                _log.warning(
+                    "shard %d: the bot's code cancelled the connection's task; it reconnects", self.number
+                )
+                self._set_connected(False)
+                self._keep_session(True)
+
+    async def _serve_until_end(self) -> None:
         try:
             await self._serve()
-        except ConfigError as error:
+            if not self._ending:
+                raise ClientClosed(
+                    f"the client of shard {self.number} was closed from outside of its gateway; call stop() "
+                    "to end the bot"
+                )
+        except (ConfigError, ClientClosed) as error:
             self._listener.on_fatal(error)
         except Exception as error:  # noqa: BLE001 - without this task the shard would stay silent
             _log.exception("the client of shard %d failed", self.number)
@@ -136,7 +175,7 @@ class ShardClient(TappedClient):
         probe = asyncio.create_task(self._probe())
         failures = vain_resumes = 0
         try:
-            while not self.is_closed() and not self._leaving:
+            while not self.is_closed() and not self._ending:
                 frames, resumes, sequence = self._current.frames, self._current.resumes, self._sequence
                 begun, pause, unreadable = time.monotonic(), 0.0, False
                 self._dropped = False
@@ -272,16 +311,8 @@ class ShardClient(TappedClient):
         """
         if socket is None or socket.closed:
             return
-        end = self._leaving
-
-        async def close() -> None:
-            if end:
-                with contextlib.suppress(Exception):
-                    await asyncio.wait_for(_end_session(socket), GOODBYE_TIMEOUT)
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(socket.close(code=4000), GOODBYE_TIMEOUT)
-
-        self._closing = asyncio.get_running_loop().create_task(close())
+        closing = close_socket(socket, GOODBYE_TIMEOUT, end_session=self._leaving)
+        self._closing = asyncio.get_running_loop().create_task(closing)
 
     def _keep_session(self, resume: bool) -> None:
         ws = self.ws
@@ -357,15 +388,5 @@ class ShardClient(TappedClient):
                 )
                 self.drop()
             elif silent >= self._deaf_after / 2:
-                with contextlib.suppress(*NETWORK_ERRORS, RuntimeError):
+                with contextlib.suppress(Exception):
                     await asyncio.wait_for(ws.send_as_json(ws._keep_alive.beat()), self._deaf_after / 8)
-
-
-async def _end_session(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Tells Discord that the session is over, and reads until it answers. Closing a connection with unread
-    data resets it: Discord might miss the code and keep the session.
-    """
-    await socket.send_frame((1000).to_bytes(2), aiohttp.WSMsgType.CLOSE)
-    open_types = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
-    while (await socket.receive()).type in open_types:
-        pass

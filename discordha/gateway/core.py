@@ -101,6 +101,8 @@ class Gateway:
                 self.loop.close()
             return
         self.bridge.close()
+        for client in (*self._clients.values(), *self._left.values()):
+            client.expect_end()
         ending = asyncio.run_coroutine_threadsafe(self._end(), self.loop)
         with contextlib.suppress(Exception):
             ending.result(max(timeout, 0.5))
@@ -240,8 +242,10 @@ class Gateway:
         self._listener.on_client(client)
         try:
             await self._try(lambda: client.login(self._config.token))
+            if self._stopping:
+                raise DiscordHAError("the bot stops")
         except BaseException:
-            await client.close()
+            await client.end()
             raise
         self._clients = {**self._clients, key: client}
         client.begin()
@@ -272,7 +276,7 @@ class Gateway:
     async def _close(self, key: int) -> None:
         client = self._take(key) or self._left.pop(key, None)
         if client is not None:
-            await client.close()
+            await client.end()
 
     def _take(self, key: int) -> ShardClient | None:
         client = self._clients.get(key)

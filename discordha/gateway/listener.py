@@ -42,5 +42,8 @@ class GatewayListener(Protocol):
     def on_fatal(self, error: BaseException) -> None:
         """Takes the error that this replica cannot go on with."""
 
+    def on_close_asked(self) -> None:
+        """Takes note that the bot's code closes a client, which ends the bot in discord.py."""
+
     def known_revision(self) -> int:
         """The latest revision of etcd that this replica knows."""

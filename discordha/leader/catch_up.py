@@ -6,6 +6,9 @@ it has none or leads itself. A leader answers only once it has received everythi
 way, and for an event, without which it might be deaf. A replica that leads before it has an answer runs the
 event again.
 
+Some marks of a leader with a younger gateway session can't be matched before everything older than they are
+has arrived (``Tally``): a heartbeat tells when.
+
 Threads and locks: no thread, no lock. ``new_session`` and ``_on_question`` write single values; all else
 belongs to the leader's thread, and blocks on etcd, never on the gateway.
 """
@@ -23,6 +26,7 @@ from discordha.coordination.election.election import Election
 from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.journal.questions import JournalQuestions, Question, QuestionExchange
 from discordha.coordination.journal.sessions import AWARE
+from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.session import Session
 from discordha.errors import DiscordHAError
 
@@ -37,7 +41,7 @@ CONNECTION_LAG = 0.5
 #: most one heartbeat for that in the first.
 ASK_AGAIN = 1.0
 ASK_LAST = 30.0
-#: How often a leader with open questions looks at them, seconds.
+#: How often a leader with open questions, or a replica with unplaced marks, looks at them, seconds.
 ANSWER_CHECK = 0.1
 
 
@@ -46,6 +50,9 @@ class GatewayProbe(Protocol):
 
     def beat(self, shard_id: int, seen: int = 0) -> None:
         """Sends a heartbeat, so that later events are stamped with ``seen``."""
+
+    def acknowledged_revision(self, shard_id: int) -> int:
+        """The latest known revision that is older than every event to come."""
 
     def caught_up(self, shard_id: int) -> Future[bool]:
         """Tells when everything that Discord had sent has been received."""
@@ -77,6 +84,7 @@ class SessionCatchUp:
         self._ask_at = 0.0
         self._ask_pause = ASK_AGAIN
         self._answered: dict[str, int] = {}  # by replica: the last number
+        self._beat_for, self._beat_at = 0, 0.0  # the unplaced mark of the last heartbeat, and when it left
         self._proof: Future[bool] | None = None
         self._proof_begun = -math.inf
         exchange.listen(shard_id, on_question=self._on_question, on_answer=questions.on_answer)
@@ -91,6 +99,8 @@ class SessionCatchUp:
 
     def due(self) -> float:
         """In how many seconds ``tend`` is due."""
+        if self._questions.unplaced:
+            return ANSWER_CHECK
         if not self._election.is_leader:
             return max(self._ask_at - self._clock(), ANSWER_CHECK) if self._questions.may_ask else math.inf
         if self._proof is not None and not self._proof.done():
@@ -99,13 +109,26 @@ class SessionCatchUp:
 
     def tend(self) -> None:
         """Asks or answers if that is due. Blocks on etcd."""
+        self._place()
         try:
             if self._election.is_leader:
                 self._answer()
             else:
                 self._ask()
         except (DiscordHAError, LeaseNotFound) as error:
-            _log.debug("shard %d: its question or answer is tried again: %s", self._shard_id, error)
+            _log.debug(
+                "shard %d: its question or answer is tried again: %s", number_of(self._shard_id), error
+            )
+
+    def _place(self) -> None:
+        """Places marks as far as the connection has come; a heartbeat lets it prove more."""
+        if not self._questions.unplaced:
+            return
+        self._questions.reached(self._probe.acknowledged_revision(self._shard_id))
+        last, now = self._questions.unplaced, self._clock()
+        if last > self._beat_for or (last and self._beat_at + ASK_AGAIN <= now):
+            self._beat_for, self._beat_at = last, now
+            self._probe.beat(self._shard_id, last)
 
     def _on_question(self, revision: int) -> None:
         """Marks must say soon that events received from now on belong to the asker's session, too."""

@@ -21,7 +21,7 @@ import aiohttp
 
 from discordha.context import current_event, refuse_on_loop
 from discordha.coordination.election.task_runs import TaskState
-from discordha.dispatch.handlers import refuse_coroutine
+from discordha.dispatch.callables import refuse_coroutine
 from discordha.errors import ConfigError
 from discordha.leader.loop_bots import LoopHost, find_bot
 from discordha.leader.schedule import Schedule, Times, parse_schedule, schedule_of
@@ -93,7 +93,7 @@ class Loop:
         self._host: LoopHost | None = None
         self._thread: LoopThread | None = None
         self._wanted: bool | None = None  # whether this replica was told to take part
-        self._is_method = False
+        self._is_method, self._attribute = False, ""
         self._arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self._retried: tuple[type[BaseException], ...] = (OSError, aiohttp.ClientError, TimeoutError)
         self._failed = self._cancelled = False
@@ -103,7 +103,7 @@ class Loop:
         return f"<Loop {self.name} {'running' if self.is_running() else 'stopped'}>"
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._is_method = True
+        self._is_method, self._attribute = True, name
 
     def __get__(self, instance: Any, owner: type | None = None) -> Loop:
         """The loop of one object; a class's loop runs for each of its objects that starts it."""
@@ -123,7 +123,7 @@ class Loop:
         copy._hooks = dict(self._hooks)
         copy._retried = self._retried
         copy._is_method = True
-        setattr(instance, self.function.__name__, copy)
+        setattr(instance, self._attribute, copy)
         return copy
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
+from discordha.dispatch.callables import own_name
 from discordha.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,11 +73,5 @@ def find_bot(name: str, owner: tuple[Any, ...]) -> LoopHost:
 
 
 def title_of(function: Any) -> str:
-    """A function's name, for a loop that is given none.
-
-    :raises ConfigError: the function has no name of its own.
-    """
-    name = getattr(function, "__qualname__", None)
-    if not isinstance(name, str):
-        raise ConfigError(f"{function!r} has no name: give the loop one, as in loop(name=...)")
-    return name.rpartition("<locals>.")[2]
+    """A function's qualified name, for a loop that is given none."""
+    return own_name(function).rpartition("<locals>.")[2]

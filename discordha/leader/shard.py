@@ -86,6 +86,7 @@ class LeaderShard:
             last_attempts=coordination.last_attempts,
             dropped=lambda reason: stats.add("dropped", reason),
             buried=lambda event: stats.add("dead", event),
+            unplaced=wake,
         )
         # Shards come and go: a replica that hosted this one before has received more than a newcomer.
         self.candidacy = CandidacyPolicy(coordination.members, replica_id, key, led=count is not None)

@@ -14,6 +14,7 @@ it. ``_lock`` guards ``_open``, the number of requests.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import socket
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 #: How long a client may take to send its request, seconds.
 REQUEST_TIMEOUT = 5.0
+#: All interfaces; with both families on one socket, IPv4, too.
+ANY = "::"
 #: Requests at once.
 MAX_REQUESTS = 32
 
@@ -45,6 +48,11 @@ class _Server(ThreadingHTTPServer):
             self.address_family = socket.AF_INET6
         self._free = threading.BoundedSemaphore(MAX_REQUESTS)
         super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        if self.server_address[0] == ANY:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._free.acquire(blocking=False):
@@ -65,7 +73,7 @@ class _Server(ThreadingHTTPServer):
 class HealthServer:
     """Serves the health of one replica.
 
-    :param address: ``host:port``, or ``:port`` for all interfaces; port 0 takes a free one.
+    :param address: ``host:port``, or ``:port`` for all interfaces, IPv4 and IPv6; port 0 takes a free one.
     :raises ConfigError: the address cannot be used.
     """
 
@@ -73,7 +81,7 @@ class HealthServer:
         host, _, port = address.rpartition(":")
         handler = type("Handler", (_Handler,), {"source": source})
         try:
-            self._server = _Server((host.strip("[]"), int(port)), handler)
+            self._server = _listen(host.strip("[]"), int(port), handler)
         except OSError as error:
             raise ConfigError(f"http_address {address!r} cannot be used: {error.strerror or error}") from None
         self._thread = threading.Thread(
@@ -90,6 +98,17 @@ class HealthServer:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
+
+
+def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    if not host and socket.has_dualstack_ipv6():
+        try:
+            return _Server((ANY, port), handler)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            # The kernel knows IPv6, and this host has no address of it.
+    return _Server((host, port), handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -30,6 +30,7 @@ COUNTERS = {
     "hedged": ("events_hedged", "Events taken because the preferred replica was late.", "event"),
     "session_lost": ("events_retried", "Events that were queued again after a lost session.", "event"),
     "dropped": ("events_dropped", "Events that were dropped, by reason.", "reason"),
+    "dated_ahead": ("events_dated_ahead", "Events dated minutes ahead of this machine's clock.", "event"),
     "dead": ("dead_letters", "Events that became dead letters.", "event"),
     "handlers": ("handler_runs", "Runs of handlers, by outcome.", "outcome"),
     "interactions": (

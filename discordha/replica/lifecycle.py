@@ -12,6 +12,7 @@ replica's readiness, and end by themselves.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from contextlib import ExitStack
 
 from discordha.limits.session_limits import SessionLimits
 from discordha.replica.parts import ReplicaParts
+from discordha.supervisor import link
 
 __all__ = ["ReplicaLifecycle"]
 
@@ -38,6 +40,7 @@ class ReplicaLifecycle:
 
     def __init__(self, parts: ReplicaParts) -> None:
         self.parts = parts
+        self.pid = os.getpid()
         self._clock = time.monotonic
         self._failed = False
         self._stop_lock = threading.Lock()
@@ -56,6 +59,7 @@ class ReplicaLifecycle:
             for part in (parts.health, parts.node, parts.dispatcher, parts.leaders, parts.gateway):
                 if part is not None:
                     part.start()
+            link.current().watch_loop(parts.gateway.loop)
             self._open_shards(parts.gateway.session_limits())
             for following in (parts.commands, parts.monitor, parts.loops):
                 following.start()

@@ -39,6 +39,7 @@ from discordha.replica.readiness import Readiness
 from discordha.sharding.host import ShardHost
 from discordha.sharding.index import ShardIndex
 from discordha.stats import Stats
+from discordha.supervisor import link
 
 if TYPE_CHECKING:
     import discord
@@ -57,7 +58,7 @@ class ReplicaParts:
 
     :param on_client: prepares each of discord.py's clients for the bot's declarations; gateway thread.
     :param on_fatal: takes the error that this replica cannot go on with; any thread; must be quick.
-    :param on_drain_asked: called when an operator wants this replica to drain; any thread; must be quick.
+    :param on_drain_asked: called with the reason when this replica shall drain; any thread; must be quick.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ReplicaParts:
         on_client: Callable[[discord.Client], None],
         on_error: ErrorHook | None,
         on_fatal: Callable[[BaseException], None],
-        on_drain_asked: Callable[[], None],
+        on_drain_asked: Callable[[str], None],
     ) -> None:
         self.config = config
         self.replica_id = replica_id
@@ -83,6 +84,7 @@ class ReplicaParts:
         self._on_drain_asked = on_drain_asked
         self._started_at = time.monotonic()
         self._sharded = config.shard_count is not None
+        link.current().hello(replica_id, ha=config.ha, drain_timeout=config.drain_timeout)
 
         # What all replicas share.
         describe = functools.partial(status.describe, self)
@@ -90,7 +92,8 @@ class ReplicaParts:
         node = self.coordination = self.node if config.ha else None
         self.shared = self.node.shared
         self.voice = self.node.voice
-        self.readiness = Readiness(replica_id, node.members.set_state if node else lambda state: None)
+        tree.silent_owner = self.node.silent_owner
+        self.readiness = Readiness(replica_id, self._announce)
 
         # The connection to Discord.
         self.limits = RestLimits(config.rest_limit) if config.rest_limit else None
@@ -196,9 +199,14 @@ class ReplicaParts:
     def _on_command(self, command: str) -> None:
         if command == "drain":
             _log.info("asked to drain")
-            self._on_drain_asked()
+            self._on_drain_asked("an operator asked for it")
         else:
             _log.warning("this version does not know the operator's command %r", command)
+
+    def _announce(self, state: str) -> None:
+        link.current().state(self.replica_id, state)
+        if self.coordination is not None:
+            self.coordination.members.set_state(state)
 
     # -- the gateway's listener ------------------------------------------------------------------------------
 
@@ -223,6 +231,10 @@ class ReplicaParts:
         self.monitor.poke()
         if self.hosting is not None:
             self.hosting.poke()
+
+    def on_close_asked(self) -> None:
+        """Has the replica drained."""
+        self._on_drain_asked("the bot called close() of its client")
 
     def known_revision(self) -> int:
         """The revision of the coordination watch; 0 without etcd."""

@@ -25,7 +25,7 @@ from typing import Protocol, Self
 from discordha.testing.processes import ChildProcess
 from discordha.testing.waiting import WaitTimeout, wait_for
 
-__all__ = ["HasEnvironment", "Replica", "Replicas"]
+__all__ = ["HasEnvironment", "HasReplicaEnvironment", "Replica", "Replicas"]
 
 _READY = re.compile(rb"discordha ready replica=([\w.-]+)")
 _LOG_TAIL = 3_000
@@ -33,10 +33,18 @@ _LIBRARY = str(Path(__file__).parents[2])
 
 
 class HasEnvironment(Protocol):
-    """A server that replicas reach by environment variables: ``LocalEtcd`` or ``LocalDiscord``."""
+    """A server that replicas reach by environment variables: ``LocalEtcd``."""
 
     def env(self) -> Mapping[str, str]:
         """The ``DISCORDHA_*`` variables."""
+        ...
+
+
+class HasReplicaEnvironment(Protocol):
+    """A server that tells the replicas apart by their addresses: ``LocalDiscord``."""
+
+    def env(self, replica: str = "") -> Mapping[str, str]:
+        """The ``DISCORDHA_*`` variables for one replica."""
         ...
 
 
@@ -223,7 +231,7 @@ class Replicas:
     :param script: a path that ends in ``.py``, or a module's name.
     :param env: environment of all replicas; wins over that of ``etcd`` and ``discord``.
     :param etcd: the etcd; ``None`` gives them no endpoints.
-    :param discord: the Discord.
+    :param discord: the Discord; its records call the replicas ``r0``, ``r1``, ...
     :param per_replica_env: gives the environment of one replica by its index (a proxy's address, say); wins
         over ``env``.
     :param restart: whether replicas that die are restarted.
@@ -239,7 +247,7 @@ class Replicas:
         *,
         env: Mapping[str, str] | None = None,
         etcd: HasEnvironment | None = None,
-        discord: HasEnvironment | None = None,
+        discord: HasReplicaEnvironment | None = None,
         per_replica_env: Callable[[int], Mapping[str, str]] | None = None,
         restart: bool = False,
         restart_delay: float = 0.2,
@@ -249,15 +257,18 @@ class Replicas:
         self._holder = None if directory else tempfile.TemporaryDirectory(prefix="discordha-replicas-")
         self.directory = directory or Path(self._holder.name if self._holder else "")
         shared = _base_environment()
-        for source in (etcd, discord):
-            shared.update(source.env() if source is not None else {})
-        shared.update(env or {})
+        shared.update(etcd.env() if etcd is not None else {})
         self._replicas = [
             Replica(
                 index,
                 _command(script, arguments),
                 self.directory / f"replica-{index}.log",
-                {**shared, **(per_replica_env(index) if per_replica_env else {})},
+                {
+                    **shared,
+                    **(discord.env(f"r{index}") if discord is not None else {}),
+                    **(env or {}),
+                    **(per_replica_env(index) if per_replica_env else {}),
+                },
             )
             for index in range(count)
         ]

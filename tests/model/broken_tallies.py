@@ -12,7 +12,7 @@ from typing import Any
 from discordha.coordination.etcd.store import WatchEvent
 from discordha.coordination.journal.entries import EntryState, JournalEntry, JournalMark
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
-from discordha.coordination.journal.tables import EarlyMarks
+from discordha.coordination.journal.tables import EarlyMarks, UnplacedMarks
 from discordha.coordination.journal.tally import EARLY_MARK_LIFE, Tally
 
 __all__ = [
@@ -22,13 +22,18 @@ __all__ = [
     "AnyWriterStrikesEarlierSessions",
     "CertainByTime",
     "CountsDoubtful",
+    "EarlyMarksFitAll",
     "FinishedIsHandled",
+    "ForgetsUnplaced",
     "KeepsQuestion",
     "KeepsSurplus",
     "LaterMayBeMeant",
     "LowWater",
     "NoSettle",
+    "PlacesAtOnce",
+    "RunsUnplaced",
     "SettledFirst",
+    "SettlesForUnplaced",
     "SettlesForEarlierSessions",
     "SettlesTwice",
     "SettlesWithoutMarks",
@@ -36,6 +41,7 @@ __all__ = [
     "StrikesByHash",
     "SurplusTellsNothing",
     "UncertainStrike",
+    "YoungerLeadersTellNothing",
 ]
 
 
@@ -201,6 +207,70 @@ class LowWater(Tally):
         return False
 
 
+class YoungerLeadersTellNothing(Tally):
+    """Chaos: marks of a leader whose gateway session was younger than an entry, by its stamp, never struck it
+    out: a replica that etcd had not reached for seconds ran all again that it had received meanwhile.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.unplaced = Unkept()
+
+
+class Unkept(UnplacedMarks):
+    """No mark waits."""
+
+    def put(self, name: str, written: int, session: int) -> None:
+        pass
+
+
+class PlacesAtOnce(Tally):
+    """Marks of younger leaders strike out an entry before all has arrived that is older than they are."""
+
+    def acknowledge(self, name: str, mark: JournalMark) -> None:
+        super().acknowledge(name, mark)
+        self.reached(mark.written)
+
+
+class EarlyMarksFitAll(Tally):
+    """The model: a mark of a leader with a younger session was here first, and was used up by an equal event
+    that this leader had never received.
+    """
+
+    def take_early_mark(self, entry: JournalEntry) -> bool:
+        if self.early.take(entry.name) is not None:
+            return True
+        return super().take_early_mark(entry)
+
+
+class ForgetsUnplaced(Tally):
+    """The model: two marks, and the first could not be placed; the second struck out the entry of the first,
+    and its own event came later.
+    """
+
+    def reached(self, revision: int) -> None:
+        early, self.early = self.early, EarlyMarks(EARLY_MARK_LIFE, self._clock)
+        super().reached(revision)
+        self.early = early
+
+
+class RunsUnplaced(Tally):
+    """The model: a new leader ran what an unplaced mark was about, and the mark struck out a later event."""
+
+    def unplaced_lanes(self) -> set[str]:
+        return set()
+
+
+class SettlesForUnplaced(Tally):
+    """An answer strikes out entries that unplaced marks will strike out, too."""
+
+    def settle(self, left: Mapping[str, int]) -> int:
+        unplaced, self.unplaced = self.unplaced, UnplacedMarks()
+        struck = super().settle(left)
+        self.unplaced = unplaced
+        return struck
+
+
 class SurplusTellsNothing(Tally):
     """The model: what stands before an event whose mark was here first stays doubtful."""
 
@@ -241,9 +311,9 @@ class SettlesWithoutMarks(Tally):
 class Uncapped(AmbiguousEntries):
     """Each may have had its mark."""
 
-    def handled(self, left: Mapping[str, int]) -> dict[str, int]:
+    def handled(self, left: Mapping[str, int], unplaced: Mapping[str, int]) -> dict[str, int]:
         uncertain, self._uncertain = self._uncertain, dict.fromkeys(self._asked, 1000)
-        more = super().handled(left)
+        more = super().handled(left, unplaced)
         self._uncertain = uncertain
         return more
 
@@ -330,6 +400,6 @@ class Unforgetting(Uncapped):
         super().gone(entry)
         self._asked.update(asked)
 
-    def handled(self, left: Mapping[str, int]) -> dict[str, int]:
+    def handled(self, left: Mapping[str, int], unplaced: Mapping[str, int]) -> dict[str, int]:
         self._asked = {name: asked for name, asked in self._asked.items() if name in self._counts}
-        return super().handled(left)
+        return super().handled(left, unplaced)

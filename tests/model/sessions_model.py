@@ -183,6 +183,7 @@ class SessionsModel:
                 yield self._sees(state, number, replica)
             yield from self._begins_session(state, number, replica)
             yield from self._takes_up(state, number, replica)
+            yield from self._reaches(state, number, replica)
             yield from self._leads(state, number, replica)
             yield from self._fails(state, number, replica)
         for at, mark in enumerate(state.wire):
@@ -201,10 +202,16 @@ class SessionsModel:
         at = replica.received
         stamp = replica.stamp if self._beats else replica.seen
         node, _ = self._tallies.do(replica.node, "received", self._stream[at], at, stamp)
+        reached = max(replica.reached, stamp) if self._waits_to_place(replica) else replica.reached
         replica = replica._replace(
-            node=node, received=at + 1, missing=False, in_order=replica.stamp, had=replica.had | 1 << at
+            node=node,
+            received=at + 1,
+            missing=False,
+            in_order=replica.stamp,
+            had=replica.had | 1 << at,
+            reached=reached,
         )
-        if replica.received == len(self._stream):
+        if replica.received == len(self._stream) and not self._waits_to_place(replica):
             replica = replica._replace(stamp=0, in_order=0, beats=())  # nothing will be stamped: fewer states
         after = self._set(state, number, replica)
         return Step(f"{number} receives {self._stream[at]} ({at}), stamped {stamp}", after)
@@ -220,22 +227,24 @@ class SessionsModel:
         write = state.log[replica.seen]
         replica = replica._replace(seen=replica.seen + 1)
         if isinstance(write, Mark):
-            node, _ = self._tallies.do(replica.node, "apply", write)
+            node, _ = self._tallies.do(replica.node, "apply", write, replica.seen)
             replica = replica._replace(node=node)
+            if self._waits_to_place(replica):
+                replica = self._beat(state, replica, replica.seen)
         elif isinstance(write, Marker):
             replica = self._beat(state, replica)
         return Step(f"{number} sees {tell(write)}", self._set(state, number, replica))
 
     # -- heartbeats ------------------------------------------------------------------------------------------
 
-    def _beat(self, state: State, replica: Replica) -> Replica:
-        """A heartbeat leaves, unless there is nothing to prove."""
+    def _beat(self, state: State, replica: Replica, mark: int = 0) -> Replica:
+        """A heartbeat leaves, unless there is nothing to prove. ``mark``: one that waits to be placed."""
         if not self._beats or not replica.connected or not (replica.live or self._early):
             return replica
-        if replica.received == len(self._stream):
+        if replica.received == len(self._stream) and not mark:
             return replica
         markers = (at for at in range(replica.seen, 0, -1) if isinstance(state.log[at - 1], Marker))
-        noted = next(markers, 0)
+        noted = max(mark, next(markers, 0))
         if noted <= max([replica.stamp, *(before for before, _ in replica.beats)]):
             return replica
         behind = self._heard(state) if replica.live and self._in_order else 0
@@ -251,6 +260,20 @@ class SessionsModel:
             noted = replica.beats[0][0]
             replica = replica._replace(stamp=max(replica.stamp, noted), beats=replica.beats[1:])
             yield replica
+
+    def _waits_to_place(self, replica: Replica) -> bool:
+        """Whether its tally has marks that wait until everything older has arrived."""
+        return bool(self._tallies.ask(replica.node, lambda tally: tally.unplaced.last))
+
+    def _reaches(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
+        """``SessionCatchUp``: what heartbeats have proven is told to the tally."""
+        if not replica.connected or not self._waits_to_place(replica):
+            return
+        for proven in self._answered(replica):
+            if proven.stamp > replica.reached:
+                node, _ = self._tallies.do(proven.node, "reached", proven.stamp)
+                told = proven._replace(node=node, reached=proven.stamp)
+                yield Step(f"{number} has all from before {proven.stamp}", self._set(state, number, told))
 
     def _takes_up(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
         """A connection that broke is taken up by RESUME; one that misses a frame is given up for that."""
@@ -303,6 +326,7 @@ class SessionsModel:
                     beats=(),
                     missing=False,
                     noted=0,
+                    reached=0,
                 )
                 begun = self._beat(self._set(state, number, begun), begun)
                 yield Step(
@@ -439,7 +463,11 @@ class SessionsModel:
             yield from self._connection_fails(state, number, replica)
         unseen = range(replica.seen, len(state.log))
         if state.snapshots < self._snapshots and unseen:
-            last = {write.content: write for write in state.log if isinstance(write, Mark)}
+            last = {
+                write.content: (write, at + 1)
+                for at, write in enumerate(state.log)
+                if isinstance(write, Mark)
+            }
             node, _ = self._tallies.do(replica.node, "snapshot", *last.values())
             anew = self._beat(state, replica._replace(node=node, seen=len(state.log)))
             after = self._set(state, number, anew, snapshots=state.snapshots + 1)

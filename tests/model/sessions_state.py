@@ -48,7 +48,7 @@ class Replica(NamedTuple):
     found proven. ``beats``: heartbeats on their way: what each notes, and how many events had happened when
     it left. ``missing``: the next frame was lost. ``noted``: how far its watch had come when it noted its
     marker; ``question``: the one that is open; ``told``: bits of events that its leader has told it of, as
-    handled.
+    handled. ``reached``: everything older has arrived, as its tally was told where marks waited for that.
     """
 
     node: int
@@ -69,6 +69,7 @@ class Replica(NamedTuple):
     noted: int = 0
     question: int = 0
     told: int = 0
+    reached: int = 0
 
 
 class State(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
 from discordha.coordination.journal.entries import EntryState, JournalEntry, digest
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
-from discordha.coordination.journal.tables import EarlyMarks, EntryIndex, RunRecords
+from discordha.coordination.journal.tables import EarlyMarks, EntryIndex, RunRecords, UnplacedMarks
 from discordha.coordination.journal.tally import Tally
 
 __all__ = ["Mark", "Tallies", "lane_of"]
@@ -120,11 +120,15 @@ class Tallies:
         """``Journal.received`` of a leader whose journal is full."""
         tally.take_early_mark(self._come(content, index, revision))
 
-    def _do_apply(self, tally: Tally, mark: Mark) -> None:
-        tally.apply([WatchEvent("put", _value(mark))])
+    def _do_apply(self, tally: Tally, mark: Mark, revision: int) -> None:
+        tally.apply([WatchEvent("put", _value(mark, revision))])
 
-    def _do_snapshot(self, tally: Tally, *marks: Mark) -> None:
-        tally.snapshot([_value(mark) for mark in marks])
+    def _do_snapshot(self, tally: Tally, *marks: tuple[Mark, int]) -> None:
+        tally.snapshot([_value(mark, revision) for mark, revision in marks])
+
+    def _do_reached(self, tally: Tally, revision: int) -> None:
+        """``SessionCatchUp.tend``: a heartbeat was acknowledged."""
+        tally.reached(revision)
 
     def _do_ask(self, tally: Tally) -> tuple[tuple[str, int], ...]:
         """``Journal.ask``: contents, each with what all that it stands for is younger than."""
@@ -153,7 +157,7 @@ class Tallies:
     def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int | None, int] | None:
         """From ``Journal.begin`` to its mark: the first of a lane that has not been run."""
         entry = tally.entries.first_to_run(lane)
-        if entry is None:
+        if entry is None or lane in tally.unplaced_lanes():
             return None
         entry.occurrence = tally.occurrence(entry)
         entry.state = EntryState.FINISHED
@@ -170,11 +174,11 @@ def lane_of(content: str) -> str:
     return content if content.isupper() else "lane"
 
 
-def _value(mark: Mark) -> KeyValue:
+def _value(mark: Mark, revision: int) -> KeyValue:
     """``JournalWriter.mark``."""
     session = "-" if mark.session is None else mark.session
     content = f"{mark.replica} {mark.stamp} {session}{f' {mark.low}' if mark.low else ''}"
-    return KeyValue(f"{MARKS}{digest(mark.content)}", content.encode(), 1, 1, mark.occurrence, 0)
+    return KeyValue(f"{MARKS}{digest(mark.content)}", content.encode(), 1, revision, mark.occurrence, 0)
 
 
 def _is_gone(value: Any) -> bool:
@@ -201,7 +205,7 @@ def _freeze(value: Any) -> Any:
         )
     if isinstance(value, EntryIndex):
         return tuple(_freeze(entry) for entry in value)
-    if isinstance(value, EarlyMarks | RunRecords | GatewaySessions):
+    if isinstance(value, EarlyMarks | RunRecords | UnplacedMarks | GatewaySessions):
         return _freeze(vars(value))
     if isinstance(value, AmbiguousEntries):
         return tuple(_freeze(entry) for entry in value), _freeze({**vars(value), "_entries": None})

@@ -105,6 +105,50 @@ def test_what_a_younger_leader_never_received_is_not_taken_for_handled() -> None
         check(2, "ab", YOUNGER_LEADER, tally=broken_tallies.AnyLeaderHasAll, **IMPOLITE)
 
 
+#: The leader's session ends, and it leads again with a new one, since etcd does not reach the other replica,
+#: which sees greeting and marks late.
+CUT_OFF: dict[str, Any] = {"calms": 0, "cut": (0,), "polite": False, "lively": False}
+#: That, and the session of the one that was cut off ends, too.
+TWO_CUT_OFF: dict[str, Any] = {**CUT_OFF, "cut": (0, 1), "sessions": 2, "repeats": False}
+
+
+#: The first event never reaches the leader, and the second one has been run.
+HALF = (
+    *("the session of 0 ends", "0 has a new session from 1", "0 receives a (1)", "0 leads", "0 runs a (1)"),
+    "the mark of a (1)",
+)
+#: The mark of the first event tells of no session, that of the second one does.
+FIRST_UNKNOWN = (
+    *("the session of 0 ends", "0 has a new session from 0", "the marker of 0", "0 sees", "0 leads"),
+    *("1 sees", "0 receives a (0)", "0 runs a (0)", "0 notes"),
+    *("1 receives a (0), stamped 1", "the mark of a (0)"),
+)
+
+
+def test_what_a_younger_leader_handled_is_not_run_again() -> None:
+    assert check(2, "a", **CUT_OFF).states > 2_000
+    assert check(2, "aa", FIRST_UNKNOWN, **CUT_OFF).states > 500
+    assert check(2, "aa", HALF, **TWO_CUT_OFF).states > 500
+
+
+@pytest.mark.parametrize(
+    ("tally", "begins", "options", "found"),
+    [
+        (broken_tallies.YoungerLeadersTellNothing, (), CUT_OFF, "run again"),
+        (broken_tallies.RunsUnplaced, (), CUT_OFF, "run again"),
+        (broken_tallies.ForgetsUnplaced, FIRST_UNKNOWN, CUT_OFF, "run again"),
+        (broken_tallies.PlacesAtOnce, HALF, TWO_CUT_OFF, "lost"),
+        (broken_tallies.EarlyMarksFitAll, HALF, TWO_CUT_OFF, "lost"),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_a_tally_that_is_wrong_about_younger_leaders_is_found_out(
+    tally: type[Tally], begins: Sequence[str], options: dict[str, Any], found: str
+) -> None:
+    with pytest.raises(Violation, match=found):
+        check(2, "aa" if begins else "a", begins, tally=tally, **options)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("replicas", "stream", "options"),
@@ -121,6 +165,10 @@ def test_what_a_younger_leader_never_received_is_not_taken_for_handled() -> None
         (2, "aaa", {"calms": 0, "sessions": 0, "ended": True, "snapshots": 1, "repeats": False}),
         # However far a watch or a connection may lag: nothing is lost.
         (2, "aa", {"calms": 1, "bounded": False, "repeats": False}),
+        (2, "aa", {**CUT_OFF, "calms": 1, "polite": True}),
+        (2, "aa", CUT_OFF),
+        (2, "ab", CUT_OFF),
+        (3, "a", {**CUT_OFF, "deaths": 2}),
         (3, "aa", {"calms": 0, "deaths": 2}),
         (3, "ab", {"calms": 0, "sessions": 0, "ended": True, "deaths": 2}),
     ],

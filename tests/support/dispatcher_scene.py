@@ -42,9 +42,13 @@ class _Members:
     """One channel is ours, all others are somebody else's."""
 
     version: object = 0
+    any_silent = False
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Ranks never change."""
+
+    def is_silent(self, member: str) -> bool:
+        return False
 
     def has_received(self, shard: int, moment: float) -> bool:
         return False

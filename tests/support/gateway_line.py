@@ -24,6 +24,7 @@ class Line:
         self.discord = discord_
         self.messages: list[str] = []
         self.fatal: list[BaseException] = []
+        self.close_asked = 0
         self.seen = 0  # of etcd
         #: By message: what was proven to be older when it came, and what had been seen by then.
         self.stamps: dict[str, tuple[int, int]] = {}
@@ -46,6 +47,9 @@ class Line:
 
     def on_fatal(self, error: BaseException) -> None:
         self.fatal.append(error)
+
+    def on_close_asked(self) -> None:
+        self.close_asked += 1
 
     def known_revision(self) -> int:
         return self.seen

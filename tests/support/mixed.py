@@ -63,6 +63,11 @@ class MixedLoad:
         times = [moment, *(message.at for message in answers if message.at >= moment)]
         return max(later - earlier for earlier, later in itertools.pairwise(times))
 
+    def halt(self) -> None:
+        """Ends it without a verdict."""
+        for load in self._loads.values():
+            load.stop()
+
     def stop(self, timeout: float = 60.0) -> dict[str, Outcome]:
         """Ends it, waits for what is missing, and judges."""
         sent = {kind: load.stop() for kind, load in self._loads.items()}

@@ -49,19 +49,26 @@ class Bench:
         return entry
 
     def mark(
-        self, key: str, *, received: int = SESSION, by: str = "leader", began: int | str | None = EARLIER
+        self,
+        key: str,
+        *,
+        received: int = SESSION,
+        by: str = "leader",
+        began: int | str | None = EARLIER,
+        written: int = 1,
     ) -> None:
         """Some replica has handled one event of this content.
 
         :param began: its session; ``None``: of a version that did not tell.
+        :param written: the revision of the mark.
         """
         version = self.versions[key] = self.versions.get(key, 0) + 1
         content = f"{by} {received}{'' if began is None else f' {began}'}".encode()
-        self.tally.apply([WatchEvent("put", value(f"/j/{digest(key)}", version, content))])
+        self.tally.apply([WatchEvent("put", value(f"/j/{digest(key)}", version, content, written))])
 
     def left(self) -> list[str]:
         return [entry.key for entry in self.tally]
 
 
-def value(key: str, version: int, content: bytes = b"") -> KeyValue:
-    return KeyValue(key, content, 1, 1, version, 0)
+def value(key: str, version: int, content: bytes = b"", revision: int = 1) -> KeyValue:
+    return KeyValue(key, content, 1, revision, version, 0)

@@ -136,6 +136,15 @@ class Claims:
         """See ``ClaimHints.hint``."""
         return self._hints.hint(key)
 
+    def owner(self, key: str) -> str | None:
+        """See ``ClaimHints.owner``."""
+        return self._hints.owner(key)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every claim is won because there is no session. No I/O; any thread."""
+        return self._open_on_loss and self._session is not None and self._session.current is None
+
     def previous_attempts(self, key: str) -> int | None:
         """How often the event has been started, from ``a/<key>``; ``None`` without a record: once at most.
         0 for a dead letter that an operator replays. No I/O."""

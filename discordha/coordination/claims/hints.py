@@ -96,6 +96,11 @@ class ClaimHints(WatchListener):
                 return Hint.RUNNING
             return Hint.DONE if key in self._done else Hint.UNKNOWN
 
+    def owner(self, key: str) -> str | None:
+        """The replica that holds an event, as far as the watch shows; ``?`` if that cannot be read."""
+        held = self._held.get(key)
+        return held.replica if held is not None else None
+
     def attempts(self, key: str) -> Attempts | None:
         """The record ``a/<key>``, which exists from the second attempt on. One look-up, without the lock: the
         watch's thread holds it for a whole batch, and the gateway's asks for every event."""
@@ -232,7 +237,7 @@ class ClaimHints(WatchListener):
             return
         if done:
             listener.on_done(done)
-        for key, attempt in freed:
-            listener.on_free(key, attempt)
+        if freed:
+            listener.on_free(freed)
         for key, known in orphans:
             listener.on_orphan(key, known)

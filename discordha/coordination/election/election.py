@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from discordha.coordination.etcd.store import Compare
+from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.session import Grant
 
 __all__ = ["FIRST_PAUSE", "Election", "LeaderTerm", "SerialNotifier"]
@@ -170,7 +171,7 @@ class SerialNotifier:
             try:
                 call(term)
             except Exception:  # noqa: BLE001 - the election outlives its listeners' faults
-                _log.exception("a listener of the election of shard %d failed", term.shard_id)
+                _log.exception("a listener of the election of shard %d failed", number_of(term.shard_id))
             finally:
                 with self._lock:
                     self._delivering = False

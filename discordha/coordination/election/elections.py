@@ -32,6 +32,7 @@ from collections.abc import Callable, Sequence
 from discordha.coordination.election.candidates import CandidateList, CandidateStore, CandidateView, record_of
 from discordha.coordination.election.election import FIRST_PAUSE, Election, LeaderTerm, SerialNotifier
 from discordha.coordination.etcd.store import Compare, LeaseNotFound, Snapshot, Store, WatchEvent
+from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
 
@@ -194,7 +195,7 @@ class Elections:
             return False
         except DiscordHAError as error:
             if election.pause == FIRST_PAUSE:
-                _log.warning("the election of shard %d waits: %s", election.shard_id, error)
+                _log.warning("the election of shard %d waits: %s", number_of(election.shard_id), error)
             self._pause(election)
             return False
         election.pause = FIRST_PAUSE
@@ -261,7 +262,7 @@ class Elections:
             if leads and election.wanted and not election.leaving and grant.alive:
                 election.term = LeaderTerm(election.shard_id, mine.key, mine.create_revision, grant)
                 self._notifier.put(election.on_elected, election.term)
-                _log.info("leads shard %d (token %d)", election.shard_id, mine.create_revision)
+                _log.info("leads shard %d (token %d)", number_of(election.shard_id), mine.create_revision)
 
     def _leave(self, election: Election) -> None:
         grant, revision = election.entered, election.revision
@@ -284,7 +285,7 @@ class Elections:
         if term is not None:
             term.end()
             self._notifier.put(election.on_deposed, term)
-            _log.info("no longer leads shard %d (token %d)", election.shard_id, term.fencing_token)
+            _log.info("no longer leads shard %d (token %d)", number_of(election.shard_id), term.fencing_token)
 
     # -- the session -----------------------------------------------------------------------------------------
 
@@ -345,7 +346,7 @@ class Elections:
                 elif record_of(kv).get("resign"):
                     asked.append(concerned)
         for election in asked:
-            _log.info("asked to resign from shard %d", election.shard_id)
+            _log.info("asked to resign from shard %d", number_of(election.shard_id))
             election.on_asked()
         for election in vacant:
             election.on_vacant()

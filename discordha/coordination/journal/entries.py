@@ -11,7 +11,7 @@ from typing import NamedTuple
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.membership.shard_keys import is_number
 
-__all__ = ["NEVER", "AttemptRecord", "EntryState", "JournalEntry", "JournalMark", "digest"]
+__all__ = ["NEVER", "UNSTARTED", "AttemptRecord", "EntryState", "JournalEntry", "JournalMark", "digest"]
 
 #: Later than any revision.
 NEVER = 2**63
@@ -24,6 +24,7 @@ class JournalMark(NamedTuple):
     revision: int  # one that is older than the event
     session: int  # when the gateway session began in which its writer received the event
     number: int  # the writer's sequence number: orders the marks of one transaction
+    written: int = 0  # the revision of the mark itself
 
     @classmethod
     def parse(cls, value: bytes) -> JournalMark:
@@ -74,6 +75,10 @@ class EntryState(enum.Enum):
     RUNNING = "running"
     FINISHED = "finished"  # its mark is on the way
     GONE = "gone"
+
+
+#: States of entries that have not begun here.
+UNSTARTED = (EntryState.HELD, EntryState.QUEUED)
 
 
 @dataclass(slots=True, eq=False)

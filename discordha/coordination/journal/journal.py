@@ -12,8 +12,8 @@ marks (``Tally``).
 
 Threads and locks: no thread. ``received`` runs on the gateway's and never blocks, ``begin`` and ``finished``
 on handler threads, ``on_snapshot`` and ``on_events`` on the watch's. ``_lock`` guards all state. Under it,
-only ``LastAttempts.enter`` and ``put`` are called: a ``QUEUED`` entry is in its lane, in order, whenever the
-lock is free.
+only ``LastAttempts.enter``, ``put`` and ``unplaced`` are called: a ``QUEUED`` entry is in its lane, in order,
+whenever the lock is free.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Op, WatchEvent
-from discordha.coordination.journal.entries import EntryState, JournalEntry
+from discordha.coordination.journal.entries import UNSTARTED, EntryState, JournalEntry
 from discordha.coordination.journal.marks import JournalWriter
 from discordha.coordination.journal.questions import JournalQuestions
 from discordha.coordination.journal.tally import Tally
@@ -37,7 +37,6 @@ __all__ = ["Journal"]
 
 _log = logging.getLogger(__name__)
 
-_UNSTARTED = (EntryState.HELD, EntryState.QUEUED)
 _UNDER_WAY = (EntryState.RUNNING, EntryState.FINISHED)
 #: Seconds after which an entry that its leader has not handled counts as one that the leader never received.
 LEFT_OUT = 30.0
@@ -51,6 +50,7 @@ class Journal:
     :param size: entries kept at the most.
     :param dropped: hears why an entry was let go.
     :param buried: hears the name of an event that became a dead letter.
+    :param unplaced: called when marks wait for ``JournalQuestions.reached``; must not block.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Journal:
         last_attempts: LastAttempts,
         dropped: Callable[[str], None],
         buried: Callable[[str], None],
+        unplaced: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writer = writer
@@ -72,13 +73,16 @@ class Journal:
         self._last_attempts = last_attempts
         self._dropped = dropped
         self._buried = buried
+        self._unplaced = unplaced
         self._clock = clock
         self._lock = threading.Lock()
         self._tally = Tally(*writer.prefixes, replica_id=writer.replica_id, clock=clock)
         self._leadership: LeaderTerm | None = None
         self._sessions = 0  # of the gateway
         self._aside: set[str] = set()  # lanes that wait until another event's last attempt is over
-        self.questions = JournalQuestions(writer.shard_id, self._tally, self._lock, lambda: self._leadership)
+        self.questions = JournalQuestions(
+            writer.shard_id, self._tally, self._lock, lambda: self._leadership, self._release
+        )
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -86,7 +90,12 @@ class Journal:
         """Takes an event. Never blocks; gateway thread, in the order of the gateway."""
         with self._lock:
             tally = self._tally
-            if tally.take_early_mark(entry):
+            waited = bool(tally.unplaced)
+            is_marked = tally.take_early_mark(entry)
+            if waited:
+                self._release()
+            self._tell_unplaced()
+            if is_marked:
                 return
             full = len(tally) >= self._size
             if full:
@@ -195,7 +204,7 @@ class Journal:
             leadership = self._leadership
             if entry.state is not EntryState.QUEUED:
                 return False
-            if leadership is None or not leadership.alive:
+            if leadership is None or not leadership.alive or entry.lane in self._tally.unplaced_lanes():
                 entry.state = EntryState.HELD
                 return False
             first = self._tally.entries.first_to_run(entry.lane)
@@ -337,7 +346,7 @@ class Journal:
     def unstarted(self) -> list[float]:
         """When each entry was received that has not begun, the oldest first."""
         with self._lock:
-            return [entry.received_at for entry in self._tally if entry.state in _UNSTARTED]
+            return [entry.received_at for entry in self._tally if entry.state in UNSTARTED]
 
     def passed_over(self, before: float) -> bool:
         """Whether the leader has left out an entry that was received before a moment: it has handled one
@@ -359,12 +368,19 @@ class Journal:
         with self._lock:
             self._tally.snapshot(items)
             self._release()
+            self._tell_unplaced()
 
     def on_events(self, events: Sequence[WatchEvent]) -> None:
         """Strikes out marked entries. Watch thread."""
         with self._lock:
             if self._tally.apply(events):
                 self._release()
+            self._tell_unplaced()
+
+    def _tell_unplaced(self) -> None:
+        """Caller holds the lock."""
+        if self._tally.unplaced:
+            self._unplaced()
 
     def sweep(self) -> None:
         """Forgets entries that are too old. Called now and then by the owner."""

@@ -31,6 +31,7 @@ from discordha.coordination.etcd.store import (
     TxnResult,
 )
 from discordha.coordination.journal.entries import AttemptRecord, JournalEntry, JournalMark
+from discordha.coordination.membership.shard_keys import number_of
 from discordha.errors import DiscordHAError
 
 __all__ = ["JournalWriter"]
@@ -80,7 +81,9 @@ class JournalWriter:
             try:
                 result = self._store.txn((leadership.guard(),), puts)
             except (DiscordHAError, LeaseNotFound) as error:
-                _log.warning("shard %d is handed over while handlers run: %s", self.shard_id, error)
+                _log.warning(
+                    "shard %d is handed over while handlers run: %s", number_of(self.shard_id), error
+                )
                 return False
             if not result.succeeded:
                 return False

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import KeyValue, Put, Snapshot, Store, WatchEvent
 from discordha.coordination.journal.tally import Tally
-from discordha.coordination.membership.shard_keys import is_number
+from discordha.coordination.membership.shard_keys import is_number, number_of
 
 __all__ = ["JournalQuestions", "Question", "QuestionExchange"]
 
@@ -40,11 +40,13 @@ class JournalQuestions:
         tally: Tally,
         lock: threading.Lock,
         leadership: Callable[[], LeaderTerm | None],
+        release: Callable[[], None],
     ) -> None:
         self._shard_id = shard_id
         self._tally = tally
         self._lock = lock
         self._leadership = leadership
+        self._release = release
         self._complete = True  # no event of the gateway session was dropped
         self._open = 0  # the number of the last question; 0 while none is open
         # An answer to another life of this replica's, or to another journal of the shard's, must not fit.
@@ -91,10 +93,22 @@ class JournalQuestions:
         if handled:
             _log.info(
                 "shard %d: its leader has handled %d events that were in doubt; %d are left",
-                self._shard_id,
+                number_of(self._shard_id),
                 handled,
                 ambiguous,
             )
+
+    @property
+    def unplaced(self) -> int:
+        """The revision of the last mark that waits until everything older has arrived; 0 without any."""
+        with self._lock:
+            return self._tally.unplaced.last
+
+    def reached(self, revision: int) -> None:
+        """Every event has arrived that is older than a revision: places marks, and frees their lanes."""
+        with self._lock:
+            self._tally.reached(revision)
+            self._release()
 
     def may_answer(self, names: Mapping[str, int]) -> bool:
         """Whether this leader has received all entries of one of the names, at the least."""

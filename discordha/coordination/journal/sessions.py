@@ -228,8 +228,10 @@ class AmbiguousEntries:
                     break
         return {name: self._counts[name].since for name in self._asked}
 
-    def handled(self, left: Mapping[str, int]) -> dict[str, int]:
+    def handled(self, left: Mapping[str, int], unplaced: Mapping[str, int]) -> dict[str, int]:
         """Ends the question. Returns, by name, how many more entries of this session to strike out.
+
+        :param unplaced: by name, the number of marks that will strike out an entry each.
 
         The answer explains as many uncertain marks as it strikes out entries; and all that had been seen
         before the question, where no equal event came since: else more may have been handled than it tells.
@@ -241,7 +243,7 @@ class AmbiguousEntries:
                 continue
             gone = self._counts[name].struck + self._gone_earlier.get(name, 0)
             # Each handled event has had its mark. One that the leader never had, or dropped, has not.
-            count = min(received - left[name] - gone, self.uncertain(name))
+            count = min(received - left[name] - gone - unplaced[name], self.uncertain(name))
             if count > 0:
                 more[name] = count
             explained = uncertain if self._counts[name].received == received else max(count, 0)

@@ -1,4 +1,4 @@
-"""The tables of a tally: entries, early marks, and what etcd holds of entries that were begun.
+"""The tables of a tally: entries, early and unplaced marks, and what etcd holds of entries that were begun.
 
 Threads and locks: no I/O, no thread; the journal's lock guards all of it.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from discordha.coordination.etcd.store import KeyValue
 from discordha.coordination.journal.entries import AttemptRecord, EntryState, JournalEntry
 from discordha.coordination.membership.shard_keys import is_number
 
-__all__ = ["EarlyMarks", "EntryIndex", "RunRecords"]
+__all__ = ["EarlyMark", "EarlyMarks", "EntryIndex", "RunRecords", "UnplacedMarks"]
 
 _log = logging.getLogger(__name__)
 
@@ -91,31 +92,39 @@ def _drop_gone(line: deque[JournalEntry]) -> None:
         line.popleft()
 
 
+class EarlyMark(NamedTuple):
+    """A mark that fits no entry. ``session``: the revision at which its writer's gateway session began;
+    ``written``: its own revision, 0 where it fits whichever equal event comes next.
+    """
+
+    session: int
+    written: int = 0
+
+
 class EarlyMarks:
     """Marks that fit no entry: by name, the first to come the first to go, each for ``life`` seconds."""
 
     def __init__(self, life: float, clock: Callable[[], float]) -> None:
         self._life = life
         self._clock = clock
-        # When each one ends, and when its writer's gateway session began.
-        self._waiting: dict[str, deque[tuple[float, int]]] = {}
+        self._waiting: dict[str, deque[tuple[float, EarlyMark]]] = {}  # with the end of each
 
-    def put(self, name: str, session: int) -> None:
-        """Keeps a mark; ``session``: the revision at which its writer's gateway session began."""
-        self._waiting.setdefault(name, deque()).append((self._clock() + self._life, session))
+    def put(self, name: str, mark: EarlyMark) -> None:
+        """Keeps a mark."""
+        self._waiting.setdefault(name, deque()).append((self._clock() + self._life, mark))
 
-    def take(self, name: str) -> int | None:
-        """Takes the first mark of a name; returns its session, or ``None`` when there is no mark."""
+    def take(self, name: str) -> EarlyMark | None:
+        """Takes the first mark of a name."""
         waiting = self._waiting.get(name)
         if waiting is None:
             return None
         now = self._clock()
         while waiting and waiting[0][0] <= now:
             waiting.popleft()
-        session = waiting.popleft()[1] if waiting else None
+        mark = waiting.popleft()[1] if waiting else None
         if not waiting:
             del self._waiting[name]
-        return session
+        return mark
 
     def expire(self) -> None:
         """Forgets the names whose marks have all ended."""
@@ -126,6 +135,55 @@ class EarlyMarks:
     def clear(self) -> None:
         """Forgets all marks."""
         self._waiting.clear()
+
+
+class UnplacedMarks:
+    """Marks of events that this gateway session receives, where no equal entry is known to be one that their
+    writer has received: each waits until everything older than it has arrived here.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[tuple[int, int]]] = {}  # by name: the mark's revision, its session
+        #: The revision of the last one; 0 when there is none.
+        self.last = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._waiting)
+
+    def put(self, name: str, written: int, session: int) -> None:
+        """Keeps a mark.
+
+        :param written: the revision of the mark.
+        :param session: the revision at which its writer's gateway session began.
+        """
+        self._waiting.setdefault(name, []).append((written, session))
+        self.last = max(self.last, written)
+
+    def take(self, revision: int) -> list[tuple[str, int]]:
+        """Takes the marks that are not younger than a revision; returns their names and sessions."""
+        taken = []
+        for name, waiting in list(self._waiting.items()):
+            taken += [(name, session) for written, session in waiting if written <= revision]
+            left = [each for each in waiting if each[0] > revision]
+            if left:
+                self._waiting[name] = left
+            else:
+                del self._waiting[name]
+        if not self._waiting:
+            self.last = 0
+        return taken
+
+    def count(self, name: str) -> int:
+        """The number of marks of a name."""
+        return len(self._waiting.get(name, ()))
+
+    def clear(self) -> None:
+        """Forgets all marks."""
+        self._waiting.clear()
+        self.last = 0
 
 
 class RunRecords:

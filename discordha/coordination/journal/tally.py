@@ -4,7 +4,8 @@ Guarantees: each mark strikes out the entry that it is about, or is kept for one
 strikes out the oldest equal entry of this session that its writer has received, and with it the ambiguous
 entries before that in its lane. An uncertain mark strikes out an entry of an earlier session, if it is
 certain for that one and its writer has received the event; nothing of this session, so that no event is lost
-that nobody has handled.
+that nobody has handled. A certain mark by a leader whose own session may be younger than all equal entries
+waits until everything older than the mark has arrived: then its event is among them.
 
 Rests on leaders that handle all they receive, lane by lane in order: ``tests/model/sessions_model.py``.
 
@@ -19,13 +20,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
 from discordha.coordination.journal.entries import (
     NEVER,
+    UNSTARTED,
     AttemptRecord,
     EntryState,
     JournalEntry,
     JournalMark,
 )
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
-from discordha.coordination.journal.tables import EarlyMarks, EntryIndex, RunRecords
+from discordha.coordination.journal.tables import (
+    EarlyMark,
+    EarlyMarks,
+    EntryIndex,
+    RunRecords,
+    UnplacedMarks,
+)
 
 __all__ = ["EARLY_MARK_LIFE", "Tally"]
 
@@ -53,6 +61,7 @@ class Tally:
         self.sessions = GatewaySessions(clock)
         self.ambiguous = AmbiguousEntries()
         self.early = EarlyMarks(EARLY_MARK_LIFE, clock)
+        self.unplaced = UnplacedMarks()
         self._inferred = EarlyMarks(SETTLE, clock)  # marks to come of entries that were struck out before
         self._versions: dict[str, int] = {}
         self._seen_snapshot = False
@@ -65,12 +74,16 @@ class Tally:
         return iter(self.entries)
 
     def take_early_mark(self, entry: JournalEntry) -> bool:
-        """Whether an entry's mark was here before it; the mark is used up."""
-        session = self.early.take(entry.name)
-        if session is None:
+        """Whether an entry's mark was here before it; the mark is used up. Once for each that comes in."""
+        self.reached(entry.revision)
+        mark = self.early.take(entry.name)
+        if mark is None:
+            return False
+        if mark.written and mark.session > entry.revision:  # perhaps about a later one
+            self.unplaced.put(entry.name, mark.written, mark.session)
             return False
         if self.ambiguous:
-            self._strike_ambiguous(entry, session)
+            self._strike_ambiguous(entry, mark.session)
         return True
 
     def add(self, entry: JournalEntry) -> None:
@@ -144,8 +157,8 @@ class Tally:
         )
 
     def blocked_lanes(self) -> set[str]:
-        """The lanes of entries that another replica still runs."""
-        blocked = set()
+        """The lanes of entries that another replica still runs, or may have run."""
+        blocked = self.unplaced_lanes()
         for (name, occurrence), replica in self.records.carried.items():
             if replica == self._replica_id:
                 continue
@@ -153,6 +166,10 @@ class Tally:
                 if self.occurrence(entry) == occurrence:
                     blocked.add(entry.lane)
         return blocked
+
+    def unplaced_lanes(self) -> set[str]:
+        """The lanes of entries that unplaced marks may be about."""
+        return {entry.lane for name in self.unplaced for entry in self.entries.equal(name)}
 
     def orphans(self, max_attempts: int) -> list[tuple[tuple[str, int], AttemptRecord]]:
         """Events that were started ``max_attempts`` times, and that this replica does not have."""
@@ -168,7 +185,23 @@ class Tally:
         self.sessions.begin(self.entries.oldest)
         self.ambiguous.begin()
         self.early.clear()
+        self.unplaced.clear()
         self._inferred.clear()
+
+    def reached(self, revision: int) -> None:
+        """Every event has arrived that is older than a revision: strikes out an entry for each unplaced mark
+        that was written by then. Leaders of younger gateway sessions receive the later ones of equal events.
+        """
+        if not self.unplaced:
+            return
+        for name, session in self.unplaced.take(revision):
+            present = self._present(name)
+            fitting = [entry for entry in present if entry.revision < session] or present
+            if not fitting:
+                # The mark of a later equal event has struck out its entry.
+                self.early.put(name, EarlyMark(NEVER))
+            elif all(entry.state in UNSTARTED for entry in fitting):  # else one was run twice
+                self.forget(fitting[-1])
 
     @property
     def in_doubt(self) -> bool:
@@ -197,9 +230,10 @@ class Tally:
 
     def settle(self, left: Mapping[str, int]) -> int:
         """Takes the leader's answer: strikes out the entries that it has handled; returns how many."""
+        unplaced = {name: self.unplaced.count(name) for name in left}
         handled = [
             entry
-            for name, count in self.ambiguous.handled(left).items()
+            for name, count in self.ambiguous.handled(left, unplaced).items()
             for entry in [e for e in self._present(name) if e.state is EntryState.HELD][:count]
         ]
         for entry in handled:
@@ -215,7 +249,7 @@ class Tally:
             self.records.apply("put", kv)
         if self._seen_snapshot:
             settled = self.sessions.settled_at(self._told_at)
-            told = [(name, kv, JournalMark.parse(kv.value)) for name, kv in marks.items()]
+            told = [(name, kv, _read_mark(kv)) for name, kv in marks.items()]
             for name, kv, mark in sorted(told, key=lambda told: (told[1].mod_revision, told[2].number)):
                 self._count_up(name, kv.version, mark, settled=settled)
         self._told_at = self._clock()
@@ -248,7 +282,7 @@ class Tally:
         return told
 
     def _mark(self, kind: str, kv: KeyValue) -> JournalMark | None:
-        return JournalMark.parse(kv.value) if kind == "put" and kv.key.startswith(self._marks_at) else None
+        return _read_mark(kv) if kind == "put" and kv.key.startswith(self._marks_at) else None
 
     def _count_up(self, name: str, version: int, mark: JournalMark, *, settled: bool = True) -> None:
         """Counts the marks since the last time; ``settled``: those before the last are as certain as that
@@ -262,7 +296,7 @@ class Tally:
             self.acknowledge(name, mark if settled or left == 1 else uncertain)
 
     def acknowledge(self, name: str, mark: JournalMark) -> None:
-        """Counts one mark: strikes out its entry, or notes that it is early or uncertain."""
+        """Counts one mark: strikes out its entry, or notes that it is early, unplaced or uncertain."""
         certain = self.sessions.covers(mark.revision)
         entry = self._find(name, mark)
         if entry is not None:
@@ -274,8 +308,10 @@ class Tally:
                 self._spread(name)
         elif certain and self._first(name) is None:
             if self._inferred.take(name) is None:
-                self.early.put(name, mark.session)
-        elif certain or self.ambiguous or self.sessions.is_young:
+                self.early.put(name, EarlyMark(mark.session, mark.written))
+        elif certain:
+            self.unplaced.put(name, mark.written, mark.session)
+        elif self.ambiguous or self.sessions.is_young:
             self.ambiguous.note_uncertain(name)
             self._spread(name)
 
@@ -307,4 +343,8 @@ class Tally:
                 self.forget(entry)
                 if not self.ambiguous.explain(entry.name):
                     # Its mark is late, because etcd did not take it at once.
-                    self._inferred.put(entry.name, session)
+                    self._inferred.put(entry.name, EarlyMark(session))
+
+
+def _read_mark(kv: KeyValue) -> JournalMark:
+    return JournalMark.parse(kv.value)._replace(written=kv.mod_revision)

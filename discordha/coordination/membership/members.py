@@ -37,6 +37,7 @@ from discordha.coordination.etcd.store import (
     WatchListener,
 )
 from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
+from discordha.coordination.membership.rhythm import Rhythm
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
 
@@ -124,7 +125,7 @@ class Members:
         self._lock = threading.Lock()
         self._clock = clock
         self._records: dict[str, dict[str, JSON]] = {}
-        self._received_at: dict[str, float] = {}  # when each member's last record arrived
+        self._rhythm = Rhythm(replica_id, interval, clock)
         self._present_since: dict[str, tuple[int, float]] = {}  # the key's revision, and when it appeared
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
@@ -236,7 +237,17 @@ class Members:
 
     def silence(self, member: str) -> float:
         """Seconds since a member's last record arrived."""
-        return self._clock() - self._received_at.get(member, self._clock())
+        now, last = self._clock(), self._rhythm.last(member)
+        return now - last if last is not None else 0.0
+
+    def is_silent(self, member: str) -> bool:
+        """See ``Rhythm``: what a dead or silent member owns holds up nothing."""
+        return self._rhythm.is_silent(member)
+
+    @property
+    def any_silent(self) -> bool:
+        """Whether a member is silent whose session has not ended."""
+        return self._rhythm.any_silent
 
     def has_received(self, shard: int, moment: float, among: Container[str] | None = None) -> bool:
         """Whether another replica, which stays, has received what this one received at a moment.
@@ -253,7 +264,8 @@ class Members:
                 continue
             if str(record.get("state")) in UNPREFERRED_STATES or not (among is None or member in among):
                 continue
-            began = self._received_at.get(member, math.inf) - age
+            last = self._rhythm.last(member)
+            began = (last if last is not None else math.inf) - age
             present_since = self._present_since.get(member, (0, -math.inf))[1]
             if max(began, present_since) + DELIVERY_SKEW <= moment:
                 return True
@@ -303,8 +315,8 @@ class Members:
         except (ValueError, RecursionError):
             record = None
         if isinstance(record, dict):
-            member, now = kv.key[len(self._prefix) :], self._clock()
-            self._received_at[member] = now
+            member = kv.key[len(self._prefix) :]
+            now = self._rhythm.arrived(member)
             known = self._present_since.get(member)
             if known is None or known[0] != kv.create_revision:
                 # Members of the first snapshot were there before this replica, which received nothing yet.
@@ -319,8 +331,8 @@ class Members:
             reason = incompatibility(member, records[member])
             if reason is not None and member != self._replica_id:
                 _log.error("%s; it should have stayed out", reason)
-        for gone in self._received_at.keys() - records.keys():
-            self._received_at.pop(gone, None)
+        for gone in set(self._rhythm.members()) - records.keys():
+            self._rhythm.gone(gone)
             self._present_since.pop(gone, None)
         states = {member: str(record.get("state")) for member, record in records.items()}
         seen = tuple(sorted(records))

@@ -69,3 +69,12 @@ class ShardPreference:
     def has_received(self, shard: int, moment: float) -> bool:
         """Whether another host has received what this replica received at a moment; see ``Members``."""
         return self._members.has_received(shard, moment, self._plan.ready(shard))
+
+    def is_silent(self, member: str) -> bool:
+        """See ``Members``."""
+        return self._members.is_silent(member)
+
+    @property
+    def any_silent(self) -> bool:
+        """See ``Members``."""
+        return self._members.any_silent

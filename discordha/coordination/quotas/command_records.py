@@ -2,7 +2,8 @@
 
 Guarantees
 - One replica at a time tells Discord: it holds ``al/<scope>`` under its session. A replica that dies lets go.
-- Only the holder writes the record of what was told, in one transaction with letting go.
+- Only the holder writes the record of what was told, or that Discord refused it, in one transaction with
+  letting go. A refusal is known for as long as the session of the replica that met it.
 
 Discord may still have other commands than the record says, if somebody told it by other means.
 
@@ -44,6 +45,7 @@ class CommandRecords:
         self._session = session
         self._records = f"{root}ac/"
         self._locks = f"{root}al/"
+        self._refusals = f"{root}ar/"
         self._replica_id = replica_id
 
     def scopes(self) -> list[str]:
@@ -81,6 +83,23 @@ class CommandRecords:
             (Compare.create_revision(key, lock),), (Put(self._records + scope, value), Delete(key))
         )
         return result.succeeded
+
+    def is_refused(self, scope: str, digest: str) -> bool:
+        """Whether Discord has refused commands with this digest to a replica that lives."""
+        kv = self._store.get(self._refusals + scope)
+        return kv is not None and kv.value == digest.encode()
+
+    def refuse(self, scope: str, digest: str, lock: int) -> None:
+        """Writes that Discord refused the commands, and lets go; nothing if the lock or the session is lost.
+
+        :raises LeaseNotFound: the session has just been lost.
+        """
+        grant = self._session.current
+        if grant is None:
+            return
+        key = self._locks + scope
+        refusal = Put(self._refusals + scope, digest.encode(), grant.lease_id)
+        self._store.txn((Compare.create_revision(key, lock),), (refusal, Delete(key)))
 
     def unlock(self, scope: str, lock: int) -> None:
         """Lets go without writing a record."""

@@ -27,10 +27,17 @@ from discordha.coordination.membership.members import FORMAT, incompatibility
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.operations.cli.fleet import Fleet
 
-__all__ = ["Check", "checks", "role"]
+__all__ = ["Check", "checks", "etcd_faults", "role"]
 
-#: Versions of etcd that can corrupt their data.
-_BAD_VERSIONS = ("3.5.0", "3.5.1", "3.5.2")
+#: Known faults of etcd 3.5: the release that mends each, and its effect (CHANGELOG-3.5.md of etcd).
+_ETCD_FAULTS = (
+    ((3, 5, 3), "can corrupt its data when a member is killed"),
+    ((3, 5, 5), "a single member may forget a write that it has confirmed, when it is killed"),
+    ((3, 5, 8), "watches may pass over changes after a reconnect"),
+    ((3, 5, 13), "watches may lose changes, and a lease may be revoked though it was renewed"),
+)
+#: The release to take, and the first line of releases that still gets mends.
+_GOOD_ETCD, _FIRST_LINE = "3.5.13", (3, 5)
 #: Days before a certificate's end from which the check warns.
 CERTIFICATE_WARNING = 14
 #: Seconds that Discord has for each answer.
@@ -91,15 +98,26 @@ def _etcd(fleet: Fleet) -> Iterator[Check]:
         detail = f"version {member.version}, {member.latency * 1000:.1f} ms, {member.db_size // 1024} KiB"
         if member.error is not None:
             outcome, detail = "fail", member.error
-        elif member.version.startswith(_BAD_VERSIONS):
-            outcome = "warn"
-            detail = f"version {member.version} can corrupt its data: use 3.5.3 or newer in production"
+        elif (faults := etcd_faults(member.version)) is not None:
+            outcome, detail = "warn", f"version {member.version}: {faults}"
         elif member.latency > 0.1:
             outcome = "warn"
             detail = f"answers in {member.latency * 1000:.0f} ms: each event waits for that"
         yield Check(f"etcd {member.endpoint}", outcome, detail)
     if len(members) == 1 and members[0].error is None:
         yield Check("etcd", "warn", "one endpoint only: name all members, so that one may fail")
+
+
+def etcd_faults(version: str) -> str | None:
+    """The known faults of an etcd release, and the remedy; ``None`` if there are none."""
+    parts = version.split("-", maxsplit=1)[0].split(".")
+    if len(parts) < 3 or not all(part.isdecimal() for part in parts[:3]):
+        return None
+    number = tuple(map(int, parts[:3]))
+    if number[:2] < _FIRST_LINE:
+        return f"this line of releases gets no mends any more: use {_GOOD_ETCD} or newer"
+    known = [effect for mended, effect in _ETCD_FAULTS if number < mended]
+    return f"{'; '.join(known)}: use {_GOOD_ETCD} or newer in production" if known else None
 
 
 def _valid_for(what: str, where: str, not_after: str) -> Check:

@@ -35,19 +35,16 @@ def letters_list(fleet: Fleet, as_json: bool) -> None:
 @fleet_command
 @click.argument("event")
 def letters_show(fleet: Fleet, event: str, as_json: bool) -> None:
-    """Show a dead letter with its payload, as JSON in any case."""
-    letter = fleet.letter(event)
-    if letter is None:
-        fail(f"there is no dead letter {event!r}; see `discordha dead-letters list`")
-    click.echo(json.dumps(asdict(letter), indent=None if as_json else 2))
+    """Show a dead letter with its payload, as JSON in any case. EVENT is the event's id, or event/id."""
+    click.echo(json.dumps(asdict(fleet.letter(event)), indent=None if as_json else 2))
 
 
 @dead_letters.command("replay")
 @fleet_command
 @click.argument("event")
 def letters_replay(fleet: Fleet, event: str, as_json: bool) -> None:
-    """Give a dead letter back to the replicas, as a new event."""
-    fleet.replay(event)
+    """Give a dead letter back to the replicas, as a new event. EVENT is the event's id, or event/id."""
+    event = fleet.replay(event)
     say(as_json, f"{event} is given back to the replicas", event=event, replayed=True)
 
 
@@ -55,9 +52,8 @@ def letters_replay(fleet: Fleet, event: str, as_json: bool) -> None:
 @fleet_command
 @click.argument("event")
 def letters_drop(fleet: Fleet, event: str, as_json: bool) -> None:
-    """Delete a dead letter."""
-    if not fleet.drop(event):
-        fail(f"there is no dead letter {event!r}; see `discordha dead-letters list`")
+    """Delete a dead letter. EVENT is the event's id, or event/id."""
+    event = fleet.drop(event)
     say(as_json, f"{event} is dropped", event=event, dropped=True)
 
 

@@ -20,6 +20,8 @@ __all__ = ["DeadLetter", "EventOutcome", "Fleet"]
 
 #: Keys that one transaction reads; etcd allows 128.
 KEYS_PER_READ = 100
+#: Other bots that a message names.
+MAX_BOTS = 20
 #: Seconds until a request to a replica expires.
 REQUEST_TTL = 30.0
 #: Seconds until a replayed event that no replica takes expires.
@@ -81,10 +83,24 @@ class Fleet:
         """All dead letters."""
         return [self._letter(kv.key, kv.value) for kv in self.store.range(f"{self.root}dead/").items]
 
-    def letter(self, event: str) -> DeadLetter | None:
-        """One dead letter, if there is one."""
-        kv = self.store.get(f"{self.root}dead/{event}")
-        return self._letter(kv.key, kv.value) if kv is not None else None
+    def letter(self, identity: str) -> DeadLetter:
+        """The dead letter of an event: ``123``, or ``message/123``.
+
+        :raises DiscordHAError: there is none, or several events have this identity.
+        """
+        found = [self._letter(kv.key, kv.value) for kv in self._read(self._keys("dead", identity))]
+        if not found:
+            raise DiscordHAError(f"there is no dead letter {identity!r}; see `discordha dead-letters list`")
+        if len(found) > 1:
+            names = ", ".join(letter.event for letter in found)
+            raise DiscordHAError(
+                f"{identity!r} is the identity of several dead letters; name one of: {names}"
+            )
+        return found[0]
+
+    def _keys(self, kind: str, identity: str) -> list[str]:
+        names = [identity] if "/" in identity else [f"{event}/{identity}" for event in EVENTS]
+        return [f"{self.root}{kind}/{name}" for name in names]
 
     def _letter(self, key: str, value: bytes) -> DeadLetter:
         data = _object(value)
@@ -100,16 +116,15 @@ class Fleet:
 
     def events(self, identity: str) -> list[EventOutcome]:
         """The outcomes of the events with an identity: ``123``, or ``message/123``."""
-        names = [identity] if "/" in identity else [f"{event}/{identity}" for event in EVENTS]
         found = []
-        for kv in self._read([f"{self.root}e/{name}" for name in names]):
+        for kv in self._read(self._keys("e", identity)):
             parsed = parse_claim(kv.value)
             if parsed is not None:
                 state, replica, attempt = parsed
                 event = kv.key[len(self.root) + 2 :]
                 state = "done" if state == "d" else "running"
                 found.append(EventOutcome(event, state, replica, attempt, marked_at(kv.value)))
-        for kv in self._read([f"{self.root}dead/{name}" for name in names]):
+        for kv in self._read(self._keys("dead", identity)):
             letter = self._letter(kv.key, kv.value)
             found.append(EventOutcome(letter.event, "dead", letter.replica, letter.attempts))
         return found
@@ -179,14 +194,14 @@ class Fleet:
         kv = self.store.get(f"{self.root}s/serving")
         return int(kv.value) if kv is not None and kv.value.isdigit() else 0
 
-    def replay(self, event: str) -> None:
-        """Gives a dead letter back to the replicas. One of them handles it, from attempt 1.
+    def replay(self, identity: str) -> str:
+        """Gives a dead letter back to the replicas, and returns its name. One of them handles it, from
+        attempt 1.
 
         :raises DiscordHAError: there is no such letter, or it has no payload.
         """
-        letter = self.letter(event)
-        if letter is None:
-            raise DiscordHAError(f"there is no dead letter {event!r}; see `discordha dead-letters list`")
+        letter = self.letter(identity)
+        event = letter.event
         if letter.payload is None:
             raise DiscordHAError(
                 f"the dead letter {event!r} has no payload: it can't be replayed, only dropped"
@@ -204,10 +219,22 @@ class Fleet:
         )
         if not result.succeeded:
             raise DiscordHAError(f"the dead letter {event!r} changed meanwhile; look again")
+        return event
 
-    def drop(self, event: str) -> bool:
-        """Deletes a dead letter. False if there is none."""
-        return self.store.delete(f"{self.root}dead/{event}")
+    def drop(self, identity: str) -> str:
+        """Deletes a dead letter, and returns its name. Raises ``DiscordHAError`` if there is none."""
+        event = self.letter(identity).event
+        self.store.delete(f"{self.root}dead/{event}")
+        return event
+
+    def other_bots(self) -> list[str]:
+        """The names of some other bots that have keys here; none where this user may not read them."""
+        above, name = self.root.rstrip("/").rsplit("/", 1)
+        try:
+            found = self.store.folders(f"{above}/", MAX_BOTS)
+        except DiscordHAError:
+            return []
+        return [each for each in found if each not in (name, f"{name}.data")]
 
 
 def _integer(value: object) -> int:

@@ -23,6 +23,7 @@ from discordha._version import __version__
 from discordha.errors import DiscordHAError
 from discordha.operations.cli.event_commands import dead_letters, event
 from discordha.operations.cli.fleet import Fleet
+from discordha.operations.cli.main import supervise
 from discordha.operations.cli.options import (
     bot_name,
     errors,
@@ -40,6 +41,8 @@ from discordha.operations.cli.source_commands import lint
 __all__ = ["cli", "status_table"]
 
 _COLUMNS = ("replica", "version", "state", "uptime", "leads", "shards", "waiting", "running", "handled")
+#: Columns of a table that goes to a file or a program: no cell is cut.
+UNCUT = 1_000
 _COLOURS = {"ready": "green", "draining": "yellow"}
 
 
@@ -50,6 +53,7 @@ def cli() -> None:
 
     \b
     discordha demo                     three replicas on this machine, under faults
+    discordha run -n 2 bot.py          two replicas on this machine; one that dies is followed at once
     discordha check                    before the first run: is everything in place?
     discordha status --name mybot      replicas, leaders, queues
     discordha drain mybot-7f9c-0       take one replica out
@@ -145,7 +149,16 @@ def status(fleet: Fleet, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        Console().print(status_table(found))
+        console = Console()
+        if not console.is_terminal:
+            console.width = UNCUT
+        console.print(status_table(found))
+    if not found["replicas"]:
+        others = ", ".join(fleet.other_bots())
+        fail(
+            f"no replica of this bot is known below {found['root']}: none runs, or --name is another. "
+            f"Bots that have keys here: {others or 'none'}"
+        )
     ready = any(record.get("state") == "ready" for record in found["replicas"].values())
     raise SystemExit(0 if ready else 1)
 
@@ -268,6 +281,23 @@ def reshard(fleet: Fleet, count: int, wait: float, as_json: bool) -> None:
         fail(f"the new shards are not all ready after {wait:g} s; the {before} old ones go on")
     text = f"{count} shards {'serve' if wait else 'were asked for'}, {before} before"
     say(as_json, text, shards=count, before=before)
+
+
+_ANY: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": []}
+
+
+@cli.command(context_settings=_ANY)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(arguments: tuple[str, ...]) -> None:
+    """Run a bot on this machine, and follow a replica that dies at once. See discordha run --help."""
+    raise SystemExit(supervise("run", list(arguments)))
+
+
+@cli.command(context_settings=_ANY)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def reload(arguments: tuple[str, ...]) -> None:
+    """Replace the replicas of a discordha run on this machine, one after another."""
+    raise SystemExit(supervise("reload", list(arguments)))
 
 
 cli.add_command(dead_letters)

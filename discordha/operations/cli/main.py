@@ -1,8 +1,11 @@
-"""The entry point of the command line: names a missing package, or runs the commands."""
+"""The entry point of the command line: names a missing package, or runs the commands. ``run`` and ``reload``
+need no package.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 
 __all__ = ["main"]
@@ -10,6 +13,8 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs ``discordha``. Exit status: 0 done; 1 failed, or the answer is no; 2 wrong usage."""
+    if sys.argv[1:2] in (["run"], ["reload"]):
+        raise SystemExit(supervise(sys.argv[1], sys.argv[2:]))
     missing = [name for name in ("click", "rich") if importlib.util.find_spec(name) is None]
     if missing:
         names = " and ".join(missing)
@@ -17,3 +22,12 @@ def main() -> None:
     from discordha.operations.cli.fleet_commands import cli
 
     cli(prog_name="discordha")
+
+
+def supervise(command: str, arguments: list[str]) -> int:
+    """``run`` or ``reload``: its exit status. Imports little: the parent stays for as long as the bot."""
+    from discordha.operations.logs import log_to_stderr
+    from discordha.supervisor.command import reload_command, run_command
+
+    log_to_stderr("", os.environ)
+    return run_command(arguments) if command == "run" else reload_command(arguments)

@@ -61,6 +61,23 @@ class TestSync:
         wait_synced(local_discord, 3)
         assert "extra" not in syncs(local_discord)[-1][1]
 
+    def test_commands_that_discord_refuses_are_tried_by_one_replica(
+        self, replicas: ReplicasFactory, local_discord: LocalDiscord
+    ) -> None:
+        local_discord.fault_rest(method="PUT", path="*/commands", status=400)
+        refused, known = "Discord refuses the commands of scope global (", "another replica knows that"
+        fleet = self.start(replicas, local_discord, 3)
+        wait_for(lambda: whole_logs(fleet).count(known) == 2, 30, "the others to know")
+        assert whole_logs(fleet).count(refused) == 1
+        assert sum(r.method == "PUT" and r.path.endswith("/commands") for r in local_discord.requests()) == 1
+        # It is known for as long as the replica that met it lives; the next one tries for itself.
+        (met,) = [replica for replica in fleet if refused in replica.log_text()]
+        local_discord.clear_faults()
+        met.drain()
+        assert met.wait_exit(30) == 0
+        met.start()
+        wait_synced(local_discord)
+
     def test_without_etcd_and_with_a_discord_that_does_not_answer(
         self, replicas: ReplicasFactory, local_discord: LocalDiscord
     ) -> None:

@@ -155,6 +155,10 @@ class TestCommands:
         assert not scene.discord.interaction(interaction)["responded"]
 
 
+#: How a handler fills the placeholder, and what Discord shows as follow-ups in the end.
+FILLED = {"followup": [], "edit": [], "both": ["in private"], "fails": []}
+
+
 @pytest.fixture(scope="module")
 def asked(scene: Scene) -> dict[str, int]:
     """Slow commands, all sent at once, by name."""
@@ -165,6 +169,7 @@ def asked(scene: Scene) -> dict[str, int]:
         "silent": slash("silent"),
         "late_modal": slash("late_modal"),
         "never": slash("never"),
+        **{how: slash("fills", {"how": how}) for how in FILLED},
         "autocomplete": slash("order", {"fruit": "slow"}, autocomplete="fruit"),
     }
 
@@ -196,6 +201,23 @@ class TestDefer:
             )
 
         wait_for(taken_away, 20, "what showed that the bot thinks to go")
+
+    @pytest.mark.parametrize("how", FILLED)
+    def test_a_filled_placeholder_stays(self, scene: Scene, asked: dict[str, int], how: str) -> None:
+        def state() -> dict[str, Any]:
+            return scene.discord.interaction(asked[how])
+
+        wait_for(lambda: state()["content"] == "filled" and state()["followups"] == FILLED[how], 15, state)
+
+        def over() -> bool:
+            """The handler has ended: its replica looks after the placeholder."""
+            mine = [r.method for r in scene.discord.requests() if str(asked[how]) in r.path]
+            return mine[-1] not in {"POST", "PATCH"}
+
+        if how != "both":
+            wait_for(over, 10, "the end of the handler")
+        assert (state()["content"], state()["followups"]) == ("filled", FILLED[how])
+        assert not state()["thinking"]
 
     def test_no_modal_after_a_defer(self, scene: Scene, asked: dict[str, int]) -> None:
         assert "no modal can be shown" in answer(scene.discord, asked["late_modal"])["content"]

@@ -39,7 +39,9 @@ def run(local_etcd: LocalEtcd, namespace: str, monkeypatch: pytest.MonkeyPatch) 
 def test_status_drain_resign_and_event(
     run: Run, replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:
-    assert json.loads(run("status", "--json", status=1).output)["replicas"] == {}
+    nobody = run("status", "--json", status=1)
+    assert json.loads(nobody.stdout)["replicas"] == {}
+    assert "none runs, or --name is another" in nobody.stderr
     fleet = replicas(EXAMPLES / "ping.py", 3, discord=None, per_replica_env=per_replica(local_discord))
     fleet.wait_ready(60)
     wait_members(local_etcd, namespace, 3)
@@ -47,7 +49,10 @@ def test_status_drain_resign_and_event(
     found = json.loads(run("status", "--json").output)
     assert {record["state"] for record in found["replicas"].values()} == {"ready"}
     assert found["etcd"][0]["error"] is None
-    assert namespace in run("status").output
+    table = run("status").output
+    assert namespace in table
+    assert "…" not in table, "a pipe gets every cell whole"
+    assert f"have keys here: {namespace}" in run("status", "--name", f"{namespace}x", status=1).stderr
 
     leader = found["leaders"]["0"]
     assert f"{leader} resigned" in run("resign").output
@@ -85,6 +90,7 @@ def test_dead_letters_are_listed_and_replayed(
     event = f"message/{poison}"
     wait_for(lambda: event in run("dead-letters", "list").output, 30, "the dead letter", interval=0.2)
     letter = json.loads(run("dead-letters", "show", event).output)
+    assert letter == json.loads(run("dead-letters", "show", str(poison)).output), "as `event` takes it"
     assert letter["attempts"] == 1
     assert "!poison" in letter["payload"]
     runs = sum(replica.runs for replica in fleet)
@@ -93,7 +99,7 @@ def test_dead_letters_are_listed_and_replayed(
     run("dead-letters", "replay", event)
     wait_for(lambda: sum(replica.runs for replica in fleet) > runs, 30, "another death")
     wait_for(lambda: event in run("dead-letters", "list").output, 30, "the dead letter again", interval=0.2)
-    run("dead-letters", "drop", event)
+    assert f"{event} is dropped" in run("dead-letters", "drop", str(poison)).output
     assert run("dead-letters", "list").output == ""
     run("dead-letters", "drop", event, status=1)
 

@@ -7,6 +7,8 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -20,6 +22,9 @@ import yaml
 from fleet import EXAMPLES
 
 from discordha import Config
+from discordha.supervisor.command import _run_options
+from discordha.supervisor.slots import KILL_AFTER
+from discordha.supervisor.supervisor import CONFIG
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.ports import ReservedPort
 from discordha.testing.processes import ChildProcess
@@ -71,7 +76,7 @@ def test_what_one_file_names_another_has() -> None:
                 assert container["securityContext"]["readOnlyRootFilesystem"]
             assert pod["spec"]["securityContext"]["runAsNonRoot"]
     drain = next(field.default for field in dataclasses.fields(Config) if field.name == "drain_timeout")
-    assert deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > drain
+    assert deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > drain + KILL_AFTER
 
 
 def test_every_variable_is_one_that_the_library_reads() -> None:
@@ -84,14 +89,40 @@ def test_every_variable_is_one_that_the_library_reads() -> None:
             assert service["read_only"]
 
 
-def test_the_systemd_unit_drains() -> None:
-    unit = configparser.RawConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment]
-    unit.read(EXAMPLES / "systemd/discordha-bot@.service")
-    service = unit["Service"]
+UNITS = sorted((EXAMPLES / "systemd").glob("*.service"))
+
+
+def unit(path: Path) -> configparser.RawConfigParser:
+    found = configparser.RawConfigParser(strict=False, interpolation=None)
+    found.optionxform = str  # type: ignore[assignment]
+    found.read(path)
+    return found
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_the_systemd_units_notify_and_drain(path: Path) -> None:
+    service = unit(path)["Service"]
+    assert service["Type"] == "notify"
     assert service["KillSignal"] == "SIGTERM"
-    assert int(service["TimeoutStopSec"]) > 25
-    assert unit["Unit"]["StartLimitBurst"]
+    drain = next(field.default for field in dataclasses.fields(Config) if field.name == "drain_timeout")
+    assert int(service["TimeoutStopSec"]) > drain + KILL_AFTER
+    assert service["RestartPreventExitStatus"] == str(CONFIG)
+    options = _run_options(shlex.split(service["ExecStart"])[2:])
+    assert options.program == ("/opt/bot/bot.py",)
+    assert options.wait_ready
+    assert service["ExecReload"].endswith("discordha reload")
+    # systemd waits for as long as every replica may take.
+    assert int(service["TimeoutStartSec"]) > options.replicas * options.reload_timeout
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_systemd_accepts_the_units(path: Path, tmp_path: Path) -> None:
+    checked = tmp_path / path.name.replace("@", "@1")
+    checked.write_text(path.read_text().replace("/opt/bot/venv/bin/discordha", "/bin/true"))
+    command = ["systemd-analyze", "verify", str(checked)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def container() -> dict[str, Any]:
@@ -123,7 +154,8 @@ def test_the_container_runs_and_drains_as_the_deployment_says(
 ) -> None:
     """The pod's command, environment, probes and preStop hook, as processes; etcd with mutual TLS."""
     pod = "my-bot-5d9c7-x2x"
-    assert container()["command"] == image_command()
+    assert container()["command"][:2] == image_command()[:2] == ["discordha", "run"]
+    assert container()["command"][-1] == image_command()[-1] == "bot.py"
     (tmp_path / "bot.py").write_text((EXAMPLES / "ping.py").read_text())
     port = ReservedPort()
     with LocalEtcd(tls=True) as etcd:

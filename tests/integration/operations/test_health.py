@@ -112,6 +112,20 @@ def test_silent_clients_harm_no_other(port: int) -> None:
         server.stop()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_alone_listens_on_both_families(port: int, host: str) -> None:
+    if host == "::1" and not socket.has_dualstack_ipv6():
+        pytest.skip("this host has no IPv6")
+    server = HealthServer(Still(), f":{port}")
+    server.start()
+    try:
+        with socket.create_connection((host, port), timeout=5) as connection:
+            connection.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+            assert b"200" in connection.recv(100)
+    finally:
+        server.stop()
+
+
 def test_an_address_in_use_is_a_clear_error(port: int) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))

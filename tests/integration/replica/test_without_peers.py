@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import threading
 from typing import Any
 
@@ -82,3 +84,14 @@ def test_each_event_is_handled_once_and_equal_ones_are_told_apart(
     for tokens in ([token for _, token in messages], [token for _, token in reactions]):
         assert tokens == sorted(set(tokens))
         assert tokens[0] > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_end_its_parents_replica(ha: DiscordHA) -> None:
+    with ha:
+        child = multiprocessing.get_context("fork").Process(target=ha.stop)
+        child.start()
+        child.join(10)
+        assert child.exitcode == 0
+        assert [ha.call(asyncio.sleep(0, number), 5.0) for number in range(3)] == [0, 1, 2]
+        assert ha.wait_until_ready(30)

@@ -69,9 +69,17 @@ def test_replicas(replicas, tmp_path):
     assert "DISCORDHA_ETCD_ENDPOINTS" in started[0].environment
     assert "test-" in started[0].log_text()
     assert "DISCORDHA_ETCD_ENDPOINTS" not in replicas(bot, 1, etcd=None, discord=None)[0].environment
+
+def test_the_local_discord_tells_replicas_apart(replicas, local_discord, tmp_path):
+    bot = tmp_path / "bot.py"
+    bot.write_text("")
+    started = replicas(bot, 2, etcd=None)
+    for index, replica in enumerate(started):
+        assert replica.environment["DISCORDHA_API_URL"] == local_discord.api_url(f"r{index}")
+        assert replica.environment["DISCORDHA_GATEWAY_URL"] == local_discord.gateway_url(f"r{index}")
 """,
     )
-    assert "4 passed" in done.stdout, done.stdout
+    assert "5 passed" in done.stdout, done.stdout
 
 
 def test_the_plugin_imports_nothing_until_it_is_used() -> None:

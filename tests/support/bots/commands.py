@@ -128,6 +128,12 @@ def slow(interaction, seconds: float = 2.5, ephemeral: bool = False):
     interaction.response.send_message(f"slow but sure {seconds:g}", ephemeral=ephemeral)
 
 
+@ha.command(description="Slow, and for one user alone", ephemeral=True)
+def whisper(interaction):
+    pause(1.0)
+    interaction.response.send_message("whispered", ephemeral=True)
+
+
 @ha.command(description="Too late", defer=None)
 def never(interaction):
     pause(3.3)
@@ -137,6 +143,21 @@ def never(interaction):
 @ha.command(description="Says nothing")
 def silent(interaction):
     pause(5)
+
+
+@ha.command(description="Answers by other means than the response", ephemeral=False)
+def fills(interaction, how: str):
+    interaction.channel.send("filling")
+    pause(2.5)
+    if how == "edit":
+        interaction.original_response()  # discord.py keeps this one, which thinks
+        interaction.edit_original_response(content="filled")
+    else:
+        interaction.followup.send("filled")
+    if how == "both":
+        interaction.response.send_message("in private", ephemeral=True)
+    if how == "fails":
+        raise KeyError("after the answer")
 
 
 @ha.command(description="Shows a modal too late")

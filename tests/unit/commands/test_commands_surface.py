@@ -47,6 +47,7 @@ class TestSurface:
         assert "_cs_response" in discord.Interaction.__slots__
         source = inspect.getsource(discord.InteractionResponse)
         assert "_response_type" in source
+        assert "_original_response" in discord.Interaction.__slots__
         assert issubclass(Answer, discord.InteractionResponse)
         for name in ("send_message", "defer", "edit_message", "send_modal", "autocomplete"):
             assert inspect.iscoroutinefunction(getattr(discord.InteractionResponse, name))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from dispatcher_scene import GRACE, OURS, THEIRS, Scene
 
-from discordha.dispatch.pending import HELP_WITHIN
+from discordha.dispatch.router import HELP_WITHIN
 from discordha.testing import wait_for
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from discordha.dispatch.dispatcher import AgeGuard
 from discordha.dispatch.items import ClaimItem, State
 from discordha.dispatch.pending import PendingEvents
 from discordha.events import Event, Identity, Scope
@@ -86,34 +85,6 @@ def test_counts_and_age() -> None:
     assert [known.key for known in pending.received_before(5.0)] == ["old"]
     assert pending.counts() == {"parked": 2, "delayed": 0, "waiting": 0, "running": 1, "finished": 0}
     assert [known.key for known in pending.standing(State.PARKED)] == ["old", "new"]
-
-
-class TestAgeGuard:
-    def snowflake(self, seconds: float) -> int:
-        return int(seconds * 1000) << AgeGuard.SHIFT
-
-    def test_refuses_what_is_older_than_its_mark(self) -> None:
-        now = 1000.0
-        guard = AgeGuard(600.0, lambda: now)
-        assert not guard.refuses(self.snowflake(5_000_000))
-        assert not guard.refuses(self.snowflake(5_000_000 - 599))
-        assert guard.refuses(self.snowflake(5_000_000 - 601))
-
-    def test_time_goes_on_by_the_local_clock(self) -> None:
-        now = 1000.0
-        guard = AgeGuard(600.0, lambda: now)
-        assert not guard.refuses(self.snowflake(5_000_000))
-        now = 1400.0
-        assert not guard.refuses(self.snowflake(5_000_000))
-        now = 1601.0
-        assert guard.refuses(self.snowflake(5_000_000))
-
-    def test_a_newer_event_moves_now_forward_only(self) -> None:
-        now = 0.0
-        guard = AgeGuard(600.0, lambda: now)
-        assert not guard.refuses(self.snowflake(1_000))
-        assert not guard.refuses(self.snowflake(9_000))
-        assert guard.refuses(self.snowflake(1_000))
 
 
 def test_next_due_passes_over_what_is_done() -> None:

@@ -59,6 +59,11 @@ class Questions:
         self.may_ask = True
         self.number = 0
         self.own: int | None = 10
+        self.unplaced = 0
+
+    def reached(self, revision: int) -> None:
+        if revision >= self.unplaced:
+            self.unplaced = 0
 
     def on_answer(self, number: int, left: Mapping[str, int]) -> None:
         raise AssertionError("no answer comes here")
@@ -108,9 +113,13 @@ class Bench:
         self.proofs: list[tuple[int, float, Future[bool]]] = []
         self.beats: list[tuple[int, int]] = []
         self.woken = 0
+        self.acknowledged = 0
 
     def beat(self, shard_id: int, seen: int = 0) -> None:
         self.beats.append((shard_id, seen))
+
+    def acknowledged_revision(self, shard_id: int) -> int:
+        return self.acknowledged
 
     def caught_up(self, key: int) -> Future[bool]:
         proof: Future[bool] = Future()
@@ -405,3 +414,23 @@ def test_shards_have_proofs_of_their_own() -> None:
     assert len(bench.etcd.answered) == 1
     shards[1].catch_up.close()
     assert list(bench.etcd.listeners) == [0]
+
+
+def test_a_heartbeat_tells_when_a_mark_can_be_placed() -> None:
+    bench = Bench()
+    shard = bench.shard()
+    shard.questions.may_ask = False
+    assert math.isinf(shard.catch_up.due())
+    shard.questions.unplaced = 50
+    bench.acknowledged = 49
+    bench.run(shard, 0.5)
+    assert bench.beats == [(0, 50)]
+    shard.questions.unplaced = 60
+    bench.run(shard, 0.5)
+    assert bench.beats[1:] == [(0, 60)]
+    bench.run(shard, 1.5)
+    assert bench.beats[2:] == [(0, 60)]  # the connection may have been replaced
+    bench.acknowledged = 60
+    shard.catch_up.tend()
+    assert not shard.questions.unplaced
+    assert math.isinf(shard.catch_up.due())

@@ -15,7 +15,7 @@ from discordha import Config, ConfigError
 from discordha.commands.components import Components
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import Attempts, marked_at, parse_claim
-from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
+from discordha.coordination.etcd.store import KeyValue, Snapshot, TxnResult, WatchEvent
 from discordha.coordination.journal.entries import NEVER, AttemptRecord, JournalMark
 from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.tally import Tally
@@ -103,7 +103,7 @@ def test_foreign_values_are_read_or_ignored(value: bytes) -> None:
 
 class Listener:
     def on_done(self, keys: Any) -> None: ...
-    def on_free(self, key: str, attempt: int) -> None: ...
+    def on_free(self, freed: Any) -> None: ...
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
     def on_resync(self) -> None: ...
 
@@ -292,6 +292,9 @@ class Shelf:
     def get(self, key: str) -> KeyValue:
         return kv(key, self._value, 1)
 
+    def txn(self, compares: Any, reads: Any) -> TxnResult:
+        return TxnResult(True, 1, [[kv(read.key, self._value, 1)] for read in reads])
+
     def status(self) -> list[Any]:
         return []
 
@@ -302,7 +305,7 @@ def test_the_command_line_shows_whatever_it_finds(value: bytes) -> None:
     json.dumps(fleet.status())
     status_table(fleet.status())
     assert len(fleet.letters()) == 1
-    assert fleet.letter("message/1") is not None
+    assert fleet.letter("message/1").event == "message/1"
 
 
 class Anything:

@@ -249,8 +249,8 @@ class Ears:
     def on_done(self, keys: Sequence[str]) -> None:
         self.done.extend(keys)
 
-    def on_free(self, key: str, attempt: int) -> None:
-        self.freed.append((key, attempt))
+    def on_free(self, freed: Sequence[tuple[str, int]]) -> None:
+        self.freed.extend(freed)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None:
         self.orphans.append(key)

@@ -29,6 +29,9 @@ class Peer(Node):
 
     def beat(self, key: int, seen: int = 0) -> None: ...
 
+    def acknowledged_revision(self, key: int) -> int:
+        return 0
+
     def caught_up(self, key: int) -> Future[bool]:
         proof: Future[bool] = Future()
         proof.set_result(True)

@@ -28,8 +28,8 @@ class Freed:
         self._keys = keys
 
     def on_done(self, keys: Sequence[str]) -> None: ...
-    def on_free(self, key: str, attempt: int) -> None:
-        self._keys.append(key)
+    def on_free(self, freed: Sequence[tuple[str, int]]) -> None:
+        self._keys.extend(key for key, _ in freed)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
     def on_resync(self) -> None: ...

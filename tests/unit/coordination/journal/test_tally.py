@@ -200,7 +200,7 @@ def test_an_own_mark_is_about_what_was_run_here() -> None:
     ],
 )
 def test_marks_as_they_are_stored(content: bytes, expected: tuple[str, int, int, int]) -> None:
-    assert JournalMark.parse(content) == expected
+    assert JournalMark.parse(content)[:4] == expected
 
 
 def test_the_marks_of_one_transaction_count_in_their_writers_order() -> None:

@@ -103,9 +103,9 @@ def test_what_a_younger_leader_never_received_is_not_struck_out_by_its_marks(beg
     bench.seen()
     bench.receive("remove")
     bench.receive("add")
-    bench.mark("add", received=SESSION + 10, began=began)
+    bench.mark("add", received=SESSION + 10, began=began, written=SESSION + 20)
     assert bench.left() == ["remove", "add"]
-    assert bench.tally.ambiguous.held == 1
+    assert bench.tally.unplaced.count(digest("add")) == 1
     bench.receive("add", stamp=SESSION + 10)
     bench.mark("add", received=SESSION + 10, began=SESSION + 10)
     assert bench.left() == ["remove", "add"]
@@ -197,3 +197,92 @@ def test_what_is_doubtful_is_bounded_while_the_marker_is_not_seen() -> None:
     for entry in list(bench.tally):
         bench.tally.forget(entry)
     assert pickle.dumps(bench.tally.ambiguous) == pickle.dumps(AmbiguousEntries()), "something is kept"
+
+
+#: The leader's session, which began after all that comes in here, by its stamp.
+YOUNGER = 90
+
+
+def placing() -> Bench:
+    bench = Bench()
+    bench.new_session()
+    bench.seen()
+    return bench
+
+
+def test_a_younger_leaders_mark_waits_until_all_that_is_older_has_arrived() -> None:
+    bench = placing()
+    bench.receive("add")
+    bench.mark("add", received=YOUNGER, began=YOUNGER, written=100)
+    bench.tally.reached(99)
+    assert bench.left() == ["add"]
+    assert bench.tally.unplaced_lanes() == bench.tally.blocked_lanes() == {"lane"}
+    bench.tally.reached(100)
+    assert bench.left() == []
+    assert not bench.tally.unplaced
+    assert not bench.tally.blocked_lanes()
+
+
+def test_it_strikes_out_the_last_of_equal_ones_that_its_session_may_have_received() -> None:
+    bench = placing()
+    first = bench.receive("add", stamp=SESSION)
+    bench.receive("add", stamp=SESSION)
+    bench.mark("add", received=YOUNGER, began=YOUNGER, written=100)
+    later = bench.receive("add", stamp=YOUNGER)
+    bench.tally.reached(100)
+    assert list(bench.tally) == [first, later]
+
+
+def test_an_event_that_comes_later_proves_it_too() -> None:
+    bench = placing()
+    bench.receive("add")
+    bench.mark("add", received=YOUNGER, began="-", written=100)
+    bench.receive("other", stamp=100)
+    assert bench.left() == ["other"]
+
+
+def test_a_mark_that_was_here_first_waits_where_it_may_be_about_a_later_event() -> None:
+    bench = placing()
+    bench.mark("add", received=YOUNGER, began=YOUNGER, written=100)
+    first = bench.receive("add", stamp=SESSION)
+    assert first is not None  # perhaps its leader never received it
+    bench.receive("add", stamp=SESSION)
+    bench.tally.reached(100)
+    assert list(bench.tally) == [first]
+
+
+def test_where_the_mark_of_a_later_event_took_its_entry_it_strikes_out_that_event() -> None:
+    bench = placing()
+    bench.receive("add", stamp=YOUNGER)
+    bench.mark("add", received=YOUNGER, began="-", written=100)
+    bench.mark("add", received=YOUNGER, began=YOUNGER, written=101)
+    assert bench.left() == []
+    assert bench.receive("add", stamp=101) is None
+    assert bench.receive("add", stamp=101) is not None
+
+
+def test_a_new_session_forgets_marks_that_wait() -> None:
+    bench = placing()
+    bench.receive("add")
+    bench.mark("add", received=YOUNGER, began=YOUNGER, written=100)
+    bench.new_session()
+    bench.seen(110)
+    bench.tally.reached(200)
+    assert bench.left() == ["add"]
+
+
+def test_an_answer_strikes_out_nothing_that_a_waiting_mark_will() -> None:
+    """One mark is from before this session. The leader that answers has handled one of the two, which the
+    other mark is about.
+    """
+    bench = Bench()
+    bench.new_session()
+    bench.receive("add", stamp=SESSION - 1)
+    bench.receive("add", stamp=SESSION - 1)
+    bench.mark("add", received=SESSION - 1)
+    bench.seen()
+    bench.mark("add", received=YOUNGER, began=YOUNGER, written=100)
+    assert bench.tally.ask() == {digest("add"): SESSION - 1}
+    assert bench.tally.settle({digest("add"): 1}) == 0
+    bench.tally.reached(100)
+    assert bench.left() == ["add"]

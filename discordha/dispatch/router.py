@@ -1,0 +1,206 @@
+"""Router: where an event to be claimed goes while nobody here works on it.
+
+Guarantees: the front of a lane (see ``PendingEvents``) is claimed at once by the preferred replica; the r-th
+in rank waits r x ``grace``, or up to ``HELP_WITHIN`` times that while its own events begin late. If ranks
+change meanwhile, the newly preferred replica claims at once. A replica that drains leaves events to the
+others, unless no other has received them.
+
+Order, over all replicas: an event goes into its lane here only if each older one of the lane that this
+replica received is done, or ours, or has a silent owner (``Members.is_silent``). So help takes the oldest
+event of a channel, and the younger ones follow it without a grace: they could begin nowhere else. A drain
+gives back the oldest first, and nobody begins the younger ones before. A dead or silent owner's events hold
+up none, so that new events need not wait for its session to end; the same holds for all owners while events
+are handled without etcd (``on_store_loss="handle"``).
+
+Threads and locks: no lock; any thread may call ``route`` and ``advance``. ``take_due``, ``note_ranks``,
+``note_lateness`` and ``excuse_silent`` belong to the timer's thread.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from discordha.coordination.claims.records import Claim, Hint
+from discordha.dispatch.items import ClaimItem, ClaimStore, Preference, State
+from discordha.dispatch.lanes import Lanes
+from discordha.dispatch.pending import PendingEvents
+from discordha.stats import Stats
+
+__all__ = ["HELP_WITHIN", "Router"]
+
+#: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
+#: event that nobody has claimed only after so many times its rank's grace.
+HELP_WITHIN = 10
+
+
+class Router:
+    """See the module. ``wake`` tells the timer when something is due."""
+
+    def __init__(
+        self,
+        pending: PendingEvents,
+        lanes: Lanes,
+        claims: ClaimStore,
+        members: Preference,
+        stats: Stats,
+        *,
+        grace: float,
+        wake: Callable[[float], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pending = pending
+        self._lanes = lanes
+        self._claims = claims
+        self._members = members
+        self._stats = stats
+        self._grace = grace
+        self._wake = wake
+        self._clock = clock
+        self.draining = False  # events are left to other replicas that have received them
+        self.drained = False  # or to any other
+        # The timer's own:
+        self._ranked_by: object = members.version
+        self._late_until = 0.0
+
+    # -- moving on -------------------------------------------------------------------------------------------
+
+    def route(self, item: ClaimItem) -> None:
+        """Moves a parked item on, once nothing older of its lane stands before it: it is forgotten, stays
+        parked, goes into its lane, or is delayed."""
+        self.advance(item.lane)
+
+    def advance(self, lane: str) -> None:
+        """Moves the front of a lane on, and those behind it for as long as they may follow."""
+        while True:
+            item, follows = self._pending.front(lane)
+            if item is None or item.state is not State.PARKED or not self._go(item, follows=follows):
+                return
+
+    def _go(self, item: ClaimItem, *, follows: bool) -> bool:
+        """Moves a parked front on; whether it is the front no longer."""
+        hint = self._claims.hint(item.key)
+        if hint is Hint.DONE:
+            self._pending.forget(item)
+            return True
+        if hint is Hint.RUNNING:
+            return self._is_excused(item) and self._pending.excuse(item)
+        if self.gives_back(item):
+            return False
+        rank = 0 if follows else self._rank(item)
+        now = self._clock()
+        if rank == 0:
+            return self._queue(item, now)
+        due = now + rank * self._grace
+        self._pending.delay(item, rank, due)
+        self._wake(due)
+        return False
+
+    def _is_excused(self, item: ClaimItem) -> bool:
+        """Whether the replica that owns a parked event holds up none behind it."""
+        if self._claims.is_open:
+            return True
+        owner = self._claims.owner(item.key)
+        return owner is not None and self._members.is_silent(owner)
+
+    def _rank(self, item: ClaimItem) -> int:
+        return self._members.rank(item.order, item.event.shard_id)
+
+    def _queue(self, item: ClaimItem, now: float) -> bool:
+        if not self._pending.enqueue(item):
+            return False
+        item.waits_since = now
+        self._lanes.put(item)
+        return True
+
+    def forget(self, item: ClaimItem) -> None:
+        """Lets an event go that nobody here waits for any more, and those behind it go on."""
+        self._pending.forget(item)
+        self.advance(item.lane)
+
+    def resume(self, keys: Sequence[str]) -> None:
+        """These events are done elsewhere: they are forgotten, and those behind them go on."""
+        for lane in self._pending.forget_standby(keys):
+            self.advance(lane)
+
+    def revive(self, items: Iterable[ClaimItem]) -> None:
+        """These events may have lost their owners: they and those behind them are routed again."""
+        lanes: dict[str, None] = {}
+        for item in items:
+            if item.excused:
+                self._pending.recall(item)
+            lanes[item.lane] = None
+        for lane in lanes:
+            self.advance(lane)
+            self.withdraw(lane)
+
+    # -- standing back ---------------------------------------------------------------------------------------
+
+    def gives_back(self, item: ClaimItem) -> bool:
+        """Whether this replica drains, and leaves the event to another that has received it."""
+        if not self.draining:
+            return False
+        moment = math.inf if self.drained else item.event.received_at
+        return self._members.has_received(item.event.shard_id, moment)
+
+    def give_back(self, items: Sequence[ClaimItem]) -> None:
+        """Leaves events that have not begun to the other replicas, the oldest first. Never blocks."""
+        for item in items:
+            parked, claim = self._pending.give_up(item)
+            if parked:
+                self._release(claim)
+
+    def withdraw(self, lane: str) -> None:
+        """Takes the events out of a lane that stand behind one that is not ours. Never blocks."""
+        withdrawn = self._pending.withdraw(lane)
+        self._lanes.take_out(lane, [item for item, _ in withdrawn])
+        for _, claim in withdrawn:
+            self._release(claim)
+
+    def _release(self, claim: Claim | None) -> None:
+        if claim is not None and not claim.lost:
+            self._claims.release(claim)
+
+    # -- the timer -------------------------------------------------------------------------------------------
+
+    def take_due(self, now: float) -> None:
+        """Queues the items whose grace is over and that nobody has claimed."""
+        for item in self._pending.due(now):
+            hint = self._claims.hint(item.key)
+            if hint is Hint.DONE:
+                self.forget(item)
+            elif hint is Hint.UNKNOWN and not self.gives_back(item):
+                self._help(item, now)
+
+    def _help(self, item: ClaimItem, now: float) -> None:
+        if now < self._late_until:
+            rank = self._rank(item)
+            if now - item.event.received_at < HELP_WITHIN * rank * self._grace:
+                self._pending.delay(item, rank, now + rank * self._grace)
+                return
+        if self._queue(item, now):
+            self._stats.add("hedged", item.event_name)
+            self.advance(item.lane)
+
+    def note_ranks(self) -> None:
+        """After ranks have changed, routes the delayed items that this replica is now preferred for."""
+        version = self._members.version
+        if version == self._ranked_by:
+            return
+        self._ranked_by = version
+        for item in self._pending.standing(State.DELAYED):
+            if self._rank(item) == 0 and self._pending.move(item, State.PARKED, only_from=(State.DELAYED,)):
+                self.advance(item.lane)
+
+    def note_lateness(self, promptest: float | None, now: float) -> None:
+        """While even the promptest event in the lanes begins late, peers' events are better left to peers."""
+        if promptest is not None:
+            late = promptest > self._grace
+            self._late_until = now + 2 * self._grace if late else now
+
+    def excuse_silent(self) -> None:
+        """Lets the lanes go on that wait for an event of a silent owner."""
+        if self._claims.is_open or self._members.any_silent:
+            for lane in self._pending.blocked():
+                self.advance(lane)
