@@ -11,10 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import re
 import secrets
 import signal
-import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -31,6 +29,7 @@ from discordha.errors import ConfigError, DiscordHAError
 from discordha.leader.loop import Loop
 from discordha.leader.loop_bots import take_free_loops
 from discordha.operations.logs import log_to_stderr
+from discordha.process.host import host_name
 from discordha.process.signals import signals
 from discordha.replica.lifecycle import ReplicaLifecycle
 from discordha.replica.parts import ReplicaParts
@@ -48,8 +47,6 @@ _log = logging.getLogger("discordha")
 
 #: How long ``run`` waits for its end in one step, seconds.
 SIGNAL_CHECK_INTERVAL = 0.2
-#: The characters of a host's name that go into the name of a replica.
-MAX_HOST = 63
 
 Result = TypeVar("Result")
 
@@ -336,9 +333,8 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
 
 
 def _own_name() -> str:
-    """A name for this process, of the characters that ``replica_id`` allows: hosts may be named otherwise."""
-    host = re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:MAX_HOST].strip("-._")
-    return f"{host or 'replica'}-{os.getpid()}-{secrets.token_hex(3)}"
+    """A name for this process that no other one has."""
+    return f"{host_name()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def _refuse_in_handler(name: str) -> None:

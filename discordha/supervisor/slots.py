@@ -17,13 +17,13 @@ import logging
 import os
 import selectors
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from discordha.process.host import host_name
 from discordha.supervisor.process import Backoff, BotProcess, describe_exit
 from discordha.supervisor.revoker import Revoker
 
@@ -145,7 +145,7 @@ class Slots:
         given = self._environment.get("DISCORDHA_REPLICA_ID", "").strip()
         if given and number == 1 and self._options.replicas == 1:
             return given
-        return f"{given or f'{socket.gethostname()}-{os.getpid()}'}-{number}"
+        return f"{given or f'{host_name()}-{os.getpid()}'}-{number}"
 
     # -- hearing ---------------------------------------------------------------------------------------------
 
