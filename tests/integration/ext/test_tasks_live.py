@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from fleet import BOTS, per_replica
+from fleet import BOTS, per_replica, whole_logs
 from ported.port import without_async
 
 from discordha.testing import LocalDiscord, wait_for
@@ -100,6 +100,7 @@ def test_each_replica_flushes_what_it_keeps(replicas: ReplicasFactory, local_dis
         return [int(number) for text in texts for number in text.removeprefix("flushed ").split()]
 
     wait_for(lambda: len(flushed()) > 30, 20, "the first ones")
+    wait_for(lambda: whole_logs(fleet).count("kept one") == 120, 20, "all handlers")
     for replica in fleet:
         replica.drain()  # what is in memory by now is flushed after the last handler
     for replica in fleet:

@@ -15,9 +15,10 @@ kept: list[str] = []
 def on_kept(message):
     with lock:
         kept.append(message.content.removeprefix("keep "))
+    print("kept one", flush=True)
 
 
-@ha.loop(seconds=0.5, scope="every")
+@ha.loop(seconds=1.0, scope="every")
 def flush():
     with lock:
         said, kept[:] = kept[:], []
