@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from discordha.api.cache import SharedState
 from discordha.api.client import ClientLookups
 from discordha.api.declarations import Declarations
+from discordha.api.timers import Timers
 from discordha.blocking import wrap
 from discordha.config import Config
 from discordha.context import current_event, refuse_on_loop
@@ -51,7 +52,7 @@ SIGNAL_CHECK_INTERVAL = 0.2
 Result = TypeVar("Result")
 
 
-class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
+class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
     """A highly available Discord bot: one of several equal replicas, which handle each event once.
 
     A subclass's methods named ``on_<event>`` are handlers, as with ``discord.Client``.
@@ -113,6 +114,7 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
                 self._registry,
                 self._stats,
                 loops=self._loops,
+                timers=self._timers,
                 tree=self._tree,
                 voice_workers=self._voice_workers,
                 on_client=self._attach,

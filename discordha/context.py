@@ -51,6 +51,7 @@ class CurrentEvent:
     :param is_lost: tells, without I/O and from any thread, whether the replica may have lost the event.
     :param handler: qualified name of the running handler; set by ``handler_scope``.
     :param for_itself: every replica handles the event for itself, and sends messages of its own.
+    :ivar late_by: the seconds by which a timer is late; 0.0 if it is on time, and for other events.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class CurrentEvent:
         "for_itself",
         "handler",
         "identity",
+        "late_by",
         "name",
         "occurrence",
         "shard_id",
@@ -88,6 +90,7 @@ class CurrentEvent:
         self.occurrence = occurrence
         self.handler = handler
         self.for_itself = for_itself
+        self.late_by = 0.0
         self._is_lost = is_lost
         self._ordinals = itertools.count()
         self._refused = False

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from discordha.context import refuse_on_loop
 from discordha.coordination.shared.facade import Shared
+from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.queue import VoiceQueue
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class RunningReplica(Protocol):
     @property
     def voice(self) -> VoiceQueue:
         """The queue of voice commands."""
+
+    @property
+    def timers(self) -> TimerStore:
+        """The timers of all replicas."""
 
     @property
     def client_view(self) -> views.Client:

@@ -44,6 +44,7 @@ from discordha.coordination.quotas.identify_queue import IdentifyQueue
 from discordha.coordination.quotas.request_shares import Meter, Shares
 from discordha.coordination.session import Session
 from discordha.coordination.shared.facade import Shared
+from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import VoiceKeys
@@ -130,6 +131,7 @@ class CoordinationNode:
             silence=ttl,
             local_copies=self.has_peers,
         )
+        self.timers = TimerStore(self.store, self.commit, self.leases, root, replica_id)
         self.voice = VoiceQueue(
             VoiceBackend(
                 self.store,

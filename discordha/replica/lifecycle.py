@@ -61,7 +61,7 @@ class ReplicaLifecycle:
                     part.start()
             link.current().watch_loop(parts.gateway.loop)
             self._open_shards(parts.gateway.session_limits())
-            for following in (parts.commands, parts.monitor, parts.loops):
+            for following in (parts.commands, parts.monitor, parts.loops, parts.wheel):
                 following.start()
             for worker in parts.voice_workers:
                 worker.start(parts, parts.voice, parts.readiness.wait)
@@ -131,6 +131,7 @@ class ReplicaLifecycle:
         """Lets loops, voice and handlers finish, and writes their marks; returns the handlers that run on."""
         parts = self.parts
         parts.loops.pause()
+        parts.wheel.pause()
         parts.commands.stop()
         for worker in parts.voice_workers:
             worker.stop(max(timeout / 2, 1.0))
@@ -155,6 +156,7 @@ class ReplicaLifecycle:
         parts = self.parts
         parts.readiness.end()
         parts.monitor.stop()
+        parts.wheel.stop()
         parts.dispatcher.stop(timeout=0.1 if handlers_left else 1.0)
         parts.voice.stop()
         parts.gateway.stop(max(deadline - self._clock(), 1.0))

@@ -15,7 +15,7 @@ kept: list[str] = []
 def on_kept(message):
     with lock:
         kept.append(message.content.removeprefix("keep "))
-    print("kept one", flush=True)
+    print("kept one\n", end="", flush=True)
 
 
 @ha.loop(seconds=1.0, scope="every")
