@@ -1,7 +1,8 @@
 """``discord.app_commands`` with plain functions, where that takes coroutine functions.
 
-Import it in place of ``discord.app_commands``. ``Command``, ``ContextMenu``, ``Group``, ``command`` and
-``context_menu`` are this library's. All other names are discord.py's and take plain functions as they are.
+Import it in place of ``discord.app_commands``. ``Command``, ``CommandTree``, ``ContextMenu``, ``Group``,
+``command`` and ``context_menu`` are this library's. All other names are discord.py's and take plain functions
+as they are.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from discord.app_commands import (
 )
 
 from discordha.commands.declared import Command, ContextMenu, Group, command, context_menu
+from discordha.commands.tree import Tree as CommandTree
 
 __all__ = [
     "AppCommandError",
     "CheckFailure",
     "Choice",
     "Command",
+    "CommandTree",
     "ContextMenu",
     "Group",
     "Range",

@@ -24,6 +24,7 @@ from discordha.api.client import ClientLookups
 from discordha.api.declarations import Declarations
 from discordha.api.timers import Timers
 from discordha.blocking import wrap
+from discordha.commands import Tree
 from discordha.config import Config
 from discordha.context import current_event, refuse_on_loop
 from discordha.errors import ConfigError, DiscordHAError
@@ -57,16 +58,21 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
 
     A subclass's methods named ``on_<event>`` are handlers, as with ``discord.Client``.
 
-    :param config: the configuration; ``options`` are its fields.
+    :param config: the configuration; ``options`` are its fields, and options of ``discord.Client``.
+    :param tree_cls: a subclass of ``discordha.app_commands.CommandTree`` for ``tree``.
     :raises ConfigError: an option is unknown or impossible; names it.
     """
 
     _replica: ReplicaLifecycle | None = None
 
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
+    def __init__(
+        self, config: Config | None = None, *, tree_cls: type[Tree] | None = None, **options: Any
+    ) -> None:
+        if tree_cls is not None:
+            self._tree_class = tree_cls
         self._config = config if config is not None and not options else Config.build(config, **options)
         super().__init__()
-        self._tree.bind(self._running)
+        self._tree.bind(self._running, self._refuse_late)
         self._lock = threading.Lock()
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
         self._hurry = self._signalled = False
@@ -107,7 +113,6 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
                 raise DiscordHAError("the bot has been started already; stop it first")
             self._failure = None
             take_free_loops(self)
-            self._is_started = True
             parts = ReplicaParts(
                 self._config,
                 self._replica_id,
@@ -126,7 +131,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         try:
             replica.start()
         except BaseException:
-            self._replica, self._is_started = None, False
+            self._replica = None
             raise
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
@@ -160,7 +165,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         finally:
             with self._lock:
                 if self._replica is replica:
-                    self._replica, self._is_started = None, False
+                    self._replica = None
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT, then drains; a second signal stops at once. Blocks; main thread only.
@@ -235,6 +240,9 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
             replica.note_failure()
             replica.parts.readiness.give_up()
 
+    def _is_started(self) -> bool:
+        return self._replica is not None
+
     def _running(self) -> ReplicaParts:
         replica = self._replica
         if replica is None:
@@ -253,7 +261,8 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         """Runs a coroutine of discord.py on the gateway's loop and returns its result. Blocks; any thread but
         the loop's. Inside a handler the call is fenced like those of the views.
 
-        :param timeout: seconds, by default ``call_timeout``.
+        :param timeout: seconds for the whole call; by default it goes on while Discord carries a request out
+            every ``call_timeout`` seconds.
         :raises LockLost: this replica may have lost the handler's event; nothing was sent.
         :raises TimeoutError: the call took longer.
         """

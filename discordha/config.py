@@ -36,15 +36,23 @@ _NO = frozenset({"0", "false", "no", "off"})
 
 #: Fields in seconds, and fields that are whole numbers, each with its smallest value.
 _SECONDS = {
-    "etcd_timeout": 0.1,
-    "session_ttl": 2.0,
-    "retention": 1.0,
-    "grace": 0.001,
-    "drain_timeout": 0.0,
-    "call_timeout": 0.1,
-    "deaf_after": 0.5,
+    **{"etcd_timeout": 0.1, "session_ttl": 2.0, "retention": 1.0, "grace": 0.001, "drain_timeout": 0.0},
+    **{"call_timeout": 0.1, "deaf_after": 0.5},
 }
 _COUNTS = {"workers": 1, "queue_size": 1, "max_attempts": 1, "replication": 1}
+#: discord.py's options of a client that are passed through.
+_CLIENT_OPTIONS = frozenset({
+    *("activity", "allowed_mentions", "assume_unsync_clock", "chunk_guilds_at_startup", "proxy", "status"),
+    *("enable_raw_presences", "guild_ready_timeout", "heartbeat_timeout", "http_trace", "max_messages"),
+    *("max_ratelimit_timeout", "member_cache_flags", "proxy_auth"),
+})  # fmt: skip
+#: discord.py's other options, each with the reason why it is none here.
+_NOT_TAKEN = {
+    **dict.fromkeys(("shard_id", "shard_ids"), "the plan of shards places them: set shard_count"),
+    "connector": "it belongs to one loop, and each shard's client makes its own",
+    "enable_debug_events": "every client has them switched on",
+    "application_id": "Discord tells it at login",
+}
 _CHOICES = {"ordering": ("channel", "guild", "none"), "on_store_loss": ("hold", "handle")}
 
 
@@ -80,7 +88,7 @@ class Config:
     :param participate_in_election: false for a replica that must not lead.
     :param deaf_after: how long a leader may be without a connection to Discord.
     :param drain_timeout: how long a stopping replica waits for its handlers.
-    :param call_timeout: how long a blocking call to Discord may take.
+    :param call_timeout: how long a blocking call may go without Discord carrying a request out.
     :param shard_count: the number of shards, or ``auto`` for Discord's recommendation; ``None``: no shards.
     :param replication: the number of replicas for each shard.
     :param http_address: ``host:port`` for health and metrics.
@@ -88,6 +96,7 @@ class Config:
     :param gateway_url: another address of Discord's gateway.
     :param requests_per_second: Discord's limit for the bot, shared by all replicas; 0: something else keeps
         the limit. By default 50, or 0 with ``api_url``.
+    :param client_options: options of ``discord.Client``, which ``build`` and ``DiscordHA`` take by name.
     """
 
     token: str = dataclasses.field(repr=False)
@@ -121,6 +130,7 @@ class Config:
     api_url: str | None = None
     gateway_url: str | None = None
     requests_per_second: int | None = None
+    client_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def build(cls, config: Config | None = None, /, **options: Any) -> Config:
@@ -129,9 +139,17 @@ class Config:
         :raises ConfigError: an option is unknown (names the nearest) or impossible.
         """
         known = [field.name for field in dataclasses.fields(cls)]
+        client = {name: options.pop(name) for name in _CLIENT_OPTIONS & options.keys()}
+        if client:
+            before = config.client_options if config is not None else {}
+            options["client_options"] = {**before, **options.get("client_options", {}), **client}
         for option in options:
+            if option in _NOT_TAKEN:
+                raise ConfigError(
+                    f"{option} is an option of discord.py's, but not here: {_NOT_TAKEN[option]}"
+                )
             if option not in known:
-                raise ConfigError(f"{option} is not an option{_nearest(option, known)}")
+                raise ConfigError(f"{option} is not an option{_nearest(option, [*known, *_CLIENT_OPTIONS])}")
         if config is not None:
             return dataclasses.replace(config, **options)
         if "token" not in options:
@@ -148,6 +166,7 @@ class Config:
         """
         environ = os.environ if environ is None else environ
         fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
+        del fields["client_options"]
         options: dict[str, Any] = {}
         if environ.get("BOT_TOKEN", "").strip():
             options["token"] = environ["BOT_TOKEN"].strip()
@@ -197,6 +216,20 @@ class Config:
             raise ConfigError(
                 f"intents must be a discord.Intents, such as discord.Intents.all(), not {self.intents!r}"
             )
+
+        self._check_client_options()
+
+    def _check_client_options(self) -> None:
+        """Lets discord.py check each option, in a client that is thrown away."""
+        import discord
+
+        for name, value in self.client_options.items():
+            try:
+                if name == "status" and not isinstance(value, discord.Status | None):
+                    raise TypeError("it must be a discord.Status")
+                discord.Client(intents=self.intents or discord.Intents.none(), **{name: value})
+            except (TypeError, ValueError, AttributeError) as error:
+                raise ConfigError(f"client_options: {name} can't be {value!r}: {error}") from None
 
     @property
     def rest_limit(self) -> int:

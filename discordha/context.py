@@ -34,6 +34,7 @@ __all__ = [
     "holding",
     "mark_loop_thread",
     "refuse_on_loop",
+    "runs_loop",
     "unfenced",
 ]
 
@@ -50,6 +51,7 @@ class CurrentEvent:
     :param occurrence: 1, 2, 3, ... for equal events without an identity of their own.
     :param is_lost: tells, without I/O and from any thread, whether the replica may have lost the event.
     :param handler: qualified name of the running handler; set by ``handler_scope``.
+    :param epoch: tells equal occurrences apart where the count began anew; equal in every attempt.
     :param for_itself: every replica handles the event for itself, and sends messages of its own.
     :ivar late_by: the seconds by which a timer is late; 0.0 if it is on time, and for other events.
     """
@@ -59,6 +61,7 @@ class CurrentEvent:
         "_ordinals",
         "_refused",
         "attempt",
+        "epoch",
         "fencing_token",
         "for_itself",
         "handler",
@@ -81,6 +84,7 @@ class CurrentEvent:
         handler: str = "",
         *,
         for_itself: bool = False,
+        epoch: int = 0,
     ) -> None:
         self.identity = identity
         self.name = name
@@ -91,6 +95,7 @@ class CurrentEvent:
         self.handler = handler
         self.for_itself = for_itself
         self.late_by = 0.0
+        self.epoch = epoch
         self._is_lost = is_lost
         self._ordinals = itertools.count()
         self._refused = False
@@ -136,6 +141,7 @@ class CurrentEvent:
             self._is_lost,
             handler,
             for_itself=self.for_itself,
+            epoch=self.epoch,
         )
 
 
@@ -210,6 +216,11 @@ _thread = _Thread()
 def mark_loop_thread() -> None:
     """Notes that the calling thread runs discord.py's loop: ``refuse_on_loop`` refuses its blocking calls."""
     _thread.runs_loop = True
+
+
+def runs_loop() -> bool:
+    """Whether the calling thread runs discord.py's loop. Never blocks."""
+    return _thread.runs_loop
 
 
 def refuse_on_loop(what: str) -> None:

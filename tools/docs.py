@@ -94,6 +94,8 @@ def options() -> Iterator[str]:
     yield "| option | type | default | environment | meaning |"
     yield "|---|---|---|---|---|"
     for field in dataclasses.fields(Config):
+        if field.name == "client_options":
+            continue  # they have a section of their own
         default = "required" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
         kind = str(field.type).replace("|", "or")
         variable = f"`DISCORDHA_{field.name.upper()}`" + (" or `BOT_TOKEN`" if field.name == "token" else "")

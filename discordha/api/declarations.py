@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from discordha.api.client import ReplicaAccess
 from discordha.commands import Command, Components, Interactions, PersistentViews, Tree
-from discordha.dispatch.callables import short_name
+from discordha.dispatch.callables import check_arguments, refuse_coroutine, short_name
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook
 from discordha.errors import ConfigError
@@ -30,13 +31,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Hook = TypeVar("Hook", bound=ErrorHook)
 
 
-class Declarations:
+class Declarations(ReplicaAccess):
     """The part of ``DiscordHA`` that decorators fill and each start reads."""
+
+    _tree_class: type[Tree] = Tree
 
     def __init__(self) -> None:
         super().__init__()
         self._stats = Stats()
-        self._tree = Tree()
+        self._tree = self._tree_class()
         self._components = Components()
         self._registry = HandlerRegistry()
         self._views = PersistentViews()
@@ -44,26 +47,21 @@ class Declarations:
         self._registry.set_source("interaction", interactions.handlers_for)
         self._on_error: ErrorHook | None = None
         self._loops: list[Loop] = []
-        self._is_started = False
         register_bot(self)
         self._add_methods()
 
     def _add_methods(self) -> None:
         """Registers a subclass's methods named ``on_<event>``, as ``discord.Client`` does."""
-        if type(self).on_error is not Declarations.on_error:
-            raise ConfigError("on_error is a decorator here: write @ha.on_error over a function of your own")
+        self._refuse_on_error()
         for name in dir(type(self)):
             if name.startswith("on_") and not hasattr(Declarations, name):
                 self.add_handler(getattr(self, name))
             if isinstance(inspect.getattr_static(type(self), name), Loop):
                 getattr(self, name).join_bot(self)
 
-    def _refuse_after_start(self, declaration: str) -> None:
-        """Raises ``ConfigError`` for a declaration while the bot runs: a part of the replicas would miss
-        it.
-        """
-        if self._is_started:
-            raise ConfigError(f"{declaration} is declared too late: the bot runs; declare it before start()")
+    def _refuse_on_error(self) -> None:
+        if type(self).on_error is not Declarations.on_error:
+            raise ConfigError("on_error is a decorator here: write @ha.on_error over a function of your own")
 
     def _attach(self, client: discord.Client) -> None:
         """Gives a new client the command tree and the views, for discord.py. Gateway thread."""
@@ -83,6 +81,8 @@ class Declarations:
         where: Callable[..., Any] | None = None,
     ) -> Callable[[Function], Function]:
         """Decorator: registers a plain function for an event, as often as wanted; see ``add_handler``."""
+
+        _refuse_bare(event, "listen")
 
         def register(function: Function) -> Function:
             self.add_handler(function, event, scope=scope, where=where)
@@ -106,7 +106,8 @@ class Declarations:
             ``"every"`` (all do); by default the scope that suits the event.
         :param where: a fast, pure predicate on the event's arguments, called before anything else; an error
             in it is logged and counts as no.
-        :raises ConfigError: unknown event (names the nearest), coroutine function, wrong number of arguments.
+        :raises ConfigError: unknown event (names the nearest), coroutine or generator function, wrong number
+            of arguments, impossible ``where``.
         """
         return self._registry.add(function, event, scope=scope, where=where)
 
@@ -144,7 +145,10 @@ class Declarations:
         :raises ConfigError: a coroutine function, or arguments that do not match the pattern.
         """
 
+        _refuse_bare(custom_id, "component")
+
         def register(function: Function) -> Function:
+            self._refuse_late(f"the component {custom_id!r}")
             self._components.add(custom_id, function, defer)
             return function
 
@@ -159,6 +163,7 @@ class Declarations:
         :param message_id: the message with the view, if the view is to follow that message's edits.
         :raises ConfigError: the view is not persistent.
         """
+        self._refuse_late(f"the view {type(view).__name__}")
         self._views.add(view, message_id)
 
     def add_dynamic_items(self, *items: type[discord.ui.DynamicItem[Any]]) -> None:
@@ -167,12 +172,18 @@ class Declarations:
 
         :raises ConfigError: an item is no such class.
         """
+        self._refuse_late("a class of dynamic items")
         self._views.add_items(items)
 
     def on_error(self, hook: Hook) -> Hook:
         """Decorator: calls ``hook(event, handler, error)`` for each handler's error, instead of logging it.
         Before ``start``.
+
+        :raises ConfigError: a coroutine function, wrong arguments, or the bot runs.
         """
+        self._refuse_late("the hook on_error")
+        refuse_coroutine(hook, "Error hooks")
+        check_arguments(hook, ("event", "handler", "error"), "take errors")
         self._on_error = hook
         return hook
 
@@ -206,7 +217,7 @@ class Declarations:
 
         def register(function: Callable[..., Any]) -> Loop:
             title = name if name is not None else short_name(function)
-            self._refuse_after_start(f"the loop {title}")
+            self._refuse_late(f"the loop {title!r}")
             loop = Loop(
                 function,
                 name=title,
@@ -233,3 +244,13 @@ class Declarations:
         if any(known.name == loop.name for known in self._loops):
             raise ConfigError(f"there is a loop {loop.name!r} already: give this one another name")
         self._loops.append(loop)
+
+
+def _refuse_bare(argument: Any, decorator: str) -> None:
+    """Refuses a decorator without parentheses, which takes the function for its argument and drops it."""
+    if callable(argument):
+        name = short_name(argument)
+        given = "" if decorator == "listen" else '"custom_id"'
+        raise ConfigError(
+            f"@ha.{decorator} over {name} lacks its parentheses: write @ha.{decorator}({given})"
+        )

@@ -9,7 +9,7 @@ import datetime
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from discordha.api.client import ReplicaAccess
 from discordha.blocking.nonces import nonce_for
@@ -27,11 +27,6 @@ LAST = 10.0**12 - 1
 class Timers(ReplicaAccess):
     """The part of ``DiscordHA`` that has timers."""
 
-    if TYPE_CHECKING:
-
-        def _refuse_after_start(self, declaration: str) -> None:
-            """See ``Declarations``."""
-
     def __init__(self) -> None:
         super().__init__()
         self._timers: dict[str, Callable[[Any], Any]] = {}
@@ -43,12 +38,13 @@ class Timers(ReplicaAccess):
         :raises ConfigError: the name is taken, a coroutine function, or one without exactly one argument.
         """
 
+        if not isinstance(name, str) or not name:
+            raise ConfigError(f'a timer\'s name must be text, as in @ha.timer("remind"), not {name!r}')
+
         def register(function: Function) -> Function:
             refuse_coroutine(function, "Timers")
             check_arguments(function, ("payload",), f"be the timer {name!r}")
-            self._refuse_after_start(f"the timer {name!r}")
-            if not isinstance(name, str) or not name:
-                raise ConfigError(f"a timer's name must be text, not {name!r}")
+            self._refuse_late(f"the timer {name!r}")
             if name in self._timers:
                 raise ConfigError(f"there is a timer {name!r} already: give this one another name")
             self._timers[name] = function

@@ -27,6 +27,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from discordha.context import current_event, current_fence
+from discordha.dispatch.callables import check_predicate
 from discordha.errors import ConfigError, DiscordHAError, LockLost
 from discordha.events import EVENTS, suggest
 
@@ -88,13 +89,15 @@ class Waiters:
         :raises TimeoutError: no event matched within ``timeout`` seconds.
         :raises LockLost: the calling handler has lost its event.
         :raises DiscordHAError: the bot stops, or too many threads wait.
-        :raises ConfigError: discord.py has no such event.
+        :raises ConfigError: discord.py has no such event, or ``where`` is impossible.
         """
         name = event.removeprefix("on_")
         if name not in EVENTS:
             nearest = suggest(name)
             hint = f"; did you mean {nearest}?" if nearest else ""
             raise ConfigError(f"{name!r} is not an event of discord.py{hint}")
+        if where is not None:
+            check_predicate(where, EVENTS[name].arguments)
         waiter = _Waiter(where, Future())
         with self._lock:
             if self.count >= MAX_WAITING and not self._closed:

@@ -5,8 +5,18 @@ of events and handlers does not. Every room above may import this package, which
 ``errors`` only.
 """
 
-from discordha.blocking.bridge import Bridge, LoopBridge, PendingCall, refuse_if_lost
+from discordha.blocking.bridge import Bridge, LoopBridge, PendingCall, note_progress, refuse_if_lost
 from discordha.blocking.values import View, unwrap, wrap
 from discordha.blocking.views import view_maker
 
-__all__ = ["Bridge", "LoopBridge", "PendingCall", "View", "refuse_if_lost", "unwrap", "view_maker", "wrap"]
+__all__ = [
+    "Bridge",
+    "LoopBridge",
+    "PendingCall",
+    "View",
+    "note_progress",
+    "refuse_if_lost",
+    "unwrap",
+    "view_maker",
+    "wrap",
+]

@@ -18,13 +18,14 @@ import asyncio
 import contextvars
 import inspect
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from discordha.context import Fence, blocks_loop, current_fence, refuse_on_loop
 from discordha.errors import DiscordHAError, LockLost
 
-__all__ = ["Bridge", "LoopBridge", "PendingCall", "refuse_if_lost"]
+__all__ = ["Bridge", "LoopBridge", "PendingCall", "note_progress", "refuse_if_lost"]
 
 Result = TypeVar("Result")
 
@@ -52,7 +53,7 @@ class Bridge(Protocol):
 class _Call:
     """One call. ``done`` is locked until the outcome is in ``value`` or ``error``."""
 
-    __slots__ = ("bridge", "done", "error", "fence", "on_done", "over", "task", "value")
+    __slots__ = ("bridge", "done", "error", "fence", "on_done", "over", "progress_at", "task", "value")
 
     def __init__(self, bridge: LoopBridge, fence: Fence, on_done: Callable[[], None] | None) -> None:
         self.bridge = bridge
@@ -61,6 +62,7 @@ class _Call:
         self.done = threading.Lock()
         self.done.acquire()
         self.over = False  # has an outcome, or no waiter
+        self.progress_at = time.monotonic()  # when it began, or Discord last carried out a request of it
         self.task: asyncio.Task[Any] | None = None
         self.value: Any = None
         self.error: BaseException | None = None
@@ -91,7 +93,7 @@ class LoopBridge:
     """Blocking calls into one asyncio loop, from any thread but the loop's own.
 
     :param loop: the loop, which another thread runs.
-    :param call_timeout: seconds that a call may take when it names no timeout of its own.
+    :param call_timeout: seconds that a call which names no timeout of its own may go without progress.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, call_timeout: float = 60.0) -> None:
@@ -111,7 +113,8 @@ class LoopBridge:
 
         The awaitable sees the caller's context variables, ``current_event()`` among them.
 
-        :param timeout: seconds, by default ``call_timeout``; ``math.inf`` waits until ``close``.
+        :param timeout: seconds for the whole call; by default it may take as long as Discord carries a
+            request of it out every ``call_timeout`` seconds; ``math.inf`` waits until ``close``.
         :raises LockLost: this replica may have lost the event or lock that the caller runs under; nothing was
             sent.
         :raises TimeoutError: the call took longer and was cancelled. Discord may have carried it out.
@@ -119,15 +122,25 @@ class LoopBridge:
         :raises RuntimeError: the caller is the loop's own thread, which would wait for itself.
         """
         call = self._admit(awaitable, None)
-        if timeout is None:
-            timeout = self.call_timeout
         try:
-            finished = call.done.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+            finished = call.done.acquire(
+                timeout=min(self.call_timeout if timeout is None else timeout, threading.TIMEOUT_MAX)
+            )
+            while not finished and timeout is None:
+                left = call.progress_at + self.call_timeout - time.monotonic()
+                if left <= 0:
+                    break
+                finished = call.done.acquire(timeout=left)
         except BaseException:  # KeyboardInterrupt in the main thread
             self._abandon(call)
             raise
         if not finished and self._abandon(call):
-            raise TimeoutError(f"{_title(awaitable)} took longer than {timeout:g} s and was cancelled")
+            limit = (
+                f"made no progress for {self.call_timeout:g} s"
+                if timeout is None
+                else f"took longer than {timeout:g} s"
+            )
+            raise TimeoutError(f"{_title(awaitable)} {limit} and was cancelled")
         if call.error is not None:
             try:
                 raise call.error
@@ -254,6 +267,13 @@ def refuse_if_lost(method: str, path: str) -> None:
     broken = call.fence.refusal() if call is not None and not call.over else None
     if broken is not None:
         raise LockLost(f"this replica may have lost {broken}: {method} {path} was not sent")
+
+
+def note_progress() -> None:
+    """Discord has carried out a request of the calling task's call, which may go on. Gateway's loop."""
+    call = _running_call.get()
+    if call is not None:
+        call.progress_at = time.monotonic()
 
 
 async def _await(awaitable: Awaitable[Any]) -> Any:

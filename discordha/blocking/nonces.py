@@ -34,7 +34,9 @@ def nonce_for(event: CurrentEvent, ordinal: int) -> str:
 
     :param ordinal: the message's number among those that the handler sends for the event.
     """
-    parts = (event.name, event.identity, event.occurrence, event.handler, ordinal)
+    parts: tuple[object, ...] = (event.name, event.identity, event.occurrence, event.handler, ordinal)
+    if event.epoch:
+        parts += (event.epoch,)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:NONCE_LENGTH]
 
 

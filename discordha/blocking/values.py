@@ -150,6 +150,8 @@ def argument(value: Any, bridge: Bridge | None) -> Any:
 def _learn(kind: type) -> Wrapper | None:
     if issubclass(kind, type):
         return None
+    if hasattr(kind, "__discordha_wrap__"):  # lives on both sides, or knows how to
+        return lambda value, bridge: value.__discordha_wrap__(bridge)
     if issubclass(kind, _COLLECTIONS):
         return None if hasattr(kind, "_actual_enum_cls_") else _wrap_collection
     if issubclass(kind, (dict, types.MappingProxyType)):

@@ -33,7 +33,7 @@ from discordha.blocking.nonces import add_nonce, creates_message
 from discordha.blocking.values import View, argument, register_views, result, wrap
 from discordha.context import unfenced
 
-__all__ = ["view_maker"]
+__all__ = ["blocking_caller", "view_maker"]
 
 #: Seconds that a blocking call may take beyond the ``timeout`` given to discord.py's method.
 TIMEOUT_MARGIN = 30.0
@@ -133,13 +133,13 @@ def _method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         bridge = self._discordha_bridge
         return call(find(self._discordha_object), bridge, args, kwargs)
 
-    call = _caller(function)
+    call = blocking_caller(function)
     return functools.update_wrapper(method, function, _KEPT, ())
 
 
 def _bind(value: MethodType, bridge: Bridge) -> Callable[..., Any]:
     """A blocking function of a bound method that its object's class does not have."""
-    call = _caller(value.__func__)
+    call = blocking_caller(value.__func__)
 
     def method(*args: Any, **kwargs: Any) -> Any:
         return call(value, bridge, args, kwargs)
@@ -150,7 +150,7 @@ def _bind(value: MethodType, bridge: Bridge) -> Callable[..., Any]:
 Caller = Callable[[Callable[..., Any], Bridge, tuple[Any, ...], dict[str, Any]], Any]
 
 
-def _caller(function: Callable[..., Any]) -> Caller:
+def blocking_caller(function: Callable[..., Any]) -> Caller:
     """Makes the function that calls a method for a view."""
     if not inspect.iscoroutinefunction(function):
         return _call_plain

@@ -28,14 +28,19 @@ import discord
 
 from discordha.commands.trampoline import is_unanswerable
 from discordha.context import CurrentEvent
-from discordha.errors import DiscordHAError
+from discordha.errors import DiscordHAError, reason_of
+from discordha.gateway.requests import BROKEN
 
 __all__ = ["Answer", "install"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds after the reception; Discord gives up after 3.
+#: Seconds after the reception for which Discord waits for the first answer.
+ANSWER_TIMEOUT = 3.0
+#: Seconds after the reception.
 DEFER_AFTER = 2.0
+#: Before an answer is sent again that a broken connection took along, seconds.
+RETRY_PAUSE = 0.1
 #: Seconds that discord.py keeps a modal without a timeout of its own; most are never submitted.
 MODAL_TIMEOUT = 3600.0
 #: Discord's error code for an interaction that has its first answer.
@@ -200,12 +205,26 @@ class Answer(discord.InteractionResponse[Any]):
             raise discord.InteractionResponded(self._parent)
         if self._prior is _Prior.NOTHING:
             try:
-                return await respond(*args, **kwargs)
+                return await self._respond(respond, *args, **kwargs)
             except discord.HTTPException as error:
                 if error.code != ALREADY_ACKNOWLEDGED:
                     raise
             await self._find_prior()
         return _HAS_AN_ANSWER
+
+    async def _respond(self, respond: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """Sends the first answer, and again if the connection breaks, since Discord takes one only. Not with
+        files, which are read once.
+        """
+        while True:
+            try:
+                return await respond(*args, **kwargs)
+            except BROKEN as error:
+                late = time.monotonic() + RETRY_PAUSE >= self._received_at + ANSWER_TIMEOUT
+                if late or "file" in kwargs or "files" in kwargs:
+                    raise
+                _log.info("interaction %d is answered again: %s", self._parent.id, reason_of(error))
+            await asyncio.sleep(RETRY_PAUSE)
 
     async def _find_prior(self) -> None:
         """Asks Discord what an earlier owner of the event has done to the interaction."""

@@ -61,6 +61,8 @@ class Components:
         :raises ConfigError: the function is a coroutine function or can't take its arguments, or the pattern
             has a function already.
         """
+        if not callable(function):
+            raise ConfigError(f"the component {pattern!r} needs a function, not {function!r}")
         refuse_coroutine(function)
         text, expression, kind, own = _compile(pattern)
         if any(known.expression.pattern == expression.pattern for known in self._all):

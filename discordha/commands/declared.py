@@ -19,18 +19,30 @@ from discord.utils import MISSING
 from discordha.commands.trampoline import adapt, plain_function
 from discordha.dispatch.callables import short_name
 
-__all__ = ["Command", "ContextMenu", "Group", "command", "context_menu"]
+__all__ = [
+    "Checks",
+    "Command",
+    "ContextMenu",
+    "Group",
+    "adapt_parameters",
+    "adapted_hook",
+    "command",
+    "context_menu",
+    "is_theirs",
+]
 
 PlainFunction = Callable[..., Any]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _CHECKS = "Checks"
 _ERROR_HANDLERS = "Error handlers"
+#: Attributes of trees and groups that discord.py awaits.
+_HOOKS = {"interaction_check": _CHECKS, "on_error": _ERROR_HANDLERS}
 #: Where ``discord.app_commands.autocomplete`` leaves its mark on a function.
 _AUTOCOMPLETE = "__discord_app_commands_param_autocomplete__"
 
 
-class _Checks(list[Any]):
+class Checks(list[Any]):
     """A command's checks. The user's plain ones run on the handler thread, discord.py's on the loop."""
 
     def __init__(self, checks: Iterable[Any]) -> None:
@@ -39,13 +51,20 @@ class _Checks(list[Any]):
             self.append(check)
 
     def append(self, check: Any) -> None:
-        super().append(check if _is_theirs(check) else adapt(check, _CHECKS))
+        """Adds a check."""
+        super().append(check if is_theirs(check) else adapt(check, _CHECKS))
+
+    def copy(self) -> Checks:
+        """The same checks, in a list that adapts later ones, too."""
+        return type(self)(self)
 
     def remove(self, check: Any) -> None:
+        """Removes a check, which may be the plain function."""
         super().remove(next((known for known in self if plain_function(known) is check), check))
 
 
-def _is_theirs(function: Any) -> bool:
+def is_theirs(function: Any) -> bool:
+    """Whether a function or a class is discord.py's own."""
     return str(getattr(function, "__module__", "")).startswith("discord.")
 
 
@@ -64,18 +83,23 @@ def _autocomplete(function: PlainFunction) -> Any:
     return adapt(function, "Autocompletes", ends=True)
 
 
-def _adapt_parameters(parameters: Iterable[Any]) -> None:
+def adapt_parameters(parameters: Iterable[Any]) -> None:
     """The user's transformers, and their autocompletes, run on the handler thread, too."""
     for parameter in parameters:
         complete = parameter.autocomplete
         if complete is not None and not inspect.iscoroutinefunction(complete):
             parameter.autocomplete = _autocomplete(complete)
         transformer = parameter._annotation
-        if not isinstance(transformer, app_commands.Transformer) or _is_theirs(type(transformer)):
+        if not isinstance(transformer, app_commands.Transformer) or is_theirs(type(transformer)):
             continue
         if not inspect.iscoroutinefunction(transformer.transform):
             parameter._annotation = copy.copy(transformer)
             parameter._annotation.transform = adapt(transformer.transform, "Transformers")
+
+
+def adapted_hook(name: str, value: Any) -> Any:
+    """The value for an attribute of a tree or group: plain functions for the hooks that discord.py awaits."""
+    return adapt(value, _HOOKS[name]) if name in _HOOKS and callable(value) else value
 
 
 class Command(app_commands.Command[Any, ..., Any]):
@@ -83,8 +107,8 @@ class Command(app_commands.Command[Any, ..., Any]):
 
     def __init__(self, *, callback: PlainFunction, **options: Any) -> None:
         super().__init__(callback=_callback(callback), **options)
-        self.checks = _Checks(self.checks)
-        _adapt_parameters(self._params.values())
+        self.checks = Checks(self.checks)
+        adapt_parameters(self._params.values())
 
     def error(self, coro: Decorated) -> Decorated:
         """Decorator: a plain function handles this command's errors: (interaction, error)."""
@@ -107,7 +131,7 @@ class ContextMenu(app_commands.ContextMenu):
 
     def __init__(self, *, callback: PlainFunction, **options: Any) -> None:
         super().__init__(callback=_callback(callback), **options)
-        self.checks = _Checks(self.checks)
+        self.checks = Checks(self.checks)
 
     def error(self, coro: Decorated) -> Decorated:
         """Decorator: a plain function handles this command's errors: (interaction, error)."""
@@ -121,9 +145,9 @@ class Group(app_commands.Group):
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        for name, what in (("interaction_check", _CHECKS), ("on_error", _ERROR_HANDLERS)):
+        for name in _HOOKS:
             if name in cls.__dict__:
-                setattr(cls, name, adapt(cls.__dict__[name], what))
+                setattr(cls, name, adapted_hook(name, cls.__dict__[name]))
         super().__init_subclass__(**options)
 
     def command(  # type: ignore[override]
@@ -138,6 +162,9 @@ class Group(app_commands.Group):
             return made
 
         return decorator
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, adapted_hook(name, value))
 
     def error(self, coro: Decorated) -> Decorated:
         """Decorator: a plain function handles the errors of this group's commands."""

@@ -55,6 +55,8 @@ class Interactions:
     def handlers_for(self, args: Sequence[Any]) -> list[Handler]:
         """The handlers of an interaction; empty if this bot has none. On the gateway thread."""
         interaction: discord.Interaction[Any] = args[0]
+        if self._tree.client_seen is not None:
+            interaction._client = self._tree.client_seen
         if interaction.type in (_InteractionType.application_command, _InteractionType.autocomplete):
             command = self._tree.find(interaction)
             return [] if command is None else [self._command(interaction, command)]
@@ -143,7 +145,9 @@ class Interactions:
             await answer._settle(deferring)
 
         try:
-            Trampoline(view._discordha_bridge, gone).drive(main)
+            trampoline = Trampoline(view._discordha_bridge, gone)
+            trampoline.drive(main)
+            trampoline.raise_noted()
         except discord.HTTPException as error:
             if not gone(error):
                 raise

@@ -8,7 +8,7 @@ Guarantees
 - The functions of one interaction run on one handler thread, one after another.
 - An exception of a function is raised where it was awaited. ``LockLost``, an interaction that can't be
   answered, and a ``BaseException`` end the interaction at once instead, on the handler thread.
-- A function that is awaited outside of ``drive`` raises.
+- A function that is awaited outside of ``drive`` raises on the loop, and runs at once on any other thread.
 
 Threads and locks: a trampoline belongs to the handler thread that calls ``drive``. Requests come from the
 loop's thread through a ``SimpleQueue``; results return by ``call_soon_threadsafe``. At stop the bridge fails
@@ -29,10 +29,25 @@ from typing import Any, NamedTuple
 import discord
 
 from discordha.blocking import Bridge, unwrap, wrap
-from discordha.dispatch.callables import body_of, callable_name, refuse_coroutine, short_name
+from discordha.blocking.sides import author_side
+from discordha.context import runs_loop
+from discordha.dispatch.callables import (
+    body_of,
+    callable_name,
+    refuse_coroutine,
+    refuse_result,
+    short_name,
+)
 from discordha.errors import DiscordHAError, LockLost
 
-__all__ = ["Trampoline", "adapt", "is_unanswerable", "plain_function"]
+__all__ = [
+    "Trampoline",
+    "adapt",
+    "current_bridge",
+    "current_trampoline",
+    "is_unanswerable",
+    "plain_function",
+]
 
 #: Discord's error code for an interaction that was not answered in time, or is gone.
 UNKNOWN_INTERACTION = 10062
@@ -69,23 +84,73 @@ class Trampoline:
         self._bridge = bridge
         self._ends = ends
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._posted: list[asyncio.Future[Any]] = []
+        self._noted: list[Exception] = []
+        self._ended = False
+        self._at_end: list[Callable[[], None]] = []
 
     def drive(self, start: Callable[[], Awaitable[Any]]) -> Any:
         """Runs the coroutine that ``start`` makes on the loop, and the plain functions that it awaits on the
         calling thread, a handler thread. Blocks until the coroutine is done.
         """
-        token = _driving.set(self)
+        token, outer = _driving.set(self), _bridge.set(self._bridge)
         try:
-            call = self._bridge.begin(start(), lambda: self._requests.put(None))
+            call = self._bridge.begin(self._run(start), lambda: self._requests.put(None))
         finally:
             _driving.reset(token)
         try:
             while (request := self._requests.get()) is not None:
                 self._serve(request)
         except BaseException:
+            self._ended = True
             call.cancel()
             raise
+        finally:
+            _bridge.reset(outer)
+            for function in self._at_end:
+                function()
         return call.result()
+
+    async def _run(self, start: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await start()
+        finally:
+            while self._posted and not self._ended:
+                try:
+                    await self._posted.pop(0)
+                except Exception as error:  # noqa: BLE001 - whatever the user's function raised
+                    self.note(error)
+
+    def raise_noted(self) -> None:
+        """Raises the first error that was noted during ``drive``, if there is one. On the handler thread."""
+        if self._noted:
+            raise self._noted[0]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the handler thread has left: nothing more runs on it."""
+        return self._ended
+
+    def at_end(self, function: Callable[[], None]) -> None:
+        """Has the handler thread call a function when it leaves ``drive``. On the handler thread."""
+        self._at_end.append(function)
+
+    @property
+    def noted(self) -> list[Exception]:
+        """The errors that were noted, in order."""
+        return self._noted
+
+    def note(self, error: Exception) -> None:
+        """Keeps an error that nothing awaits, for ``raise_noted``. On the loop."""
+        self._noted.append(error)
+
+    def post(self, function: Callable[..., Any], *args: Any) -> None:
+        """Has the handler thread call a plain function, before whatever is asked of it later. ``drive`` waits
+        for its end, and its error is noted. On the loop.
+        """
+        answer = asyncio.get_running_loop().create_future()
+        self._posted.append(answer)
+        self._requests.put(_Request(function, args, {}, answer, False))
 
     def _serve(self, request: _Request) -> None:
         bridge = self._bridge
@@ -94,7 +159,14 @@ class Trampoline:
         try:
             args = [wrap(arg, bridge) for arg in request.args]
             kwargs = {name: wrap(arg, bridge) for name, arg in request.kwargs.items()}
-            value = unwrap(request.function(*args, **kwargs))
+            token = _serving.set(self)
+            try:
+                value = unwrap(request.function(*args, **kwargs))
+                if request.ends and isinstance(value, types.GeneratorType):
+                    value = list(value)  # choices, which may be made on this thread only
+            finally:
+                _serving.reset(token)
+            refuse_result(value, callable_name(request.function))
         except LockLost:
             raise
         except StopIteration as stop:  # a future can't carry it
@@ -109,6 +181,8 @@ class Trampoline:
 
     async def call(self, function: Callable[..., Any], args: Any, kwargs: Any, ends: bool) -> Any:
         """Lets the handler thread call a plain function; see ``adapt``. On the loop."""
+        if self._ended:  # discord.py cleans up, though nothing is left to run for
+            raise DiscordHAError(f"{function!r} was not called: its handler has ended")
         answer = asyncio.get_running_loop().create_future()
         self._requests.put(_Request(function, args, kwargs, answer, ends))
         return await answer
@@ -117,6 +191,24 @@ class Trampoline:
 _driving: contextvars.ContextVar[Trampoline | None] = contextvars.ContextVar(
     "discordha_trampoline", default=None
 )
+#: The bridge of the handler thread that drives.
+_bridge: contextvars.ContextVar[Bridge | None] = contextvars.ContextVar("discordha_bridge", default=None)
+
+
+#: The trampoline that calls the running function.
+_serving: contextvars.ContextVar[Trampoline | None] = contextvars.ContextVar(
+    "discordha_serving", default=None
+)
+
+
+def current_trampoline() -> Trampoline | None:
+    """The trampoline that the calling coroutine runs on, or that calls the running function."""
+    return _driving.get() or _serving.get()
+
+
+def current_bridge() -> Bridge | None:
+    """The bridge of the trampoline that calls the running function. On a handler thread."""
+    return _bridge.get()
 
 
 def _answer(answer: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
@@ -129,6 +221,9 @@ def _answer(answer: asyncio.Future[Any], value: Any, error: Exception | None) ->
 
 
 async def _jump(function: Callable[..., Any], args: Any, kwargs: Any, ends: bool) -> Any:
+    if not runs_loop() and asyncio._get_running_loop() is None:
+        with author_side():
+            return function(*args, **kwargs)
     trampoline = _driving.get()
     if trampoline is None:
         raise DiscordHAError(

@@ -26,7 +26,15 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from discordha.blocking import wrap
-from discordha.commands.declared import Command, ContextMenu, Decorated, Group, command, context_menu
+from discordha.commands.declared import (
+    Command,
+    ContextMenu,
+    Decorated,
+    Group,
+    adapted_hook,
+    command,
+    context_menu,
+)
 from discordha.commands.trampoline import adapt
 from discordha.errors import ConfigError, DiscordHAError
 
@@ -48,20 +56,32 @@ class _NoClient:
     @staticmethod
     def dispatch(event: str, interaction: Any, *args: Any) -> None:
         """Sends ``app_command_completion`` to the client that received the interaction."""
-        interaction.client.dispatch(event, interaction, *args)
+        interaction._state._get_client().dispatch(event, interaction, *args)
 
 
 class Tree(app_commands.CommandTree[Any]):
-    """The bot's commands: ``ha.tree``."""
+    """The bot's commands: ``ha.tree``. A subclass may override ``interaction_check`` and ``on_error`` with
+    plain functions.
+    """
 
-    def __init__(self) -> None:
-        super().__init__(_NoClient())
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, what in (("interaction_check", "Checks"), ("on_error", "Error handlers")):
+            if name in cls.__dict__:
+                setattr(cls, name, adapt(cls.__dict__[name], what))
+
+    def __init__(self, client: Any = None, **options: Any) -> None:
+        super().__init__(_NoClient(), **options)
         #: Whether the bot registers changed commands when it starts.
         self.sync_on_start = True
         #: Whether another replica has claimed an event and is silent. Set by the replica, before it starts.
         self.silent_owner: Callable[[str], bool] = lambda key: False
         self._bot: Callable[[], Any] | None = None
+        self._refuse_late: Callable[[str], None] = lambda what: None
         self._unknown: set[str] = set()
+        self._check: Callable[..., Any] | None = None
+        #: What ``interaction.client`` is, where that is not the client that received the interaction.
+        self.client_seen: Any = None
 
     def command(  # type: ignore[override]
         self,
@@ -110,8 +130,9 @@ class Tree(app_commands.CommandTree[Any]):
     def add_command(self, command: Any, /, **options: Any) -> None:
         """Adds a command, a context menu or a group.
 
-        :raises ConfigError: one of its callbacks is a coroutine function.
+        :raises ConfigError: one of its callbacks is a coroutine function, or the bot runs.
         """
+        self._refuse_late(f"the command {getattr(command, 'name', command)!r}")
         members = (
             [command, *command.walk_commands()] if isinstance(command, app_commands.Group) else [command]
         )
@@ -123,6 +144,23 @@ class Tree(app_commands.CommandTree[Any]):
                     "with ha.tree.command, or with discordha.app_commands, from a plain one"
                 )
         super().add_command(command, **options)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "interaction_check":
+            name, value = "_check", adapt(value, "Checks")
+        super().__setattr__(name, adapted_hook(name, value))
+
+    def interaction_check(self, function: Any, /) -> Any:
+        """Decorator: a plain function allows or refuses every command and autocomplete: (interaction). The
+        same as ``tree.interaction_check = function``; discord.py calls this with an interaction.
+        """
+        if callable(function):
+            self._check = adapt(function, "Checks")
+            return function
+        return self._is_allowed(function)
+
+    async def _is_allowed(self, interaction: discord.Interaction[Any]) -> bool:
+        return self._check is None or bool(await self._check(interaction))
 
     def error(self, coro: Decorated) -> Decorated:
         """Decorator: a plain function handles all commands' errors: (interaction, error)."""
@@ -170,9 +208,13 @@ class Tree(app_commands.CommandTree[Any]):
             raise error.original from error.original.__cause__
         raise error
 
-    def bind(self, bot: Callable[[], Any]) -> None:
-        """Tells the tree where the running bot is, an object with ``gateway``. ``DiscordHA`` calls it."""
+    def bind(self, bot: Callable[[], Any], refuse_late: Callable[[str], None]) -> None:
+        """Tells the tree where the running bot is, an object with ``gateway``. ``DiscordHA`` calls it.
+
+        :param refuse_late: raises for a declaration while the bot runs.
+        """
         self._bot = bot
+        self._refuse_late = refuse_late
 
     def scopes(self) -> set[int | None]:
         """The guilds with commands of their own, and ``None`` if there are global commands."""

@@ -58,8 +58,6 @@ Result = TypeVar("Result")
 #: A mark waits this long for the next claim to take it along, seconds, while claims come often enough (see
 #: ``GroupCommit``). A crash meanwhile makes a finished event run again.
 MARK_RIDE = 0.008
-#: How much later than its rhythm a member's record may come in, seconds.
-LATE = 0.3
 
 
 def store_settings(config: Config) -> StoreSettings:
@@ -96,7 +94,7 @@ class CoordinationNode:
         self.session = Session(self.store, ttl=ttl)
         if self.has_peers:
             link.current().watch_session(self.session, settings)
-        self.commit = GroupCommit(self.store, ride=MARK_RIDE)
+        self.commit = GroupCommit(self.store, root=root, ride=MARK_RIDE, last_words=config.etcd_timeout)
         self.leases = RetentionLeases(self.store, retention=config.retention)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
         self.hints = ClaimHints(root, retention=config.retention)
@@ -167,14 +165,9 @@ class CoordinationNode:
         return self.shares
 
     def silent_owner(self, key: str) -> bool:
-        """Whether another replica holds an event and has not written its member record for longer than its
-        rhythm, while this one sees its own come in. No I/O; any thread.
-        """
+        """Whether another replica holds an event and is late with its member record. No I/O; any thread."""
         holder = self.hints.owner(key)
-        if holder is None or holder == self._replica_id:
-            return False
-        longest = self._config.session_ttl / 3 + LATE
-        return self.members.silence(holder) > longest >= self.members.silence(self._replica_id)
+        return holder is not None and holder != self._replica_id and self.members.is_late(holder)
 
     def start(self) -> None:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
@@ -200,6 +193,7 @@ class CoordinationNode:
                 self.elections.start()
             if self.shares is not None:
                 self.shares.start()
+            self.store.outlast_refusals(quiet=self._config.session_ttl / 2)  # members write more often
             undo.pop_all()
 
     def _refuse_incompatible(self, timeout: float) -> None:

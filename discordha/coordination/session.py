@@ -30,7 +30,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from discordha.coordination.etcd.store import Store
+from discordha.coordination.etcd.store import Store, StoreRefused
 from discordha.errors import ConfigError, DiscordHAError, SessionExpired, StoreUnavailable
 
 __all__ = ["Grant", "Session"]
@@ -206,7 +206,8 @@ class Session:
                         return None
                 elif not said:
                     said = True
-                    level = logging.ERROR if isinstance(error, ConfigError) else logging.WARNING
+                    refused = isinstance(error, (ConfigError, StoreRefused))
+                    level = logging.ERROR if refused else logging.WARNING
                     _log.log(level, "waiting for a new session: %s", error)
             self._moves_by = self._clock() + pause
             self._stop.wait(pause)

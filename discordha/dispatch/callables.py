@@ -10,6 +10,7 @@ Threads and locks: none.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import types
@@ -18,7 +19,16 @@ from typing import Any
 
 from discordha.errors import ConfigError
 
-__all__ = ["body_of", "callable_name", "check_arguments", "own_name", "refuse_coroutine", "short_name"]
+__all__ = [
+    "body_of",
+    "callable_name",
+    "check_arguments",
+    "check_predicate",
+    "own_name",
+    "refuse_coroutine",
+    "refuse_result",
+    "short_name",
+]
 
 
 def own_name(function: Any) -> str:
@@ -95,3 +105,39 @@ def check_arguments(function: Callable[..., Any], arguments: Sequence[str], purp
     except TypeError:
         wanted = f"with ({', '.join(arguments)})" if arguments else "without arguments"
         raise ConfigError(f"{own_name(function)}{signature} can't {purpose}: it is called {wanted}") from None
+
+
+def check_predicate(function: Any, arguments: Sequence[str] | None = None) -> None:
+    """Refuses a predicate (``where=``, ``check=``) that can't tell yes from no.
+
+    :param arguments: the event's, by name; ``None``: they vary.
+    :raises ConfigError: not callable, a coroutine function, which would always say yes, or wrong arguments.
+    """
+    if not callable(function):
+        raise ConfigError(
+            f"where is {function!r}, which is not callable: write where=lambda ...: ..., or a function's name"
+        )
+    refuse_coroutine(function, "Predicates")
+    if arguments is not None:
+        check_arguments(function, arguments, "be the predicate")
+
+
+def refuse_result(result: Any, name: str) -> None:
+    """Refuses a coroutine, a generator or a future as the result of a plain function: its body did not run.
+
+    :param name: the function.
+    :raises TypeError: says how to run it.
+    """
+    if not isinstance(result, _UNRUN):
+        return
+    title = getattr(result, "__qualname__", type(result).__name__)
+    if isinstance(result, types.CoroutineType):
+        result.close()
+    raise TypeError(
+        f"{name} returned {title} without running it. Make a function of yours a plain one, without async, "
+        "await and yield; call methods on the views that handlers get, or ha.call(...) for a "
+        "coroutine of discord.py's own objects"
+    )
+
+
+_UNRUN = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType, asyncio.Future)

@@ -22,6 +22,7 @@ from typing import Any
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Attempts
+from discordha.coordination.membership.unreceived import listed
 from discordha.dispatch.age_guard import AgeGuard
 from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
@@ -282,9 +283,17 @@ class Dispatcher:
 
     def on_ranks(self) -> None:
         """Ranks may have changed: the timer looks at once. Never blocks; any thread."""
+        self._next_look = self._clock()
         self.timer.wake(self._clock())
 
     # -- draining --------------------------------------------------------------------------------------------
+
+    def begin_drain(self) -> None:
+        """Gives the waiting events to the other replicas that have received them. Never blocks."""
+        router = self._router
+        router.draining = True
+        waiting = self._lanes.clear(lambda item: isinstance(item, ClaimItem) and router.gives_back(item))
+        router.give_back([item for item in waiting if isinstance(item, ClaimItem)])
 
     def drain(self, timeout: float, hurry: Callable[[], bool] | None = None, *, undone: int = 0) -> list[str]:
         """Leaves waiting events to the other replicas, and works to the end those that no other has received.
@@ -295,9 +304,7 @@ class Dispatcher:
         """
         deadline = self._clock() + timeout
         router, pending = self._router, self._pending
-        router.draining = True
-        waiting = self._lanes.clear(lambda item: isinstance(item, ClaimItem) and router.gives_back(item))
-        router.give_back([item for item in waiting if isinstance(item, ClaimItem)])
+        self.begin_drain()
         while self._clock() < deadline and not self._stop.wait(0.005):
             if hurry is not None and hurry():
                 break
@@ -340,6 +347,13 @@ class Dispatcher:
         """When the oldest unfinished event of a shard was received; ``None`` when all are done."""
         return self._pending.oldest(shard_id)
 
+    def unfinished(self) -> dict[str, dict[str, float]]:
+        """The age of the oldest unfinished event, by shard and ordering key: for the member record."""
+        oldest = self._pending.unfinished()
+        return listed(
+            [(item.event.shard_id, item.order, item.event.received_at) for item in oldest], self._clock()
+        )
+
     def queue(self) -> dict[str, int]:
         """The number of events in each state. Any thread."""
         return self._pending.counts()
@@ -379,7 +393,7 @@ class Dispatcher:
             self._orphans.adopt(now)
         if now >= self._next_look:
             self._next_look = now + SILENCE_CHECK
-            self._router.excuse_silent()
+            self._router.look_around()
         if now >= self._next_sweep:
             self._next_sweep = now + self._config.retention / 20
             self._sweep(now)

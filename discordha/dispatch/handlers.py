@@ -16,8 +16,10 @@ from typing import Any
 from discordha.dispatch.callables import (
     callable_name,
     check_arguments,
+    check_predicate,
     own_name,
     refuse_coroutine,
+    refuse_result,
     short_name,
 )
 from discordha.errors import ConfigError
@@ -45,7 +47,9 @@ class Handler:
         if self.where is None:
             return True
         try:
-            return bool(self.where(*args))
+            said = self.where(*args)
+            refuse_result(said, "where")
+            return bool(said)
         except Exception:  # noqa: BLE001 - any error of the user's predicate
             _log.exception("where of %s failed; the handler does not run for this event", self.name)
             return False
@@ -120,6 +124,11 @@ class HandlerRegistry:
         if not callable(function):
             raise ConfigError(f"{function!r} can't handle events: it is not callable")
         refuse_coroutine(function)
+        if event is not None and not isinstance(event, str):
+            raise ConfigError(
+                f"the event of {title} is {event!r}, which is no name of an event: write it as a text, such "
+                'as "message"'
+            )
         name = event if event is not None else short_name(function)
         name = name.removeprefix("on_")
         spec = EVENTS.get(name)
@@ -129,6 +138,8 @@ class HandlerRegistry:
             raise ConfigError(f"on_{name} ({title}) is not an event of discord.py{hint}")
         if spec.arguments is not None:
             check_arguments(function, spec.arguments, f"handle on_{name}")
+        if where is not None:
+            check_predicate(where, spec.arguments)
         try:
             chosen = spec.scope if scope is None else Scope(scope)
         except ValueError:

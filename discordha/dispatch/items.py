@@ -72,6 +72,12 @@ class ClaimItem(Item):
         identity = self.event.identity
         return identity.order or identity.key or self.event_name
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether its lane may hold other events."""
+        identity = self.event.identity
+        return bool(identity.order) and identity.order != identity.key
+
     def request(self) -> ClaimRequest:
         """The claim to make. The payload goes along from the second attempt on."""
         raw = self.event.raw if self.attempt > 1 else None

@@ -114,7 +114,13 @@ class LaneWorker:
         refused = [item for item in last if not self._enter(item)]
         if refused:
             items = [item for item in items if item not in refused]
-        self._work_begun(lane, items)
+        try:
+            self._work_begun(lane, items)
+        except Exception:  # noqa: BLE001 - events must not stay between two states
+            _log.exception("a lane's events are tried again")
+            for item in items:
+                if item.state is State.RUNNING:
+                    self._router.try_later(item)
         for item in last:
             if item not in refused and item.state is not State.FINISHED:  # else its mark is on the way
                 self._last_attempts.leave(item.key)
@@ -225,7 +231,6 @@ class LaneWorker:
         self._last_attempts.leave(claim.key)
         if not marked:
             self._stats.add("dropped", "mark_refused")
-            _log.warning("%s was finished here after another replica had taken it", claim.key)
 
     def claim_ahead(self, patience: float) -> None:
         """Claims the events behind handlers that have run for ``patience`` seconds. Never blocks."""
@@ -252,7 +257,12 @@ class LaneWorker:
             if claim is not None and not self._pending.attach(by_key[request.key], claim):
                 self._claims.release(claim)
 
-        self._claims.claim_later([item.request() for item in waiting], answer)
+        try:
+            self._claims.claim_later([item.request() for item in waiting], answer)
+        except Exception:
+            with self._lock:
+                self._asked -= len(waiting)
+            raise
 
     def promptest(self) -> float | None:
         """The shortest time, in seconds, that an event stood in its lane that began since the last call."""

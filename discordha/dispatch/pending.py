@@ -284,6 +284,18 @@ class PendingEvents:
             events = [item.event for item in self._known.values()]
         return min((event.received_at for event in events if event.shard_id == shard_id), default=None)
 
+    def unfinished(self) -> list[ClaimItem]:
+        """The first event of each lane that is not excused."""
+        found: list[ClaimItem] = []
+        with self._lock:
+            for lane in self._lanes.values():
+                item = lane.first
+                while item is not None and item.excused:
+                    item = item.younger
+                if item is not None and item.is_ordered:
+                    found.append(item)
+        return found
+
     def counts(self) -> dict[str, int]:
         """The number of items in each state."""
         counts = dict.fromkeys((state.value for state in State if state is not State.GONE), 0)

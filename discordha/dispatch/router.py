@@ -10,10 +10,11 @@ replica received is done, or ours, or has a silent owner (``Members.is_silent``)
 event of a channel, and the younger ones follow it without a grace: they could begin nowhere else. A drain
 gives back the oldest first, and nobody begins the younger ones before. A dead or silent owner's events hold
 up none, so that new events need not wait for its session to end; the same holds for all owners while events
-are handled without etcd (``on_store_loss="handle"``).
+are handled without etcd (``on_store_loss="handle"``). A replica that joined later leaves a channel to the
+older ones until they have finished what it did not receive (``Members.owes``).
 
 Threads and locks: no lock; any thread may call ``route`` and ``advance``. ``take_due``, ``note_ranks``,
-``note_lateness`` and ``excuse_silent`` belong to the timer's thread.
+``note_lateness`` and ``look_around`` belong to the timer's thread.
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ from discordha.dispatch.lanes import Lanes
 from discordha.dispatch.pending import PendingEvents
 from discordha.stats import Stats
 
-__all__ = ["HELP_WITHIN", "Router"]
+__all__ = ["HELP_WITHIN", "TRY_LATER", "Router"]
 
 #: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
 #: event that nobody has claimed only after so many times its rank's grace.
 HELP_WITHIN = 10
+#: Seconds until an event is tried again whose turn failed for a reason that nobody foresaw.
+TRY_LATER = 1.0
+#: Stands for the rank of such an event: they all wait equally long.
+FAILED = -1
 
 
 class Router:
@@ -63,6 +68,7 @@ class Router:
         # The timer's own:
         self._ranked_by: object = members.version
         self._late_until = 0.0
+        self._owing = False  # a lane waits for what is owed; set by any thread
 
     # -- moving on -------------------------------------------------------------------------------------------
 
@@ -86,7 +92,7 @@ class Router:
             return True
         if hint is Hint.RUNNING:
             return self._is_excused(item) and self._pending.excuse(item)
-        if self.gives_back(item):
+        if self.gives_back(item) or (not follows and self._is_owed(item)):
             return False
         rank = 0 if follows else self._rank(item)
         now = self._clock()
@@ -103,6 +109,23 @@ class Router:
             return True
         owner = self._claims.owner(item.key)
         return owner is not None and self._members.is_silent(owner)
+
+    def _is_owed(self, item: ClaimItem) -> bool:
+        """Whether an older replica has events to finish first that this one did not receive."""
+        if not item.is_ordered or not self._members.owes(item.order, item.event.shard_id):
+            return False
+        self._owing = True
+        return not self._claims.is_open
+
+    def try_later(self, item: ClaimItem) -> None:
+        """Gives an event up whose turn failed, and those behind it, for ``TRY_LATER`` seconds."""
+        parked, claim = self._pending.give_up(item)
+        if parked:
+            self._release(claim)
+            due = self._clock() + TRY_LATER
+            self._pending.delay(item, FAILED, due)
+            self._wake(due)
+        self.withdraw(item.lane)
 
     def _rank(self, item: ClaimItem) -> int:
         return self._members.rank(item.order, item.event.shard_id)
@@ -170,7 +193,7 @@ class Router:
             hint = self._claims.hint(item.key)
             if hint is Hint.DONE:
                 self.forget(item)
-            elif hint is Hint.UNKNOWN and not self.gives_back(item):
+            elif hint is Hint.UNKNOWN and not self.gives_back(item) and not self._is_owed(item):
                 self._help(item, now)
 
     def _help(self, item: ClaimItem, now: float) -> None:
@@ -184,7 +207,8 @@ class Router:
             self.advance(item.lane)
 
     def note_ranks(self) -> None:
-        """After ranks have changed, routes the delayed items that this replica is now preferred for."""
+        """After ranks have changed, routes the delayed items that this replica is now preferred for, and
+        those that were left to another."""
         version = self._members.version
         if version == self._ranked_by:
             return
@@ -192,6 +216,7 @@ class Router:
         for item in self._pending.standing(State.DELAYED):
             if self._rank(item) == 0 and self._pending.move(item, State.PARKED, only_from=(State.DELAYED,)):
                 self.advance(item.lane)
+        self._advance_blocked()
 
     def note_lateness(self, promptest: float | None, now: float) -> None:
         """While even the promptest event in the lanes begins late, peers' events are better left to peers."""
@@ -199,8 +224,13 @@ class Router:
             late = promptest > self._grace
             self._late_until = now + 2 * self._grace if late else now
 
-    def excuse_silent(self) -> None:
-        """Lets the lanes go on that wait for an event of a silent owner."""
-        if self._claims.is_open or self._members.any_silent:
-            for lane in self._pending.blocked():
-                self.advance(lane)
+    def look_around(self) -> None:
+        """Lets the lanes go on whose front waits for a replica that is silent by now, or owes no more."""
+        self._members.review()
+        if self._owing or self._claims.is_open or self._members.any_silent:
+            self._owing = False
+            self._advance_blocked()
+
+    def _advance_blocked(self) -> None:
+        for lane in self._pending.blocked():
+            self.advance(lane)

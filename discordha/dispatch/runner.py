@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from discordha.blocking import Bridge, wrap
+from discordha.blocking.unawaited import watch_unawaited
 from discordha.context import CurrentEvent, handler_scope
+from discordha.dispatch.callables import refuse_result
 from discordha.dispatch.handlers import Handler
 from discordha.errors import HandlerTimeout, LockLost
 from discordha.stats import Stats
@@ -81,6 +83,7 @@ class Runner:
         self._clock = clock
         self._running: dict[int, _Running] = {}  # by thread id
         self._on_error = on_error or log_error
+        watch_unawaited()
 
     def run(self, context: CurrentEvent, handlers: Sequence[Handler], args: Sequence[Any]) -> Outcome:
         """Runs all handlers of one event. Blocks for as long as they do."""
@@ -95,7 +98,7 @@ class Runner:
             ended = Outcome.HANDLED
             try:
                 with scope:
-                    handler.function(*views)
+                    refuse_result(handler.function(*views), handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
                 ended = Outcome.LOST

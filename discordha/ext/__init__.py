@@ -1,7 +1,7 @@
-"""Stand-ins for discord.py's extensions: ``discordha.ext.tasks`` for ``discord.ext.tasks``, and so on.
+"""discord.py's extensions with plain functions: ``discordha.ext.commands`` and ``discordha.ext.tasks``.
 
-Only what bots import by these names belongs here; what it is made of does not, and lives in the rooms below.
-Bots import it, and no room of the library does.
+Code belongs here if it stands in for a module of ``discord.ext``; what the library itself needs does not.
+Only users, and the command line, import it.
 """
 
 __all__ = ()

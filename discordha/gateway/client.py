@@ -24,6 +24,7 @@ import contextlib
 import logging
 import random
 import time
+from typing import Any
 
 import aiohttp
 import discord
@@ -35,6 +36,7 @@ from discordha.errors import ConfigError, reason_of
 from discordha.gateway.goodbye import ClientClosed, close_socket
 from discordha.gateway.heartbeats import CountedSocket, Heartbeats, UnreadableFrame, counted_socket
 from discordha.gateway.listener import GatewayListener, IdentifyPermit
+from discordha.gateway.requests import repeat_broken
 from discordha.gateway.state import FATAL_CODES, NETWORK_ERRORS, NEW_SESSION_CODES
 from discordha.gateway.tap import TappedClient
 from discordha.limits.rest import RestLimits
@@ -81,6 +83,7 @@ class ShardClient(TappedClient):
         url = config.gateway_url
         self._main_gateway = yarl.URL(url) if url is not None else DiscordWebSocket.DEFAULT_GATEWAY
         self._deaf_after = config.deaf_after
+        self._call_timeout = config.call_timeout
         self._permit: IdentifyPermit | None = None
         self._heartbeats = Heartbeats(self._live, lambda: self._current.heard, config.deaf_after)
         self._sockets = counted_socket(self._known_revision)
@@ -101,6 +104,9 @@ class ShardClient(TappedClient):
         """Begins to connect, and to reconnect until the client is left or closed. The listener's ``on_fatal``
         takes the error that ends this. Does not block.
         """
+        # Not before the login, whose tries are the gateway's.
+        http: Any = self.http
+        http.request = repeat_broken(http.request, self._call_timeout)
         self._serving = asyncio.get_running_loop().create_task(self._serve_or_report())
 
     def expect_end(self) -> None:

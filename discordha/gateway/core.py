@@ -87,7 +87,9 @@ class Gateway:
         :raises ConfigError: Discord refuses the token.
         :raises DiscordHAError: Discord does not answer, or the gateway stops.
         """
-        return self._await(self._try(lambda: fetch_session_limits(self._config.token, Route.BASE)))
+        options = self._config.client_options
+        proxy = (options.get("proxy"), options.get("proxy_auth"))
+        return self._await(self._try(lambda: fetch_session_limits(self._config.token, Route.BASE, *proxy)))
 
     def stop(self, timeout: float) -> None:
         """Closes all connections and ends the thread. Blocks for about ``timeout`` seconds at most.

@@ -63,12 +63,15 @@ class TappedClient(discord.Client):
         shard_count: int | None,
     ) -> None:
         assert config.intents is not None
+        options = dict(config.client_options)
+        trace = request_trace(limits, options.pop("http_trace", None))
         super().__init__(
             intents=config.intents,
             shard_id=number if shard_count is not None else None,
             shard_count=shard_count,
             enable_debug_events=True,
-            http_trace=request_trace(limits),
+            http_trace=trace,
+            **options,
         )
         self.number = number
         self.key = key

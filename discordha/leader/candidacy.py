@@ -48,8 +48,9 @@ class CandidacyPolicy:
         self._vacant_since: float | None = None
 
     def session_began(self) -> None:
-        """The gateway session begins now."""
+        """The gateway session begins now. Peers learn of it at once."""
         self._since = self._clock()
+        self._members.poke()
 
     def saw_leader(self) -> None:
         """The shard has a leader."""

@@ -21,7 +21,7 @@ import aiohttp
 
 from discordha.context import current_event, refuse_on_loop
 from discordha.coordination.election.task_runs import TaskState
-from discordha.dispatch.callables import refuse_coroutine
+from discordha.dispatch.callables import refuse_coroutine, refuse_result
 from discordha.errors import ConfigError
 from discordha.leader.loop_bots import LoopHost, find_bot
 from discordha.leader.schedule import Schedule, Times, parse_schedule, schedule_of
@@ -347,7 +347,7 @@ class Loop:
     def run_once(self) -> None:
         """Calls the function as ``start`` was told to."""
         args, kwargs = self._arguments
-        self.function(*self._injected, *args, **kwargs)
+        refuse_result(self.function(*self._injected, *args, **kwargs), f"the loop {self.name}")
 
     def hook(self, kind: str) -> Callable[..., Any] | None:
         """The hook of that kind, ready to be called."""

@@ -18,6 +18,7 @@ nothing else.
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -240,7 +241,15 @@ class _Thread:
         token = term.fencing_token if term is not None else 0
         for_itself = self._loop.scope == "every"
         return CurrentEvent(
-            self._loop.name, "loop", attempt, 0, token, occurrence, is_lost, for_itself=for_itself
+            self._loop.name,
+            "loop",
+            attempt,
+            0,
+            token,
+            occurrence,
+            is_lost,
+            for_itself=for_itself,
+            epoch=self._loops.epoch,
         )
 
     def _report(self, error: Exception) -> None:
@@ -291,6 +300,8 @@ class LeaderLoops:
         self.stats = stats
         self.clock = clock
         self.wall = wall
+        # Without etcd each process counts its runs anew, and Discord remembers the nonces of the last one.
+        self.epoch = 0 if has_peers else secrets.randbits(62)
         self._pause = threading.Event()
         self.ending = threading.Event()
         self._lock = threading.Lock()

@@ -13,6 +13,8 @@ the replacement of ``_shards``, which is read without it. ``Takeover`` has the t
 from __future__ import annotations
 
 import itertools
+import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -38,6 +40,8 @@ from discordha.leader.takeover import Takeover
 from discordha.stats import Stats
 
 __all__ = ["LeaderService", "LeadershipStatus", "SingleLeader"]
+
+_log = logging.getLogger(__name__)
 
 #: A starting replica that is ``in_doubt`` is not ready, for so many seconds at the most.
 DOUBT_LIMIT = 3.0
@@ -173,11 +177,15 @@ class LeaderService:
 
         :return: how many events were not started that no other replica is known to have received.
         """
-        self._takeover.end()
+        shards = self._all()
+        for shard in shards:
+            shard.leave()
         undone = 0
-        for shard in self._all():
+        for shard in shards:
             leads = shard.election.is_leader
-            shard.hand_over(again=False, timeout=timeout)
+            if not shard.hand_over(again=False, timeout=timeout):
+                text = "shard %d is not handed over: etcd does not answer; this replica leads it to its end"
+                _log.warning(text, shard.number)
             if leads:
                 moments = shard.journal.unstarted()
                 undone += sum(not self._has_received(shard.key, moment) for moment in moments)
@@ -308,6 +316,7 @@ class SingleLeader:
         self._put = put
         self._occurrences: LRUCache[str, int] = LRUCache(20_000)
         self._tokens = itertools.count(1)
+        self._epoch = secrets.randbits(62)  # Discord remembers the nonces of the last process
 
     def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Puts an event into its lane."""
@@ -317,15 +326,16 @@ class SingleLeader:
 
     def begin(self, item: LeaderItem) -> CurrentEvent | None:
         """The event, as its handlers see it."""
-        event = item.event
+        event, token = item.event, next(self._tokens)
         return CurrentEvent(
             identity=event.identity.key,
             name=event.name,
             attempt=1,
             shard_id=number_of(event.shard_id),
-            fencing_token=next(self._tokens),
+            fencing_token=token,
             occurrence=item.occurrence,
             is_lost=lambda: False,
+            epoch=self._epoch + token,
         )
 
     def finished(self, item: LeaderItem, outcome: Outcome) -> None:

@@ -3,14 +3,17 @@
 Guarantees: an event begins here only while this replica leads the shard, in the journal's order. Its
 handler's ``CurrentEvent`` is lost when the leadership is, unless the event was handed over.
 
-Threads and locks: no thread, no lock. ``received`` runs on the gateway thread, ``begin`` and ``finished`` on
-handler threads; ``begin`` and ``hand_over`` block on etcd. The attributes are single values: any thread asks
-for a change, ``Takeover`` acts upon it.
+Threads and locks: no thread. ``received`` runs on the gateway thread, ``begin`` and ``finished`` on handler
+threads; ``begin`` and ``hand_over`` block on etcd. Any thread asks for a change, ``Takeover`` acts upon it.
+``_lock`` guards whether this replica stands for election, and what it is asked for; no I/O under it.
+``_handing_over`` is held by the one thread that hands over, and blocks on etcd.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -70,6 +73,8 @@ class LeaderShard:
         self.may_act = may_act
         self._stats = stats
         self._wake = wake
+        self._lock = threading.Lock()
+        self._handing_over = threading.Lock()
         self.is_connected = False  # to Discord
         self.is_candidate = False  # or the leader
         self.is_retired = False  # leads no more, and does not stand
@@ -110,12 +115,13 @@ class LeaderShard:
         """Stands for election in time, or hands over, as the shard is connected to Discord or not. Does not
         block.
         """
-        self.is_connected = connected
+        with self._lock:
+            self.is_connected = connected
+            if not connected and self.is_candidate and not self.is_retired:
+                self.is_candidate = False
+                self._ask_to_resign(again=False)
         if self.is_waiting:
             self._wake()
-        elif not connected and self.is_candidate and not self.is_retired:
-            self.is_candidate = False
-            self.ask_to_resign(again=False)
 
     def new_session(self) -> None:
         """The gateway began a new session: this replica has not received what happened since the last one. If
@@ -125,29 +131,65 @@ class LeaderShard:
         self.journal.deactivate()  # nothing that comes now may run before what another has received meanwhile
         self.journal.on_new_session()
         self.is_unannounced = True
-        self.candidacy.session_began()
+        with self._lock:
+            self.candidacy.session_began()
+            if self.is_candidate:
+                self._ask_to_resign(again=False)
         self._wake()
-        if self.is_candidate:
-            self.ask_to_resign(again=False)
+
+    def stand(self) -> None:
+        """Stands for election if it is time to. Does not block; leader's thread."""
+        with self._lock:
+            if self.resigns is None and self.is_waiting and self.candidacy.may_stand(self.election.leader):
+                self.is_candidate = True
+                self.election.campaign()
 
     def retire(self) -> None:
         """Hands the leadership over for good, and keeps the journal. Does not block."""
-        self.is_retired = True
-        self.is_candidate = False
-        self.ask_to_resign(again=False)
+        with self._lock:
+            self.is_retired = True
+            self.is_candidate = False
+            self._ask_to_resign(again=False)
 
     def ask_to_resign(self, *, again: bool) -> None:
         """Hands over soon, and stands ``again`` at once, or not. Does not block; any thread."""
-        self.resigns = again
+        with self._lock:
+            self._ask_to_resign(again=again)
+
+    def _ask_to_resign(self, *, again: bool) -> None:
+        """Caller holds the lock. Whoever does not want this replica to stand again has the last word."""
+        self.resigns = again and self.resigns is not False
         self._wake()
 
-    def hand_over(self, *, again: bool, timeout: float) -> None:
-        """Leaves carries for running events, and resigns. Blocks on etcd, for about ``timeout`` seconds."""
-        leadership = self.election.leadership
-        if leadership is not None:
-            self.journal.hand_over(leadership)
-        self.is_candidate = again and self.is_connected and not self.is_retired
-        self.election.resign(self.is_candidate, timeout=timeout)
+    def leave(self) -> None:
+        """Stands for no election any more, whatever comes. Does not block."""
+        with self._lock:
+            self.is_retired = True
+            self.election.withdraw()
+
+    def hand_over(self, *, again: bool, timeout: float) -> bool:
+        """Leaves carries for running events, and resigns. One thread at a time; blocks on etcd, for about
+        ``timeout`` seconds. False when etcd did not take the carries in that time: this replica leads on,
+        begins nothing, and ``resigns`` stays.
+        """
+        deadline = time.monotonic() + timeout
+        if not self._handing_over.acquire(timeout=timeout):
+            self.ask_to_resign(again=again)
+            return False
+        try:
+            leadership = self.election.leadership
+            left = max(deadline - time.monotonic(), 0.1)
+            if leadership is not None and not self.journal.hand_over(leadership, left):
+                self.ask_to_resign(again=again)
+                return False
+            with self._lock:
+                again = again and self.resigns is not False
+                self.resigns = None
+                self.is_candidate = again and self.is_connected and not self.is_retired
+            self.election.resign(self.is_candidate, timeout=max(deadline - time.monotonic(), 0.0))
+            return True
+        finally:
+            self._handing_over.release()
 
     def _on_elected(self, leadership: LeaderTerm) -> None:
         self.candidacy.saw_leader()
@@ -192,6 +234,7 @@ class LeaderShard:
             fencing_token=leadership.fencing_token,
             occurrence=item.occurrence,
             is_lost=lambda: item.lost,
+            epoch=item.epoch,
         )
 
     def finished(self, item: LeaderItem, outcome: Outcome) -> None:

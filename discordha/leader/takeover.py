@@ -1,10 +1,9 @@
 """Takeover: the thread that makes replicas stand for election, new leaders act, and old leaders hand over.
 
 Guarantees: a new leader acts once its watch has shown all marks that its predecessors wrote. Gateway sessions
-that begin are announced in etcd as soon as it answers. After ``end``, this replica stands for no election.
+that begin are announced in etcd as soon as it answers.
 
 Threads and locks: owns ``discordha-leader``, which blocks on etcd: started by ``start``, joined by ``stop``.
-``_lock`` guards ``_over``; only ``campaign``, which does not block, is called under it.
 """
 
 from __future__ import annotations
@@ -39,8 +38,6 @@ class Takeover:
     def __init__(self, coordination: CoordinationNode, shards: Callable[[], Collection[LeaderShard]]) -> None:
         self._coordination = coordination
         self._shards = shards
-        self._lock = threading.Lock()
-        self._over = False
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._swept_at = time.monotonic()
@@ -60,11 +57,6 @@ class Takeover:
     def wake(self) -> None:
         """There is something to do. Never blocks; any thread."""
         self._wake.set()
-
-    def end(self) -> None:
-        """Stands for no election any more. Does not block."""
-        with self._lock:
-            self._over = True
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -117,14 +109,10 @@ class Takeover:
                 shard.is_unannounced = True
 
     def _tend(self, shard: LeaderShard) -> None:
-        again, shard.resigns = shard.resigns, None
-        if again is not None:
-            shard.hand_over(again=again, timeout=1.0)
-        if shard.is_waiting and shard.candidacy.may_stand(shard.election.leader):
-            with self._lock:
-                if not self._over and not shard.is_retired:
-                    shard.is_candidate = True
-                    shard.election.campaign()
+        again = shard.resigns
+        if again is not None and not shard.hand_over(again=again, timeout=1.0):
+            self._stop.wait(WAITING_CHECK)
+        shard.stand()
         leadership = shard.elected
         if leadership is None or not leadership.alive or not shard.may_act():
             return

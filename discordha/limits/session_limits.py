@@ -55,10 +55,13 @@ class SessionLimits(NamedTuple):
         )
 
 
-async def fetch_session_limits(token: str, base: str) -> SessionLimits:
+async def fetch_session_limits(
+    token: str, base: str, proxy: str | None = None, proxy_auth: aiohttp.BasicAuth | None = None
+) -> SessionLimits:
     """Asks Discord.
 
     :param base: address of the REST API, with its version.
+    :param proxy: address of the HTTP proxy, if there is one.
     :raises discord.LoginFailure: Discord refuses the token.
     :raises aiohttp.ClientError: Discord does not answer, or not with limits.
     """
@@ -66,7 +69,7 @@ async def fetch_session_limits(token: str, base: str) -> SessionLimits:
     timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT)
     async with (
         aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
-        session.get(f"{base}/gateway/bot") as response,
+        session.get(f"{base}/gateway/bot", proxy=proxy, proxy_auth=proxy_auth) as response,
     ):
         if response.status == 401:
             raise discord.LoginFailure("401")

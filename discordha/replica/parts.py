@@ -11,9 +11,10 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from discordha.api.client import AllClients
 from discordha.api.wait_for import Waiters
 from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
@@ -104,6 +105,7 @@ class ReplicaParts:
             self.limits.share(node.share_requests(self.limits, shared_total(config.rest_limit)))
         self.gateway = Gateway(config, self, self.limits)
         self.shards = ShardIndex(self.gateway, node.plan if node else None)
+        self.all_clients = AllClients(self._clients, lambda: self.gateway.client)
         self.identify = self._identify(node) if node else LocalIdentify()
 
         # The way of an event.
@@ -184,6 +186,9 @@ class ReplicaParts:
             else None
         )
         self.health = HealthServer(self, config.http_address) if config.http_address is not None else None
+
+    def _clients(self) -> Iterable[discord.Client]:
+        return (self.shards.clients() or self.gateway.clients).values()
 
     def _identify(self, node: CoordinationNode) -> Identify | LocalIdentify:
         return Identify(
@@ -270,10 +275,13 @@ class ReplicaParts:
         view: views.Client = wrap(self.gateway.client, self.gateway.bridge)
         return view
 
+    def show(self, value: Any) -> Any:
+        """A blocking view of a value of discord.py's."""
+        return wrap(value, self.gateway.bridge)
+
     def channel(self, channel_id: int) -> Any:
         """discord.py's channel, of any shard; ``None`` when the bot does not see it."""
-        channels = (client.get_channel(channel_id) for client in self.gateway.clients.values())
-        return next((channel for channel in channels if channel is not None), None)
+        return self.all_clients.get_channel(channel_id)
 
     def replicas(self) -> Mapping[str, Mapping[str, Any]]:
         """The live replicas and their member records. No I/O."""

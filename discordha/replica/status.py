@@ -79,6 +79,7 @@ def describe(replica: ReplicaView) -> dict[str, JSON]:
             if name in identify
         },
         "queue": replica.dispatcher.queue(),
+        "unfinished": replica.dispatcher.unfinished(),
         "handled": replica.stats.count("handled"),
         "threads": replica.lanes.threads,
         "hears": leaders.ages() if leaders is not None else {},
@@ -96,6 +97,8 @@ def reasons(replica: ReplicaView) -> list[str]:
             found.append("no session in etcd")
         if not replica.coordination.watch.alive:
             found.append("the watch on etcd is down")
+        if (refusal := replica.coordination.store.refusal) is not None:
+            found.append(f"etcd refuses this replica: {refusal}")
     found += _connection_reasons(replica)
     if replica.leaders is not None and not replica.readiness.was_ready:
         found += [

@@ -30,6 +30,7 @@ from discordha.context import current_event
 from discordha.coordination.claims.records import Hint
 from discordha.coordination.etcd.store import Snapshot, WatchEvent, WatchListener
 from discordha.coordination.shared.timers import StoredTimer, TimerStore, parse_timer
+from discordha.dispatch.callables import refuse_result
 from discordha.dispatch.dispatcher import Dispatcher
 from discordha.dispatch.handlers import Handler
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
@@ -218,7 +219,7 @@ class TimerWheel(WatchListener):
         late = self._wall() - timer.due
         event.late_by = late if late > ON_TIME else 0.0
         try:
-            self._functions[timer.name](timer.payload)
+            refuse_result(self._functions[timer.name](timer.payload), f"the timer {timer.name!r}")
         except DiscordHAError as error:
             if not isinstance(error, LockLost):
                 self._store.end(timer.id)

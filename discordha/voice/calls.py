@@ -35,8 +35,9 @@ class VoiceCalls(ReplicaAccess):
     def add_voice_worker(self, worker: VoiceWorker) -> None:
         """Adds a worker, before ``start``. ``VoiceWorker`` calls it.
 
-        :raises ConfigError: the module has a worker already.
+        :raises ConfigError: the module has a worker already, or the bot runs.
         """
+        self._refuse_late(f"the voice worker of {worker.module_id!r}")
         if any(known.module_id == worker.module_id for known in self._voice_workers):
             raise ConfigError(f"there is a voice worker for {worker.module_id!r} already", field="module_id")
         self._voice_workers.append(worker)

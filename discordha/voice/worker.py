@@ -29,6 +29,7 @@ from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.coordination.voice.deliveries import VoiceDelivery
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import check_module
+from discordha.dispatch.callables import check_arguments, refuse_coroutine
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.voice.codec import check_voice
 from discordha.voice.connection import VoiceHost
@@ -76,6 +77,9 @@ class VoiceWorker:
         self.module_id = check_module(module_id)
         if linger < 0:
             raise ConfigError(f"linger must be at least 0, not {linger!r}", field="linger")
+        if resolve is not None:
+            refuse_coroutine(resolve, "Resolvers")
+            check_arguments(resolve, ("delivery",), "resolve sounds")
         check_voice()
         intents = ha.config.intents
         if intents is not None and not (intents.guilds and intents.voice_states):

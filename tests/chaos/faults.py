@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ways import Refuse, password_changed, requests_too_large, role_revoked, space_used_up
 from world import DEAF_AFTER, ETCD_TIMEOUT, TTL, Hit, World
 
 from discordha.testing import FaultProxy, LocalDiscord
@@ -125,6 +126,20 @@ def _etcd_outage(world: World) -> tuple[int | None, float]:
     world.rest(0.5, TTL * 2)
     world.etcd.start_all()
     return None, time.monotonic()
+
+
+def _refuses(way: Refuse) -> Callable[[World], tuple[int | None, float]]:
+    """etcd answers, and refuses all replicas."""
+
+    def run(world: World) -> tuple[int | None, float]:
+        restore = way(world.access)
+        try:
+            world.rest(0.5, 3 * TTL)
+        finally:
+            restore()
+        return None, time.monotonic()
+
+    return run
 
 
 Links = Callable[[World, int], list[FaultProxy]]
@@ -244,6 +259,8 @@ def _clock_jump(world: World) -> tuple[int | None, float]:
 _TAKEOVER = TTL + 1.0
 #: etcd elects a leader, which gives all leases their full TTL again; a call to the old one runs out.
 _ETCD = 2 * TTL + ETCD_TIMEOUT + 1.0
+#: What etcd refused is tried again, after a session that ended meanwhile has begun anew.
+_REFUSED = TTL + 2.0
 #: A deaf leader is noticed, and its successor does what it had not received.
 _DEAF = DEAF_AFTER + TTL + 1.0
 #: discord.py tries a call that failed again after 1 s, and after 3 more.
@@ -259,6 +276,10 @@ FAULTS = [
     Fault("etcd member killed", _etcd_kill, _ETCD),
     Fault("etcd member paused", _etcd_pause, _ETCD),
     Fault("etcd outage", _etcd_outage, _ETCD),
+    Fault("etcd role revoked", _refuses(role_revoked), _REFUSED),
+    Fault("etcd password changed", _refuses(password_changed), _REFUSED),
+    Fault("etcd NOSPACE", _refuses(space_used_up), _REFUSED),
+    Fault("etcd requests too large", _refuses(requests_too_large), _ETCD),
     Fault("etcd link cut", _cut("etcd"), _TAKEOVER),
     Fault("etcd link black-holed", _black_hole("etcd", counts_from_begin=True), _TAKEOVER, 2),
     Fault("etcd link slow", _delay("etcd", 0.08), 1.0),

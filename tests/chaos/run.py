@@ -15,6 +15,7 @@ from faults import FAULTS, Fault
 from observer import LogLine, Noise, Observer, log_lines
 from report import Report
 from verdict import judge
+from ways import Access
 from world import DEAF_AFTER, ETCD_TIMEOUT, TTL, Hit, World
 
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replicas, wait_for
@@ -52,16 +53,21 @@ def chaos(
     """Runs for a while, and judges. Blocks; the same seed gives the same faults in the same order.
 
     :param only: kinds of faults; none: all of them.
+    :raises ValueError: there is no fault of a name in ``only``.
     :param broken: a broken build, by its name in ``broken.BROKEN``.
     :param handler: handlers take up to so many seconds.
     """
     chance = random.Random(seed)
     with ExitStack() as ends:
         discord = ends.enter_context(LocalDiscord(users=4, max_messages=100_000))
-        etcd = ends.enter_context(LocalEtcd(members=3, unsafe_no_fsync=False))
+        etcd = ends.enter_context(LocalEtcd(members=3, auth=True, unsafe_no_fsync=False))
 
         def link(endpoint: str) -> FaultProxy:
             return ends.enter_context(FaultProxy.to(endpoint.rpartition("//")[2]))
+
+        login = etcd.client_settings()
+        user = str(login["etcd_user"])
+        access = Access(etcd, "", user, str(login["etcd_password"]), role=f"{user}-role")
 
         etcd_links = [[link(endpoint) for endpoint in etcd.endpoints] for _ in range(3)]
         gateways = [link(f"127.0.0.1:{discord.port}") for _ in range(3)]
@@ -74,6 +80,8 @@ def chaos(
                 **discord.env(f"r{index}", endpoint=rests[index].endpoint),
                 "DISCORDHA_GATEWAY_URL": discord.gateway_url(f"r{index}", endpoint=gateways[index].endpoint),
                 "DISCORDHA_ETCD_ENDPOINTS": ",".join(each.endpoint for each in etcd_links[index]),
+                "DISCORDHA_ETCD_USER": access.user,
+                "DISCORDHA_ETCD_PASSWORD": access.password,
                 "DISCORDHA_SESSION_TTL": str(TTL),
                 "DISCORDHA_DEAF_AFTER": str(DEAF_AFTER),
                 "DISCORDHA_ETCD_TIMEOUT": str(ETCD_TIMEOUT),
@@ -86,7 +94,16 @@ def chaos(
         fleet = ends.enter_context(Replicas(BOT, 3, per_replica_env=environment, directory=directory))
         fleet.wait_ready(90)
         world = World(
-            discord, etcd, fleet, etcd_links, gateways, rests, directory, chance, lambda: _leader(fleet)
+            discord,
+            etcd,
+            access,
+            fleet,
+            etcd_links,
+            gateways,
+            rests,
+            directory,
+            chance,
+            lambda: _leader(fleet),
         )
         noise = ends.enter_context(Noise())
         loads = {
@@ -127,6 +144,8 @@ def chaos(
 
 def _schedule(chance: random.Random, only: Sequence[str]) -> list[Fault]:
     faults = [fault for fault in FAULTS for _ in range(fault.weight) if not only or fault.name in only]
+    if unknown := set(only) - {fault.name for fault in faults}:
+        raise ValueError(f"no fault is called {', '.join(sorted(unknown))}")
     chance.shuffle(faults)
     return faults
 

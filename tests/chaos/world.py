@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ways import Access
+
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas
 
 __all__ = ["DEAF_AFTER", "ETCD_TIMEOUT", "TTL", "Hit", "World"]
@@ -25,6 +27,7 @@ class World:
 
     discord: LocalDiscord
     etcd: LocalEtcd
+    access: Access  # of the fleet to etcd
     fleet: Replicas
     etcd_links: list[list[FaultProxy]]  # of each replica to each etcd member
     gateway_links: list[FaultProxy]

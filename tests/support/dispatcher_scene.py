@@ -50,6 +50,12 @@ class _Members:
     def is_silent(self, member: str) -> bool:
         return False
 
+    def owes(self, order: str, shard: int) -> bool:
+        return False
+
+    def review(self) -> None:
+        """Nothing is ever owed."""
+
     def has_received(self, shard: int, moment: float) -> bool:
         return False
 

@@ -13,12 +13,15 @@ from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.election.task_runs import TaskRuns
 from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import Store
+from discordha.coordination.memory.store import MemoryStore
 from discordha.coordination.session import Grant
+from discordha.ext import tasks
 from discordha.leader.loop import Loop
 from discordha.leader.loops import LeaderLoops
 from discordha.stats import Stats
+from discordha.testing import wait_for
 
-__all__ = ["LoopFleet", "LoopReplica", "SteppedClock", "make_loop"]
+__all__ = ["LoopFleet", "LoopReplica", "SteppedClock", "make_loop", "run_alone"]
 
 ROOT = "/loops/"
 
@@ -119,3 +122,15 @@ def make_loop(decorator: Callable[[Callable[..., object]], Loop], function: Call
     loop = decorator(function)
     loop.declare(_Host())
     return loop
+
+
+def run_alone(function: Callable[[], object], name: str = "tick") -> Stats:
+    """One run of a loop on a replica without peers; its stats."""
+    stats = Stats()
+    loop = make_loop(tasks.loop(seconds=60, count=1, name=name), function)
+    runs = TaskRuns(MemoryStore(), ROOT, "alone")
+    loops = LeaderLoops([loop], runs, lambda: None, stats, has_peers=False)
+    loops.start()
+    wait_for(lambda: runs.state(name).runs == 1, 5, "a run")
+    assert loops.stop(5)
+    return stats

@@ -12,19 +12,24 @@ from pathlib import Path
 from discordha.testing import LocalDiscord, wait_for
 from discordha.testing.discord.records import Sent
 
-__all__ = ["BOT", "MixedLoad", "Outcome", "quantile"]
+__all__ = ["BEST_EFFORT", "BOT", "MixedLoad", "Outcome", "quantile"]
 
 BOT = Path(__file__).with_name("bots") / "mixed.py"
+#: Discord takes no answer to them after 3 s: those are missing for good.
+BEST_EFFORT = frozenset({"slash"})
 
 
 @dataclass
 class Outcome:
-    """One kind of event. ``latencies``: when each was sent, and how long its answer took, seconds."""
+    """One kind of event. ``latencies``: when each was sent, and how long its answer took, seconds.
+    ``unanswered``: when those were sent that have no answer.
+    """
 
     sent: int
     lost: Counter[str]
     repeated: Counter[str]
     latencies: list[tuple[float, float]] = field(default_factory=list)
+    unanswered: list[float] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -37,14 +42,18 @@ class Outcome:
 
 
 class MixedLoad:
-    """Messages and reactions at steady rates, until ``stop``."""
+    """Messages and reactions, and perhaps commands, at steady rates, until ``stop``."""
 
-    def __init__(self, discord: LocalDiscord, *, messages: float, reactions: float) -> None:
+    def __init__(
+        self, discord: LocalDiscord, *, messages: float, reactions: float, commands: float = 0.0
+    ) -> None:
         self._discord = discord
         self._loads = {
             "message": discord.load(rate=messages, template="!ping {n}"),
             "reaction": discord.load("reaction", rate=reactions, users=discord.user_ids[:2]),
         }
+        if commands:
+            self._loads["slash"] = discord.load("slash", rate=commands, template="roll")
 
     def answers(self) -> int:
         """How many there are."""
@@ -78,7 +87,8 @@ class MixedLoad:
             for message in self._discord.messages():
                 kind, _, key = message.content.partition(" ")
                 found.setdefault(kind, []).append((key, message.at))
-            return sum(_judge(sent[kind], found.get(kind, ())).lost.total() for kind in sent)
+            surely = [kind for kind in sent if kind not in BEST_EFFORT]
+            return sum(_judge(sent[kind], found.get(kind, ())).lost.total() for kind in surely)
 
         with contextlib.suppress(TimeoutError):  # the verdict names what is missing
             wait_for(lambda: missing() == 0, timeout, "all answers", interval=0.1)
@@ -95,6 +105,7 @@ def _judge(sent: Sequence[Sent], found: Sequence[tuple[str, float]]) -> Outcome:
         if waiting[key]:
             begun = waiting[key].pop(0)
             outcome.latencies.append((begun, at - begun))
+    outcome.unanswered = sorted(at for left in waiting.values() for at in left)
     return outcome
 
 

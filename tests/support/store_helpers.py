@@ -9,7 +9,17 @@ from contextlib import contextmanager
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.router import WatchRouter
-from discordha.coordination.etcd.store import Snapshot, Store, Watch, WatchEvent, WatchListener
+from discordha.coordination.etcd.store import (
+    Guarded,
+    Op,
+    Put,
+    Snapshot,
+    Store,
+    Txn,
+    Watch,
+    WatchEvent,
+    WatchListener,
+)
 from discordha.testing import LocalEtcd
 
 
@@ -34,6 +44,15 @@ def delete_below(store: Store, prefix: str) -> int:
     """Deletes all keys below a prefix; how many there were."""
     keys = [kv.key for kv in store.range(prefix, keys_only=True).items]
     return sum(store.delete(key) for key in keys)
+
+
+def puts_of(ops: Sequence[Op | Txn | Guarded]) -> Iterator[Put | Guarded]:
+    """What a transaction writes if all its conditions hold."""
+    for op in ops:
+        if isinstance(op, (Put, Guarded)):
+            yield op
+        elif isinstance(op, Txn):
+            yield from puts_of(op.success)
 
 
 def watch_components(

@@ -29,11 +29,9 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import (
-    MAX_PAYLOAD,
     Claim,
     ClaimListener,
     ClaimRequest,
@@ -52,18 +50,21 @@ from discordha.coordination.etcd.store import (
     KeyValue,
     LeaseNotFound,
     Put,
+    RequestRefused,
     Txn,
     TxnResult,
 )
 from discordha.coordination.session import Grant, Session
-from discordha.errors import StoreUnavailable
+from discordha.errors import DiscordHAError, StoreUnavailable
 
 __all__ = ["Claims"]
 
 _log = logging.getLogger(__name__)
 
-#: The pause between two tries of a claim while etcd does not answer, seconds.
+#: The pause between the first two tries of a claim while etcd does not answer, seconds.
 RETRY_PAUSE = 0.25
+#: The pause doubles up to this one, seconds.
+LAST_RETRY_PAUSE = 1.0
 
 
 class _MarkWrite(Operation):
@@ -126,6 +127,7 @@ class Claims:
         self._tokens = itertools.count(1)
         self._first = f"r {replica_id} 1".encode()
         self._answered = self._on_mark  # bound once instead of for each mark
+        self._no_claims_ahead_until = 0.0  # those would come as fast as events, where etcd refuses
         self._stop = threading.Event()
 
     def listen(self, listener: ClaimListener) -> None:
@@ -166,6 +168,8 @@ class Claims:
             return [self._win_without_lease(request, next(self._tokens)) for request in requests]
         answers: list[Claim | Held | Done | None] = [None] * len(requests)
         open_ = list(range(len(requests)))
+        requests = list(requests)
+        pause = RETRY_PAUSE
         while open_ and not self._stop.is_set():
             grant = self._session.current
             if grant is None:
@@ -181,13 +185,33 @@ class Claims:
             for i, operation in zip(open_, operations, strict=True):
                 try:
                     answers[i] = self._read_answer(requests[i], operation.value(), grant)
-                except (StoreUnavailable, LeaseNotFound):
-                    # Perhaps applied. The next try tells: this replica's own key refuses it.
+                except RequestRefused as error:
+                    answers[i] = self._ask_for_less(requests, i, error)
+                except DiscordHAError:
+                    pass  # Perhaps applied. The next try tells: this replica's own key refuses it.
+                except Exception as error:  # noqa: BLE001 - no event may wait for a claim that can't be made
+                    _log.exception("the claim of %s failed unexpectedly", requests[i].key)
+                    answers[i] = self._ask_for_less(requests, i, error)
+                if answers[i] is None:
                     unanswered.append(i)
             if unanswered:
-                self._stop.wait(RETRY_PAUSE)
+                self._stop.wait(pause)
+                pause = min(2 * pause, LAST_RETRY_PAUSE)
             open_ = unanswered
         return answers
+
+    def _ask_for_less(self, requests: list[ClaimRequest], i: int, error: Exception) -> Done | None:
+        """Replaces a request that failed for its contents; the answer if nothing is left to ask for."""
+        key = requests[i].key
+        less = requests[i].after(error)
+        if less is None:
+            _log.error("%s is given up without a dead letter, which etcd refuses, too: %s", key, error)
+            self._hints.note_done(key)
+            return Done(buried=True)
+        if less.refused is None and less.payload == "":
+            _log.warning("%s is claimed without its payload in etcd: %s", key, error)
+        requests[i] = less
+        return None
 
     def _win_without_lease(self, request: ClaimRequest, token: int = 0) -> Claim | Done:
         if self._hints.hint(request.key) is Hint.DONE:
@@ -197,12 +221,13 @@ class Claims:
     def claim_later(
         self, requests: Sequence[ClaimRequest], answer: Callable[[ClaimRequest, Claim | None], None]
     ) -> None:
-        """Claims events that wait behind a slow handler of their lane. Never blocks.
+        """Claims events that wait behind a slow handler of their lane, unless etcd took none just now. Never
+        blocks.
 
         :param answer: called on a coordination thread; with ``None`` unless the claim is won.
         """
         grant = self._session.current if self._session is not None else None
-        if grant is None:
+        if grant is None or time.monotonic() < self._no_claims_ahead_until:
             for request in requests:
                 answer(request, None)
             return
@@ -212,7 +237,10 @@ class Claims:
             def answered(operation: Operation, request: ClaimRequest = request) -> None:
                 try:
                     result = self._read_answer(request, operation.value(), grant)
-                except (StoreUnavailable, LeaseNotFound):
+                except StoreUnavailable:
+                    self._no_claims_ahead_until = time.monotonic() + LAST_RETRY_PAUSE
+                    result = None
+                except Exception:  # noqa: BLE001 - the claim that is made in the event's turn tells
                     result = None
                 answer(request, result if isinstance(result, Claim) else None)
 
@@ -223,33 +251,16 @@ class Claims:
 
     def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
         key = self._prefix + request.key
-        if request.attempt <= 1:
+        if request.attempt <= 1 and request.refused is None:
             return Operation(Guarded(key, "version", 0, self._first, grant.lease_id), (key,))
         attempts_key = self._attempts_prefix + request.key
-        known = self._hints.attempts(request.key)
-        history = (
-            *(known.history if known is not None else ()),
-            f"attempt {request.attempt - 1} ended with its replica",
-        )
-        payload = (
-            request.payload if request.payload is not None else (known.payload if known is not None else None)
-        )
-        if payload is not None and len(payload) > MAX_PAYLOAD:
-            payload = None
-        record: dict[str, Any] = {
-            "attempt": request.attempt,
-            "payload": payload,
-            "shard": request.shard_id,
-            "replica": self._replica_id,
-            "history": history[-self._max_attempts :],
-        }
+        record = request.record(self._hints.attempts(request.key), self._replica_id, self._max_attempts)
         lease = self._leases.current()
         writes: tuple[Put | Delete, ...]
-        if request.attempt > self._max_attempts:
-            letter = {**record, "attempt": request.attempt - 1, "event": request.key, "error": history[-1]}
+        if request.attempt > self._max_attempts or request.refused is not None:
             writes = (
                 Put(key, self._value("d", request.attempt), lease),
-                Put(self._dead_prefix + request.key, json.dumps(letter).encode()),
+                Put(self._dead_prefix + request.key, request.letter(record)),
                 Delete(attempts_key),
             )
         else:
@@ -265,6 +276,9 @@ class Claims:
 
     def _read_answer(self, request: ClaimRequest, result: TxnResult, grant: Grant) -> Claim | Held | Done:
         if result.succeeded:
+            if request.refused is not None:
+                _log.error("%s is a dead letter: %s", request.key, request.refused)
+                return Done(buried=True)
             if request.attempt > self._max_attempts:
                 _log.error(
                     "%s is a dead letter: %d attempts ended with their replica",
@@ -298,7 +312,7 @@ class Claims:
         """Marks an event as finished, in the background, until etcd has accepted the mark. Never blocks.
 
         :param done: called on a coordination thread with the claim and whether it is marked; false if another
-            replica had taken the event.
+            replica had taken the event, or etcd refuses the mark; the log says so.
         """
         if claim.grant is self._no_lease:
             self._hints.note_done(claim.key)
@@ -327,14 +341,21 @@ class Claims:
         try:
             result = operation.value()
         except LeaseNotFound:
-            self._leases.renew()
-            self.mark(claim, done)
+            self._leases.renew_then(lambda: self.mark(claim, done))
             return
         except StoreUnavailable:
             _log.warning(
                 "the mark of %s was not written: the replica stopped while etcd did not answer", claim.key
             )
             marked = False
+        except Exception as error:  # noqa: BLE001 - its item must not wait for a mark that can't be made
+            _log.error(
+                "the mark of %s is refused: when this replica ends, another runs it again: %s",
+                claim.key,
+                error,
+            )
+            marked = False
+            self._hints.note_done(claim.key)
         else:
             if not result.succeeded and not result.responses[0] and not operation.late:
                 self._mark_late(operation)
@@ -342,6 +363,8 @@ class Claims:
             marked = result.succeeded or self._is_mine(result)
             if marked:
                 self._hints.note_done(claim.key)
+            else:
+                _log.warning("%s was finished here after another replica had taken it", claim.key)
         if done is not None:
             done(claim, marked)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from discordha.coordination.etcd.store import RequestRefused
 
 __all__ = [
     "MAX_PAYLOAD",
@@ -25,6 +27,8 @@ __all__ = [
 MAX_PAYLOAD = 256 * 1024
 
 
+#: A claim that fails for no reason that this library knows is tried again so often.
+MAX_FAILURES = 5
 #: No readable claim has more words, even with spaces in the replica's name.
 MAX_WORDS = 64
 
@@ -82,13 +86,51 @@ class ClaimRequest(NamedTuple):
 
     :param key: event name and identity, such as ``message/123``.
     :param attempt: 1 for an event that nobody is known to have started.
-    :param payload: the gateway's text, kept in etcd from the second attempt on.
+    :param payload: the gateway's text, kept in etcd from the second attempt on; empty to keep none.
+    :param failures: how often the claim has failed for a reason that nobody foresaw.
+    :param refused: why etcd takes no claim of the event, which becomes a dead letter instead.
     """
 
     key: str
     attempt: int = 1
     payload: str | None = None
     shard_id: int = 0
+    failures: int = 0
+    refused: str | None = None
+
+    def after(self, error: Exception) -> ClaimRequest | None:
+        """What to ask for once a claim has failed for its contents: the claim without its payload, then a
+        dead letter; ``None`` if that fails, too.
+        """
+        if not isinstance(error, RequestRefused) and self.failures < MAX_FAILURES:
+            return self._replace(failures=self.failures + 1)
+        if self.refused is not None:
+            return None
+        if self.attempt > 1 and self.payload != "":
+            return self._replace(payload="")
+        return self._replace(payload="", refused=f"its claim is refused: {error}")
+
+    def record(self, known: Attempts | None, replica_id: str, max_attempts: int) -> dict[str, Any]:
+        """The record of attempts, once this one is made."""
+        history = () if known is None else known.history
+        if self.attempt > 1:
+            history = (*history, f"attempt {self.attempt - 1} ended with its replica")
+        payload = self.payload
+        if payload is None and known is not None:
+            payload = known.payload
+        return {
+            "attempt": self.attempt,
+            "payload": payload if payload and len(payload) <= MAX_PAYLOAD else None,
+            "shard": self.shard_id,
+            "replica": replica_id,
+            "history": history[-max_attempts:],
+        }
+
+    def letter(self, record: dict[str, Any]) -> bytes:
+        """The dead letter in place of the record."""
+        error = self.refused or record["history"][-1]
+        letter = {**record, "attempt": self.attempt - 1, "event": self.key, "error": error}
+        return json.dumps(letter).encode()
 
 
 class Ownership(Protocol):

@@ -65,6 +65,7 @@ class _Owner(Protocol):
 
     def campaign(self, election: Election) -> None: ...
     def resign(self, election: Election, again: bool, timeout: float) -> bool: ...
+    def withdraw(self, election: Election) -> None: ...
     def leader(self, election: Election) -> str | None: ...
 
 
@@ -133,6 +134,10 @@ class Election:
     def campaign(self) -> None:
         """Wants to lead from now on, again after every loss, if this replica participates. Does not block."""
         self._elections.campaign(self)
+
+    def withdraw(self) -> None:
+        """Campaigns no more, whatever is called later; a present term goes on. Does not block."""
+        self._elections.withdraw(self)
 
     def resign(self, again: bool, *, timeout: float = 0.0) -> bool:
         """Ends the term or the candidacy at once, and lets the next candidate lead.

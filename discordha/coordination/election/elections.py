@@ -136,6 +136,11 @@ class Elections:
             election.wanted = election.participate and not election.closed
         self._wake.set()
 
+    def withdraw(self, election: Election) -> None:
+        """See ``Election.withdraw``."""
+        with self._lock:
+            election.participate = False
+
     def resign(self, election: Election, again: bool, timeout: float) -> bool:
         """See ``Election.resign``."""
         with self._lock:

@@ -4,14 +4,16 @@ Guarantees
 - A call that certainly did nothing (no connection, an expired token) is repeated on the other endpoints
   within its timeout. A write that may have been applied is never repeated.
 - One thread requests a token while the others wait, within their own timeouts. A token is dropped only by
-  calls that were refused with it, so no token is requested twice.
+  calls that were refused with it, so no token is requested twice. While etcd refuses the login, it is asked
+  once in ``FIRST_PAUSE`` to ``LAST_PAUSE`` seconds, since each answer costs it much: passwords are hashed.
 - An endpoint is blamed by the call that failed on it, whichever endpoint is in use by then.
 
 Threads and locks
 - Every method may be called from any thread; ``make`` and ``prepare`` block.
 - ``_lock`` guards the endpoints, ``_token`` and ``_closed``. Under it nothing is called, but certificate
   files are read when a channel is opened again.
-- ``_authenticating`` is held while a token is requested, and is taken before ``_lock``.
+- ``_authenticating`` is held while a token is requested, and is taken before ``_lock``. It guards
+  ``_refused``, ``_refused_until`` and ``_pause``.
 """
 
 from __future__ import annotations
@@ -26,13 +28,16 @@ from etcd3 import etcdrpc
 
 from discordha.coordination.etcd.endpoints import Connection, Endpoint, Endpoints, StoreSettings
 from discordha.coordination.etcd.failures import Failure, explain, is_auth_disabled
-from discordha.errors import StoreUnavailable
+from discordha.errors import ConfigError, StoreUnavailable
 
 __all__ = ["Calls", "Metadata"]
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+#: The pauses between two logins that etcd refuses, seconds: doubled from the first to the last.
+FIRST_PAUSE = 0.25
+LAST_PAUSE = 1.0
 #: Sent along with a request.
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 #: A member that has lost its cluster answers with an error at once, not after the caller's timeout.
@@ -52,6 +57,9 @@ class Calls:
         self._closed = False
         self._authenticating = threading.Lock()
         self._token: str | None = None  # empty if etcd has no users
+        self._refused: ConfigError | None = None  # the answer to the last login
+        self._refused_until = 0.0
+        self._pause = FIRST_PAUSE
 
     @property
     def endpoint(self) -> str:
@@ -156,11 +164,23 @@ class Calls:
             raise StoreUnavailable("etcd did not authenticate the replica in time")
         try:
             if self._token is None:
-                token = self._request_token(deadline)
+                token = self._log_in(deadline)
                 with self._lock:
                     self._token = token
         finally:
             self._authenticating.release()
+
+    def _log_in(self, deadline: float) -> str:
+        if self._refused is not None and self._clock() < self._refused_until:
+            raise ConfigError(str(self._refused), field=self._refused.field)
+        try:
+            token = self._request_token(deadline)
+        except ConfigError as error:
+            self._refused, self._refused_until = error, self._clock() + self._pause
+            self._pause = min(2 * self._pause, LAST_PAUSE)
+            raise
+        self._refused, self._pause = None, FIRST_PAUSE
+        return token
 
     def _request_token(self, deadline: float) -> str:
         user, password = self._settings.user, self._settings.password or ""
@@ -183,5 +203,5 @@ class Calls:
     def _drop_token(self, metadata: Metadata) -> None:
         """Drops the token that a call was made with, unless another thread has replaced it already."""
         with self._lock:
-            if self._token is not None and ("token", self._token) in metadata:
+            if self._token == dict(metadata).get("token", ""):
                 self._token = None

@@ -25,7 +25,7 @@ from etcd3 import etcdrpc
 
 from discordha.coordination.etcd.calls import Calls, Metadata, T
 from discordha.coordination.etcd.endpoints import Connection, Endpoint, StoreSettings
-from discordha.coordination.etcd.failures import Compacted
+from discordha.coordination.etcd.failures import Compacted, Refusals
 from discordha.coordination.etcd.messages import (
     WatchBatch,
     fill_txn,
@@ -40,6 +40,7 @@ from discordha.coordination.etcd.store import (
     Lease,
     LeaseNotFound,
     Op,
+    RequestRefused,
     Snapshot,
     Store,
     TxnResult,
@@ -83,8 +84,10 @@ class EtcdStore(Store):
         *,
         stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
+        refusals: Refusals | None = None,
     ) -> None:
         self.settings = settings
+        self._refusals = refusals if refusals is not None else Refusals(clock)
         self._stop = stop if stop is not None else threading.Event()
         self._clock = clock
         self._calls = Calls(settings, stop=self._stop, clock=clock)
@@ -98,7 +101,21 @@ class EtcdStore(Store):
         return self._calls.endpoint
 
     def clone(self) -> EtcdStore:
-        return EtcdStore(self.settings, stop=self._stop, clock=self._clock)
+        try:
+            return EtcdStore(self.settings, stop=self._stop, clock=self._clock, refusals=self._refusals)
+        except DiscordHAError as error:
+            raise self._refusals.note(error) from error
+
+    def outlast_refusals(self, quiet: float) -> None:
+        self._refusals.outlast(quiet)
+
+    @property
+    def refusal(self) -> str | None:
+        return self._refusals.reason
+
+    def refused(self, error: DiscordHAError) -> Exception:
+        """The error to raise in place of one that says that etcd refuses."""
+        return self._refusals.note(error)
 
     def close(self) -> None:
         self._calls.close()
@@ -109,10 +126,12 @@ class EtcdStore(Store):
         limit = self.settings.timeout if timeout is None else timeout
         self.calls += 1
         try:
-            return self._calls.make(invoke, limit, write=write)
-        except DiscordHAError:
+            answer = self._calls.make(invoke, limit, write=write)
+        except DiscordHAError as error:
             self.failures += 1
-            raise
+            raise self._refusals.note(error) from error.__cause__
+        self._refusals.accepted()
+        return answer
 
     # -- keys ------------------------------------------------------------------------------------------------
 
@@ -191,7 +210,10 @@ class EtcdStore(Store):
         timeout: float | None = None,
     ) -> TxnResult:
         request = etcdrpc.TxnRequest()
-        fill_txn(request, compare, success, failure)
+        try:
+            fill_txn(request, compare, success, failure)
+        except UnicodeEncodeError as error:
+            raise RequestRefused(f"a key for etcd can't be written as UTF-8: {error}") from error
         answer = self._call(lambda to, left, head: to.kv.Txn(request, left, head), timeout, write=True)
         return read_txn(answer, success, failure, answer.header.revision)
 
@@ -303,13 +325,22 @@ class EtcdStore(Store):
             if single:
                 self._single_request = False
 
-        to, head = self._calls.prepare(self._clock() + self.settings.timeout)
+        try:
+            to, head = self._calls.prepare(self._clock() + self.settings.timeout)
+        except DiscordHAError as error:
+            raise self._refusals.note(error) from error.__cause__
         try:
             call = to.listen(create, metadata=head) if single else to.watch.Watch(requests(), metadata=head)
         except ValueError as error:  # another thread closed the channel
             raise StoreUnavailable(f"the connection to etcd at {to.endpoint.address} was closed") from error
         return WatchStream(
-            call, to.endpoint, self._calls, self.settings.timeout, over=over, on_ended=on_ended
+            call,
+            to.endpoint,
+            self._calls,
+            self.settings.timeout,
+            over=over,
+            on_ended=on_ended,
+            refusals=self._refusals,
         )
 
     def forget_token(self) -> None:
@@ -331,7 +362,9 @@ class WatchStream:
         *,
         over: threading.Event,
         on_ended: Callable[[], None],
+        refusals: Refusals,
     ) -> None:
+        self._refusals = refusals
         self._call = call
         self._endpoint = endpoint
         self._calls = calls
@@ -357,7 +390,7 @@ class WatchStream:
             failure = self._calls.explain(error, self._endpoint, self._limit, write=False)
             if failure.blame_endpoint and error.code() is not grpc.StatusCode.CANCELLED:
                 self._calls.blame(self._endpoint)
-            raise failure.error from error
+            raise self._refusals.note(failure.error) from error
         if not delivered:
             self._on_ended()
         raise StoreUnavailable(f"etcd at {self._endpoint.address} ended the watch")

@@ -14,6 +14,7 @@ state. gRPC's threads end with ``close``.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -26,6 +27,8 @@ import grpc
 from etcd3 import etcdrpc
 
 from discordha.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 __all__ = [
     "RETRY_AFTER",
@@ -181,8 +184,15 @@ class Endpoint:
         """The connection, opened again if a call has failed and the certificates have changed since."""
         if self._suspect:
             if self._tls is not None and self._tls.stamp() != self._stamp:
-                old, self.connection = self.connection, self._open()
-                old.channel.close()
+                try:
+                    new = self._open()
+                except ConfigError as error:
+                    # The old certificate may still be good; the files are tried again after the next failure.
+                    _log.debug("the connection to etcd at %s keeps its certificate: %s", self.address, error)
+                    self._stamp = ()
+                else:
+                    old, self.connection = self.connection, new
+                    old.channel.close()
             self._suspect = False
         return self.connection
 

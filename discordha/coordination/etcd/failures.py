@@ -1,4 +1,4 @@
-"""What an error of gRPC or etcd means for the caller. Pure functions, no I/O.
+"""What an error of gRPC or etcd means for the caller, and the state in which etcd refuses a replica. No I/O.
 
 Guarantees: every status becomes ``StoreUnavailable`` (ask again later), ``ConfigError`` (an operator must
 act), ``LeaseNotFound`` or ``RequestRefused``, with a sentence that names the remedy; no message contains a
@@ -7,15 +7,23 @@ password or a token. Unknown texts become ``StoreUnavailable``, with ``maybe_app
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import grpc
 
-from discordha.coordination.etcd.store import LeaseNotFound, RequestRefused
+from discordha.coordination.etcd.store import LeaseNotFound, RequestRefused, StoreRefused
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 
-__all__ = ["Compacted", "Failure", "explain", "is_auth_disabled"]
+__all__ = ["AccessDenied", "Compacted", "Failure", "Refusals", "explain", "is_auth_disabled"]
 
+_log = logging.getLogger(__name__)
+
+#: A refusal is over when etcd has accepted a call and has refused none for this long at least, seconds.
+QUIET = 2.0
 _Code: Any = grpc.StatusCode
 
 #: The call never left this process, for lack of a connection.
@@ -34,6 +42,8 @@ _REFUSED = (
     _Code.OUT_OF_RANGE,
     _Code.UNIMPLEMENTED,
 )
+#: etcd's gRPC says so, unlike this process's of an answer: that one's request was applied.
+_TOO_LARGE = "grpc: received message larger than max"
 _OVERLOADED = "is overloaded (too many requests): give it faster disks or less to do"
 _FULL = (
     "has used up its space quota and refuses writes: compact and defragment it, disarm the alarm "
@@ -41,6 +51,10 @@ _FULL = (
 )
 _TOKEN = ("invalid auth token", "revision of auth store is old", "auth token is not provided")
 _CREDENTIALS = ("authentication failed", "invalid user id or password")
+
+
+class AccessDenied(ConfigError):
+    """The user's role does not reach all keys of the request; requests for other keys may be granted."""
 
 
 class Compacted(DiscordHAError):
@@ -90,20 +104,21 @@ def explain(
             f"{who} refuses user {user!r} access to the bot's keys: grant its role read and write on the "
             "prefix, as `discordha check --print-role` shows"
         )
-        return Failure(ConfigError(message, field="etcd_user"), unsent=True)
+        return Failure(AccessDenied(message, field="etcd_user"), unsent=True)
     if "requested lease not found" in text:
         return Failure(
             LeaseNotFound("the lease has run out or was revoked; nothing was written"), unsent=True
         )
     if "has been compacted" in text:
         return Failure(Compacted(f"{who} has compacted the requested revision"), unsent=True)
-    if code in _REFUSED:
+    if code in _REFUSED or _TOO_LARGE in text:
         return Failure(RequestRefused(f"{who} refuses the request: {details}"), unsent=True)
     not_applied = any(part in text for part in (*_NOT_SENT, *_NOT_APPLIED))
-    overloaded = _OVERLOADED if "too many requests" in text else _FULL if "space exceeded" in text else None
-    if overloaded is not None:
-        # Another endpoint is the same cluster, and repeating makes things worse.
-        return Failure(StoreUnavailable(f"{who} {overloaded}"))
+    # In both cases another endpoint is the same cluster, and repeating makes things worse.
+    if "too many requests" in text:
+        return Failure(StoreUnavailable(f"{who} {_OVERLOADED}"))
+    if "space exceeded" in text:
+        return Failure(StoreRefused(f"{who} {_FULL}"))
     if code is _Code.DEADLINE_EXCEEDED:
         message = f"{who} did not answer within {timeout:.3g} s"
     elif "no leader" in text or "leader changed" in text:
@@ -117,3 +132,66 @@ def explain(
 def is_auth_disabled(details: str) -> bool:
     """Whether etcd says that it has no users, so that no token is needed."""
     return "authentication is not enabled" in (details or "").lower()
+
+
+class Refusals:
+    """The refusals that one replica meets, on all its connections, for reasons that an operator can mend.
+
+    While a replica starts, a refusal is a ``ConfigError``: it ends the start. From ``outlast`` on it is a
+    ``StoreRefused``, an outage to every caller: nothing was applied, the caller tries again, and work goes on
+    by itself once etcd accepts. One log line says that etcd refuses, with the remedy, and one that it no
+    longer does.
+
+    Any thread. ``_lock`` guards ``_reason``, ``_began`` and ``_last``; no I/O under it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._outlasts = False
+        self._quiet = QUIET
+        self._reason: str | None = None
+        self._began = 0.0
+        self._last = 0.0
+
+    def outlast(self, quiet: float = QUIET) -> None:
+        """Treats refusals as outages from now on.
+
+        :param quiet: seconds without a refusal that end one: longer than the pause between two writes of the
+            rarest kind, so that the log does not tell of an end between them.
+        """
+        self._quiet = max(quiet, QUIET)
+        self._outlasts = True
+
+    @property
+    def reason(self) -> str | None:
+        """Why etcd refuses; ``None`` while it does not."""
+        return self._reason
+
+    def note(self, error: Exception) -> Exception:
+        """Takes the error of a call; returns the error to raise in its place."""
+        if isinstance(error, ConfigError):
+            if not self._outlasts:
+                return error
+            error = StoreRefused(str(error), by_key=isinstance(error, AccessDenied))
+        if isinstance(error, StoreRefused):
+            with self._lock:
+                begins = self._reason is None
+                self._reason = str(error)
+                self._last = self._clock()
+                if begins:
+                    self._began = self._last
+            if begins:
+                _log.error("etcd refuses this replica: %s", error)
+        return error
+
+    def accepted(self) -> None:
+        """A call succeeded."""
+        if self._reason is None:
+            return
+        with self._lock:
+            if self._reason is None or self._clock() - self._last < self._quiet:
+                return
+            self._reason = None
+            lasted = self._last - self._began
+        _log.info("etcd refuses this replica no more, after %.1f s", lasted)

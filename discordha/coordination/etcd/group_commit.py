@@ -3,8 +3,10 @@
 Guarantees
 - A lone operation costs one round trip and waits for nobody. While a transaction is in flight, operations are
   collected for the next one, so the cost of an operation falls as load rises.
-- Each operation gets its own answer, or the error of the transaction that carried it.
-- A *persistent* operation is sent again until etcd has answered: for writes that may be repeated.
+- Each operation gets its own answer, or the error of the transaction that carried it. A transaction that
+  fails for its contents is split until the operation at fault is alone; the others are not harmed by it.
+- A *persistent* operation is sent again until etcd takes it: for writes that may be repeated. Meanwhile
+  it stands in nobody's way but those of its kind (``Holdback``).
 - Operations of one *order* are sent in the order of submission, unanswered ones before later ones.
 
 Other operations are not retried: the error says whether the write may have been applied
@@ -14,8 +16,8 @@ Source: *flat combining* (Hendler, Incze, Shavit, Tzafrir, SPAA 2010) applied to
 sender becomes the sender; the others wait, and one of them is promoted.
 
 Threads and locks
-- ``_lock`` guards ``_pending``, ``_unanswered``, ``_sending``, ``_armed``, ``_since``, ``_gap`` and
-  ``_closed``; no I/O and no callback under it.
+- ``_lock`` guards ``_pending``, ``_held``, ``_sending``, ``_armed``, ``_since``, ``_gap`` and ``_closed``; no
+  I/O and no callback under it.
 - ``discordha-commit``: started by ``start``, joined by ``stop``. It sends operations that nobody waits for,
   unless a waiting caller takes them along first.
 - Callbacks run on the thread that sent the transaction, with no lock held, and must not block.
@@ -27,16 +29,17 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from discordha.coordination.etcd.store import Guarded, LeaseNotFound, Transactions, Txn, TxnResult
-from discordha.errors import StoreUnavailable
+from discordha.coordination.etcd.operations import Call, Holdback, Operation, leases_of, size_of
+from discordha.coordination.etcd.store import LeaseNotFound, StoreRefused, Transactions, TxnResult
+from discordha.errors import ConfigError, StoreUnavailable
 
 __all__ = ["GroupCommit", "Operation"]
 
 _log = logging.getLogger(__name__)
 
-#: The pause between two tries of persistent operations while etcd does not answer, seconds.
+#: The first pause between two tries of persistent operations while etcd does not take them, seconds.
 RETRY_PAUSE = 0.25
 #: Longer gaps between two callers count as this long, seconds.
 FAR_APART = 0.1
@@ -44,85 +47,52 @@ FAR_APART = 0.1
 LIKELY = 0.75
 #: etcd's default limit is 128 operations per transaction, less those inside the nested transactions.
 MAX_OPERATIONS = 120
+#: etcd's default limit (``--max-request-bytes``) is 1.5 MiB, less margin for keys and framing.
+MAX_BYTES = 1024 * 1024
 
 
-class Operation:
-    """One nested transaction and its answer.
-
-    :param txn: the transaction; its branches contain few operations.
-    :param keys: the keys that it may write. Operations with a common key keep their order and never share a
-        transaction, since etcd rejects one that puts a key twice.
-    :param callback: called with the operation once it has an answer, if nobody waits for it.
-    :param persistent: sent again until etcd answers; only for ``submit``.
-    :param order: operations of one order do not overtake each other; only for persistent ones.
-    """
-
-    __slots__ = ("call", "callback", "error", "keys", "order", "persistent", "result", "txn")
-
-    def __init__(
-        self,
-        txn: Txn | Guarded,
-        keys: tuple[str, ...],
-        callback: Callable[[Operation], None] | None = None,
-        *,
-        persistent: bool = False,
-        order: str | None = None,
-    ) -> None:
-        self.persistent = persistent
-        self.order = order
-        self.txn = txn
-        self.keys = keys
-        self.callback = callback
-        self.call: _Call | None = None
-        self.result: TxnResult | None = None
-        self.error: Exception | None = None
-
-    def value(self) -> TxnResult:
-        """The answer; raises the error of the transaction that carried the operation."""
-        if self.error is not None:
-            raise self.error
-        assert self.result is not None
-        return self.result
+def _fail(operations: Iterable[Operation], error: Exception) -> None:
+    for operation in operations:
+        operation.error = error
 
 
-class _Call:
-    """A caller that waits for its operations: woken once all have an answer, or to become the sender."""
-
-    __slots__ = ("left", "promoted", "wake")
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-        self.promoted = False
-        self.wake = threading.Lock()  # used as a binary semaphore: cheaper than an Event, one per call
-        self.wake.acquire()
+def _unsent(outage: StoreUnavailable) -> StoreUnavailable:
+    """The error of an operation that was to follow one without an answer."""
+    refused = isinstance(outage, StoreRefused)
+    return StoreRefused(str(outage)) if refused else StoreUnavailable(str(outage))
 
 
 class GroupCommit:
     """Combines the writes of one replica. Any thread but the gateway's loop thread.
 
+    :param root: what all keys begin with; the next component tells the kind (``kind_of``).
     :param linger: seconds that an operation may wait for others if no caller waits for it.
     :param ride: the same while callers come so often that the next one probably arrives within it and takes
         the operation along: one transaction less, and one message less on every replica's watch.
+    :param last_words: for how many seconds ``stop`` begins to send what is pending.
     """
 
     def __init__(
         self,
         store: Transactions,
         *,
+        root: str = "",
         linger: float = 0.003,
         ride: float = 0.0,
+        last_words: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._linger = linger
         self._ride = max(ride, linger)
         self._clock = clock
+        self._last_words = last_words
         self._since = 0.0  # when the oldest operation in ``_pending`` was submitted
         self._called = clock() - FAR_APART  # when the last caller came
         self._gap = FAR_APART  # seconds between two callers, averaged over the last few
         self._lock = threading.Lock()
         self._pending: deque[Operation] = deque()
-        self._unanswered: list[Operation] = []  # persistent, waiting for their next try
+        self._held = Holdback(root, RETRY_PAUSE)
         self._sending = False
         self._armed = False  # the background thread knows that something is pending
         self._closed = False
@@ -139,20 +109,20 @@ class GroupCommit:
     @property
     def waiting(self) -> int:
         """How many operations wait to be sent or sent again."""
-        return len(self._pending) + len(self._unanswered)
+        return len(self._pending) + len(self._held)
 
     def stop(self) -> None:
         """Sends once more what is pending, then joins the thread; later operations fail with
-        ``StoreUnavailable``. Blocks for at most the store's timeout. Idempotent."""
+        ``StoreUnavailable``. Blocks for ``last_words`` and the store's timeout at most. Idempotent."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         with self._lock:
             self._closed = True
-            left = [*self._pending, *self._unanswered]
+            self._held.release()
+            left = [*self._held.due(self._clock()), *self._pending]
             self._pending.clear()
-            self._unanswered.clear()
         self._answer_all(left, StoreUnavailable("the replica has stopped"))
 
     def due(self) -> float:
@@ -178,7 +148,7 @@ class GroupCommit:
         """Sends operations and blocks until each has an answer (``operation.value()``)."""
         if not operations:
             return
-        call = _Call(len(operations))
+        call = Call(len(operations))
         for operation in operations:
             operation.call = call
         with self._lock:
@@ -205,19 +175,33 @@ class GroupCommit:
 
     # -- the sender -----------------------------------------------------------------------------------------
 
-    def _take_batch(self) -> list[Operation]:
+    def _take_batch(self) -> tuple[list[Operation], list[Operation]]:
+        """What is sent next, and operations that others wait for and that can't be sent now."""
         with self._lock:
-            pending = self._pending
-            pending.extendleft(reversed(self._unanswered))
-            self._unanswered.clear()
+            pending, held, now = self._pending, self._held, self._clock()
+            pending.extendleft(reversed(held.due(now)))
             batch: list[Operation] = []
+            behind: list[Operation] = []
             written: set[str] = set()
             held_back: set[str] = set()
             deferred: list[Operation] = []
+            room = MAX_BYTES
             while pending and len(batch) < MAX_OPERATIONS:
-                operation = pending.popleft()
+                operation = pending[0]
+                if held:
+                    if operation.persistent and held.keeps(operation, now):
+                        pending.popleft()
+                        continue
+                    if held.is_behind(operation):
+                        behind.append(pending.popleft())
+                        continue
+                size = size_of(operation.txn)
+                if batch and size > room:
+                    break
+                pending.popleft()
                 if operation.order not in held_back and written.isdisjoint(operation.keys):
                     batch.append(operation)
+                    room -= size
                 else:
                     deferred.append(operation)
                     if operation.order is not None:
@@ -225,15 +209,24 @@ class GroupCommit:
                 # Deferred operations, too, hold back their successors.
                 written.update(operation.keys)
             pending.extendleft(reversed(deferred))
-            return batch
+            return batch, behind
 
     def _send_one_batch(self) -> bool:
-        batch = self._take_batch()
+        """Sends one batch; false if nothing may be sent now, or etcd did not answer."""
+        batch, behind = self._take_batch()
+        if behind:
+            self._answer_all(behind, StoreUnavailable("etcd has not taken an earlier write of the same key"))
         if not batch:
             return False
-        answered = True
-        self.transactions += 1
         self.operations += len(batch)
+        outage = self._send(batch)
+        self._answer(batch)
+        return outage is None
+
+    def _send(self, batch: Sequence[Operation]) -> StoreUnavailable | None:
+        """Gives each operation its result or its error. Returns the error if etcd did not answer: the rest
+        is not sent then."""
+        self.transactions += 1
         try:
             if len(batch) == 1:
                 txn = batch[0].txn
@@ -243,33 +236,70 @@ class GroupCommit:
                 for operation, response in zip(batch, whole.responses, strict=True):
                     assert isinstance(response, TxnResult)
                     operation.result = response
-        except LeaseNotFound:
-            # One dead lease fails the whole transaction: find out which operation named it.
-            self._send_singly(batch)
-        except Exception as error:  # noqa: BLE001 - every caller gets the error, whatever it is
-            answered = False
-            for operation in batch:
-                operation.error = error
-        self._answer(batch)
-        return answered
+        except LeaseNotFound as error:
+            if len(batch) > 1:
+                return self._send_without_dead_leases(batch)
+            batch[0].error = error
+        except StoreUnavailable as error:
+            if not (isinstance(error, StoreRefused) and error.by_key):
+                _fail(batch, error)
+                return error
+            kinds = self._by_kind(batch)
+            if len(kinds) > 1:
+                return self._send_parts(kinds)
+            _fail(batch, error)
+        except ConfigError as error:
+            _fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - the request is at fault, or this library
+            if len(batch) > 1:
+                half = len(batch) // 2
+                return self._send_parts((batch[:half], batch[half:]))
+            batch[0].error = error
+        return None
 
-    def _send_singly(self, batch: Sequence[Operation]) -> None:
+    def _by_kind(self, batch: Sequence[Operation]) -> list[list[Operation]]:
+        kinds: dict[str, list[Operation]] = {}
         for operation in batch:
-            txn = operation.txn
-            try:
-                operation.result = self._store.txn(txn.compare, txn.success, txn.failure)
-            except Exception as error:  # noqa: BLE001 - goes to the caller
-                operation.error = error
+            kinds.setdefault(self._held.kind(operation), []).append(operation)
+        return list(kinds.values())
+
+    def _send_parts(self, parts: Iterable[Sequence[Operation]]) -> StoreUnavailable | None:
+        """Sends one after another, until etcd does not answer: the rest is not sent."""
+        outage: StoreUnavailable | None = None
+        for part in parts:
+            if outage is None:
+                outage = self._send(part)
+            else:
+                _fail(part, _unsent(outage))
+        return outage
+
+    def _send_without_dead_leases(self, batch: Sequence[Operation]) -> StoreUnavailable | None:
+        """Finds an operation whose lease is dead, fails all of that lease, and sends the rest together."""
+        for index, operation in enumerate(batch):
+            rest = batch[index + 1 :]
+            outage = self._send((operation,))
+            if outage is not None:
+                _fail(rest, _unsent(outage))
+                return outage
+            leases = leases_of(operation.txn)
+            if isinstance(operation.error, LeaseNotFound) and len(leases) == 1:
+                _fail([each for each in rest if leases & leases_of(each.txn)], operation.error)
+                living = [each for each in rest if each.error is None]
+                return self._send(living) if living else None
+        return None
 
     def _answer(self, batch: Sequence[Operation]) -> None:
+        again = [each for each in batch if each.persistent and isinstance(each.error, StoreUnavailable)]
+        if again or self._held:
+            with self._lock:
+                self._held.accepted({self._held.kind(each) for each in batch if each.error is None})
+                if self._closed:
+                    again = []
+                self._held.failed(again, self._clock())
+        kept = set(again)
         for operation in batch:
-            if operation.persistent and isinstance(operation.error, StoreUnavailable):
-                with self._lock:
-                    if not self._closed:
-                        operation.error = None
-                        self._unanswered.append(operation)
-                        self._wake.set()
-                        continue
+            if operation in kept:
+                continue
             call = operation.call
             if call is not None:
                 # Only the sender decrements, and there is one at a time.
@@ -290,9 +320,11 @@ class GroupCommit:
     def _hand_over(self) -> None:
         """Makes the next waiting caller the sender, else the background thread."""
         with self._lock:
-            successor: _Call | None = None
+            successor: Call | None = None
             if not self._pending:
                 self._sending = False
+                if self._held:
+                    self._wake.set()  # the thread sends them once they are due
                 return
             for operation in self._pending:
                 if operation.call is not None:
@@ -311,21 +343,27 @@ class GroupCommit:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._wake.wait()
-            if self._unanswered:
-                self._stop.wait(RETRY_PAUSE)
-            else:
-                self._await_company()
+            self._wake.wait(self._until_retry())
+            self._await_company()
             self._wake.clear()
             self._drain()
-        while self._drain():
+        with self._lock:
+            self._held.release()
+        until = self._clock() + self._last_words
+        while self._clock() < until and self._drain():
             pass
+
+    def _until_retry(self) -> float | None:
+        """Seconds until an operation is to be sent again; ``None`` while there is none."""
+        with self._lock:
+            at = None if self._sending else self._held.next_at()
+        return None if at is None else max(at - self._clock(), 0.0)
 
     def _await_company(self) -> None:
         """Blocks until the oldest pending operation is due, or a caller has taken everything along."""
         while not self._stop.is_set():
             with self._lock:
-                if not self._pending or self._unanswered:
+                if not self._pending:
                     return
             left = self.due() - self._clock()
             if left <= 0:
@@ -333,10 +371,10 @@ class GroupCommit:
             self._stop.wait(left)
 
     def _drain(self) -> bool:
-        """Sends one batch; false if another thread is sending, nothing waits, or etcd did not answer."""
+        """Sends one batch; false if another thread is sending, nothing is due, or etcd did not answer."""
         with self._lock:
             self._armed = False
-            if self._sending or not (self._pending or self._unanswered):
+            if self._sending or not (self._pending or self._held):
                 return False
             self._sending = True
         answered = self._send_one_batch()

@@ -66,6 +66,9 @@ class RetentionLeases:
         self._clock = clock
         self._current: _Bucket | None = None
         self._granting = threading.Lock()
+        self._waiting = threading.Lock()  # guards the next two
+        self._refused: list[Callable[[], None]] = []  # what waits for another lease
+        self._over = False  # the thread makes no more calls
         self._used = 0  # how often the current lease was handed out
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -86,6 +89,9 @@ class RetentionLeases:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+        with self._waiting:
+            self._over = True
+        self._renew_refused()
 
     def current(self) -> int:
         """The lease to write under. Only the first call asks etcd, and may raise ``StoreUnavailable``."""
@@ -95,21 +101,42 @@ class RetentionLeases:
             self._wake.set()
         return bucket.lease_id if bucket is not None else self._replace(None).lease_id
 
-    def renew(self, lost: int | None = None) -> None:
+    def renew(self, lost: int | None = None) -> bool:
         """Grants another lease after a write was refused because its lease is gone, unless that was done.
 
-        Blocks for a call or two to etcd. If etcd does not answer, the old lease stays until the next refusal.
+        Blocks for a call or two to etcd. False if etcd does not answer: the old lease stays until the next
+        refusal.
 
         :param lost: the lease that was refused; ``None`` asks etcd whether the current one exists.
         """
         bucket = self._current
         if bucket is not None and lost is not None and bucket.lease_id != lost:
-            return
+            return True
         try:
             if bucket is None or lost is not None or self._store.keep_alive(bucket.lease_id) <= 0.0:
                 self._replace(bucket)
         except DiscordHAError as error:
             _log.warning("no retention lease could be granted: %s", error)
+            return False
+        return True
+
+    def renew_then(self, call: Callable[[], None]) -> None:
+        """Does ``renew`` on the thread, then calls ``call`` there. Never blocks; any thread. At ``stop`` the
+        call is made without a renewal."""
+        with self._waiting:
+            if not self._over:
+                self._refused.append(call)
+                self._wake.set()
+                return
+        call()
+
+    def _renew_refused(self) -> None:
+        with self._waiting:
+            calls, self._refused = self._refused, []
+        if calls and not self._stop.is_set() and not self.renew():
+            self._stop.wait(FIRST_PAUSE)
+        for call in calls:
+            call()
 
     def _replace(self, old: _Bucket | None) -> _Bucket:
         with self._granting:
@@ -126,6 +153,8 @@ class RetentionLeases:
     def _run(self) -> None:
         pause = FIRST_PAUSE
         while not self._stop.is_set():
+            if self._refused:
+                self._renew_refused()
             bucket = self._current
             assert bucket is not None  # start() has granted one
             left = bucket.ends_at - self._bucket * GRANT_AHEAD - self._clock()

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
-from discordha.errors import DiscordHAError
+from discordha.errors import DiscordHAError, StoreUnavailable
 
 __all__ = [
     "Compare",
@@ -37,6 +37,7 @@ __all__ = [
     "Response",
     "Snapshot",
     "Store",
+    "StoreRefused",
     "Transactions",
     "Txn",
     "TxnResult",
@@ -52,6 +53,18 @@ class LeaseNotFound(DiscordHAError):
 
 class RequestRefused(DiscordHAError):
     """etcd rejects the request (too large, or a key twice). Nothing was written; repeating can't help."""
+
+
+class StoreRefused(StoreUnavailable):
+    """etcd answers, and refuses this replica for a reason that an operator can mend while the bot runs: a
+    role, a password, a full disk. Nothing was written; trying again helps once it is mended.
+
+    :param by_key: access to a key is denied: writes of other keys may be taken.
+    """
+
+    def __init__(self, message: str, *, by_key: bool = False) -> None:
+        super().__init__(message)
+        self.by_key = by_key
 
 
 class KeyValue(NamedTuple):
@@ -287,6 +300,17 @@ class Store(Transactions, Leases, Protocol):
 
     calls: int
     failures: int
+
+    def outlast_refusals(self, quiet: float) -> None:
+        """From now on, calls that etcd refuses until an operator acts raise ``StoreRefused``, on clones, too.
+        Before, they raise ``ConfigError``.
+
+        :param quiet: a refusal is over when none was met for this long, seconds.
+        """
+
+    @property
+    def refusal(self) -> str | None:
+        """Why etcd refuses this replica at the moment; ``None`` while it does not."""
 
     def clone(self) -> Self:
         """A store on the same data with connections of its own, so that neither delays the other."""

@@ -30,7 +30,7 @@ from typing import Protocol
 
 from discordha.coordination.etcd.failures import Compacted
 from discordha.coordination.etcd.messages import WatchBatch
-from discordha.coordination.etcd.store import Snapshot, Store, Watch, WatchListener
+from discordha.coordination.etcd.store import Snapshot, Store, StoreRefused, Watch, WatchListener
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 
 __all__ = ["EtcdWatch"]
@@ -56,6 +56,7 @@ class _Source(Store, Protocol):
         self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
     ) -> _Stream: ...
     def forget_token(self) -> None: ...
+    def refused(self, error: DiscordHAError) -> Exception: ...
 
 
 def _while_true(call: Callable[[], bool]) -> None:
@@ -254,11 +255,12 @@ class EtcdWatch(Watch):
             )
         if batch.cancelled is not None:
             self._store.forget_token()
-            raise ConfigError(
+            refused = ConfigError(
                 f"etcd at {stream.endpoint} refuses the watch on {self._prefix} ({batch.cancelled}): "
                 "the role of etcd_user needs read access to it, as `discordha check --print-role` shows",
                 field="etcd_user",
             )
+            raise self._store.refused(refused)
         if not batch.created:
             self._confirm()
             return
@@ -278,7 +280,7 @@ class EtcdWatch(Watch):
         if self._lost_at is None:
             self._lost_at = self._clock()
             self.losses += 1
-            level = logging.ERROR if isinstance(error, ConfigError) else logging.WARNING
+            level = logging.ERROR if isinstance(error, (ConfigError, StoreRefused)) else logging.WARNING
             _log.log(level, "the watch on %s is lost: %s", self._prefix, error)
             self._tell(self._listener.on_lost)
         self._stop.wait(self._pause)

@@ -102,8 +102,10 @@ class JournalEntry:
     attempt: int = 1
     unstarted: int = 0  # an attempt that may have been noted, and was not made
     occurrence: int = 0  # the version that its mark will get
+    epoch: int = 0  # see ``MarkEpochs``
     leadership: LeaderTerm | None = None  # under which it was begun
     carry: int = 0  # revision of its carry key
+    refused_carry: int = 0  # that of the carry under which etcd refused its mark
     began: int | None = None  # when the gateway session began that received it; set with its mark
 
     def __post_init__(self) -> None:

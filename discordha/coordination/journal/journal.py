@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 _UNDER_WAY = (EntryState.RUNNING, EntryState.FINISHED)
 #: Seconds after which an entry that its leader has not handled counts as one that the leader never received.
 LEFT_OUT = 30.0
+#: The pause before an attempt that etcd did not take is noted again, seconds.
+ATTEMPT_PAUSE = 0.5
 
 
 class Journal:
@@ -78,6 +80,7 @@ class Journal:
         self._lock = threading.Lock()
         self._tally = Tally(*writer.prefixes, replica_id=writer.replica_id, clock=clock)
         self._leadership: LeaderTerm | None = None
+        self._leads_no_more = threading.Event()
         self._sessions = 0  # of the gateway
         self._aside: set[str] = set()  # lanes that wait until another event's last attempt is over
         self.questions = JournalQuestions(
@@ -144,6 +147,7 @@ class Journal:
         """This replica leads and has seen all marks of its predecessors: it runs what they left undone."""
         with self._lock:
             self._leadership = leadership
+            self._leads_no_more.clear()
             # Run here in an earlier term: the mark was refused, or will be, since it names that term.
             finished = [e for e in self._tally if e.state is EntryState.FINISHED and e.lost]
             unmarked = [entry for entry in finished if entry.refused]
@@ -167,6 +171,7 @@ class Journal:
     def _deactivate(self) -> None:
         """Caller holds the lock."""
         self._leadership = None
+        self._leads_no_more.set()
         for entry in self._tally:
             if entry.state is EntryState.QUEUED:
                 entry.state = EntryState.HELD
@@ -181,9 +186,9 @@ class Journal:
                 entry.state = EntryState.QUEUED
                 self._put(entry)
 
-    def hand_over(self, leadership: LeaderTerm) -> bool:
-        """Leaves a carry for each event that runs here, and begins no other; true when all stand. Blocks on
-        etcd. An entry without a carry is lost to its handler when leadership ends.
+    def hand_over(self, leadership: LeaderTerm, timeout: float | None = None) -> bool:
+        """Leaves a carry for each event that runs here, and begins no other. Blocks on etcd. False when etcd
+        does not answer: an entry without a carry is lost to its handler when leadership ends.
         """
         with self._lock:
             self._deactivate()
@@ -192,7 +197,7 @@ class Journal:
                 for entry in self._tally
                 if entry.state in _UNDER_WAY and entry.leadership is leadership and not entry.carry
             ]
-        return self._writer.carry(carried, leadership)
+        return self._writer.carry(carried, leadership, timeout)
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -218,6 +223,7 @@ class Journal:
             entry.state = EntryState.RUNNING
             entry.leadership = leadership
             entry.occurrence = self._tally.occurrence(entry)
+            entry.epoch = self._tally.epochs.of(entry.name)
             known = self._tally.records.attempts.get((entry.name, entry.occurrence))
             if not entry.replayed and known is None:
                 return True
@@ -242,7 +248,8 @@ class Journal:
             entry.unstarted = 0
             return True
         entry.unstarted = entry.attempt
-        # etcd did not answer, or this replica leads no more; if it still does, the entry is tried again.
+        # etcd did not take it, or this replica leads no more; if it still does, the entry is tried again.
+        self._leads_no_more.wait(ATTEMPT_PAUSE)
         self._keep(entry, replayed=entry.replayed)
         return False
 
@@ -294,17 +301,31 @@ class Journal:
             self._writer.mark(entry, more, lambda operation: self._on_marked(entry, more, operation))
 
     def _on_marked(self, entry: JournalEntry, more: tuple[Op, ...], operation: Operation) -> None:
-        again = self._is_to_mark_again(entry, operation)
+        try:
+            again = self._is_to_mark_again(entry, more, operation)
+        except LeaseNotFound:
+            self._writer.renew_then(lambda: self._mark(entry, more))
+            again = False
         self._last_attempts.leave(entry)  # with the first answer: a second mark may wait for an equal event's
         if again:
             self._mark(entry, more)
 
-    def _is_to_mark_again(self, entry: JournalEntry, operation: Operation) -> bool:
+    def _is_to_mark_again(self, entry: JournalEntry, more: tuple[Op, ...], operation: Operation) -> bool:
         try:
             version = self._writer.version_instead(operation)
         except LeaseNotFound:
-            return True
+            raise
         except StoreUnavailable:
+            return False
+        except Exception as error:  # noqa: BLE001 - its equals must not wait for a mark that can't be made
+            if more:
+                _log.error("the dead letter of %s is too large: %s", entry.key, error)
+                self._mark(entry, self._writer.smaller(more))
+            else:
+                _log.error("the mark of %s is refused: the next leader runs it again: %s", entry.key, error)
+                with self._lock:
+                    self._tally.forget(entry)
+                    self._release()
             return False
         if version is None or version >= entry.occurrence:
             return False  # the watch strikes it out; an earlier try may have been applied, its answer lost
@@ -317,6 +338,10 @@ class Journal:
                     entry.refused = True
                     return False
                 entry.leadership, entry.carry = leadership, 0
+            elif version == entry.occurrence - 1 and entry.carry:
+                entry.refused = entry.carry == entry.refused_carry  # the carry is gone
+                entry.refused_carry = entry.carry
+                return not entry.refused
             if version < entry.occurrence - 1 and not self._tally.waits_for_earlier(entry):
                 entry.occurrence = version + 1  # the key expired meanwhile, and counts anew
         return True

@@ -23,9 +23,11 @@ from discordha.coordination.etcd.store import (
     Compare,
     Delete,
     Get,
+    KeyValue,
     LeaseNotFound,
     Op,
     Put,
+    RequestRefused,
     Store,
     Txn,
     TxnResult,
@@ -67,44 +69,68 @@ class JournalWriter:
         self.replica_id = replica_id
         self._max_attempts = max_attempts
 
-    def carry(self, entries: Sequence[JournalEntry], leadership: LeaderTerm) -> bool:
-        """Leaves a carry for each entry; false when etcd does not take all. An entry that is marked already
-        gets none: it would stand in the way of later equal events.
+    def carry(
+        self, entries: Sequence[JournalEntry], leadership: LeaderTerm, timeout: float | None = None
+    ) -> bool:
+        """Leaves a carry for each entry, unless the leadership is over; false when etcd does not answer, and
+        may have taken some. May be repeated. An entry that is marked already gets none: it would stand in the
+        way of later equal events.
+
+        :param timeout: seconds for each ``CARRY_BATCH`` entries; by default as any call.
         """
         for start in range(0, len(entries), CARRY_BATCH):
             batch = entries[start : start + CARRY_BATCH]
             puts = []
             for entry in batch:
-                unmarked = Compare.version_below(self._marks_at + entry.name, entry.occurrence)
-                put = Put(self._carries_at + _at(entry), self.replica_id.encode(), leadership.lease_id)
-                puts.append(Txn((unmarked,), (put,)))
+                key = self._carries_at + _at(entry)
+                free = Compare.version_below(self._marks_at + entry.name, entry.occurrence)
+                put = Put(key, self.replica_id.encode(), leadership.lease_id)
+                puts.append(Txn((free, Compare.version(key, 0)), (put,), (Get(key),)))
             try:
-                result = self._store.txn((leadership.guard(),), puts)
+                result = self._store.txn((leadership.guard(),), puts, timeout=timeout)
             except (DiscordHAError, LeaseNotFound) as error:
-                _log.warning(
-                    "shard %d is handed over while handlers run: %s", number_of(self.shard_id), error
-                )
-                return False
+                _log.debug("shard %d is not handed over yet: %s", number_of(self.shard_id), error)
+                return not leadership.grant.alive
             if not result.succeeded:
-                return False
+                return True
             for entry, answer in zip(batch, result.responses, strict=True):
-                if isinstance(answer, TxnResult) and answer.succeeded:
+                assert isinstance(answer, TxnResult)
+                if answer.succeeded:
                     entry.carry = result.revision
+                elif found := [kv for kv in _found(answer) if kv.lease == leadership.lease_id]:
+                    entry.carry = found[0].create_revision  # of a try before, whose answer was lost
         return True
 
     def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
         """Notes that an event is about to be run again; false when etcd does not take it."""
-        key = self._attempts_at + _at(entry)
-        record = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
+        record: dict[str, Any] = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
         if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
-            record["payload"] = entry.payload
+            try:
+                return self._note({**record, "payload": entry.payload}, entry, leadership)
+            except RequestRefused as error:
+                _log.warning("the attempt at %s is noted without its payload: %s", entry.key, error)
+        try:
+            return self._note(record, entry, leadership)
+        except RequestRefused as error:
+            _log.error("the attempt at %s is refused, and is tried again: %s", entry.key, error)
+            return False
+
+    def _note(self, record: dict[str, Any], entry: JournalEntry, leadership: LeaderTerm) -> bool:
+        key = self._attempts_at + _at(entry)
         put = Put(key, json.dumps(record).encode(), self._leases.current())
         operation = Operation(Txn((leadership.guard(),), (put,)), (key,))
         self._commit.execute((operation,))
         try:
             return operation.value().succeeded
-        except (DiscordHAError, LeaseNotFound):
-            return False
+        except RequestRefused:
+            raise
+        except LeaseNotFound:
+            self._leases.renew(put.lease)
+        except DiscordHAError:
+            pass
+        except Exception:  # noqa: BLE001 - an entry must not stay between two states
+            _log.exception("the attempt at %s is tried again", entry.key)
+        return False
 
     def letter(self, event: str, payload: str | None) -> Put:
         """A dead letter."""
@@ -121,10 +147,28 @@ class JournalWriter:
         }
         return Put(f"{self._letters_at}{event}", json.dumps(letter).encode())
 
+    @staticmethod
+    def smaller(letters: tuple[Op, ...]) -> tuple[Op, ...]:
+        """Refused dead letters without their payload; none for those that had none."""
+        found: list[Op] = []
+        for put in letters:
+            assert isinstance(put, Put)
+            letter = json.loads(put.value)
+            if letter["payload"] is not None:
+                found.append(put._replace(value=json.dumps({**letter, "payload": None}).encode()))
+        return tuple(found)
+
     def bury(self, name: str, occurrence: int, record: AttemptRecord, leadership: LeaderTerm) -> None:
-        """Makes a dead letter of an event that no replica has; raises ``StoreUnavailable``."""
-        puts = (self.letter(record.event, record.payload), Delete(f"{self._attempts_at}{name}/{occurrence}"))
-        self._store.txn((leadership.guard(),), puts)
+        """Makes a dead letter of an event that no replica has.
+
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        gone = Delete(f"{self._attempts_at}{name}/{occurrence}")
+        try:
+            self._store.txn((leadership.guard(),), (self.letter(record.event, record.payload), gone))
+        except RequestRefused as error:
+            _log.error("%s is given up without its payload, which etcd refuses: %s", record.event, error)
+            self._store.txn((leadership.guard(),), (self.letter(record.event, None), gone))
 
     def mark(self, entry: JournalEntry, more: tuple[Op, ...], on_done: Callable[[Operation], None]) -> None:
         """Marks an event as handled, in the background, and writes ``more`` with the mark.
@@ -155,17 +199,17 @@ class JournalWriter:
         )
         self._commit.submit((operation,))
 
+    def renew_then(self, call: Callable[[], None]) -> None:
+        """Calls once there is another retention lease. Never blocks."""
+        self._leases.renew_then(call)
+
     def version_instead(self, operation: Operation) -> int | None:
         """The answer to a mark: ``None`` when it was applied, else the version that its key has.
 
-        :raises LeaseNotFound: the retention lease is gone; the next try gets another one.
+        :raises LeaseNotFound: the retention lease is gone: see ``renew_then``.
         :raises StoreUnavailable: the replica stops.
         """
-        try:
-            result = operation.value()
-        except LeaseNotFound:
-            self._leases.renew()
-            raise
+        result = operation.value()
         while not result.succeeded:
             answer = result.responses[0]
             if not isinstance(answer, TxnResult):
@@ -177,3 +221,8 @@ class JournalWriter:
 
 def _at(entry: JournalEntry) -> str:
     return f"{entry.name}/{entry.occurrence}"
+
+
+def _found(answer: TxnResult) -> Sequence[KeyValue]:
+    keys = answer.responses[0]
+    return keys if isinstance(keys, list) else ()

@@ -26,6 +26,7 @@ from discordha.coordination.journal.entries import (
     JournalEntry,
     JournalMark,
 )
+from discordha.coordination.journal.epochs import MarkEpochs
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
 from discordha.coordination.journal.tables import (
     EarlyMark,
@@ -64,6 +65,7 @@ class Tally:
         self.unplaced = UnplacedMarks()
         self._inferred = EarlyMarks(SETTLE, clock)  # marks to come of entries that were struck out before
         self._versions: dict[str, int] = {}
+        self.epochs = MarkEpochs(clock)
         self._seen_snapshot = False
         self._told_at = 0.0  # when etcd last said anything
 
@@ -138,6 +140,7 @@ class Tally:
         """Forgets old marks, and entries that were held since before a moment; returns how many entries."""
         self.early.expire()
         self._inferred.expire()
+        self.epochs.expire()
         if not self.sessions.is_young:
             self.ambiguous.forget_idle(self._clock() - SETTLE, self.entries)
         old = [e for e in self if e.received_at < before and e.state is EntryState.HELD]
@@ -256,6 +259,7 @@ class Tally:
         # The first snapshot is the baseline: marks before it are not about events that come.
         self._seen_snapshot = True
         self._versions = {name: kv.version for name, kv in marks.items()}
+        self.epochs.keep(set(marks))
 
     def apply(self, events: Sequence[WatchEvent]) -> bool:
         """Follows the watch; true when a carry is gone, so that a lane may be free."""
@@ -266,10 +270,12 @@ class Tally:
             if mark is not None:
                 self._count_up(name, kv.version, mark)
                 self._versions[name] = kv.version
+                self.epochs.written(name)
             elif not kv.key.startswith(self._marks_at):
                 freed |= self.records.apply(kind, kv)
             else:
                 self._versions.pop(name, None)
+                self.epochs.gone(name, kv.mod_revision)
         return freed
 
     def _in_order(self, events: Sequence[WatchEvent]) -> list[tuple[str, KeyValue, JournalMark | None]]:

@@ -38,6 +38,7 @@ from discordha.coordination.etcd.store import (
 )
 from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.membership.rhythm import Rhythm
+from discordha.coordination.membership.unreceived import Unreceived
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
 
@@ -64,6 +65,8 @@ READS = 1
 #: States in which a replica gets no events or takes no new ones: preferring it would cost each one the grace.
 LEAVING_STATES = frozenset({"draining", "stopping"})
 UNPREFERRED_STATES = LEAVING_STATES | {"starting", "deaf"}
+#: How much later than its rhythm a member's record may come in, seconds.
+LATE = 0.3
 #: How much later than one replica another may receive an event from Discord, seconds.
 DELIVERY_SKEW = 1.0
 
@@ -126,6 +129,7 @@ class Members:
         self._clock = clock
         self._records: dict[str, dict[str, JSON]] = {}
         self._rhythm = Rhythm(replica_id, interval, clock)
+        self._unreceived = Unreceived(replica_id, self._rhythm, DELIVERY_SKEW)
         self._present_since: dict[str, tuple[int, float]] = {}  # the key's revision, and when it appeared
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
@@ -244,6 +248,10 @@ class Members:
         """See ``Rhythm``: what a dead or silent member owns holds up nothing."""
         return self._rhythm.is_silent(member)
 
+    def is_late(self, member: str) -> bool:
+        """The same, said as early as can be: for what does no harm if the member lives."""
+        return self._rhythm.is_silent(member, self._interval + LATE)
+
     @property
     def any_silent(self) -> bool:
         """Whether a member is silent whose session has not ended."""
@@ -271,8 +279,18 @@ class Members:
                 return True
         return False
 
+    def owes(self, order: str, shard: int) -> bool:
+        """See ``Unreceived``: an older member has to finish an event of a channel first. No I/O."""
+        return self._unreceived.owes(order, shard)
+
+    def review(self) -> None:
+        """Looks again at what is owed: members that owe it may be silent by now. No I/O."""
+        if self._unreceived.any_owed:
+            self._unreceived.update(self._records)
+
     def listen(self, changed: Callable[[], None]) -> None:
-        """Calls ``changed`` on the watch's thread when ranks may have changed. Before the watch starts."""
+        """Calls ``changed`` on the watch's thread when ranks may have changed, or what older members have to
+        finish first. Before the watch starts."""
         self._listeners.append(changed)
 
     def rank(self, ordering_key: str, shard: int = 0) -> int:
@@ -346,6 +364,8 @@ class Members:
                 self._ranks.clear()
                 self.version += 1
         if moved:
+            self.poke()  # a member that is new learns what is unfinished here
+        if self._unreceived.update(records) or moved:
             for changed in self._listeners:
                 changed()
 

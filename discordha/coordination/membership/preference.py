@@ -78,3 +78,11 @@ class ShardPreference:
     def any_silent(self) -> bool:
         """See ``Members``."""
         return self._members.any_silent
+
+    def owes(self, order: str, shard: int) -> bool:
+        """See ``Members``."""
+        return self._members.owes(order, shard)
+
+    def review(self) -> None:
+        """See ``Members``."""
+        self._members.review()

@@ -53,13 +53,17 @@ class Rhythm:
         """When the member's last record arrived."""
         return self._at.get(member)
 
-    def is_silent(self, member: str) -> bool:
-        """Whether the member is dead or silent."""
+    def is_silent(self, member: str, limit: float | None = None) -> bool:
+        """Whether the member is dead or silent.
+
+        :param limit: seconds without a record that count as silence, where a wrong guess costs little.
+        """
+        limit = self._limit if limit is None else limit
         now, own = self._clock(), self._at.get(self._own)
-        if own is None or now - own > self._limit:
+        if own is None or now - own > limit:
             return False  # this replica is the one that hears nothing
         last = self._at.get(member)
-        return last is None or now - max(last, self._steady_since) > self._limit
+        return last is None or now - max(last, self._steady_since) > limit
 
     @property
     def any_silent(self) -> bool:

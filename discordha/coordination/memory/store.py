@@ -35,7 +35,7 @@ from discordha.coordination.etcd.store import (
 )
 from discordha.coordination.etcd.watch import EtcdWatch
 from discordha.coordination.memory.keyspace import Change, Keyspace
-from discordha.errors import StoreUnavailable
+from discordha.errors import DiscordHAError, StoreUnavailable
 
 __all__ = ["MemoryStore", "MemoryStream"]
 
@@ -79,6 +79,17 @@ class MemoryStore(Store):
         clone._streams, clone._closed = [], False
         clone.calls = clone.failures = 0
         return clone
+
+    def outlast_refusals(self, quiet: float) -> None:
+        """Nobody refuses here."""
+
+    @property
+    def refusal(self) -> str | None:
+        return None
+
+    def refused(self, error: DiscordHAError) -> Exception:
+        """The error, as it is."""
+        return error
 
     def close(self) -> None:
         self._closed = True

@@ -14,6 +14,7 @@ from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.store import Compare, Store
 from discordha.coordination.session import Session
 from discordha.coordination.shared.cache import SharedCaches
+from discordha.coordination.shared.cooldowns import Cooldowns
 from discordha.coordination.shared.counters import Counters
 from discordha.coordination.shared.locks import Locks
 from discordha.errors import DiscordHAError
@@ -54,6 +55,7 @@ class Shared:
             local_copies=local_copies,
         )
         self.counters = Counters(self.caches, retry_for=retry_for)
+        self.cooldowns = Cooldowns(self.caches)
         self.locks = Locks(store, session, commit, f"{root}k/", replica_id, retry_for=retry_for)
 
     @contextmanager

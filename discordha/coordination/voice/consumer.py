@@ -207,7 +207,9 @@ class VoiceConsumer:
                     raise LockLost(f"this replica has lost the voice of guild {owned.guild_id}")
                 break
             except LeaseNotFound:
-                leases.renew(lease)
+                renewed = leases.renew(lease)
+                if not renewed and (self._clock() >= deadline or self._ended.wait(TURN_PAUSE)):
+                    raise
             except StoreUnavailable:
                 if owned.lost or self._clock() >= deadline or self._ended.wait(TURN_PAUSE):
                     raise

@@ -149,7 +149,9 @@ class VoiceQueue:
                 found = result.responses[0] if not result.succeeded else []
                 return sent_at + self._ttl, isinstance(found, list) and any(kv.version > 1 for kv in found)
             except LeaseNotFound:
-                self._waiting.renew(lease)
+                renewed = self._waiting.renew(lease)
+                if not renewed and (self._clock() >= deadline or self._stop.wait(WRITE_PAUSE)):
+                    raise
             except StoreUnavailable:
                 # The same key keeps a repeated command from being queued twice.
                 if self._clock() >= deadline or self._stop.wait(WRITE_PAUSE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from discordha.coordination.claims.records import marked_at, parse_claim
@@ -21,8 +22,8 @@ __all__ = ["DeadLetter", "EventOutcome", "Fleet"]
 
 #: Keys that one transaction reads; etcd allows 128.
 KEYS_PER_READ = 100
-#: Other bots that a message names.
-MAX_BOTS = 20
+#: Names of bots that are read, and those of them that a message names.
+MAX_BOTS, NAMED_BOTS = 1000, 8
 #: Seconds until a request to a replica expires.
 REQUEST_TTL = 30.0
 #: Seconds until a replayed event that no replica takes expires.
@@ -240,13 +241,16 @@ class Fleet:
         return event
 
     def other_bots(self) -> list[str]:
-        """The names of some other bots that have keys here; none where this user may not read them."""
+        """The names of some other bots that have keys here, the most similar first; none where this user may
+        not read them.
+        """
         above, name = self.root.rstrip("/").rsplit("/", 1)
         try:
             found = self.store.folders(f"{above}/", MAX_BOTS)
         except DiscordHAError:
             return []
-        return [each for each in found if each not in (name, f"{name}.data")]
+        others = {each.removesuffix(".data") for each in found} - {name}
+        return get_close_matches(name, others, NAMED_BOTS, cutoff=0.0)
 
 
 def _integer(value: object) -> int:

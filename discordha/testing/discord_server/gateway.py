@@ -267,7 +267,7 @@ class _Connection:
                 payload["presences"] = []
             if data.get("nonce"):
                 payload["nonce"] = data["nonce"]
-            session.event("GUILD_MEMBERS_MEMBERS_PER_CHUNK", dumps(payload))
+            session.event("GUILD_MEMBERS_CHUNK", dumps(payload))
 
     def leave(self) -> None:
         """Ends or detaches the session of a socket that is gone."""

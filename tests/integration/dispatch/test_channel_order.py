@@ -4,22 +4,31 @@ drains and starts.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from channel_order import disorder, read_trace
+from channel_order import Run, disorder, read_trace
 from fleet import BOTS, per_replica
 
 from discordha.testing import LocalDiscord, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
+
+TTL = 6.0
 
 
 class Channels:
     """Three replicas with slow handlers, and messages in some channels."""
 
     def __init__(
-        self, replicas: ReplicasFactory, discord: LocalDiscord, folder: Path, *, slow: float, channels: int
+        self,
+        replicas: ReplicasFactory,
+        discord: LocalDiscord,
+        folder: Path,
+        *,
+        slow: float,
+        channels: int = 1,
     ) -> None:
         self.discord = discord
         self.trace = folder / "trace"
@@ -28,7 +37,7 @@ class Channels:
             BOTS / "traced.py",
             3,
             discord=None,
-            env={"SLOW": str(slow), "TRACE": str(self.trace)},
+            env={"SLOW": str(slow), "TRACE": str(self.trace), "DISCORDHA_SESSION_TTL": str(TTL)},
             per_replica_env=per_replica(discord),
         )
         self.fleet.wait_ready(60)
@@ -77,7 +86,28 @@ def test_replicas_with_a_backlog_are_drained_one_after_another(
     replicas: ReplicasFactory, local_discord: LocalDiscord, tmp_path: Path
 ) -> None:
     channels = Channels(replicas, local_discord, tmp_path, slow=0.2, channels=3)
-    drained_with_a_backlog(channels, 12, 12, again=False)
+    drained_with_a_backlog(channels, 10, 12)
+
+
+def test_new_events_do_not_wait_for_a_dead_owners_session(
+    replicas: ReplicasFactory, local_discord: LocalDiscord, tmp_path: Path
+) -> None:
+    channels = Channels(replicas, local_discord, tmp_path, slow=1.0)
+    local_discord.send(channels.channels[0], "!oldest")
+    wait_for(lambda: read_trace(channels.trace), 10, "the oldest to begin")
+    (oldest,) = read_trace(channels.trace)
+    next(replica for replica in channels.fleet if replica.replica_id == oldest.replica).kill()
+    died = time.monotonic()
+    local_discord.send(channels.channels[0], "!newer")
+
+    def runs(content: str) -> list[Run]:
+        return [run for run in read_trace(channels.trace) if run.content == content]
+
+    wait_for(lambda: runs("!newer"), 20, "the newer one to begin")
+    wait_for(lambda: len(runs("!oldest")) == 2, 20, "the oldest to be taken over")
+    waited, again = runs("!newer")[0].began - died, runs("!oldest")[1].began - died
+    print(f"the newer event began after {waited:.1f} s, the oldest again after {again:.1f} s")
+    assert waited < TTL / 2 + 1.0 < again
 
 
 @pytest.mark.long

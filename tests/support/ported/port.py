@@ -37,24 +37,11 @@ _COPIED = (
 )
 
 
-def _view(bot: str, command: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    """Makes a bot with one handler of a ``commands.Bot`` with one command; its view stays."""
-    return (
-        _CLIENT[0],
-        ("from discord.ext import commands\n", ""),
-        (f"class {bot}(commands.Bot)", f"class {bot}(discordha.DiscordHA)"),
-        (
-            "super().__init__(command_prefix=commands.when_mentioned_or('$'), intents=intents)",
-            "super().__init__(discordha.Config.from_env(intents=intents))",
-        ),
-        (
-            "@bot.command()\n",
-            f"@bot.listen('message', where=lambda message: message.content.startswith('${command}'))\n",
-        ),
-        ("    ctx.send(", "    message.channel.send("),
-        ("bot.run('token')", "bot.run()"),
-        *(more or ((f"def {command}(ctx: commands.Context)", f"def {command}(message)"),)),
-    )
+#: A bot of ``discord.ext.commands``; its views stay.
+_COMMANDS = (
+    ("from discord.ext import commands\n", "from discordha.ext import commands\n"),
+    ("bot.run('token')", "bot.run()"),
+)
 
 
 #: The replacements in each example, after ``async`` and ``await`` are gone: pairs of old and new.
@@ -92,23 +79,13 @@ REPLACED: dict[str, tuple[tuple[str, str], ...]] = {
         ("        self.tree.sync(guild=TEST_GUILD)\n", "        pass\n"),
         ("client.run('token')", "client.run()"),
     ),
-    "views/counter": _view("CounterBot", "counter"),
-    "views/ephemeral": _view("EphemeralCounterBot", "counter"),
-    "views/tic_tac_toe": _view("TicTacToeBot", "tic"),
-    "views/dropdown": _view("Bot", "colour", ("def colour(ctx)", "def colour(message)")),
-    "views/link": _view(
-        "GoogleBot",
-        "google",
-        ("def google(ctx: commands.Context, *, query: str)", "def google(message)"),
-        ("    message.channel.send(", "    query = message.content[8:]\n    message.channel.send("),
-    ),
-    "views/confirm": _view(
-        "Bot",
-        "ask",
-        ("def ask(ctx: commands.Context)", "def ask(message)"),
-        # The view is discord.py's own and not bound to the bot; it times out after 180 seconds.
-        ("    view.wait()", "    bot.call(view.wait(), timeout=200)"),
-    ),
+    "views/counter": _COMMANDS,
+    "views/ephemeral": _COMMANDS,
+    "views/tic_tac_toe": _COMMANDS,
+    "views/dropdown": _COMMANDS,
+    "views/link": _COMMANDS,
+    # The view is discord.py's own and not bound to the bot; it times out after 180 seconds.
+    "views/confirm": (*_COMMANDS, ("    view.wait()", "    bot.call(view.wait(), timeout=200)")),
 }
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import discord
 import pytest
 from loop_thread import loop_thread
+from view_world import World
 
 import discordha
-from discordha.api.client import ClientLookups
+from discordha.api.client import AllClients, ClientLookups
 from discordha.blocking import View, wrap
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.events import EVENTS
@@ -85,9 +86,13 @@ def test_the_clients_names_are_views() -> None:
 
         class Known(ClientLookups):
             def _running(self) -> Any:
-                return SimpleNamespace(client_view=client)
+                return SimpleNamespace(
+                    client_view=wrap(client, bridge),
+                    all_clients=AllClients(lambda: [client], lambda: client),
+                    show=lambda value: wrap(value, bridge),
+                )
 
-        client = wrap(bridge.call(connect()), bridge)
+        client = bridge.call(connect())
         known = Known()
         assert known.user is None
         assert list(known.guilds) == []
@@ -96,6 +101,21 @@ def test_the_clients_names_are_views() -> None:
         assert isinstance(channel, View)
         assert isinstance(channel, discord.PartialMessageable)
         assert (channel.id, channel.guild_id) == (7, 1)
+
+
+def test_look_ups_go_over_all_clients() -> None:
+    """A replica that hosts several shards has a client for each."""
+    with loop_thread() as (loop, bridge):
+        one, two = World(loop, bridge), World(loop, bridge)
+        two.guild.id = 2
+        two.client._connection._guilds = {2: two.guild}
+        raw = AllClients(lambda: [one.client, two.client], lambda: one.client)
+        assert raw.guilds == [one.guild, two.guild]
+        assert raw.get_guild(2) is two.guild
+        assert raw.get_guild(3) is None
+        assert len(list(raw.get_all_channels())) == 2
+        assert len(list(raw.get_all_members())) == 4
+        assert raw.intents == one.client.intents
 
 
 def test_the_clients_names_need_a_running_bot() -> None:

@@ -16,7 +16,7 @@ import discord
 import pytest
 from loop_thread import loop_thread
 
-from discordha.blocking import LoopBridge
+from discordha.blocking import LoopBridge, note_progress
 from discordha.context import CurrentEvent, current_event, handler_scope, unfenced
 from discordha.errors import DiscordHAError, LockLost
 from discordha.testing import wait_for
@@ -442,3 +442,30 @@ class TestBegin:
     def test_a_lost_event_begins_nothing(self, bridge: LoopBridge) -> None:
         with handler_scope(event(lambda: True), "handler"), pytest.raises(LockLost):
             bridge.begin(value(), lambda: None)
+
+
+async def in_steps(count: int, seconds: float, *, progress: bool = True) -> int:
+    for _ in range(count):
+        await asyncio.sleep(seconds)
+        if progress:
+            note_progress()
+    return count
+
+
+def test_a_call_that_makes_progress_goes_on() -> None:
+    with loop_thread(call_timeout=0.8) as (_, bridge):
+        assert bridge.call(in_steps(6, 0.2)) == 6
+        with pytest.raises(TimeoutError, match=r"in_steps made no progress for 0.8 s"):
+            bridge.call(in_steps(6, 0.2, progress=False))
+        with pytest.raises(TimeoutError, match=r"in_steps took longer than 0.8 s"):
+            bridge.call(in_steps(6, 0.2), 0.8)  # a timeout of its own is for the whole
+        assert bridge.pending == 0
+
+
+def test_one_calls_progress_is_not_anothers() -> None:
+    with loop_thread(call_timeout=0.3) as (_, bridge):
+        ended = threading.Event()
+        bridge.begin(in_steps(20, 0.05), ended.set)
+        with pytest.raises(TimeoutError):
+            bridge.call(in_steps(1, 0.8))
+        assert ended.wait(5)

@@ -42,6 +42,7 @@ class TestSurface:
             re.findall(r"self\.client\.(\w+)", inspect.getsource(theirs.CommandTree._call_context_menu))
         )
         assert asked == {"dispatch"}
+        assert "await self.interaction_check(interaction)" in inspect.getsource(theirs.CommandTree._call)
 
     def test_an_interactions_answer_can_be_another(self) -> None:
         assert "_cs_response" in discord.Interaction.__slots__

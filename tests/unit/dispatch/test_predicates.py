@@ -16,8 +16,8 @@ def is_admin(message: Any) -> bool:
     return bool(message.author.guild_permissions.administrator)  # a webhook's author has no permissions
 
 
-def asks_too_much(message: Any, rights: Any) -> bool:
-    return True
+def asks_too_much(message: Any) -> bool:
+    return bool(is_admin(message, "rights"))  # type: ignore[call-arg] - a mistake
 
 
 def fails(message: Any) -> bool:

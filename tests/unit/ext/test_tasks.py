@@ -132,7 +132,7 @@ def test_a_loop_finds_its_bot(ha: DiscordHA, monkeypatch: pytest.MonkeyPatch) ->
         tasks.loop(seconds=1)(tick).start()
 
 
-def test_what_is_declared_after_start_is_refused(ha: DiscordHA) -> None:
-    ha._is_started = True
-    with pytest.raises(ConfigError, match="declared too late"):
+def test_what_is_declared_after_start_is_refused(ha: DiscordHA, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DiscordHA, "_is_started", lambda self: True)
+    with pytest.raises(ConfigError, match="while the bot runs"):
         ha.loop(seconds=1)(tick)

@@ -17,6 +17,9 @@ class Peers:
         self.said: dict[str, dict[str, Any]] = {}
         self.ago: dict[str, float] = {}
 
+    def poke(self) -> None:
+        """No other process is told."""
+
     def records(self) -> dict[str, dict[str, Any]]:
         return self.said
 

@@ -50,6 +50,7 @@ REFUSED = [
     ("api_url", "localhost:1"),
     ("gateway_url", "http://localhost:1"),
     ("requests_per_second", -1),
+    ("client_options", {"status": "idle"}),
 ]
 #: Any text will do, or another field is the one that is missing.
 NEVER_REFUSED = {"etcd_cert", "etcd_key", "etcd_user", "etcd_password"}

@@ -16,7 +16,9 @@ def view(**changes: Any) -> Any:
     parts: dict[str, Any] = {
         "readiness": SimpleNamespace(draining=False, was_ready=True),
         "coordination": SimpleNamespace(
-            session=SimpleNamespace(current=object()), watch=SimpleNamespace(alive=True)
+            session=SimpleNamespace(current=object()),
+            watch=SimpleNamespace(alive=True),
+            store=SimpleNamespace(refusal=None),
         ),
         "gateway": SimpleNamespace(clients={0: client(ready=True)}),
         "hosting": None,
@@ -43,10 +45,16 @@ STARTING = SimpleNamespace(draining=False, was_ready=False)
         (
             {
                 "coordination": SimpleNamespace(
-                    session=SimpleNamespace(current=None), watch=SimpleNamespace(alive=False)
+                    session=SimpleNamespace(current=None),
+                    watch=SimpleNamespace(alive=False),
+                    store=SimpleNamespace(refusal="its disk is full"),
                 )
             },
-            ["no session in etcd", "the watch on etcd is down"],
+            [
+                "no session in etcd",
+                "the watch on etcd is down",
+                "etcd refuses this replica: its disk is full",
+            ],
         ),
         ({"gateway": SimpleNamespace(clients={})}, ["not connected to Discord"]),
         (

@@ -88,7 +88,7 @@ def test_times_in_each_form(ha: DiscordHA, timers: TimerStore, monkeypatch: pyte
     assert len(found) == 3
 
 
-def test_impossible_timers_are_refused(ha: DiscordHA) -> None:
+def test_impossible_timers_are_refused(ha: DiscordHA, monkeypatch: pytest.MonkeyPatch) -> None:
     async def late(payload: object) -> None:
         """Does nothing."""
 
@@ -101,8 +101,8 @@ def test_impossible_timers_are_refused(ha: DiscordHA) -> None:
     ha.timer("x")(lambda payload: None)
     with pytest.raises(ConfigError, match="there is a timer 'x' already"):
         ha.timer("x")(lambda payload: None)
-    ha._is_started = True
-    with pytest.raises(ConfigError, match="declared too late"):
+    monkeypatch.setattr(DiscordHA, "_is_started", lambda self: True)
+    with pytest.raises(ConfigError, match="while the bot runs"):
         ha.timer("y")(lambda payload: None)
     with pytest.raises(DiscordHAError, match="does not run"):
         ha.schedule(1, "x")

@@ -28,11 +28,13 @@ from discordha.coordination.etcd.store import (
     Put,
     PutDone,
     RequestRefused,
+    StoreRefused,
     Txn,
     TxnResult,
 )
 from discordha.errors import ConfigError, StoreUnavailable
 from discordha.testing import FaultProxy, LocalEtcd, wait_for
+from discordha.testing.etcd.api import EtcdApi
 
 
 @pytest.fixture
@@ -153,6 +155,10 @@ def test_what_etcd_refuses_as_such_is_not_called_an_outage(store: EtcdStore, roo
         store.txn([], [Get(f"{root}{number}") for number in range(129)])
     with pytest.raises(RequestRefused, match="too large"):
         store.put(f"{root}a", b"x" * 2_000_000)
+    with pytest.raises(RequestRefused, match="larger than max"):  # the server's gRPC says so
+        store.put(f"{root}a", b"x" * 3_000_000)
+    with pytest.raises(RequestRefused, match="UTF-8"):
+        store.txn([], [Put(f"{root}\udc80", b"x")])
     assert store.get(f"{root}a") is None
 
 
@@ -425,6 +431,44 @@ def test_wrong_credentials_name_the_field_and_never_show_the_password(guarded: L
         assert caught.value.field == field
         assert "hunter2" not in str(caught.value)
         store.close()
+
+
+def test_a_login_that_etcd_refuses_is_tried_now_and_then(
+    guarded: LocalEtcd, token_requests: list[str]
+) -> None:
+    right = settings_of(guarded)
+    password = {"name": right.user, "password": right.password}
+    with store_of(guarded) as store:
+        store.put("/discordha/a", b"1")
+        store.outlast_refusals(quiet=0.0)
+        guarded.api.call(guarded.url(), "auth/user/changepw", {**password, "password": "another"})
+        try:
+            token_requests.clear()
+            until, calls = time.monotonic() + 1.0, 0
+            while time.monotonic() < until:
+                with pytest.raises(StoreRefused):
+                    store.put("/discordha/a", b"2")
+                calls += 1
+            assert calls > 50
+            assert len(token_requests) <= 3  # at 0, 0.25 and 0.75 s
+        finally:
+            guarded.api.call(guarded.url(), "auth/user/changepw", password)
+        wait_for(lambda: answers(store), 2, "a login")
+        store.put("/discordha/a", b"3")
+
+
+def test_users_that_are_switched_off_and_on_again(guarded: LocalEtcd) -> None:
+    """A replica that has learnt that it needs no token learns that it needs one."""
+    with store_of(guarded) as store:
+        store.put("/discordha/a", b"1")
+        guarded.api.call(guarded.url(), "auth/disable", {})
+        try:
+            store.forget_token()
+            store.put("/discordha/a", b"2")
+        finally:
+            EtcdApi(None, None).call(guarded.url(), "auth/enable", {})
+        store.put("/discordha/a", b"3")
+        assert store.get("/discordha/a") is not None
 
 
 def test_a_user_where_etcd_knows_no_users(caplog: pytest.LogCaptureFixture) -> None:

@@ -135,6 +135,31 @@ def test_the_carries_of_a_replica_that_dies_go_with_it(node: Nodes) -> None:
     assert second.work(2) == ["one 1 2", "two 1 2"]
 
 
+def test_a_carry_whose_answer_was_lost_is_left_again(node: Nodes, local_etcd: LocalEtcd) -> None:
+    """The mark names the carry that stands. Under another one it was refused for ever, and sent again and
+    again.
+    """
+    with FaultProxy.to(local_etcd.endpoints[0]) as link:
+        first, second = node("a", link=link), node("b")
+        leadership = first.lead()
+        for each in (first, second):
+            each.receive("one", "two")
+        running = first.begin()
+        assert running is not None
+        link.black_hole("to_client")
+        assert not first.journal.hand_over(leadership, 0.5)
+        assert running.carry == 0
+        link.heal()
+        first.resign()
+        assert running.carry > 0
+        second.lead()
+        assert second.line == []
+        first.journal.finished(running, handled=True)
+        wait_for(lambda: second.line, 15, "the mark")
+        assert second.work() == ["two 1 2"]
+        wait_for(lambda: second.settled(0) and first.settled(0), 15, "all marks")
+
+
 def test_no_carry_stands_where_the_mark_was_faster(node: Nodes, local_etcd: LocalEtcd, root: str) -> None:
     """It would stand in the way of a later event of the same content, once the mark has expired."""
     first = node("a")
@@ -334,3 +359,29 @@ def test_what_its_leader_has_in_line_is_not_passed_over(node: Nodes) -> None:
     assert leader.work(2) == ["third 1 1", "fourth 1 1"]
     wait_for(lambda: standby.settled(1), 15, "the marks")
     assert not standby.journal.passed_over(time.monotonic())
+
+
+def test_after_marks_vanished_all_attempts_of_an_event_have_one_epoch(
+    node: Nodes, local_etcd: LocalEtcd, root: str
+) -> None:
+    leader, standby = node("a"), node("b")
+    leader.lead()
+    for each in (leader, standby):
+        each.receive("add")
+    leader.work()
+    wait_for(lambda: leader.settled(0) and standby.settled(0), 15, "the mark")
+    with store_of(local_etcd) as store:
+        (mark,) = store.range(f"{root}j/0/").items
+        store.revoke(mark.lease)
+    assert leader.caught_up()
+    assert standby.caught_up()
+    for each in (leader, standby):
+        each.receive("add")
+    begun = leader.begin()
+    assert begun is not None
+    leader.coordination.session.stop()  # it dies on it
+    standby.lead()
+    again = standby.begin()
+    assert again is not None
+    assert (begun.occurrence, begun.attempt, again.occurrence, again.attempt) == (1, 1, 1, 2)
+    assert begun.epoch == again.epoch > mark.mod_revision

@@ -10,7 +10,7 @@ import pytest
 
 from discordha.coordination.etcd import group_commit as commit_module
 from discordha.coordination.etcd.group_commit import MAX_OPERATIONS, GroupCommit, Operation
-from discordha.coordination.etcd.store import LeaseNotFound, Put, PutDone, Txn, TxnResult
+from discordha.coordination.etcd.store import LeaseNotFound, Put, PutDone, RequestRefused, Txn, TxnResult
 from discordha.errors import StoreUnavailable
 from discordha.testing import wait_for
 
@@ -107,7 +107,7 @@ def test_none_overtakes_another_of_its_order(commit: GroupCommit, gate: Gate) ->
 def test_what_was_not_answered_goes_before_what_came_later(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though somebody calls before it would be sent again."""
+    """Though somebody calls before it would be sent again. The call tells that etcd answers again."""
     monkeypatch.setattr(commit_module, "RETRY_PAUSE", 60.0)
     group = GroupCommit(gate, linger=0.001)
     group.start()
@@ -117,7 +117,8 @@ def test_what_was_not_answered_goes_before_what_came_later(
         wait_for(lambda: not gate.fail and group.waiting == 1)
         group.submit([put("b", persistent=True, order="x")])
         group.execute([put("c")])
-        assert gate.batches == [["a"], ["a", "b", "c"]]
+        wait_for(lambda: not group.waiting)
+        assert gate.batches == [["a"], ["c"], ["a", "b"]]
     finally:
         group.stop()
 
@@ -263,3 +264,85 @@ def _riding(gate: Gate, apart: float) -> tuple[GroupCommit, Steps]:
 
 def _left(group: GroupCommit, clock: Steps) -> float:
     return group.due() - clock.now
+
+
+class Limited(Gate):
+    """Refuses requests as etcd does: too large ones, and those that name a poisonous key."""
+
+    def __init__(self, limit: int, poison: str = "") -> None:
+        super().__init__()
+        self.limit = limit
+        self.poison = poison
+        self.sizes: list[int] = []
+
+    def txn(self, compare: Sequence[Any], success: Sequence[Any], failure: Sequence[Any] = ()) -> TxnResult:
+        nested = [put for op in success if isinstance(op, Txn) for put in op.success] or list(success)
+        self.sizes.append(sum(len(each.key) + len(each.value) for each in nested))
+        if self.sizes[-1] > self.limit or any(each.key == self.poison for each in nested):
+            self.batches.append([])
+            raise RequestRefused("etcdserver: request is too large")
+        return super().txn(compare, success, failure)
+
+
+def large(key: str, size: int, **options: Any) -> Operation:
+    return Operation(Txn((), (Put(key, b"x" * size),), ()), (key,), **options)
+
+
+def test_a_batch_is_bounded_by_bytes() -> None:
+    store = Limited(1024 * 1024)
+    group = GroupCommit(store)
+    operations = [large(f"k{i}", 12_000) for i in range(110)]
+    group.execute(operations)
+    assert [operation.value().succeeded for operation in operations] == [True] * 110
+    assert max(store.sizes) <= store.limit
+    assert len(store.sizes) == 2
+
+
+@pytest.mark.parametrize("poisoned", [0, 1, 41, 98, 99])
+def test_a_refused_batch_is_split_until_the_refused_one_is_alone(poisoned: int) -> None:
+    store = Limited(1024 * 1024, poison=f"k{poisoned}")
+    group = GroupCommit(store)
+    operations = [put(f"k{i}") for i in range(100)]
+    group.execute(operations)
+    refused = [i for i, operation in enumerate(operations) if operation.error is not None]
+    assert refused == [poisoned]
+    assert isinstance(operations[poisoned].error, RequestRefused)
+    assert len(store.batches) <= 16
+    assert [key for batch in store.batches for key in batch] == [f"k{i}" for i in range(100) if i != poisoned]
+
+
+def test_a_dead_lease_costs_a_few_transactions(gate: Gate) -> None:
+    gate.dead_lease = 7
+    group = GroupCommit(gate)
+    operations = [put(f"k{i}", lease=7 if i % 2 else 0) for i in range(100)]
+    group.execute(operations)
+    for i, operation in enumerate(operations):
+        assert isinstance(operation.error, LeaseNotFound) == bool(i % 2)
+    assert len(gate.batches) <= 5
+
+
+def test_an_outage_ends_the_search_for_the_one_at_fault(gate: Gate) -> None:
+    gate.fail = [RequestRefused("too large"), StoreUnavailable("gone", maybe_applied=True)]
+    group = GroupCommit(gate)
+    operations = [put(f"k{i}") for i in range(8)]
+    group.execute(operations)
+    maybe = [operation.error.maybe_applied for operation in operations]  # type: ignore[union-attr]
+    assert maybe == [True] * 4 + [False] * 4
+    assert len(gate.batches) == 2
+
+
+def test_stop_is_bounded_however_much_comes_back(gate: Gate) -> None:
+    gate.dead_lease = 7
+    group = GroupCommit(gate, last_words=0.3)
+    group.start()
+
+    def ended(operation: Operation) -> None:
+        if not isinstance(operation.error, StoreUnavailable):
+            group.submit([put("mark", 7, callback=ended)])
+
+    group.submit([put("mark", 7, callback=ended)])
+    assert gate.entered.wait(5)
+    stopper = threading.Thread(target=group.stop, daemon=True)
+    stopper.start()
+    stopper.join(3)
+    assert not stopper.is_alive()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discordha.coordination.etcd.failures import Compacted, Failure, explain
+from discordha.coordination.etcd.failures import AccessDenied, Compacted, Failure, explain
 from discordha.coordination.etcd.store import LeaseNotFound, RequestRefused
 from discordha.errors import ConfigError, StoreUnavailable
 
@@ -128,3 +128,19 @@ def test_whatever_it_says_an_unknown_outcome_is_never_called_unsent(
     if isinstance(found.error, StoreUnavailable) and found.error.maybe_applied:
         assert write
         assert not found.unsent
+
+
+def test_a_request_that_is_too_large_for_grpc_is_at_fault_and_an_answer_is_not() -> None:
+    """Of an answer that this process does not take, the request was applied."""
+    found = failure(Code.RESOURCE_EXHAUSTED, "grpc: received message larger than max (3145905 vs. 2097152)")
+    assert isinstance(found.error, RequestRefused)
+    assert found.unsent
+    answer = failure(Code.RESOURCE_EXHAUSTED, "CLIENT: Received message larger than max (5 vs. 4)")
+    assert isinstance(answer.error, StoreUnavailable)
+    assert answer.error.maybe_applied
+
+
+def test_only_denied_access_depends_on_the_key() -> None:
+    assert isinstance(failure(Code.PERMISSION_DENIED, "etcdserver: permission denied").error, AccessDenied)
+    for details in ("authentication failed, invalid user ID or password", "invalid auth token"):
+        assert not isinstance(failure(Code.UNKNOWN, details).error, AccessDenied)

@@ -1,0 +1,442 @@
+"""A world of replicas whose dispatchers take single steps, with one etcd and one Discord between them.
+
+The dispatchers, their queues and their lanes are the library's own; etcd, its watches, the members and the
+handlers are the world's. ``choose`` decides every step: what is delivered where, which watch moves on, who
+drains, dies, is silent, joins, and what happens while a handler runs. The world checks each beginning of a
+handler against the promise of order, and at the end that nothing is stuck.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+from zlib import crc32
+
+import discord
+
+from discordha.config import Config
+from discordha.coordination.claims.last_attempts import LastAttempts
+from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
+from discordha.dispatch import Dispatcher, Lanes
+from discordha.dispatch.handlers import HandlerRegistry
+from discordha.dispatch.runner import Outcome
+from discordha.stats import Stats
+
+__all__ = ["World"]
+
+GRACE = 0.05
+CHANNELS = 2
+#: Handlers that run at once, one within the other.
+DEPTH = 3
+CONFIG = Config(
+    token="x" * 60, intents=discord.Intents.none(), ha=False, grace=GRACE, workers=4, max_attempts=1000
+)
+
+
+class StepLanes(Lanes):
+    """Lanes without threads: ``step`` takes one turn."""
+
+    def _spawn(self) -> None:
+        """The test is the thread."""
+
+    def step(self, work: Callable[[Any], None]) -> bool:
+        if not any(lane.items for lane in self._ready):
+            return False
+        lane = self._next_lane()
+        assert lane is not None
+        work(lane)
+        self._finish(lane)
+        return True
+
+
+class SteppedClaims:
+    """The claims of one replica: etcd answers at once, its watch when the world says so."""
+
+    previous_attempts = staticmethod(lambda key: None)
+    is_open = False
+
+    def __init__(self, world: World, replica: Replica) -> None:
+        self._world = world
+        self._replica = replica
+        self._seen: dict[str, tuple[str, str, int]] = {}  # as the watch shows them
+        self.queue: deque[tuple[str, tuple[str, str, int] | None]] = deque()
+        self.listener: Dispatcher
+
+    def listen(self, listener: Dispatcher) -> None:
+        self.listener = listener
+
+    def hint(self, key: str) -> Hint:
+        found = self._seen.get(key)
+        return Hint.UNKNOWN if found is None else Hint.DONE if found[0] == "d" else Hint.RUNNING
+
+    def owner(self, key: str) -> str | None:
+        found = self._seen.get(key)
+        return found[1] if found is not None and found[0] == "r" else None
+
+    def claim(self, requests: Sequence[ClaimRequest]) -> list[Any]:
+        return [self._claim(request) for request in requests]
+
+    def _claim(self, request: ClaimRequest) -> Claim | Held | Done:
+        found = self._world.etcd.get(request.key)
+        if found is None:
+            self._world.put(request.key, ("r", self._replica.name, request.attempt))
+        elif found[0] == "d" or found[1] != self._replica.name:
+            self._seen[request.key] = found
+            return Done() if found[0] == "d" else Held(found[1], found[2], 1)
+        return Claim(request.key, request.attempt, 1, self._replica)
+
+    def claim_later(self, requests: Sequence[ClaimRequest], answer: Callable[..., None]) -> None:
+        for request in requests:
+            found = self._claim(request)
+            answer(request, found if isinstance(found, Claim) else None)
+
+    def release(self, claim: Claim) -> None:
+        self._world.put(claim.key, ("r", self._replica.name, claim.attempt - 1))
+        self._world.put(claim.key, None)
+
+    def mark(self, claim: Claim, done: Callable[[Claim, bool], None]) -> None:
+        self._world.put(claim.key, ("d", self._replica.name, claim.attempt))
+        done(claim, True)
+
+    def watch(self) -> None:
+        """The watch shows the next change."""
+        key, value = self.queue.popleft()
+        before = self._seen.pop(key, None)
+        if value is not None:
+            self._seen[key] = value
+        if value is None and before is not None and before[0] == "r":
+            self.listener.on_free([(key, before[2])])
+        elif value is not None and value[0] == "d":
+            self.listener.on_done([key])
+
+    def view(self) -> dict[str, tuple[str, str, int]]:
+        """What the watch has shown, and then what it will show first."""
+        coming = {key: value for key, value in reversed(self.queue) if value is not None}
+        return {**coming, **self._seen}
+
+    def resync(self) -> None:
+        """The watch is lost, and begins anew from a snapshot."""
+        self.queue.clear()
+        before, self._seen = self._seen, dict(self._world.etcd)
+        self.listener.on_done([key for key, value in self._seen.items() if value[0] == "d"])
+        self.listener.on_free(
+            [(key, was[2]) for key, was in before.items() if was[0] == "r" and key not in self._seen]
+        )
+        self.listener.on_resync()
+
+
+class SteppedMembers:
+    """The members as one replica sees them: at once, but their records only when they write."""
+
+    def __init__(self, world: World, replica: Replica) -> None:
+        self._world = world
+        self._replica = replica
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """The world calls ``on_ranks``."""
+
+    def review(self) -> None:
+        """What is owed is asked anew each time."""
+
+    @property
+    def version(self) -> object:
+        return self._world.version
+
+    @property
+    def any_silent(self) -> bool:
+        return any(each.silent for each in self._world.replicas)
+
+    def is_silent(self, member: str) -> bool:
+        return all(each.silent for each in self._world.replicas if each.name == member)
+
+    def rank(self, order: str, shard: int = 0) -> int:
+        ranked = sorted(
+            self._world.replicas, key=lambda each: (each.draining, crc32(f"{order} {each.name}".encode()))
+        )
+        return ranked.index(self._replica) if self._replica in ranked else len(ranked)
+
+    def has_received(self, shard: int, moment: float) -> bool:
+        return any(
+            each.joined_at <= moment
+            for each in self._world.replicas
+            if each is not self._replica and not each.draining and not each.dead
+        )
+
+    def owes(self, order: str, shard: int) -> bool:
+        return any(each.owes(order, self._replica) for each in self._world.replicas if not each.silent)
+
+
+class Replica:
+    """One process. It is the ``Ownership`` of its claims, too."""
+
+    lease_id = 1
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.name = f"r{number}"
+        self.dead = False
+        self.silent = False
+        self.draining = False
+        self.joined_at = world.now
+        self.received = len(world.stream)  # how much of the stream has arrived, or was before
+        self.joined = self.received
+        self.record: tuple[float, dict[str, int]] = (-1.0, {})
+        self.claims = SteppedClaims(world, self)
+        self.lanes = StepLanes(workers=4, max_workers=4, clock=lambda: world.now)
+        registry = HandlerRegistry()
+        registry.add(lambda message: None, "message")
+        self.dispatcher = Dispatcher(
+            CONFIG,
+            registry,
+            self,  # type: ignore[arg-type]
+            Stats(),
+            claims=self.claims,  # type: ignore[arg-type]
+            members=SteppedMembers(world, self),  # type: ignore[arg-type]
+            to_leader=lambda *arguments: None,
+            lanes=self.lanes,
+            inject=lambda text, shard: None,
+            last_attempts=LastAttempts(1000),
+            clock=lambda: world.now,
+        )
+        self.claims.resync()
+        self.lanes.start(self.dispatcher.work)
+
+    @property
+    def alive(self) -> bool:
+        return not self.dead
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it takes steps."""
+        return not self.dead and not self.silent
+
+    def has(self, message: Any) -> bool:
+        """Whether it has received a message."""
+        return self.joined <= message.place < self.received
+
+    def owes(self, order: str, younger: Replica) -> bool:
+        """Whether a younger replica counts a channel as owed, by this one's last record."""
+        written, unfinished = self.record
+        if self is younger or self.joined_at >= younger.joined_at:
+            return False
+        return written < younger.joined_at or unfinished.get(order, younger.joined) < younger.joined
+
+    def write(self) -> None:
+        oldest = {item.order: item.event.args[0].place for item in self.dispatcher._pending.unfinished()}
+        self.record = (self.world.now, oldest)
+
+    def receive(self) -> bool:
+        if self.received >= len(self.world.stream):
+            return False
+        message = self.world.stream[self.received]
+        self.received += 1
+        self.dispatcher.receive("message", (message,), None, 0, 0)
+        return True
+
+    # The runner's part
+
+    def run(self, context: Any, handlers: Any, args: Sequence[Any]) -> Outcome:
+        return self.world.handle(self, args[0])
+
+    def warn_of_slow_handlers(self) -> None:
+        """Nothing is slow here."""
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, choose: Callable[[int], int]) -> None:
+        self.choose = choose
+        self.now = 1000.0
+        self.version = 0
+        self.etcd: dict[str, tuple[str, str, int]] = {}
+        self.stream: list[Any] = []
+        self.replicas: list[Replica] = []
+        self.number = 0
+        self.running: list[tuple[Replica, Any]] = []
+        self.excused: set[int] = set()  # events that a dead or silent replica owned
+        self.lapsed: set[int] = set()  # or had received, for those that had not
+        self.begun: list[tuple[str, int]] = []  # replica and event
+        self.steps: list[Callable[[Replica], Any]] = [
+            self._work,
+            self._work,
+            self._work,
+            self._receive,
+            self._receive,
+            self._watch,
+            self._watch,
+            self._tick,
+            self._send,
+            self._send,
+            lambda replica: replica.write(),
+            lambda replica: replica.claims.resync(),
+            self._drain,
+            self._kill,
+            self._pause,
+            self._join,
+        ]
+        for _ in range(3):
+            self._join(None)
+
+    def send(self, channel: int = 1) -> Any:
+        """A message in a channel."""
+        number = len(self.stream)
+        message = SimpleNamespace(
+            id=10_000 + number, place=number, channel=SimpleNamespace(id=channel), guild=None
+        )
+        self.stream.append(message)
+        return message
+
+    # -- etcd ------------------------------------------------------------------------------------------------
+
+    def put(self, key: str, value: tuple[str, str, int] | None) -> None:
+        if value is None:
+            self.etcd.pop(key, None)
+        else:
+            self.etcd[key] = value
+        for replica in self.replicas:
+            replica.claims.queue.append((key, value))
+
+    def state(self, message: Any) -> tuple[str, str, int] | None:
+        return self.etcd.get(f"message/{message.id}")
+
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Anything that may happen."""
+        up = [replica for replica in self.replicas if replica.is_up]
+        self.steps[self.choose(len(self.steps))](up[self.choose(len(up))])
+        for replica in list(self.replicas):
+            if replica.dead and not self.choose(8):
+                self.expire(replica)
+            elif replica.silent and not self.choose(4):
+                replica.silent = replica.dead
+
+    def _work(self, replica: Replica) -> None:
+        if len(self.running) < DEPTH:
+            replica.lanes.step(replica.dispatcher.work)
+
+    def _receive(self, replica: Replica) -> None:
+        replica.receive()
+
+    def _watch(self, replica: Replica) -> None:
+        if replica.claims.queue:
+            replica.claims.watch()
+
+    def _tick(self, replica: Replica) -> None:
+        self.now += GRACE
+        replica.dispatcher.tick()
+
+    def _send(self, replica: Replica) -> None:
+        self.send(1 + self.choose(CHANNELS))
+
+    def _may_go(self, replica: Replica) -> bool:
+        others = [each for each in self.replicas if each.is_up and not each.draining and each is not replica]
+        return len(others) >= 1 and replica.is_up
+
+    def _drain(self, replica: Replica) -> None:
+        if self._may_go(replica) and not replica.draining:
+            replica.draining = True
+            self.version += 1
+            replica.dispatcher.begin_drain()
+
+    def _kill(self, replica: Replica) -> None:
+        if self._may_go(replica) and not self.choose(2):
+            replica.dead = replica.silent = True
+            self._excuse(replica)
+
+    def _pause(self, replica: Replica) -> None:
+        if self._may_go(replica) and all(owner is not replica for owner, _ in self.running):
+            replica.silent = True
+            self._excuse(replica)
+
+    def _excuse(self, replica: Replica) -> None:
+        views = [self.etcd, *(each.claims.view() for each in self.replicas)]  # some are late
+        self.excused.update(
+            message.place
+            for message in self.stream
+            if any(view.get(f"message/{message.id}", ("", ""))[1] == replica.name for view in views)
+        )
+        self.lapsed.update(range(replica.joined, replica.received))
+
+    def expire(self, replica: Replica) -> None:
+        """A dead replica's session ends."""
+        self.replicas.remove(replica)
+        self.version += 1
+        for key, value in list(self.etcd.items()):
+            if value[0] == "r" and value[1] == replica.name:
+                self.put(key, None)
+
+    def _join(self, replica: Replica | None) -> None:
+        if len(self.replicas) < 4:
+            for each in self.replicas:  # a session begins later than what others have received: the skew
+                while not each.dead and each.receive():
+                    pass
+            self.now += 0.01
+            self.replicas.append(Replica(self, self.number))
+            self.number += 1
+            self.version += 1
+
+    # -- the promise -----------------------------------------------------------------------------------------
+
+    def handle(self, replica: Replica, message: Any) -> Outcome:
+        """A handler: other things happen while it runs."""
+        self.begun.append((replica.name, message.place))
+        self._check(replica, message)
+        self.running.append((replica, message))
+        for _ in range(self.choose(6)):
+            self.step()
+        self.running.remove((replica, message))
+        return Outcome.LOST if replica.dead else Outcome.HANDLED
+
+    def _check(self, replica: Replica, message: Any) -> None:
+        """Each older event of the channel is done, excepted, or received by nobody that lives; none runs."""
+        for older in self.stream[: message.place]:
+            state = self.state(older)
+            if older.channel.id != message.channel.id or (state is not None and state[0] == "d"):
+                continue
+            had_it = [each.name for each in self.replicas if each.alive and each.has(older)]
+            assert self._is_excepted(replica, older) or not had_it, (
+                f"{message.place} begins on {replica.name}; {older.place} is {state}, received by {had_it}"
+            )
+        for owner, other in self.running:
+            if owner.is_up and other.channel.id == message.channel.id:
+                assert self._is_excepted(replica, other) or self._is_excepted(owner, message), (
+                    f"{message.place} begins on {replica.name} while {other.place} runs on {owner.name}"
+                )
+
+    def _is_excepted(self, replica: Replica, older: Any) -> bool:
+        """Whether a dead or silent replica owned an event, or had an event that this one never received."""
+        return older.place in self.excused or (older.place < replica.joined and older.place in self.lapsed)
+
+    def settle(self) -> None:
+        """No more faults: all that a replica received that is still there is done, and soon."""
+        for replica in list(self.replicas):
+            if replica.dead:
+                self.expire(replica)
+            replica.silent = False
+        self.choose = lambda bound: 0
+        left: list[int] = []
+        for _ in range(30 + 3 * len(self.stream)):
+            for replica in self.replicas:
+                replica.write()
+                while replica.receive() or replica.lanes.step(replica.dispatcher.work):
+                    pass
+                while replica.claims.queue:
+                    replica.claims.watch()
+                self.now += 10 * GRACE
+                replica.dispatcher.tick()
+            left = [
+                message.place
+                for message in self.stream
+                if (self.state(message) or "?")[0] != "d" and any(each.has(message) for each in self.replicas)
+            ]
+            if not left and all(replica.received == len(self.stream) for replica in self.replicas):
+                return
+        states = {
+            replica.name: {item.key: item.state.value for item in replica.dispatcher._pending._known.values()}
+            for replica in self.replicas
+        }
+        raise AssertionError(f"{left} are never handled: {states}")
