@@ -35,6 +35,7 @@ from discordha.process.host import host_name
 from discordha.process.signals import signals
 from discordha.replica.lifecycle import ReplicaLifecycle
 from discordha.replica.parts import ReplicaParts
+from discordha.replica.starter import Starter
 from discordha.supervisor import link
 from discordha.voice.calls import VoiceCalls
 
@@ -49,6 +50,8 @@ _log = logging.getLogger("discordha")
 
 #: How long ``run`` waits for its end in one step, seconds.
 SIGNAL_CHECK_INTERVAL = 0.2
+#: How often ``run`` tries to stop a replica that is being made.
+STOP_TRIES = 10
 
 Result = TypeVar("Result")
 
@@ -188,22 +191,31 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         self._hurry = self._signalled = False
         while not self._ends.empty():
             self._ends.get_nowait()
-        failure: BaseException | None = None
         with signals(self._on_signal):
+            # On a thread of its own, so that a signal ends the start wherever it waits.
+            starter = Starter(self.start, self._ends.put)
             try:
-                self.start()
+                starter.begin()
                 why = self._wait_for_end()
-                _log.info("stopping, for %g s at most: %s", self._config.drain_timeout, why)
-            except DiscordHAError as error:
-                failure = error
+                if starter.failure is None:
+                    _log.info("stopping, for %g s at most: %s", self._config.drain_timeout, why)
             finally:
-                self.stop()
-        failure = failure or self._failure
-        if failure is not None:
-            if isinstance(failure, ConfigError):
-                link.current().refused(str(failure))
+                self._stop_with(starter)
+        failure = starter.failure or self._failure
+        if isinstance(failure, ConfigError):
+            link.current().refused(str(failure))
+        if isinstance(failure, DiscordHAError):
             # The message names the remedy; the traceback would not help.
             raise failure.with_traceback(None) from None
+        if failure is not None:
+            raise failure
+
+    def _stop_with(self, starter: Starter) -> None:
+        for _ in range(STOP_TRIES):
+            self.stop()
+            if starter.join(SIGNAL_CHECK_INTERVAL):
+                return  # else the replica had not been made when it was to stop
+        _log.warning("the start does not end; the process ends without it")
 
     def _wait_for_end(self) -> str:
         # In steps: a signal does not end a wait when another thread takes it, or right before the wait.

@@ -19,9 +19,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import TypeVar
 
-from discordha.config import Config
+from discordha.config import Config, bot_id_from_token
 from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
@@ -35,6 +34,7 @@ from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import Store
 from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.router import JournalRouter
+from discordha.coordination.membership.admission import claim_bot_name
 from discordha.coordination.membership.members import JSON, Members, incompatibility
 from discordha.coordination.membership.shard_plan import ShardPlan
 from discordha.coordination.memory.store import MemoryStore
@@ -53,11 +53,11 @@ from discordha.supervisor import link
 
 __all__ = ["CoordinationNode", "store_settings"]
 
-Result = TypeVar("Result")
-
 #: A mark waits this long for the next claim to take it along, seconds, while claims come often enough (see
 #: ``GroupCommit``). A crash meanwhile makes a finished event run again.
 MARK_RIDE = 0.008
+#: A stop whose time is over waits this long for the session to be revoked, seconds.
+MIN_REVOKE = 0.2
 
 
 def store_settings(config: Config) -> StoreSettings:
@@ -173,15 +173,17 @@ class CoordinationNode:
         """Starts everything. Blocks until the session has begun and the watch has had its first snapshot.
 
         :raises StoreUnavailable: etcd did not answer in time; everything is stopped again.
-        :raises ConfigError: etcd rejects this replica, or an incompatible replica runs; everything is stopped
-            again.
+        :raises ConfigError: etcd rejects this replica, another bot has its name, or an incompatible replica
+            runs; everything is stopped again.
         """
         timeout = 2 * self._config.etcd_timeout
         with ExitStack() as undo:
             undo.callback(self.stop)
             self.session.start(timeout)
-            self._refuse_incompatible(timeout)
-            self._until_answered(self.runs.start_life, timeout)
+            if self.has_peers:
+                self._until_etcd_answers(self._check_names, timeout)
+            self._until_etcd_answers(self._refuse_incompatible, timeout)
+            self._until_etcd_answers(self.runs.start_life, timeout)
             self.leases.start()
             self.commit.start()
             if self.has_peers:
@@ -196,9 +198,26 @@ class CoordinationNode:
             self.store.outlast_refusals(quiet=self._config.session_ttl / 2)  # members write more often
             undo.pop_all()
 
-    def _refuse_incompatible(self, timeout: float) -> None:
+    def _until_etcd_answers(self, check: Callable[[], None], timeout: float) -> None:
+        """Tries a check again for ``timeout`` seconds while etcd does not answer."""
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                check()
+                return
+            except StoreUnavailable:
+                if time.monotonic() >= until or self._stop_calls.wait(0.1):
+                    raise
+
+    def _check_names(self) -> None:
+        """Raises ``ConfigError`` if another bot has the name."""
+        bot_id = bot_id_from_token(self._config.token)
+        if bot_id is not None:
+            claim_bot_name(self.store, self.root, bot_id)
+
+    def _refuse_incompatible(self) -> None:
         """Raises ``ConfigError`` if a member runs that this replica can't work beside."""
-        for kv in self._until_answered(lambda: self.store.range(f"{self.root}m/").items, timeout):
+        for kv in self.store.range(f"{self.root}m/").items:
             try:
                 record = json.loads(kv.value)
             except (ValueError, RecursionError):
@@ -208,19 +227,26 @@ class CoordinationNode:
                 if reason is not None:
                     raise ConfigError(reason)
 
-    def _until_answered(self, call: Callable[[], Result], timeout: float) -> Result:
-        """Calls again until etcd has answered, for so many seconds; then raises ``StoreUnavailable``."""
-        until = time.monotonic() + timeout
-        while True:
-            try:
-                return call()
-            except StoreUnavailable:
-                if time.monotonic() >= until or self._stop_calls.wait(0.1):
-                    raise
+    def interrupt(self) -> None:
+        """Ends a ``start`` under way, which raises ``StoreUnavailable``. Blocks for a moment; any thread."""
+        self.session.interrupt()
+        self.cut()
+        self.watch.stop()
 
-    def stop(self) -> None:
+    def cut(self) -> None:
+        """Ends all calls to etcd but the session's: calls in flight and later ones raise
+        ``StoreUnavailable``. Does not block; any thread.
+        """
+        self._stop_calls.set()
+        self.store.close()
+
+    def stop(self, timeout: float = math.inf) -> None:
         """Writes what is pending, revokes the session, closes all connections. Blocks for a few round trips,
-        or one timeout if etcd does not answer. Idempotent."""
+        or one timeout if etcd does not answer. Idempotent.
+
+        :param timeout: seconds for the session; ``cut`` ends all other calls.
+        """
+        deadline = time.monotonic() + timeout
         self._stop_calls.set()
         self.voice.stop()
         self.claims.stop()
@@ -232,5 +258,5 @@ class CoordinationNode:
         self.members.stop()
         self.leases.stop()
         self.watch.stop()
-        self.session.stop()
+        self.session.stop(timeout=max(deadline - time.monotonic(), MIN_REVOKE))
         self.store.close()

@@ -32,6 +32,7 @@ from collections.abc import Callable
 
 from discordha.coordination.etcd.store import Store, StoreRefused
 from discordha.errors import ConfigError, DiscordHAError, SessionExpired, StoreUnavailable
+from discordha.process.threads import unending
 
 __all__ = ["Grant", "Session"]
 
@@ -102,11 +103,14 @@ class Session:
         self._try_for = ttl / 4  # two tries fit between a failed renewal (at TTL/3) and the deadline
         self._listeners: list[tuple[Callable[[Grant], None], Callable[[Grant], None]]] = []
         self._current: Grant | None = None
+        self._lost: Grant | None = None  # not revoked yet
         self._number = 0
         self._stop = threading.Event()
         self._begun = threading.Event()  # the first grant exists, or the thread has given up
         self._start_error: DiscordHAError | None = None
-        self._thread = threading.Thread(target=self._run, name="discordha-session", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-session", daemon=True
+        )
         self.renewals = 0
         self.losses = 0
         self._moves_by = math.inf  # when the thread has done what it does now, at the latest
@@ -128,7 +132,7 @@ class Session:
             return
         self._thread.start()
         in_time = self._begun.wait(timeout)
-        if in_time and self._start_error is None:
+        if in_time and self._start_error is None and not self._stop.is_set():
             return
         self.stop()
         if isinstance(self._start_error, ConfigError):
@@ -137,20 +141,32 @@ class Session:
             f"no session within {timeout:.3g} s: {self._start_error or 'etcd did not answer'}"
         )
 
-    def stop(self, *, revoke: bool = True) -> None:
+    def interrupt(self) -> None:
+        """Ends a ``start`` that waits for etcd. Does not block; any thread."""
+        if self._current is None:
+            self._stop.set()
+            self._begun.set()
+            self._store.close()
+
+    def stop(self, *, revoke: bool = True, timeout: float = math.inf) -> None:
         """Ends the grant, revokes its lease and closes the connections. Blocks for at most half the TTL.
         Idempotent; any thread.
 
         :param revoke: false leaves the lease, and everything owned under it, until it runs out.
+        :param timeout: seconds, if they are less than half the TTL.
         """
+        deadline = self._clock() + timeout
         self._stop.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(min(timeout, self._ttl))
+            if self._thread.is_alive():  # etcd does not answer a renewal
+                self._store.close()
+                self._thread.join()
         grant, self._current = self._current, None
         if grant is not None:
             grant.end()
             if revoke:
-                self._revoke(grant)
+                self._revoke(grant, max(deadline - self._clock(), 0.001))
         self._store.close()
 
     @property
@@ -178,7 +194,10 @@ class Session:
     # -- the thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        lost: Grant | None = None
+        lost, self._lost = self._lost, None
+        if self._current is not None:  # the thread failed while it kept this grant
+            lost = self._current
+            self._lose(lost, "an internal error")
         try:
             while not self._stop.is_set():
                 grant = self._begin(lost)
@@ -186,7 +205,7 @@ class Session:
                 if grant is None or reason is None:
                     return  # stopped, or refused at the first try
                 self._lose(grant, reason)
-                lost = grant
+                lost = self._lost = grant
         finally:
             self._begun.set()
 
@@ -270,9 +289,9 @@ class Session:
         for _, on_lost in self._listeners:
             self._tell(on_lost, grant)
 
-    def _revoke(self, grant: Grant) -> None:
+    def _revoke(self, grant: Grant, timeout: float = math.inf) -> None:
         try:
-            self._store.revoke(grant.lease_id, timeout=self._try_for)
+            self._store.revoke(grant.lease_id, timeout=min(self._try_for, timeout))
         except DiscordHAError as error:
             _log.warning("lease %x was not revoked and runs out by itself: %s", grant.lease_id, error)
 

@@ -1,8 +1,7 @@
 """Dispatcher: admits events, and keeps time for those that wait.
 
-Guarantees: an event is admitted once, whatever brings it again (a RESUME, a duplicate delivery, a takeover).
-Every dropped event is counted by its reason: ``dropped`` in the stats. ``Router`` decides where an event
-goes, ``LaneWorker`` works it.
+Guarantees: an event is admitted once, whatever brings it again (a RESUME, a duplicate, a takeover). Each one
+that is dropped is counted by its reason. ``Router`` decides where an event goes, ``LaneWorker`` works it.
 
 Threads and locks: no lock; the locks of the parts are never taken one under another. ``receive`` runs on the
 gateway thread and never blocks, ``on_done`` to ``on_resync`` on the watch thread, ``pause`` and ``tick`` on
@@ -33,6 +32,7 @@ from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Runner
 from discordha.events import EVENTS, Event, Scope, decode_payload, identify
+from discordha.process.threads import unending
 from discordha.stats import Stats
 
 __all__ = ["Dispatcher", "Timer"]
@@ -62,7 +62,9 @@ class Timer:
         self._stop = threading.Event()
         self._woken = threading.Event()
         self._wakes_at = math.inf  # when the thread will look again
-        self._thread = threading.Thread(target=self._run, name="discordha-timer", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-timer", daemon=True
+        )
 
     def start(self) -> None:
         """Starts the thread. Twice raises ``RuntimeError``."""

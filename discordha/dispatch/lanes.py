@@ -81,6 +81,7 @@ class Lanes:
         self._started = 0
         self._lent = 0  # threads that wait within ``lend``
         self._stopping = False
+        self._short_of_threads = False
 
     def put(self, item: LaneItem) -> None:
         """Adds an item to its lane, in order of its sequence number."""
@@ -241,8 +242,15 @@ class Lanes:
     def _spawn(self) -> None:
         self._started += 1
         thread = threading.Thread(target=self._run, name=f"discordha-handler-{self._started}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads: ``tend`` tries again
+            if not self._short_of_threads:
+                self._short_of_threads = True
+                _log.error("no handler thread can be started, of %d: %s", len(self._threads), error)
+            return
         self._threads.add(thread)
-        thread.start()
+        self._short_of_threads = False
 
     def _run(self) -> None:
         work = self._work

@@ -10,7 +10,8 @@ Guarantees
 Threads and locks
 - ``Gateway`` owns the thread ``discordha-gateway``: ``start`` starts it, ``stop`` joins it. All coroutines
   and all callbacks run on it.
-- ``_clients`` is replaced as a whole on that thread; any thread reads it. There is no lock.
+- ``_clients`` is replaced as a whole on that thread; any thread reads it. ``_lock`` guards ``_awaited``, the
+  waits of other threads for the loop.
 - At stop, blocking calls that wait for Discord end with an error.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import itertools
 import logging
 import math
@@ -25,7 +27,7 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
 
 import aiohttp
@@ -51,6 +53,12 @@ Result = TypeVar("Result")
 #: Attempts to log in while Discord's API does not answer, and the pause after the first, seconds.
 LOGIN_TRIES = 6
 LOGIN_PAUSE = 1.0
+#: A thread that waits for the loop looks this often whether that still runs, seconds.
+LOOP_CHECK = 1.0
+#: The share of a stop's time in which connections are closed; the rest is for the loop's own end.
+CLOSING_SHARE = 0.7
+#: How long connections may take to close once the loop has ended by itself, seconds.
+END_TIMEOUT = 2.0
 #: The log reports a loop that stands still for longer, seconds.
 STANDSTILL = 1.0
 
@@ -72,6 +80,9 @@ class Gateway:
         self._clients: dict[int, ShardClient] = {}
         self._left: dict[int, ShardClient] = {}  # without a session, for handlers that still run
         self._stopping = False
+        self._refusing = False
+        self._lock = threading.Lock()
+        self._awaited: dict[Future[Any], bool] = {}
         self._thread = threading.Thread(target=self._run, name="discordha-gateway", daemon=True)
 
     def start(self) -> None:
@@ -89,15 +100,28 @@ class Gateway:
         """
         options = self._config.client_options
         proxy = (options.get("proxy"), options.get("proxy_auth"))
-        return self._await(self._try(lambda: fetch_session_limits(self._config.token, Route.BASE, *proxy)))
+        asking = self._try(lambda: fetch_session_limits(self._config.token, Route.BASE, *proxy))
+        return self._await(asking, opens=True)
+
+    def refuse_shards(self) -> None:
+        """Opens no shard any more, and ends the waits of those that do. Does not block; any thread."""
+        self._refusing = True
+        self._cancel(lambda opens: opens)
+
+    def interrupt(self) -> None:
+        """Ends all waits for shards to be opened or closed: they raise ``DiscordHAError``. Does not block;
+        any thread.
+        """
+        self._refusing = True
+        self._cancel(lambda opens: True)
 
     def stop(self, timeout: float) -> None:
-        """Closes all connections and ends the thread. Blocks for about ``timeout`` seconds at most.
-        Idempotent.
-        """
+        """Closes all connections and ends the thread. Blocks for ``timeout`` seconds at most. Idempotent."""
         if self._stopping:
             return
         self._stopping = True
+        deadline = time.monotonic() + timeout
+        self.interrupt()
         if not self._thread.is_alive():
             if not self.loop.is_closed():
                 self.loop.close()
@@ -105,11 +129,16 @@ class Gateway:
         self.bridge.close()
         for client in (*self._clients.values(), *self._left.values()):
             client.expect_end()
-        ending = asyncio.run_coroutine_threadsafe(self._end(), self.loop)
-        with contextlib.suppress(Exception):
-            ending.result(max(timeout, 0.5))
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(max(timeout, 0.5))
+        end = self._end()
+        try:
+            with contextlib.suppress(Exception):
+                asyncio.run_coroutine_threadsafe(end, self.loop).result(max(timeout * CLOSING_SHARE, 0.0))
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self.loop.call_soon_threadsafe(self.loop.stop)
+        finally:
+            if self.loop.is_closed() and inspect.getcoroutinestate(end) == inspect.CORO_CREATED:
+                end.close()
+        self._thread.join(max(deadline - time.monotonic(), 0.1))
 
     def open_shard(self, key: int, number: int = 0, shard_count: int | None = None) -> None:
         """Logs in for one more shard and begins to connect it. Blocks until Discord accepts the token.
@@ -119,7 +148,7 @@ class Gateway:
         :raises ConfigError: Discord refuses the token.
         :raises DiscordHAError: Discord does not answer, or the gateway stops.
         """
-        self._await(self._open(key, number, shard_count))
+        self._await(self._open(key, number, shard_count), opens=True)
 
     def leave_shard(self, key: int) -> None:
         """Ends a shard's gateway session: no more events arrive, but REST calls through its client work.
@@ -218,9 +247,18 @@ class Gateway:
         mark_loop_thread()
         asyncio.set_event_loop(self.loop)
         watch = self.loop.create_task(self._watch_standstill())
+        error: BaseException | None = None
         try:
             self.loop.run_forever()
+        except BaseException as raised:  # noqa: BLE001 - SystemExit in a coroutine of the bot's, say
+            error = raised
         finally:
+            if not self._stopping:
+                reason = f"{type(error).__name__} was raised on it" if error is not None else "it was stopped"
+                _log.error("the gateway's loop has ended: %s; the replica stops", reason, exc_info=error)
+                self._listener.on_fatal(DiscordHAError(f"the gateway's loop has ended: {reason}"))
+                with contextlib.suppress(BaseException):
+                    self.loop.run_until_complete(asyncio.wait_for(self._end(), END_TIMEOUT))
             watch.cancel()
             for task in asyncio.all_tasks(self.loop):
                 task.cancel()
@@ -231,11 +269,36 @@ class Gateway:
                 self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
 
-    def _await(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        if self._stopping:
+    def _await(self, coroutine: Coroutine[Any, Any, Result], *, opens: bool = False) -> Result:
+        """Runs a coroutine on the loop. Blocks until it ends, ``interrupt`` is called or the loop has ended.
+
+        :param opens: ``refuse_shards`` ends it, too.
+        """
+        with self._lock:
+            refused = self._stopping or (opens and self._refusing) or not self._thread.is_alive()
+            if not refused:
+                future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+                self._awaited[future] = opens
+        if refused:
             coroutine.close()
             raise DiscordHAError("the bot stops")
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+        try:
+            while self._thread.is_alive():
+                wait([future], LOOP_CHECK)
+                if future.done():
+                    return future.result()
+            raise DiscordHAError("the gateway's thread has ended")
+        except CancelledError:
+            raise DiscordHAError("the bot stops") from None
+        finally:
+            with self._lock:
+                del self._awaited[future]
+
+    def _cancel(self, wanted: Callable[[bool], bool]) -> None:
+        with self._lock:
+            for future, opens in self._awaited.items():
+                if wanted(opens):
+                    future.cancel()
 
     async def _open(self, key: int, number: int, shard_count: int | None) -> None:
         client = ShardClient(
@@ -243,7 +306,7 @@ class Gateway:
         )
         self._listener.on_client(client)
         try:
-            await self._try(lambda: client.login(self._config.token))
+            await self._try(lambda: self._log_in(client))
             if self._stopping:
                 raise DiscordHAError("the bot stops")
         except BaseException:
@@ -251,6 +314,10 @@ class Gateway:
             raise
         self._clients = {**self._clients, key: client}
         client.begin()
+
+    async def _log_in(self, client: ShardClient) -> None:
+        async with asyncio.timeout(self._config.call_timeout):
+            await client.login(self._config.token)
 
     async def _try(self, call: Callable[[], Awaitable[Result]]) -> Result:
         for tried in itertools.count(1):

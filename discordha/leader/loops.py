@@ -29,6 +29,7 @@ from discordha.coordination.election.task_runs import Point, TaskRun, TaskRuns, 
 from discordha.coordination.memory.store import MemoryStore
 from discordha.errors import LockLost
 from discordha.leader.loop import Loop
+from discordha.process.threads import unending
 from discordha.stats import Stats
 
 __all__ = ["LeaderLoops"]
@@ -61,7 +62,7 @@ class _Thread:
         self._loops = loops
         self._runs = loops.runs_of(loop)
         self._prepared = False
-        self._thread = threading.Thread(target=self._run, name=f"discordha-loop-{loop.name}", daemon=True)
+        self._thread = threading.Thread(target=self._main, name=f"discordha-loop-{loop.name}", daemon=True)
         loop.attach(self)
 
     def start(self) -> None:
@@ -99,30 +100,33 @@ class _Thread:
 
     # -- the thread ------------------------------------------------------------------------------------------
 
+    def _main(self) -> None:
+        try:
+            unending(self._run, self._loops.ending)()
+        finally:
+            self._loop.attach(None)
+
     def _run(self) -> None:
         loop, loops = self._loop, self._loops
-        try:
-            while not loops.pausing:
-                if not loop.is_running():
-                    if not self._runs.is_running(loop.name):
-                        self._finish()
-                    loops.wait(LOOP_CHECK)
-                    continue
-                may, term = loops.permission(loop)
-                if not may:
-                    loops.wait(LOOP_CHECK)
-                    continue
-                due = self._due(term)
-                if isinstance(due, float):
-                    loops.wait(min(due, LOOP_CHECK))
-                elif self._prepare():
-                    self._once(due, term)
-            loops.ending.wait()
-            if self._prepared:
-                loop.note(cancelled=True)
-            self._finish()
-        finally:
-            loop.attach(None)
+        while not loops.pausing:
+            if not loop.is_running():
+                if not self._runs.is_running(loop.name):
+                    self._finish()
+                loops.wait(LOOP_CHECK)
+                continue
+            may, term = loops.permission(loop)
+            if not may:
+                loops.wait(LOOP_CHECK)
+                continue
+            due = self._due(term)
+            if isinstance(due, float):
+                loops.wait(min(due, LOOP_CHECK))
+            elif self._prepare():
+                self._once(due, term)
+        loops.ending.wait()
+        if self._prepared:
+            loop.note(cancelled=True)
+        self._finish()
 
     def _due(self, term: LeaderTerm | None) -> _Due | float:
         """What a run is due for now, or the seconds until one is."""

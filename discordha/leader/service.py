@@ -172,8 +172,7 @@ class LeaderService:
             self._stop.wait(0.005)
 
     def hand_over(self, timeout: float) -> int:
-        """Gives up all leaderships and candidatures, for good. Blocks for ``timeout`` seconds a shard at the
-        most.
+        """Gives up all leaderships and candidatures, for good. Blocks for about ``timeout`` seconds at most.
 
         :return: how many events were not started that no other replica is known to have received.
         """
@@ -181,9 +180,10 @@ class LeaderService:
         for shard in shards:
             shard.leave()
         undone = 0
+        deadline = self._clock() + timeout
         for shard in shards:
             leads = shard.election.is_leader
-            if not shard.hand_over(again=False, timeout=timeout):
+            if not shard.hand_over(again=False, timeout=max(deadline - self._clock(), 0.0)):
                 text = "shard %d is not handed over: etcd does not answer; this replica leads it to its end"
                 _log.warning(text, shard.number)
             if leads:

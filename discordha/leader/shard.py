@@ -37,6 +37,8 @@ __all__ = ["AMBIGUOUS", "LeaderParts", "LeaderShard"]
 
 _log = logging.getLogger(__name__)
 
+#: Running events get at least this much time for their carries, seconds.
+MIN_CARRY = 0.1
 #: Said of an event that is run again although an earlier leader may have handled it (see guarantees.md).
 AMBIGUOUS = "; it may have been handled: it came just as this replica's gateway session began"
 
@@ -178,7 +180,7 @@ class LeaderShard:
             return False
         try:
             leadership = self.election.leadership
-            left = max(deadline - time.monotonic(), 0.1)
+            left = max(deadline - time.monotonic(), MIN_CARRY)
             if leadership is not None and not self.journal.hand_over(leadership, left):
                 self.ask_to_resign(again=again)
                 return False

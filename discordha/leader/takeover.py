@@ -17,6 +17,7 @@ from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.node import CoordinationNode
 from discordha.errors import DiscordHAError
 from discordha.leader.shard import LeaderShard
+from discordha.process.threads import unending
 
 __all__ = ["Takeover"]
 
@@ -41,7 +42,9 @@ class Takeover:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._swept_at = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="discordha-leader", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-leader", daemon=True
+        )
 
     def start(self) -> None:
         """Starts the thread. Does not block."""

@@ -40,6 +40,7 @@ from discordha.coordination.session import Session
 from discordha.errors import DiscordHAError
 from discordha.limits.identify_turn import IdentifyTurn
 from discordha.limits.session_limits import SessionLimits
+from discordha.process.threads import unending
 
 __all__ = ["RESERVED_SHARE", "Identify"]
 
@@ -105,7 +106,9 @@ class Identify:
         self._own_spent = 0
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="discordha-identify", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-identify", daemon=True
+        )
         queue.changed = budget.changed = self._wake.set
 
     def start(self, limits: SessionLimits) -> None:

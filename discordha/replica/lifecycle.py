@@ -5,7 +5,8 @@ before it can be handled. Stop, within one deadline: tell peers, move shards and
 write their marks, close the gateway, revoke the session.
 
 Threads and locks: one thread at a time, that of the facade, calls ``start``; any thread calls ``stop``, also
-after a start that failed half way. ``_stop_lock`` guards ``_stopped``. Lost sessions and watches show in the
+during a start, which it interrupts, or after one that failed half way. ``_stop_lock`` guards ``_stopped``.
+``StopClock`` runs a thread during ``stop``. Lost sessions and watches show in the
 replica's readiness, and end by themselves.
 """
 
@@ -16,23 +17,34 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 
+from discordha.errors import DiscordHAError
 from discordha.limits.session_limits import SessionLimits
 from discordha.replica.parts import ReplicaParts
+from discordha.replica.stop_clock import CLEANUP_RESERVE, StopClock
 from discordha.supervisor import link
 
-__all__ = ["ReplicaLifecycle"]
+__all__ = ["ReplicaLifecycle", "StartInterrupted"]
 
 _log = logging.getLogger("discordha")
 
 #: The share of ``drain_timeout`` for handing over: other replicas take this one's shards, and this replica,
 #: as their leader, handles the events that only it received.
 HANDOVER_SHARE = 0.6
-#: The part of ``drain_timeout`` that is kept for marks, the gateway and the session, seconds.
-CLEANUP_RESERVE = 2.0
+#: The part of a stop's time that is kept for the gateway and the session after the marks, seconds.
+END_RESERVE = 1.0
+#: How long marks may take when handlers run on or the stop's caller hurries, seconds.
+MARKS_GRACE = 0.5
+#: How long etcd may take to take leadership back, seconds; then it moves with the session.
+RESIGN_TIMEOUT = 2.0
+#: The gateway gets this much to close its connections, seconds, also when the stop's time is over.
+MIN_CLOSING = 0.3
 #: How long etcd may take to tell peers that this replica drains, seconds; then it drains anyway.
 ANNOUNCE_TIMEOUT = 0.5
+
+
+class StartInterrupted(DiscordHAError):
+    """The bot was stopped while it started."""
 
 
 class ReplicaLifecycle:
@@ -46,26 +58,46 @@ class ReplicaLifecycle:
         self._stop_lock = threading.Lock()
         self._stopped = False
         self._ended = threading.Event()
+        self._start_over = threading.Event()  # cleared while a start is under way
+        self._start_over.set()
 
     def start(self) -> None:
         """Starts all parts. Blocks until etcd and Discord accept this replica, not until it is ready.
 
         :raises ConfigError: Discord or etcd refuses the configuration.
         :raises StoreUnavailable: etcd does not answer.
+        :raises StartInterrupted: ``stop`` was called meanwhile.
         """
+        self._start_over.clear()
+        try:
+            self._start_parts()
+            self._go_on()
+        except BaseException as error:
+            self._start_over.set()
+            interrupted = self._stopped
+            self.stop(0.0)
+            if interrupted and isinstance(error, Exception):
+                raise StartInterrupted("the bot was stopped while it started") from error
+            raise
+        self._start_over.set()
+
+    def _start_parts(self) -> None:
         parts = self.parts
-        with ExitStack() as undo:
-            undo.callback(self.stop, 0.0)
-            for part in (parts.health, parts.node, parts.dispatcher, parts.leaders, parts.gateway):
-                if part is not None:
-                    part.start()
-            link.current().watch_loop(parts.gateway.loop)
-            self._open_shards(parts.gateway.session_limits())
-            for following in (parts.commands, parts.monitor, parts.loops, parts.wheel):
-                following.start()
-            for worker in parts.voice_workers:
-                worker.start(parts, parts.voice, parts.readiness.wait)
-            undo.pop_all()
+        for part in (parts.health, parts.node, parts.dispatcher, parts.leaders, parts.gateway):
+            self._go_on()
+            if part is not None:
+                part.start()
+        link.current().watch_loop(parts.gateway.loop)
+        self._open_shards(parts.gateway.session_limits())
+        for following in (parts.commands, parts.monitor, parts.loops, parts.wheel):
+            self._go_on()
+            following.start()
+        for worker in parts.voice_workers:
+            worker.start(parts, parts.voice, parts.readiness.wait)
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise StartInterrupted("the bot was stopped while it started")
 
     def _open_shards(self, limits: SessionLimits) -> None:
         """Opens the only connection, or the shards. Blocks until Discord accepts the first, or on etcd."""
@@ -89,7 +121,8 @@ class ReplicaLifecycle:
         self._failed = True
 
     def stop(self, timeout: float, hurry: Callable[[], bool] = lambda: False) -> list[str]:
-        """Drains and ends everything. Blocks for about ``timeout`` seconds at most. Idempotent.
+        """Drains and ends everything. Blocks for ``timeout`` seconds at most, or for ``CLEANUP_RESERVE`` if
+        that is more, whatever does not answer. Idempotent. A start under way is interrupted.
 
         :param hurry: nothing waits any more once it is true.
         :return: the handlers that were still running; other replicas run their events again.
@@ -99,72 +132,84 @@ class ReplicaLifecycle:
         if not first:
             self._ended.wait(timeout + CLEANUP_RESERVE)
             return []
+        clock = StopClock(timeout, hurry, self._clock)
+        parts = self.parts
         try:
-            deadline = self._clock() + timeout
-            undone = self._hand_over(timeout, hurry)
-            left = self._finish_handlers(timeout, deadline, hurry, undone)
-            self._end_parts(deadline, handlers_left=bool(left))
+            if not self._start_over.is_set():
+                parts.gateway.interrupt()
+                parts.node.interrupt()
+                clock.wait(self._start_over.is_set, clock.until_end(END_RESERVE))
+            parts.gateway.refuse_shards()
+            with clock.cutting(self._cut):
+                undone = self._hand_over(clock, hurry)
+                left = self._finish_handlers(clock, undone)
+                self._end_parts(clock, handlers_left=bool(left))
             return left
         finally:
             self._ended.set()
 
-    def _hand_over(self, timeout: float, hurry: Callable[[], bool]) -> int:
+    def _cut(self) -> None:
+        _log.warning("the stop's time is over: calls to etcd and Discord without an answer are given up")
+        self.parts.node.cut()
+        self.parts.gateway.interrupt()
+
+    def _hand_over(self, clock: StopClock, hurry: Callable[[], bool]) -> int:
         """Moves shards and leadership; returns the number of events that perhaps no other replica has."""
         parts = self.parts
         parts.readiness.drain()
         if parts.coordination is not None:
             # First of all: peers that see free leadership, or get an event, must know that this replica
             # leaves.
-            parts.coordination.members.flush(min(ANNOUNCE_TIMEOUT, timeout))
-        leave_at = self._clock() + max(timeout - CLEANUP_RESERVE, 0.0) * HANDOVER_SHARE
+            parts.coordination.members.flush(min(ANNOUNCE_TIMEOUT, clock.until_end()))
+        leave_at = self._clock() + clock.left(CLEANUP_RESERVE) * HANDOVER_SHARE
         if parts.hosting is not None:
             parts.hosting.give_away(leave_at - self._clock(), hurry)
             parts.hosting.stop()
         if parts.leaders is None:
             return 0
         parts.leaders.finish(leave_at - self._clock(), hurry)
-        return parts.leaders.hand_over(timeout=min(1.0, max(timeout, 0.1)))
+        return parts.leaders.hand_over(timeout=min(RESIGN_TIMEOUT, clock.until_end(END_RESERVE)))
 
-    def _finish_handlers(
-        self, timeout: float, deadline: float, hurry: Callable[[], bool], undone: int
-    ) -> list[str]:
+    def _finish_handlers(self, clock: StopClock, undone: int) -> list[str]:
         """Lets loops, voice and handlers finish, and writes their marks; returns the handlers that run on."""
         parts = self.parts
         parts.loops.pause()
         parts.wheel.pause()
         parts.commands.stop()
         for worker in parts.voice_workers:
-            worker.stop(max(timeout / 2, 1.0))
-        rest = max(deadline - self._clock(), 0.0)
+            worker.stop(max(clock.left() / 2, 1.0))
+        rest = clock.left()
         left = parts.dispatcher.drain(
-            max(rest - CLEANUP_RESERVE, min(timeout / 2, rest)), hurry, undone=undone
+            max(rest - CLEANUP_RESERVE, min(clock.timeout / 2, rest)), lambda: clock.hurried, undone=undone
         )
         parts.waiters.close()
         if left:
             _log.warning(
                 "%d handlers did not finish in time; other replicas retry: %s", len(left), ", ".join(left)
             )
-        marks_by = self._clock() + (0.5 if left else max(deadline - self._clock(), 0.5))
-        parts.dispatcher.marked(marks_by - self._clock())
-        while parts.leaders is not None and parts.leaders.under_way and self._clock() < marks_by:
-            self._ended.wait(0.005)
-        if not parts.loops.stop(max(deadline - CLEANUP_RESERVE - self._clock(), 0.0)):
+        leaders = parts.leaders
+        clock.wait(
+            lambda: parts.dispatcher.marked(0.0) and not (leaders is not None and leaders.under_way),
+            min(MARKS_GRACE, clock.until_end()) if left else clock.until_end(END_RESERVE),
+            grace=MARKS_GRACE,
+        )
+        if not clock.wait(lambda: parts.loops.stop(0.0), clock.left(CLEANUP_RESERVE)):
             _log.warning("a loop did not end in time")
         return left
 
-    def _end_parts(self, deadline: float, *, handlers_left: bool) -> None:
+    def _end_parts(self, clock: StopClock, *, handlers_left: bool) -> None:
         parts = self.parts
         parts.readiness.end()
         parts.monitor.stop()
         parts.wheel.stop()
-        parts.dispatcher.stop(timeout=0.1 if handlers_left else 1.0)
+        parts.dispatcher.stop(timeout=0.1 if handlers_left else min(1.0, clock.until_end(END_RESERVE)))
         parts.voice.stop()
-        parts.gateway.stop(max(deadline - self._clock(), 1.0))
+        parts.gateway.stop(max(clock.until_end(END_RESERVE), MIN_CLOSING))
         parts.identify.stop(clean=parts.readiness.was_ready and not self._failed)
         if parts.leaders is not None:
             parts.leaders.stop()
         parts.shared.stop()
-        parts.node.stop()
+        parts.node.stop(clock.until_end())
         parts.commands.join()
         if parts.health is not None:
             parts.health.stop()

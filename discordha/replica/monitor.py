@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.gateway import GatewayState
+from discordha.process.threads import unending
 from discordha.replica.status import ReplicaView, reasons
 
 __all__ = ["DeafnessDetector", "Monitor"]
@@ -93,7 +94,9 @@ class Monitor:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._detectors: dict[int, DeafnessDetector] = {}
-        self._thread = threading.Thread(target=self._run, name="discordha-monitor", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-monitor", daemon=True
+        )
 
     def start(self) -> None:
         """Starts the thread. Does not block."""

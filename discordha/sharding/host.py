@@ -37,6 +37,7 @@ from discordha.dispatch import Dispatcher
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway import Gateway
 from discordha.leader.service import LeaderService
+from discordha.process.threads import unending
 from discordha.sharding.planner import ShardPlanner
 
 __all__ = ["ShardHost"]
@@ -104,7 +105,9 @@ class ShardHost:
         self._retry_at = 0.0
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="discordha-shards", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-shards", daemon=True
+        )
         self._plan.listeners.append(self._wake.set)
 
     def start(self, count: int) -> None:

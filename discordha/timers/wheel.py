@@ -35,6 +35,7 @@ from discordha.dispatch.dispatcher import Dispatcher
 from discordha.dispatch.handlers import Handler
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
 from discordha.events import Event, Identity, Scope
+from discordha.process.threads import unending
 
 __all__ = ["OWN_EVENT", "TimerWheel"]
 
@@ -91,7 +92,8 @@ class TimerWheel(WatchListener):
         self._pausing = False
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="discordha-timers", daemon=True)
+        target = unending(self._run, self._stop)
+        self._thread = threading.Thread(target=target, name="discordha-timers", daemon=True)
         store.on_scheduled = self._on_scheduled
 
     def start(self) -> None:
@@ -102,12 +104,14 @@ class TimerWheel(WatchListener):
         """Offers no timer any more. Does not block."""
         self._pausing = True
 
-    def stop(self) -> None:
-        """Ends the thread. Blocks for a call in flight. Idempotent."""
+    def stop(self, timeout: float = 0.5) -> None:
+        """Ends the thread. Blocks for a call in flight, for ``timeout`` seconds at the most; closing the
+        store ends the call. Idempotent.
+        """
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(timeout)
 
     def read_again(self) -> None:
         """Has the thread read the store. Does not block; any thread."""

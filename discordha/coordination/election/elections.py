@@ -35,6 +35,7 @@ from discordha.coordination.etcd.store import Compare, LeaseNotFound, Snapshot, 
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
+from discordha.process.threads import unending
 
 __all__ = ["Elections"]
 
@@ -70,7 +71,9 @@ class Elections:
         self._notifier = SerialNotifier(self._lock)
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="discordha-election", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-election", daemon=True
+        )
         session.add_listener(self._on_session, self._on_session_lost)
 
     def open(

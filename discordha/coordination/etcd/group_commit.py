@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterable, Sequence
 from discordha.coordination.etcd.operations import Call, Holdback, Operation, leases_of, size_of
 from discordha.coordination.etcd.store import LeaseNotFound, StoreRefused, Transactions, TxnResult
 from discordha.errors import ConfigError, StoreUnavailable
+from discordha.process.threads import unending
 
 __all__ = ["GroupCommit", "Operation"]
 
@@ -98,7 +99,9 @@ class GroupCommit:
         self._closed = False
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="discordha-commit", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-commit", daemon=True
+        )
         self.transactions = 0
         self.operations = 0
 
@@ -342,6 +345,7 @@ class GroupCommit:
     # -- the background thread -----------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._wake.set()  # if an error ended the last run, what woke it then is still to be done
         while not self._stop.is_set():
             self._wake.wait(self._until_retry())
             self._await_company()
@@ -377,6 +381,7 @@ class GroupCommit:
             if self._sending or not (self._pending or self._held):
                 return False
             self._sending = True
-        answered = self._send_one_batch()
-        self._hand_over()
-        return answered
+        try:
+            return self._send_one_batch()
+        finally:
+            self._hand_over()

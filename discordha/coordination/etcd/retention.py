@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from discordha.coordination.etcd.store import Leases
 from discordha.errors import DiscordHAError
+from discordha.process.threads import unending
 
 __all__ = ["RetentionLeases"]
 
@@ -72,7 +73,9 @@ class RetentionLeases:
         self._used = 0  # how often the current lease was handed out
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="discordha-retention", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-retention", daemon=True
+        )
         self.granted = 0
 
     def start(self) -> None:

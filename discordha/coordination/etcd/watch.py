@@ -230,7 +230,7 @@ class EtcdWatch(Watch):
             stream.cancel()
             with self._state:
                 self._stream = None
-            if pulses is not None:
+            if pulses is not None and pulses.ident is not None:
                 pulses.join()
 
     def _deliver(self, batch: WatchBatch) -> None:

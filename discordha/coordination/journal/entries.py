@@ -11,7 +11,16 @@ from typing import NamedTuple
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.membership.shard_keys import is_number
 
-__all__ = ["NEVER", "UNSTARTED", "AttemptRecord", "EntryState", "JournalEntry", "JournalMark", "digest"]
+__all__ = [
+    "NEVER",
+    "UNDER_WAY",
+    "UNSTARTED",
+    "AttemptRecord",
+    "EntryState",
+    "JournalEntry",
+    "JournalMark",
+    "digest",
+]
 
 #: Later than any revision.
 NEVER = 2**63
@@ -79,6 +88,8 @@ class EntryState(enum.Enum):
 
 #: States of entries that have not begun here.
 UNSTARTED = (EntryState.HELD, EntryState.QUEUED)
+#: States of entries that run here, or wait for their mark.
+UNDER_WAY = (EntryState.RUNNING, EntryState.FINISHED)
 
 
 @dataclass(slots=True, eq=False)

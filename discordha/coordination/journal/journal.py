@@ -27,7 +27,7 @@ from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Op, WatchEvent
-from discordha.coordination.journal.entries import UNSTARTED, EntryState, JournalEntry
+from discordha.coordination.journal.entries import UNDER_WAY, EntryState, JournalEntry
 from discordha.coordination.journal.marks import JournalWriter
 from discordha.coordination.journal.questions import JournalQuestions
 from discordha.coordination.journal.tally import Tally
@@ -37,7 +37,6 @@ __all__ = ["Journal"]
 
 _log = logging.getLogger(__name__)
 
-_UNDER_WAY = (EntryState.RUNNING, EntryState.FINISHED)
 #: Seconds after which an entry that its leader has not handled counts as one that the leader never received.
 LEFT_OUT = 30.0
 #: The pause before an attempt that etcd did not take is noted again, seconds.
@@ -192,11 +191,8 @@ class Journal:
         """
         with self._lock:
             self._deactivate()
-            carried = [
-                entry
-                for entry in self._tally
-                if entry.state in _UNDER_WAY and entry.leadership is leadership and not entry.carry
-            ]
+            under_way = [entry for entry in self._tally if entry.state in UNDER_WAY]
+            carried = [entry for entry in under_way if entry.leadership is leadership and not entry.carry]
         return self._writer.carry(carried, leadership, timeout)
 
     # -- running ---------------------------------------------------------------------------------------------
@@ -215,10 +211,9 @@ class Journal:
             first = self._tally.entries.first_to_run(entry.lane)
             if first is not None and first is not entry:
                 # Leadership went and came while this entry had left its lane: it stands behind the first.
-                if first.state is EntryState.QUEUED:
+                entry.state = first.state if first.state is EntryState.QUEUED else EntryState.HELD
+                if entry.state is EntryState.QUEUED:  # else it is released with the first
                     self._put(entry)
-                else:
-                    entry.state = EntryState.HELD  # whatever releases the first releases this one
                 return False
             entry.state = EntryState.RUNNING
             entry.leadership = leadership
@@ -228,8 +223,7 @@ class Journal:
             if not entry.replayed and known is None:
                 return True
             made = known.attempt if known is not None else 1
-            own = self._writer.replica_id
-            if known is not None and (known.replica, known.attempt) == (own, entry.unstarted):
+            if known is not None and (known.replica, made) == (self._writer.replica_id, entry.unstarted):
                 made -= 1
             entry.attempt = made + 1
             last = self._last_attempts.concerns(entry.attempt)
@@ -241,9 +235,6 @@ class Journal:
             self._buried(entry.event_name)
             self._mark(entry, (self._writer.letter(entry.key, entry.payload),))
             return False
-        return self._note_attempt(entry, leadership)
-
-    def _note_attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
         if self._writer.attempt(entry, leadership):
             entry.unstarted = 0
             return True
@@ -360,7 +351,7 @@ class Journal:
     def under_way(self) -> int:
         """The number of entries that run here, or wait for their mark."""
         with self._lock:
-            return sum(1 for entry in self._tally if entry.state in _UNDER_WAY)
+            return self._tally.entries.under_way()
 
     @property
     def oldest(self) -> float | None:
@@ -371,20 +362,14 @@ class Journal:
     def unstarted(self) -> list[float]:
         """When each entry was received that has not begun, the oldest first."""
         with self._lock:
-            return [entry.received_at for entry in self._tally if entry.state in UNSTARTED]
+            return self._tally.entries.unstarted()
 
     def passed_over(self, before: float) -> bool:
         """Whether the leader has left out an entry that was received before a moment: it has handled one
         behind it in its lane, or not handled it for ``LEFT_OUT`` seconds.
         """
-        late = self._clock() - LEFT_OUT
         with self._lock:
-            return any(
-                entry.state is EntryState.HELD
-                and entry.received_at < before
-                and (entry.passed_over or entry.received_at < late)
-                for entry in self._tally
-            )
+            return self._tally.entries.any_passed_over(before, self._clock() - LEFT_OUT)
 
     # -- the coordination watch ------------------------------------------------------------------------------
 
@@ -403,7 +388,6 @@ class Journal:
             self._tell_unplaced()
 
     def _tell_unplaced(self) -> None:
-        """Caller holds the lock."""
         if self._tally.unplaced:
             self._unplaced()
 

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from discordha.coordination.etcd.store import KeyValue
-from discordha.coordination.journal.entries import AttemptRecord, EntryState, JournalEntry
+from discordha.coordination.journal.entries import (
+    UNDER_WAY,
+    UNSTARTED,
+    AttemptRecord,
+    EntryState,
+    JournalEntry,
+)
 from discordha.coordination.membership.shard_keys import is_number
 
 __all__ = ["EarlyMark", "EarlyMarks", "EntryIndex", "RunRecords", "UnplacedMarks"]
@@ -52,6 +58,23 @@ class EntryIndex:
         """When the oldest entry was received."""
         first = self.first
         return None if first is None else first.received_at
+
+    def unstarted(self) -> list[float]:
+        """When each entry was received that has not begun, the oldest first."""
+        return [entry.received_at for entry in self._order if entry.state in UNSTARTED]
+
+    def under_way(self) -> int:
+        """The number of entries that run here, or wait for their mark."""
+        return sum(1 for entry in self._order if entry.state in UNDER_WAY)
+
+    def any_passed_over(self, before: float, late: float) -> bool:
+        """Whether an entry that was received before a moment is passed over, or late."""
+        return any(
+            entry.state is EntryState.HELD
+            and entry.received_at < before
+            and (entry.passed_over or entry.received_at < late)
+            for entry in self._order
+        )
 
     def equal(self, name: str) -> Sequence[JournalEntry]:
         """The entries of one name; not a copy."""

@@ -36,11 +36,13 @@ from discordha.coordination.etcd.store import (
     WatchEvent,
     WatchListener,
 )
+from discordha.coordination.membership.admission import ReplicaIdentity
 from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.membership.rhythm import Rhythm
 from discordha.coordination.membership.unreceived import Unreceived
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
+from discordha.process.threads import unending
 
 __all__ = [
     "CACHED_RANKS",
@@ -140,7 +142,10 @@ class Members:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._failing = False
-        self._thread = threading.Thread(target=self._run, name="discordha-members", daemon=True)
+        self._identity = ReplicaIdentity(replica_id, self._started)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-members", daemon=True
+        )
         self.writes = 0
         self.unreadable = 0
         session.add_listener(lambda _: self.poke(), lambda _: None)
@@ -322,6 +327,8 @@ class Members:
                 records.pop(member, None)
             else:
                 records[member] = self._parse(kv)
+                if member == self._replica_id:
+                    self._identity.check(records[member])
         self._update(records)
 
     def on_lost(self) -> None:

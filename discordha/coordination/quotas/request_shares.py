@@ -33,6 +33,7 @@ from typing import NamedTuple, Protocol
 from discordha.coordination.etcd.store import Compare, KeyValue, Put, Snapshot, Store, WatchEvent
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
+from discordha.process.threads import unending
 
 __all__ = ["FLOOR", "REFUSALS_KEPT", "RESERVE_SLOTS", "WINDOW", "Meter", "Shares", "allot"]
 
@@ -155,7 +156,9 @@ class Shares:
         self._failing = False
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="discordha-shares", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._stop), name="discordha-shares", daemon=True
+        )
         self.writes = 0
 
     def start(self) -> None:

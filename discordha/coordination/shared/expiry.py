@@ -25,6 +25,7 @@ from typing import NamedTuple
 from discordha.coordination.etcd.store import Compare, Delete, KeyValue, Store, Txn, TxnResult
 from discordha.coordination.shared.values import Record
 from discordha.errors import DiscordHAError
+from discordha.process.threads import unending
 
 __all__ = ["Expiry"]
 
@@ -105,8 +106,10 @@ class Expiry:
             heapq.heappush(self._heap, due)
             first = self._heap[0] is due
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="discordha-expiry", daemon=True)
-                self._thread.start()
+                run = unending(self._run, self._stop)
+                thread = threading.Thread(target=run, name="discordha-expiry", daemon=True)
+                thread.start()
+                self._thread = thread  # not one that failed to start
             if len(self._heap) > 2 * len(self._due) + 1000:
                 self._heap = list(self._due.values())
                 heapq.heapify(self._heap)

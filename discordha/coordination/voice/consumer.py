@@ -34,6 +34,7 @@ from discordha.coordination.voice.guilds import OwnedGuilds
 from discordha.coordination.voice.records import DONE, PlayMark, QueuedCommand
 from discordha.coordination.voice.view import VoiceView
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
+from discordha.process.threads import unending
 
 __all__ = ["VoiceConsumer"]
 
@@ -81,7 +82,9 @@ class VoiceConsumer:
         self._hold = 0
         self._hold_due = 0.0
         self._nudged = False
-        self._thread = threading.Thread(target=self._run, name=f"discordha-voice-{module_id}", daemon=True)
+        self._thread = threading.Thread(
+            target=unending(self._run, self._ended), name=f"discordha-voice-{module_id}", daemon=True
+        )
 
     # -- life ------------------------------------------------------------------------------------------------
 

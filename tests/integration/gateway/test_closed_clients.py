@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -65,6 +66,15 @@ def test_the_replica_is_told_of_the_end(line: Line, way: str) -> None:
     on_loop(line, ENDED_AFTER[way](line.gateway.clients[0]))
     wait_for(lambda: line.fatal, 20, "the reason")
     assert "closed" in str(line.fatal[0])
+
+
+def test_the_replica_is_told_of_the_loops_end(line: Line) -> None:
+    async def leave() -> None:
+        sys.exit(3)
+
+    asyncio.run_coroutine_threadsafe(leave(), line.gateway.loop)
+    wait_for(lambda: line.fatal, 20, "the reason")
+    assert "the gateway's loop has ended: SystemExit" in str(line.fatal[0])
 
 
 def test_a_bot_that_closes_its_client_drains_one_replica(

@@ -51,7 +51,7 @@ class Scene:
                 health=part("health"),
                 node=coordination,
                 coordination=coordination,
-                dispatcher=part("dispatcher", drain=left or []),
+                dispatcher=part("dispatcher", drain=left or [], marked=True),
                 leaders=part("leaders", hand_over=0),
                 gateway=part("gateway", session_limits=SimpleNamespace(shards=1)),
                 identify=identify,
