@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from discordha.api.cache import SharedState
 from discordha.api.client import ClientLookups
 from discordha.api.declarations import Declarations
+from discordha.api.timers import Timers
 from discordha.blocking import wrap
 from discordha.commands import Tree
 from discordha.config import Config
 from discordha.context import current_event, refuse_on_loop
 from discordha.errors import ConfigError, DiscordHAError
+from discordha.leader.loop import Loop
+from discordha.leader.loop_bots import take_free_loops
 from discordha.operations.logs import log_to_stderr
 from discordha.process.host import host_name
 from discordha.process.signals import signals
@@ -53,7 +56,7 @@ STOP_TRIES = 10
 Result = TypeVar("Result")
 
 
-class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
+class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
     """A highly available Discord bot: one of several equal replicas, which handle each event once.
 
     A subclass's methods named ``on_<event>`` are handlers, as with ``discord.Client``.
@@ -62,6 +65,8 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
     :param tree_cls: a subclass of ``discordha.app_commands.CommandTree`` for ``tree``.
     :raises ConfigError: an option is unknown or impossible; names it.
     """
+
+    _replica: ReplicaLifecycle | None = None
 
     def __init__(
         self, config: Config | None = None, *, tree_cls: type[Tree] | None = None, **options: Any
@@ -72,7 +77,6 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         super().__init__()
         self._tree.bind(self._running, self._refuse_late)
         self._lock = threading.Lock()
-        self._replica: ReplicaLifecycle | None = None
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
         self._hurry = self._signalled = False
         self._failure: BaseException | None = None
@@ -111,12 +115,14 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
             if self._replica is not None:
                 raise DiscordHAError("the bot has been started already; stop it first")
             self._failure = None
+            take_free_loops(self)
             parts = ReplicaParts(
                 self._config,
                 self._replica_id,
                 self._registry,
                 self._stats,
-                tasks=self._tasks,
+                loops=self._loops,
+                timers=self._timers,
                 tree=self._tree,
                 voice_workers=self._voice_workers,
                 on_client=self._attach,
@@ -254,6 +260,12 @@ class DiscordHA(Declarations, SharedState, VoiceCalls, ClientLookups):
         if replica is None:
             raise DiscordHAError("the bot does not run: call start() first")
         return replica.parts
+
+    def _adopt_loop(self, loop: Loop) -> None:
+        super()._adopt_loop(loop)
+        replica = self._replica
+        if replica is not None:
+            replica.parts.loops.launch(loop)
 
     # -- the bridge to discord.py ----------------------------------------------------------------------------
 

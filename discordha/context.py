@@ -53,6 +53,7 @@ class CurrentEvent:
     :param handler: qualified name of the running handler; set by ``handler_scope``.
     :param epoch: tells equal occurrences apart where the count began anew; equal in every attempt.
     :param for_itself: every replica handles the event for itself, and sends messages of its own.
+    :ivar late_by: the seconds by which a timer is late; 0.0 if it is on time, and for other events.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class CurrentEvent:
         "for_itself",
         "handler",
         "identity",
+        "late_by",
         "name",
         "occurrence",
         "shard_id",
@@ -92,6 +94,7 @@ class CurrentEvent:
         self.occurrence = occurrence
         self.handler = handler
         self.for_itself = for_itself
+        self.late_by = 0.0
         self.epoch = epoch
         self._is_lost = is_lost
         self._ordinals = itertools.count()

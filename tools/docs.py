@@ -122,7 +122,7 @@ def line(text: str) -> str:
 
 def api() -> Iterator[str]:
     """All public names, with their docstrings."""
-    for package in ("discordha", "discordha.testing"):
+    for package in ("discordha", "discordha.ext.tasks", "discordha.testing"):
         module = griffe.load(
             package, search_paths=[str(ROOT)], docstring_parser="sphinx", resolve_aliases=True
         )

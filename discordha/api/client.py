@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from discordha.context import refuse_on_loop
 from discordha.coordination.shared.facade import Shared
+from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.errors import ConfigError
 
@@ -50,6 +51,10 @@ class RunningReplica(Protocol):
     @property
     def voice(self) -> VoiceQueue:
         """The queue of voice commands."""
+
+    @property
+    def timers(self) -> TimerStore:
+        """The timers of all replicas."""
 
     @property
     def client_view(self) -> views.Client:

@@ -6,6 +6,7 @@ before ``start``.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,9 @@ from discordha.dispatch.callables import check_arguments, refuse_coroutine, shor
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook
 from discordha.errors import ConfigError
-from discordha.leader.loops import Task
+from discordha.leader.loop import Loop
+from discordha.leader.loop_bots import register_bot
+from discordha.leader.schedule import Times, schedule_of
 from discordha.stats import Stats
 
 if TYPE_CHECKING:
@@ -43,7 +46,8 @@ class Declarations(ReplicaAccess):
         interactions = Interactions(self._tree, self._components, self._views, self._stats)
         self._registry.set_source("interaction", interactions.handlers_for)
         self._on_error: ErrorHook | None = None
-        self._tasks: list[Task] = []
+        self._loops: list[Loop] = []
+        register_bot(self)
         self._add_methods()
 
     def _add_methods(self) -> None:
@@ -52,6 +56,8 @@ class Declarations(ReplicaAccess):
         for name in dir(type(self)):
             if name.startswith("on_") and not hasattr(Declarations, name):
                 self.add_handler(getattr(self, name))
+            if isinstance(inspect.getattr_static(type(self), name), Loop):
+                getattr(self, name).join_bot(self)
 
     def _refuse_on_error(self) -> None:
         if type(self).on_error is not Declarations.on_error:
@@ -181,24 +187,63 @@ class Declarations(ReplicaAccess):
         self._on_error = hook
         return hook
 
-    def loop(self, *, seconds: float, name: str | None = None) -> Callable[[Function], Function]:
-        """Decorator: runs a plain function without arguments every ``seconds``, on the leader only; never two
-        runs at once over all replicas. Before ``start``.
+    def loop(
+        self,
+        *,
+        seconds: float | None = None,
+        minutes: float | None = None,
+        hours: float | None = None,
+        time: Times | None = None,
+        count: int | None = None,
+        reconnect: bool = True,
+        scope: str = "leader",
+        missed: str = "run",
+        name: str | None = None,
+    ) -> Callable[[Callable[..., Any]], Loop]:
+        """Decorator: makes a loop of a plain function without arguments, which starts with the bot; never two
+        runs at once over all replicas. Before ``start``; see docs/on-time.md.
 
+        :param seconds: from the beginning of one run to that of the next, added to ``minutes`` and ``hours``.
+        :param time: instead of an interval: one or several ``datetime.time``, each once a day; UTC unless
+            they have a time zone.
+        :param count: the number of runs, by all replicas; ``None``: no end.
+        :param reconnect: whether a run that ends with an error of the network is tried again.
+        :param scope: ``"leader"``: the leader makes all runs; ``"every"``: each replica makes its own.
+        :param missed: ``"run"``: a run that a dead leader missed is made up for once; ``"skip"``: not.
         :param name: the same on all replicas; by default the function's.
-        :raises ConfigError: the name is taken, the period impossible, the function no plain one without
-            arguments, or the bot runs.
+        :raises ConfigError: the name is taken, an argument impossible, or the function a coroutine function
+            or one with arguments.
         """
 
-        def register(function: Function) -> Function:
-            self._refuse_late(f"the loop {name or short_name(function)!r}")
-            task = Task(function, name or short_name(function), seconds)
-            if any(known.name == task.name for known in self._tasks):
-                raise ConfigError(f"there is a loop {task.name!r} already: give this one another name")
-            self._tasks.append(task)
-            return function
+        def register(function: Callable[..., Any]) -> Loop:
+            title = name if name is not None else short_name(function)
+            self._refuse_late(f"the loop {title!r}")
+            loop = Loop(
+                function,
+                name=title,
+                schedule=schedule_of(seconds, minutes, hours, time, name=title),
+                units=(seconds, minutes, hours),
+                count=count,
+                reconnect=reconnect,
+                scope=scope,
+                missed=missed,
+            )
+            loop.declare(self)
+            self._adopt_loop(loop)
+            return loop
 
         return register
+
+    def _adopt_loop(self, loop: Loop) -> None:
+        """Takes in a loop that was declared without this bot, as ``Loop.start`` does. Any thread, any time.
+
+        :raises ConfigError: another loop has its name.
+        """
+        if loop in self._loops:
+            return
+        if any(known.name == loop.name for known in self._loops):
+            raise ConfigError(f"there is a loop {loop.name!r} already: give this one another name")
+        self._loops.append(loop)
 
 
 def _refuse_bare(argument: Any, decorator: str) -> None:

@@ -44,6 +44,7 @@ from discordha.coordination.quotas.identify_queue import IdentifyQueue
 from discordha.coordination.quotas.request_shares import Meter, Shares
 from discordha.coordination.session import Session
 from discordha.coordination.shared.facade import Shared
+from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import VoiceKeys
@@ -128,6 +129,7 @@ class CoordinationNode:
             silence=ttl,
             local_copies=self.has_peers,
         )
+        self.timers = TimerStore(self.store, self.commit, self.leases, root, replica_id)
         self.voice = VoiceQueue(
             VoiceBackend(
                 self.store,
@@ -152,7 +154,7 @@ class CoordinationNode:
         self.router.subscribe(self.plan, "s")
         self.router.subscribe(self.identify_queue, "iq")
         self.router.subscribe(self.identify_budget, "ib")
-        self.router.subscribe(self.runs, "lp")
+        self.router.subscribe(self.runs, "lp", "lc", "lt")
         self.router.subscribe(self.shared.locks, "k")
         self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True)
 
@@ -181,6 +183,7 @@ class CoordinationNode:
             if self.has_peers:
                 self._until_etcd_answers(self._check_names, timeout)
             self._until_etcd_answers(self._refuse_incompatible, timeout)
+            self._until_etcd_answers(self.runs.start_life, timeout)
             self.leases.start()
             self.commit.start()
             if self.has_peers:

@@ -198,6 +198,15 @@ class Dispatcher:
             else:
                 self._lanes.put(Item(event, wanted, f"every/{identity.order or name}", self._sequence))
 
+    def offer(self, event: Event, handlers: Sequence[Handler]) -> None:
+        """Takes an event of the bot's own, which one replica claims. Never blocks; any thread."""
+        self._stats.add("received", event.name)
+        self._admit(event, handlers)
+
+    def knows(self, key: str) -> bool:
+        """Whether an event to be claimed is on its way here. Any thread."""
+        return self._pending.get(key) is not None
+
     def _admit(self, event: Event, handlers: Sequence[Handler]) -> None:
         name, identity = event.name, event.identity
         key = f"{name}/{identity.key}"

@@ -89,7 +89,7 @@ class ReplicaLifecycle:
                 part.start()
         link.current().watch_loop(parts.gateway.loop)
         self._open_shards(parts.gateway.session_limits())
-        for following in (parts.commands, parts.monitor, parts.loops):
+        for following in (parts.commands, parts.monitor, parts.loops, parts.wheel):
             self._go_on()
             following.start()
         for worker in parts.voice_workers:
@@ -173,7 +173,8 @@ class ReplicaLifecycle:
     def _finish_handlers(self, clock: StopClock, undone: int) -> list[str]:
         """Lets loops, voice and handlers finish, and writes their marks; returns the handlers that run on."""
         parts = self.parts
-        parts.loops.stop(0.0)
+        parts.loops.pause()
+        parts.wheel.pause()
         parts.commands.stop()
         for worker in parts.voice_workers:
             worker.stop(max(clock.left() / 2, 1.0))
@@ -200,6 +201,7 @@ class ReplicaLifecycle:
         parts = self.parts
         parts.readiness.end()
         parts.monitor.stop()
+        parts.wheel.stop()
         parts.dispatcher.stop(timeout=0.1 if handlers_left else min(1.0, clock.until_end(END_RESERVE)))
         parts.voice.stop()
         parts.gateway.stop(max(clock.until_end(END_RESERVE), MIN_CLOSING))

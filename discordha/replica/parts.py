@@ -27,7 +27,8 @@ from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
 from discordha.gateway import Gateway
 from discordha.gateway.listener import IdentifyPermit
-from discordha.leader.loops import LeaderLoops, Task
+from discordha.leader.loop import Loop
+from discordha.leader.loops import LeaderLoops
 from discordha.leader.service import LeaderService, LeadershipStatus, SingleLeader
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
@@ -40,6 +41,7 @@ from discordha.sharding.host import ShardHost
 from discordha.sharding.index import ShardIndex
 from discordha.stats import Stats
 from discordha.supervisor import link
+from discordha.timers.wheel import OWN_EVENT, TimerWheel
 
 if TYPE_CHECKING:
     import discord
@@ -68,7 +70,8 @@ class ReplicaParts:
         registry: HandlerRegistry,
         stats: Stats,
         *,
-        tasks: list[Task],
+        loops: Sequence[Loop],
+        timers: Mapping[str, Callable[[Any], Any]],
         tree: Tree,
         voice_workers: Sequence[VoiceWorker],
         on_client: Callable[[discord.Client], None],
@@ -92,6 +95,7 @@ class ReplicaParts:
         node = self.coordination = self.node if config.ha else None
         self.shared = self.node.shared
         self.voice = self.node.voice
+        self.timers = self.node.timers
         tree.silent_owner = self.node.silent_owner
         self.readiness = Readiness(replica_id, self._announce)
 
@@ -132,7 +136,7 @@ class ReplicaParts:
             members=members,
             to_leader=(self.leaders or SingleLeader(self.lanes.put)).received,
             lanes=self.lanes,
-            inject=self.gateway.inject,
+            inject=self._inject,
             hosts=lambda key: not self._sharded or key in self.gateway.clients,
             last_attempts=self.node.last_attempts,
         )
@@ -154,7 +158,15 @@ class ReplicaParts:
             patience=2 * config.session_ttl,
             stats=stats,
         )
-        self.loops = LeaderLoops(tasks, node.runs if node else None, self.leading.term, stats)
+        self.loops = LeaderLoops(loops, self.node.runs, self.leading.term, stats, has_peers=config.ha)
+        self.wheel = TimerWheel(
+            self.timers,
+            timers,
+            self.dispatcher,
+            self.node.claims.hint,
+            lambda: self.shards.key(0) if self._sharded else 0,
+        )
+        self.node.router.subscribe(self.wheel, "tp")
         self.voice_workers = list(voice_workers)
 
         # Over all of them.
@@ -187,6 +199,13 @@ class ReplicaParts:
             needed=lambda key: self._is_needed(node, key),
             fetch=self.gateway.session_limits,
         )
+
+    def _inject(self, raw: str, shard_id: int) -> None:
+        """Gives a stored event to this replica again. Does not block."""
+        if raw.startswith(OWN_EVENT):
+            self.wheel.read_again()
+        else:
+            self.gateway.inject(raw, shard_id)
 
     def _is_needed(self, node: CoordinationNode, key: int) -> bool:
         """Whether no other replica is ready for a shard. No I/O."""

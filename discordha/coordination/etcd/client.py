@@ -140,25 +140,39 @@ class EtcdStore(Store):
         answer = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)
         return key_value(answer.kvs[0]) if answer.kvs else None
 
-    def range(self, prefix: str, *, keys_only: bool = False, timeout: float | None = None) -> Snapshot:
+    def range(
+        self,
+        prefix: str,
+        *,
+        until: str | None = None,
+        limit: int = 0,
+        keys_only: bool = False,
+        timeout: float | None = None,
+    ) -> Snapshot:
+        end = until.encode() if until is not None else prefix_end(prefix.encode())
         while True:
             try:
-                return self._read_pages(prefix.encode(), keys_only, timeout)
+                return self._read_pages(prefix.encode() or b"\0", end, limit, keys_only, timeout)
             except Compacted:
                 _log.debug("compacted while %s was read: reading again", prefix)
 
-    def _read_pages(self, prefix: bytes, keys_only: bool, timeout: float | None) -> Snapshot:
-        start, end = prefix or b"\0", prefix_end(prefix)
+    def _read_pages(
+        self, start: bytes, end: bytes, limit: int, keys_only: bool, timeout: float | None
+    ) -> Snapshot:
         items: list[KeyValue] = []
         revision = 0
         while True:
             request = etcdrpc.RangeRequest(
-                key=start, range_end=end, limit=PAGE_SIZE, revision=revision, keys_only=keys_only
+                key=start,
+                range_end=end,
+                limit=min(PAGE_SIZE, limit - len(items)) if limit else PAGE_SIZE,
+                revision=revision,
+                keys_only=keys_only,
             )
             page = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)  # noqa: B023
             revision = revision or page.header.revision
             items.extend(key_value(kv) for kv in page.kvs)
-            if not page.more:
+            if not page.more or len(items) == limit:
                 return Snapshot(revision, items)
             start = page.kvs[-1].key + b"\0"
 

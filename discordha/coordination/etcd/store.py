@@ -321,8 +321,20 @@ class Store(Transactions, Leases, Protocol):
     def get(self, key: str, *, timeout: float | None = None) -> KeyValue | None:
         """The key, or ``None`` if it is absent."""
 
-    def range(self, prefix: str, *, keys_only: bool = False, timeout: float | None = None) -> Snapshot:
-        """All keys below a prefix at one revision, sorted by key, read in pages."""
+    def range(
+        self,
+        prefix: str,
+        *,
+        until: str | None = None,
+        limit: int = 0,
+        keys_only: bool = False,
+        timeout: float | None = None,
+    ) -> Snapshot:
+        """All keys below a prefix at one revision, sorted by key, read in pages.
+
+        :param until: only keys below this one, which begins with the prefix.
+        :param limit: so many at the most; 0: all.
+        """
 
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
         """Writes a key and returns the write's revision; raises ``LeaseNotFound`` if the lease is gone."""

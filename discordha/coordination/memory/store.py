@@ -117,10 +117,16 @@ class MemoryStore(Store):
         return self._call(lambda keys, _: keys.get(key), timeout, write=False)
 
     def range(
-        self, prefix: str, *, keys_only: bool = False, limit: int = 0, timeout: float | None = None
+        self,
+        prefix: str,
+        *,
+        until: str | None = None,
+        limit: int = 0,
+        keys_only: bool = False,
+        timeout: float | None = None,
     ) -> Snapshot:
         def scan(keys: Keyspace, _: float) -> Snapshot:
-            found = keys.scan(prefix)[: limit or None]
+            found = [kv for kv in keys.scan(prefix) if until is None or kv.key < until][: limit or None]
             return Snapshot(keys.revision, [kv._replace(value=b"") for kv in found] if keys_only else found)
 
         return self._call(scan, timeout, write=False)

@@ -11,7 +11,7 @@ import click
 from discordha.operations.cli.fleet import Fleet
 from discordha.operations.cli.options import fail, fleet_command, say
 
-__all__ = ["dead_letters", "event"]
+__all__ = ["dead_letters", "event", "timers"]
 
 
 @click.group("dead-letters")
@@ -75,3 +75,27 @@ def event(fleet: Fleet, identity: str, as_json: bool) -> None:
             click.echo(f"{each.event}: {each.state} by {each.replica}, attempt {each.attempt}{when}")
     if not found:
         fail(f"no event {identity!r} within the retention")
+
+
+@click.command("timers")
+@fleet_command
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="How many.")
+@click.option("--cancel", metavar="ID", help="Delete this timer instead.")
+def timers(fleet: Fleet, limit: int, cancel: str | None, as_json: bool) -> None:
+    """List the timers that wait, the next ones first.
+
+    Exit status 1 when there is no timer of the ID to cancel.
+    """
+    if cancel is not None:
+        if not fleet.cancel_timer(cancel):
+            fail(f"there is no timer {cancel!r}; see `discordha timers`")
+        say(as_json, f"{cancel} is cancelled", timer=cancel, cancelled=True)
+        return
+    found, count = fleet.timers(limit)
+    if as_json:
+        click.echo(json.dumps({"count": count, "timers": [asdict(timer) for timer in found]}))
+        return
+    for timer in found:
+        due = datetime.fromtimestamp(timer.due, UTC).isoformat(sep=" ", timespec="seconds")
+        click.echo(f"{timer.id}  {due}  {timer.name}  {json.dumps(timer.payload)}")
+    click.echo(f"{count} timers wait")

@@ -14,6 +14,7 @@ from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put
 from discordha.coordination.membership.shard_keys import generation_of, is_number, key_of, number_of
 from discordha.coordination.membership.shard_plan import request_reshard
+from discordha.coordination.shared.timers import StoredTimer, parse_timer, timer_prefix
 from discordha.errors import DiscordHAError
 from discordha.events import EVENTS
 
@@ -194,6 +195,17 @@ class Fleet:
     def _serving(self) -> int:
         kv = self.store.get(f"{self.root}s/serving")
         return int(kv.value) if kv is not None and kv.value.isdigit() else 0
+
+    def timers(self, limit: int) -> tuple[list[StoredTimer], int]:
+        """The timers that are due first, and how many wait in all."""
+        prefix = timer_prefix(self.root)
+        found = self.store.range(prefix, limit=limit).items
+        count = len(found) if len(found) < limit else len(self.store.range(prefix, keys_only=True).items)
+        return [timer for timer in map(parse_timer, found) if timer is not None], count
+
+    def cancel_timer(self, timer: str) -> bool:
+        """Deletes a timer; whether it was there."""
+        return self.store.delete(timer_prefix(self.root) + timer)
 
     def replay(self, identity: str) -> str:
         """Gives a dead letter back to the replicas, and returns its name. One of them handles it, from

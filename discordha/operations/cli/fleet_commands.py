@@ -21,7 +21,7 @@ from rich.table import Table
 
 from discordha._version import __version__
 from discordha.errors import DiscordHAError
-from discordha.operations.cli.event_commands import dead_letters, event
+from discordha.operations.cli.event_commands import dead_letters, event, timers
 from discordha.operations.cli.fleet import Fleet
 from discordha.operations.cli.main import supervise
 from discordha.operations.cli.options import (
@@ -36,6 +36,7 @@ from discordha.operations.cli.options import (
     settings_of,
     wait_option,
 )
+from discordha.operations.cli.source_commands import lint
 
 __all__ = ["cli", "status_table"]
 
@@ -301,3 +302,5 @@ def reload(arguments: tuple[str, ...]) -> None:
 
 cli.add_command(dead_letters)
 cli.add_command(event)
+cli.add_command(lint)
+cli.add_command(timers)

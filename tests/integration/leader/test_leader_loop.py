@@ -7,9 +7,13 @@ from collections import Counter
 
 import pytest
 from fleet import BOTS, per_replica
+from loop_fleet import make_loop
 
+from discordha.coordination.election.task_runs import TaskRuns
+from discordha.coordination.memory.store import MemoryStore
 from discordha.errors import ConfigError, NotLeader
-from discordha.leader.loops import LeaderLoops, Task
+from discordha.ext import tasks
+from discordha.leader.loops import LeaderLoops
 from discordha.stats import Stats
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.plugin import ReplicasFactory
@@ -92,18 +96,20 @@ def test_without_etcd_it_runs_at_its_rate() -> None:
             raise RuntimeError("the first run fails")
 
     stats = Stats()
-    loops = LeaderLoops([Task(tick, "tick", 0.05)], None, lambda: None, stats)
+    loop = make_loop(tasks.loop(seconds=0.05), tick)
+    runs = TaskRuns(MemoryStore(), "/", "alone")
+    loops = LeaderLoops([loop], runs, lambda: None, stats, has_peers=False)
     loops.start()
     for _ in range(4):
         assert ran.acquire(timeout=10)
     assert loops.stop(5)
-    assert stats.count("loop_errors", "tick") == 1
+    assert stats.count("loop_errors", loop.name) == 1
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("tick", 0), ("tick", -1), ("", 1), ("a/b", 1)])
 def test_impossible_loops_are_refused(name: str, seconds: float) -> None:
     with pytest.raises(ConfigError):
-        Task(lambda: None, name, seconds)
+        tasks.loop(seconds=seconds, name=name)(lambda: None)
 
 
 def test_what_needs_leadership_says_so(

@@ -162,7 +162,18 @@ def test_help_and_module_entry() -> None:
         check=True,
         env={**os.environ, "COLUMNS": "100"},
     )
-    for command in ("demo", "status", "top", "check", "drain", "resign", "dead-letters", "event"):
+    for command in (
+        "demo",
+        "status",
+        "top",
+        "check",
+        "drain",
+        "resign",
+        "dead-letters",
+        "event",
+        "lint",
+        "timers",
+    ):
         assert command in answer.stdout
         CliRunner().invoke(cli, [command, "--help"], catch_exceptions=False)
 

@@ -12,7 +12,7 @@ import sys
 import tokenize
 from pathlib import Path
 
-__all__ = ["ORIGINALS", "REPLACED", "ported"]
+__all__ = ["ORIGINALS", "REPLACED", "ported", "without_async"]
 
 ORIGINALS = Path(__file__).parent / "originals"
 
@@ -95,7 +95,7 @@ def ported(name: str) -> str:
     :raises ValueError: the example lacks the old text of a replacement.
     """
     # A newline before the first line, as replacements may begin with one.
-    source = "\n" + _without_async((ORIGINALS / f"{name}.py").read_text(encoding="utf-8"))
+    source = "\n" + without_async((ORIGINALS / f"{name}.py").read_text(encoding="utf-8"))
     for old, new in REPLACED[name]:
         if old not in source:
             raise ValueError(f"{name}: there is no {old!r}")
@@ -103,7 +103,7 @@ def ported(name: str) -> str:
     return source.lstrip("\n")
 
 
-def _without_async(source: str) -> str:
+def without_async(source: str) -> str:
     """Deletes ``async`` and ``await``, except in ``discord.ui`` classes, whose callbacks run on the loop."""
     kept = [
         range(node.lineno, (node.end_lineno or node.lineno) + 1)

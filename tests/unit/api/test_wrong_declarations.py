@@ -12,6 +12,7 @@ from typing import Any
 
 import discord
 import pytest
+from loop_fleet import run_alone
 
 import discordha
 from discordha import ConfigError, app_commands
@@ -22,7 +23,6 @@ from discordha.context import CurrentEvent
 from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.runner import Outcome, Runner
 from discordha.events import Scope
-from discordha.leader.loops import LeaderLoops, Task
 from discordha.stats import Stats
 
 
@@ -51,7 +51,7 @@ Declare = Callable[[Any], Any]
 WRONG: list[tuple[str, Declare, str]] = [
     ("loop of async def", lambda ha: ha.loop(seconds=1)(coroutine), r"Loops are plain.*def coroutine"),
     ("loop of a generator", lambda ha: ha.loop(seconds=1)(generator), "Loops are plain"),
-    ("loop with an argument", lambda ha: ha.loop(seconds=1)(one), "can't be the loop one.*without arguments"),
+    ("loop with an argument", lambda ha: ha.loop(seconds=1)(one), "can't be a loop.*without arguments"),
     ("listen bare", lambda ha: ha.listen(one), r"@ha.listen over one.*write @ha.listen\(\)"),
     ("component bare", lambda ha: ha.component(one), r'write @ha.component\("custom_id"\)'),
     ("an event that is no text", lambda ha: ha.add_handler(one, 7), "the event of one is 7.*write it as a"),
@@ -157,9 +157,8 @@ class TestResults:
         assert len(shown) == 2
 
     def test_of_a_loop(self, caplog: pytest.LogCaptureFixture) -> None:
-        loops = LeaderLoops([], None, lambda: None, Stats())
         with caplog.at_level(logging.ERROR):
-            loops._call(Task(lambda: coroutine(1), "tick", 60.0), 1, 0, lambda: False)
+            run_alone(lambda: coroutine(1))
         assert "the loop tick returned coroutine" in caplog.text
 
     @pytest.mark.parametrize("result", [coroutine, generator])

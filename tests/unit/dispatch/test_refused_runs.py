@@ -6,19 +6,25 @@ import contextlib
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from loop_fleet import LoopReplica, make_loop
 
 from discordha.api.wait_for import Waiters
 from discordha.context import CurrentEvent, check_fence
+from discordha.coordination.election.election import LeaderTerm
+from discordha.coordination.memory.store import MemoryStore
+from discordha.coordination.session import Grant
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.runner import Outcome, Runner
 from discordha.errors import LockLost
 from discordha.events import Scope
-from discordha.leader.loops import LeaderLoops, Task
+from discordha.ext import tasks
 from discordha.stats import Stats
+from discordha.testing import wait_for
 
 
 def swallows() -> None:
@@ -89,8 +95,15 @@ def test_a_wait_that_a_drain_ends_did_not_finish() -> None:
     assert [type(error) for error in raised] == [LockLost]
 
 
-def test_a_loop_that_catches_it_is_logged_as_cut_off(caplog: pytest.LogCaptureFixture) -> None:
-    loops = LeaderLoops([], None, lambda: None, Stats())
+def test_a_loop_that_catches_it_is_logged_as_cut_off(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    loop = make_loop(tasks.loop(seconds=60, name="tick"), swallows)
+    replica = LoopReplica("a", store, [loop])
+    term = LeaderTerm(0, "/loops/leader", store.put("/loops/leader", b"a"), Grant(0, 0, -1.0, time.monotonic))
+    monkeypatch.setattr(replica.loops, "permission", lambda loop: (True, term))  # whose session is over
     with caplog.at_level(logging.WARNING):
-        loops._call(Task(swallows, "tick", 60.0), 1, 0, lambda: True)
-    assert "the loop tick was cut off" in caplog.text
+        replica.start()
+        wait_for(lambda: "the loop tick was cut off" in caplog.text, 5, "the log line")
+    replica.stop()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from loop_fleet import run_alone
 
 from discordha.blocking.nonces import nonce_for
 from discordha.context import CurrentEvent, current_event
 from discordha.coordination.journal import epochs as module
 from discordha.coordination.journal.epochs import NONCE_MEMORY, MarkEpochs
-from discordha.leader.loops import LeaderLoops, Task
 from discordha.leader.service import SingleLeader
-from discordha.stats import Stats
 
 
 class Scene:
@@ -87,8 +86,7 @@ def test_without_etcd_no_two_processes_and_no_two_events_share_a_nonce() -> None
         nonces.append(nonce_for(current, 0))
 
     for _ in range(2):
-        loops = LeaderLoops([], None, lambda: None, Stats())
-        loops._call(Task(run, "tick", 60.0), 1, 0, lambda: False)
+        run_alone(run)
     assert len(set(nonces)) == 2
     epochs = set()
     for _ in range(2):
