@@ -12,7 +12,6 @@ parked items wait for the next snapshot. At stop: ``drain``, then ``stop``.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,80 +31,15 @@ from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Runner
 from discordha.events import EVENTS, Event, Scope, decode_payload, identify
-from discordha.process.threads import unending
+from discordha.process.timer import Timer
 from discordha.stats import Stats
 
-__all__ = ["Dispatcher", "Timer"]
+__all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
 
 #: How often owners are looked at whose events hold up others, seconds.
 SILENCE_CHECK = 0.25
-
-
-class Timer:
-    """A thread that sleeps until something is due: started by ``start``, joined by ``stop``.
-
-    :param pause: for how many seconds, from a moment, nothing is due; ``None``: until something is added.
-    :param tick: does everything that is due; an error is logged.
-    """
-
-    def __init__(
-        self,
-        pause: Callable[[float], float | None],
-        tick: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._pause = pause
-        self._tick = tick
-        self._clock = clock
-        self._stop = threading.Event()
-        self._woken = threading.Event()
-        self._wakes_at = math.inf  # when the thread will look again
-        self._thread = threading.Thread(
-            target=unending(self._run, self._stop), name="discordha-timer", daemon=True
-        )
-
-    def start(self) -> None:
-        """Starts the thread. Twice raises ``RuntimeError``."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread. Blocks for a tick. Idempotent."""
-        self._stop.set()
-        self._woken.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the timer sleeps until something is added."""
-        return self._wakes_at == math.inf
-
-    def wake(self, due: float) -> None:
-        """Something was added that is due at a moment."""
-        if due < self._wakes_at and not self._woken.is_set():
-            self._woken.set()
-
-    def poke(self) -> None:
-        """Something is due now."""
-        self._woken.set()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            # In this order: ``pause`` sees what was added before, and ``_woken`` tells of the rest.
-            self._wakes_at = math.inf
-            self._woken.clear()
-            now = self._clock()
-            pause = self._pause(now)
-            if pause is not None:
-                self._wakes_at = now + pause
-            self._woken.wait(pause)
-            try:
-                if not self._stop.is_set():
-                    self._tick()
-            except Exception:  # noqa: BLE001 - time must go on
-                _log.exception("the timer failed")
 
 
 class Dispatcher:

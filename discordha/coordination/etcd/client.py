@@ -176,19 +176,6 @@ class EtcdStore(Store):
                 return Snapshot(revision, items)
             start = page.kvs[-1].key + b"\0"
 
-    def folders(self, prefix: str, limit: int) -> list[str]:
-        """The first names that stand between ``prefix`` and a slash, at most ``limit``: one read a name."""
-        names: list[str] = []
-        start, end = prefix.encode(), prefix_end(prefix.encode())
-        while len(names) < limit:
-            request = etcdrpc.RangeRequest(key=start, range_end=end, limit=1, keys_only=True)
-            page = self._call(lambda to, left, head: to.kv.Range(request, left, head), None, write=False)  # noqa: B023
-            if not page.kvs:
-                break
-            names.append(page.kvs[0].key.decode()[len(prefix) :].partition("/")[0])
-            start = prefix_end(f"{prefix}{names[-1]}/".encode())
-        return names
-
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
         request = etcdrpc.PutRequest(key=key.encode(), value=value, lease=lease)
         answer = self._call(lambda to, left, head: to.kv.Put(request, left, head), timeout, write=True)

@@ -245,11 +245,20 @@ class Fleet:
         not read them.
         """
         above, name = self.root.rstrip("/").rsplit("/", 1)
+        end = f"{above}0"  # the character behind the slash
+        others: set[str] = set()
+        start = f"{above}/"
         try:
-            found = self.store.folders(f"{above}/", MAX_BOTS)
+            while len(others) < MAX_BOTS:
+                found = self.store.range(start, until=end, limit=1, keys_only=True).items
+                if not found:
+                    break
+                other = found[0].key[len(above) + 1 :].partition("/")[0]
+                others.add(other.removesuffix(".data"))
+                start = f"{above}/{other}0"
         except DiscordHAError:
             return []
-        others = {each.removesuffix(".data") for each in found} - {name}
+        others.discard(name)
         return get_close_matches(name, others, NAMED_BOTS, cutoff=0.0)
 
 
