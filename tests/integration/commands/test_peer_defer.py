@@ -33,8 +33,8 @@ def requests(discord: LocalDiscord, interaction: int) -> list[str]:
 
 @pytest.fixture
 def local_discord() -> Iterator[LocalDiscord]:
-    """One with so many channels that each replica is preferred for some."""
-    with LocalDiscord(channels=32) as discord:
+    """One with so many channels that each replica is preferred for many."""
+    with LocalDiscord(channels=128) as discord:
         yield discord
 
 
