@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,8 +33,8 @@ def requests(discord: LocalDiscord, interaction: int) -> list[str]:
 
 @pytest.fixture
 def local_discord() -> Iterator[LocalDiscord]:
-    """One with so many channels that each replica is preferred for some."""
-    with LocalDiscord(channels=32) as discord:
+    """One with so many channels that each replica is preferred for many."""
+    with LocalDiscord(channels=128) as discord:
         yield discord
 
 
@@ -43,6 +44,12 @@ class Scene:
     def __init__(self, fleet: Replicas, discord: LocalDiscord, etcd: LocalEtcd, root: str) -> None:
         self.fleet, self.discord, self.etcd, self.root = fleet, discord, etcd, root
         self._used: set[int] = set()
+        wait_for(lambda: self._states() == ["ready"] * len(fleet), 20, "the ranks to settle")
+
+    def _states(self) -> list[str]:
+        """What the replicas' member records say; no replica that starts is preferred."""
+        records = values(self.etcd, f"{self.root}m/").values()
+        return [json.loads(value)["state"] for value, _ in records]
 
     def ask(self, index: int, path: str, **options: Any) -> int:
         """A command in a channel that a replica prefers, once that has claimed it. Another replica may be
