@@ -1,6 +1,6 @@
 """A thread that sleeps until something is due.
 
-Threads and locks: ``Timer`` owns its thread; ``stop`` joins it. No lock: whoever adds something calls ``wake``.
+Threads and locks: ``Timer`` owns its thread; ``stop`` joins it. No lock: whoever adds something wakes it.
 """
 
 from __future__ import annotations
