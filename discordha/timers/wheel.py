@@ -171,11 +171,16 @@ class TimerWheel(WatchListener):
 
     def _read(self, now: float) -> None:
         self._stale = False
-        found = self._store.window(now + HORIZON, PAGE)
-        timers = [timer for timer in map(parse_timer, found) if timer is not None]
-        self._window = deque(timer for timer in timers if self._is_known(timer))
+        after: str | None = None
+        while True:
+            found = self._store.window(now + HORIZON, PAGE, after)
+            timers = [timer for timer in map(parse_timer, found) if timer is not None]
+            self._window = deque(timer for timer in timers if self._is_known(timer))
+            full = len(found) == PAGE
+            if self._window or not full or self._stop.is_set():
+                break
+            after = found[-1].key  # a page of timers that this replica can't run
         self._read_at = now
-        full = len(found) == PAGE
         self._read_until = timers[-1].due if full and timers else now + HORIZON
 
     def _is_known(self, timer: StoredTimer) -> bool:

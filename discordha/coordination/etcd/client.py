@@ -144,15 +144,17 @@ class EtcdStore(Store):
         self,
         prefix: str,
         *,
+        after: str | None = None,
         until: str | None = None,
         limit: int = 0,
         keys_only: bool = False,
         timeout: float | None = None,
     ) -> Snapshot:
+        start = f"{after}\0" if after is not None else prefix or "\0"
         end = until.encode() if until is not None else prefix_end(prefix.encode())
         while True:
             try:
-                return self._read_pages(prefix.encode() or b"\0", end, limit, keys_only, timeout)
+                return self._read_pages(start.encode(), end, limit, keys_only, timeout)
             except Compacted:
                 _log.debug("compacted while %s was read: reading again", prefix)
 

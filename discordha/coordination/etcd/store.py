@@ -325,6 +325,7 @@ class Store(Transactions, Leases, Protocol):
         self,
         prefix: str,
         *,
+        after: str | None = None,
         until: str | None = None,
         limit: int = 0,
         keys_only: bool = False,
@@ -332,6 +333,7 @@ class Store(Transactions, Leases, Protocol):
     ) -> Snapshot:
         """All keys below a prefix at one revision, sorted by key, read in pages.
 
+        :param after: only keys above this one, which begins with the prefix.
         :param until: only keys below this one, which begins with the prefix.
         :param limit: so many at the most; 0: all.
         """

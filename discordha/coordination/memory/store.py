@@ -120,13 +120,15 @@ class MemoryStore(Store):
         self,
         prefix: str,
         *,
+        after: str | None = None,
         until: str | None = None,
         limit: int = 0,
         keys_only: bool = False,
         timeout: float | None = None,
     ) -> Snapshot:
         def scan(keys: Keyspace, _: float) -> Snapshot:
-            found = [kv for kv in keys.scan(prefix) if until is None or kv.key < until][: limit or None]
+            found = [kv for kv in keys.scan(prefix) if after is None or kv.key > after]
+            found = [kv for kv in found if until is None or kv.key < until][: limit or None]
             return Snapshot(keys.revision, [kv._replace(value=b"") for kv in found] if keys_only else found)
 
         return self._call(scan, timeout, write=False)

@@ -113,10 +113,10 @@ class TimerStore:
         key = self._prefix + id
         self._commit.submit((Operation(Txn((), (Delete(key),)), (key,), persistent=True),))
 
-    def window(self, until: float, limit: int) -> list[KeyValue]:
-        """The first timers that are due by a moment, in order."""
+    def window(self, until: float, limit: int, after: str | None = None) -> list[KeyValue]:
+        """The first timers that are due by a moment, in order; only those behind a key ``after``."""
         end = f"{self._prefix}{max(int(until * 1000) + 1, 0):0{DIGITS}d}"
-        return self._store.range(self._prefix, until=end, limit=limit).items
+        return self._store.range(self._prefix, after=after, until=end, limit=limit).items
 
     def poke(self, due: float) -> None:
         """Tells the other replicas that a timer was scheduled that is due soon."""

@@ -245,17 +245,16 @@ class Fleet:
         not read them.
         """
         above, name = self.root.rstrip("/").rsplit("/", 1)
-        end = f"{above}0"  # the character behind the slash
         others: set[str] = set()
-        start = f"{above}/"
+        after: str | None = None
         try:
-            while len(others) < MAX_BOTS:
-                found = self.store.range(start, until=end, limit=1, keys_only=True).items
+            while len(others) < MAX_BOTS:  # one read a name, however many keys lie below it
+                found = self.store.range(f"{above}/", after=after, limit=1, keys_only=True).items
                 if not found:
                     break
                 other = found[0].key[len(above) + 1 :].partition("/")[0]
                 others.add(other.removesuffix(".data"))
-                start = f"{above}/{other}0"
+                after = f"{above}/{other}0"  # the character behind the slash
         except DiscordHAError:
             return []
         others.discard(name)

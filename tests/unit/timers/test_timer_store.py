@@ -5,16 +5,19 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import discord
 import pytest
 
 from discordha import ConfigError, DiscordHA, DiscordHAError
+from discordha.coordination.claims.records import Hint
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import KeyValue
 from discordha.coordination.memory.store import MemoryStore
 from discordha.coordination.shared.timers import TimerStore, parse_timer
+from discordha.timers import wheel
 
 
 @pytest.fixture
@@ -47,6 +50,29 @@ def test_a_window_has_what_is_due_in_order(timers: TimerStore) -> None:
     assert timers.cancel(first.id)
     assert not timers.cancel(first.id)
     assert not timers.exists(first.id)
+
+
+def test_timers_that_no_function_runs_hold_up_no_later_one(
+    timers: TimerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheel, "PAGE", 3)
+    for number in range(8):
+        timers.schedule(10.0 + number, "unknown", number)
+    timers.schedule(20.0, "known", "it")
+    offered: list[str] = []
+    dispatcher = SimpleNamespace(
+        knows=lambda key: False, offer=lambda event, _: offered.append(event.args[0].name)
+    )
+    turning = wheel.TimerWheel(
+        timers,
+        {"known": print},
+        dispatcher,  # type: ignore[arg-type]
+        lambda key: Hint.UNKNOWN,
+        lambda: 0,
+        wall=lambda: 30.0,
+    )
+    turning._turn()
+    assert offered == ["known"]
 
 
 def test_a_handler_that_runs_again_schedules_once(timers: TimerStore) -> None:
