@@ -118,7 +118,7 @@ class TestThreeReplicas:
         answers = Counter(scene.contents()[before:])
         assert answers == {"rare: rare": 3, "error rare CommandOnCooldown": 297}
         answerers = {message.replica for message in discord.messages()[before:]}
-        assert len(answerers) == 3
+        assert len(answerers) > 1, "over several replicas"
         scene.says(1, "!rare", "rare: rare")
         scene.says(0, "!again", "again: 0.0")
         scene.says(0, "!rare", "rare: rare")

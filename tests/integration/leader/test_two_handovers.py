@@ -26,7 +26,7 @@ PAUSES = (0.3, 0.45, 0.6)
 DRAIN = 15.0
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(12, marks=pytest.mark.long)])
 def test_a_drain_while_the_leader_resigns(
     rounds: int, replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:

@@ -16,7 +16,7 @@ from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.membership.members import Members
 from discordha.coordination.session import Session
 from discordha.dispatch import Dispatcher
-from discordha.leader.loops import LeaderLoops
+from discordha.leader import loops
 from discordha.leader.takeover import Takeover
 from discordha.limits.identify import Identify
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
@@ -30,7 +30,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "discordha-leader": (Takeover, "_announce_sessions"),
     "discordha-timer": (Dispatcher, "pause"),
     "discordha-identify": (Identify, "_until_next"),
-    "discordha-loop-tick": (LeaderLoops, "_once"),
+    "discordha-loop-tick": (loops._Thread, "_once"),
 }
 
 

@@ -148,6 +148,13 @@ STARTS = [
     Monitor.start,
     LeaderLoops.start,
 ]
+SOME_STARTS = [
+    Session.start,
+    CoordinationNode.start,
+    Gateway.session_limits,
+    Gateway.open_shard,
+    Monitor.start,
+]
 STOPS = [
     Members.flush,
     LeaderService.finish,
@@ -209,7 +216,14 @@ def run(ha: DiscordHA, etcd: LocalEtcd, namespace: str) -> None:
     assert members(etcd, namespace) == {}
 
 
-@pytest.mark.parametrize("step", STARTS, ids=lambda step: step.__qualname__)
+@pytest.mark.parametrize(
+    "step",
+    [
+        *SOME_STARTS,
+        *(pytest.param(step, marks=pytest.mark.long) for step in STARTS if step not in SOME_STARTS),
+    ],
+    ids=lambda step: step.__qualname__,
+)
 def test_a_signal_ends_a_start_at_each_step(
     ha: DiscordHA, local_etcd: LocalEtcd, namespace: str, monkeypatch: pytest.MonkeyPatch, step: Any
 ) -> None:

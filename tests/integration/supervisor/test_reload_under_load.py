@@ -74,6 +74,7 @@ def reload(
     return parts[0], parts[1]
 
 
+@pytest.mark.long
 def test_two_reloads(
     local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str, tmp_path: Path
 ) -> None:
