@@ -25,9 +25,16 @@ given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
 if "version" in given:
     given.update(line.partition("=")[::2] for line in Path(given["version"]).read_text().split())
 over = threading.Event()
+
+
+def say(*words):
+    """One write a line: several processes share the file, and signal handlers interrupt."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
 signal.signal(signal.SIGTERM, (lambda *_: None) if "stubborn" in given else (lambda *_: over.set()))
-signal.signal(signal.SIGUSR1, lambda *_: print("USR1 in", os.environ["DISCORDHA_REPLICA_ID"], flush=True))
-print("settings", os.environ.get("DISCORDHA_HTTP_ADDRESS"), "NOTIFY_SOCKET" in os.environ, flush=True)
+signal.signal(signal.SIGUSR1, lambda *_: say("USR1 in", os.environ["DISCORDHA_REPLICA_ID"]))
+say("settings", os.environ.get("DISCORDHA_HTTP_ADDRESS"), "NOTIFY_SOCKET" in os.environ)
 
 
 class Session:
@@ -42,7 +49,7 @@ class Session:
             lease_id = granted() if given["lease"] == "real" else int(given["lease"])
 
         self.on_begin(Grant)
-        print("granted", Grant.lease_id, "to", os.getpid(), flush=True)
+        say("granted", Grant.lease_id, "to", os.getpid())
 
 
 def granted():
