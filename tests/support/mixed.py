@@ -64,6 +64,18 @@ class MixedLoad:
         before = self.answers()
         wait_for(lambda: self.answers() >= before + count, timeout, f"{count} more answers", interval=0.02)
 
+    def wait_settled(self, timeout: float = 60.0) -> None:
+        """Blocks until every message that has been sent by now is answered."""
+        sent = {each.key for each in self._loads["message"].sent()}
+
+        def missing() -> set[str]:
+            contents = [message.content for message in self._discord.messages()]
+            return sent - {content.removeprefix("message ") for content in contents}
+
+        wait_for(
+            lambda: not missing(), timeout, lambda: f"answers to {sorted(missing())[:20]}", interval=0.25
+        )
+
     def gap_after(self, moment: float) -> float:
         """The longest time without an answer to a message since a moment. (Reactions need no claim: they are
         handled while etcd is away, for as long as the leader's session may live.)

@@ -164,6 +164,7 @@ def crash(
         deaths.append((at, victim == first))
         ready()
         load.wait_answers(int(MESSAGES))
+        load.wait_settled()  # else two deaths could end all that have received an event
     commands = [int(each.key) for each in slash.stop()]
     outcomes = load.stop()
     found = judge(text(), deaths)
