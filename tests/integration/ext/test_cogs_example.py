@@ -54,6 +54,8 @@ def test_each_user_sees_each_answer_once(local_discord: LocalDiscord, replicas: 
     discord.send(here, "1", user_id=user)
     wait_for(lambda: len(said()) > before, 10, lambda: f"the end of the game, not {said()}")
     assert re.fullmatch("right|no, it was [12]", said()[-1])
+    # The game is over, and marked: an unfinished one would hold its channel, and run again after the kill.
+    ask("!tag list", "tags: rules")
 
     # A reminder is under way on some replica, as one dies.
     discord.send(there, "!remind 3 tea", user_id=user)

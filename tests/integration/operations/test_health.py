@@ -128,6 +128,7 @@ def test_a_port_alone_listens_on_both_families(port: int, host: str) -> None:
 
 def test_an_address_in_use_is_a_clear_error(port: int) -> None:
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", port))
         taken.listen()
         with pytest.raises(ConfigError, match="http_address"):
