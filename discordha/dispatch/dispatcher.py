@@ -30,7 +30,7 @@ from discordha.dispatch.orphans import Orphans
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Runner
-from discordha.events import EVENTS, Event, Scope, decode_payload, identify
+from discordha.events import EVENTS, Event, Identity, Scope, decode_payload, identify
 from discordha.process.timer import Timer
 from discordha.stats import Stats
 
@@ -117,12 +117,15 @@ class Dispatcher:
         payload: Mapping[str, Any] | None = None
         if raw is not None and EVENTS[name].needs_payload:
             payload = decode_payload(raw)
+        identities: dict[Scope, Identity] = {}  # by the scope that the event has, for that of its handlers
         for scope in {handler.scope for handler in handlers}:
-            wanted = [handler for handler in handlers if handler.scope is scope]
             identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
             if payload is None and raw is not None and identity.is_empty:
                 payload = decode_payload(raw)
                 identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
+            identities[scope] = identity
+        for scope, identity in {each.scope: each for each in identities.values()}.items():
+            wanted = [handler for handler in handlers if identities[handler.scope].scope is scope]
             self._sequence += 1
             event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision)
             if scope is Scope.CLAIM:
