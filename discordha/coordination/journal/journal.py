@@ -231,10 +231,7 @@ class Journal:
                 entry.state = EntryState.HELD
                 self._aside.add(entry.lane)
                 return False
-        if entry.attempt > self._last_attempts.max_attempts:
-            noted: bool | Put = self._writer.letter(entry.key, entry.payload)
-        else:
-            noted = self._writer.attempt(entry, leadership)
+        noted = self._writer.attempt(entry, leadership)
         if isinstance(noted, Put):
             self._buried(entry.event_name)
             self._mark(entry, (noted,))

@@ -103,8 +103,11 @@ class JournalWriter:
 
     def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool | Put:
         """Notes that an event is about to be run again. False when etcd does not take it now; a dead letter
-        when it never will: it refuses the note even without the payload, or noting it keeps failing.
+        when there are no attempts left, or etcd never takes it: it refuses the note even without the payload,
+        or noting it keeps failing.
         """
+        if entry.attempt > self._max_attempts:
+            return self.letter(entry.key, entry.payload)
         record: dict[str, Any] = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
         try:
             if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
