@@ -26,7 +26,7 @@ from discordha.api.timers import Timers
 from discordha.blocking import wrap
 from discordha.commands import Tree
 from discordha.config import Config
-from discordha.context import current_event, refuse_on_loop
+from discordha.context import refuse_in_handler, refuse_on_loop
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.leader.loop import Loop
 from discordha.leader.loop_bots import take_free_loops
@@ -157,7 +157,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         :param timeout: seconds, by default ``drain_timeout``.
         :raises DiscordHAError: the caller is a handler or a loop, which ``stop`` would wait for.
         """
-        _refuse_in_handler("stop")
+        refuse_in_handler("stop")
         replica = self._replica
         self._ends.put("stop() was called")
         if replica is None or replica.pid != os.getpid():
@@ -181,7 +181,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         :raises DiscordHAError: the caller is a handler or a loop, or not the main thread.
         :raises BaseException: the error of a part that the replica cannot go on without, after the stop.
         """
-        _refuse_in_handler("run")
+        refuse_in_handler("run")
         if threading.current_thread() is not threading.main_thread():
             raise DiscordHAError(
                 "run() needs the main thread, the only one that gets signals: call it there, or call start() "
@@ -358,14 +358,3 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
 def _own_name() -> str:
     """A name for this process that no other one has."""
     return f"{host_name()}-{os.getpid()}-{secrets.token_hex(3)}"
-
-
-def _refuse_in_handler(name: str) -> None:
-    """Refuses a call that would wait for its own caller. Never blocks."""
-    refuse_on_loop(name)
-    event = current_event()
-    if event is not None:
-        raise DiscordHAError(
-            f"{name}() was called by {event.handler}, which it would wait for. To drain this replica, call "
-            "os.kill(os.getpid(), signal.SIGTERM); to drain another one, `discordha drain REPLICA`"
-        )

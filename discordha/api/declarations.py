@@ -177,7 +177,8 @@ class Declarations(ReplicaAccess):
 
     def on_error(self, hook: Hook) -> Hook:
         """Decorator: calls ``hook(event, handler, error)`` for each handler's error, instead of logging it.
-        Before ``start``.
+        The hook is a part of the handler's run: its calls are fenced, and its messages appear once. Before
+        ``start``.
 
         :raises ConfigError: a coroutine function, wrong arguments, or the bot runs.
         """

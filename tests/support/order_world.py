@@ -69,7 +69,9 @@ class SteppedClaims:
 
     def hint(self, key: str) -> Hint:
         found = self._seen.get(key)
-        return Hint.UNKNOWN if found is None else Hint.DONE if found[0] == "d" else Hint.RUNNING
+        if found is None or (found[0] == "r" and found[1] == self._replica.name):
+            return Hint.UNKNOWN
+        return Hint.DONE if found[0] == "d" else Hint.RUNNING
 
     def owner(self, key: str) -> str | None:
         found = self._seen.get(key)

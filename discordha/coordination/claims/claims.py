@@ -91,7 +91,6 @@ class _MarkWrite(Operation):
 class Claims:
     """The claims of one replica, below the key prefix ``root``.
 
-
     :param session: ``None`` for a replica without peers: it wins every claim that is not done, and keeps its
         marks in ``hints`` alone.
     :param max_attempts: how often an event may be started before it becomes a dead letter.
@@ -135,8 +134,14 @@ class Claims:
         self._hints.set_listener(listener)
 
     def hint(self, key: str) -> Hint:
-        """See ``ClaimHints.hint``."""
-        return self._hints.hint(key)
+        """The state of an event that nobody works on here; no I/O. A claim of this session is *unknown*: its
+        answer was lost, or it is being released, and the next claim tells."""
+        hint = self._hints.hint(key)
+        if hint is Hint.RUNNING and self._session is not None:
+            grant = self._session.current
+            if grant is not None and self._hints.lease(key) == grant.lease_id:
+                return Hint.UNKNOWN
+        return hint
 
     def owner(self, key: str) -> str | None:
         """See ``ClaimHints.owner``."""
@@ -301,8 +306,8 @@ class Claims:
             return Done()
         if kv.lease == grant.lease_id and replica == self._replica_id:
             # This replica's own: an earlier try was applied, but its answer was lost.
-            return Claim(request.key, attempt, kv.create_revision, grant)
-        held = Held(replica, attempt, kv.mod_revision)
+            return Claim(request.key, max(attempt, 1), kv.create_revision, grant)
+        held = Held(replica, attempt, kv.mod_revision, kv.lease)
         self._hints.note_held(request.key, held)
         return held
 
@@ -382,13 +387,13 @@ class Claims:
         return parsed is not None and parsed[0] == "d" and parsed[1] == self._replica_id
 
     def release(self, claim: Claim) -> None:
-        """Gives back an event that was not started, in the background. Never blocks."""
+        """Gives back an event that was not started, in the background, until etcd takes it. Never blocks."""
         key = self._prefix + claim.key
         mine = Compare.create_revision(key, claim.token)
         uncount = Put(key, self._value("r", claim.attempt - 1), claim.grant.lease_id)
         self._commit.submit(
             (
-                Operation(Txn((mine,), (uncount,), ()), (key,)),
-                Operation(Txn((mine,), (Delete(key),), ()), (key,)),
+                Operation(Txn((mine,), (uncount,), ()), (key,), persistent=True),
+                Operation(Txn((mine,), (Delete(key),), ()), (key,), persistent=True),
             )
         )

@@ -101,6 +101,11 @@ class ClaimHints(WatchListener):
         held = self._held.get(key)
         return held.replica if held is not None else None
 
+    def lease(self, key: str) -> int:
+        """The lease under which an event is held, as far as the watch shows; 0 when none is known."""
+        held = self._held.get(key)
+        return held.lease if held is not None else 0
+
     def attempts(self, key: str) -> Attempts | None:
         """The record ``a/<key>``, which exists from the second attempt on. One look-up, without the lock: the
         watch's thread holds it for a whole batch, and the gateway's asks for every event."""
@@ -191,7 +196,7 @@ class ClaimHints(WatchListener):
                 done.add(key)
                 finished.append(key)
             else:
-                held[key] = Held(parsed[1], parsed[2], kv.mod_revision)
+                held[key] = Held(parsed[1], parsed[2], kv.mod_revision, kv.lease)
         return finished, freed, concerned
 
     def _apply_attempts(

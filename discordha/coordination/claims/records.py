@@ -42,11 +42,12 @@ class Hint(enum.Enum):
 
 
 class Held(NamedTuple):
-    """Another replica owns the event."""
+    """A replica owns the event. ``lease``: that of its session; 0 when unknown."""
 
     replica: str
     attempt: int
     revision: int
+    lease: int = 0
 
 
 class Done(NamedTuple):
