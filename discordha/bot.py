@@ -37,6 +37,7 @@ from discordha.replica.lifecycle import ReplicaLifecycle
 from discordha.replica.parts import ReplicaParts
 from discordha.replica.starter import Starter
 from discordha.supervisor import link
+from discordha.telemetry import make_telemetry
 from discordha.voice.calls import VoiceCalls
 
 if TYPE_CHECKING:
@@ -74,13 +75,14 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         if tree_cls is not None:
             self._tree_class = tree_cls
         self._config = config if config is not None and not options else Config.build(config, **options)
+        self._replica_id = self._config.replica_id or _own_name()
+        self._telemetry = make_telemetry(self._config.telemetry, self._replica_id)
         super().__init__()
         self._tree.bind(self._running, self._refuse_late)
         self._lock = threading.Lock()
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
         self._hurry = self._signalled = False
         self._failure: BaseException | None = None
-        self._replica_id = self._config.replica_id or _own_name()
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -121,6 +123,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
                 self._replica_id,
                 self._registry,
                 self._stats,
+                telemetry=self._telemetry,
                 loops=self._loops,
                 timers=self._timers,
                 tree=self._tree,

@@ -25,6 +25,8 @@ from discordha.stats import Stats
 if TYPE_CHECKING:
     import discord
 
+    from discordha.telemetry import Telemetry
+
 __all__ = ["Declarations"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -35,10 +37,11 @@ class Declarations(ReplicaAccess):
     """The part of ``DiscordHA`` that decorators fill and each start reads."""
 
     _tree_class: type[Tree] = Tree
+    _telemetry: Telemetry | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self._stats = Stats()
+        self._stats = Stats() if self._telemetry is None else self._telemetry.stats
         self._tree = self._tree_class()
         self._components = Components()
         self._registry = HandlerRegistry()

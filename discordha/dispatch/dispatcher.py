@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
@@ -34,6 +34,9 @@ from discordha.events import EVENTS, Event, Identity, Scope, decode_payload, ide
 from discordha.process.timer import Timer
 from discordha.stats import Stats
 
+if TYPE_CHECKING:
+    from discordha.telemetry import Telemetry
+
 __all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
@@ -50,6 +53,7 @@ class Dispatcher:
     :param inject: gives a stored payload to discord.py once more: (text, shard).
     :param hosts: whether this replica receives a shard's events.
     :param last_attempts: the process's own, which the journals share.
+    :param telemetry: makes spans; ``None``: there are none.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Dispatcher:
         lanes: Lanes,
         inject: Callable[[str, int], None],
         last_attempts: LastAttempts,
+        telemetry: Telemetry | None = None,
         hosts: Callable[[int], bool] = lambda shard_id: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,7 +99,9 @@ class Dispatcher:
         self._router = router = Router(
             pending, lanes, claims, members, stats, grace=config.grace, wake=self.timer.wake, clock=clock
         )
-        self._worker = LaneWorker(pending, lanes, claims, router, runner, stats, last_attempts, clock)
+        self._worker = LaneWorker(
+            pending, lanes, claims, router, runner, stats, last_attempts, telemetry, clock
+        )
         self.work = self._worker.work
         claims.listen(self)
         members.listen(self.on_ranks)

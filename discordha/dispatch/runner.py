@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discordha.blocking import Bridge, wrap
 from discordha.blocking.unawaited import watch_unawaited
@@ -27,6 +27,9 @@ from discordha.dispatch.callables import refuse_result
 from discordha.dispatch.handlers import Handler
 from discordha.errors import HandlerTimeout, LockLost
 from discordha.stats import Stats
+
+if TYPE_CHECKING:
+    from discordha.telemetry import EventTrace
 
 __all__ = ["ErrorHook", "Outcome", "Runner"]
 
@@ -86,8 +89,14 @@ class Runner:
         self._on_error = on_error or log_error
         watch_unawaited()
 
-    def run(self, context: CurrentEvent, handlers: Sequence[Handler], args: Sequence[Any]) -> Outcome:
-        """Runs all handlers of one event. Blocks for as long as they do."""
+    def run(
+        self,
+        context: CurrentEvent,
+        handlers: Sequence[Handler],
+        args: Sequence[Any],
+        trace: EventTrace | None = None,
+    ) -> Outcome:
+        """Runs all handlers of one event, inside spans of ``trace``. Blocks for as long as they do."""
         outcome = Outcome.HANDLED
         bridge = self._bridge
         views = [wrap(arg, bridge) for arg in args]
@@ -97,9 +106,10 @@ class Runner:
             self._running[thread] = running
             scope = handler_scope(context, handler.name)
             ended = Outcome.HANDLED
+            function = handler.function if trace is None else trace.runs(handler.function, handler.name)
             try:
                 with scope:
-                    refuse_result(handler.function(*views), handler.name)
+                    refuse_result(function(*views), handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
                 ended = Outcome.LOST

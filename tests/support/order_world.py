@@ -239,7 +239,7 @@ class Replica:
 
     # The runner's part
 
-    def run(self, context: Any, handlers: Any, args: Sequence[Any]) -> Outcome:
+    def run(self, context: Any, handlers: Any, args: Sequence[Any], trace: None) -> Outcome:
         return self.world.handle(self, args[0])
 
     def warn_of_slow_handlers(self) -> None:

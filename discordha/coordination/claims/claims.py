@@ -9,11 +9,11 @@ Guarantees
 
 A handler may run twice: its replica may die between the side effect and the mark.
 
-An event has one key, ``e/<key>``, which moves from lease to lease. A claim puts ``r <replica> <attempt>``
-under the session, if the key is absent; its create revision is the fencing token. A mark puts ``d <replica>
-<attempt> <when>`` under a retention lease, if the token matches or, after a lost session, if nobody else took
-the event. A release takes the attempt back, then deletes the key. From the second attempt on, ``a/<key>``
-keeps the attempts and the payload, so that any replica can take over or bury the event.
+An event has one key, ``e/<key>``, which moves from lease to lease. A claim puts ``r <replica> <attempt>
+[<trace>]`` under the session, if the key is absent; its create revision is the fencing token. A mark puts
+``d <replica> <attempt> <when>`` under a retention lease, if the token matches or, after a lost session, if
+nobody else took the event. A release takes the attempt back, then deletes the key. From the second attempt
+on, ``a/<key>`` keeps the attempts and the payload, so that any replica can take over or bury the event.
 
 Threads and locks: no lock. ``claim`` blocks and is called on handler threads; ``mark``, ``release`` and
 ``claim_later`` never block, and call back on the thread that got etcd's answer. A lost session ends the
@@ -147,6 +147,10 @@ class Claims:
         """See ``ClaimHints.owner``."""
         return self._hints.owner(key)
 
+    def traceparent(self, key: str) -> str | None:
+        """See ``ClaimHints.traceparent``."""
+        return self._hints.traceparent(key)
+
     @property
     def is_open(self) -> bool:
         """Whether every claim is won because there is no session. No I/O; any thread."""
@@ -257,7 +261,10 @@ class Claims:
     def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
         key = self._prefix + request.key
         if request.attempt <= 1 and request.refused is None:
-            return Operation(Guarded(key, "version", 0, self._first, grant.lease_id), (key,))
+            first = self._first
+            if request.traceparent is not None:
+                first = b"%b %b" % (first, request.traceparent.encode())
+            return Operation(Guarded(key, "version", 0, first, grant.lease_id), (key,))
         attempts_key = self._attempts_prefix + request.key
         record = request.record(self._hints.attempts(request.key), self._replica_id, self._max_attempts)
         lease = self._leases.current()

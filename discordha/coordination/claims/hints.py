@@ -18,7 +18,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from cachetools import FIFOCache
 
-from discordha.coordination.claims.records import Attempts, ClaimListener, Held, Hint, parse_claim
+from discordha.coordination.claims.records import (
+    Attempts,
+    ClaimListener,
+    Held,
+    Hint,
+    parse_claim,
+    traceparent_of,
+)
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent, WatchListener
 
 __all__ = ["ClaimHints", "TTLSet"]
@@ -26,6 +33,8 @@ __all__ = ["ClaimHints", "TTLSet"]
 _log = logging.getLogger(__name__)
 
 
+#: Contexts of traces that are kept for the next attempts.
+MAX_TRACES = 1000
 #: The log names so many unreadable keys before it may name one again.
 MAX_REPORTED = 1000
 
@@ -80,6 +89,7 @@ class ClaimHints(WatchListener):
         self._held: dict[str, Held] = {}
         self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
+        self._traces: FIFOCache[str, str] = FIFOCache(MAX_TRACES)  # of owners that are gone without a mark
         self._revision = 0
         self._report_lock = threading.Lock()
         self._reported = TTLSet(MAX_REPORTED, retention, clock)  # unreadable keys that the log has named
@@ -111,6 +121,12 @@ class ClaimHints(WatchListener):
         watch's thread holds it for a whole batch, and the gateway's asks for every event."""
         return self._attempts.get(key)
 
+    def traceparent(self, key: str) -> str | None:
+        """The context of the last known attempt's trace. No I/O; any thread."""
+        attempts = self._attempts.get(key)
+        known = attempts.traceparent if attempts is not None else None
+        return known if known is not None else self._traces.get(key)
+
     def note_done(self, key: str) -> None:
         """Notes that a claim or a mark was answered with *done*."""
         with self._lock:
@@ -139,6 +155,9 @@ class ClaimHints(WatchListener):
         done, _, _ = self._apply(events, held, finished, attempts)  # without the lock: may be many
         with self._lock:
             before, self._held, self._attempts = self._held, held, attempts
+            for key, was in before.items():
+                if was.traceparent is not None and key not in held and key not in finished:
+                    self._traces[key] = was.traceparent
             for key in done:
                 self._done.add(key)
             self._revision = snapshot.revision
@@ -179,6 +198,8 @@ class ClaimHints(WatchListener):
                 was = held.pop(key, None)
                 if was is not None:
                     freed.append((key, was.attempt))
+                    if was.traceparent is not None:
+                        self._traces[key] = was.traceparent
                     concerned.add(key)
                 else:
                     done.discard(key)
@@ -193,10 +214,11 @@ class ClaimHints(WatchListener):
                 self._warn(kv.key, kv.value, "claim", "the event is left to its writer")
             elif parsed[0] == "d":
                 held.pop(key, None)
+                self._traces.pop(key, None)
                 done.add(key)
                 finished.append(key)
             else:
-                held[key] = Held(parsed[1], parsed[2], kv.mod_revision, kv.lease)
+                held[key] = Held(parsed[1], parsed[2], kv.mod_revision, kv.lease, traceparent_of(kv.value))
         return finished, freed, concerned
 
     def _apply_attempts(

@@ -21,6 +21,7 @@ __all__ = [
     "Ownership",
     "marked_at",
     "parse_claim",
+    "traceparent_of",
 ]
 
 #: Larger payloads of events are not kept for takeovers and dead letters, bytes.
@@ -48,6 +49,7 @@ class Held(NamedTuple):
     attempt: int
     revision: int
     lease: int = 0
+    traceparent: str | None = None
 
 
 class Done(NamedTuple):
@@ -63,6 +65,7 @@ class Attempts(NamedTuple):
     payload: str | None
     shard_id: int
     history: tuple[str, ...]
+    traceparent: str | None = None
 
     @classmethod
     def parse(cls, value: bytes) -> Attempts | None:
@@ -77,6 +80,7 @@ class Attempts(NamedTuple):
                 payload,
                 int(data.get("shard", 0)),
                 tuple(str(line) for line in data.get("history", ())),
+                str(data.get("trace") or "") or None,
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
@@ -90,6 +94,7 @@ class ClaimRequest(NamedTuple):
     :param payload: the gateway's text, kept in etcd from the second attempt on; empty to keep none.
     :param failures: how often the claim has failed for a reason that nobody foresaw.
     :param refused: why etcd takes no claim of the event, which becomes a dead letter instead.
+    :param traceparent: the context of the attempt's trace, kept with it for the next attempt.
     """
 
     key: str
@@ -98,6 +103,7 @@ class ClaimRequest(NamedTuple):
     shard_id: int = 0
     failures: int = 0
     refused: str | None = None
+    traceparent: str | None = None
 
     def after(self, error: Exception) -> ClaimRequest | None:
         """What to ask for once a claim has failed for its contents: the claim without its payload, then a
@@ -119,7 +125,9 @@ class ClaimRequest(NamedTuple):
         payload = self.payload
         if payload is None and known is not None:
             payload = known.payload
+        traceparent = {"trace": self.traceparent} if self.traceparent else {}
         return {
+            **traceparent,
             "attempt": self.attempt,
             "payload": payload if payload and len(payload) <= MAX_PAYLOAD else None,
             "shard": self.shard_id,
@@ -170,10 +178,18 @@ class ClaimListener(Protocol):
 
 
 def parse_claim(value: bytes) -> tuple[str, str, int] | None:
-    """Splits ``r <replica> <attempt>`` or ``d <replica> <attempt> <when>``, and ignores more words; else
-    ``None``. A replica's name may hold spaces: earlier versions took the host's as it was."""
+    """Splits ``r <replica> <attempt> [<trace>]`` or ``d <replica> <attempt> <when>``, and ignores more words;
+    else ``None``. A replica's name may hold spaces: earlier versions took the host's as it was."""
     words = _split(value)
     return None if words is None else words[:3]
+
+
+def traceparent_of(value: bytes) -> str | None:
+    """The context of a claim's trace, if it has one."""
+    if b" 00-" not in value:  # the only version of the header that there is; most claims have none
+        return None
+    state, _, _, more = _split(value) or ("", "", 0, [])
+    return more[0].decode(errors="replace") if state == "r" and more else None
 
 
 def marked_at(value: bytes) -> float | None:
