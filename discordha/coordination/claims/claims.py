@@ -288,15 +288,11 @@ class Claims:
 
     def _read_answer(self, request: ClaimRequest, result: TxnResult, grant: Grant) -> Claim | Held | Done:
         if result.succeeded:
-            if request.refused is not None:
-                _log.error("%s is a dead letter: %s", request.key, request.refused)
-                return Done(buried=True)
-            if request.attempt > self._max_attempts:
-                _log.error(
-                    "%s is a dead letter: %d attempts ended with their replica",
-                    request.key,
-                    self._max_attempts,
-                )
+            reason = request.refused
+            if reason is None and request.attempt > self._max_attempts:
+                reason = f"{self._max_attempts} attempts ended with their replica"
+            if reason is not None:
+                _log.error("%s is a dead letter: %s", request.key, reason)
                 return Done(buried=True)
             return Claim(request.key, request.attempt, result.revision, grant)
         found = result.responses[0]
