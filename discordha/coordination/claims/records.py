@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from discordha.coordination.etcd.store import RequestRefused
 
 __all__ = [
+    "ASIDE",
     "MAX_PAYLOAD",
     "Attempts",
     "Claim",
@@ -19,6 +20,7 @@ __all__ = [
     "Held",
     "Hint",
     "Ownership",
+    "is_aside",
     "marked_at",
     "parse_claim",
 ]
@@ -29,6 +31,8 @@ MAX_PAYLOAD = 256 * 1024
 
 #: A claim that fails for no reason that this library knows is tried again so often.
 MAX_FAILURES = 5
+#: Ends the claim of an event whose handler waits. Versions that do not know it ignore it.
+ASIDE = b"aside"
 #: No readable claim has more words, even with spaces in the replica's name.
 MAX_WORDS = 64
 
@@ -42,11 +46,12 @@ class Hint(enum.Enum):
 
 
 class Held(NamedTuple):
-    """Another replica owns the event."""
+    """Another replica owns the event. ``aside``: its handler waits, and holds up no younger event."""
 
     replica: str
     attempt: int
     revision: int
+    aside: bool = False
 
 
 class Done(NamedTuple):
@@ -165,6 +170,7 @@ class ClaimListener(Protocol):
     def on_done(self, keys: Sequence[str]) -> None: ...
     def on_free(self, freed: Sequence[tuple[str, int]]) -> None: ...
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
+    def on_aside(self, keys: Sequence[str]) -> None: ...
     def on_resync(self) -> None: ...
 
 
@@ -173,6 +179,14 @@ def parse_claim(value: bytes) -> tuple[str, str, int] | None:
     ``None``. A replica's name may hold spaces: earlier versions took the host's as it was."""
     words = _split(value)
     return None if words is None else words[:3]
+
+
+def is_aside(value: bytes) -> bool:
+    """Whether a claim is of an event that holds up no younger one: ``r <replica> <attempt> aside``."""
+    if not value.endswith(b" " + ASIDE):
+        return False  # most values: this is asked for every claim that the watch shows
+    state, _, _, more = _split(value) or ("", "", 0, [])
+    return state == "r" and more == [ASIDE]
 
 
 def marked_at(value: bytes) -> float | None:
