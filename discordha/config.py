@@ -19,7 +19,7 @@ from discordha.errors import ConfigError
 if TYPE_CHECKING:
     import discord
 
-__all__ = ["Config", "bot_id_from_token"]
+__all__ = ["ORDERINGS", "Config", "bot_id_from_token"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,9 @@ _NOT_TAKEN = {
     "enable_debug_events": "every client has them switched on",
     "application_id": "Discord tells it at login",
 }
-_CHOICES = {"ordering": ("channel", "guild", "none"), "on_store_loss": ("hold", "handle")}
+#: The choices of ``ordering``.
+ORDERINGS = ("channel", "guild", "none")
+_CHOICES = {"ordering": ORDERINGS, "on_store_loss": ("hold", "handle")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

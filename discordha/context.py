@@ -55,6 +55,7 @@ class CurrentEvent:
     :param handler: qualified name of the running handler; set by ``handler_scope``.
     :param epoch: tells equal occurrences apart where the count began anew; equal in every attempt.
     :param for_itself: every replica handles the event for itself, and sends messages of its own.
+    :param set_aside: lets the younger events of the event's lane begin; ``None`` where they can't.
     :ivar late_by: the seconds by which a timer is late; 0.0 if it is on time, and for other events.
     """
 
@@ -62,6 +63,7 @@ class CurrentEvent:
         "_is_lost",
         "_ordinals",
         "_refused",
+        "_set_aside",
         "attempt",
         "epoch",
         "fencing_token",
@@ -87,6 +89,7 @@ class CurrentEvent:
         *,
         for_itself: bool = False,
         epoch: int = 0,
+        set_aside: Callable[[], None] | None = None,
     ) -> None:
         self.identity = identity
         self.name = name
@@ -101,6 +104,7 @@ class CurrentEvent:
         self._is_lost = is_lost
         self._ordinals = itertools.count()
         self._refused = False
+        self._set_aside = set_aside
 
     def __repr__(self) -> str:
         return (
@@ -127,6 +131,13 @@ class CurrentEvent:
         """Takes note that a call is refused. Any thread; for good."""
         self._refused = True
 
+    def set_aside(self) -> None:
+        """Lets the younger events of the event's channel begin: its handler is about to wait. For good; again
+        has no effect, and neither has a call on another thread than the handler's. Does not block.
+        """
+        if self._set_aside is not None:
+            self._set_aside()
+
     def next_ordinal(self) -> int:
         """0, 1, 2, ...: numbers the messages that one handler sends for one event."""
         return next(self._ordinals)
@@ -144,6 +155,7 @@ class CurrentEvent:
             handler,
             for_itself=self.for_itself,
             epoch=self.epoch,
+            set_aside=self._set_aside,
         )
 
 

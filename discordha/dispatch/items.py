@@ -64,7 +64,8 @@ class ClaimItem(Item):
     claim: Claim | None = None
     ahead: bool = False  # a claim ahead was asked for
     state: State = State.PARKED
-    excused: bool = False  # its owner is silent: it holds no younger events back
+    excused: bool = False  # its owner is silent, or has set it aside: it holds no younger events back
+    aside: bool = False  # its handler waits, or has waited: while it runs here, it stands in no lane
     older: ClaimItem | None = None  # its neighbours among the events of its lane that are not done
     younger: ClaimItem | None = None
     claimed_at: float | None = None  # monotonic; of the claim that a handler thread made
@@ -114,7 +115,7 @@ class LeaderItem(JournalEntry):
     ) -> None:
         identity = event.identity
         super().__init__(
-            f"{event.name}/{identity.key}",
+            event.key,
             f"leader/{identity.order or event.name}",
             sequence,
             event.received_at,

@@ -4,8 +4,9 @@ Guarantees: the events at a lane's head are claimed in one call, as many as will
 An event that an owner died on is claimed alone, and for the last time only while no other is on its last
 attempt (``LastAttempts``), so that a poisonous event takes no other with it. Events behind a slow handler are
 claimed ahead: order keeps peers from running them anyway. An event whose claim is lost before its handler
-ends goes back to the router. Nothing begins behind an event of its lane that another replica owns: what was
-claimed for that is released.
+ends goes back to the router. An event whose handler waits for another is set aside: its lane goes on without
+it, and it does not take its place back, unless it must run again. Nothing begins behind an event of its lane
+that another replica owns: what was claimed for that is released.
 
 Threads and locks: ``work`` runs on handler threads and blocks, ``claim_ahead`` on the timer's and does not.
 ``_lock`` guards ``_asked``; a ``RUNNING`` item belongs to the thread that moved it there.
@@ -13,6 +14,7 @@ Threads and locks: ``work`` runs on handler threads and blocks, ``claim_ahead`` 
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import threading
@@ -25,7 +27,7 @@ from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, State
-from discordha.dispatch.lanes import Lane, Lanes
+from discordha.dispatch.lanes import Lane, LaneItem, Lanes
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Outcome, Runner
@@ -87,14 +89,38 @@ class LaneWorker:
         if claimable:  # a lane holds items of one kind
             self._work_claimed(lane, claimable)
             return
-        for item in items:
+        while items:
+            item = items.pop(0)
             self._lanes.touch(lane)
             if isinstance(item, LeaderItem):
                 context = item.leader.begin(item)
                 if context is not None:
                     item.leader.finished(item, self._run(item, context))
             elif isinstance(item, Item):
-                self._run(item, self._context(item, attempt=1, token=0, is_lost=_never))
+                set_aside = functools.partial(self._let_go, lane, items)
+                self._run(item, self._context(item, attempt=1, token=0, is_lost=_never, set_aside=set_aside))
+
+    def _let_go(self, lane: Lane, rest: list[LaneItem]) -> None:
+        """The handler of an event of the replica itself waits: another thread works the rest of its lane."""
+        if lane.worker is threading.current_thread():
+            for item in rest:
+                self._lanes.put(item)
+            rest.clear()
+            self._lanes.let_go(lane)
+
+    def _set_aside(self, lane: Lane, items: list[ClaimItem], item: ClaimItem) -> None:
+        """The handler of an event waits: its lane goes on without it, here and on all replicas."""
+        if lane.worker is not threading.current_thread() or not self._pending.set_aside(item):
+            return
+        rest = items[items.index(item) + 1 :]
+        del items[items.index(item) + 1 :]
+        for each in rest:
+            if self._pending.move(each, State.WAITING, only_from=(State.RUNNING,)):
+                self._lanes.put(each)
+        self._lanes.let_go(lane)
+        if item.claim is not None:
+            self._claims.set_aside(item.claim, item.request().traceparent)
+        self._router.advance(item.lane)
 
     def _batch_size(self, lane: Lane) -> int:
         head = lane.items[:MAX_BATCH]
@@ -167,7 +193,8 @@ class LaneWorker:
             lost = item.claim is not None and item.claim.lost
             if item.claim is not None and not lost:
                 self._lanes.touch(lane)
-                lost = not self._run_claimed(item, item.claim)
+                set_aside = functools.partial(self._set_aside, lane, items, item)
+                lost = not self._run_claimed(item, item.claim, set_aside)
                 if not lost:
                     continue
             self._router.give_back(items[index + 1 :])
@@ -238,13 +265,19 @@ class LaneWorker:
         item.attempt += 1
         self._park(item)
 
-    def _run_claimed(self, item: ClaimItem, claim: Claim) -> bool:
+    def _run_claimed(self, item: ClaimItem, claim: Claim, set_aside: Callable[[], None]) -> bool:
         """Runs an event and has its mark written; false if its claim was lost before its end."""
         self._stats.add("claimed", item.event_name)
         if claim.attempt > 1:
             self._stats.add("taken_over", item.event_name)
             _log.info("%s is taken over (attempt %d)", item.key, claim.attempt)
-        context = self._context(item, attempt=claim.attempt, token=claim.token, is_lost=lambda: claim.lost)
+        context = self._context(
+            item,
+            attempt=claim.attempt,
+            token=claim.token,
+            is_lost=lambda: claim.lost,
+            set_aside=set_aside,
+        )
         outcome = self._run(item, context, item.claimed_at)
         if outcome is Outcome.LOST or (claim.lost and outcome is Outcome.FAILED):
             return False
@@ -307,7 +340,14 @@ class LaneWorker:
         return None if promptest == math.inf else promptest
 
     @staticmethod
-    def _context(item: Item, *, attempt: int, token: int, is_lost: Callable[[], bool]) -> CurrentEvent:
+    def _context(
+        item: Item,
+        *,
+        attempt: int,
+        token: int,
+        is_lost: Callable[[], bool],
+        set_aside: Callable[[], None],
+    ) -> CurrentEvent:
         event = item.event
         return CurrentEvent(
             identity=event.identity.key or event.name,
@@ -318,6 +358,7 @@ class LaneWorker:
             occurrence=1,
             is_lost=is_lost,
             for_itself=event.identity.scope is Scope.EVERY,
+            set_aside=set_aside,
         )
 
     def _run(

@@ -56,9 +56,11 @@ class Event:
     :param received_at: monotonic seconds.
     :param acknowledged_revision: a revision of etcd that is older than the event: Discord has acknowledged a
         heartbeat that left once this replica had seen it. 0 when none is known.
+    :param part: ends the key of an event whose handlers run under several claims.
+    :ivar key: names the event and the part among all events.
     """
 
-    __slots__ = ("acknowledged_revision", "args", "identity", "name", "raw", "received_at", "shard_id")
+    __slots__ = ("acknowledged_revision", "args", "identity", "key", "name", "raw", "received_at", "shard_id")
 
     def __init__(  # noqa: PLR0917
         self,
@@ -69,7 +71,9 @@ class Event:
         raw: str | None,
         received_at: float,
         acknowledged_revision: int = 0,
+        part: str = "",
     ) -> None:
+        self.key = f"{name}/{identity.key}{part}"
         self.name = name
         self.args = args
         self.identity = identity

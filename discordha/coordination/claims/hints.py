@@ -23,6 +23,7 @@ from discordha.coordination.claims.records import (
     ClaimListener,
     Held,
     Hint,
+    is_aside,
     parse_claim,
     traceparent_of,
 )
@@ -116,6 +117,11 @@ class ClaimHints(WatchListener):
         held = self._held.get(key)
         return held.lease if held is not None else 0
 
+    def is_aside(self, key: str) -> bool:
+        """Whether the replica that holds an event has set it aside, as far as the watch shows."""
+        held = self._held.get(key)
+        return held is not None and held.aside
+
     def attempts(self, key: str) -> Attempts | None:
         """The record ``a/<key>``, which exists from the second attempt on. One look-up, without the lock: the
         watch's thread holds it for a whole batch, and the gateway's asks for every event."""
@@ -152,7 +158,7 @@ class ClaimHints(WatchListener):
         attempts: dict[str, Attempts] = {}
         finished: set[str] = set()
         events = [WatchEvent("put", kv) for kv in snapshot.items]
-        done, _, _ = self._apply(events, held, finished, attempts)  # without the lock: may be many
+        done, _, _, _ = self._apply(events, held, finished, attempts)  # without the lock: may be many
         with self._lock:
             before, self._held, self._attempts = self._held, held, attempts
             for key, was in before.items():
@@ -169,10 +175,12 @@ class ClaimHints(WatchListener):
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         with self._lock:
-            done, freed, concerned = self._apply(events, self._held, self._done, self._attempts)
+            done, freed, concerned, aside = self._apply(events, self._held, self._done, self._attempts)
             self._revision = revision
             orphans = self._orphans(concerned)
         self._tell(done, freed, orphans)
+        if aside and self._listener is not None:
+            self._listener.on_aside(aside)
 
     def _apply(
         self,
@@ -180,14 +188,15 @@ class ClaimHints(WatchListener):
         held: dict[str, Held],
         done: TTLSet | set[str],
         attempts: dict[str, Attempts],
-    ) -> tuple[list[str], list[tuple[str, int]], set[str]]:
+    ) -> tuple[list[str], list[tuple[str, int]], set[str], list[str]]:
         """Applies events to the tables. Returns the events that are finished, those that are free again with
-        their attempt, and those that may have become orphans."""
+        their attempt, those that may have become orphans, and those that were set aside."""
         prefix = self._prefix
         cut = len(prefix)
         finished: list[str] = []
         freed: list[tuple[str, int]] = []
         concerned: set[str] = set()
+        aside: list[str] = []
         for kind, kv in events:
             if not kv.key.startswith(prefix):
                 if kv.key.startswith(self._attempts_prefix):
@@ -218,8 +227,17 @@ class ClaimHints(WatchListener):
                 done.add(key)
                 finished.append(key)
             else:
-                held[key] = Held(parsed[1], parsed[2], kv.mod_revision, kv.lease, traceparent_of(kv.value))
-        return finished, freed, concerned
+                held[key] = Held(
+                    parsed[1],
+                    parsed[2],
+                    kv.mod_revision,
+                    kv.lease,
+                    traceparent_of(kv.value),
+                    is_aside(kv.value),
+                )
+                if held[key].aside:
+                    aside.append(key)
+        return finished, freed, concerned, aside
 
     def _apply_attempts(
         self, kind: str, kv: KeyValue, attempts: dict[str, Attempts], concerned: set[str]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from discordha.coordination.etcd.store import RequestRefused
 
 __all__ = [
+    "ASIDE",
     "MAX_PAYLOAD",
     "Attempts",
     "Claim",
@@ -19,6 +20,7 @@ __all__ = [
     "Held",
     "Hint",
     "Ownership",
+    "is_aside",
     "marked_at",
     "parse_claim",
     "traceparent_of",
@@ -30,6 +32,8 @@ MAX_PAYLOAD = 256 * 1024
 
 #: A claim that fails for no reason that this library knows is tried again so often.
 MAX_FAILURES = 5
+#: Ends the claim of an event whose handler waits. Versions that do not know it ignore it.
+ASIDE = b"aside"
 #: No readable claim has more words, even with spaces in the replica's name.
 MAX_WORDS = 64
 
@@ -43,13 +47,18 @@ class Hint(enum.Enum):
 
 
 class Held(NamedTuple):
-    """A replica owns the event. ``lease``: that of its session; 0 when unknown."""
+    """Another replica owns the event.
+
+    :param lease: that of its session; 0 when unknown.
+    :param aside: whether its handler waits, and holds up no younger event.
+    """
 
     replica: str
     attempt: int
     revision: int
     lease: int = 0
     traceparent: str | None = None
+    aside: bool = False
 
 
 class Done(NamedTuple):
@@ -174,6 +183,7 @@ class ClaimListener(Protocol):
     def on_done(self, keys: Sequence[str]) -> None: ...
     def on_free(self, freed: Sequence[tuple[str, int]]) -> None: ...
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
+    def on_aside(self, keys: Sequence[str]) -> None: ...
     def on_resync(self) -> None: ...
 
 
@@ -190,6 +200,14 @@ def traceparent_of(value: bytes) -> str | None:
         return None
     state, _, _, more = _split(value) or ("", "", 0, [])
     return more[0].decode(errors="replace") if state == "r" and more else None
+
+
+def is_aside(value: bytes) -> bool:
+    """Whether an event holds up no younger one: its claim is ``r <replica> <attempt> [<trace>] aside``."""
+    if not value.endswith(b" " + ASIDE):
+        return False  # most values: this is asked for every claim that the watch shows
+    state, _, _, more = _split(value) or ("", "", 0, [])
+    return state == "r" and more[-1:] == [ASIDE]
 
 
 def marked_at(value: bytes) -> float | None:
