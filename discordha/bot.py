@@ -123,6 +123,8 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
                 self._stats,
                 loops=self._loops,
                 timers=self._timers,
+                broadcasts=self._broadcasts,
+                asks=self._asks,
                 tree=self._tree,
                 voice_workers=self._voice_workers,
                 on_client=self._attach,
