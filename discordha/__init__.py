@@ -26,6 +26,7 @@ from discordha.errors import (
 if TYPE_CHECKING:
     from discordha.api.cache import Cache
     from discordha.api.lock import NamedLock
+    from discordha.api.peers import Answers
     from discordha.blocking import unwrap
     from discordha.bot import DiscordHA
     from discordha.config import Config
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from discordha.voice.worker import VoiceWorker
 
 __all__ = [
+    "Answers",
     "Cache",
     "CacheKeyNotExist",
     "Config",
@@ -59,6 +61,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Answers": "api.peers",
     "Cache": "api.cache",
     "Config": "config",
     "CurrentEvent": "context",

@@ -126,6 +126,8 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
                 telemetry=self._telemetry,
                 loops=self._loops,
                 timers=self._timers,
+                broadcasts=self._broadcasts,
+                asks=self._asks,
                 tree=self._tree,
                 voice_workers=self._voice_workers,
                 on_client=self._attach,

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from discordha.context import refuse_on_loop
 from discordha.coordination.shared.facade import Shared
+from discordha.coordination.shared.posts import Posts
 from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import discord
 
@@ -55,6 +56,13 @@ class RunningReplica(Protocol):
     @property
     def timers(self) -> TimerStore:
         """The timers of all replicas."""
+
+    @property
+    def posts(self) -> Posts:
+        """What replicas tell each other."""
+
+    def replicas(self) -> Mapping[str, Mapping[str, Any]]:
+        """The live replicas and their member records."""
 
     @property
     def client_view(self) -> views.Client:

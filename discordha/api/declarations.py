@@ -11,10 +11,9 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from discordha.api.client import ReplicaAccess
+from discordha.api.peers import PeerCalls
 from discordha.commands import Command, Components, Interactions, PersistentViews, Tree
 from discordha.dispatch.callables import check_arguments, refuse_coroutine, short_name
-from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook
 from discordha.errors import ConfigError
 from discordha.leader.loop import Loop
@@ -33,7 +32,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Hook = TypeVar("Hook", bound=ErrorHook)
 
 
-class Declarations(ReplicaAccess):
+class Declarations(PeerCalls):
     """The part of ``DiscordHA`` that decorators fill and each start reads."""
 
     _tree_class: type[Tree] = Tree
@@ -44,7 +43,6 @@ class Declarations(ReplicaAccess):
         self._stats = Stats() if self._telemetry is None else self._telemetry.stats
         self._tree = self._tree_class()
         self._components = Components()
-        self._registry = HandlerRegistry()
         self._views = PersistentViews()
         interactions = Interactions(self._tree, self._components, self._views, self._stats)
         self._registry.set_source("interaction", interactions.handlers_for)
@@ -116,7 +114,8 @@ class Declarations(ReplicaAccess):
         """Registers a plain function that may block; returns a function that removes it. Any thread, any
         time.
 
-        :param event: discord.py's name of the event, with or without ``on_``; by default the function's name.
+        :param event: discord.py's name of the event, or one of ``add_event``, with or without ``on_``; by
+            default the function's name.
         :param scope: ``"claim"`` (one replica handles the event), ``"leader"`` (the leader does),
             ``"every"`` (all do); by default the scope that suits the event.
         :param where: a fast, pure predicate on the event's arguments, called before anything else; an error

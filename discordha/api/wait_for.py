@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 
 from discordha.context import current_event, current_fence
 from discordha.dispatch.callables import check_predicate
-from discordha.errors import ConfigError, DiscordHAError, LockLost
-from discordha.events import EVENTS, suggest
+from discordha.errors import DiscordHAError, LockLost
+from discordha.events import EventSpec
 
 __all__ = ["Waiters"]
 
@@ -54,6 +54,7 @@ class Waiters:
 
     :param lend: makes a context during which one more handler thread may run.
     :param hands_over: whether other replicas may run the events of this one again.
+    :param spec: gives an event's row, or raises ``ConfigError``.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class Waiters:
         lend: Callable[[], AbstractContextManager[Any]],
         *,
         hands_over: bool,
+        spec: Callable[[str], EventSpec],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lend = lend
         self._hands_over = hands_over
+        self._spec = spec
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: dict[str, tuple[_Waiter, ...]] = {}
@@ -76,7 +79,7 @@ class Waiters:
         return sum(map(len, list(self._waiting.values())))
 
     def offer(self, event: str, args: tuple[Any, ...]) -> None:
-        """Ends the waits that an event matches. Never blocks; gateway thread."""
+        """Ends the waits that an event matches. Never blocks; the thread that the event arrives on."""
         for waiter in self._waiting.get(event, ()):
             try:
                 if not waiter.arrived.done() and (waiter.where is None or waiter.where(*args)):
@@ -90,15 +93,12 @@ class Waiters:
         :raises TimeoutError: no event matched within ``timeout`` seconds.
         :raises LockLost: the calling handler has lost its event.
         :raises DiscordHAError: the bot stops, or too many threads wait.
-        :raises ConfigError: discord.py has no such event, or ``where`` is impossible.
+        :raises ConfigError: there is no such event, or ``where`` is impossible.
         """
         name = name.removeprefix("on_")
-        if name not in EVENTS:
-            nearest = suggest(name)
-            hint = f"; did you mean {nearest}?" if nearest else ""
-            raise ConfigError(f"{name!r} is not an event of discord.py{hint}")
+        spec = self._spec(name)
         if where is not None:
-            check_predicate(where, EVENTS[name].arguments)
+            check_predicate(where, spec.arguments)
         waiter = _Waiter(where, Future())
         with self._lock:
             if self.count >= MAX_WAITING and not self._closed:

@@ -44,6 +44,7 @@ from discordha.coordination.quotas.identify_queue import IdentifyQueue
 from discordha.coordination.quotas.request_shares import Meter, Shares
 from discordha.coordination.session import Session
 from discordha.coordination.shared.facade import Shared
+from discordha.coordination.shared.posts import Posts
 from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
@@ -130,6 +131,15 @@ class CoordinationNode:
             local_copies=self.has_peers,
         )
         self.timers = TimerStore(self.store, self.commit, self.leases, root, replica_id)
+        self.posts = Posts(
+            self.store,
+            self.commit,
+            root,
+            replica_id,
+            retention=config.retention,
+            retry_for=config.etcd_timeout,
+            silence=ttl,
+        )
         self.voice = VoiceQueue(
             VoiceBackend(
                 self.store,
@@ -191,6 +201,7 @@ class CoordinationNode:
             self.watch.start()
             if not self.watch.wait_synced(timeout):
                 raise StoreUnavailable(f"etcd has not reported what other replicas do within {timeout:g} s")
+            self.posts.start(timeout)
             if self.has_peers:
                 self.elections.start()
             if self.shares is not None:
@@ -232,6 +243,7 @@ class CoordinationNode:
         self.session.interrupt()
         self.cut()
         self.watch.stop()
+        self.posts.stop()
 
     def cut(self) -> None:
         """Ends all calls to etcd but the session's: calls in flight and later ones raise
@@ -249,6 +261,7 @@ class CoordinationNode:
         deadline = time.monotonic() + timeout
         self._stop_calls.set()
         self.voice.stop()
+        self.posts.stop()
         self.claims.stop()
         self.shared.stop()
         self.elections.stop()

@@ -30,7 +30,7 @@ from discordha.dispatch.orphans import Orphans
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Runner
-from discordha.events import EVENTS, Event, Scope, decode_payload, identify
+from discordha.events import EVENTS, Event, Identity, Scope, decode_payload, identify
 from discordha.process.timer import Timer
 from discordha.stats import Stats
 
@@ -176,6 +176,26 @@ class Dispatcher:
         """Takes an event of the bot's own, which one replica claims. Never blocks; any thread."""
         self._stats.add("received", event.name)
         self._admit(event, handlers)
+
+    def receive_own(
+        self, name: str, args: tuple[Any, ...], id: str, raw: str, shard_id: int, *, is_old: bool
+    ) -> None:
+        """Takes an event that the bot has dispatched. Never blocks; any one thread.
+
+        :param id: the event's identity.
+        :param is_old: it was dispatched before this replica ran, and only claimed handlers run for it.
+        """
+        handlers = self._registry.select(name, args)
+        if not handlers:
+            return
+        self._stats.add("received", name)
+        for scope in {handler.scope for handler in handlers}:
+            wanted = [handler for handler in handlers if handler.scope is scope]
+            event = Event(name, args, Identity(scope, id, id, None), shard_id, raw, self._clock())
+            if scope is Scope.CLAIM:
+                self._admit(event, wanted)
+            elif not is_old:
+                self._lanes.put(Item(event, wanted, f"every/{id}", self._sequence))
 
     def knows(self, key: str) -> bool:
         """Whether an event to be claimed is on its way here. Any thread."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,26 @@ from discordha.dispatch.callables import (
     short_name,
 )
 from discordha.errors import ConfigError
-from discordha.events import EVENTS, Scope, suggest
+from discordha.events import EVENTS, EventSpec, Scope, suggest
 
 __all__ = ["Handler", "HandlerRegistry", "check_ordering"]
 
 _log = logging.getLogger(__name__)
+
+#: The scopes of events of the bot's own, the longest name, and the names that the library's own events have.
+OWN_SCOPES = ("claim", "every")
+LONGEST_OWN_NAME = 60
+RESERVED = frozenset(
+    {
+        "ask",
+        "broadcast",
+        "command",
+        "command_completion",
+        "command_error",
+        "error",
+        "timer",
+    }
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +82,7 @@ class HandlerRegistry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_event: dict[str, tuple[Handler, ...]] = {}
+        self._own: dict[str, EventSpec] = {}  # events of the bot's own; changed only before the start
         self._sources: dict[str, Source] = {}
 
     def add(
@@ -100,6 +116,57 @@ class HandlerRegistry:
 
         return remove
 
+    def declare(self, name: str, arguments: Sequence[str] | None, scope: str) -> None:
+        """Declares an event of the bot's own; see ``DiscordHA.add_event``."""
+        if not isinstance(name, str) or not name.isidentifier() or len(name) > LONGEST_OWN_NAME:
+            raise ConfigError(
+                f"an event's name must be an identifier of at most {LONGEST_OWN_NAME} characters, such as "
+                f'"level_up", not {name!r}'
+            )
+        title = name.removeprefix("on_")
+        if title in EVENTS or title in RESERVED:
+            raise ConfigError(f"{title!r} is not free for an event of the bot's own: give it another name")
+        if title in self._own:
+            raise ConfigError(f"the event {title!r} is declared already")
+        if scope not in OWN_SCOPES:
+            raise ConfigError(f'scope of the event {title!r} must be "claim" or "every", not {scope!r}')
+        taken = None if arguments is None else tuple(arguments)
+        self._own[title] = EventSpec(title, None, Scope(scope), taken)
+
+    def spec(self, name: str) -> EventSpec:
+        """The row of an event of discord.py's, or of the bot's own. Any thread.
+
+        :raises ConfigError: there is none; names the nearest.
+        """
+        spec = EVENTS.get(name) or self._own.get(name)
+        if spec is None:
+            nearest = suggest(name, self._own)
+            hint = f"; did you mean on_{nearest}?" if nearest else ""
+            raise ConfigError(
+                f"on_{name} is not an event of discord.py{hint}. An event of the bot's own is declared "
+                f'before its handlers: ha.add_event("{name}")'
+            )
+        return spec
+
+    @property
+    def own(self) -> Collection[str]:
+        """The events of the bot's own."""
+        return self._own.keys()
+
+    def check_own(self, name: str, args: Sequence[Any]) -> None:
+        """Refuses to dispatch an event that was not declared, or with other arguments.
+
+        :raises ConfigError: says which.
+        """
+        spec = self._own.get(name)
+        if spec is None:
+            raise ConfigError(
+                f'{name!r} is not declared as an event of the bot\'s own: ha.add_event("{name}")'
+            )
+        if spec.arguments is not None and len(spec.arguments) != len(args):
+            wanted = ", ".join(spec.arguments)
+            raise ConfigError(f"the event {name!r} takes ({wanted}), and was given {len(args)} arguments")
+
     def select(self, name: str, args: Sequence[Any]) -> Sequence[Handler]:
         """The handlers that want this event. Gateway thread; takes no lock."""
         handlers, source = self._by_event.get(name, ()), self._sources.get(name)
@@ -118,8 +185,8 @@ class HandlerRegistry:
         """
         self._sources[event] = source
 
-    @staticmethod
     def _build(
+        self,
         function: Callable[..., Any],
         event: str | None,
         scope: str | Scope | None,
@@ -136,11 +203,10 @@ class HandlerRegistry:
             )
         name = event if event is not None else short_name(function)
         name = name.removeprefix("on_")
-        spec = EVENTS.get(name)
-        if spec is None:
-            nearest = suggest(name)
-            hint = f"; did you mean on_{nearest}?" if nearest else ""
-            raise ConfigError(f"on_{name} ({title}) is not an event of discord.py{hint}")
+        try:
+            spec = self.spec(name)
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(f"on_{name} is", f"on_{name} ({title}) is", 1)) from None
         if spec.arguments is not None:
             check_arguments(function, spec.arguments, f"handle on_{name}")
         if where is not None:
@@ -151,6 +217,10 @@ class HandlerRegistry:
             raise ConfigError(
                 f'scope of {title} must be "claim", "leader" or "every", not {scope!r}'
             ) from None
+        if name in self._own and chosen is Scope.LEADER:
+            raise ConfigError(
+                f'scope of {title} must be "claim" or "every": on_{name} is the bot\'s own event'
+            )
         return Handler(function, name, chosen, where, callable_name(function))
 
 

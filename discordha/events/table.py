@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import enum
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -328,7 +328,7 @@ _ROWS = (
 EVENTS: Mapping[str, EventSpec] = MappingProxyType({row.name: row for row in _ROWS})
 
 
-def suggest(name: str) -> str | None:
-    """The event with the name nearest to a misspelt one, if any is near."""
-    nearest = difflib.get_close_matches(name, EVENTS, n=1, cutoff=0.6)
+def suggest(name: str, more: Iterable[str] = ()) -> str | None:
+    """The event, or one of ``more``, with the name nearest to a misspelt one, if any is near."""
+    nearest = difflib.get_close_matches(name, [*EVENTS, *more], n=1, cutoff=0.6)
     return nearest[0] if nearest else None

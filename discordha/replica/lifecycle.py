@@ -89,7 +89,7 @@ class ReplicaLifecycle:
                 part.start()
         link.current().watch_loop(parts.gateway.loop)
         self._open_shards(parts.gateway.session_limits())
-        for following in (parts.commands, parts.monitor, parts.loops, parts.wheel):
+        for following in (parts.commands, parts.monitor, parts.loops, parts.wheel, parts.inbox):
             self._go_on()
             following.start()
         if parts.telemetry is not None:
@@ -177,6 +177,7 @@ class ReplicaLifecycle:
         parts = self.parts
         parts.loops.pause()
         parts.wheel.pause()
+        parts.inbox.pause()
         parts.commands.stop()
         for worker in parts.voice_workers:
             worker.stop(max(clock.left() / 2, 1.0))
@@ -204,6 +205,7 @@ class ReplicaLifecycle:
         parts.readiness.end()
         parts.monitor.stop()
         parts.wheel.stop()
+        parts.inbox.stop()
         parts.dispatcher.stop(timeout=0.1 if handlers_left else min(1.0, clock.until_end(END_RESERVE)))
         parts.voice.stop()
         parts.gateway.stop(max(clock.until_end(END_RESERVE), MIN_CLOSING))

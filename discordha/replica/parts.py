@@ -34,6 +34,7 @@ from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits, shared_total
 from discordha.operations.health import HealthServer
+from discordha.peers.inbox import Inbox
 from discordha.replica import status
 from discordha.replica.monitor import Monitor
 from discordha.replica.readiness import Readiness
@@ -41,6 +42,7 @@ from discordha.sharding.host import ShardHost
 from discordha.sharding.index import ShardIndex
 from discordha.stats import Stats
 from discordha.supervisor import link
+from discordha.timers.wheel import EVENT as TIMER
 from discordha.timers.wheel import OWN_EVENT, TimerWheel
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ class ReplicaParts:
         telemetry: Telemetry | None = None,
         loops: Sequence[Loop],
         timers: Mapping[str, Callable[[Any], Any]],
+        broadcasts: Mapping[str, Sequence[Callable[[Any], Any]]],
+        asks: Mapping[str, Callable[[Any], Any]],
         tree: Tree,
         voice_workers: Sequence[VoiceWorker],
         on_client: Callable[[discord.Client], None],
@@ -99,6 +103,7 @@ class ReplicaParts:
         self.shared = self.node.shared
         self.voice = self.node.voice
         self.timers = self.node.timers
+        self.posts = self.node.posts
         tree.silent_owner = self.node.silent_owner
         self.readiness = Readiness(replica_id, self._announce)
 
@@ -151,7 +156,7 @@ class ReplicaParts:
         )
 
         # Beside the events.
-        self.waiters = Waiters(self.lanes.lend, hands_over=config.ha)
+        self.waiters = Waiters(self.lanes.lend, hands_over=config.ha, spec=registry.spec)
         self.commands = CommandSync(
             tree,
             self.gateway,
@@ -168,9 +173,21 @@ class ReplicaParts:
             timers,
             self.dispatcher,
             self.node.claims.hint,
-            lambda: self.shards.key(0) if self._sharded else 0,
+            self._first_shard,
         )
         self.node.router.subscribe(self.wheel, "tp")
+        self.inbox = Inbox(
+            self.posts,
+            self.dispatcher,
+            self.lanes,
+            stats,
+            broadcasts=broadcasts,
+            asks=asks,
+            has_events=bool(registry.own),
+            on_event=self.waiters.offer,
+            shard=self._first_shard,
+            limit=config.queue_size,
+        )
         self.voice_workers = list(voice_workers)
 
         # Over all of them.
@@ -191,6 +208,9 @@ class ReplicaParts:
         )
         self.health = HealthServer(self, config.http_address) if config.http_address is not None else None
 
+    def _first_shard(self) -> int:
+        return self.shards.key(0) if self._sharded else 0
+
     def _clients(self) -> Iterable[discord.Client]:
         return (self.shards.clients() or self.gateway.clients).values()
 
@@ -207,7 +227,10 @@ class ReplicaParts:
     def _inject(self, raw: str, shard_id: int) -> None:
         """Gives a stored event to this replica again. Does not block."""
         if raw.startswith(OWN_EVENT):
-            self.wheel.read_again()
+            if raw.startswith(f'{OWN_EVENT}"{TIMER}"'):
+                self.wheel.read_again()
+            else:
+                self.inbox.inject(raw)
         else:
             self.gateway.inject(raw, shard_id)
 

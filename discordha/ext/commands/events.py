@@ -58,7 +58,7 @@ class CommandEvents(DiscordHA):
             return lambda function: self.event(function, ordering=ordering)
         title = short_name(function)
         name = title.removeprefix("on_")
-        if _is_gateway_event(name):
+        if self._is_registered(name):
             remove = self.add_handler(function, ordering=ordering)
             if name in self._handled:
                 self._handled.pop(name)()
@@ -72,7 +72,7 @@ class CommandEvents(DiscordHA):
     def add_listener(self, func: Any, /, name: str = MISSING) -> None:
         """Adds a plain function for an event of discord.py's, of commands, or of your own (``dispatch``)."""
         title = _title(func, name)
-        if _is_gateway_event(title.removeprefix("on_")):
+        if self._is_registered(title.removeprefix("on_")):
             ordering = getattr(func, "__discordha_ordering__", None)
             self._listening[title, func] = self.add_handler(func, title, ordering=ordering)
         else:
@@ -100,10 +100,17 @@ class CommandEvents(DiscordHA):
 
         return register
 
+    def _is_registered(self, name: str) -> bool:
+        """Whether an event goes through the registry of handlers."""
+        return name in self._registry.own or _is_gateway_event(name)
+
     def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
         """Calls the functions for an event of commands, or of your own, one after another on the handler
-        thread. Other replicas see nothing of it.
+        thread. Other replicas see nothing of it, unless the event was declared: see ``DiscordHA.dispatch``.
         """
+        if event_name in self._registry.own:
+            super().dispatch(event_name, *args, **kwargs)
+            return
         title = f"on_{event_name}"
         own = getattr(self, title, None)
         if getattr(type(self), title, None) is getattr(_library_class(type(self)), title, None) and (

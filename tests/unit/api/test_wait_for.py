@@ -12,12 +12,13 @@ import pytest
 from discordha import ConfigError, DiscordHAError, LockLost
 from discordha.api.wait_for import Waiters
 from discordha.context import CurrentEvent, handler_scope
+from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.lanes import Lane, Lanes
 from discordha.testing import wait_for
 
 
 def waiters(*, hands_over: bool = True) -> Waiters:
-    return Waiters(nullcontext, hands_over=hands_over)
+    return Waiters(nullcontext, hands_over=hands_over, spec=HandlerRegistry().spec)
 
 
 class Waiting:
@@ -73,7 +74,7 @@ def test_a_failing_predicate_skips_the_event() -> None:
 def test_time_outs_and_unknown_events() -> None:
     with pytest.raises(TimeoutError, match="no matching message"):
         waiters().wait("message", None, 0.01)
-    with pytest.raises(ConfigError, match="did you mean message"):
+    with pytest.raises(ConfigError, match="did you mean on_message"):
         waiters().wait("mesage", None, 1)
 
 

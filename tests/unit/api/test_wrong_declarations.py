@@ -190,7 +190,7 @@ def test_an_autocomplete_may_return_a_generator_expression() -> None:
 
 def test_a_wait_for_a_coroutine_function_is_refused() -> None:
     with pytest.raises(ConfigError, match="Predicates are plain"):
-        Waiters(None, hands_over=False).wait("message", coroutine, 1.0)  # type: ignore[arg-type] - never reached
+        Waiters(None, hands_over=False, spec=HandlerRegistry().spec).wait("message", coroutine, 1.0)  # type: ignore[arg-type] - never reached
 
 
 def drive(start: Callable[[], Any]) -> Any:

@@ -18,7 +18,7 @@ from discordha.context import CurrentEvent, check_fence
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.memory.store import MemoryStore
 from discordha.coordination.session import Grant
-from discordha.dispatch.handlers import Handler
+from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.runner import Outcome, Runner
 from discordha.errors import LockLost
 from discordha.events import Scope
@@ -81,7 +81,7 @@ def test_a_call_that_was_not_refused_ends_nothing() -> None:
 
 
 def test_a_wait_that_a_drain_ends_did_not_finish() -> None:
-    waiters = Waiters(contextlib.nullcontext, hands_over=True)
+    waiters = Waiters(contextlib.nullcontext, hands_over=True, spec=HandlerRegistry().spec)
     waiters.close()
     raised: list[Exception] = []
 
