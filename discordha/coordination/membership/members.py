@@ -42,7 +42,7 @@ from discordha.coordination.membership.rhythm import Rhythm
 from discordha.coordination.membership.unreceived import Unreceived
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
-from discordha.process.threads import unending
+from discordha.process.threads import note_failure, unending
 
 __all__ = [
     "CACHED_RANKS",
@@ -202,8 +202,9 @@ class Members:
             if not self._failing:
                 self._failing = True
                 _log.warning("the member record can't be written: %s", error)
-        except Exception:  # noqa: BLE001 - a fault of ``describe`` must not make the replica look dead
+        except Exception as error:  # noqa: BLE001 - ``describe`` must not make the replica look dead
             _log.exception("the member record can't be made")
+            note_failure(error)
         else:
             self.writes += 1
             if self._failing:
