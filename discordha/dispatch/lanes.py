@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from discordha.process.threads import note_failure
+
 __all__ = ["Lane", "LaneItem", "Lanes"]
 
 _log = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class Lanes:
         self._lent = 0  # threads that wait within ``lend``
         self._apart = 0  # threads that still work on an item whose lane they have let go
         self._stopping = False
-        self._short_of_threads = False
+        self._shortage: RuntimeError | None = None  # why the last thread could not be started
 
     def put(self, item: LaneItem) -> None:
         """Adds an item to its lane, in order of its sequence number."""
@@ -240,6 +242,9 @@ class Lanes:
                 return
             for _ in range(min(self._room(self._max_workers), len(self._ready))):
                 self._spawn()
+            shortage = None if self._threads else self._shortage
+        if shortage is not None:
+            note_failure(shortage)  # nothing is handled
 
     def stop(self, timeout: float) -> bool:
         """Ends and joins the threads, within ``timeout`` seconds; false when some still run. Idempotent."""
@@ -265,12 +270,12 @@ class Lanes:
         try:
             thread.start()
         except RuntimeError as error:  # no more threads: ``tend`` tries again
-            if not self._short_of_threads:
-                self._short_of_threads = True
+            if self._shortage is None:
                 _log.error("no handler thread can be started, of %d: %s", len(self._threads), error)
+            self._shortage = error
             return
         self._threads.add(thread)
-        self._short_of_threads = False
+        self._shortage = None
 
     def _run(self) -> None:
         work = self._work

@@ -17,7 +17,7 @@ from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.node import CoordinationNode
 from discordha.errors import DiscordHAError
 from discordha.leader.shard import LeaderShard
-from discordha.process.threads import unending
+from discordha.process.threads import note_failure, unending
 
 __all__ = ["Takeover"]
 
@@ -74,8 +74,9 @@ class Takeover:
                     _log.warning("shard %d: its leader waits: %s", shard.number, error)
                     self._wake.set()
                     self._stop.wait(0.1)
-                except Exception:  # noqa: BLE001 - the thread must not end
+                except Exception as error:  # noqa: BLE001 - the thread must not end
                     _log.exception("shard %d: the leader's work failed", shard.number)
+                    note_failure(error)
             if time.monotonic() - self._swept_at >= SWEEP_INTERVAL:
                 self._swept_at = time.monotonic()
                 for shard in self._shards():

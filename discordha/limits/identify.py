@@ -40,7 +40,7 @@ from discordha.coordination.session import Session
 from discordha.errors import DiscordHAError
 from discordha.limits.identify_turn import IdentifyTurn
 from discordha.limits.session_limits import SessionLimits
-from discordha.process.threads import unending
+from discordha.process.threads import note_failure, unending
 
 __all__ = ["RESERVED_SHARE", "Identify"]
 
@@ -180,8 +180,9 @@ class Identify:
             except (DiscordHAError, LeaseNotFound) as error:
                 _log.debug("identify waits for etcd: %s", error)
                 self._stop.wait(0.05)
-            except Exception:  # noqa: BLE001 - the thread must not end
+            except Exception as error:  # noqa: BLE001 - the thread must not end
                 _log.exception("the turns at IDENTIFY failed; trying again")
+                note_failure(error)
                 self._stop.wait(CHECK_INTERVAL)
         for request in (*self._waiting, *self._new):
             request.future.cancel()

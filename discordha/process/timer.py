@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from discordha.process.threads import unending
+from discordha.process.threads import note_failure, unending
 
 __all__ = ["Timer"]
 
@@ -79,5 +79,6 @@ class Timer:
             try:
                 if not self._stop.is_set():
                     self._tick()
-            except Exception:  # noqa: BLE001 - time must go on
+            except Exception as error:  # noqa: BLE001 - time must go on
                 _log.exception("the timer failed")
+                note_failure(error)

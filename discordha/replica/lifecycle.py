@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from discordha.errors import DiscordHAError
 from discordha.limits.session_limits import SessionLimits
+from discordha.process.threads import listen
 from discordha.replica.parts import ReplicaParts
 from discordha.replica.stop_clock import CLEANUP_RESERVE, REVOKE_RESERVE, StopClock
 from discordha.supervisor import link
@@ -58,6 +59,7 @@ class ReplicaLifecycle:
         self._stop_lock = threading.Lock()
         self._stopped = False
         self._ended = threading.Event()
+        self._end_listening: Callable[[], None] = lambda: None
         self._start_over = threading.Event()  # cleared while a start is under way
         self._start_over.set()
 
@@ -69,6 +71,7 @@ class ReplicaLifecycle:
         :raises StartInterrupted: ``stop`` was called meanwhile.
         """
         self._start_over.clear()
+        self._end_listening = listen(self._on_thread_failure)
         try:
             self._start_parts()
             self._go_on()
@@ -96,6 +99,12 @@ class ReplicaLifecycle:
             parts.telemetry.observe(parts)
         for worker in parts.voice_workers:
             worker.start(parts, parts.voice, parts.readiness.wait)
+
+    def _on_thread_failure(self, given_up: DiscordHAError | None) -> None:
+        """A thread failed for a reason that nobody expected: the replica is not ready, or ends."""
+        if given_up is not None:
+            self.parts.on_fatal(given_up)
+        self.parts.monitor.poke()
 
     def _go_on(self) -> None:
         if self._stopped:
@@ -148,6 +157,7 @@ class ReplicaLifecycle:
                 self._end_parts(clock, handlers_left=bool(left))
             return left
         finally:
+            self._end_listening()
             self._ended.set()
 
     def _cut(self) -> None:

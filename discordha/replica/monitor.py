@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.gateway import GatewayState
-from discordha.process.threads import unending
+from discordha.process.threads import failing, note_failure, unending
 from discordha.replica.status import ReplicaView, reasons
 
 __all__ = ["DeafnessDetector", "Monitor"]
@@ -126,8 +126,11 @@ class Monitor:
                 return
             try:
                 self._check()
-            except Exception:  # noqa: BLE001 - the thread must not end
+            except Exception as error:  # noqa: BLE001 - the thread must not end
                 _log.exception("the monitor failed; it checks again")
+                note_failure(error)
+                if found := failing():
+                    self._replica.readiness.note(found)
 
     def _check(self) -> None:
         replica, leaders = self._replica, self._replica.leaders

@@ -24,6 +24,7 @@ from discordha.leader.service import LeaderService, LeadershipStatus
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits
+from discordha.process.threads import failing
 from discordha.replica.readiness import Readiness
 from discordha.sharding.host import ShardHost
 from discordha.sharding.index import ShardIndex
@@ -99,6 +100,7 @@ def reasons(replica: ReplicaView) -> list[str]:
             found.append("the watch on etcd is down")
         if (refusal := replica.coordination.store.refusal) is not None:
             found.append(f"etcd refuses this replica: {refusal}")
+    found += failing()
     found += _connection_reasons(replica)
     if replica.leaders is not None and not replica.readiness.was_ready:
         found += [

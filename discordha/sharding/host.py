@@ -37,7 +37,7 @@ from discordha.dispatch import Dispatcher
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.gateway import Gateway
 from discordha.leader.service import LeaderService
-from discordha.process.threads import unending
+from discordha.process.threads import note_failure, unending
 from discordha.sharding.planner import ShardPlanner
 
 __all__ = ["ShardHost"]
@@ -187,8 +187,9 @@ class ShardHost:
             except DiscordHAError as error:
                 _log.warning("shards cannot be moved for now: %s", error)
                 self._stop.wait(0.2)
-            except Exception:  # noqa: BLE001 - the thread must not end
+            except Exception as error:  # noqa: BLE001 - the thread must not end
                 _log.exception("shards could not be moved; trying again")
+                note_failure(error)
                 self._stop.wait(1.0)
 
     def _tend(self) -> None:

@@ -35,7 +35,7 @@ from discordha.dispatch.dispatcher import Dispatcher
 from discordha.dispatch.handlers import Handler
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
 from discordha.events import Event, Identity, Scope
-from discordha.process.threads import unending
+from discordha.process.threads import note_failure, unending
 
 __all__ = ["OWN_EVENT", "TimerWheel"]
 
@@ -141,8 +141,9 @@ class TimerWheel(WatchListener):
                 pause = self._turn()
             except StoreUnavailable:
                 pause = RETRY_PAUSE
-            except Exception:  # noqa: BLE001 - time must go on
+            except Exception as error:  # noqa: BLE001 - time must go on
                 _log.exception("the timers failed; they are tried again")
+                note_failure(error)
                 pause = 1.0
             if self._wake.wait(pause):
                 self._stop.wait(POKE_PAUSE)  # others that are scheduled meanwhile go along

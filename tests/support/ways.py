@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from discordha.testing import LocalEtcd
-from discordha.testing.etcd.api import EtcdApi
+from discordha.testing.etcd.api import EtcdApi, EtcdApiError
 
-__all__ = ["DENIED", "WAYS", "Access", "Refuse"]
+__all__ = ["DENIED", "DENIED_DATA", "WAYS", "Access", "Refuse"]
 
 
 class Access(NamedTuple):
@@ -40,7 +40,12 @@ Refuse = Callable[[Access], Callable[[], object]]
 def role_revoked(access: Access) -> Callable[[], object]:
     """The user has no rights at all."""
     access.call("auth/user/revoke", name=access.user, role=access.role)
-    return lambda: access.call("auth/user/grant", user=access.user, role=access.role)
+
+    def restore() -> None:
+        access.call("auth/user/grant", user=access.user, role=access.role)
+        _see_to_rights(access)
+
+    return restore
 
 
 def password_changed(access: Access) -> Callable[[], object]:
@@ -103,11 +108,14 @@ def _break_connections(etcd: LocalEtcd) -> None:
         member.start()
 
 
-def denied(kind: str) -> Refuse:
-    """Access to the keys of one kind only is denied."""
+def denied(kind: str, *, data: bool = False) -> Refuse:
+    """Access to the keys of one kind only is denied.
+
+    :param data: of a kind that lies below ``<name>.data/``.
+    """
 
     def refuse(access: Access) -> Callable[[], object]:
-        root = f"/discordha/v1/{access.name}/"
+        root = f"/discordha/v1/{access.name}{'.data' if data else ''}/"
         whole = _range(root, root[:-1] + "0")
         parts = [_range(root, f"{root}{kind}/"), _range(f"{root}{kind}0", root[:-1] + "0")]
         for part in parts:
@@ -118,10 +126,34 @@ def denied(kind: str) -> Refuse:
             _grant(access, whole)
             for part in parts:
                 access.call("auth/role/revoke", role=access.role, **part)
+            _see_to_rights(access)
 
         return restore
 
     return refuse
+
+
+def _see_to_rights(access: Access) -> None:
+    """Returns once each member knows the user's rights. etcd 3.5.1 works out what a user may do while a role
+    changes, and keeps the outdated answer until the next change.
+    """
+    user = EtcdApi(access.etcd.certificates, (access.user, access.password))
+    user.log_in()
+    roots = [f"/discordha/v1/{access.name}{end}" for end in ("/", ".data/")]
+    for member in access.etcd.members:
+        for _ in range(20):
+            try:
+                for root in roots:
+                    user.call(
+                        access.etcd.url(member.index),
+                        "kv/range",
+                        {**_range(root, root[:-1] + "0"), "limit": "1"},
+                    )
+                break
+            except EtcdApiError as error:
+                if "permission denied" not in str(error):
+                    raise
+                _grant(access, _range(roots[0], roots[0][:-1] + "0"))
 
 
 def _grant(access: Access, keys: dict[str, str]) -> None:
@@ -137,6 +169,8 @@ def _range(key: str, end: str) -> dict[str, str]:
 
 #: Claims and marks, marks of the journal, attempts, members, candidates, locks.
 DENIED = ("e", "a", "j", "ja", "m", "l", "k")
+#: Caches, voice.
+DENIED_DATA = ("c", "v")
 
 WAYS: dict[str, Refuse] = {
     "role revoked": role_revoked,
@@ -146,4 +180,5 @@ WAYS: dict[str, Refuse] = {
     "requests too large": requests_too_large,
     "certificate gone": certificate_gone,
     **{f"{kind}/ denied": denied(kind) for kind in DENIED},
+    **{f"{kind}/ denied": denied(kind, data=True) for kind in DENIED_DATA},
 }

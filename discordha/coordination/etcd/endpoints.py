@@ -14,6 +14,7 @@ state. gRPC's threads end with ``close``.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import random
@@ -184,17 +185,29 @@ class Endpoint:
         """The connection, opened again if a call has failed and the certificates have changed since."""
         if self._suspect:
             if self._tls is not None and self._tls.stamp() != self._stamp:
-                try:
-                    new = self._open()
-                except ConfigError as error:
-                    # The old certificate may still be good; the files are tried again after the next failure.
-                    _log.debug("the connection to etcd at %s keeps its certificate: %s", self.address, error)
-                    self._stamp = ()
-                else:
-                    old, self.connection = self.connection, new
+                old = self.connection
+                if self._replace():
                     old.channel.close()
             self._suspect = False
         return self.connection
+
+    def abandon(self) -> None:
+        """Opens the connection again, where the old one is broken: to close it would block for ever, and gRPC
+        closes what nothing refers to. So it is kept, beyond the interpreter's own end.
+        """
+        broken = self.connection
+        if self._replace():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(broken.channel))
+
+    def _replace(self) -> bool:
+        try:
+            self.connection = self._open()
+        except ConfigError as error:
+            # The old certificate may still be good; the files are tried again after the next failure.
+            _log.debug("the connection to etcd at %s keeps its certificate: %s", self.address, error)
+            self._stamp = ()
+            return False
+        return True
 
     def fail(self) -> None:
         """Notes that a call failed."""

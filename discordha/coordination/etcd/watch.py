@@ -32,6 +32,7 @@ from discordha.coordination.etcd.failures import Compacted
 from discordha.coordination.etcd.messages import WatchBatch
 from discordha.coordination.etcd.store import Snapshot, Store, StoreRefused, Watch, WatchListener
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
+from discordha.process.threads import note_failure
 
 __all__ = ["EtcdWatch"]
 
@@ -164,6 +165,7 @@ class EtcdWatch(Watch):
             except Exception as error:  # noqa: BLE001
                 # A bug: logged and tried again, so that the replica does not go deaf.
                 _log.exception("the watch on %s failed", self._prefix)
+                note_failure(error)
                 self._lose(DiscordHAError(f"internal error: {error!r}"))
         self._alive = False
 

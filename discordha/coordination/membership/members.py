@@ -42,7 +42,7 @@ from discordha.coordination.membership.rhythm import Rhythm
 from discordha.coordination.membership.unreceived import Unreceived
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
-from discordha.process.threads import unending
+from discordha.process.threads import note_failure, unending
 
 __all__ = [
     "CACHED_RANKS",
@@ -122,6 +122,7 @@ class Members:
         self._session = session
         self._prefix = f"{root}m/"
         self._replica_id = replica_id
+        self.key = self._prefix + replica_id  # of its record
         self._describe = describe
         self._interval = interval
         self._started = int(time.time())  # for people who read the record
@@ -193,17 +194,18 @@ class Members:
         if not self._writing.acquire(timeout=timeout):
             return False
         try:
-            key, value = self._prefix + self._replica_id, json.dumps(self._record()).encode()
+            value = self.encoded()
             left = max(until - self._clock(), 0.001)
-            self._store.put(key, value, lease=grant.lease_id, timeout=left)
+            self._store.put(self.key, value, lease=grant.lease_id, timeout=left)
         except LeaseNotFound:
             _log.debug("the member record waits for the next session")
         except DiscordHAError as error:
             if not self._failing:
                 self._failing = True
                 _log.warning("the member record can't be written: %s", error)
-        except Exception:  # noqa: BLE001 - a fault of ``describe`` must not make the replica look dead
+        except Exception as error:  # noqa: BLE001 - ``describe`` must not make the replica look dead
             _log.exception("the member record can't be made")
+            note_failure(error)
         else:
             self.writes += 1
             if self._failing:
@@ -214,8 +216,9 @@ class Members:
             self._writing.release()
         return False
 
-    def _record(self) -> dict[str, JSON]:
-        return {
+    def encoded(self) -> bytes:
+        """This replica's record as it is written."""
+        record: dict[str, JSON] = {
             "replica": self._replica_id,
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -226,6 +229,7 @@ class Members:
             "state": self._state,
             **self._describe(),
         }
+        return json.dumps(record).encode()
 
     # -- all replicas; no I/O; any thread --------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from typing import NamedTuple, Protocol
 from discordha.coordination.etcd.store import Compare, KeyValue, Put, Snapshot, Store, WatchEvent
 from discordha.coordination.session import Grant, Session
 from discordha.errors import DiscordHAError
-from discordha.process.threads import unending
+from discordha.process.threads import note_failure, unending
 
 __all__ = ["FLOOR", "REFUSALS_KEPT", "RESERVE_SLOTS", "WINDOW", "Meter", "Shares", "allot"]
 
@@ -213,8 +213,9 @@ class Shares:
                 if not self._failing:
                     self._failing = True
                     _log.warning("the share of requests can't be settled: %s", error)
-            except Exception:  # noqa: BLE001 - the share stays as it is, which is safe
+            except Exception as error:  # noqa: BLE001 - the share stays as it is, which is safe
                 _log.exception("the share of requests can't be settled")
+                note_failure(error)
             if self._wake.wait(TICK):
                 self._wake.clear()
                 self._stop.wait(0.02)  # several changes at once need one review

@@ -34,7 +34,7 @@ from discordha.coordination.voice.guilds import OwnedGuilds
 from discordha.coordination.voice.records import DONE, PlayMark, QueuedCommand
 from discordha.coordination.voice.view import VoiceView
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
-from discordha.process.threads import unending
+from discordha.process.threads import note_failure, unending
 
 __all__ = ["VoiceConsumer"]
 
@@ -259,8 +259,9 @@ class VoiceConsumer:
                 _log.warning("the voice queue of %s waits for etcd: %s", self.module_id, error)
                 pause, version = TURN_PAUSE, -1
                 self._hold_due = 0.0  # the lost lease may be this one
-            except Exception:  # noqa: BLE001 - a fault of this program must not end the thread
+            except Exception as error:  # noqa: BLE001 - a fault of this program must not end the thread
                 _log.exception("the voice queue of %s failed; it tries again", self.module_id)
+                note_failure(error)
                 pause, version = LONGEST_WAIT, -1
             with self._view.changed:
                 if not self._ended.is_set() and not self._nudged and version in (-1, self._view.version):

@@ -13,7 +13,10 @@ import pytest
 
 import discordha
 from discordha.dispatch import Lanes
+from discordha.errors import DiscordHAError
+from discordha.process import threads
 from discordha.process.threads import unending
+from discordha.testing import wait_for
 
 PACKAGE = Path(discordha.__file__).parent
 #: Threads that are not ``unending``, and what stands for it.
@@ -50,6 +53,64 @@ def test_work_that_fails_begins_again(error: BaseException, caplog: pytest.LogCa
         thread.join(10)
     assert calls == ["x"] * 3
     assert "the thread discordha-x failed" in caplog.text
+
+
+class Failing:
+    """An ``unending`` thread whose work fails at once, for as long as ``error`` is set."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = RuntimeError("a bug")
+        self.works = threading.Event()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=unending(self._run, self.stop), name="discordha-x")
+
+    def _run(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self.works.set()
+        self.stop.wait()
+
+    def __enter__(self) -> Failing:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+def test_a_thread_that_keeps_failing_is_named_until_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "SOUND_AFTER", 1.0)
+    with Failing() as failing:
+        wait_for(threads.failing, 10, "the report")
+        assert threads.failing() == ["the thread discordha-x fails: a bug"]
+        failing.error = None
+        assert failing.works.wait(10)
+        wait_for(lambda: not threads.failing(), 10, "the end of the report")
+    assert not threads.failing()
+
+
+def test_one_failure_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "FIRST_PAUSE", 60.0)
+    told: list[DiscordHAError | None] = []
+    end = threads.listen(told.append)
+    with Failing():
+        wait_for(lambda: told, 10, "the failure")
+        assert not threads.failing()
+    end()
+    assert told == [None]
+
+
+def test_a_thread_that_fails_for_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "GIVE_UP_AFTER", 0.25)
+    told: list[DiscordHAError | None] = []
+    end = threads.listen(told.append)
+    with Failing():
+        wait_for(lambda: told and told[-1], 10, "the end of patience")
+    end()
+    assert told[0] is None  # not at once
+    assert "the thread discordha-x has failed again and again for" in str(told[-1])
 
 
 def test_work_that_fails_ends_once_it_is_stopped() -> None:
