@@ -44,6 +44,7 @@ from discordha.coordination.quotas.identify_queue import IdentifyQueue
 from discordha.coordination.quotas.request_shares import Meter, Shares
 from discordha.coordination.session import Session
 from discordha.coordination.shared.facade import Shared
+from discordha.coordination.shared.presence import PresenceWord
 from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
@@ -129,6 +130,7 @@ class CoordinationNode:
             silence=ttl,
             local_copies=self.has_peers,
         )
+        self.presence = PresenceWord(self.store, root)
         self.timers = TimerStore(self.store, self.commit, self.leases, root, replica_id)
         self.voice = VoiceQueue(
             VoiceBackend(
@@ -156,6 +158,7 @@ class CoordinationNode:
         self.router.subscribe(self.identify_budget, "ib")
         self.router.subscribe(self.runs, "lp", "lc", "lt")
         self.router.subscribe(self.shared.locks, "k")
+        self.router.subscribe(self.presence, "pr")
         self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True)
 
     def share_requests(self, meter: Meter, total: int) -> Shares:
@@ -184,6 +187,7 @@ class CoordinationNode:
                 self._until_etcd_answers(self._check_names, timeout)
             self._until_etcd_answers(self._refuse_incompatible, timeout)
             self._until_etcd_answers(self.runs.start_life, timeout)
+            self._until_etcd_answers(self.presence.start_life, timeout)
             self.leases.start()
             self.commit.start()
             if self.has_peers:
