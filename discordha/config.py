@@ -94,6 +94,7 @@ class Config:
     :param shard_count: the number of shards, or ``auto`` for Discord's recommendation; ``None``: no shards.
     :param replication: the number of replicas for each shard.
     :param http_address: ``host:port`` for health and metrics.
+    :param telemetry: make spans and metrics with OpenTelemetry's API.
     :param api_url: another address of Discord's REST API, such as a proxy's.
     :param gateway_url: another address of Discord's gateway.
     :param requests_per_second: Discord's limit for the bot, shared by all replicas; 0: something else keeps
@@ -129,6 +130,7 @@ class Config:
     shard_count: int | str | None = None
     replication: int = 2
     http_address: str | None = None
+    telemetry: bool = False
     api_url: str | None = None
     gateway_url: str | None = None
     requests_per_second: int | None = None
@@ -197,7 +199,7 @@ class Config:
                 raise ConfigError(
                     f"{field} must be {' or '.join(map(repr, choices))}, not {getattr(self, field)!r}"
                 )
-        for field in ("ha", "participate_in_election"):
+        for field in ("ha", "participate_in_election", "telemetry"):
             if not isinstance(getattr(self, field), bool):
                 raise ConfigError(f"{field} must be True or False, not {getattr(self, field)!r}")
         for field in ("name", "replica_id"):

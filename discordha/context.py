@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import NamedTuple, Protocol
 
-from discordha.errors import LockLost
+from discordha.errors import DiscordHAError, LockLost
 
 __all__ = [
     "CurrentEvent",
@@ -32,7 +32,9 @@ __all__ = [
     "current_fence",
     "handler_scope",
     "holding",
+    "mark_awaited_thread",
     "mark_loop_thread",
+    "refuse_in_handler",
     "refuse_on_loop",
     "runs_loop",
     "unfenced",
@@ -220,9 +222,35 @@ class _Thread(threading.local):
     """What holds for the calling thread."""
 
     runs_loop = False
+    awaited = ""  # what a stop waits for that runs on it
 
 
 _thread = _Thread()
+
+
+def mark_awaited_thread(what: str) -> None:
+    """Notes that a stop of the replica waits for the code of the bot's that the calling thread runs.
+
+    :param what: names that code, for ``refuse_in_handler``.
+    """
+    _thread.awaited = what
+
+
+def refuse_in_handler(what: str) -> None:
+    """Refuses a call that would wait for its own caller. Never blocks.
+
+    :param what: the call, for the message.
+    :raises DiscordHAError: the calling thread runs a handler, a loop, or other code that a stop waits for.
+    :raises RuntimeError: the calling thread runs the loop, where nothing may block.
+    """
+    refuse_on_loop(what)
+    event = current_event()
+    caller = event.handler if event is not None else _thread.awaited
+    if caller:
+        raise DiscordHAError(
+            f"{what}() was called by {caller}, which it would wait for. To drain this replica, call "
+            "os.kill(os.getpid(), signal.SIGTERM); to drain another one, `discordha drain REPLICA`"
+        )
 
 
 def mark_loop_thread() -> None:

@@ -25,6 +25,8 @@ from discordha.stats import Stats
 if TYPE_CHECKING:
     import discord
 
+    from discordha.telemetry import Telemetry
+
 __all__ = ["Declarations"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -35,10 +37,11 @@ class Declarations(ReplicaAccess):
     """The part of ``DiscordHA`` that decorators fill and each start reads."""
 
     _tree_class: type[Tree] = Tree
+    _telemetry: Telemetry | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self._stats = Stats()
+        self._stats = Stats() if self._telemetry is None else self._telemetry.stats
         self._tree = self._tree_class()
         self._components = Components()
         self._registry = HandlerRegistry()
@@ -191,7 +194,8 @@ class Declarations(ReplicaAccess):
 
     def on_error(self, hook: Hook) -> Hook:
         """Decorator: calls ``hook(event, handler, error)`` for each handler's error, instead of logging it.
-        Before ``start``.
+        The hook is a part of the handler's run: its calls are fenced, and its messages appear once. Before
+        ``start``.
 
         :raises ConfigError: a coroutine function, wrong arguments, or the bot runs.
         """

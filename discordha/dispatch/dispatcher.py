@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
@@ -33,6 +33,9 @@ from discordha.dispatch.runner import Runner
 from discordha.events import EVENTS, Event, Scope, decode_payload, identify
 from discordha.process.timer import Timer
 from discordha.stats import Stats
+
+if TYPE_CHECKING:
+    from discordha.telemetry import Telemetry
 
 __all__ = ["Dispatcher"]
 
@@ -52,6 +55,7 @@ class Dispatcher:
     :param inject: gives a stored payload to discord.py once more: (text, shard).
     :param hosts: whether this replica receives a shard's events.
     :param last_attempts: the process's own, which the journals share.
+    :param telemetry: makes spans; ``None``: there are none.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Dispatcher:
         lanes: Lanes,
         inject: Callable[[str, int], None],
         last_attempts: LastAttempts,
+        telemetry: Telemetry | None = None,
         hosts: Callable[[int], bool] = lambda shard_id: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -96,7 +101,9 @@ class Dispatcher:
         self._router = router = Router(
             pending, lanes, claims, members, stats, grace=config.grace, wake=self.timer.wake, clock=clock
         )
-        self._worker = LaneWorker(pending, lanes, claims, router, runner, stats, last_attempts, clock)
+        self._worker = LaneWorker(
+            pending, lanes, claims, router, runner, stats, last_attempts, telemetry, clock
+        )
         self.work = self._worker.work
         claims.listen(self)
         members.listen(self.on_ranks)
@@ -117,9 +124,13 @@ class Dispatcher:
             return
         self._stats.add("received", name)
         payload: Mapping[str, Any] | None = None
-        if raw is not None and EVENTS[name].needs_payload:
+        spec = EVENTS[name]
+        if raw is not None and spec.needs_payload:
             payload = decode_payload(raw)
-        for scope, ordering, part, wanted in self._by_claim(handlers):
+        claimable = not (
+            spec.else_leader and identify(name, args, payload, ordering="none").scope is Scope.LEADER
+        )
+        for scope, ordering, part, wanted in self._by_claim(handlers, claimable):
             identity = identify(name, args, payload, ordering=ordering, scope=scope)
             if payload is None and raw is not None and identity.is_empty:
                 payload = decode_payload(raw)
@@ -134,17 +145,25 @@ class Dispatcher:
                 lane = name if ordering != "none" else f"{name}/{self._sequence}"
                 self._lanes.put(Item(event, wanted, f"every/{lane}", self._sequence))
 
-    def _by_claim(self, handlers: Sequence[Handler]) -> list[tuple[Scope, str, str, Sequence[Handler]]]:
+    def _by_claim(
+        self, handlers: Sequence[Handler], claimable: bool
+    ) -> list[tuple[Scope, str, str, Sequence[Handler]]]:
         """The handlers of an event by the claim under which they run: scope, ordering, and what ends the
         claim's name. Equal on all replicas that run the same code.
+
+        :param claimable: else the leader has the event, in the place of who claims it.
         """
+
+        def scope_of(handler: Handler) -> Scope:
+            return Scope.LEADER if handler.scope is Scope.CLAIM and not claimable else handler.scope
+
         usual = self._config.ordering
         first = handlers[0]
         if len(handlers) == 1:
-            return [(first.scope, first.ordering or usual, "", handlers)]
+            return [(scope_of(first), first.ordering or usual, "", handlers)]
         groups: dict[tuple[Scope, str], list[Handler]] = {}
         for handler in handlers:
-            groups.setdefault((handler.scope, handler.ordering or usual), []).append(handler)
+            groups.setdefault((scope_of(handler), handler.ordering or usual), []).append(handler)
         found: list[tuple[Scope, str, str, Sequence[Handler]]] = []
         named: set[Scope] = set()  # one claim of each scope has the event's own name
         for scope, ordering in sorted(groups, key=lambda group: (group[1] != usual, group[1])):

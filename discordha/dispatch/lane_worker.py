@@ -20,6 +20,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from discordha.context import CurrentEvent
 from discordha.coordination.claims.last_attempts import LastAttempts
@@ -32,6 +33,9 @@ from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Outcome, Runner
 from discordha.events import Scope
 from discordha.stats import Stats
+
+if TYPE_CHECKING:
+    from discordha.telemetry import EventTrace, Telemetry
 
 __all__ = ["LaneWorker"]
 
@@ -61,6 +65,7 @@ class LaneWorker:
         runner: Runner,
         stats: Stats,
         last_attempts: LastAttempts,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pending = pending
@@ -70,6 +75,7 @@ class LaneWorker:
         self._runner = runner
         self._stats = stats
         self._last_attempts = last_attempts
+        self._telemetry = telemetry
         self._clock = clock
         self._durations: dict[str, float] = {}
         self._promptest = math.inf
@@ -113,7 +119,7 @@ class LaneWorker:
                 self._lanes.put(each)
         self._lanes.let_go(lane)
         if item.claim is not None:
-            self._claims.set_aside(item.claim)
+            self._claims.set_aside(item.claim, item.request().traceparent)
         self._router.advance(item.lane)
 
     def _batch_size(self, lane: Lane) -> int:
@@ -200,9 +206,11 @@ class LaneWorker:
 
     def _claim(self, items: list[ClaimItem]) -> None:
         started = self._clock()
-        answers = self._claims.claim([item.request() for item in items])
+        answers = self._claims.claim([self._request(item) for item in items])
         answered = self._clock()
         for item, answer in zip(items, answers, strict=True):
+            if item.trace is not None:
+                self._note_claim(item, started, answered, answer)
             if isinstance(answer, Claim):
                 item.claim = answer
                 item.attempt = answer.attempt
@@ -217,6 +225,28 @@ class LaneWorker:
                 item.attempt = max(item.attempt, answer.attempt)  # it has no claim, and is parked
             else:
                 self._pending.forget(item)  # the replica stops
+
+    def _request(self, item: ClaimItem) -> ClaimRequest:
+        """The claim to make, and the attempt's trace along with it."""
+        if self._telemetry is not None and (item.trace is None or item.trace.over):
+            before = item.trace.traceparent if item.trace is not None else None
+            item.trace = self._begin_trace(
+                item, item.attempt, before or self._claims.traceparent(item.key) if item.attempt > 1 else None
+            )
+        return item.request()
+
+    def _begin_trace(self, item: Item | LeaderItem, attempt: int, parent: str | None) -> EventTrace | None:
+        assert self._telemetry is not None
+        event = item.event
+        shard = number_of(event.shard_id)
+        identity = event.identity.key or event.name
+        return self._telemetry.begin(event.name, identity, shard, attempt, event.received_at, parent)
+
+    @staticmethod
+    def _note_claim(item: ClaimItem, asked: float, answered: float, answer: object) -> None:
+        assert item.trace is not None
+        item.trace.waited(item.event.received_at, asked)
+        item.trace.claimed(asked, answered, answer.token if isinstance(answer, Claim) else None)
 
     def _park(self, item: ClaimItem) -> None:
         """Another replica owns the event: those behind it wait, too."""
@@ -259,7 +289,10 @@ class LaneWorker:
     def _on_marked(self, claim: Claim, marked: bool) -> None:
         item = self._pending.get(claim.key)
         if item is not None:
-            self._stats.observe("mark", self._clock() - item.ended_at)
+            now = self._clock()
+            self._stats.observe("mark", now - item.ended_at)
+            if item.trace is not None:
+                item.trace.marked(item.ended_at, now, marked)
             self._pending.forget(item)
         self._last_attempts.leave(claim.key)
         if not marked:
@@ -282,16 +315,20 @@ class LaneWorker:
         with self._lock:
             self._asked += len(waiting)
         by_key = {item.key: item for item in waiting}
+        asked = self._clock()
 
         def answer(request: ClaimRequest, claim: Claim | None) -> None:
             with self._lock:
                 self._asked -= 1
             # Without a claim it is held, done, or unknown: the claim that is made in its turn tells.
-            if claim is not None and not self._pending.attach(by_key[request.key], claim):
+            item = by_key[request.key]
+            if claim is not None and item.trace is not None:
+                self._note_claim(item, asked, self._clock(), claim)
+            if claim is not None and not self._pending.attach(item, claim):
                 self._claims.release(claim)
 
         try:
-            self._claims.claim_later([item.request() for item in waiting], answer)
+            self._claims.claim_later([self._request(item) for item in waiting], answer)
         except Exception:
             with self._lock:
                 self._asked -= len(waiting)
@@ -335,8 +372,15 @@ class LaneWorker:
             self._stats.observe("start", started - claimed_at)
         else:
             self._stats.observe("wait", started - event.received_at)
-        outcome = self._runner.run(context, item.handlers, event.args)
+        if self._telemetry is not None and not isinstance(item, ClaimItem):
+            item.trace = self._begin_trace(item, context.attempt, None)
+            if item.trace is not None:
+                item.trace.waited(event.received_at, started)
+        outcome = self._runner.run(context, item.handlers, event.args, item.trace)
         ended = self._clock()
+        if item.trace is not None:
+            mark_follows = isinstance(item, ClaimItem) and outcome is not Outcome.LOST
+            item.trace.handled(outcome.value, None if mark_follows else ended)
         duration = ended - started
         known = self._durations.get(event.name)
         # A slow run counts at once, fast ones slowly: a batch must not be too long.

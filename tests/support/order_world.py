@@ -70,7 +70,9 @@ class SteppedClaims:
 
     def hint(self, key: str) -> Hint:
         found = self._seen.get(key)
-        return Hint.UNKNOWN if found is None else Hint.DONE if found[0] == "d" else Hint.RUNNING
+        if found is None or (found[0] == "r" and found[1] == self._replica.name):
+            return Hint.UNKNOWN
+        return Hint.DONE if found[0] == "d" else Hint.RUNNING
 
     def owner(self, key: str) -> str | None:
         found = self._seen.get(key)
@@ -80,7 +82,7 @@ class SteppedClaims:
         found = self._seen.get(key)
         return found is not None and found[-1] == "aside"
 
-    def set_aside(self, claim: Claim) -> None:
+    def set_aside(self, claim: Claim, traceparent: str | None = None) -> None:
         mine = ("r", self._replica.name, claim.attempt)
         if self._world.etcd.get(claim.key) == mine:
             self._world.put(claim.key, (*mine, "aside"))
@@ -249,7 +251,7 @@ class Replica:
 
     # The runner's part
 
-    def run(self, context: Any, handlers: Any, args: Sequence[Any]) -> Outcome:
+    def run(self, context: Any, handlers: Any, args: Sequence[Any], trace: None) -> Outcome:
         self.world.set_aside = context.set_aside
         return self.world.handle(self, args[0])
 

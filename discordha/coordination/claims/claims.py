@@ -9,12 +9,12 @@ Guarantees
 
 A handler may run twice: its replica may die between the side effect and the mark.
 
-An event has one key, ``e/<key>``, which moves from lease to lease. A claim puts ``r <replica> <attempt>``
-under the session, if the key is absent; its create revision is the fencing token. A mark puts ``d <replica>
-<attempt> <when>`` under a retention lease, if the token matches or, after a lost session, if nobody else took
-the event. A release takes the attempt back, then deletes the key. ``set_aside`` puts a word behind the claim:
-peers need not wait for the event. From the second attempt on, ``a/<key>``
-keeps the attempts and the payload, so that any replica can take over or bury the event.
+An event has one key, ``e/<key>``, which moves from lease to lease. A claim puts ``r <replica> <attempt>
+[<trace>]`` under the session, if the key is absent; its create revision is the fencing token. A mark puts
+``d <replica> <attempt> <when>`` under a retention lease, if the token matches or, after a lost session, if
+nobody else took the event. A release takes the attempt back, then deletes the key. ``set_aside`` puts a word
+behind the claim: peers need not wait for the event. From the second attempt on, ``a/<key>`` keeps the
+attempts and the payload, so that any replica can take over or bury the event.
 
 Threads and locks: no lock. ``claim`` blocks and is called on handler threads; ``mark``, ``release`` and
 ``claim_later`` never block, and call back on the thread that got etcd's answer. A lost session ends the
@@ -41,6 +41,7 @@ from discordha.coordination.claims.records import (
     Hint,
     is_aside,
     parse_claim,
+    traceparent_of,
 )
 from discordha.coordination.claims.writes import MarkWrite, aside, releases
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
@@ -72,7 +73,6 @@ LAST_RETRY_PAUSE = 1.0
 
 class Claims:
     """The claims of one replica, below the key prefix ``root``.
-
 
     :param session: ``None`` for a replica without peers: it wins every claim that is not done, and keeps its
         marks in ``hints`` alone.
@@ -117,12 +117,22 @@ class Claims:
         self._hints.set_listener(listener)
 
     def hint(self, key: str) -> Hint:
-        """See ``ClaimHints.hint``."""
-        return self._hints.hint(key)
+        """The state of an event that nobody works on here; no I/O. A claim of this session is *unknown*: its
+        answer was lost, or it is being released, and the next claim tells."""
+        hint = self._hints.hint(key)
+        if hint is Hint.RUNNING and self._session is not None:
+            grant = self._session.current
+            if grant is not None and self._hints.lease(key) == grant.lease_id:
+                return Hint.UNKNOWN
+        return hint
 
     def owner(self, key: str) -> str | None:
         """See ``ClaimHints.owner``."""
         return self._hints.owner(key)
+
+    def traceparent(self, key: str) -> str | None:
+        """See ``ClaimHints.traceparent``."""
+        return self._hints.traceparent(key)
 
     def is_aside(self, key: str) -> bool:
         """See ``ClaimHints.is_aside``."""
@@ -238,7 +248,10 @@ class Claims:
     def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
         key = self._prefix + request.key
         if request.attempt <= 1 and request.refused is None:
-            return Operation(Guarded(key, "version", 0, self._first, grant.lease_id), (key,))
+            first = self._first
+            if request.traceparent is not None:
+                first = b"%b %b" % (first, request.traceparent.encode())
+            return Operation(Guarded(key, "version", 0, first, grant.lease_id), (key,))
         attempts_key = self._attempts_prefix + request.key
         record = request.record(self._hints.attempts(request.key), self._replica_id, self._max_attempts)
         lease = self._leases.current()
@@ -262,15 +275,11 @@ class Claims:
 
     def _read_answer(self, request: ClaimRequest, result: TxnResult, grant: Grant) -> Claim | Held | Done:
         if result.succeeded:
-            if request.refused is not None:
-                _log.error("%s is a dead letter: %s", request.key, request.refused)
-                return Done(buried=True)
-            if request.attempt > self._max_attempts:
-                _log.error(
-                    "%s is a dead letter: %d attempts ended with their replica",
-                    request.key,
-                    self._max_attempts,
-                )
+            reason = request.refused
+            if reason is None and request.attempt > self._max_attempts:
+                reason = f"{self._max_attempts} attempts ended with their replica"
+            if reason is not None:
+                _log.error("%s is a dead letter: %s", request.key, reason)
                 return Done(buried=True)
             return Claim(request.key, request.attempt, result.revision, grant)
         found = result.responses[0]
@@ -287,8 +296,8 @@ class Claims:
             return Done()
         if kv.lease == grant.lease_id and replica == self._replica_id:
             # This replica's own: an earlier try was applied, but its answer was lost.
-            return Claim(request.key, attempt, kv.create_revision, grant)
-        held = Held(replica, attempt, kv.mod_revision, is_aside(kv.value))
+            return Claim(request.key, max(attempt, 1), kv.create_revision, grant)
+        held = Held(replica, attempt, kv.mod_revision, kv.lease, traceparent_of(kv.value), is_aside(kv.value))
         self._hints.note_held(request.key, held)
         return held
 
@@ -367,15 +376,20 @@ class Claims:
         parsed = parse_claim(found[0].value) if found else None
         return parsed is not None and parsed[0] == "d" and parsed[1] == self._replica_id
 
-    def set_aside(self, claim: Claim) -> None:
+    def set_aside(self, claim: Claim, traceparent: str | None = None) -> None:
         """Tells the other replicas, in the background, that an event under way holds up no younger one. Never
         blocks. If etcd does not take it, they wait for the event's end.
+
+        :param traceparent: that of the claim.
         """
         if self._session is None or claim.grant is self._no_lease:
             return
-        self._commit.submit((aside(self._prefix + claim.key, claim, self._value("r", claim.attempt)),))
+        value = self._value("r", claim.attempt)
+        if traceparent is not None:
+            value = b"%b %b" % (value, traceparent.encode())
+        self._commit.submit((aside(self._prefix + claim.key, claim, value),))
 
     def release(self, claim: Claim) -> None:
-        """Gives back an event that was not started, in the background. Never blocks."""
+        """Gives back an event that was not started, in the background, until etcd takes it. Never blocks."""
         value = self._value("r", claim.attempt - 1)
         self._commit.submit(releases(self._prefix + claim.key, claim, value))

@@ -25,6 +25,7 @@ from discordha.coordination.claims.records import (
     Hint,
     is_aside,
     parse_claim,
+    traceparent_of,
 )
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent, WatchListener
 
@@ -33,6 +34,8 @@ __all__ = ["ClaimHints", "TTLSet"]
 _log = logging.getLogger(__name__)
 
 
+#: Contexts of traces that are kept for the next attempts.
+MAX_TRACES = 1000
 #: The log names so many unreadable keys before it may name one again.
 MAX_REPORTED = 1000
 
@@ -87,6 +90,7 @@ class ClaimHints(WatchListener):
         self._held: dict[str, Held] = {}
         self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
+        self._traces: FIFOCache[str, str] = FIFOCache(MAX_TRACES)  # of owners that are gone without a mark
         self._revision = 0
         self._report_lock = threading.Lock()
         self._reported = TTLSet(MAX_REPORTED, retention, clock)  # unreadable keys that the log has named
@@ -108,6 +112,11 @@ class ClaimHints(WatchListener):
         held = self._held.get(key)
         return held.replica if held is not None else None
 
+    def lease(self, key: str) -> int:
+        """The lease under which an event is held, as far as the watch shows; 0 when none is known."""
+        held = self._held.get(key)
+        return held.lease if held is not None else 0
+
     def is_aside(self, key: str) -> bool:
         """Whether the replica that holds an event has set it aside, as far as the watch shows."""
         held = self._held.get(key)
@@ -117,6 +126,12 @@ class ClaimHints(WatchListener):
         """The record ``a/<key>``, which exists from the second attempt on. One look-up, without the lock: the
         watch's thread holds it for a whole batch, and the gateway's asks for every event."""
         return self._attempts.get(key)
+
+    def traceparent(self, key: str) -> str | None:
+        """The context of the last known attempt's trace. No I/O; any thread."""
+        attempts = self._attempts.get(key)
+        known = attempts.traceparent if attempts is not None else None
+        return known if known is not None else self._traces.get(key)
 
     def note_done(self, key: str) -> None:
         """Notes that a claim or a mark was answered with *done*."""
@@ -146,6 +161,9 @@ class ClaimHints(WatchListener):
         done, _, _, _ = self._apply(events, held, finished, attempts)  # without the lock: may be many
         with self._lock:
             before, self._held, self._attempts = self._held, held, attempts
+            for key, was in before.items():
+                if was.traceparent is not None and key not in held and key not in finished:
+                    self._traces[key] = was.traceparent
             for key in done:
                 self._done.add(key)
             self._revision = snapshot.revision
@@ -189,6 +207,8 @@ class ClaimHints(WatchListener):
                 was = held.pop(key, None)
                 if was is not None:
                     freed.append((key, was.attempt))
+                    if was.traceparent is not None:
+                        self._traces[key] = was.traceparent
                     concerned.add(key)
                 else:
                     done.discard(key)
@@ -203,10 +223,18 @@ class ClaimHints(WatchListener):
                 self._warn(kv.key, kv.value, "claim", "the event is left to its writer")
             elif parsed[0] == "d":
                 held.pop(key, None)
+                self._traces.pop(key, None)
                 done.add(key)
                 finished.append(key)
             else:
-                held[key] = Held(parsed[1], parsed[2], kv.mod_revision, is_aside(kv.value))
+                held[key] = Held(
+                    parsed[1],
+                    parsed[2],
+                    kv.mod_revision,
+                    kv.lease,
+                    traceparent_of(kv.value),
+                    is_aside(kv.value),
+                )
                 if held[key].aside:
                     aside.append(key)
         return finished, freed, concerned, aside

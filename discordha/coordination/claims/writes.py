@@ -49,6 +49,6 @@ def releases(key: str, claim: Claim, value: bytes) -> tuple[Operation, Operation
     mine = Compare.create_revision(key, claim.token)
     uncount = Put(key, value, claim.grant.lease_id)
     return (
-        Operation(Txn((mine,), (uncount,), ()), (key,)),
-        Operation(Txn((mine,), (Delete(key),), ()), (key,)),
+        Operation(Txn((mine,), (uncount,), ()), (key,), persistent=True),
+        Operation(Txn((mine,), (Delete(key),), ()), (key,), persistent=True),
     )
