@@ -1,47 +1,123 @@
 """``discord.app_commands`` with plain functions, where that takes coroutine functions.
 
 Import it in place of ``discord.app_commands``. ``Command``, ``CommandTree``, ``ContextMenu``, ``Group``,
-``command`` and ``context_menu`` are this library's. All other names are discord.py's and take plain functions
-as they are.
+``command``, ``context_menu`` and the cooldowns of ``checks`` are this library's. All other names are
+discord.py's and take plain functions as they are.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discord import app_commands as _theirs
 from discord.app_commands import (
+    AllChannels,
+    AppCommand,
+    AppCommandChannel,
+    AppCommandContext,
     AppCommandError,
+    AppCommandGroup,
+    AppCommandPermissions,
+    AppCommandThread,
+    AppInstallationType,
+    Argument,
+    BotMissingPermissions,
     CheckFailure,
     Choice,
+    CommandAlreadyRegistered,
+    CommandInvokeError,
+    CommandLimitReached,
+    CommandNotFound,
+    CommandOnCooldown,
+    CommandSignatureMismatch,
+    CommandSyncFailure,
+    Cooldown,
+    GuildAppCommandPermissions,
+    MissingAnyRole,
+    MissingApplicationID,
+    MissingPermissions,
+    MissingRole,
+    Namespace,
+    NoPrivateMessage,
+    Parameter,
     Range,
+    Timestamp,
     Transform,
     Transformer,
+    TransformerError,
+    TranslationContext,
+    TranslationContextLocation,
+    TranslationContextTypes,
+    TranslationError,
+    Translator,
+    allowed_contexts,
+    allowed_installs,
+    autocomplete,
     check,
-    checks,
     choices,
     default_permissions,
     describe,
+    dm_only,
+    guild_install,
     guild_only,
     guilds,
     locale_str,
+    private_channel_only,
     rename,
+    user_install,
 )
 
+from discordha.commands import checks
 from discordha.commands.declared import Command, ContextMenu, Group, command, context_menu
 from discordha.commands.tree import Tree as CommandTree
 
 __all__ = [
+    "AllChannels",
+    "AppCommand",
+    "AppCommandChannel",
+    "AppCommandContext",
     "AppCommandError",
+    "AppCommandGroup",
+    "AppCommandPermissions",
+    "AppCommandThread",
+    "AppInstallationType",
+    "Argument",
+    "BotMissingPermissions",
     "CheckFailure",
     "Choice",
     "Command",
+    "CommandAlreadyRegistered",
+    "CommandInvokeError",
+    "CommandLimitReached",
+    "CommandNotFound",
+    "CommandOnCooldown",
+    "CommandSignatureMismatch",
+    "CommandSyncFailure",
     "CommandTree",
     "ContextMenu",
+    "Cooldown",
     "Group",
+    "GuildAppCommandPermissions",
+    "MissingAnyRole",
+    "MissingApplicationID",
+    "MissingPermissions",
+    "MissingRole",
+    "Namespace",
+    "NoPrivateMessage",
+    "Parameter",
     "Range",
+    "Timestamp",
     "Transform",
     "Transformer",
+    "TransformerError",
+    "TranslationContext",
+    "TranslationContextLocation",
+    "TranslationContextTypes",
+    "TranslationError",
+    "Translator",
+    "allowed_contexts",
+    "allowed_installs",
+    "autocomplete",
     "check",
     "checks",
     "choices",
@@ -49,12 +125,18 @@ __all__ = [
     "context_menu",
     "default_permissions",
     "describe",
+    "dm_only",
+    "guild_install",
     "guild_only",
     "guilds",
     "locale_str",
+    "private_channel_only",
     "rename",
+    "user_install",
 ]
 
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    return getattr(_theirs, name)
+    def __getattr__(name: str) -> Any:
+        """Names that a later version of discord.py has."""
+        return getattr(_theirs, name)

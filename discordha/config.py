@@ -53,7 +53,6 @@ _NOT_TAKEN = {
     "enable_debug_events": "every client has them switched on",
     "application_id": "Discord tells it at login",
 }
-#: The choices of ``ordering``.
 ORDERINGS = ("channel", "guild", "none")
 _CHOICES = {"ordering": ORDERINGS, "on_store_loss": ("hold", "handle")}
 
@@ -169,8 +168,7 @@ class Config:
         :raises ConfigError: a variable is impossible; names it.
         """
         environ = os.environ if environ is None else environ
-        fields = {field.name: str(field.type) for field in dataclasses.fields(cls)}
-        del fields["client_options"]
+        fields = {f.name: str(f.type) for f in dataclasses.fields(cls) if f.name != "client_options"}
         options: dict[str, Any] = {}
         if environ.get("BOT_TOKEN", "").strip():
             options["token"] = environ["BOT_TOKEN"].strip()

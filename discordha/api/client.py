@@ -15,12 +15,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from discordha.context import refuse_on_loop
+from discordha.blocking import unwrap
+from discordha.context import check_fence, refuse_on_loop
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.posts import Posts
 from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.errors import ConfigError
+from discordha.gateway.presence import presence_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -74,6 +76,9 @@ class RunningReplica(Protocol):
 
     def show(self, value: Any) -> Any:
         """A blocking view of a value of discord.py's."""
+
+    def say_presence(self, word: Mapping[str, Any]) -> None:
+        """Makes a presence that of all replicas, if the calling code's word counts. Blocks on etcd."""
 
 
 class ReplicaAccess(ABC):
@@ -286,6 +291,26 @@ class ClientLookups(ReplicaAccess):
     def get_all_members(self) -> Iterator[views.Member]:
         """All members of ``guilds`` that this replica knows."""
         return iter(self._running().show(list(self._running().all_clients.get_all_members())))
+
+    def change_presence(self, *, activity: Any = None, status: discord.Status | None = None) -> None:
+        """Changes the bot's activity and status for the whole fleet: on all shards, and in every session that
+        begins later. The options ``activity`` and ``status`` are what it begins with. Blocks for two round
+        trips to etcd; any thread but the loop's.
+
+        The last word counts. But what every replica says for itself (in ``on_ready``; in a thread of your own
+        on a replica that does not lead) changes nothing once a command, another handler or a loop of the
+        leader has said a word.
+
+        :param activity: such as ``discord.Game("chess")``; ``None`` for none.
+        :param status: ``None`` for online.
+        :raises TypeError: the activity or the status is none of discord.py's.
+        :raises LockLost: the calling handler has lost its event.
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        word = presence_word(unwrap(activity), status)
+        replica = self._blocking("change_presence")
+        check_fence("change_presence")
+        replica.say_presence(word)
 
     def fetch_user(self, user_id: int, /) -> views.User:
         """See ``discord.Client.fetch_user``. Blocks."""

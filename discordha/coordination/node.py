@@ -45,6 +45,7 @@ from discordha.coordination.quotas.request_shares import Meter, Shares
 from discordha.coordination.session import Session
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.posts import Posts
+from discordha.coordination.shared.presence import PresenceWord
 from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
@@ -132,6 +133,7 @@ class CoordinationNode:
             silence=ttl,
             local_copies=self.has_peers,
         )
+        self.presence = PresenceWord(self.store, root)
         self.timers = TimerStore(self.store, self.commit, self.leases, root, replica_id)
         self.posts = Posts(
             self.store,
@@ -168,6 +170,7 @@ class CoordinationNode:
         self.router.subscribe(self.identify_budget, "ib")
         self.router.subscribe(self.runs, "lp", "lc", "lt")
         self.router.subscribe(self.shared.locks, "k")
+        self.router.subscribe(self.presence, "pr")
         self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True)
 
     def share_requests(self, meter: Meter, total: int) -> Shares:
@@ -198,6 +201,7 @@ class CoordinationNode:
                 self._until_etcd_answers(self._claim_replica_id, timeout)
             self._until_etcd_answers(self._refuse_incompatible, timeout)
             self._until_etcd_answers(self.runs.start_life, timeout)
+            self._until_etcd_answers(self.presence.start_life, timeout)
             self.leases.start()
             self.commit.start()
             if self.has_peers:

@@ -240,6 +240,7 @@ class ShardClient(TappedClient):
         if self._permit is not None and not self._permit.sent():
             raise ReconnectWebSocket(self.number, resume=False)
         self._current.identifies += 1
+        self.presence.identified()
 
     def _session_began(self) -> None:
         if self._permit is not None:

@@ -79,6 +79,7 @@ class Gateway:
         self.bridge = LoopBridge(self.loop, call_timeout=config.call_timeout)
         self._clients: dict[int, ShardClient] = {}
         self._left: dict[int, ShardClient] = {}  # without a session, for handlers that still run
+        self._presence: Mapping[str, Any] | None = None  # on the loop
         self._stopping = False
         self._refusing = False
         self._lock = threading.Lock()
@@ -236,6 +237,17 @@ class Gateway:
         if client is not None:
             self._soon(client.beat, seen)
 
+    def set_presence(self, word: Mapping[str, Any] | None) -> None:
+        """Changes the presence of all sessions, now and later; ``None``: to that of the options. Does not
+        block; any thread.
+        """
+        self._soon(self._set_presence, word)
+
+    def _set_presence(self, word: Mapping[str, Any] | None) -> None:
+        self._presence = word
+        for client in self._clients.values():
+            client.presence.set(word)
+
     def _soon(self, call: Callable[..., None], *args: Any) -> None:
         if not self._stopping:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -305,6 +317,7 @@ class Gateway:
             self._config, self._listener, self._limits, key=key, number=number, shard_count=shard_count
         )
         self._listener.on_client(client)
+        client.presence.set(self._presence)
         try:
             await self._try(lambda: self._log_in(client))
             if self._stopping:
@@ -312,6 +325,7 @@ class Gateway:
         except BaseException:
             await client.end()
             raise
+        client.presence.set(self._presence)  # it may have changed meanwhile
         self._clients = {**self._clients, key: client}
         client.begin()
 

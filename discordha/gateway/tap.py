@@ -29,6 +29,7 @@ from discord.gateway import DiscordWebSocket
 from discordha.config import Config
 from discordha.gateway.heartbeats import CountedSocket, is_acknowledgement
 from discordha.gateway.listener import GatewayListener
+from discordha.gateway.presence import Presence
 from discordha.gateway.requests import request_trace
 from discordha.gateway.state import GatewayState
 from discordha.limits.rest import RestLimits
@@ -100,6 +101,7 @@ class TappedClient(discord.Client):
         self._guilds_seen = 0
         self._told_ready = False
         self._acknowledged_revision = 0
+        self.presence = Presence(self, lambda: self.ws if self._current.connected else None)
 
     def _guarded(self, kind: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
         """A parser of discord.py's that survives a payload with missing or strange fields.
@@ -193,7 +195,9 @@ class TappedClient(discord.Client):
         if connected != self._current.connected:
             self._current.connected = connected
             self._changed_at = time.monotonic()
-            if not connected:
+            if connected:
+                self.presence.connected()
+            else:
                 self._current.disconnects += 1
                 self.dispatch("disconnect")
             self._listener.on_change()

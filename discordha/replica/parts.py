@@ -19,6 +19,7 @@ from discordha.api.wait_for import Waiters
 from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
+from discordha.context import current_event
 from discordha.coordination.membership.members import OperatorCommands
 from discordha.coordination.membership.preference import ShardPreference
 from discordha.coordination.node import CoordinationNode
@@ -112,6 +113,7 @@ class ReplicaParts:
         if node and self.limits:
             self.limits.share(node.share_requests(self.limits, shared_total(config.rest_limit)))
         self.gateway = Gateway(config, self, self.limits)
+        self.node.presence.listen(self.gateway.set_presence)
         self.shards = ShardIndex(self.gateway, node.plan if node else None)
         self.all_clients = AllClients(self._clients, lambda: self.gateway.client)
         self.identify = self._identify(node) if node else LocalIdentify()
@@ -305,6 +307,12 @@ class ReplicaParts:
     def show(self, value: Any) -> Any:
         """A blocking view of a value of discord.py's."""
         return wrap(value, self.gateway.bridge)
+
+    def say_presence(self, word: Mapping[str, Any]) -> None:
+        """Makes a presence that of all replicas, if the calling code's word counts. Blocks on etcd."""
+        event = current_event()
+        for_itself = event.for_itself if event is not None else not self.leading.is_leader(0)
+        self.node.presence.say(word, for_itself=for_itself)
 
     def channel(self, channel_id: int) -> Any:
         """discord.py's channel, of any shard; ``None`` when the bot does not see it."""

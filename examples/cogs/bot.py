@@ -14,7 +14,7 @@ logging.basicConfig(level=logging.INFO)
 
 
 class Bot(commands.Bot):
-    def setup_hook(self):
+    def setup_hook(self) -> None:
         self.load_extension("community")
         self.load_extension("staff")
 
@@ -28,7 +28,7 @@ bot = Bot(
 
 
 @bot.event
-def on_command_error(ctx, error):
+def on_command_error(ctx: commands.Context, error: commands.CommandError) -> None:
     """Tells the user. A cog with an error handler of its own has told already."""
     if ctx.cog is not None and ctx.cog.has_error_handler():
         return

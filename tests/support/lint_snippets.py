@@ -225,7 +225,7 @@ SNIPPETS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "cooldown": (
         [
-            "@ha.command()\n@app_commands.checks.cooldown(1, 5.0)\ndef ping(interaction): pass",
+            "from discord import app_commands\n\n@app_commands.checks.cooldown(1, 5.0)\ndef ping(i): pass",
             "@ha.command()\n@discord.app_commands.checks.cooldown(1, 5.0)\ndef ping(interaction): pass",
             "from discord.ext import commands\n\n@commands.cooldown(1, 5)\ndef ping(ctx): pass",
             "from discord.ext import commands\n\n@commands.max_concurrency(1)\ndef ping(ctx): pass",
@@ -233,10 +233,10 @@ SNIPPETS: dict[str, tuple[list[str], list[str]]] = {
         ],
         [
             "from discordha.ext import commands\n\n@commands.cooldown(1, 5)\ndef ping(ctx): pass",
+            "from discordha import app_commands\n\n@app_commands.checks.cooldown(1, 5)\ndef ping(i): pass",
             "if ha.cache('pings', ttl=5).increment('x') > 1: print('slow down')",
             "@ha.command()\n@app_commands.checks.has_role(5)\ndef ping(interaction): pass",
             "def cooldown(seconds): return seconds\n\ncooldown(5)",
-            "cooldown = 5",
         ],
     ),
     "swallowed-loss": (

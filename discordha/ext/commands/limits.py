@@ -20,8 +20,9 @@ from typing import Any
 
 from discord.ext import commands as theirs
 
+from discordha.commands.checks import use_of
 from discordha.commands.trampoline import adapt, current_trampoline
-from discordha.context import current_event, unfenced
+from discordha.context import unfenced
 
 __all__ = ["MaxConcurrency", "cool_down", "cooldown", "cooldown_key", "dynamic_cooldown", "max_concurrency"]
 
@@ -64,9 +65,7 @@ def cooldown_key(command: Any, context: Any) -> str:
 
 
 def _take(bot: Any, key: str, rate: int, per: float, now: float) -> float | None:
-    event = current_event()
-    use = f"{event.name}/{event.identity}/{event.occurrence}" if event is not None else f"{now}"
-    found: float | None = bot._running().shared.cooldowns.take(key, rate, per, now, use)
+    found: float | None = bot._running().shared.cooldowns.take(key, rate, per, now, use_of(now))
     return found
 
 

@@ -24,7 +24,6 @@ MUTATORS = {
 }  # fmt: skip
 COOLDOWNS = {
     "discord.app_commands.checks.cooldown", "discord.app_commands.checks.dynamic_cooldown",
-    "discordha.app_commands.checks.cooldown", "discordha.app_commands.checks.dynamic_cooldown",
     "discord.ext.commands.cooldown", "discord.ext.commands.dynamic_cooldown",
     "discord.ext.commands.max_concurrency", "discord.ext.commands.CooldownMapping.from_cooldown",
     "discord.app_commands.Cooldown", "discord.ext.commands.Cooldown",
@@ -115,7 +114,10 @@ def cooldown(source: Source) -> Iterator[Place]:
     """Cooldowns that each replica counts for itself."""
     for node in source.nodes(ast.Call):
         name = source.name(node)
-        if name in COOLDOWNS or name.endswith((".checks.cooldown", ".checks.dynamic_cooldown")):
+        ours = name.startswith("discordha.")
+        if name in COOLDOWNS or (
+            not ours and name.endswith((".checks.cooldown", ".checks.dynamic_cooldown"))
+        ):
             yield node, name
 
 
@@ -162,7 +164,8 @@ REPLICA_RULES = (
          "ha.cache(name): set, increment, get_or_set; where it is meant for one replica, "
          "write `# discordha: ignore[replica-state]` there"),
     Rule("cooldown", cooldown, "{} counts on each replica for itself",
-         "cooldowns of discordha.ext.commands, or ha.cache(name, ttl=seconds).increment(user.id)"),
+         "cooldowns of discordha.ext.commands or discordha.app_commands, or "
+         "ha.cache(name, ttl=seconds).increment(user.id)"),
     Rule("swallowed-loss", swallowed_loss,
          "`{}` in a loop swallows LockLost: the loop goes on when another replica has the event",
          "name the errors, such as discord.HTTPException; or `except discordha.LockLost: raise` before it"),

@@ -237,11 +237,11 @@ class LocalDiscord(DiscordUsers):
         return list(self.control("unknown"))
 
     def sessions(self) -> list[dict[str, Any]]:
-        """All gateway sessions, also those that have no socket but can be resumed."""
+        """All gateway sessions, also those without a socket that can be resumed; with their ``presence``."""
         return list(self.control("sessions"))
 
     def identifies(self) -> list[dict[str, Any]]:
-        """All IDENTIFYs: ``at``, ``replica``, ``shard_id``, ``accepted``."""
+        """All IDENTIFYs: ``at``, ``replica``, ``shard_id``, ``accepted``, ``presence``."""
         return list(self.control("identifies"))
 
     def commands(self, guild_id: int | None = None) -> list[dict[str, Any]]:

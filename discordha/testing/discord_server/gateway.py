@@ -127,7 +127,9 @@ class _Connection:
             self._request_members(data)
         elif opcode == 4:
             self.server.voice.update(self.session, data)
-        elif opcode != 3:
+        elif opcode == 3:
+            self.session.presence = _presence(data)
+        else:
             await self.ws.close(code=4001, message=b"Unknown opcode")
             return False
         return True
@@ -166,6 +168,7 @@ class _Connection:
                 "replica": self.replica,
                 "shard_id": shard_id,
                 "accepted": since >= options.identify_interval,
+                "presence": _presence(data.get("presence")),
             }
         )
         if since < options.identify_interval:
@@ -177,6 +180,7 @@ class _Connection:
         server.last_identify[bucket] = now
         session = self.session = server.sessions.open(self.replica, (shard_id, shard_count), intents)
         session.attach(self.ws)
+        session.presence = server.identifies[-1]["presence"]
         world = server.world
         guilds = [g for g in world.backend.guilds if (g >> 22) % shard_count == shard_id]
         ready = {
@@ -201,6 +205,10 @@ class _Connection:
         for guild in guilds:
             payload = world.guild_payload(guild)
             simcord_intents.prune_guild_create(payload, intents, options.bot_id)
+            members = payload["members"]
+            if len(members) > int(data.get("large_threshold", 50)):  # the rest on request
+                payload["large"] = True
+                payload["members"] = [each for each in members if each["user"]["id"] == str(options.bot_id)]
             session.event("GUILD_CREATE", dumps(payload))
         return True
 
@@ -282,3 +290,11 @@ class _Connection:
 
 
 _closing: set[asyncio.Task[None]] = set()
+
+
+def _presence(data: Any) -> dict[str, Any] | None:
+    """A presence as the handle returns it; discord.py's IDENTIFY has the activity's old name."""
+    if not isinstance(data, dict):
+        return None
+    activities = data.get("activities") or [data.get("game")]
+    return {"status": data.get("status"), "activity": activities[0]}

@@ -81,6 +81,7 @@ class GatewaySession:
         self.detached_at: float | None = None
         self.resumed = 0
         self.delivered = 0
+        self.presence: dict[str, Any] | None = None
         self.buffer: deque[tuple[int, str]] = deque(maxlen=options.resume_buffer)
         self.ws: web.WebSocketResponse | None = None
         self.fault = Fault()
@@ -167,6 +168,7 @@ class GatewaySession:
             "delivered": self.delivered,
             "resumed": self.resumed,
             "intents": self.intents.value,
+            "presence": self.presence,
         }
 
 

@@ -37,6 +37,8 @@ TALK: tuple[tuple[int, str, tuple[str, ...]], ...] = (
     (0, "!help nothing", ('No command called "nothing" found.',)),
     (0, "!indirect", ("indirect: pong", "```\n![ping|p]\n\nAnswers.\n\n```")),
     (0, "!plus 2", ("plus 3 Context",)),
+    (0, "!hide channel den {user1}", ("hide channel: den ours 3",)),
+    (1, "!poll", ("error poll NotOwner",)),
 )
 
 
@@ -122,6 +124,39 @@ class TestThreeReplicas:
         scene.says(1, "!rare", "rare: rare")
         scene.says(0, "!again", "again: 0.0")
         scene.says(0, "!rare", "rare: rare")
+
+    def test_a_slash_commands_cooldown_counts_over_all_replicas(self, scene: Scene) -> None:
+        """300 tries at once: as many pass as in one process."""
+        discord, user = scene.discord, scene.discord.user_ids[1]
+        wait_for(lambda: bool(discord.commands()), 10, "the commands to be registered")
+        before = len(discord.requests())
+        tries = [
+            discord.slash("seldom", channel_id=discord.channel_ids[number % 16], user_id=user)
+            for number in range(300)
+        ]
+        answers = Counter(answer(discord, each)["content"] for each in tries)
+        assert answers == {"seldom": 3, "wait True": 297}
+        answerers = {each.replica for each in discord.requests()[before:] if "/callback" in each.path}
+        assert len(answerers) > 1, "over several replicas"
+        other = discord.slash("seldom", channel_id=scene.channel, user_id=discord.user_ids[2])
+        assert answer(discord, other)["content"] == "seldom"
+
+    def test_persistent_views_and_dynamic_items_of_commands(self, scene: Scene) -> None:
+        discord, (owner, other, *_) = scene.discord, scene.discord.user_ids
+        scene.says(0, "!poll", "tea?")
+        press = discord.click("poll:tea", discord.messages()[-1].id, user_id=other)
+        assert answer(discord, press)["content"] == "tea it is"
+        scene.says(0, "!tally", "count!")
+        message = discord.messages()[-1].id
+        for count in range(2):
+            press = discord.click(f"tally:{owner}:{count}", message, user_id=owner)
+            answer(discord, press)
+            (changed,) = [each for each in discord.requests() if f"/interactions/{press}/" in each.path]
+            assert f"tally:{owner}:{count + 1}" in str(changed.body)
+        discord.click(f"tally:{owner}:2", message, user_id=other)
+        scene.says(0, "!hide", "shh")
+        gone = lambda: any(each.method == "DELETE" for each in discord.requests())  # noqa: E731
+        wait_for(gone, 10, "the message to be deleted")
 
     def test_max_concurrency_counts_over_all_replicas(self, scene: Scene) -> None:
         discord, before = scene.discord, len(scene.contents())

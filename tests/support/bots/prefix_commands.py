@@ -5,6 +5,7 @@ import os
 import threading
 
 import discordha
+from discordha import app_commands
 from discordha import views as discord
 from discordha.ext import commands
 
@@ -24,6 +25,40 @@ class Bot(commands.Bot):
 
     def setup_hook(self):
         self.add_cog(Tags(self))
+        self.add_view(Poll())
+        self.add_dynamic_items(Tally)
+
+
+class Poll(discord.ui.View):
+    """A persistent view: every replica answers its presses."""
+
+    def __init__(self):
+        super().__init__(timeout=None)
+
+    @discord.ui.button(label="Tea", custom_id="poll:tea")
+    async def tea(self, interaction, button):
+        await interaction.response.send_message("tea it is", ephemeral=True)
+
+
+class Tally(discord.ui.DynamicItem[discord.ui.Button], template=r"tally:(?P<owner>[0-9]+):(?P<count>[0-9]+)"):
+    """A button that counts in its custom id, for one user."""
+
+    def __init__(self, owner, count=0):
+        super().__init__(discord.ui.Button(label=str(count), custom_id=f"tally:{owner}:{count}"))
+        self.owner = owner
+        self.count = count
+
+    @classmethod
+    async def from_custom_id(cls, interaction, item, match):
+        return cls(int(match["owner"]), int(match["count"]))
+
+    async def interaction_check(self, interaction):
+        return interaction.user.id == self.owner
+
+    async def callback(self, interaction):
+        view = discord.ui.View(timeout=None)
+        view.add_item(Tally(self.owner, self.count + 1))
+        await interaction.response.edit_message(view=view)
 
 
 def where():
@@ -184,6 +219,48 @@ def hold(ctx, die: bool = False):
     if not die:
         bot.wait_for("message", where=lambda message: message.content == "go", timeout=20)
     ctx.tell("held")
+
+
+@bot.command()
+@commands.is_owner()
+def poll(ctx):
+    ctx.send("tea?", view=Poll())
+
+
+@bot.command()
+def tally(ctx):
+    view = discord.ui.View(timeout=None)
+    view.add_item(Tally(ctx.author.id))
+    ctx.send("count!", view=view)
+
+
+@bot.group(hidden=True)
+def hide(ctx):
+    if ctx.invoked_subcommand is None:
+        ctx.send("shh", delete_after=0.1)
+
+
+@hide.command()
+@commands.guild_only()
+def channel(ctx, name: str, *objects: discord.Role | discord.Member):
+    allowed = dict.fromkeys([*objects, ctx.guild.me], discord.PermissionOverwrite(view_channel=True))
+    hidden = {ctx.guild.default_role: discord.PermissionOverwrite(view_channel=False)}
+    made = ctx.guild.create_text_channel(name, overwrites={**hidden, **allowed}, topic="ours", reason="asked")
+    ctx.tell(f"{made.name} {made.topic} {len(made.overwrites)}")
+
+
+@bot.tree.command()
+@app_commands.checks.cooldown(3, 3600)
+def seldom(interaction):
+    """Three times an hour for each user."""
+    where()
+    interaction.response.send_message("seldom")
+
+
+@seldom.error
+def too_often(interaction, error):
+    assert isinstance(error, app_commands.CommandOnCooldown), error
+    interaction.response.send_message(f"wait {error.retry_after > 3000}")
 
 
 @bot.command()

@@ -25,6 +25,33 @@ STUB = ROOT / "discordha" / "views.pyi"
 CLASSES = {
     node.name: node for node in ast.parse(STUB.read_text("utf-8")).body if isinstance(node, ast.ClassDef)
 }
+#: A bot of ``discordha.ext.commands``, for ``discordha/ext/commands/__init__.pyi``.
+TYPED = """
+from discordha import app_commands, views
+from discordha.ext import commands
+
+@commands.command()
+@commands.cooldown(1, 5.0, commands.BucketType.user)
+def ping(ctx: commands.Context) -> None:
+    message: views.Message = ctx.send("pong")
+    member = commands.MemberConverter().convert(ctx, "x")
+    member.send("y")
+    ctx.send("z").edit(content=4)  # wrong
+
+@ping.error
+def failed(ctx: commands.Context, error: commands.CommandError) -> None:
+    if isinstance(error, commands.CommandOnCooldown):
+        reveal_type(error.retry_after)
+
+def tell(error: app_commands.AppCommandError) -> None:
+    if isinstance(error, app_commands.CommandOnCooldown):
+        reveal_type(error.retry_after)
+
+@app_commands.command()
+@app_commands.checks.cooldown(1, 5.0, key=lambda interaction: interaction.user.id)
+def roll(interaction: views.Interaction) -> None:
+    interaction.response.send_message("4")
+"""
 #: Viewed classes without a public name, to which no other class leads.
 UNREACHED = {
     "discord.shard.Shard",
@@ -183,3 +210,23 @@ def test_mypy_refuses_mistakes(complaints: dict[str, dict[int, list[str]]]) -> N
     assert set(found) == set(expected), found
     for number, reason in expected.items():
         assert any(reason in message for message in found[number]), (number, reason, found[number])
+
+
+def mypy(*arguments: str) -> str:
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *arguments]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert run.returncode in {0, 1}, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_mypy_accepts_the_bot_of_cogs() -> None:
+    assert mypy("examples/cogs") == ""
+
+
+def test_mypy_sees_blocking_methods_views_and_errors(tmp_path: Path) -> None:
+    bot = tmp_path / "typed.py"
+    bot.write_text(TYPED, "utf-8")
+    lines = mypy(str(bot)).splitlines()
+    assert len(lines) == 3, lines
+    assert 'Argument "content" to "edit"' in lines[0]
+    assert [line.split(": ", 2)[2] for line in lines[1:]] == ['Revealed type is "float"'] * 2
