@@ -21,6 +21,7 @@ from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.posts import Posts
 from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.queue import VoiceQueue
+from discordha.dispatch.lanes import Lanes
 from discordha.errors import ConfigError
 from discordha.gateway.presence import presence_word
 
@@ -62,6 +63,10 @@ class RunningReplica(Protocol):
     @property
     def posts(self) -> Posts:
         """What replicas tell each other."""
+
+    @property
+    def lanes(self) -> Lanes:
+        """What waits for handler threads."""
 
     def replicas(self) -> Mapping[str, Mapping[str, Any]]:
         """The live replicas and their member records."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from discordha.api.client import ReplicaAccess
@@ -152,7 +153,9 @@ class PeerCalls(ReplicaAccess):
             raise ValueError(f"timeout must be above 0 and at most {LONGEST_WAIT:g} seconds, not {timeout!r}")
         check_fence(f"ask_all({name!r})")
         running = self._blocking("ask_all")
-        answers, missing = running.posts.ask(name, payload, timeout, running.replicas)
+        # A handler that waits makes room for one that answers.
+        with running.lanes.lend() if current_event() is not None else nullcontext():
+            answers, missing = running.posts.ask(name, payload, timeout, running.replicas)
         values = {replica: answer.value for replica, answer in answers.items() if answer.error is None}
         failed = {replica: answer.error for replica, answer in answers.items() if answer.error is not None}
         return Answers(values, missing, failed)

@@ -4,6 +4,7 @@ Guarantees
 - A replica that listens gets each post that is written from ``start`` on, once, in the order of revisions,
   whatever happens to its watch: a post stays for half of the retention, and where the watch's history is
   gone, the next snapshot still has it. A replica that is cut off for longer may miss some, and says so.
+- What was written before, and is still there, comes first, marked as old.
 - A post that is written twice under one token within that time is written once.
 - A post ends before the mark of an event that came with it: see ``KEPT``.
 - Answers to a question lie under the question's own lease, and go with it.

@@ -151,6 +151,26 @@ def test_commands(start: Start, local_discord: LocalDiscord) -> None:
     assert answer(local_discord, interaction)["content"] == "sencha: it is green"
 
 
+def test_on_time(start: Start, local_discord: LocalDiscord) -> None:
+    channel, user = local_discord.channel_ids[0], local_discord.user_ids[0]
+    start("on_time.py", env={"NEWS": str(channel)})
+    wait_for(lambda: len(local_discord.commands()) == 2, 30, "the commands to be known")
+    state = answer(local_discord, local_discord.slash("remind", {"seconds": 1, "what": "the tea"}))
+    assert state["content"] == "in 1 s"
+    for index in range(10):  # of several channels, so that several replicas count
+        local_discord.send(local_discord.channel_ids[index % 8], f"message {index}", user)
+    state = answer(local_discord, local_discord.slash("members"))
+    assert re.fullmatch(r"\d+ members in 1 guilds, says each of 3 replicas", state["content"])
+
+    def posts() -> list[str]:
+        return [message.content for message in local_discord.messages()]
+
+    wait_for(lambda: f"<@{user}> has 10 points" in posts(), 20, lambda: f"ten points, not {posts()}")
+    wait_for(lambda: any("the tea" in text for text in posts()), 20, lambda: f"the reminder, not {posts()}")
+    assert posts().count(f"<@{user}> has 10 points") == 1
+    assert sum("the tea" in text for text in posts()) == 1
+
+
 def leader_of(fleet: Replicas) -> Any:
     """The leader: the replica with the newest token."""
 

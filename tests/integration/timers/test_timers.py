@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 from fleet import BOTS, per_replica, whole_logs
@@ -19,7 +20,7 @@ from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import Put, Txn
 from discordha.coordination.shared.timers import DIGITS, TimerStore, timer_prefix
 from discordha.operations.cli.fleet_commands import cli
-from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
+from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
 FIRED = re.compile(r"^fired (\d+) (\d+) ([\d.]+)$", re.MULTILINE)
@@ -36,10 +37,10 @@ def timers_of(etcd: LocalEtcd, root: str) -> Iterator[tuple[TimerStore, GroupCom
         commit.stop()
 
 
-def schedule(commit: GroupCommit, root: str, dues: list[float]) -> None:
-    """Writes many timers as ``TimerStore.schedule`` does, in few round trips."""
+def schedule(commit: GroupCommit, root: str, dues: list[float], first: int = 0) -> None:
+    """Writes many timers as ``TimerStore.schedule`` does, in few round trips, numbered from ``first`` on."""
     operations = []
-    for number, due in enumerate(dues):
+    for number, due in enumerate(dues, first):
         key = f"{timer_prefix(root)}{int(due * 1000):0{DIGITS}d}-{number:016x}"
         value = b'{"v":1,"name":"note","payload":%d}' % number
         operations.append(Operation(Txn((), (Put(key, value),)), (key,)))
@@ -113,6 +114,109 @@ def test_each_once_over_two_deploys_and_an_outage(  # noqa: PLR0917
     # A tenth may be late besides: a busy machine, and the moments of the deploys.
     on_time = [number for number, due in enumerate(dues) if due < down - 2.0]
     assert sum(runs[number][-1][1] == 0.0 for number in on_time) >= 0.9 * len(on_time)
+
+
+def test_shards_and_an_outage_of_etcd(
+    replicas: ReplicasFactory,
+    local_discord: LocalDiscord,
+    local_etcd: LocalEtcd,
+    namespace: str,
+    root: str,
+) -> None:
+    """Replicas of two shards; etcd is away when half of the timers are due."""
+    with FaultProxy.to(local_etcd.endpoints[0]) as link, timers_of(local_etcd, root) as (timers, commit):
+        fleet = replicas(
+            BOTS / "timers.py",
+            3,
+            discord=None,
+            env={
+                "DISCORDHA_NAME": namespace,
+                "DISCORDHA_ETCD_ENDPOINTS": link.endpoint,
+                "DISCORDHA_ETCD_TIMEOUT": "1",
+                "DISCORDHA_SESSION_TTL": "2",
+                "DISCORDHA_SHARD_COUNT": "2",
+                "DISCORDHA_REPLICATION": "2",
+            },
+            per_replica_env=per_replica(local_discord),
+        )
+        fleet.wait_ready(60)
+
+        def fired() -> dict[int, list[float]]:
+            found = defaultdict(list)
+            for number, _, late in FIRED.findall(whole_logs(fleet)):
+                found[int(number)].append(float(late))
+            return found
+
+        def await_those(count: int) -> None:
+            wait_for(lambda: len(fired()) == count, 60, lambda: f"{count} timers, not {sorted(fired())}")
+
+        now = time.time()
+        schedule(commit, root, [now + 0.5] * 20)
+        timers.poke(now + 0.5)
+        await_those(20)
+        now = time.time()
+        schedule(commit, root, [now + 2.0] * 20, 20)
+        timers.poke(now + 2.0)
+        wait_for(lambda: time.time() > now + 1.5, 10, "the replicas to have read the timers")
+        link.down()
+        wait_for(lambda: time.time() > now + 4.0, 10, "the timers to be due")
+        assert len(fired()) == 20, "none runs unclaimed"
+        link.heal()
+        back = time.time()
+        await_those(40)
+        wait_for(lambda: not timers.window(now + 1000, 1), 30, "no timer in etcd")
+    assert all(len(each) == 1 for each in fired().values()), fired()
+    assert all(fired()[number][0] >= back - now - 2.1 for number in range(20, 40)), "late ones say so"
+    assert "Traceback" not in whole_logs(fleet)
+
+
+@pytest.mark.long
+def test_a_million_that_wait(
+    replicas: ReplicasFactory, local_discord: LocalDiscord, root: str, namespace: str
+) -> None:
+    """Prints what a million waiting timers cost: the etcd is one of their own."""
+    count = 1_000_000
+    with LocalEtcd() as etcd, timers_of(etcd, root) as (timers, commit):
+        env = {"DISCORDHA_NAME": namespace, **etcd.env()}
+
+        def start() -> Replica:
+            fleet = replicas(
+                BOTS / "timers.py", 1, discord=None, env=env, per_replica_env=per_replica(local_discord)
+            )
+            fleet.wait_ready(120)
+            return fleet[0]
+
+        def memory(replica: Replica) -> float:
+            return psutil.Process(replica.pid).memory_info().rss / 1e6
+
+        def cpu(replica: Replica) -> float:
+            """Seconds of the processor in a minute."""
+            process = psutil.Process(replica.pid)
+            begun, before = time.monotonic(), sum(process.cpu_times()[:2])
+            wait_for(lambda: time.monotonic() > begun + 60, 70, "a minute", interval=1.0)
+            return float(sum(process.cpu_times()[:2]) - before)
+
+        alone = start()
+        figures = {"memory without, MB": memory(alone), "CPU s a minute without": cpu(alone)}
+        alone.kill()
+        before = etcd.metrics().db_size
+        begin = time.time() + 86_400
+        for first in range(0, count, 10_000):
+            schedule(commit, root, [begin + number for number in range(first, first + 10_000)], first)
+        figures["etcd, MB"] = (etcd.metrics().db_size - before) / 1e6
+        waiting = start()
+        figures |= {"memory with, MB": memory(waiting), "CPU s a minute with": cpu(waiting)}
+        took = time.monotonic()
+        assert timers.window(time.time() + 60, 5000) == []
+        figures["a read, ms"] = (time.monotonic() - took) * 1000
+        due = time.time() + 1.0
+        schedule(commit, root, [due], count)
+        timers.poke(due)
+        wait_for(lambda: f"fired {count} 1 0.0" in waiting.log_text(), 30, "one that is due, on time")
+    print({name: round(value, 2) for name, value in figures.items()})
+    assert figures["memory with, MB"] < figures["memory without, MB"] + 10
+    assert figures["CPU s a minute with"] < figures["CPU s a minute without"] + 1.0
+    assert figures["etcd, MB"] < 500
 
 
 def test_a_message_sets_a_timer(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
