@@ -77,8 +77,7 @@ lint: venv ## ruff: rules and format; import-linter: which room may import which
 	$(BIN)/lint-imports
 
 typecheck: venv ## mypy --strict
-	$(BIN)/mypy --strict discordha
-	$(BIN)/mypy --strict examples/cogs
+	$(BIN)/mypy --strict discordha examples/cogs
 
 audit: venv ## bandit on the code, pip-audit on what is installed (asks the advisory database on the network)
 	$(BIN)/bandit --quiet --ini .bandit --recursive discordha
