@@ -18,6 +18,10 @@ TOGETHER = tests -m "not long and not alone" --numprocesses $(WORKERS) --dist lo
 ALONE    = $(shell grep -rlE --include='test_*.py' 'mark\.alone' tests) -m "not long and alone"
 run_tests = $(1) $(TOGETHER) $(2) $(ARGS) $(MAY_BE_NONE) && $(1) $(ALONE) $(2) $(ARGS) $(MAY_BE_NONE)
 MAY_BE_NONE = $(if $(strip $(ARGS)),|| [ $$? = 5 ])
+# Another etcd for the tests: make test ETCD=/path/to/etcd
+ifdef ETCD
+export PATH := $(dir $(abspath $(ETCD))):$(PATH)
+endif
 SUPPORTED := 3.11 3.12 3.13
 
 help: ## show this
