@@ -18,6 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES, SITE = ROOT / "build/site-pages", ROOT / "build/site"
+#: Pages that lie beside docs/.
+BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 MERMAID = "12.3.0"
 #: A link out of docs/, and one of a page beside it into docs/.
 _UP = re.compile(r"\]\(\.\./([^)#]+)(#[^)]*)?\)")
@@ -31,7 +33,7 @@ _FETCHED = re.compile(
 def main() -> None:
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(ROOT / "docs", PAGES)
-    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
+    for name in BESIDE:
         text = (ROOT / name).read_text()
         text = _DOWN.sub("](", re.sub(r"\]\((?=examples/|LICENSE)", "](../", text))
         (PAGES / name).write_text(text)
@@ -41,7 +43,7 @@ def main() -> None:
     assets.mkdir()
     mermaid(assets)
     os.environ["NO_MKDOCS_2_WARNING"] = "1"
-    subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict"], cwd=ROOT, check=True)
     fetched = [page.name for page in SITE.rglob("*.html") if _FETCHED.search(page.read_text())]
     if fetched:
         raise SystemExit(f"these pages fetch something from elsewhere: {fetched}")
@@ -50,7 +52,7 @@ def main() -> None:
 
 def inside(path: str, anchor: str) -> str:
     """The link to a copy of a file or folder of the project, as a page of the site."""
-    if path in {"CHANGELOG.md", "CONTRIBUTING.md"}:
+    if path in BESIDE:
         return f"]({path}{anchor})"
     source = ROOT / path
     files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
