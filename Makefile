@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo run examples test test-secure test-all test-lowest chaos bench lint typecheck
-.PHONY: audit stubs stubs-check docs docs-check dist clean
+.PHONY: audit stubs stubs-check docs docs-check site dist clean
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg). Half of the time tests wait, for a lease to end or a
 # replica to start, so one file more than there are cores runs at a time: WORKERS=1 for one after another. They start in the order of
@@ -18,6 +18,10 @@ TOGETHER = tests -m "not long and not alone" --numprocesses $(WORKERS) --dist lo
 ALONE    = $(shell grep -rlE --include='test_*.py' 'mark\.alone' tests) -m "not long and alone"
 run_tests = $(1) $(TOGETHER) $(2) $(ARGS) $(MAY_BE_NONE) && $(1) $(ALONE) $(2) $(ARGS) $(MAY_BE_NONE)
 MAY_BE_NONE = $(if $(strip $(ARGS)),|| [ $$? = 5 ])
+# Another etcd for the tests: make test ETCD=/path/to/etcd
+ifdef ETCD
+export PATH := $(dir $(abspath $(ETCD))):$(PATH)
+endif
 SUPPORTED := 3.11 3.12 3.13
 
 help: ## show this
@@ -94,6 +98,10 @@ docs: venv ## write the API reference and the events table anew
 
 docs-check: venv ## fail when the written parts of docs/ are not what make docs writes
 	$(BIN)/python tools/docs.py --check
+
+site: venv ## build the docs as a site into build/site: strict, offline (needs npm for mermaid)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[site]'
+	$(BIN)/python tools/site.py
 
 dist: venv ## build sdist and wheel twice, compare and check them, run the demo from the wheel
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'

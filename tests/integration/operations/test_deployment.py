@@ -31,7 +31,7 @@ from discordha.testing.processes import ChildProcess
 
 KUBERNETES = sorted((EXAMPLES / "kubernetes").glob("*.yaml"))
 #: Kinds that Kubernetes itself does not know.
-CUSTOM = {"Issuer", "Certificate", "ServiceMonitor"}
+CUSTOM = {"Issuer", "Certificate", "ServiceMonitor", "PrometheusRule"}
 VARIABLES = {f"DISCORDHA_{field.name.upper()}" for field in dataclasses.fields(Config)} | {"BOT_TOKEN"}
 
 

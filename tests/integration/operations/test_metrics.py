@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import yaml
 from fleet import BOTS, answered, per_replica
 from prometheus_client.parser import text_string_to_metric_families
 from scrape import addresses, samples, value
@@ -122,6 +123,9 @@ def _check_dashboard(existing: set[str]) -> None:
     families |= {f"discordha_rest_{name}_total" for name in metrics.REST_COUNTERS}
     families |= {f"discordha_rest_{name}" for name in metrics.REST_GAUGES}
     assert len(queries) > 15
+    rules = yaml.safe_load((ROOT / "examples" / "prometheus" / "rules.yaml").read_text())
+    alerts = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    asked |= {name for alert in alerts for name in re.findall(r"\bdiscordha_\w+", alert)}
     assert asked <= existing | families, asked - existing - families
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
