@@ -39,6 +39,7 @@ REFUSED = [
     ("handler_timeout", 0),
     ("on_store_loss", "wait"),
     ("participate_in_election", 1),
+    ("telemetry", "yes"),
     ("deaf_after", 0.1),
     ("drain_timeout", -1),
     ("call_timeout", float("inf")),

@@ -65,6 +65,7 @@ class Scene:
                 shared=part("shared"),
                 readiness=readiness,
                 voice_workers=[part("worker")],
+                telemetry=None,
             )
         )
 
