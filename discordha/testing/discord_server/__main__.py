@@ -17,7 +17,7 @@ from discordha.testing.discord_server.control import Control
 from discordha.testing.discord_server.gateway import GatewayServer
 from discordha.testing.discord_server.interactions import UserInteractions
 from discordha.testing.discord_server.options import Options
-from discordha.testing.discord_server.rest import RestServer
+from discordha.testing.discord_server.rest.server import RestServer
 from discordha.testing.discord_server.sessions import GatewaySessions
 from discordha.testing.discord_server.voice.server import VoiceServer
 from discordha.testing.discord_server.world import World

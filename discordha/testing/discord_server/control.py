@@ -13,7 +13,7 @@ from discordha.testing.discord_server.gateway import GatewayServer
 from discordha.testing.discord_server.interactions import UserInteractions
 from discordha.testing.discord_server.loads import Loads
 from discordha.testing.discord_server.looks import Looks
-from discordha.testing.discord_server.rest import RestServer
+from discordha.testing.discord_server.rest.server import RestServer
 from discordha.testing.discord_server.sessions import GatewaySession, GatewaySessions, dumps
 from discordha.testing.discord_server.voice.server import VoiceServer
 from discordha.testing.discord_server.world import World
