@@ -17,7 +17,7 @@ from discordha.testing.discord_server.control import Control
 from discordha.testing.discord_server.gateway import GatewayServer
 from discordha.testing.discord_server.interactions import UserInteractions
 from discordha.testing.discord_server.options import Options
-from discordha.testing.discord_server.rest import RestServer
+from discordha.testing.discord_server.rest.server import RestServer
 from discordha.testing.discord_server.sessions import GatewaySessions
 from discordha.testing.discord_server.voice.server import VoiceServer
 from discordha.testing.discord_server.world import World
@@ -48,7 +48,7 @@ class _Parts:
     def _emit(self, name: str, payload: Mapping[str, Any]) -> None:
         if self.rest.pending_nonce is not None and name == "MESSAGE_CREATE":
             payload = {**payload, "nonce": self.rest.pending_nonce}
-        self.sessions.emit(name, payload)
+        self.sessions.emit(name, self.world.as_sent(name, payload))
 
     def expire(self) -> None:
         """Forgets what is over."""

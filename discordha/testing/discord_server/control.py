@@ -13,7 +13,7 @@ from discordha.testing.discord_server.gateway import GatewayServer
 from discordha.testing.discord_server.interactions import UserInteractions
 from discordha.testing.discord_server.loads import Loads
 from discordha.testing.discord_server.looks import Looks
-from discordha.testing.discord_server.rest import RestServer
+from discordha.testing.discord_server.rest.server import RestServer
 from discordha.testing.discord_server.sessions import GatewaySession, GatewaySessions, dumps
 from discordha.testing.discord_server.voice.server import VoiceServer
 from discordha.testing.discord_server.world import World
@@ -62,6 +62,16 @@ class Control:
             "leave": world.leave,
             "move_voice": world.move_voice,
             "presence": world.presence,
+            "direct_message": world.direct_message,
+            "create_thread": world.create_thread,
+            "archive_thread": world.archive_thread,
+            "create_event": world.create_event,
+            "kick": world.kick,
+            "ban": world.ban,
+            "unban": world.unban,
+            "delete_channel": world.delete_channel,
+            "deny": world.deny,
+            "deny_guild": world.deny_guild,
             "emit": self.emit,
             "frame": self.frame,
             "slash": interactions.slash,
