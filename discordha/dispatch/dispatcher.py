@@ -22,6 +22,7 @@ from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Attempts
 from discordha.coordination.membership.unreceived import listed
 from discordha.dispatch.age_guard import AgeGuard
+from discordha.dispatch.barrier import Barrier
 from discordha.dispatch.handlers import Handler, HandlerRegistry
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
 from discordha.dispatch.lane_worker import LaneWorker
@@ -30,7 +31,7 @@ from discordha.dispatch.orphans import Orphans
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Runner
-from discordha.events import EVENTS, Event, Scope, decode_payload, identify
+from discordha.events import EVENTS, CaughtUp, Event, Scope, decode_payload, identify
 from discordha.process.timer import Timer
 from discordha.stats import Stats
 
@@ -96,6 +97,7 @@ class Dispatcher:
         )
         self._worker = LaneWorker(pending, lanes, claims, router, runner, stats, last_attempts, clock)
         self.work = self._worker.work
+        self.barrier = Barrier(self._admit_next, config.queue_size)
         claims.listen(self)
         members.listen(self.on_ranks)
 
@@ -126,11 +128,48 @@ class Dispatcher:
             self._sequence += 1
             event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision)
             if scope is Scope.CLAIM:
-                self._admit(event, wanted)
+                if not self.barrier.holds(event, wanted):
+                    self._admit(event, wanted)
             elif scope is Scope.LEADER:
                 self._to_leader(event, wanted, self._sequence)
             else:
                 self._lanes.put(Item(event, wanted, f"every/{identity.order or name}", self._sequence))
+
+    def catch_up(
+        self, name: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
+    ) -> None:
+        """Takes an event that happened while no replica was connected. Never blocks; gateway thread.
+
+        One that has no identity of its own gets one from the moment at which it happened: one replica claims it,
+        in order behind the messages of its channel.
+        """
+        if name in caught_up.handled:
+            return
+        late_by = max(self._clock() - caught_up.happened_at, 0.0)
+        handlers = self._registry.select(name, args, caught_up=True, late_by=late_by)
+        if not handlers:
+            return
+        self._stats.add("caught_up", name)
+        payload = decode_payload(raw)
+        for every in {handler.scope is Scope.EVERY for handler in handlers}:
+            wanted = [handler for handler in handlers if (handler.scope is Scope.EVERY) is every]
+            scope = Scope.EVERY if every else Scope.CLAIM
+            identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
+            if not every and EVENTS[name].scope is Scope.LEADER:
+                key = f"{identity.key}/{int(caught_up.moment * 1000)}"
+                identity = identity._replace(key=key, snowflake=None)
+            event = Event(name, args, identity, shard_id, raw, self._clock(), caught_up=caught_up)
+            if every:
+                self._sequence += 1
+                self._lanes.put(Item(event, wanted, f"every/{identity.order or name}", self._sequence))
+            else:
+                caught_up.keys.append(f"{name}/{identity.key}")
+                self._admit_next(event, wanted)
+
+    def _admit_next(self, event: Event, handlers: Sequence[Handler]) -> None:
+        """Admits an event behind all that were admitted before. Gateway thread."""
+        self._sequence += 1
+        self._admit(event, handlers)
 
     def offer(self, event: Event, handlers: Sequence[Handler]) -> None:
         """Takes an event of the bot's own, which one replica claims. Never blocks; any thread."""
@@ -146,7 +185,7 @@ class Dispatcher:
         key = f"{name}/{identity.key}"
         previous = self._claims.previous_attempts(key)
         # An event that was taken over before has its record in etcd, whatever its age.
-        snowflake = identity.snowflake if previous is None else None
+        snowflake = identity.snowflake if previous is None and event.caught_up is None else None
         if snowflake is not None and self._guard(event.shard_id).refuses(snowflake, name):
             self._drop(name, "too_old")
             return
@@ -281,7 +320,8 @@ class Dispatcher:
 
     def oldest(self, shard_id: int) -> float | None:
         """When the oldest unfinished event of a shard was received; ``None`` when all are done."""
-        return self._pending.oldest(shard_id)
+        found = [self._pending.oldest(shard_id), self.barrier.oldest(shard_id)]
+        return min((moment for moment in found if moment is not None), default=None)
 
     def unfinished(self) -> dict[str, dict[str, float]]:
         """The age of the oldest unfinished event, by shard and ordering key: for the member record."""
@@ -337,6 +377,8 @@ class Dispatcher:
     def _sweep(self, now: float) -> None:
         """Forgets events that are older than their mark could be."""
         for item in self._pending.received_before(now - self._config.retention):
+            if item.event.caught_up is not None or self.barrier.is_closed(item.event.shard_id):
+                continue  # marks outlive a catch-up
             if item.state is State.WAITING and not self._lanes.remove(item):
                 continue
             self._router.forget(item)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from discordha.context import asking
 from discordha.dispatch.callables import (
     callable_name,
     check_arguments,
@@ -40,14 +41,15 @@ class Handler:
     where: Callable[..., Any] | None
     name: str
 
-    def wants(self, args: Sequence[Any]) -> bool:
+    def wants(self, args: Sequence[Any], caught_up: bool = False, late_by: float = 0.0) -> bool:
         """Whether ``where`` accepts the event. An exception in it is logged and counts as no: ``where`` may
         be a check of rights.
         """
         if self.where is None:
             return True
         try:
-            said = self.where(*args)
+            with asking(self.event, caught_up=caught_up, late_by=late_by):
+                said = self.where(*args)
             refuse_result(said, "where")
             return bool(said)
         except Exception:  # noqa: BLE001 - any error of the user's predicate
@@ -95,10 +97,21 @@ class HandlerRegistry:
 
         return remove
 
-    def select(self, name: str, args: Sequence[Any]) -> Sequence[Handler]:
-        """The handlers that want this event. Gateway thread; takes no lock."""
+    @property
+    def events(self) -> frozenset[str]:
+        """The names of the events that have a handler, or may get one. Any thread."""
+        named = {name for name, handlers in self._by_event.copy().items() if handlers}
+        return frozenset(named | self._sources.keys())
+
+    def select(
+        self, name: str, args: Sequence[Any], *, caught_up: bool = False, late_by: float = 0.0
+    ) -> Sequence[Handler]:
+        """The handlers that want this event. Gateway thread; takes no lock.
+
+        :param caught_up: see ``CurrentEvent``, which ``where`` finds with ``current_event``.
+        """
         handlers, source = self._by_event.get(name, ()), self._sources.get(name)
-        wanting = [each for each in handlers if each.where is None or each.wants(args)]
+        wanting = [each for each in handlers if each.where is None or each.wants(args, caught_up, late_by)]
         if source is None:
             return wanting
         try:

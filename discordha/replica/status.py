@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from discordha._version import __version__
+from discordha.catch_up.service import CatchUp
 from discordha.commands import CommandSync
 from discordha.config import Config
 from discordha.coordination.membership.members import JSON
@@ -51,6 +52,7 @@ class ReplicaView(Protocol):
     identify: Identify | LocalIdentify
     limits: RestLimits | None
     commands: CommandSync
+    catch_up: CatchUp | None
 
     @property
     def uptime(self) -> float:
@@ -84,6 +86,7 @@ def describe(replica: ReplicaView) -> dict[str, JSON]:
         "threads": replica.lanes.threads,
         "hears": leaders.ages() if leaders is not None else {},
         "events": {key: state.events for key, state in states.items()},
+        "reach": replica.catch_up.reaches() if replica.catch_up is not None else {},
         "commands": dict(replica.commands.digests),
         "heard": {key: state.heard for key, state in states.items()},
     }
@@ -147,6 +150,8 @@ def status(replica: ReplicaView) -> dict[str, Any]:
         "running": replica.runner.running(),
         "rest": replica.limits.status() if replica.limits is not None else {},
     }
+    if replica.catch_up is not None and (gaps := replica.catch_up.status()):
+        found["gaps"] = gaps
     if identify := replica.identify.status():
         found["identify"] = identify
     node = replica.coordination

@@ -251,7 +251,7 @@ class Claims:
 
     def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
         key = self._prefix + request.key
-        if request.attempt <= 1 and request.refused is None:
+        if request.attempt <= 1 and request.refused is None and not request.recorded:
             return Operation(Guarded(key, "version", 0, self._first, grant.lease_id), (key,))
         attempts_key = self._attempts_prefix + request.key
         record = request.record(self._hints.attempts(request.key), self._replica_id, self._max_attempts)
@@ -286,7 +286,7 @@ class Claims:
                     self._max_attempts,
                 )
                 return Done(buried=True)
-            return Claim(request.key, request.attempt, result.revision, grant)
+            return Claim(request.key, request.attempt, result.revision, grant, recorded=request.recorded)
         found = result.responses[0]
         assert isinstance(found, list)
         kv: KeyValue = found[0]
@@ -301,7 +301,7 @@ class Claims:
             return Done()
         if kv.lease == grant.lease_id and replica == self._replica_id:
             # This replica's own: an earlier try was applied, but its answer was lost.
-            return Claim(request.key, attempt, kv.create_revision, grant)
+            return Claim(request.key, attempt, kv.create_revision, grant, recorded=request.recorded)
         held = Held(replica, attempt, kv.mod_revision)
         self._hints.note_held(request.key, held)
         return held
@@ -322,7 +322,7 @@ class Claims:
                 return
         key = self._prefix + claim.key
         value, lease = self._value("d", claim.attempt), self._leases.current()
-        if claim.attempt > 1 or self._hints.attempts(claim.key) is not None:
+        if claim.recorded or self._hints.attempts(claim.key) is not None:
             attempts_key = self._attempts_prefix + claim.key
             txn: Txn | Guarded = Txn(
                 (Compare.create_revision(key, claim.token),),
