@@ -96,6 +96,60 @@ class DiscordUsers(ABC):
         """Changes a member's presence."""
         self.control("presence", guild_id=guild_id, user_id=user_id, status=status)
 
+    def direct_message(self, content: str, user_id: int | None = None) -> tuple[int, int]:
+        """Sends the bot a direct message, and returns the channel's and the message's id."""
+        user = user_id or self.user_ids[0]
+        channel, message = self.control("direct_message", user_id=user, content=content)
+        return int(channel), int(message)
+
+    def create_thread(
+        self, channel_id: int, name: str, user_id: int | None = None, *, message_id: int | None = None
+    ) -> int:
+        """Starts a public thread, and returns its id, which is a channel's id for ``send`` and all others.
+
+        :param message_id: the message to start it from.
+        """
+        user = user_id or self.user_ids[0]
+        return int(
+            self.control(
+                "create_thread", channel_id=channel_id, name=name, user_id=user, message_id=message_id
+            )
+        )
+
+    def archive_thread(self, thread_id: int) -> None:
+        """Archives a thread."""
+        self.control("archive_thread", thread_id=thread_id)
+
+    def create_event(self, guild_id: int, name: str) -> int:
+        """Plans a scheduled event, as the guild's owner, and returns its id."""
+        return int(self.control("create_event", guild_id=guild_id, name=name))
+
+    # What follows is done by the guild's owner and appears in its audit log.
+
+    def kick(self, guild_id: int, user_id: int, *, reason: str | None = None) -> int:
+        """Kicks a member, and returns the audit log entry's id."""
+        return int(self.control("kick", guild_id=guild_id, user_id=user_id, reason=reason))
+
+    def ban(self, guild_id: int, user_id: int, *, reason: str | None = None) -> int:
+        """Bans a user, and returns the audit log entry's id."""
+        return int(self.control("ban", guild_id=guild_id, user_id=user_id, reason=reason))
+
+    def unban(self, guild_id: int, user_id: int) -> int:
+        """Takes a ban back, and returns the audit log entry's id."""
+        return int(self.control("unban", guild_id=guild_id, user_id=user_id))
+
+    def delete_channel(self, channel_id: int) -> None:
+        """Deletes a channel, or a thread."""
+        self.control("delete_channel", channel_id=channel_id)
+
+    def deny(self, channel_id: int, *permissions: str) -> None:
+        """Takes permissions in a channel from the bot, such as ``"view_channel"``; none: gives all back."""
+        self.control("deny", channel_id=channel_id, permissions=permissions)
+
+    def deny_guild(self, guild_id: int, *permissions: str) -> None:
+        """Takes permissions in a guild from the bot, such as ``"view_audit_log"``; none: gives all back."""
+        self.control("deny_guild", guild_id=guild_id, permissions=permissions)
+
     def emit(self, name: str, payload: Mapping[str, Any]) -> None:
         """Sends any gateway event."""
         self.control("emit", name=name, payload=dict(payload))

@@ -48,7 +48,7 @@ class _Parts:
     def _emit(self, name: str, payload: Mapping[str, Any]) -> None:
         if self.rest.pending_nonce is not None and name == "MESSAGE_CREATE":
             payload = {**payload, "nonce": self.rest.pending_nonce}
-        self.sessions.emit(name, payload)
+        self.sessions.emit(name, self.world.as_sent(name, payload))
 
     def expire(self) -> None:
         """Forgets what is over."""

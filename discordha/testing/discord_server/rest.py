@@ -22,6 +22,7 @@ from simcord.http import routes as _routes  # noqa: F401 - importing it register
 
 from discordha.testing.discord_server.gateway import GatewayServer
 from discordha.testing.discord_server.limits import Limits
+from discordha.testing.discord_server.listings import Listings
 from discordha.testing.discord_server.options import Options
 from discordha.testing.discord_server.sessions import dumps
 from discordha.testing.discord_server.world import World
@@ -30,6 +31,8 @@ __all__ = ["RestServer"]
 
 #: The flags of an application with all privileged intents, for less than 100 guilds.
 ALL_INTENTS_FLAGS = (1 << 13) | (1 << 15) | (1 << 19)
+#: What Discord says with a status.
+_ERRORS = {403: (50001, "Missing Access"), 404: (10003, "Unknown Channel")}
 
 
 class _Upload:
@@ -58,6 +61,7 @@ class RestServer:
         self.nonces: dict[str, tuple[float, int, int]] = {}  # nonce: when, channel, message
         self.pending_nonce: str | None = None
         self.limits = Limits(options)
+        self.listings = Listings(options, world)
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answers one request."""
@@ -145,7 +149,8 @@ class RestServer:
         if not status:
             return None
         headers = {"Content-Type": "application/json"}
-        payload: dict[str, Any] = {"message": "fault", "code": 0}
+        code, message = _ERRORS.get(status, (0, "fault"))
+        payload: dict[str, Any] = {"message": message, "code": code}
         if status == 429:
             payload = {
                 "message": "You are being rate limited.",
@@ -154,6 +159,7 @@ class RestServer:
             }
             headers["Retry-After"] = str(fault["retry_after"])
             headers["Via"] = "1.1 local"
+            headers["X-RateLimit-Scope"] = "global" if fault["is_global"] else "user"
             if fault["is_global"]:
                 headers["X-RateLimit-Global"] = "true"
         return web.Response(status=status, body=dumps(payload).encode(), headers=headers)
@@ -182,15 +188,20 @@ class RestServer:
                 record["duplicate"] = True
                 return 200, {**known, "nonce": nonce}, {}
         self.pending_nonce = body.get("nonce") if isinstance(body, dict) else None
+        listing = self.listings.find(request.method, path, request.query)
         try:
-            payload = router.dispatch(
-                self.world.backend,
-                request.method,
-                path,
-                json=body,
-                params=dict(request.query),
-                files=files,
-                reason=request.headers.get("X-Audit-Log-Reason"),
+            payload = (
+                listing()
+                if listing is not None
+                else router.dispatch(
+                    self.world.backend,
+                    request.method,
+                    path,
+                    json=body,
+                    params=dict(request.query),
+                    files=files,
+                    reason=request.headers.get("X-Audit-Log-Reason"),
+                )
             )
         except (router.RouteNotImplemented, router.UnsupportedField) as error:
             self.unknown.append(str(error))

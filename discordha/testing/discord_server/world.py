@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import discord
 from simcord.backend import Backend, serializers
-from simcord.enums import ChannelType
+from simcord.backend.access import channel_accessible
+from simcord.backend.models import Channel, Overwrite
+from simcord.backend.state import DEFAULT_EVERYONE_PERMISSIONS
+from simcord.enums import AuditLogAction, ChannelType, OverwriteType
 
 from discordha.testing.discord_server.options import Options
 
@@ -72,7 +76,43 @@ class World:
 
     def guild_payload(self, guild_id: int) -> dict[str, Any]:
         """The payload of GUILD_CREATE."""
-        return dict(serializers.guild_create_payload(self.backend, self.backend.get_guild(guild_id)))
+        payload = dict(serializers.guild_create_payload(self.backend, self.backend.get_guild(guild_id)))
+        payload["threads"] = [
+            serializers.thread_payload(self.backend, thread) for thread in self.visible_threads(guild_id)
+        ]
+        return payload
+
+    def visible_threads(self, guild_id: int) -> list[Channel]:
+        """A guild's active threads that the bot may see."""
+        bot_id = self.backend.bot_user.id
+        return [
+            thread
+            for thread in self.backend.active_threads(guild_id)
+            if channel_accessible(self.backend, thread.id, bot_id)
+        ]
+
+    def as_sent(self, name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A payload as the gateway sends it: of a guild's message, the author and those who are mentioned
+        come as members.
+        """
+        if name not in ("MESSAGE_CREATE", "MESSAGE_UPDATE") or payload.get("guild_id") is None:
+            return payload
+        guild = self.backend.guilds[int(payload["guild_id"])]
+
+        def partial(user_id: int) -> dict[str, Any]:
+            member = guild.members[user_id]
+            return dict(serializers.member_payload(self.backend, guild, member, with_user=False))
+
+        changes: dict[str, Any] = {}
+        author = int((payload.get("author") or {}).get("id", 0))
+        if "member" not in payload and author in guild.members and not payload.get("webhook_id"):
+            changes["member"] = partial(author)
+        if payload.get("mentions"):
+            changes["mentions"] = [
+                {**user, "member": partial(int(user["id"]))} if int(user["id"]) in guild.members else user
+                for user in payload["mentions"]
+            ]
+        return {**payload, **changes} if changes else payload
 
     def guild_of(self, channel_id: int) -> int | None:
         """The guild of a channel."""
@@ -174,6 +214,89 @@ class World:
                 "client_status": {"desktop": status},
             },
         )
+
+    def direct_message(self, user_id: int, content: str) -> tuple[int, int]:
+        """Sends the bot a direct message, and returns the channel's and the message's id."""
+        channel = self.backend.get_dm_channel(user_id)
+        return int(channel.id), self.send(channel.id, content, user_id)
+
+    def create_thread(
+        self, channel_id: int, name: str, user_id: int, *, message_id: int | None = None
+    ) -> int:
+        """Starts a public thread, also from a message, and returns its id."""
+        return int(self.backend.create_thread(channel_id, name, user_id, message_id=message_id).id)
+
+    def archive_thread(self, thread_id: int) -> None:
+        """Archives a thread."""
+        now = self.backend.now_iso()
+        self.backend.edit_channel(thread_id, {}, thread_metadata={"archived": True, "archive_timestamp": now})
+
+    def create_event(self, guild_id: int, name: str) -> int:
+        """Plans an event of an hour in a day's time, as the guild's owner, and returns its id."""
+        event = self.backend.create_scheduled_event(
+            guild_id,
+            name=name,
+            entity_type=3,
+            scheduled_start_time=self.backend.iso_after(86_400),
+            scheduled_end_time=self.backend.iso_after(90_000),
+            creator_id=self.backend.get_guild(guild_id).owner_id,
+            entity_metadata={"location": "here"},
+        )
+        self._log_action(guild_id, AuditLogAction.SCHEDULED_EVENT_CREATE, event.id)
+        return int(event.id)
+
+    # -- moderators ------------------------------------------------------------------------------------------
+
+    def _log_action(
+        self, guild_id: int, action: AuditLogAction, target_id: int, reason: str | None = None
+    ) -> int:
+        """The action of a guild's owner in its audit log."""
+        owner = self.backend.get_guild(guild_id).owner_id
+        entry = self.backend.record_audit_log(
+            guild_id, action, target_id=target_id, user_id=owner, reason=reason
+        )
+        return int(entry.id)
+
+    def kick(self, guild_id: int, user_id: int, reason: str | None = None) -> int:
+        """Removes a member, as the owner, and returns the audit log entry's id."""
+        self.backend.remove_member(guild_id, user_id)
+        return self._log_action(guild_id, AuditLogAction.MEMBER_KICK, user_id, reason)
+
+    def ban(self, guild_id: int, user_id: int, reason: str | None = None) -> int:
+        """Bans a user, as the owner, and returns the audit log entry's id."""
+        self.backend.apply_ban(guild_id, user_id, reason)
+        return self._log_action(guild_id, AuditLogAction.MEMBER_BAN, user_id, reason)
+
+    def unban(self, guild_id: int, user_id: int) -> int:
+        """Takes a ban back, as the owner, and returns the audit log entry's id."""
+        self.backend.remove_ban(guild_id, user_id)
+        return self._log_action(guild_id, AuditLogAction.MEMBER_UNBAN, user_id)
+
+    def delete_channel(self, channel_id: int) -> None:
+        """Deletes a channel or a thread, as the owner."""
+        guild_id = self.guild_of(channel_id)
+        self.backend.delete_channel(channel_id)
+        if channel_id in self.channels:
+            self.channels.remove(channel_id)
+            assert guild_id is not None
+            self._log_action(guild_id, AuditLogAction.CHANNEL_DELETE, channel_id)
+
+    def deny(self, channel_id: int, permissions: list[str]) -> None:
+        """Takes permissions in a channel from the bot, by discord.py's names; none: gives all back."""
+        bits = discord.Permissions(**dict.fromkeys(permissions, True)).value
+        bot_id = self.backend.bot_user.id
+        self.backend.set_overwrite(channel_id, Overwrite(bot_id, OverwriteType.MEMBER, deny=bits))
+
+    def deny_guild(self, guild_id: int, permissions: list[str]) -> None:
+        """Takes permissions in a guild from the bot's role, by discord.py's names; none: gives all back."""
+        allowed = discord.Permissions.all()
+        allowed.update(administrator=False, **dict.fromkeys(permissions, False))
+        guild = self.backend.get_guild(guild_id)
+        (role_id,) = guild.members[self.backend.bot_user.id].role_ids[:1]
+        self.backend.edit_role(guild_id, role_id, {"permissions": allowed.value})
+        everyone = discord.Permissions(DEFAULT_EVERYONE_PERMISSIONS)
+        everyone.update(**dict.fromkeys(permissions, False))
+        self.backend.edit_role(guild_id, guild_id, {"permissions": everyone.value})
 
     # -- memory ----------------------------------------------------------------------------------------------
 
