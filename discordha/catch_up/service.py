@@ -279,15 +279,15 @@ class CatchUp:
 
     def _tend(self, shard: int, client: ShardClient) -> None:
         if client.state().ready:
-            self._take_frames(shard, client)
-        self._set_barrier(shard)
+            self._set_barrier(shard, self._take_frames(shard, client))
         term = self._leaders.acting(shard) if not self._pausing else None
         if term is None or not self._node.watch.alive or not client.state().ready:
             self._end_run(shard)
         else:
             self._lead(shard, client, term)
 
-    def _take_frames(self, shard: int, client: ShardClient) -> None:
+    def _take_frames(self, shard: int, client: ShardClient) -> GapState | None:
+        """Takes the frames that are new here; returns the state that goes with them."""
         frames, state = self._node.gaps.frames(shard, self._taken.get(shard, (0, -1)))
         for frame in frames:
             self._keys[shard, frame.place] = None
@@ -296,14 +296,15 @@ class CatchUp:
         if state is not None and state.over:
             for key in [key for key in self._keys if key[0] == shard and key[1][0] <= state.number]:
                 del self._keys[key]
+        return state
 
     # -- the barrier -----------------------------------------------------------------------------------------
 
-    def _set_barrier(self, shard: int) -> None:
+    def _set_barrier(self, shard: int, state: GapState | None) -> None:
         since = self._shut.get(shard)
         if since is None:
             return
-        closed = self._to_close(shard, since)
+        closed = self._to_close(shard, state, since)
         if closed is not None and not closed:
             self._shut.pop(shard, None)
             self._closed.pop(shard, None)
@@ -317,7 +318,7 @@ class CatchUp:
         if self._dispatcher.barrier.is_closed(shard):
             self._dispatcher.barrier.set(shard, closed)
 
-    def _to_close(self, shard: int, since: float) -> Collection[str] | None:
+    def _to_close(self, shard: int, state: GapState | None, since: float) -> Collection[str] | None:
         """The channels of a shard whose new events have to wait; ``None``: all."""
         point = self._node.points.get(shard)
         if point is None or self._pausing:
@@ -327,7 +328,6 @@ class CatchUp:
             # The shards that serve receive the same events, and bring them in order.
             served = [key for key in self._gateway.clients if generation_of(key) == serving]
             return None if any(key in self._shut for key in served) else ()
-        state = self._node.gaps.state(shard)
         if state is not None and not state.over:
             if self._config.ordering != "channel":
                 return () if state.fetched else None

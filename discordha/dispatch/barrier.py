@@ -4,7 +4,7 @@ Guarantees: an event of a closed shard waits here, unless it has a lane of its o
 of one channel leave in the order in which they came. ``limit`` events wait at the most: then all of a shard go
 on, and their order is given up.
 
-Threads and locks: the gateway's thread alone changes anything. ``oldest`` reads from any thread.
+Threads and locks: the gateway's thread alone changes anything. ``oldest`` and ``unfinished`` read from any thread.
 """
 
 from __future__ import annotations
@@ -69,7 +69,15 @@ class Barrier:
         """Whether any event of a shard would wait."""
         return shard in self._closed
 
+    def unfinished(self) -> list[tuple[int, str, float]]:
+        """Shard and ordering key of the events that wait, and when the oldest was received. Any thread."""
+        return [
+            (shard, order, events[0][0].received_at)
+            for shard, waiting in self._waiting.copy().items()
+            for order, events in waiting.copy().items()
+            if events
+        ]
+
     def oldest(self, shard: int) -> float | None:
         """When the oldest event that waits was received."""
-        waiting = list(self._waiting.get(shard, {}).copy().values())
-        return min((events[0][0].received_at for events in waiting if events), default=None)
+        return min((moment for each, _, moment in self.unfinished() if each == shard), default=None)
