@@ -1,6 +1,8 @@
-"""What happened while no replica was connected: fetched from Discord, and brought to its handlers.
+"""Catch-up: what happened while no replica was connected, fetched from Discord and handed on as the gateway
+would have sent it.
 
-How Discord is asked belongs here, and when, and how events get from a shard's leader to all its hosts. What
-etcd keeps of it does not: see ``discordha.coordination.gaps``. ``replica`` and the rooms above it import this
-package.
+Asking Discord for the past belongs here; up to where everything is known does not, and lies in
+``coordination``. ``sharding`` and ``replica`` may import it.
 """
+
+__all__ = ()

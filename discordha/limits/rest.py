@@ -5,6 +5,8 @@ Guarantees
   its departure and its answer, so the next one takes its place a second after the answer.
 - Requests wait in order of arrival. Requests with a token of their own, such as answers to interactions,
   never wait: Discord does not count them.
+- Requests made ``in_background`` leave only while no other waits, ``BACKGROUND_IN_FLIGHT`` at a time, and
+  take half of the share at most, so that a live request finds a place.
 - While Discord says that the whole bot is over its limit, no counted request leaves.
 - Discord bans an address after 10,000 invalid requests (answers 401, 403, 429; not 429 of a resource that
   others share) within ten minutes. At ``REFUSED_LIMIT`` over all replicas, callers get an error instead.
@@ -27,18 +29,28 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from discordha.coordination.quotas.request_shares import REFUSALS_KEPT, WINDOW, Shares
 from discordha.errors import DiscordHAError
 
-__all__ = ["REFUSED_LIMIT", "RestLimits", "shared_total"]
+__all__ = ["REFUSED_LIMIT", "RestLimits", "in_background", "shared_total"]
 
 _log = logging.getLogger(__name__)
 
 #: The counters in ``status``.
-_COUNTED = ("requests", "exempt", "delayed", "withheld", "limited_global", "limited_user", "limited_shared")
+_COUNTED = (
+    "requests",
+    "background",
+    "exempt",
+    "delayed",
+    "withheld",
+    "limited_global",
+    "limited_user",
+    "limited_shared",
+)
 #: Refused requests within ten minutes at which replicas stop: Discord bans at 10,000, and replicas learn of
 #: each other's requests a second late.
 REFUSED_LIMIT = 9_000
@@ -48,6 +60,20 @@ REFUSED_GRAIN = 10.0
 PEAK_MEMORY = 3.0
 #: Pause between two checks of the share while requests wait, seconds: it may fall and rise again unnoticed.
 SHARE_CHECK_INTERVAL = 0.25
+#: Background requests that wait for their answer at the same time.
+BACKGROUND_IN_FLIGHT = 4
+
+_background: ContextVar[bool] = ContextVar("discordha_background_request", default=False)
+
+
+@contextlib.contextmanager
+def in_background() -> Iterator[None]:
+    """Requests of this task, or this thread, inside of the block give way to all others."""
+    token = _background.set(True)
+    try:
+        yield
+    finally:
+        _background.reset(token)
 
 
 def shared_total(limit: int) -> int:
@@ -69,6 +95,8 @@ class RestLimits:
         self._report_pause: Callable[[float], None] = lambda seconds: None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting_behind: deque[asyncio.Future[None]] = deque()  # those made in the background
+        self._in_flight_behind = 0
         self._cooling: deque[float] = deque()  # the moments at which places are free again
         self._timer: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
@@ -96,12 +124,15 @@ class RestLimits:
         if not counted:
             return
         loop = self._loop = asyncio.get_running_loop()
-        if not self._waiting and self._is_free():
-            self._enter()
+        behind = _background.get()
+        self._counts["background"] += behind
+        queue = self._waiting_behind if behind else self._waiting
+        if not queue and self._may_enter(behind):
+            self._enter(behind)
             return
-        self._counts["delayed"] += 1
+        self._counts["delayed"] += not behind
         future: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(future)
+        queue.append(future)
         self._note_demand()
         self._set_timer()
         try:
@@ -110,7 +141,7 @@ class RestLimits:
             if future.done() and not future.cancelled():
                 self.end(sent=False)
             else:
-                self._waiting.remove(future)
+                queue.remove(future)
             raise
 
     def end(self, *, sent: bool = True) -> None:
@@ -120,6 +151,7 @@ class RestLimits:
         """
         with self._lock:
             self._in_flight -= 1
+        self._in_flight_behind -= _background.get()
         if sent:
             self._cooling.append(self._clock() + WINDOW)
         self._pump()
@@ -162,38 +194,45 @@ class RestLimits:
             "names the refused calls"
         )
 
-    def _is_free(self) -> bool:
+    def _may_enter(self, behind: bool) -> bool:
         now = self._clock()
         cooling = self._cooling
         while cooling and cooling[0] <= now:
             cooling.popleft()
-        return now >= self._paused_until and self._in_flight + len(cooling) < self._slots()
+        slots = self._slots()
+        if behind:
+            if self._waiting or self._in_flight_behind >= BACKGROUND_IN_FLIGHT:
+                return False
+            slots = max(slots // 2, 1)
+        return now >= self._paused_until and self._in_flight + len(cooling) < slots
 
-    def _enter(self) -> None:
+    def _enter(self, behind: bool) -> None:
         with self._lock:
             self._in_flight += 1
+        self._in_flight_behind += behind
         self._note_demand()
 
     def _pump(self) -> None:
-        while self._waiting and self._is_free():
-            future = self._waiting.popleft()
-            if not future.done():
-                self._enter()
-                future.set_result(None)
+        for queue, behind in ((self._waiting, False), (self._waiting_behind, True)):
+            while queue and self._may_enter(behind):
+                future = queue.popleft()
+                if not future.done():
+                    self._enter(behind)
+                    future.set_result(None)
         self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting and self._loop is not None:
+        if (self._waiting or self._waiting_behind) and self._loop is not None:
             now = self._clock()
             due = max(self._cooling[0] if self._cooling else now + SHARE_CHECK_INTERVAL, self._paused_until)
             self._timer = self._loop.call_later(min(max(due - now, 0.001), SHARE_CHECK_INTERVAL), self._pump)
 
     def _note_demand(self) -> None:
         now = self._clock()
-        demand = self._in_flight + len(self._cooling) + len(self._waiting)
+        demand = self._in_flight + len(self._cooling) + len(self._waiting) + len(self._waiting_behind)
         with self._lock:  # a peak goes when a later one exceeds it, so the first is the largest
             peaks = self._peaks
             while peaks and peaks[-1][1] <= demand:
@@ -209,7 +248,7 @@ class RestLimits:
         oldest = self._clock() - PEAK_MEMORY
         with self._lock:
             recent = max((demand for at, demand in self._peaks if at >= oldest), default=0)
-        return max(recent, len(self._waiting))
+        return max(recent, len(self._waiting) + len(self._waiting_behind))
 
     @property
     def in_flight(self) -> int:
@@ -242,6 +281,7 @@ class RestLimits:
             "share": self._slots(),
             "in_flight": self._in_flight,
             "waiting": len(self._waiting),
+            "waiting_in_background": len(self._waiting_behind),
             "want": self.want(),
             "paused_for": max(self._paused_until - self._clock(), 0.0),
             "refused": self.refused(),

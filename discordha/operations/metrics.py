@@ -46,6 +46,7 @@ COUNTERS = {
 REST_GAUGES = ("limit", "share", "in_flight", "waiting", "paused_for")
 REST_COUNTERS = (
     "requests",
+    "background",
     "delayed",
     "withheld",
     "refused",

@@ -28,9 +28,8 @@ class Line:
         self.seen = 0  # of etcd
         #: By message: what was proven to be older when it came, and what had been seen by then.
         self.stamps: dict[str, tuple[int, int]] = {}
-        config = Config.from_env(
-            discord_.env(endpoint=endpoint), ha=False, intents=discord.Intents.all(), **settings
-        )
+        settings.setdefault("intents", discord.Intents.all())
+        config = Config.from_env(discord_.env(endpoint=endpoint), ha=False, **settings)
         self.gateway = Gateway(config, self)
 
     # -- the gateway's listener

@@ -8,7 +8,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from discordha.errors import DiscordHAError
-from discordha.limits.rest import REFUSED_LIMIT, RestLimits, shared_total
+from discordha.limits.rest import (
+    BACKGROUND_IN_FLIGHT,
+    REFUSED_LIMIT,
+    RestLimits,
+    in_background,
+    shared_total,
+)
 
 
 class Clock:
@@ -184,3 +190,76 @@ def test_the_shared_part_leaves_a_margin() -> None:
     assert shared_total(50) == 48
     assert shared_total(1) == 1
     assert shared_total(500) == 480
+
+
+async def behind(limits: RestLimits) -> None:
+    with in_background():
+        await limits.begin(counted=True)
+
+
+def ended_behind(limits: RestLimits) -> None:
+    with in_background():
+        limits.end()
+
+
+def test_background_requests_leave_half_of_the_share() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        tasks = [asyncio.create_task(behind(limits)) for _ in range(5)]
+        await settle()
+        assert [task.done() for task in tasks] == [True, True, True, False, False]
+        for _ in range(3):
+            await asyncio.wait_for(limits.begin(counted=True), 5)  # without waiting
+        for _ in range(3):
+            ended_behind(limits)
+        clock.now += 1
+        limits.changed()
+        await settle()
+        assert not tasks[3].done(), "three live ones take half of the share"
+        limits.end()
+        clock.now += 1
+        limits.changed()
+        await settle()
+        assert [task.done() for task in tasks[3:]] == [True, False]
+        tasks[4].cancel()
+        await asyncio.gather(tasks[4], return_exceptions=True)
+        status = limits.status()
+        assert (status["waiting_in_background"], status["background"], status["delayed"]) == (0, 5, 0)
+
+    run(test, slots=6)
+
+
+def test_background_requests_wait_while_live_ones_do() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        await limits.begin(counted=True)
+        await limits.begin(counted=True)
+        background = asyncio.create_task(behind(limits))
+        await settle()
+        live = asyncio.create_task(limits.begin(counted=True))
+        await settle()
+        limits.end()
+        clock.now += 1
+        limits.changed()
+        await settle()
+        assert (live.done(), background.done()) == (True, False), "the later one goes first"
+        limits.end()
+        limits.end()
+        clock.now += 1
+        limits.changed()
+        await asyncio.wait_for(background, 5)
+
+    run(test, slots=2)
+
+
+def test_background_requests_in_flight_are_few() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        tasks = [asyncio.create_task(behind(limits)) for _ in range(BACKGROUND_IN_FLIGHT + 1)]
+        await settle()
+        assert sum(task.done() for task in tasks) == BACKGROUND_IN_FLIGHT
+        clock.now += 60
+        limits.changed()
+        await settle()
+        assert sum(task.done() for task in tasks) == BACKGROUND_IN_FLIGHT, "none was answered"
+        ended_behind(limits)
+        await asyncio.wait_for(tasks[-1], 5)
+
+    run(test, slots=48)
