@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from discordha.api.client import AllClients
 from discordha.api.wait_for import Waiters
 from discordha.blocking import wrap
-from discordha.catch_up.service import GAP, CatchUp
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
 from discordha.coordination.membership.members import OperatorCommands
@@ -36,6 +35,7 @@ from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits, shared_total
 from discordha.operations.health import HealthServer
+from discordha.outage.service import GAP, CatchUp
 from discordha.replica import status
 from discordha.replica.monitor import Monitor
 from discordha.replica.readiness import Readiness

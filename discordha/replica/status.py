@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from discordha._version import __version__
-from discordha.catch_up.service import CatchUp
 from discordha.commands import CommandSync
 from discordha.config import Config
 from discordha.coordination.membership.members import JSON
@@ -25,6 +24,7 @@ from discordha.leader.service import LeaderService, LeadershipStatus
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits
+from discordha.outage.service import CatchUp
 from discordha.replica.readiness import Readiness
 from discordha.sharding.host import ShardHost
 from discordha.sharding.index import ShardIndex

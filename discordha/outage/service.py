@@ -27,10 +27,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from discordha.catch_up.coverage import Coverage
-from discordha.catch_up.fetch import FETCHED, HistoryFetcher, Missed
-from discordha.catch_up.gap import Gap
-from discordha.catch_up.run import GapRun, LeadershipEnded, RunHost, describe
+from discordha.catch_up.fetch import HistoryFetcher
+from discordha.catch_up.missed import Missed
+from discordha.catch_up.plan import KEPT
 from discordha.config import Config
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import LeaseNotFound
@@ -46,6 +45,9 @@ from discordha.events import EVENTS, CaughtUp, Event, Identity, Scope, identify
 from discordha.gateway import Gateway
 from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
+from discordha.outage.coverage import Coverage
+from discordha.outage.gap import Gap
+from discordha.outage.run import GapRun, LeadershipEnded, RunHost, describe
 from discordha.process.threads import unending
 from discordha.stats import Stats
 
@@ -312,6 +314,17 @@ class CatchUp:
             return
         else:
             self._closed[shard] = closed
+        print(
+            "DEBUG narrow",
+            shard,
+            closed,
+            state,
+            since,
+            self._clock(),
+            self.reach(shard),
+            self._node.points.get(shard),
+            flush=True,
+        )
         self._gateway.soon(self._narrow, shard, closed)
 
     def _narrow(self, shard: int, closed: Collection[str] | None) -> None:
@@ -468,7 +481,7 @@ class CatchUp:
             for name in self._registry.events
             if (kind := EVENTS[name].gateway) is not None
             and EVENTS[name].scope is not Scope.EVERY
-            and (kind not in FETCHED or kind in kinds or name == "thread_join")
+            and (kind not in KEPT or kind in kinds or name == "thread_join")
         )
 
     def _handled(self, shard: int, missed: Missed) -> Sequence[str]:

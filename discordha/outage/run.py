@@ -24,7 +24,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from discordha.catch_up.fetch import HistoryFetcher, Missed, Outcome, Progress
+from discordha.catch_up.fetch import HistoryFetcher
+from discordha.catch_up.missed import Missed, Outcome, Progress
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import Op
 from discordha.coordination.gaps.points import Point
@@ -53,6 +54,12 @@ FETCH_AGAIN = 2.0
 SHOWN = 2.0
 
 
+class _Planned(NamedTuple):
+    """The fetcher has made its plan: the channels whose events are still to come."""
+
+    waiting: frozenset[str]
+
+
 class RunHost(NamedTuple):
     """What a run needs of its replica."""
 
@@ -77,12 +84,13 @@ class GapRun:
         self._shard = shard
         self.term = term
         self._client = client
-        self._fetched: deque[Missed | Progress] = deque()
+        self._fetched: deque[Missed | Progress | _Planned] = deque()
         self._task: concurrent.futures.Future[Outcome] | None = None
         self._fetched_until = 0.0
-        self._waiting: Sequence[str] | None = None
+        self._waiting: set[str] | None = None
         self._progress: Mapping[str, float] = {}
         self._under_way = 0
+        self._begun_at = 0.0
         self._begin_again = 0.0
         self._leases: set[int] | None = None
         self._renew_at = 0.0
@@ -123,8 +131,9 @@ class GapRun:
     def _begin(self, state: GapState) -> None:
         if time.monotonic() < self._begin_again:
             return
-        self._waiting = state.waiting
+        self._waiting = None
         self._fetched_until = state.until
+        self._begun_at = time.monotonic()
         fetcher = self._host.fetcher(
             self._client,
             wanted=self._host.wanted(),
@@ -133,11 +142,20 @@ class GapRun:
             limit=self._host.limit,
             done=self._node.gaps.cursors(self._shard),
         )
-        fetching = fetcher.run(self._deliver, self._fetched.append)
+        fetching = self._fetch(fetcher)
         try:
             self._task = asyncio.run_coroutine_threadsafe(fetching, self._host.loop)
         except RuntimeError:  # the loop has ended
             fetching.close()
+
+    async def _fetch(self, fetcher: HistoryFetcher) -> Outcome:
+        running = asyncio.create_task(fetcher.run(self._deliver, self._fetched.append))
+        try:
+            await asyncio.sleep(0)  # it plans before it asks
+            self._fetched.append(_Planned(frozenset(fetcher.waiting)))
+            return await running
+        finally:
+            running.cancel()
 
     async def _deliver(self, missed: Missed) -> None:
         while self._under_way + len(self._fetched) >= WINDOW:
@@ -160,15 +178,15 @@ class GapRun:
         _log.info(
             "shard %d: fetched %s; skipped: %s",
             number_of(self._shard),
-            dict(outcome.counts) or "nothing",
-            dict(outcome.skipped) or "nothing",
+            dict(outcome.delivered) or "nothing",
+            [f"{each.source}: {each.reason}" for each in outcome.skipped] or "nothing",
         )
         return self._write(
             dataclasses.replace(
                 state,
                 fetched=True,
                 waiting=(),
-                skipped=dict(outcome.skipped),
+                skipped={each.source: each.reason for each in outcome.skipped},
                 missing=list(self._host.missing(outcome.missing)),
                 progress=dict(self._progress),
             )
@@ -186,17 +204,20 @@ class GapRun:
                 if len(events) >= FRAME_EVENTS or size >= FRAME_BYTES or len(cursors) >= FRAME_EVENTS:
                     break
                 taken += 1
+                if isinstance(each, _Planned):
+                    self._waiting = set(each.waiting)
+                    continue
                 if isinstance(each, Progress):
+                    cursors[each.source] = each.cursor
                     self._note(each)
                     continue
                 events.append(self._event(each))
                 size += len(json.dumps(each.payload))
-                cursors[each.source] = each.cursor
                 counts[each.type] = counts.get(each.type, 0) + 1
             following = dataclasses.replace(
                 state,
                 frames=state.frames + bool(events),
-                waiting=self._waiting,
+                waiting=sorted(self._waiting) if self._waiting is not None else None,
                 counts=counts,
                 progress=dict(self._progress),
             )
@@ -208,15 +229,18 @@ class GapRun:
 
     def _event(self, missed: Missed) -> FrameEvent:
         handled = self._host.handled(self._shard, missed)
-        return FrameEvent(missed.type, missed.payload, moment_of(missed.moment), list(handled))
+        return FrameEvent(missed.type, missed.payload, moment_of(missed.snowflake), list(handled))
 
     def _note(self, progress: Progress) -> None:
-        waiting = progress.waiting
-        self._waiting = sorted(waiting) if waiting is not None else None
+        if progress.finished and self._waiting is not None:
+            self._waiting.discard(progress.source.removeprefix("channel:"))
+        now = time.monotonic()
+        rate = progress.delivered / max(now - self._begun_at, 0.001)
         self._progress = {
-            name: value
-            for name, value in dataclasses.asdict(progress).items()
-            if isinstance(value, int | float)
+            "events": progress.delivered,
+            "sources": progress.sources,
+            "remaining": progress.remaining,
+            "rate": round(rate, 1),
         }
 
     def _write(
