@@ -54,8 +54,8 @@ class CurrentEvent:
     :param handler: qualified name of the running handler; set by ``handler_scope``.
     :param epoch: tells equal occurrences apart where the count began anew; equal in every attempt.
     :param for_itself: every replica handles the event for itself, and sends messages of its own.
-    :ivar late_by: the seconds by which a timer is late, or for how long an event that was caught up had waited
-        by the handler's begin; 0.0 for a timer that is on time, and for other events.
+    :ivar late_by: the seconds by which a timer is late, or for how long an event that was caught up had
+        waited by the handler's begin; 0.0 for a timer that is on time, and for other events.
     :ivar caught_up: whether the event happened while no replica was connected, and was fetched later.
     """
 
@@ -287,8 +287,8 @@ def _never() -> bool:
 
 
 def asking(name: str, *, caught_up: bool, late_by: float) -> _Scope:
-    """A predicate that runs in this scope sees what is known of its event: its name, and whether it was caught
-    up. There is no claim yet, and so no fence.
+    """A predicate that runs in this scope sees what is known of its event: its name, and whether it was
+    caught up. There is no claim yet, and so no fence.
     """
     event = CurrentEvent("", name, 0, 0, 0, 0, _never, for_itself=True, caught_up=caught_up, late_by=late_by)
     return _Scope(Fence(event))

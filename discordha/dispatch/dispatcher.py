@@ -140,8 +140,8 @@ class Dispatcher:
     ) -> None:
         """Takes an event that happened while no replica was connected. Never blocks; gateway thread.
 
-        One that has no identity of its own gets one from the moment at which it happened: one replica claims it,
-        in order behind the messages of its channel.
+        One that has no identity of its own gets one from the moment at which it happened: one replica
+        claims it, in order behind the messages of its channel.
         """
         if name in caught_up.handled:
             return

@@ -1,13 +1,14 @@
 """Discord's clock, as its answers tell it: the time by which its snowflakes are dated.
 
-Guarantees: ``earliest`` is not later, and ``latest`` not earlier, than Discord's own time at a moment, as long as
+Guarantees: ``earliest`` is not later, and ``latest`` not earlier, than Discord's own time at a moment, as
+long as
 the answers' ``Date`` tells Discord's time. This machine's clock is never asked, only its monotonic one, which
 may drift by ``DRIFT``.
 
 Not guaranteed: anything before the first answer, or where a proxy dates the answers by a clock that is off.
 
-Threads and locks: ``note`` runs on the gateway's loop; any thread reads. Each bound is one tuple, replaced as a
-whole.
+Threads and locks: ``note`` runs on the gateway's loop; any thread reads. Each bound is one tuple, replaced
+as a whole.
 """
 
 from __future__ import annotations

@@ -234,8 +234,8 @@ class TappedClient(discord.Client):
         """Gives an event that no replica received to discord.py's parser, which dispatches it to
         ``on_caught_up``. Gateway thread.
 
-        discord.py dispatches nothing for a thread or a member that its cache has, and the new session has told
-        of it already.
+        discord.py dispatches nothing for a thread or a member that its cache has, and the new session has
+        told of it already.
         """
         guild = self._connection._get_guild(int(data.get("guild_id") or 0))
         if guild is not None and kind == "THREAD_CREATE":

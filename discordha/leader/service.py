@@ -77,7 +77,8 @@ class LeaderService:
         self._lock = threading.Lock()
         self._shards: dict[int, LeaderShard] = {}
         self._stop = threading.Event()
-        #: Called on the leader's thread when this replica begins to act as the leader of a shard; must not block.
+        #: Called on the leader's thread when this replica begins to act as the leader of a shard; must not
+        #: block.
         self.on_acting: Callable[[], None] = lambda: None
         self._takeover = Takeover(coordination, self._all, lambda: self.on_acting())
         self._parts = LeaderParts(
@@ -209,8 +210,8 @@ class LeaderService:
         return shard.acting if shard is not None else None
 
     def names_handled(self, shard_id: int, events: Sequence[Event], since: int) -> set[str]:
-        """The names of those events, each without an identity of its own, that a leader has handled, or that this
-        leader keeps.
+        """The names of those events, each without an identity of its own, that a leader has handled, or
+        that this leader keeps.
 
         :param since: marks from before this revision are about other events.
         """

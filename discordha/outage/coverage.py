@@ -1,12 +1,13 @@
 """Coverage: since when one shard's gateway session has received everything, and up to when all of it is done.
 
-Guarantees: ``reach`` claims nothing about what a broken connection may have missed, nor about events of RESUME
+Guarantees: ``reach`` claims nothing about what a broken connection may have missed, nor about events of
+RESUME
 before they are done. Times of Discord's are bounds (``DiscordClock``), so that a claim is never too large.
 
 Not guaranteed: that Discord delivers within ``LAG``. What comes later is claimed by its mark, if ever.
 
-Threads and locks: ``_lock`` guards all of it; nothing is called under it. ``began``, ``broke`` and ``resumed`` run
-on the gateway's thread, ``joined`` on the watch's; any thread asks.
+Threads and locks: ``_lock`` guards all of it; nothing is called under it. ``began``, ``broke`` and
+``resumed`` run on the gateway's thread, ``joined`` on the watch's; any thread asks.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class Coverage:
             self._connected = connected
 
     def joined(self, moment: float, now: float) -> None:
-        """Another replica that had received everything says that all of it is done, up to a moment of Discord's:
-        this session was there before, and so misses nothing since then.
+        """Another replica that had received everything says that all of it is done, up to a moment of
+        Discord's: this session was there before, and so misses nothing since then.
         """
         with self._lock:
             if self._began is not None and self._began + SETTLE < now:

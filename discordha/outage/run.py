@@ -1,13 +1,15 @@
 """One leader's work on the gap of one shard: from Discord's history into frames, until all of it is handled.
 
 Guarantees
-- Everything that is fetched stands in a frame before its cursor moves on, both under the leadership: a successor
+- Everything that is fetched stands in a frame before its cursor moves on, both under the leadership: a
+successor
   goes on where the frames end.
 - Frames are deleted once their events are done. At most ``WINDOW`` events are under way.
 - Marks that exist when the run begins live on until its end, so that nothing handled before is handled again.
 - The point moves behind the gap in the transaction that ends it.
 
-Threads and locks: ``turn`` and ``stop`` run on the service's thread, and block on etcd. The fetcher runs on the
+Threads and locks: ``turn`` and ``stop`` run on the service's thread, and block on etcd. The fetcher runs on
+the
 gateway's loop and fills ``_fetched``, a deque that both sides use without a lock. When the leadership ends,
 etcd refuses all writes, and the service stops the run.
 """
@@ -22,7 +24,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from discordha.catch_up.fetch import HistoryFetcher
 from discordha.catch_up.missed import Missed, Outcome, Progress
@@ -35,7 +37,7 @@ from discordha.coordination.node import CoordinationNode
 from discordha.gateway.client import ShardClient
 from discordha.gateway.clock import moment_of, snowflake_at
 
-__all__ = ["GapRun", "RunHost"]
+__all__ = ["GapRun", "LeadershipEnded", "RunHost"]
 
 _log = logging.getLogger(__name__)
 
@@ -287,10 +289,3 @@ class GapRun:
 
 class LeadershipEnded(Exception):
     """This replica does not lead the shard any more."""
-
-
-def describe(state: GapState) -> dict[str, Any]:
-    """A gap for people and programs."""
-    return {
-        name: value for name, value in dataclasses.asdict(state).items() if name not in {"waiting", "past"}
-    }

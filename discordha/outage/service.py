@@ -1,7 +1,8 @@
 """CatchUp: keeps each shard's point, notices gaps, and has their events handled.
 
 Guarantees
-- Each replica says in its member record what it knows of its shards (``Reach``). A shard's leader carries the point
+- Each replica says in its member record what it knows of its shards (``Reach``). A shard's leader carries
+the point
   on by these. Where no live replica's reach overlaps the point, there is a gap: the leader's ``GapRun``
   fetches what Discord keeps of it.
 - From READY on, new events of a shard wait (``Barrier``) until another replica is known to have received
@@ -10,10 +11,11 @@ Guarantees
 
 Not guaranteed: events of handlers that only some replicas have, which their reach does not tell.
 
-Threads and locks: ``discordha-catch-up``, started by ``start``, joined by ``stop``. It blocks on etcd, and alone has
+Threads and locks: ``discordha-catch-up``, started by ``start``, joined by ``stop``. It blocks on etcd, and
+alone has
 the tables below, but for ``_keys`` (written on the gateway's thread) and ``_coverage`` (replaced as a whole).
-At a lost lease or watch it waits; writes of an ended leadership are refused by etcd. At a drain, ``pause`` and
-``settle``, then ``stop``.
+At a lost lease or watch it waits; writes of an ended leadership are refused by etcd. At a drain, ``pause``
+and ``settle``, then ``stop``.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from discordha.config import Config
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.gaps.points import Point, Reach, carried
-from discordha.coordination.gaps.stream import Frame, GapState
+from discordha.coordination.gaps.stream import Frame, GapState, summary
 from discordha.coordination.membership.members import session_age
 from discordha.coordination.membership.shard_keys import generation_of, number_of
 from discordha.coordination.node import CoordinationNode
@@ -47,7 +49,7 @@ from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
 from discordha.outage.coverage import Coverage
 from discordha.outage.gap import Gap
-from discordha.outage.run import GapRun, LeadershipEnded, RunHost, describe
+from discordha.outage.run import GapRun, LeadershipEnded, RunHost
 from discordha.process.threads import unending
 from discordha.stats import Stats
 
@@ -400,7 +402,8 @@ class CatchUp:
 
     def _has_moved(self, shard: int, point: Point, mine: Reach, term: LeaderTerm) -> bool:
         """Whether the shard took over from an earlier generation without a gap. Its point follows once that
-        generation has finished what it had; until then the earlier points stand, in case that all replicas end.
+        generation has finished what it had; until then the earlier points stand, in case that all replicas
+        end.
         """
         plan = self._node.plan
         if plan.serving != generation_of(shard) or not self._saw_earlier:
@@ -542,7 +545,7 @@ class CatchUp:
 
     def status(self) -> dict[int, Any]:
         """Each shard's last gap. No I/O; any thread."""
-        return {number_of(shard): describe(state) for shard, state in self._node.gaps.states().items()}
+        return {number_of(shard): summary(state) for shard, state in self._node.gaps.states().items()}
 
 
 def _gap(shard: int, state: GapState) -> Gap:

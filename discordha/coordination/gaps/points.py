@@ -5,14 +5,14 @@ fetched, is done, is a dead letter, or was refused. A point never goes back, sin
 false again: a replica that stood still between its thought and its write does no harm.
 
 What a replica knows is its *reach*: since a moment its gateway session has received everything, and up to
-another one all of that is finished. Reaches that overlap carry the point on, whosever they are (``carried``). A
-point that no reach overlaps stands before a *gap*.
+another one all of that is finished. Reaches that overlap carry the point on, whosever they are
+(``carried``). A point that no reach overlaps stands before a *gap*.
 
 Guarantees: a write compares with the point that it was thought from, and, for all but a replica that drains,
 with the leadership of the shard.
 
-Threads and locks: no thread. The watch's thread replaces ``_points`` as a whole; any thread reads. ``advance``
-blocks on etcd.
+Threads and locks: no thread. The watch's thread replaces ``_points`` as a whole; any thread reads.
+``advance`` blocks on etcd.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Point(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What one replica knows of a shard: it received everything since ``since``, and up to ``until`` all of that
-    is finished. Moments of Discord's clock.
+    """What one replica knows of a shard: it received everything since ``since``, and up to ``until`` all of
+    that is finished. Moments of Discord's clock.
     """
 
     since: float
@@ -105,8 +105,8 @@ class Points(WatchListener):
         self.on_written: Callable[[int, Point], None] = lambda shard, point: None
 
     def get(self, shard: int) -> Point | None:
-        """A shard's point. That of a shard which has none yet is the earliest of those that it was divided from:
-        any of its guilds may have been theirs.
+        """A shard's point. That of a shard which has none yet is the earliest of those that it was divided
+        from: any of its guilds may have been theirs.
         """
         points = self._points
         if shard in points:
@@ -125,7 +125,8 @@ class Points(WatchListener):
     def advance(
         self, shard: int, point: Point, *, guard: Sequence[Compare] = (), more: Sequence[Op] = ()
     ) -> int:
-        """Writes a point, and ``more`` with it. Returns the revision, 0 if it or the guard has changed meanwhile.
+        """Writes a point, and ``more`` with it. Returns the revision, 0 if it or the guard has changed
+        meanwhile.
 
         :raises StoreUnavailable: etcd does not answer; the point may have been written.
         """

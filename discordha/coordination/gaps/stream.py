@@ -5,7 +5,8 @@ gaps. ``g/<shard>/f/<number>-<n>`` holds a *frame*: some events in order, as Dis
 them. All hosts take the frames in order, as if Discord had sent them, until they are deleted.
 ``g/<shard>/c/<source>`` is the cursor of a source of history: up to where its events stand in frames.
 
-Guarantees: a frame, its cursors and the state are written in one transaction, under the leadership. So a successor
+Guarantees: a frame, its cursors and the state are written in one transaction, under the leadership. So a
+successor
 goes on exactly where the frames end, and a host that has taken all frames of a view may believe its state.
 
 Threads and locks: no thread. ``view`` is replaced by the watch's thread; any thread reads. Writes block on
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 from discordha.coordination.etcd.router import KeyView
 from discordha.coordination.etcd.store import Compare, Delete, KeyValue, Op, Put, Store
 
-__all__ = ["MAX_WAITING", "Frame", "FrameEvent", "GapState", "GapStreams"]
+__all__ = ["MAX_WAITING", "Frame", "FrameEvent", "GapState", "GapStreams", "summary"]
 
 #: A state names so many channels that are not caught up yet, or else none: then all wait.
 MAX_WAITING = 2000
@@ -88,9 +89,14 @@ class GapState:
 
     def following(self, since: float, until: float, fetch_since: float) -> GapState:
         """The next gap of the shard."""
-        mine = {name: value for name, value in dataclasses.asdict(self).items() if name != "past"}
-        del mine["waiting"]
-        return GapState(self.number + 1, since, until, fetch_since, past=[*self.past, mine][-KEPT:])
+        return GapState(self.number + 1, since, until, fetch_since, past=[*self.past, summary(self)][-KEPT:])
+
+
+def summary(state: GapState) -> dict[str, Any]:
+    """A gap for people and programs."""
+    return {
+        name: value for name, value in dataclasses.asdict(state).items() if name not in {"waiting", "past"}
+    }
 
 
 class FrameEvent(NamedTuple):
@@ -176,7 +182,8 @@ class GapStreams(KeyView):
         events: Sequence[FrameEvent] = (),
         cursors: Mapping[str, int] | None = None,
     ) -> int:
-        """Writes a state, with a frame of events if there are any. Returns the revision, 0 if the guard fails.
+        """Writes a state, with a frame of events if there are any. Returns the revision, 0 if the guard
+        fails.
 
         :param cursors: ``BATCH`` at the most.
         """

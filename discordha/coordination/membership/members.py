@@ -298,8 +298,8 @@ class Members:
             self._unreceived.update(self._records)
 
     def listen(self, changed: Callable[[], None]) -> None:
-        """Calls ``changed`` on the watch's thread when ranks or what is owed may have changed. Before the watch
-        starts."""
+        """Calls ``changed`` on the watch's thread when ranks or what is owed may have changed. Before the
+        watch starts."""
         self._listeners.append(changed)
 
     def rank(self, ordering_key: str, shard: int = 0) -> int:

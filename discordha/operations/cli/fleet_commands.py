@@ -21,7 +21,7 @@ from rich.table import Table
 
 from discordha._version import __version__
 from discordha.errors import DiscordHAError
-from discordha.operations.cli.event_commands import dead_letters, event, timers
+from discordha.operations.cli.event_commands import dead_letters, event, gaps, timers
 from discordha.operations.cli.fleet import Fleet
 from discordha.operations.cli.main import supervise
 from discordha.operations.cli.options import (
@@ -304,3 +304,4 @@ cli.add_command(dead_letters)
 cli.add_command(event)
 cli.add_command(lint)
 cli.add_command(timers)
+cli.add_command(gaps)

@@ -10,7 +10,8 @@ from discordha.testing import LocalDiscord, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
 
-def test_messages_of_an_outage_are_answered_once(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+def test_messages_of_an_outage_are_answered_once(replicas: ReplicasFactory, local_discord: LocalDiscord) ->
+None:
     fleet = replicas(
         EXAMPLES / "ping.py",
         3,
@@ -41,7 +42,8 @@ def test_messages_of_an_outage_are_answered_once(replicas: ReplicasFactory, loca
         else: order[c] = (k, m.replica, m.at)
     print(result.total)
     for replica in fleet:
-        print("-----", [line for line in replica.log_text().splitlines() if "shard" in line or "ERROR" in line or "Trace" in line][-30:])
+        print("-----", [line for line in replica.log_text().splitlines() if "shard" in line or "ERROR" in
+        line or "Trace" in line][-30:])
     assert result.total.lost == 0, result
     assert result.total.repeated == 0, result
     assert result.total.out_of_order == 0, result
