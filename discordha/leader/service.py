@@ -80,10 +80,13 @@ class LeaderService:
         #: Called on the leader's thread when this replica begins to act as the leader of a shard; must not
         #: block.
         self.on_acting: Callable[[], None] = lambda: None
-        self._takeover = Takeover(coordination, self._all, lambda: self.on_acting())
+        self._takeover = Takeover(coordination, self._all, self._acts)
         self._parts = LeaderParts(
             config, coordination, replica_id, stats, put, probe, wake=self._takeover.wake
         )
+
+    def _acts(self) -> None:
+        self.on_acting()
 
     def _all(self) -> Collection[LeaderShard]:
         return self._shards.values()

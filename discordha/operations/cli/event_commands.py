@@ -112,7 +112,7 @@ def gaps(fleet: Fleet, as_json: bool) -> None:
         click.echo(json.dumps({"gaps": found}))
         return
     for gap in found:
-        since, until = (datetime.fromtimestamp(gap[name], UTC) for name in ("since", "until"))
+        since = datetime.fromtimestamp(gap["since"], UTC)
         click.echo(
             f"shard {gap['shard']}  {since.isoformat(sep=' ', timespec='seconds')}  "
             f"{max(gap['until'] - gap['since'], 0.0):.0f} s  {_state_of(gap)}"

@@ -12,9 +12,9 @@ from discordha.coordination.claims.records import marked_at, parse_claim
 from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put
+from discordha.coordination.gaps.stream import GapState, summary
 from discordha.coordination.membership.shard_keys import generation_of, is_number, key_of, number_of
 from discordha.coordination.membership.shard_plan import request_reshard
-from discordha.coordination.gaps.stream import GapState, summary
 from discordha.coordination.shared.timers import StoredTimer, parse_timer, timer_prefix
 from discordha.errors import DiscordHAError
 from discordha.events import EVENTS
