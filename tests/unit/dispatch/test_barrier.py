@@ -40,7 +40,8 @@ def test_channels_open_one_after_another_in_order() -> None:
         scene.receive(number, channel)
     scene.receive(7, 5, shard=1)
     assert scene.gone == [1, 5, 7]
-    assert scene.barrier.oldest(0) == 2.0 and scene.barrier.oldest(1) is None
+    assert scene.barrier.oldest(0) == 2.0
+    assert scene.barrier.oldest(1) is None
     scene.barrier.set(0, {"5", "6"})
     assert scene.gone == [1, 5, 7, 6]
     scene.barrier.set(0, {"6"})
@@ -49,7 +50,9 @@ def test_channels_open_one_after_another_in_order() -> None:
     assert scene.gone[-1] == 8
     assert scene.barrier.unfinished() == [(0, "6", 3.0)]
     scene.barrier.set(0, ())
-    assert scene.gone[-1] == 3 and not scene.barrier.is_closed(0) and scene.barrier.oldest(0) is None
+    assert scene.gone[-1] == 3
+    assert not scene.barrier.is_closed(0)
+    assert scene.barrier.oldest(0) is None
     scene.receive(9, 6)
     assert scene.gone[-1] == 9
 

@@ -35,7 +35,8 @@ def test_a_reach_begins_with_the_session_and_ends_at_the_oldest_event() -> None:
     assert ZERO + 100.0 + SETTLE <= reach.since <= ZERO + 100.0 + SETTLE + GRAIN
     assert ZERO + 200.0 - LAG - GRAIN <= reach.until <= ZERO + 200.0 - LAG
     held = coverage.reach(200.0, 150.0)
-    assert held is not None and held.until <= ZERO + 150.0 - LAG
+    assert held is not None
+    assert held.until <= ZERO + 150.0 - LAG
 
 
 def test_a_broken_connection_claims_nothing_new_until_what_resume_brought_is_done() -> None:
@@ -44,12 +45,15 @@ def test_a_broken_connection_claims_nothing_new_until_what_resume_brought_is_don
     coverage.set_connected(False, 210.0, 200.0, 190.0)
     for heard_at, oldest in ((210.0, None), (250.0, 190.0)):
         reach = coverage.reach(heard_at, oldest)
-        assert reach is not None and reach.until <= ZERO + 190.0 - LAG
+        assert reach is not None
+        assert reach.until <= ZERO + 190.0 - LAG
     coverage.set_connected(True, 260.0, 260.0, 255.0)
     reach = coverage.reach(270.0, 255.0)  # RESUME brought it late: it may have happened at 200
-    assert reach is not None and reach.until <= ZERO + 190.0 - LAG
+    assert reach is not None
+    assert reach.until <= ZERO + 190.0 - LAG
     reach = coverage.reach(280.0, 265.0)
-    assert reach is not None and ZERO + 265.0 - LAG - GRAIN <= reach.until <= ZERO + 265.0 - LAG
+    assert reach is not None
+    assert ZERO + 265.0 - LAG - GRAIN <= reach.until <= ZERO + 265.0 - LAG
     assert reach.since <= ZERO + 100.0 + SETTLE + GRAIN, "RESUME goes on with the session"
 
 
@@ -71,23 +75,27 @@ def test_who_was_there_before_a_clean_end_goes_on_from_that() -> None:
     assert reach is not None and reach.since >= ZERO + 300.0, "it may have missed something"
     coverage.joined(ZERO + 296.0, 301.0)
     reach = coverage.reach(310.0, None)
-    assert reach is not None and reach.since == ZERO + 296.0
+    assert reach is not None
+    assert reach.since == ZERO + 296.0
 
 
 def test_discords_clock_is_read_with_bounds() -> None:
     now = 100.0
     clock = DiscordClock(lambda: now)
-    assert clock.earliest(5.0) is None and clock.latest(5.0) is None
+    assert clock.earliest(5.0) is None
+    assert clock.latest(5.0) is None
     clock.note("no date", 99.0)
     assert clock.earliest(5.0) is None
     for at, waited in ((100.0, 2.0), (107.3, 0.1), (120.9, 0.5)):
         now = at
         clock.note(email.utils.formatdate(ZERO + int(at), usegmt=True), at - waited)
         low, high = clock.earliest(at), clock.latest(at)
-        assert low is not None and high is not None
+        assert low is not None
+        assert high is not None
         assert low <= ZERO + at <= high
     assert high - low < 1.3
     now = 1000.0
     clock.note(email.utils.formatdate(ZERO + 4600.0, usegmt=True), 999.9)  # somebody set it
     low = clock.earliest(1000.0)
-    assert low is not None and abs(low - ZERO - 4600.0) < GRAIN
+    assert low is not None
+    assert abs(low - ZERO - 4600.0) < GRAIN

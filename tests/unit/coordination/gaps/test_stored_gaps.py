@@ -38,7 +38,8 @@ def test_a_point_never_goes_back_and_is_not_written_over_an_unknown_one() -> Non
     assert scene.points.advance(0, Point(50.0, 9))
     scene.look()
     found = scene.points.get(0)
-    assert found is not None and (found.moment, found.revision) == (100.0, 7)
+    assert found is not None
+    assert (found.moment, found.revision) == (100.0, 7)
     assert not scene.points.advance(0, Point(300.0), guard=(Compare.version("/leader", 1),))
 
 
@@ -48,13 +49,16 @@ def test_new_shards_begin_from_the_earliest_point_of_the_shards_before() -> None
         scene.points.advance(number, Point(moment))
     scene.look()
     inherited = scene.points.get(key_of(1, 1))
-    assert inherited is not None and inherited.moment == 10.0
+    assert inherited is not None
+    assert inherited.moment == 10.0
     assert not scene.points.has(key_of(1, 1))
     assert scene.points.advance(key_of(1, 1), Point(40.0))
     scene.look()
     own, other = scene.points.get(key_of(1, 1)), scene.points.get(key_of(1, 0))
-    assert own is not None and own.moment == 40.0
-    assert other is not None and other.moment == 10.0
+    assert own is not None
+    assert own.moment == 40.0
+    assert other is not None
+    assert other.moment == 10.0
     scene.points.forget_before(1, ALWAYS)
     scene.look()
     assert scene.points.get(0) is None
@@ -72,7 +76,9 @@ def test_frames_cursors_and_state_come_together() -> None:
     frames, found = scene.streams.frames(0, (0, -1))
     assert [frame.place for frame in frames] == [(1, 0), (1, 1)]
     assert frames[0].events == events
-    assert found is not None and found.waiting == [] and found.frames == 2
+    assert found is not None
+    assert found.waiting == []
+    assert found.frames == 2
     assert [frame.place for frame in scene.streams.frames(0, (1, 0))[0]] == [(1, 1)]
     assert scene.streams.cursors(0) == {"channel:5": 44}
     scene.streams.delete_frames(0, [(1, 0)], ALWAYS)
@@ -92,5 +98,6 @@ def test_a_state_that_waits_for_very_many_channels_waits_for_all() -> None:
     scene.store.put("/g/x/state", b"{}")
     scene.look()
     found = scene.streams.state(0)
-    assert found is not None and found.waiting is None
+    assert found is not None
+    assert found.waiting is None
     assert list(scene.streams.states()) == [0]
