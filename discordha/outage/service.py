@@ -222,7 +222,6 @@ class CatchUp:
         self._gateway.soon(self._narrow, shard, closed)
 
     def _let_go(self, shard: int) -> None:
-        print("DEBUG open", shard, self._clock(), self._reaches.reach(shard), self._node.points.get(shard), self._node.gaps.state(shard), {m: r.get("reach") for m, r in self._node.members.records().items()}, self._node.members._heard, flush=True)
         self._shut_since.pop(shard, None)
         self._closed.pop(shard, None)
         self._gateway.soon(self._narrow, shard, ())

@@ -48,7 +48,8 @@ def test_everything_up_to_the_point_was_received_and_is_done(
             if at <= moved:
                 when = done[at]
                 assert any(begin <= at <= min(end, now) for begin, end in sessions), (at, moved)
-                assert when is not None and when <= now, (at, moved)
+                assert when is not None, (at, moved)
+                assert when <= now, (at, moved)
         point = moved
 
 
