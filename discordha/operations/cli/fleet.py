@@ -166,6 +166,7 @@ class Fleet:
             "etcd": [member._asdict() for member in self.store.status()],
             "identify": self.identify(),
             "dead_letters": len(self.letters()),
+            "gaps": [gap for gap in self.gaps() if not gap["over"]],
         }
 
     def drain(self, replica: str) -> None:

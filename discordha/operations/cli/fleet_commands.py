@@ -93,6 +93,9 @@ def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
         caption += f", {shards['next']} to come" if shards["next"] else ""
     if status["identify"] is not None:
         caption += ". New sessions left: {remaining} of {total}".format_map(status["identify"])
+    if status["gaps"]:
+        events = sum(sum(gap["counts"].values()) for gap in status["gaps"])
+        caption += f". Catching up: {len(status['gaps'])} gaps, {events} events so far (discordha gaps)"
     reasons = [
         f"{replica}: {reason}"
         for replica, record in sorted(status["replicas"].items())
