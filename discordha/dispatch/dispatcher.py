@@ -143,23 +143,23 @@ class Dispatcher:
         One that has no identity of its own gets one from the moment at which it happened: one replica
         claims it, in order behind the messages of its channel.
         """
-        if name in caught_up.handled:
-            return
         late_by = max(self._clock() - caught_up.happened_at, 0.0)
         handlers = self._registry.select(name, args, caught_up=True, late_by=late_by)
         if not handlers:
             return
         self._stats.add("caught_up", name)
         payload = decode_payload(raw)
-        for every in {handler.scope is Scope.EVERY for handler in handlers}:
-            wanted = [handler for handler in handlers if (handler.scope is Scope.EVERY) is every]
-            scope = Scope.EVERY if every else Scope.CLAIM
-            identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
-            if not every and EVENTS[name].scope is Scope.LEADER:
+        for scope in {handler.scope for handler in handlers}:
+            if scope is Scope.LEADER and name in caught_up.handled:
+                continue
+            wanted = [handler for handler in handlers if handler.scope is scope]
+            claimed = Scope.EVERY if scope is Scope.EVERY else Scope.CLAIM
+            identity = identify(name, args, payload, ordering=self._config.ordering, scope=claimed)
+            if scope is Scope.LEADER:
                 key = f"{identity.key}/{int(caught_up.moment * 1000)}"
                 identity = identity._replace(key=key, snowflake=None)
             event = Event(name, args, identity, shard_id, raw, self._clock(), caught_up=caught_up)
-            if every:
+            if scope is Scope.EVERY:
                 self._sequence += 1
                 self._lanes.put(Item(event, wanted, f"every/{identity.order or name}", self._sequence))
             else:

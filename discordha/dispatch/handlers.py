@@ -103,6 +103,14 @@ class HandlerRegistry:
         named = {name for name, handlers in self._by_event.copy().items() if handlers}
         return frozenset(named | self._sources.keys())
 
+    @property
+    def led(self) -> frozenset[str]:
+        """The names of the events that have a handler on the leader. Any thread."""
+        named = self._by_event.copy().items()
+        return frozenset(
+            name for name, handlers in named if any(each.scope is Scope.LEADER for each in handlers)
+        )
+
     def select(
         self, name: str, args: Sequence[Any], *, caught_up: bool = False, late_by: float = 0.0
     ) -> Sequence[Handler]:

@@ -16,6 +16,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 from discordha.catch_up.fetch import HistoryFetcher
 from discordha.catch_up.missed import Missed
@@ -238,14 +239,11 @@ class GapLeader:
         )
 
     def _handled(self, shard: int, missed: Missed) -> Sequence[str]:
-        names = [
-            name
-            for name in self._registry.events
-            if EVENTS[name].gateway == missed.type and EVENTS[name].scope is Scope.LEADER
-        ]
+        names = [name for name in self._registry.led if EVENTS[name].gateway == missed.type]
         if not names:
             return ()
         raw, point = json.dumps({"t": missed.type, "d": missed.payload}), self._node.points.get(shard)
+        args = (SimpleNamespace(id=int(missed.payload.get("id") or 0)),)  # all that an identity needs of it
         events = [
             Event(
                 name, (), identify(name, (), missed.payload, ordering=self._config.ordering), shard, raw, 0.0
