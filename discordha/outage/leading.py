@@ -25,7 +25,7 @@ from discordha.config import Config
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.gaps.points import Point, Reach, carried
 from discordha.coordination.gaps.stream import GapState
-from discordha.coordination.membership.shard_keys import generation_of, number_of
+from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.events import EVENTS, Event, Scope, identify
@@ -147,8 +147,9 @@ class GapLeader:
         reaches, unknown = self._reaches.all(shard, mine)
         if any(reach.since <= point.moment for reach in reaches):
             moment = carried(point.moment, reaches)
-            if moment >= point.moment + 0.5:
+            if moment >= point.moment + POINT_STEP:
                 self._advance(shard, moment, term)
+                self._forget_earlier(shard, term)
         elif not unknown:
             self._begin_gap(shard, term, point, min(reach.since for reach in reaches))
 
@@ -169,6 +170,14 @@ class GapLeader:
             self._advance(shard, mine.since, term)
         self._open(shard)
         return True
+
+    def _forget_earlier(self, shard: int, term: LeaderTerm) -> None:
+        """Deletes the points of earlier generations, once all shards of this one have their own."""
+        points, count, generation = self._node.points, self._node.plan.count, generation_of(shard)
+        if number_of(shard) or not generation or not count or not points.knows_before(generation):
+            return
+        if all(points.has(key_of(generation, number)) for number in range(count)):
+            points.forget_before(generation, term.guard())
 
     def _advance(self, shard: int, moment: float, term: LeaderTerm) -> None:
         at = self._gateway.dates
@@ -246,7 +255,12 @@ class GapLeader:
         args = (SimpleNamespace(id=int(missed.payload.get("id") or 0)),)  # all that an identity needs of it
         events = [
             Event(
-                name, (), identify(name, (), missed.payload, ordering=self._config.ordering), shard, raw, 0.0
+                name,
+                args,
+                identify(name, args, missed.payload, ordering=self._config.ordering),
+                shard,
+                raw,
+                0.0,
             )
             for name in names
         ]

@@ -122,6 +122,10 @@ class Points(WatchListener):
         """Whether a shard has a point of its own."""
         return shard in self._points
 
+    def knows_before(self, generation: int) -> bool:
+        """Whether an earlier generation has points."""
+        return any(generation_of(shard) < generation for shard in self._points)
+
     def advance(
         self, shard: int, point: Point, *, guard: Sequence[Compare] = (), more: Sequence[Op] = ()
     ) -> int:
