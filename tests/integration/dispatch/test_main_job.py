@@ -19,7 +19,7 @@ BUSY = 3.0
 
 
 def keys_left(etcd: LocalEtcd, name: str) -> list[str]:
-    """The keys in etcd but for marks under a lease, the budget for IDENTIFYs, the bot's id, the shard's point."""
+    """The keys in etcd but for marks under a lease, the budget for IDENTIFYs, the bot's id, the point."""
     root = f"/discordha/v1/{name}/"
     return [
         key
