@@ -65,7 +65,7 @@ test-lowest: ## the tests with the oldest dependencies that setup.cfg allows, in
 	@$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-lowest/lowest.txt
 	$(call run_tests,$(VENV)-lowest/bin/python -m pytest)
 
-chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=...)
+chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=..., CHAOS_OVERLAP=1)
 	$(PYTEST) tests/chaos -m long --timeout 0 -s $(ARGS)
 
 bench: venv ## all benchmarks as one table: minutes (BENCH=fleet,latency picks some; BENCH=steady is one more)

@@ -26,7 +26,7 @@ from discordha.api.timers import Timers
 from discordha.blocking import wrap
 from discordha.commands import Tree
 from discordha.config import Config
-from discordha.context import current_event, refuse_on_loop
+from discordha.context import refuse_in_handler, refuse_on_loop
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.leader.loop import Loop
 from discordha.leader.loop_bots import take_free_loops
@@ -37,6 +37,7 @@ from discordha.replica.lifecycle import ReplicaLifecycle
 from discordha.replica.parts import ReplicaParts
 from discordha.replica.starter import Starter
 from discordha.supervisor import link
+from discordha.telemetry import make_telemetry
 from discordha.voice.calls import VoiceCalls
 
 if TYPE_CHECKING:
@@ -74,13 +75,14 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         if tree_cls is not None:
             self._tree_class = tree_cls
         self._config = config if config is not None and not options else Config.build(config, **options)
+        self._replica_id = self._config.replica_id or _own_name()
+        self._telemetry = make_telemetry(self._config.telemetry, self._replica_id)
         super().__init__()
         self._tree.bind(self._running, self._refuse_late)
         self._lock = threading.Lock()
         self._ends: queue.SimpleQueue[str] = queue.SimpleQueue()  # the reasons why ``run`` ends
         self._hurry = self._signalled = False
         self._failure: BaseException | None = None
-        self._replica_id = self._config.replica_id or _own_name()
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -121,6 +123,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
                 self._replica_id,
                 self._registry,
                 self._stats,
+                telemetry=self._telemetry,
                 loops=self._loops,
                 timers=self._timers,
                 tree=self._tree,
@@ -157,7 +160,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         :param timeout: seconds, by default ``drain_timeout``.
         :raises DiscordHAError: the caller is a handler or a loop, which ``stop`` would wait for.
         """
-        _refuse_in_handler("stop")
+        refuse_in_handler("stop")
         replica = self._replica
         self._ends.put("stop() was called")
         if replica is None or replica.pid != os.getpid():
@@ -181,7 +184,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         :raises DiscordHAError: the caller is a handler or a loop, or not the main thread.
         :raises BaseException: the error of a part that the replica cannot go on without, after the stop.
         """
-        _refuse_in_handler("run")
+        refuse_in_handler("run")
         if threading.current_thread() is not threading.main_thread():
             raise DiscordHAError(
                 "run() needs the main thread, the only one that gets signals: call it there, or call start() "
@@ -358,14 +361,3 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
 def _own_name() -> str:
     """A name for this process that no other one has."""
     return f"{host_name()}-{os.getpid()}-{secrets.token_hex(3)}"
-
-
-def _refuse_in_handler(name: str) -> None:
-    """Refuses a call that would wait for its own caller. Never blocks."""
-    refuse_on_loop(name)
-    event = current_event()
-    if event is not None:
-        raise DiscordHAError(
-            f"{name}() was called by {event.handler}, which it would wait for. To drain this replica, call "
-            "os.kill(os.getpid(), signal.SIGTERM); to drain another one, `discordha drain REPLICA`"
-        )

@@ -19,7 +19,7 @@ from discordha.errors import ConfigError
 if TYPE_CHECKING:
     import discord
 
-__all__ = ["Config", "bot_id_from_token"]
+__all__ = ["ORDERINGS", "Config", "bot_id_from_token"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,9 @@ _NOT_TAKEN = {
     "enable_debug_events": "every client has them switched on",
     "application_id": "Discord tells it at login",
 }
-_CHOICES = {"ordering": ("channel", "guild", "none"), "on_store_loss": ("hold", "handle")}
+#: The choices of ``ordering``.
+ORDERINGS = ("channel", "guild", "none")
+_CHOICES = {"ordering": ORDERINGS, "on_store_loss": ("hold", "handle")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ class Config:
     :param shard_count: the number of shards, or ``auto`` for Discord's recommendation; ``None``: no shards.
     :param replication: the number of replicas for each shard.
     :param http_address: ``host:port`` for health and metrics.
+    :param telemetry: make spans and metrics with OpenTelemetry's API.
     :param api_url: another address of Discord's REST API, such as a proxy's.
     :param gateway_url: another address of Discord's gateway.
     :param requests_per_second: Discord's limit for the bot, shared by all replicas; 0: something else keeps
@@ -132,6 +135,7 @@ class Config:
     shard_count: int | str | None = None
     replication: int = 2
     http_address: str | None = None
+    telemetry: bool = False
     api_url: str | None = None
     gateway_url: str | None = None
     requests_per_second: int | None = None
@@ -200,7 +204,7 @@ class Config:
                 raise ConfigError(
                     f"{field} must be {' or '.join(map(repr, choices))}, not {getattr(self, field)!r}"
                 )
-        for field in ("ha", "participate_in_election"):
+        for field in ("ha", "participate_in_election", "telemetry"):
             if not isinstance(getattr(self, field), bool):
                 raise ConfigError(f"{field} must be True or False, not {getattr(self, field)!r}")
         for field in ("name", "replica_id"):
@@ -221,7 +225,6 @@ class Config:
             raise ConfigError(
                 f"intents must be a discord.Intents, such as discord.Intents.all(), not {self.intents!r}"
             )
-
         self._check_client_options()
 
     def _check_client_options(self) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import NamedTuple, Protocol
 
-from discordha.errors import LockLost
+from discordha.errors import DiscordHAError, LockLost
 
 __all__ = [
     "CurrentEvent",
@@ -33,7 +33,9 @@ __all__ = [
     "current_fence",
     "handler_scope",
     "holding",
+    "mark_awaited_thread",
     "mark_loop_thread",
+    "refuse_in_handler",
     "refuse_on_loop",
     "runs_loop",
     "unfenced",
@@ -54,15 +56,21 @@ class CurrentEvent:
     :param handler: qualified name of the running handler; set by ``handler_scope``.
     :param epoch: tells equal occurrences apart where the count began anew; equal in every attempt.
     :param for_itself: every replica handles the event for itself, and sends messages of its own.
+<<<<<<< HEAD
     :ivar late_by: the seconds by which a timer is late, or for how long an event that was caught up had
         waited by the handler's begin; 0.0 for a timer that is on time, and for other events.
     :ivar caught_up: whether the event happened while no replica was connected, and was fetched later.
+=======
+    :param set_aside: lets the younger events of the event's lane begin; ``None`` where they can't.
+    :ivar late_by: the seconds by which a timer is late; 0.0 if it is on time, and for other events.
+>>>>>>> z-24a
     """
 
     __slots__ = (
         "_is_lost",
         "_ordinals",
         "_refused",
+        "_set_aside",
         "attempt",
         "caught_up",
         "epoch",
@@ -89,8 +97,12 @@ class CurrentEvent:
         *,
         for_itself: bool = False,
         epoch: int = 0,
+<<<<<<< HEAD
         caught_up: bool = False,
         late_by: float = 0.0,
+=======
+        set_aside: Callable[[], None] | None = None,
+>>>>>>> z-24a
     ) -> None:
         self.identity = identity
         self.name = name
@@ -106,6 +118,7 @@ class CurrentEvent:
         self._is_lost = is_lost
         self._ordinals = itertools.count()
         self._refused = False
+        self._set_aside = set_aside
 
     def __repr__(self) -> str:
         return (
@@ -132,6 +145,13 @@ class CurrentEvent:
         """Takes note that a call is refused. Any thread; for good."""
         self._refused = True
 
+    def set_aside(self) -> None:
+        """Lets the younger events of the event's channel begin: its handler is about to wait. For good; again
+        has no effect, and neither has a call on another thread than the handler's. Does not block.
+        """
+        if self._set_aside is not None:
+            self._set_aside()
+
     def next_ordinal(self) -> int:
         """0, 1, 2, ...: numbers the messages that one handler sends for one event."""
         return next(self._ordinals)
@@ -149,8 +169,12 @@ class CurrentEvent:
             handler,
             for_itself=self.for_itself,
             epoch=self.epoch,
+<<<<<<< HEAD
             caught_up=self.caught_up,
             late_by=self.late_by,
+=======
+            set_aside=self._set_aside,
+>>>>>>> z-24a
         )
 
 
@@ -217,9 +241,35 @@ class _Thread(threading.local):
     """What holds for the calling thread."""
 
     runs_loop = False
+    awaited = ""  # what a stop waits for that runs on it
 
 
 _thread = _Thread()
+
+
+def mark_awaited_thread(what: str) -> None:
+    """Notes that a stop of the replica waits for the code of the bot's that the calling thread runs.
+
+    :param what: names that code, for ``refuse_in_handler``.
+    """
+    _thread.awaited = what
+
+
+def refuse_in_handler(what: str) -> None:
+    """Refuses a call that would wait for its own caller. Never blocks.
+
+    :param what: the call, for the message.
+    :raises DiscordHAError: the calling thread runs a handler, a loop, or other code that a stop waits for.
+    :raises RuntimeError: the calling thread runs the loop, where nothing may block.
+    """
+    refuse_on_loop(what)
+    event = current_event()
+    caller = event.handler if event is not None else _thread.awaited
+    if caller:
+        raise DiscordHAError(
+            f"{what}() was called by {caller}, which it would wait for. To drain this replica, call "
+            "os.kill(os.getpid(), signal.SIGTERM); to drain another one, `discordha drain REPLICA`"
+        )
 
 
 def mark_loop_thread() -> None:

@@ -50,6 +50,8 @@ def note(spec: EventSpec) -> str:
         notes.append("only where cached")
     if spec.has_snowflake:
         notes.append("age known")
+    if spec.else_leader:
+        notes.append("`leader` where Discord does not tell that moment")
     return "; ".join(notes)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from discordha.api.client import ReplicaAccess
 from discordha.commands import Command, Components, Interactions, PersistentViews, Tree
@@ -25,6 +25,8 @@ from discordha.stats import Stats
 if TYPE_CHECKING:
     import discord
 
+    from discordha.telemetry import Telemetry
+
 __all__ = ["Declarations"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -35,10 +37,11 @@ class Declarations(ReplicaAccess):
     """The part of ``DiscordHA`` that decorators fill and each start reads."""
 
     _tree_class: type[Tree] = Tree
+    _telemetry: Telemetry | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self._stats = Stats()
+        self._stats = Stats() if self._telemetry is None else self._telemetry.stats
         self._tree = self._tree_class()
         self._components = Components()
         self._registry = HandlerRegistry()
@@ -68,10 +71,20 @@ class Declarations(ReplicaAccess):
         self._tree.attach(client)
         self._views.attach(client)
 
-    def event(self, function: Function) -> Function:
-        """Decorator: registers a plain function named ``on_<event>``; see ``add_handler``."""
-        self.add_handler(function)
-        return function
+    @overload
+    def event(self, function: Function, /) -> Function: ...
+    @overload
+    def event(self, /, *, ordering: str | None = None) -> Callable[[Function], Function]: ...
+    def event(self, function: Any = None, /, *, ordering: str | None = None) -> Any:
+        """Decorator: registers a plain function named ``on_<event>``, as ``@ha.event`` or
+        ``@ha.event(ordering="none")``; see ``add_handler``.
+        """
+
+        def register(function: Any) -> Any:
+            self.add_handler(function, ordering=ordering)
+            return function
+
+        return register if function is None else register(function)
 
     def listen(
         self,
@@ -79,13 +92,14 @@ class Declarations(ReplicaAccess):
         *,
         scope: str | None = None,
         where: Callable[..., Any] | None = None,
+        ordering: str | None = None,
     ) -> Callable[[Function], Function]:
         """Decorator: registers a plain function for an event, as often as wanted; see ``add_handler``."""
 
         _refuse_bare(event, "listen")
 
         def register(function: Function) -> Function:
-            self.add_handler(function, event, scope=scope, where=where)
+            self.add_handler(function, event, scope=scope, where=where, ordering=ordering)
             return function
 
         return register
@@ -97,6 +111,7 @@ class Declarations(ReplicaAccess):
         *,
         scope: str | None = None,
         where: Callable[..., Any] | None = None,
+        ordering: str | None = None,
     ) -> Callable[[], None]:
         """Registers a plain function that may block; returns a function that removes it. Any thread, any
         time.
@@ -106,10 +121,12 @@ class Declarations(ReplicaAccess):
             ``"every"`` (all do); by default the scope that suits the event.
         :param where: a fast, pure predicate on the event's arguments, called before anything else; an error
             in it is logged and counts as no.
+        :param ordering: instead of the bot's: ``"none"`` for a handler that neither waits for older events of
+            its channel nor holds younger ones up; or ``"channel"`` or ``"guild"``.
         :raises ConfigError: unknown event (names the nearest), coroutine or generator function, wrong number
-            of arguments, impossible ``where``.
+            of arguments, impossible ``where`` or ``ordering``.
         """
-        return self._registry.add(function, event, scope=scope, where=where)
+        return self._registry.add(function, event, scope=scope, where=where, ordering=ordering)
 
     @property
     def tree(self) -> Tree:
@@ -126,7 +143,7 @@ class Declarations(ReplicaAccess):
             its docstring), ``guild``, ``guilds``, ``nsfw``, ``extras``, ``auto_locale_strings`` as in
             ``discord.app_commands``; ``defer``: ``"auto"`` defers for the handler when it has not answered
             after 2 seconds, ``None`` leaves that to the handler; ``ephemeral``: whether only the user sees
-            the deferral.
+            the deferral; ``ordering``: see ``add_handler``.
         :raises ConfigError: a coroutine function.
         :raises TypeError: discord.py refuses an option.
         """
@@ -177,7 +194,8 @@ class Declarations(ReplicaAccess):
 
     def on_error(self, hook: Hook) -> Hook:
         """Decorator: calls ``hook(event, handler, error)`` for each handler's error, instead of logging it.
-        Before ``start``.
+        The hook is a part of the handler's run: its calls are fenced, and its messages appear once. Before
+        ``start``.
 
         :raises ConfigError: a coroutine function, wrong arguments, or the bot runs.
         """

@@ -3,7 +3,8 @@
 Guarantees
 - The first matching event that arrives after the call ends the wait on arrival, before claims and lanes: a
   handler also sees events behind its own.
-- A waiting handler takes none of the ``workers``: it lends its place to another thread.
+- A waiting handler takes none of the ``workers``: it lends its place to another thread. Unless its event is
+  a leader's, the younger events of its channel begin from then on, on all replicas.
 - A wait ends when the handler's event is lost, and when the bot stops.
 
 Not guaranteed: that only one replica sees the event, since nothing is claimed; nor that a wait sees an event
@@ -83,7 +84,7 @@ class Waiters:
             except Exception:  # noqa: BLE001 - a predicate of the user's
                 _log.exception("the where of a wait for %s failed; the wait goes on", event)
 
-    def wait(self, event: str, where: Callable[..., Any] | None, timeout: float | None) -> tuple[Any, ...]:
+    def wait(self, name: str, where: Callable[..., Any] | None, timeout: float | None) -> tuple[Any, ...]:
         """Blocks until a matching event arrives; returns its arguments. Any thread but the gateway's.
 
         :raises TimeoutError: no event matched within ``timeout`` seconds.
@@ -91,7 +92,7 @@ class Waiters:
         :raises DiscordHAError: the bot stops, or too many threads wait.
         :raises ConfigError: discord.py has no such event, or ``where`` is impossible.
         """
-        name = event.removeprefix("on_")
+        name = name.removeprefix("on_")
         if name not in EVENTS:
             nearest = suggest(name)
             hint = f"; did you mean {nearest}?" if nearest else ""
@@ -105,8 +106,11 @@ class Waiters:
             self._waiting[name] = (*self._waiting.get(name, ()), waiter)
             if self._closed:
                 _end(waiter, None)
+        event = current_event()
         try:
-            with self._lend() if current_event() is not None else nullcontext():
+            if event is not None:
+                event.set_aside()
+            with self._lend() if event is not None else nullcontext():
                 return self._await(name, waiter.arrived, timeout)
         finally:
             with self._lock:

@@ -79,9 +79,14 @@ class Run:
         :raises Refused: it was refused or not answered. Not raised for 401, which no repetition heals.
         """
         self.requests += 1
+        with in_background():
+            task = asyncio.ensure_future(request())
         try:
-            with in_background():
-                return await request()
+            # discord.py blocks a bucket for 30 s when a request is cancelled while it leaves the bucket.
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_forgotten)
+            raise
         except (
             discord.DiscordException,
             aiohttp.ClientError,
@@ -92,6 +97,12 @@ class Run:
             if isinstance(error, discord.HTTPException) and error.status == 401:
                 raise
             raise Refused(error) from error
+
+
+def _forgotten(task: asyncio.Future[Any]) -> None:
+    """Takes note of how a request ended that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 class Source(ABC):

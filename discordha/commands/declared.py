@@ -18,6 +18,7 @@ from discord.utils import MISSING
 
 from discordha.commands.trampoline import adapt, plain_function
 from discordha.dispatch.callables import short_name
+from discordha.dispatch.handlers import check_ordering
 
 __all__ = [
     "Checks",
@@ -68,11 +69,15 @@ def is_theirs(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).startswith("discord.")
 
 
-def _callback(function: PlainFunction, defer: tuple[Any, Any] | None = None) -> Any:
-    """A command's callback, with the marks that decorators have left on the function."""
+def _callback(function: PlainFunction, own: dict[str, Any] | None = None) -> Any:
+    """A command's callback, with the marks that decorators have left on the function.
+
+    :param own: what ``_take_own`` has found.
+    """
     callback: Any = adapt(function, "Commands")
-    if defer is not None:
-        callback.__discordha_defer__ = defer
+    if own is not None:
+        callback.__discordha_defer__ = own["defer"], own["ephemeral"]
+        callback.__discordha_ordering__ = check_ordering(own["ordering"], short_name(function))
     completions = getattr(callback, _AUTOCOMPLETE, None)
     if completions is not None:
         setattr(callback, _AUTOCOMPLETE, {name: _autocomplete(each) for name, each in completions.items()})
@@ -178,12 +183,12 @@ def command(
     """Decorator: makes a command of a plain function, to be added to a tree or found in a group's class.
 
     :param options: ``nsfw``, ``extras``, ``auto_locale_strings`` as in ``discord.app_commands.command``;
-        ``defer`` and ``ephemeral`` as in ``DiscordHA.command``.
+        ``defer``, ``ephemeral`` and ``ordering`` as in ``DiscordHA.command``.
     """
-    defer = _take_defer(options)
+    own = _take_own(options)
 
     def decorator(function: PlainFunction) -> Command:
-        callback = _callback(function, defer)
+        callback = _callback(function, own)
         lines = (callback.__doc__ or "").strip().splitlines()
         summary = lines[0][:100] if lines else "\N{HORIZONTAL ELLIPSIS}"
         return Command(
@@ -198,15 +203,16 @@ def command(
 
 def context_menu(*, name: Any = MISSING, **options: Any) -> Callable[[PlainFunction], ContextMenu]:
     """Decorator: makes a context menu command of a plain function; see ``command``."""
-    defer = _take_defer(options)
+    own = _take_own(options)
 
     def decorator(function: PlainFunction) -> ContextMenu:
         title = short_name(function).title() if name is MISSING else name
-        return ContextMenu(name=title, callback=_callback(function, defer), **options)
+        return ContextMenu(name=title, callback=_callback(function, own), **options)
 
     return decorator
 
 
-def _take_defer(options: dict[str, Any]) -> tuple[Any, Any]:
-    """Removes the two options about the answer, which discord.py does not know."""
-    return options.pop("defer", "auto"), options.pop("ephemeral", False)
+def _take_own(options: dict[str, Any]) -> dict[str, Any]:
+    """Removes the options that discord.py does not know."""
+    usual = {"defer": "auto", "ephemeral": False, "ordering": None}
+    return {name: options.pop(name, value) for name, value in usual.items()}

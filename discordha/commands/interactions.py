@@ -74,7 +74,12 @@ class Interactions:
         if interaction.type is _InteractionType.autocomplete:
             defer = None
         name = f"/{command.qualified_name}"
-        return self._handler(interaction, name, self._tree.invoke, defer=defer, ephemeral=ephemeral)
+        handler = self._handler(interaction, name, self._tree.invoke, defer=defer, ephemeral=ephemeral)
+        hybrid = getattr(command, "wrapped", None)
+        handler.ordering = getattr(hybrid, "ordering", None) or getattr(
+            command.callback, "__discordha_ordering__", None
+        )
+        return handler
 
     def _component(
         self, interaction: discord.Interaction[Any], component: Component, captured: Any

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
@@ -35,10 +35,15 @@ from discordha.events import EVENTS, CaughtUp, Event, Scope, decode_payload, ide
 from discordha.process.timer import Timer
 from discordha.stats import Stats
 
+if TYPE_CHECKING:
+    from discordha.telemetry import Telemetry
+
 __all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
 
+#: How often slow handlers are looked for while others only wait, seconds.
+SLOW_CHECK = 1.0
 #: How often owners are looked at whose events hold up others, seconds.
 SILENCE_CHECK = 0.25
 
@@ -51,6 +56,7 @@ class Dispatcher:
     :param inject: gives a stored payload to discord.py once more: (text, shard).
     :param hosts: whether this replica receives a shard's events.
     :param last_attempts: the process's own, which the journals share.
+    :param telemetry: makes spans; ``None``: there are none.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Dispatcher:
         lanes: Lanes,
         inject: Callable[[str, int], None],
         last_attempts: LastAttempts,
+        telemetry: Telemetry | None = None,
         hosts: Callable[[int], bool] = lambda shard_id: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -95,7 +102,9 @@ class Dispatcher:
         self._router = router = Router(
             pending, lanes, claims, members, stats, grace=config.grace, wake=self.timer.wake, clock=clock
         )
-        self._worker = LaneWorker(pending, lanes, claims, router, runner, stats, last_attempts, clock)
+        self._worker = LaneWorker(
+            pending, lanes, claims, router, runner, stats, last_attempts, telemetry, clock
+        )
         self.work = self._worker.work
         self.barrier = Barrier(self._admit_next, config.queue_size)
         claims.listen(self)
@@ -117,23 +126,58 @@ class Dispatcher:
             return
         self._stats.add("received", name)
         payload: Mapping[str, Any] | None = None
-        if raw is not None and EVENTS[name].needs_payload:
+        spec = EVENTS[name]
+        if raw is not None and spec.needs_payload:
             payload = decode_payload(raw)
-        for scope in {handler.scope for handler in handlers}:
-            wanted = [handler for handler in handlers if handler.scope is scope]
-            identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
+        claimable = not (
+            spec.else_leader and identify(name, args, payload, ordering="none").scope is Scope.LEADER
+        )
+        for scope, ordering, part, wanted in self._by_claim(handlers, claimable):
+            identity = identify(name, args, payload, ordering=ordering, scope=scope)
             if payload is None and raw is not None and identity.is_empty:
                 payload = decode_payload(raw)
-                identity = identify(name, args, payload, ordering=self._config.ordering, scope=scope)
+                identity = identify(name, args, payload, ordering=ordering, scope=scope)
             self._sequence += 1
-            event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision)
+            event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision, part)
             if scope is Scope.CLAIM:
+<<<<<<< HEAD
                 if not self.barrier.holds(event, wanted):
                     self._admit(event, wanted)
+=======
+                self._admit(event, wanted, alone=ordering == "none")
+>>>>>>> z-24a
             elif scope is Scope.LEADER:
                 self._to_leader(event, wanted, self._sequence)
             else:
-                self._lanes.put(Item(event, wanted, f"every/{identity.order or name}", self._sequence))
+                lane = name if ordering != "none" else f"{name}/{self._sequence}"
+                self._lanes.put(Item(event, wanted, f"every/{lane}", self._sequence))
+
+    def _by_claim(
+        self, handlers: Sequence[Handler], claimable: bool
+    ) -> list[tuple[Scope, str, str, Sequence[Handler]]]:
+        """The handlers of an event by the claim under which they run: scope, ordering, and what ends the
+        claim's name. Equal on all replicas that run the same code.
+
+        :param claimable: else the leader has the event, in the place of who claims it.
+        """
+
+        def scope_of(handler: Handler) -> Scope:
+            return Scope.LEADER if handler.scope is Scope.CLAIM and not claimable else handler.scope
+
+        usual = self._config.ordering
+        first = handlers[0]
+        if len(handlers) == 1:
+            return [(scope_of(first), first.ordering or usual, "", handlers)]
+        groups: dict[tuple[Scope, str], list[Handler]] = {}
+        for handler in handlers:
+            groups.setdefault((scope_of(handler), handler.ordering or usual), []).append(handler)
+        found: list[tuple[Scope, str, str, Sequence[Handler]]] = []
+        named: set[Scope] = set()  # one claim of each scope has the event's own name
+        for scope, ordering in sorted(groups, key=lambda group: (group[1] != usual, group[1])):
+            part = f"/={ordering}" if scope in named else ""
+            named.add(scope)
+            found.append((scope, ordering, part, groups[scope, ordering]))
+        return found
 
     def catch_up(
         self, name: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
@@ -180,16 +224,16 @@ class Dispatcher:
         """Whether an event to be claimed is on its way here. Any thread."""
         return self._pending.get(key) is not None
 
-    def _admit(self, event: Event, handlers: Sequence[Handler]) -> None:
-        name, identity = event.name, event.identity
-        key = f"{name}/{identity.key}"
+    def _admit(self, event: Event, handlers: Sequence[Handler], *, alone: bool = False) -> None:
+        name, identity, key = event.name, event.identity, event.key
         previous = self._claims.previous_attempts(key)
         # An event that was taken over before has its record in etcd, whatever its age.
         snowflake = identity.snowflake if previous is None and event.caught_up is None else None
         if snowflake is not None and self._guard(event.shard_id).refuses(snowflake, name):
             self._drop(name, "too_old")
             return
-        lane = "claim/" + (identity.order or key)
+        # A message has the id of the thread that begins with it, whose events it must not wait for.
+        lane = "claim/" + (key if alone else identity.order or key)
         item = ClaimItem(event, handlers, lane, self._sequence, (previous or 0) + 1, key=key)
         refused, evicted = self._pending.admit(item)
         if evicted is not None:
@@ -240,6 +284,13 @@ class Dispatcher:
             if item.state is State.PARKED:
                 items.append(item)
         self._router.revive(items)
+
+    def on_aside(self, keys: Sequence[str]) -> None:
+        """The handlers of these events wait elsewhere: the younger events of their lanes go on."""
+        for key in keys:
+            item = self._pending.get(key)
+            if item is not None and item.state is State.PARKED:
+                self._router.route(item)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None:
         """An event that was taken over before has no owner: some replica must take it."""
@@ -345,7 +396,8 @@ class Dispatcher:
             self._lanes_used = self._rested = False
             return tick
         due = self._pending.next_due()
-        if due is None and not len(self._pending):
+        apart = self._lanes.apart
+        if due is None and not apart and not len(self._pending):
             if self._rested:
                 return None
             self._rested = True  # more may come: one sleep costs less than being woken
@@ -354,6 +406,8 @@ class Dispatcher:
         until = self._next_sweep if due is None else min(due, self._next_sweep)
         if self._pending.any_parked:
             until = min(until, self._next_look)
+        if apart:
+            until = min(until, now + SLOW_CHECK)
         return max(until - now, tick)
 
     def tick(self) -> None:

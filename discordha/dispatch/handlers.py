@@ -13,7 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+<<<<<<< HEAD
 from discordha.context import asking
+=======
+from discordha.config import ORDERINGS
+>>>>>>> z-24a
 from discordha.dispatch.callables import (
     callable_name,
     check_arguments,
@@ -26,7 +30,7 @@ from discordha.dispatch.callables import (
 from discordha.errors import ConfigError
 from discordha.events import EVENTS, Scope, suggest
 
-__all__ = ["Handler", "HandlerRegistry"]
+__all__ = ["Handler", "HandlerRegistry", "check_ordering"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class Handler:
     scope: Scope
     where: Callable[..., Any] | None
     name: str
+    ordering: str | None = None  # that of the bot
 
     def wants(self, args: Sequence[Any], caught_up: bool = False, late_by: float = 0.0) -> bool:
         """Whether ``where`` accepts the event. An exception in it is logged and counts as no: ``where`` may
@@ -76,15 +81,18 @@ class HandlerRegistry:
         *,
         scope: str | Scope | None = None,
         where: Callable[..., Any] | None = None,
+        ordering: str | None = None,
     ) -> Callable[[], None]:
         """Registers a plain function, and returns a function that removes it. Any thread.
 
         :param event: discord.py's name with or without ``on_``; by default the function's own name.
         :param scope: ``"claim"``, ``"leader"`` or ``"every"``; by default that of the events table.
         :param where: a fast, pure predicate on the event's arguments, asked before anything else.
+        :param ordering: one of ``ORDERINGS``, instead of the bot's.
         :raises ConfigError: unknown event, coroutine function, wrong number of arguments.
         """
         handler = self._build(function, event, scope, where)
+        handler.ordering = check_ordering(ordering, handler.name)
         with self._lock:
             known = self._by_event.get(handler.event, ())
             handler.name = _unlike(handler.name, {other.name for other in known})
@@ -168,6 +176,18 @@ class HandlerRegistry:
                 f'scope of {title} must be "claim", "leader" or "every", not {scope!r}'
             ) from None
         return Handler(function, name, chosen, where, callable_name(function))
+
+
+def check_ordering(ordering: Any, title: str) -> str | None:
+    """A handler's ``ordering``, checked.
+
+    :raises ConfigError: there is no such one.
+    """
+    if ordering is not None and ordering not in ORDERINGS:
+        raise ConfigError(
+            f"ordering of {title} must be {' or '.join(map(repr, ORDERINGS))}, not {ordering!r}"
+        )
+    return ordering  # type: ignore[no-any-return]
 
 
 def _unlike(name: str, known: set[str]) -> str:

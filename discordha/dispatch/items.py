@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from discordha.context import CurrentEvent
 from discordha.coordination.claims.claims import Claims
@@ -16,6 +16,9 @@ from discordha.coordination.membership.preference import ShardPreference
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.runner import Outcome
 from discordha.events import Event
+
+if TYPE_CHECKING:
+    from discordha.telemetry import EventTrace
 
 __all__ = ["ClaimItem", "ClaimStore", "Item", "LeaderItem", "LeaderRole", "Preference", "State"]
 
@@ -46,6 +49,7 @@ class Item:
     attempt: int = 1
     event_name: str = ""
     waits_since: float = 0.0  # since when it stands in its lane, monotonic
+    trace: EventTrace | None = None  # the spans of its attempt
 
     def __post_init__(self) -> None:
         self.event_name = self.event.name
@@ -60,7 +64,8 @@ class ClaimItem(Item):
     claim: Claim | None = None
     ahead: bool = False  # a claim ahead was asked for
     state: State = State.PARKED
-    excused: bool = False  # its owner is silent: it holds no younger events back
+    excused: bool = False  # its owner is silent, or has set it aside: it holds no younger events back
+    aside: bool = False  # its handler waits, or has waited: while it runs here, it stands in no lane
     older: ClaimItem | None = None  # its neighbours among the events of its lane that are not done
     younger: ClaimItem | None = None
     claimed_at: float | None = None  # monotonic; of the claim that a handler thread made
@@ -79,11 +84,18 @@ class ClaimItem(Item):
         return bool(identity.order) and identity.order != identity.key
 
     def request(self) -> ClaimRequest:
+<<<<<<< HEAD
         """The claim to make. The payload goes along from the second attempt on, or where nobody will send
         the event again."""
         recorded = self.event.caught_up is not None
         raw = self.event.raw if self.attempt > 1 or recorded else None
         return ClaimRequest(self.key, self.attempt, raw, self.event.shard_id, recorded=recorded)
+=======
+        """The claim to make. The payload goes along from the second attempt on."""
+        raw = self.event.raw if self.attempt > 1 else None
+        traceparent = self.trace.traceparent if self.trace is not None else None
+        return ClaimRequest(self.key, self.attempt, raw, self.event.shard_id, traceparent=traceparent)
+>>>>>>> z-24a
 
 
 class LeaderRole(Protocol):
@@ -99,7 +111,7 @@ class LeaderRole(Protocol):
 class LeaderItem(JournalEntry):
     """An event that its shard's leader handles: an entry of the journal, which puts it into its lane."""
 
-    __slots__ = ("event", "handlers", "leader", "waits_since")
+    __slots__ = ("event", "handlers", "leader", "trace", "waits_since")
 
     def __init__(
         self,
@@ -111,7 +123,7 @@ class LeaderItem(JournalEntry):
     ) -> None:
         identity = event.identity
         super().__init__(
-            f"{event.name}/{identity.key}",
+            event.key,
             f"leader/{identity.order or event.name}",
             sequence,
             event.received_at,
@@ -123,3 +135,4 @@ class LeaderItem(JournalEntry):
         self.handlers = handlers
         self.leader = leader
         self.waits_since = event.received_at
+        self.trace: EventTrace | None = None

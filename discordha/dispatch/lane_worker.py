@@ -4,8 +4,9 @@ Guarantees: the events at a lane's head are claimed in one call, as many as will
 An event that an owner died on is claimed alone, and for the last time only while no other is on its last
 attempt (``LastAttempts``), so that a poisonous event takes no other with it. Events behind a slow handler are
 claimed ahead: order keeps peers from running them anyway. An event whose claim is lost before its handler
-ends goes back to the router. Nothing begins behind an event of its lane that another replica owns: what was
-claimed for that is released.
+ends goes back to the router. An event whose handler waits for another is set aside: its lane goes on without
+it, and it does not take its place back, unless it must run again. Nothing begins behind an event of its lane
+that another replica owns: what was claimed for that is released.
 
 Threads and locks: ``work`` runs on handler threads and blocks, ``claim_ahead`` on the timer's and does not.
 ``_lock`` guards ``_asked``; a ``RUNNING`` item belongs to the thread that moved it there.
@@ -13,23 +14,28 @@ Threads and locks: ``work`` runs on handler threads and blocks, ``claim_ahead`` 
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from discordha.context import CurrentEvent
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, State
-from discordha.dispatch.lanes import Lane, Lanes
+from discordha.dispatch.lanes import Lane, LaneItem, Lanes
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Outcome, Runner
 from discordha.events import Scope
 from discordha.stats import Stats
+
+if TYPE_CHECKING:
+    from discordha.telemetry import EventTrace, Telemetry
 
 __all__ = ["LaneWorker"]
 
@@ -59,6 +65,7 @@ class LaneWorker:
         runner: Runner,
         stats: Stats,
         last_attempts: LastAttempts,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pending = pending
@@ -68,6 +75,7 @@ class LaneWorker:
         self._runner = runner
         self._stats = stats
         self._last_attempts = last_attempts
+        self._telemetry = telemetry
         self._clock = clock
         self._durations: dict[str, float] = {}
         self._promptest = math.inf
@@ -81,14 +89,38 @@ class LaneWorker:
         if claimable:  # a lane holds items of one kind
             self._work_claimed(lane, claimable)
             return
-        for item in items:
+        while items:
+            item = items.pop(0)
             self._lanes.touch(lane)
             if isinstance(item, LeaderItem):
                 context = item.leader.begin(item)
                 if context is not None:
                     item.leader.finished(item, self._run(item, context))
             elif isinstance(item, Item):
-                self._run(item, self._context(item, attempt=1, token=0, is_lost=_never))
+                set_aside = functools.partial(self._let_go, lane, items)
+                self._run(item, self._context(item, attempt=1, token=0, is_lost=_never, set_aside=set_aside))
+
+    def _let_go(self, lane: Lane, rest: list[LaneItem]) -> None:
+        """The handler of an event of the replica itself waits: another thread works the rest of its lane."""
+        if lane.worker is threading.current_thread():
+            for item in rest:
+                self._lanes.put(item)
+            rest.clear()
+            self._lanes.let_go(lane)
+
+    def _set_aside(self, lane: Lane, items: list[ClaimItem], item: ClaimItem) -> None:
+        """The handler of an event waits: its lane goes on without it, here and on all replicas."""
+        if lane.worker is not threading.current_thread() or not self._pending.set_aside(item):
+            return
+        rest = items[items.index(item) + 1 :]
+        del items[items.index(item) + 1 :]
+        for each in rest:
+            if self._pending.move(each, State.WAITING, only_from=(State.RUNNING,)):
+                self._lanes.put(each)
+        self._lanes.let_go(lane)
+        if item.claim is not None:
+            self._claims.set_aside(item.claim, item.request().traceparent)
+        self._router.advance(item.lane)
 
     def _batch_size(self, lane: Lane) -> int:
         head = lane.items[:MAX_BATCH]
@@ -161,7 +193,8 @@ class LaneWorker:
             lost = item.claim is not None and item.claim.lost
             if item.claim is not None and not lost:
                 self._lanes.touch(lane)
-                lost = not self._run_claimed(item, item.claim)
+                set_aside = functools.partial(self._set_aside, lane, items, item)
+                lost = not self._run_claimed(item, item.claim, set_aside)
                 if not lost:
                     continue
             self._router.give_back(items[index + 1 :])
@@ -173,9 +206,11 @@ class LaneWorker:
 
     def _claim(self, items: list[ClaimItem]) -> None:
         started = self._clock()
-        answers = self._claims.claim([item.request() for item in items])
+        answers = self._claims.claim([self._request(item) for item in items])
         answered = self._clock()
         for item, answer in zip(items, answers, strict=True):
+            if item.trace is not None:
+                self._note_claim(item, started, answered, answer)
             if isinstance(answer, Claim):
                 item.claim = answer
                 item.attempt = answer.attempt
@@ -190,6 +225,28 @@ class LaneWorker:
                 item.attempt = max(item.attempt, answer.attempt)  # it has no claim, and is parked
             else:
                 self._pending.forget(item)  # the replica stops
+
+    def _request(self, item: ClaimItem) -> ClaimRequest:
+        """The claim to make, and the attempt's trace along with it."""
+        if self._telemetry is not None and (item.trace is None or item.trace.over):
+            before = item.trace.traceparent if item.trace is not None else None
+            item.trace = self._begin_trace(
+                item, item.attempt, before or self._claims.traceparent(item.key) if item.attempt > 1 else None
+            )
+        return item.request()
+
+    def _begin_trace(self, item: Item | LeaderItem, attempt: int, parent: str | None) -> EventTrace | None:
+        assert self._telemetry is not None
+        event = item.event
+        shard = number_of(event.shard_id)
+        identity = event.identity.key or event.name
+        return self._telemetry.begin(event.name, identity, shard, attempt, event.received_at, parent)
+
+    @staticmethod
+    def _note_claim(item: ClaimItem, asked: float, answered: float, answer: object) -> None:
+        assert item.trace is not None
+        item.trace.waited(item.event.received_at, asked)
+        item.trace.claimed(asked, answered, answer.token if isinstance(answer, Claim) else None)
 
     def _park(self, item: ClaimItem) -> None:
         """Another replica owns the event: those behind it wait, too."""
@@ -208,13 +265,19 @@ class LaneWorker:
         item.attempt += 1
         self._park(item)
 
-    def _run_claimed(self, item: ClaimItem, claim: Claim) -> bool:
+    def _run_claimed(self, item: ClaimItem, claim: Claim, set_aside: Callable[[], None]) -> bool:
         """Runs an event and has its mark written; false if its claim was lost before its end."""
         self._stats.add("claimed", item.event_name)
         if claim.attempt > 1:
             self._stats.add("taken_over", item.event_name)
             _log.info("%s is taken over (attempt %d)", item.key, claim.attempt)
-        context = self._context(item, attempt=claim.attempt, token=claim.token, is_lost=lambda: claim.lost)
+        context = self._context(
+            item,
+            attempt=claim.attempt,
+            token=claim.token,
+            is_lost=lambda: claim.lost,
+            set_aside=set_aside,
+        )
         outcome = self._run(item, context, item.claimed_at)
         if outcome is Outcome.LOST or (claim.lost and outcome is Outcome.FAILED):
             return False
@@ -226,7 +289,10 @@ class LaneWorker:
     def _on_marked(self, claim: Claim, marked: bool) -> None:
         item = self._pending.get(claim.key)
         if item is not None:
-            self._stats.observe("mark", self._clock() - item.ended_at)
+            now = self._clock()
+            self._stats.observe("mark", now - item.ended_at)
+            if item.trace is not None:
+                item.trace.marked(item.ended_at, now, marked)
             self._pending.forget(item)
         self._last_attempts.leave(claim.key)
         if not marked:
@@ -249,16 +315,20 @@ class LaneWorker:
         with self._lock:
             self._asked += len(waiting)
         by_key = {item.key: item for item in waiting}
+        asked = self._clock()
 
         def answer(request: ClaimRequest, claim: Claim | None) -> None:
             with self._lock:
                 self._asked -= 1
             # Without a claim it is held, done, or unknown: the claim that is made in its turn tells.
-            if claim is not None and not self._pending.attach(by_key[request.key], claim):
+            item = by_key[request.key]
+            if claim is not None and item.trace is not None:
+                self._note_claim(item, asked, self._clock(), claim)
+            if claim is not None and not self._pending.attach(item, claim):
                 self._claims.release(claim)
 
         try:
-            self._claims.claim_later([item.request() for item in waiting], answer)
+            self._claims.claim_later([self._request(item) for item in waiting], answer)
         except Exception:
             with self._lock:
                 self._asked -= len(waiting)
@@ -269,7 +339,19 @@ class LaneWorker:
         promptest, self._promptest = self._promptest, math.inf
         return None if promptest == math.inf else promptest
 
+<<<<<<< HEAD
     def _context(self, item: Item, *, attempt: int, token: int, is_lost: Callable[[], bool]) -> CurrentEvent:
+=======
+    @staticmethod
+    def _context(
+        item: Item,
+        *,
+        attempt: int,
+        token: int,
+        is_lost: Callable[[], bool],
+        set_aside: Callable[[], None],
+    ) -> CurrentEvent:
+>>>>>>> z-24a
         event = item.event
         caught_up = event.caught_up
         return CurrentEvent(
@@ -281,8 +363,12 @@ class LaneWorker:
             occurrence=1,
             is_lost=is_lost,
             for_itself=event.identity.scope is Scope.EVERY,
+<<<<<<< HEAD
             caught_up=caught_up is not None,
             late_by=max(self._clock() - caught_up.happened_at, 0.0) if caught_up is not None else 0.0,
+=======
+            set_aside=set_aside,
+>>>>>>> z-24a
         )
 
     def _run(
@@ -296,8 +382,15 @@ class LaneWorker:
             self._stats.observe("start", started - claimed_at)
         else:
             self._stats.observe("wait", started - event.received_at)
-        outcome = self._runner.run(context, item.handlers, event.args)
+        if self._telemetry is not None and not isinstance(item, ClaimItem):
+            item.trace = self._begin_trace(item, context.attempt, None)
+            if item.trace is not None:
+                item.trace.waited(event.received_at, started)
+        outcome = self._runner.run(context, item.handlers, event.args, item.trace)
         ended = self._clock()
+        if item.trace is not None:
+            mark_follows = isinstance(item, ClaimItem) and outcome is not Outcome.LOST
+            item.trace.handled(outcome.value, None if mark_follows else ended)
         duration = ended - started
         known = self._durations.get(event.name)
         # A slow run counts at once, fast ones slowly: a batch must not be too long.

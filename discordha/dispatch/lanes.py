@@ -3,7 +3,8 @@
 Guarantees: items of one lane run one after another, in the order of their sequence numbers. A slow lane
 delays no other while a thread is free. When all are busy for longer than ``patience``, more are added, up to
 ``max_workers``; a thread beyond ``workers`` ends after ``IDLE`` seconds without work. A thread that waits
-within ``lend`` does not count. The dispatcher bounds the number of items.
+within ``lend`` does not count. A thread may let its lane go while it still works on an item: then another one
+works the rest. The dispatcher bounds the number of items.
 
 Threads and locks: owns ``discordha-handler-N``, which ``stop`` ends and joins. ``_lock`` (that of
 ``_ready_changed``) guards lanes, ready queue and thread counts; no work is done under it.
@@ -52,6 +53,7 @@ class Lane:
     ready_since: float = 0.0
     named_up_to: int = -1  # ``behind`` has named the items up to this sequence number
     working_since: float | None = None
+    worker: threading.Thread | None = None  # works it now
 
 
 class Lanes:
@@ -80,6 +82,7 @@ class Lanes:
         self._idle = 0
         self._started = 0
         self._lent = 0  # threads that wait within ``lend``
+        self._apart = 0  # threads that still work on an item whose lane they have let go
         self._stopping = False
         self._short_of_threads = False
 
@@ -168,9 +171,15 @@ class Lanes:
         return found
 
     def sizes(self) -> tuple[int, int, int]:
-        """Lanes ready to be worked, lanes being worked, items waiting."""
+        """Lanes ready to be worked, items or lanes being worked, items waiting."""
         with self._lock:
-            return len(self._ready), len(self._working), sum(len(lane.items) for lane in self._lanes.values())
+            waiting = sum(len(lane.items) for lane in self._lanes.values())
+            return len(self._ready), len(self._working) + self._apart, waiting
+
+    @property
+    def apart(self) -> int:
+        """How many items are being worked on whose lanes go on without them."""
+        return self._apart
 
     @property
     def active(self) -> bool:
@@ -197,6 +206,17 @@ class Lanes:
     def touch(self, lane: Lane) -> None:
         """The thread that works the lane begins its next item: ``behind`` counts from now."""
         lane.working_since = self._clock()
+
+    def let_go(self, lane: Lane) -> bool:
+        """Lets other threads work a lane while the calling one still works on an item of it; false when the
+        calling thread does not work the lane.
+        """
+        with self._lock:
+            if lane.worker is not threading.current_thread():
+                return False
+            self._apart += 1
+            self._end_work(lane)
+            return True
 
     @contextmanager
     def lend(self) -> Iterator[None]:
@@ -259,12 +279,19 @@ class Lanes:
             lane = self._next_lane()
             if lane is None:
                 return
-            try:
-                work(lane)
-            except Exception:  # noqa: BLE001 - the thread goes on with the next lane
-                _log.exception("a lane's work failed")
-            finally:
-                self._finish(lane)
+            self._turn(lane, work)
+
+    def _turn(self, lane: Lane, work: Callable[[Lane], None]) -> None:
+        try:
+            work(lane)
+        except Exception:  # noqa: BLE001 - the thread goes on with the next lane
+            _log.exception("a lane's work failed")
+        finally:
+            with self._lock:
+                if lane.worker is threading.current_thread():
+                    self._end_work(lane)
+                else:
+                    self._apart -= 1
 
     def _next_lane(self) -> Lane | None:
         """Blocks for the next ready lane; ``None`` ends the thread, which then counts no longer."""
@@ -277,6 +304,7 @@ class Lanes:
                         self._lanes.pop(lane.key, None)
                         continue
                     lane.working_since = self._clock()
+                    lane.worker = threading.current_thread()
                     self._working.add(lane)
                     return lane
                 self._idle += 1
@@ -288,11 +316,12 @@ class Lanes:
             self._threads.discard(threading.current_thread())
             return None
 
-    def _finish(self, lane: Lane) -> None:
-        with self._lock:
-            self._working.discard(lane)
-            lane.working_since = None
-            if lane.items:
-                self._make_ready(lane)
-            else:
-                self._lanes.pop(lane.key, None)
+    def _end_work(self, lane: Lane) -> None:
+        """Caller holds the lock."""
+        self._working.discard(lane)
+        lane.working_since = None
+        lane.worker = None
+        if lane.items:
+            self._make_ready(lane)
+        else:
+            self._lanes.pop(lane.key, None)

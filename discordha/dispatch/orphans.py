@@ -72,7 +72,7 @@ class Orphans:
             for key, _ in due:
                 del self._orphans[key]
         for key, known in due:
-            if self._claims.hint(key) is not Hint.UNKNOWN:
+            if self._claims.owner(key) is not None or self._claims.hint(key) is Hint.DONE:
                 continue
             if known.attempt >= self._max_attempts or known.payload is None:
                 bury = ClaimRequest(key, self._max_attempts + 1, known.payload, known.shard_id)

@@ -7,7 +7,8 @@ Order: the events of a lane stand in the order of the gateway, which all replica
 from its turn in the lane to its mark. The *front* of a lane is its first event that is neither ours nor
 excused; only the front may be delayed or become ours, and nothing behind it begins here. An event that stops
 being ours becomes the front again, and ``withdraw`` takes back those behind it. An event leaves its lane when
-it is done, forgotten, expired or evicted, whichever comes first, and so holds nothing back any more. Events
+it is done, forgotten, expired or evicted, whichever comes first, and so holds nothing back any more. An event
+that is *set aside* while it runs leaves it, too; if it must run again, it takes its old place. Events
 that this replica never received, or has evicted, are not known here: ``Router`` asks the others about them.
 
 Threads and locks: no thread. ``_lock`` guards the tables and each item's state, claim and neighbours; nothing
@@ -50,6 +51,23 @@ class _LaneOrder:
         self.last = item
         if self.front is None:
             self.front = item
+
+    def insert(self, item: ClaimItem) -> None:
+        """Puts an event where its sequence number says."""
+        older = self.last
+        while older is not None and older.sequence > item.sequence:
+            older = older.older
+        if older is self.last:
+            self.append(item)
+            return
+        younger = self.first if older is None else older.younger
+        assert younger is not None
+        item.older, item.younger = older, younger
+        younger.older = item
+        if older is None:
+            self.first = item
+        else:
+            older.younger = item
 
     def remove(self, item: ClaimItem) -> None:
         older, younger = item.older, item.younger
@@ -214,6 +232,15 @@ class PendingEvents:
 
     # -- order -----------------------------------------------------------------------------------------------
 
+    def set_aside(self, item: ClaimItem) -> bool:
+        """Takes a running item out of its lane; false when it does not run, or stands in none."""
+        with self._lock:
+            if item.state is not State.RUNNING or item.aside:
+                return False
+            item.aside = True
+            self._leave_lane(item)
+            return True
+
     def front(self, lane: str) -> tuple[ClaimItem | None, bool]:
         """The front of a lane, and whether any of its items are ours."""
         with self._lock:
@@ -307,6 +334,11 @@ class PendingEvents:
     # -- under the lock --------------------------------------------------------------------------------------
 
     def _set(self, item: ClaimItem, to: State) -> None:
+        if item.aside:
+            if to in {State.RUNNING, State.FINISHED}:
+                item.state = to
+                return
+            self._rejoin_lane(item)
         was, item.state = item.state, to
         lane = self._lanes[item.lane]
         if to in _OURS:
@@ -330,12 +362,26 @@ class PendingEvents:
     def _remove(self, item: ClaimItem) -> None:
         if item.state is State.GONE:
             return
+        if not item.aside:
+            self._leave_lane(item)
+        item.state = State.GONE
+        del self._known[item.key]
+        self._parked.pop(item.key, None)
+
+    def _leave_lane(self, item: ClaimItem) -> None:
         lane = self._lanes[item.lane]
         if item.state in _OURS:
             lane.ours -= 1
         lane.remove(item)
         if lane.first is None:
             del self._lanes[item.lane]
-        item.state = State.GONE
-        del self._known[item.key]
-        self._parked.pop(item.key, None)
+
+    def _rejoin_lane(self, item: ClaimItem) -> None:
+        """Gives an item that was set aside its old place again."""
+        item.aside = False
+        lane = self._lanes.get(item.lane)
+        if lane is None:
+            lane = self._lanes[item.lane] = _LaneOrder()
+        lane.insert(item)
+        if item.state in _OURS:
+            lane.ours += 1

@@ -8,10 +8,11 @@ others, unless no other has received them.
 Order, over all replicas: an event goes into its lane here only if each older one of the lane that this
 replica received is done, or ours, or has a silent owner (``Members.is_silent``). So help takes the oldest
 event of a channel, and the younger ones follow it without a grace: they could begin nowhere else. A drain
-gives back the oldest first, and nobody begins the younger ones before. A dead or silent owner's events hold
-up none, so that new events need not wait for its session to end; the same holds for all owners while events
-are handled without etcd (``on_store_loss="handle"``). A replica that joined later leaves a channel to the
-older ones until they have finished what it did not receive (``Members.owes``).
+gives back the oldest first, and nobody begins the younger ones before. An event whose handler waits for
+another (``Claims.set_aside``) holds up none. Nor does an event of a dead or silent owner, so that new events
+need not wait for its session to end; the same holds for all owners while events are handled without etcd
+(``on_store_loss="handle"``). A replica that joined later leaves a channel to the older ones until they have
+finished what it did not receive (``Members.owes``).
 
 Threads and locks: no lock; any thread may call ``route`` and ``advance``. ``take_due``, ``note_ranks``,
 ``note_lateness`` and ``look_around`` belong to the timer's thread.
@@ -105,7 +106,7 @@ class Router:
 
     def _is_excused(self, item: ClaimItem) -> bool:
         """Whether the replica that owns a parked event holds up none behind it."""
-        if self._claims.is_open:
+        if self._claims.is_open or self._claims.is_aside(item.key):
             return True
         owner = self._claims.owner(item.key)
         return owner is not None and self._members.is_silent(owner)

@@ -1,8 +1,9 @@
 """Runs the handlers of one event on the calling handler thread.
 
 Guarantees: each handler of an event runs, in order of registration, even when an earlier one failed. A
-handler's error goes to ``on_error`` and never ends the thread. ``LockLost`` ends the event: later calls would
-be refused too. A handler that caught it has not finished either: the event remembers that it refused a call.
+handler's error goes to ``on_error``, as a part of the handler's run, and never ends the thread. ``LockLost``
+ends the event: later calls would be refused too. A handler that caught it has not finished either: the event
+remembers that it refused a call.
 
 Threads and locks: no lock. Each thread writes its own entry of ``_running``; the timer reads them.
 """
@@ -17,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from discordha.blocking import Bridge, wrap
 from discordha.blocking.unawaited import watch_unawaited
@@ -26,6 +27,9 @@ from discordha.dispatch.callables import refuse_result
 from discordha.dispatch.handlers import Handler
 from discordha.errors import HandlerTimeout, LockLost
 from discordha.stats import Stats
+
+if TYPE_CHECKING:
+    from discordha.telemetry import EventTrace
 
 __all__ = ["ErrorHook", "Outcome", "Runner"]
 
@@ -85,8 +89,14 @@ class Runner:
         self._on_error = on_error or log_error
         watch_unawaited()
 
-    def run(self, context: CurrentEvent, handlers: Sequence[Handler], args: Sequence[Any]) -> Outcome:
-        """Runs all handlers of one event. Blocks for as long as they do."""
+    def run(
+        self,
+        context: CurrentEvent,
+        handlers: Sequence[Handler],
+        args: Sequence[Any],
+        trace: EventTrace | None = None,
+    ) -> Outcome:
+        """Runs all handlers of one event, inside spans of ``trace``. Blocks for as long as they do."""
         outcome = Outcome.HANDLED
         bridge = self._bridge
         views = [wrap(arg, bridge) for arg in args]
@@ -96,15 +106,15 @@ class Runner:
             self._running[thread] = running
             scope = handler_scope(context, handler.name)
             ended = Outcome.HANDLED
+            function = handler.function if trace is None else trace.runs(handler.function, handler.name)
             try:
                 with scope:
-                    refuse_result(handler.function(*views), handler.name)
+                    refuse_result(function(*views), handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
                 ended = Outcome.LOST
             except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end its thread
-                ended = Outcome.FAILED
-                self._report(context, handler, error)
+                ended = self._report(context, handler, error)
             finally:
                 self._running.pop(thread, None)
             if scope.refused and ended is not Outcome.LOST:
@@ -117,12 +127,16 @@ class Runner:
                 break
         return outcome
 
-    def _report(self, context: CurrentEvent, handler: Handler, error: BaseException) -> None:
+    def _report(self, context: CurrentEvent, handler: Handler, error: BaseException) -> Outcome:
+        """Gives an error to the hook, whose calls are fenced and carry nonces as the handler's do."""
+        scope = handler_scope(context, f"on_error of {handler.name}")
         try:
-            self._on_error(context, handler, error)
-        except Exception:  # noqa: BLE001 - a hook of the user's
+            with scope:
+                self._on_error(context, handler, error)
+        except BaseException:  # noqa: BLE001 - a hook of the user's
             _log.exception("on_error itself failed")
             log_error(context, handler, error)
+        return Outcome.LOST if scope.refused else Outcome.FAILED
 
     def warn_of_slow_handlers(self) -> None:
         """Logs each handler that exceeds ``handler_timeout``, once, with its stack. For the timer."""

@@ -57,6 +57,7 @@ class Event:
     :param received_at: monotonic seconds.
     :param acknowledged_revision: a revision of etcd that is older than the event: Discord has acknowledged a
         heartbeat that left once this replica had seen it. 0 when none is known.
+<<<<<<< HEAD
     :param caught_up: set for an event that happened while no replica was connected.
     """
 
@@ -70,6 +71,13 @@ class Event:
         "received_at",
         "shard_id",
     )
+=======
+    :param part: ends the key of an event whose handlers run under several claims.
+    :ivar key: names the event and the part among all events.
+    """
+
+    __slots__ = ("acknowledged_revision", "args", "identity", "key", "name", "raw", "received_at", "shard_id")
+>>>>>>> z-24a
 
     def __init__(  # noqa: PLR0917
         self,
@@ -80,8 +88,13 @@ class Event:
         raw: str | None,
         received_at: float,
         acknowledged_revision: int = 0,
+<<<<<<< HEAD
         caught_up: CaughtUp | None = None,
+=======
+        part: str = "",
+>>>>>>> z-24a
     ) -> None:
+        self.key = f"{name}/{identity.key}{part}"
         self.name = name
         self.args = args
         self.identity = identity
@@ -131,13 +144,14 @@ def _compile(path: str) -> _Part:
 class _Rule:
     """A row of the table, ready to be applied."""
 
-    __slots__ = ("alone", "has_snowflake", "order", "parts", "scope")
+    __slots__ = ("alone", "else_leader", "has_snowflake", "order", "parts", "scope")
 
     def __init__(self, spec: EventSpec) -> None:
         self.scope = spec.scope
         self.parts = [_compile(path) for path in spec.id]
         self.order = _compile(spec.order) if spec.order else None
         self.has_snowflake = spec.has_snowflake
+        self.else_leader = spec.else_leader
         # The event has a lane of its own, whatever ``ordering`` says.
         self.alone = spec.has_snowflake and spec.id == (spec.order,)
 
@@ -158,7 +172,7 @@ def identify(
     :param args: the arguments that discord.py dispatched.
     :param payload: the gateway's data, for events that need it.
     :param ordering: ``"channel"``, ``"guild"`` or ``"none"``.
-    :param scope: replaces the table's.
+    :param scope: replaces the table's; an event that can't be claimed goes to the leader all the same.
     """
     rule = _RULES[name]
     scope = scope or rule.scope
@@ -171,7 +185,10 @@ def identify(
         key = str(value) if type(value) is int else _text(value)
         snowflake = value if rule.has_snowflake and type(value) is int else None
     else:
-        key = "/".join([_text(part(args, payload)) for part in rule.parts])
+        values = [part(args, payload) for part in rule.parts]
+        if rule.else_leader and None in values:
+            scope = Scope.LEADER
+        key = "/".join([_text(value) for value in values])
         snowflake = None
     if payload and not key.strip("-/"):
         key = _digest(payload)  # an unknown shape: at least the key tells it from others of its kind

@@ -43,6 +43,8 @@ class EventSpec(NamedTuple):
         differ.
     :param instead: the ``raw_`` event that does not depend on the cache, if there is one.
     :param has_snowflake: whether the identity is a snowflake, which tells the event's time.
+    :param else_leader: the scope is ``leader`` for an event that lacks a part of its identity: a moment that
+        Discord does not tell.
     """
 
     name: str
@@ -54,6 +56,7 @@ class EventSpec(NamedTuple):
     cache_dependent: bool = False
     instead: str | None = None
     has_snowflake: bool = False
+    else_leader: bool = False
 
     @property
     def needs_payload(self) -> bool:
@@ -74,9 +77,10 @@ def _row(  # noqa: PLR0917
     cached: bool = False,
     has_raw: bool = False,
     snow: bool = False,
+    else_leader: bool = False,
 ) -> EventSpec:
     parts, sources, raw = tuple(arguments.split()), tuple(id.split()), f"raw_{name}" if has_raw else None
-    return EventSpec(name, gateway, scope, parts, sources, order, cached or has_raw, raw, snow)
+    return EventSpec(name, gateway, scope, parts, sources, order, cached or has_raw, raw, snow, else_leader)
 
 
 _claim = functools.partial(_row, Scope.CLAIM)
@@ -161,7 +165,14 @@ _ROWS = (
     _leader("raw_thread_update", "THREAD_UPDATE", "payload", _THREAD, "0.thread_id"),
     _claim("thread_delete", "THREAD_DELETE", "thread", "0.id", "0.id", has_raw=True),
     _claim("raw_thread_delete", "THREAD_DELETE", "payload", "0.thread_id", "0.thread_id"),
-    _leader("thread_member_join", "THREAD_MEMBERS_UPDATE", "member", "0.thread_id 0.id", "0.thread_id"),
+    _claim(
+        "thread_member_join",
+        "THREAD_MEMBERS_UPDATE",
+        "member",
+        "0.thread_id 0.id 0.joined_at",
+        "0.thread_id",
+        else_leader=True,
+    ),
     _leader(
         "thread_member_remove",
         "THREAD_MEMBERS_UPDATE",
@@ -172,7 +183,7 @@ _ROWS = (
     ),
     _leader("raw_thread_member_remove", "THREAD_MEMBERS_UPDATE", "payload", ".id .removed_member_ids", ".id"),
     # Members and users
-    _leader("member_join", "GUILD_MEMBER_ADD", "member", _MEMBER),
+    _claim("member_join", "GUILD_MEMBER_ADD", "member", f"{_MEMBER} .joined_at", else_leader=True),
     *_leader_pair("member_remove", "GUILD_MEMBER_REMOVE", "member", _MEMBER),
     _leader("member_update", "GUILD_MEMBER_UPDATE", "before after", _UPDATED_MEMBER, cached=True),
     _leader("user_update", "GUILD_MEMBER_UPDATE", "before after", _USER, cached=True),
@@ -185,7 +196,7 @@ _ROWS = (
         ".guild_id .user.id .status .client_status .activities",
     ),
     # Guilds
-    _leader("guild_join", "GUILD_CREATE", "guild", "0.id", "0.id"),
+    _claim("guild_join", "GUILD_CREATE", "guild", "0.id 0.me.joined_at", "0.id", else_leader=True),
     _leader("guild_remove", "GUILD_DELETE", "guild", "0.id", "0.id"),
     _leader(
         "guild_update",

@@ -47,6 +47,7 @@ BROKEN = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionE
 _WITH_TOKEN = re.compile(r"/(interactions|webhooks)/\d+/[^/]+")
 
 
+<<<<<<< HEAD
 def request_trace(
     limits: RestLimits | None, own: aiohttp.TraceConfig | None = None, dates: DiscordClock | None = None
 ) -> aiohttp.TraceConfig:
@@ -54,6 +55,12 @@ def request_trace(
 
     :param dates: learns Discord's time from the answers.
     :param own: the author's, whose functions are called after these.
+=======
+def request_trace(limits: RestLimits | None, *more: aiohttp.TraceConfig | None) -> aiohttp.TraceConfig:
+    """For ``discord.Client(http_trace=...)``: the fence, and the limits unless ``None``.
+
+    :param more: others, whose functions are called after these: the author's.
+>>>>>>> z-24a
     """
     trace = aiohttp.TraceConfig()
 
@@ -97,9 +104,10 @@ def request_trace(
     trace.on_request_start.append(on_start)
     trace.on_request_end.append(on_end)
     trace.on_request_exception.append(on_exception)
-    for name in dir(own) if own is not None else ():
-        if name.startswith("on_"):
-            getattr(trace, name).extend(getattr(own, name))
+    for own in filter(None, more):
+        for name in dir(own):
+            if name.startswith("on_"):
+                getattr(trace, name).extend(getattr(own, name))
     return trace
 
 

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import discord
 from discord.gateway import DiscordWebSocket
 
@@ -48,6 +49,15 @@ CAUGHT_UP = "caught_up"
 _VITAL = frozenset({"READY", "RESUMED"})
 
 
+def _spans(config: Config) -> aiohttp.TraceConfig | None:
+    """The hooks that make spans of requests, which need OpenTelemetry."""
+    if not config.telemetry:
+        return None
+    from discordha.gateway.spans import rest_spans
+
+    return rest_spans()
+
+
 class TappedClient(discord.Client):
     """The receiving half of a shard's client.
 
@@ -69,7 +79,11 @@ class TappedClient(discord.Client):
     ) -> None:
         assert config.intents is not None
         options = dict(config.client_options)
+<<<<<<< HEAD
         trace = request_trace(limits, options.pop("http_trace", None), dates)
+=======
+        trace = request_trace(limits, _spans(config), options.pop("http_trace", None))
+>>>>>>> z-24a
         super().__init__(
             intents=config.intents,
             shard_id=number if shard_count is not None else None,

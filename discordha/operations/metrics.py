@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from discordha.stats import BUCKETS, STAGES, Histogram, Stats
 
-__all__ = ["CONTENT_TYPE", "COUNTERS", "REST_COUNTERS", "REST_GAUGES", "MetricsSource", "render"]
+__all__ = ["CONTENT_TYPE", "COUNTERS", "REST_COUNTERS", "REST_GAUGES", "MetricsSource", "families", "render"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -87,24 +87,33 @@ def render(source: MetricsSource) -> bytes:
 
     class ReplicaCollector(Collector):
         def collect(self) -> Iterable[Any]:
-            return _families(source)
+            return _all_families(source)
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ReplicaCollector())
     return bytes(generate_latest(registry))
 
 
-def _families(source: MetricsSource) -> Iterator[Any]:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+def families(source: MetricsSource, counter: Any, gauge: Any) -> Iterator[Any]:
+    """All metrics but the latencies. Does not block.
 
+    :param counter: makes a metric as prometheus-client's ``CounterMetricFamily`` does; so does ``gauge``.
+    """
     counters: dict[str, dict[str, int]] = {}
     for (name, label), count in source.stats.counters().items():
         counters.setdefault(name, {})[label] = count
     for name, (title, text, label) in COUNTERS.items():
-        family = CounterMetricFamily(f"discordha_{title}", text, labels=[label])
+        family = counter(f"discordha_{title}", text, labels=[label])
         for value, count in sorted(counters.get(name, {}).items()):
             family.add_metric([value], count)
         yield family
+    yield from _gauges(source.status(), counter, gauge)
+
+
+def _all_families(source: MetricsSource) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    yield from families(source, CounterMetricFamily, GaugeMetricFamily)
     histograms = source.stats.histograms()
     stages = HistogramMetricFamily(
         "discordha_stage_seconds",
@@ -117,7 +126,6 @@ def _families(source: MetricsSource) -> Iterator[Any]:
     whole = HistogramMetricFamily("discordha_event_seconds", "From arrival to the end of the handlers.")
     _add(whole, [], histograms.get("event"))
     yield whole
-    yield from _gauges(source.status(), CounterMetricFamily, GaugeMetricFamily)
 
 
 def _add(family: Any, labels: list[str], histogram: Histogram | None) -> None:

@@ -4,3 +4,5 @@ Points, gaps and their streams belong here, as the replicas of one bot keep them
 asked does not (``catch_up``), nor what etcd keeps (``coordination.gaps``). ``replica`` and the rooms above it
 import this package.
 """
+
+__all__ = ()

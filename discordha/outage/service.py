@@ -129,12 +129,14 @@ class CatchUp:
         self._gateway.soon(self._dispatcher.barrier.open_all)
         self._wake.set()
 
-    def stop(self) -> None:
-        """Ends the thread. Blocks for a call in flight. Idempotent."""
+    def stop(self, timeout: float = 0.5) -> None:
+        """Ends the thread. Blocks for a call in flight, for ``timeout`` seconds at the most; closing the store
+        ends the call. Idempotent.
+        """
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(timeout)
         self._leader.stop()
 
     def wake(self) -> None:

@@ -99,6 +99,8 @@ class ReplicaLifecycle:
         for following in (parts.commands, parts.monitor, parts.loops, parts.wheel):
             self._go_on()
             following.start()
+        if parts.telemetry is not None:
+            parts.telemetry.observe(parts)
         for worker in parts.voice_workers:
             worker.start(parts, parts.voice, parts.readiness.wait)
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     import discord
 
     from discordha import views
+    from discordha.telemetry import Telemetry
     from discordha.voice.worker import VoiceWorker
 
 __all__ = ["ReplicaParts"]
@@ -72,6 +73,7 @@ class ReplicaParts:
         registry: HandlerRegistry,
         stats: Stats,
         *,
+        telemetry: Telemetry | None = None,
         loops: Sequence[Loop],
         timers: Mapping[str, Callable[[Any], Any]],
         tree: Tree,
@@ -84,6 +86,7 @@ class ReplicaParts:
         self.config = config
         self.replica_id = replica_id
         self.stats = stats
+        self.telemetry = telemetry
         self.on_client = on_client
         self.on_fatal = on_fatal
         self._on_drain_asked = on_drain_asked
@@ -141,6 +144,7 @@ class ReplicaParts:
             inject=self._inject,
             hosts=lambda key: not self._sharded or key in self.gateway.clients,
             last_attempts=self.node.last_attempts,
+            telemetry=telemetry,
         )
         if node:
             node.router.subscribe(OperatorCommands(node.root, replica_id, self._on_command), "x")

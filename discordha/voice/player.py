@@ -27,6 +27,7 @@ from typing import Any
 
 import discord
 
+from discordha.context import mark_awaited_thread
 from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.coordination.voice.deliveries import OwnedGuild, VoiceDelivery
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable, reason_of
@@ -129,6 +130,7 @@ class GuildPlayer:
     # -- the thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        mark_awaited_thread(f"the voice worker's resolve of guild {self.guild_id}")
         self.consumer.hold(self.guild_id, True)
         try:
             while not self._stopping.is_set():

@@ -23,6 +23,7 @@ from typing import IO
 
 import discord
 
+from discordha.context import mark_awaited_thread
 from discordha.errors import DiscordHAError
 from discordha.voice.codec import FRAME_BYTES, FRAME_SECONDS, find_ffmpeg
 
@@ -93,6 +94,7 @@ class Track:
         self._thread.join(CLOSE_TIMEOUT)
 
     def _run(self) -> None:
+        mark_awaited_thread("the source of a sound")
         try:
             while True:
                 frame = self._read()

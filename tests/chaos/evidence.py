@@ -32,7 +32,9 @@ class Run(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """All that is known of a run. ``sent``, ``messages`` and ``requests`` as LocalDiscord has them."""
+    """All that is known of a run. ``sent``, ``messages`` and ``requests`` are as LocalDiscord has them; up to
+    ``overlap`` faults came at once.
+    """
 
     sent: Mapping[str, Sequence[Any]]
     messages: Sequence[Any]
@@ -40,6 +42,7 @@ class Evidence(NamedTuple):
     hits: Sequence[Hit]
     losses: Sequence[LogLine]
     noise: Sequence[tuple[float, float]]
+    overlap: int = 1
 
 
 def split(content: str) -> tuple[str, str, list[str]]:

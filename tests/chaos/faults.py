@@ -16,7 +16,11 @@ from world import DEAF_AFTER, ETCD_TIMEOUT, TTL, Hit, World
 
 from discordha.testing import FaultProxy, LocalDiscord
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["FAULTS", "PLACES", "Fault"]
+
+
+#: Beside "process". All but "etcd" are of one replica.
+PLACES = ("etcd link", "etcd", "gateway", "REST")
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,15 @@ class Fault:
     weight: int = 1
     costs_sessions: bool = False
 
+    @property
+    def place(self) -> str:
+        """Its name begins with what it breaks: a replica's link to etcd, etcd itself, a replica's gateway or
+        REST connection. All others break a replica's process.
+        """
+        return next((each for each in PLACES if self.name.startswith(each)), "process")
+
     def inject(self, world: World) -> Hit:
-        """Runs it once."""
+        """Runs it once. Blocks."""
         begun, world.woken = time.monotonic(), 0.0
         target, since = self.run(world)
         return Hit(self.name, target, begun, since, time.monotonic(), woken=world.woken)
@@ -53,8 +64,7 @@ def _kill(world: World) -> tuple[int | None, float]:
     victim.kill()
     died = time.monotonic()
     world.rest(0.1, TTL * 1.5)
-    victim.start()
-    victim.wait_ready(60)
+    world.start(victim)
     return victim.index, died
 
 
@@ -67,15 +77,15 @@ def _kill_before_answers(world: World) -> tuple[int | None, float]:
     victim.kill()
     died = time.monotonic()
     link.heal()
-    victim.start()
-    victim.wait_ready(60)
+    world.start(victim)
     return victim.index, died
 
 
 def _restart(world: World) -> tuple[int | None, float]:
     victim = world.victim()
     died = time.monotonic()
-    victim.restart(ready_timeout=60)
+    victim.kill()
+    world.start(victim)
     return victim.index, died
 
 
@@ -97,8 +107,7 @@ def _drain(world: World) -> tuple[int | None, float]:
     begun = time.monotonic()
     victim.drain()
     assert victim.wait_exit(60) == 0
-    victim.start()
-    victim.wait_ready(60)
+    world.start(victim)
     return victim.index, begun
 
 

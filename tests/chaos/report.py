@@ -66,7 +66,10 @@ class Report:
                 f"{name:9} {t.sent:6} {t.handled:7} {t.lost:4} {t.excused:7} {t.repeated:8} {t.again:5} "
                 f"{t.out_of_order:5} {t.retried:7} {t.p50:7.3f} {t.p99:7.3f} {t.max:7.3f}"
             )
-        bounds = {fault.name: fault.bound for fault in FAULTS}
+        bounds = {fault.name: f"{fault.bound:.1f}" for fault in FAULTS}
+        overlap = self.evidence.overlap
+        if overlap > 1:
+            bounds = dict.fromkeys(bounds, "-")
         lines += [
             "",
             f"{'fault':28} {'count':>5} {'recovery p50':>12} {'p99':>6} {'max':>6} {'bound':>6} {'noise':>6}",
@@ -75,14 +78,15 @@ class Report:
             times = sorted(hit.recovery for hit in hits)
             lines.append(
                 f"{name:28} {len(hits):5} {quantile(times, 0.5):12.2f} {quantile(times, 0.99):6.2f} "
-                f"{times[-1]:6.2f} {bounds[name]:6.1f} {max(hit.noise for hit in hits):6.2f}"
+                f"{times[-1]:6.2f} {bounds[name]:>6} {max(hit.noise for hit in hits):6.2f}"
             )
         lines += [
             "",
             f"sessions lost: {len(self.evidence.losses)}, of these while nothing was broken: "
             f"{self.unexplained_losses()}; requests that left after a loss: {self.judgement.acted}",
             f"p99 in quiet times: {self.judgement.quiet:.3f} s",
-            f"CHAOS_SEED={self.seed}, {self.seconds:.0f} s: {'OK' if self.ok else 'VIOLATIONS'}",
+            f"CHAOS_SEED={self.seed}{f' CHAOS_OVERLAP={overlap}' if overlap > 1 else ''}, "
+            f"{len(self.evidence.hits)} faults in {self.seconds:.0f} s: {'OK' if self.ok else 'VIOLATIONS'}",
         ]
         for violation in self.judgement.violations[:_SHOWN]:
             lines += [
@@ -104,6 +108,7 @@ class Report:
                 "ok": self.ok,
                 "seed": self.seed,
                 "seconds": self.seconds,
+                "overlap": self.evidence.overlap,
                 "events": {name: asdict(tally) for name, tally in self.judgement.events.items()},
                 "faults": [asdict(hit) for hit in self.evidence.hits],
                 "violations": [asdict(violation) for violation in self.judgement.violations],

@@ -13,6 +13,7 @@ from typing import Any
 from evidence import Evidence
 from faults import FAULTS, Fault
 from observer import LogLine, Noise, Observer, log_lines
+from overlap import Rounds
 from report import Report
 from verdict import judge
 from ways import Access
@@ -49,6 +50,7 @@ def chaos(
     only: Sequence[str] = (),
     broken: str | None = None,
     handler: float = 0.03,
+    overlap: int = 1,
 ) -> Report:
     """Runs for a while, and judges. Blocks; the same seed gives the same faults in the same order.
 
@@ -56,6 +58,8 @@ def chaos(
     :raises ValueError: there is no fault of a name in ``only``.
     :param broken: a broken build, by its name in ``broken.BROKEN``.
     :param handler: handlers take up to so many seconds.
+    :param overlap: up to so many faults come at once; see ``overlap.Rounds``. With 1, each comes when the one
+        before is overcome.
     """
     chance = random.Random(seed)
     with ExitStack() as ends:
@@ -119,7 +123,7 @@ def chaos(
         }
         observer = Observer(discord, loads)
         begun = time.monotonic()
-        hits = _break(world, observer, _schedule(chance, only), begun + seconds)
+        hits = _break(world, observer, _schedule(chance, only), begun + seconds, overlap)
         sent = {kind: load.stop() for kind, load in loads.items()}
         observer.wait_answered(time.monotonic(), PATIENCE)
         evidence = Evidence(
@@ -129,6 +133,7 @@ def chaos(
             hits,
             log_lines(fleet, r"session \d+ .* is lost: "),
             noise.samples(),
+            overlap,
         )
         judgement = judge(evidence)
         return Report(
@@ -150,17 +155,25 @@ def _schedule(chance: random.Random, only: Sequence[str]) -> list[Fault]:
     return faults
 
 
-def _break(world: World, observer: Observer, faults: Sequence[Fault], until: float) -> list[Hit]:
-    """One fault after another, each when the one before is overcome."""
+def _break(
+    world: World, observer: Observer, faults: Sequence[Fault], until: float, overlap: int
+) -> list[Hit]:
+    """One fault after another, each when the one before is overcome; or rounds of several at once."""
+
+    def settle(what: str) -> None:
+        try:
+            wait_for(world.well, 60, f"all replicas after {what!r}", interval=0.05)
+        finally:
+            _check_store(world, what)
+        observer.wait_answered(time.monotonic(), PATIENCE)
+
     hits: list[Hit] = []
     world.rest(1.0, 2.0)
+    if overlap > 1:
+        return Rounds(world, faults, overlap, settle).run(until)
     while time.monotonic() < until:
         hit = faults[len(hits) % len(faults)].inject(world)
-        try:
-            wait_for(world.well, 60, f"all replicas after {hit.name!r}", interval=0.05)
-        finally:
-            _check_store(world, hit.name)
-        observer.wait_answered(time.monotonic(), PATIENCE)
+        settle(hit.name)
         hit.overcome = time.monotonic()
         hits.append(hit)
         world.rest(0.3, 1.5)

@@ -1,7 +1,7 @@
 """Chaos: a mixed load and a seeded schedule of faults; nothing lost, nothing repeated, order kept.
 
 ``make chaos`` runs for CHAOS_SECONDS (600); the same CHAOS_SEED gives the same faults in the same order.
-CHAOS_FAULTS names the only kinds of faults, between commas.
+CHAOS_FAULTS names the only kinds of faults, between commas. CHAOS_OVERLAP=2 has two of them at a time.
 And the checker is checked: builds that are broken on purpose must be caught.
 """
 
@@ -70,7 +70,8 @@ def test_a_long_run(tmp_path: Path) -> None:
     seconds, seed = from_environment(600)
     print(f"\nCHAOS_SECONDS={seconds:g} CHAOS_SEED={seed}")
     only = [name for name in os.environ.get("CHAOS_FAULTS", "").split(",") if name]
-    report = chaos(seconds, seed, directory=tmp_path, only=only)
+    overlap = int(os.environ.get("CHAOS_OVERLAP") or 1)
+    report = chaos(seconds, seed, directory=tmp_path, only=only, overlap=overlap)
     print(report.table())
     print(f"look at {write(report, Path('out'))}")
     assert report.ok, f"CHAOS_SEED={seed}\n{report.table()}"

@@ -12,7 +12,7 @@ What is judged
 - *out of order*: for the events that leaders handle, in each channel. For the others it is counted only: a
   takeover may change their order.
 - *late*: an event from around a fault was answered later than the fault's promise and the machine's noise
-  allow.
+  allow. Where faults overlap there is no such bound: only an event that nobody answers counts, as lost.
 
 Whether a session was lost is taken from the logs, and counts as an excuse only; whether a replica was killed
 or paused, the harness knows.
@@ -23,6 +23,7 @@ Pure: no I/O, no clock. All times are those of the machine's monotonic clock.
 from __future__ import annotations
 
 import bisect
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -212,17 +213,27 @@ def _judge_fence(
 def _may_run_again(run: Run, evidence: Evidence) -> bool:
     """Whether the replica of a run died, or lost its session, before its mark could be expected."""
     costly = {fault.name for fault in FAULTS if fault.costs_sessions}
+    due = _mark_due(run, evidence)
     died = any(
         hit.name in costly
         and hit.target == run.replica
         and run.started <= hit.since + 0.2
-        and hit.since - SETTLE <= run.first
+        and hit.since <= due
         for hit in evidence.hits
     )
     return died or any(
-        loss.process == run.process and run.started - 0.5 <= loss.at <= run.first + TTL + SETTLE
-        for loss in evidence.losses
+        loss.process == run.process and run.started - 0.5 <= loss.at <= due + TTL for loss in evidence.losses
     )
+
+
+def _mark_due(run: Run, evidence: Evidence) -> float:
+    """When a run's mark can be expected: later where its replica's way to etcd was broken meanwhile."""
+    due = run.first + SETTLE
+    for hit in sorted(evidence.hits, key=lambda hit: hit.begun):
+        is_in_the_way = hit.name.startswith("etcd") and hit.target in {None, run.replica}
+        if is_in_the_way and hit.begun <= due and hit.ended >= run.started:
+            due = max(due, hit.ended + SETTLE)
+    return due
 
 
 def _broken(evidence: Evidence, start: float, end: float) -> bool:
@@ -263,6 +274,8 @@ def _judge_recovery(evidence: Evidence, result: Judgement) -> None:
     own time.
     """
     bounds = {fault.name: fault.bound for fault in FAULTS}
+    if evidence.overlap > 1:  # no bound is known for several faults at once
+        bounds = dict.fromkeys(bounds, math.inf)
     answered = sorted(
         (
             answer

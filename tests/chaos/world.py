@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ways import Access
 
-from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas
+from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, WaitTimeout
 
 __all__ = ["DEAF_AFTER", "ETCD_TIMEOUT", "TTL", "Hit", "World"]
 
@@ -35,14 +36,34 @@ class World:
     directory: Path
     random: random.Random
     leader: Callable[[], int | None]  # index of the replica that leads
+    targets: Sequence[int] = (0, 1, 2)  # indexes of the replicas that a fault may hit
     stop: threading.Event = field(default_factory=threading.Event)
     woken: float = 0.0
 
     def victim(self) -> Replica:
-        """Some replica; the leader as often as not."""
-        some, leads = self.random.randrange(len(self.fleet)), self.random.random() < 0.5
+        """One of the targets; the leader as often as not."""
+        some, leads = self.random.choice(self.targets), self.random.random() < 0.5
         leader = self.leader() if leads else None
-        return self.fleet[some if leader is None else leader]
+        return self.fleet[leader if leader in self.targets else some]
+
+    def start(self, replica: Replica) -> None:
+        """Starts a replica, and starts it again when it ends before it is ready, as a process manager does:
+        etcd may refuse it at that moment. Blocks until it is ready.
+
+        :raises WaitTimeout: it is not, after a minute.
+        """
+        deadline = time.monotonic() + 60.0
+        replica.start()
+        while True:
+            try:
+                replica.wait_ready(max(deadline - time.monotonic(), 0.1))
+            except WaitTimeout:
+                if replica.alive or time.monotonic() > deadline:
+                    raise
+                self.stop.wait(0.5)
+                replica.start()
+            else:
+                return
 
     def rest(self, low: float, high: float) -> None:
         """Lets the fault last for a random time."""

@@ -75,7 +75,7 @@ class Scene:
         self.begun: list[int] = []
         self.gates: dict[int, threading.Event] = {}
         self.stats = Stats()
-        registry = HandlerRegistry()
+        registry = self.registry = HandlerRegistry()
         registry.add(self._handle, "message")
         registry.add(lambda payload: None, "raw_reaction_add")
         config = Config(

@@ -28,6 +28,8 @@ __all__ = ["World"]
 
 GRACE = 0.05
 CHANNELS = 2
+#: What etcd holds of an event: state, replica, attempt, and ``"aside"`` if its handler waits.
+Value = tuple[Any, ...]
 #: Handlers that run at once, one within the other.
 DEPTH = 3
 CONFIG = Config(
@@ -46,8 +48,7 @@ class StepLanes(Lanes):
             return False
         lane = self._next_lane()
         assert lane is not None
-        work(lane)
-        self._finish(lane)
+        self._turn(lane, work)
         return True
 
 
@@ -60,8 +61,8 @@ class SteppedClaims:
     def __init__(self, world: World, replica: Replica) -> None:
         self._world = world
         self._replica = replica
-        self._seen: dict[str, tuple[str, str, int]] = {}  # as the watch shows them
-        self.queue: deque[tuple[str, tuple[str, str, int] | None]] = deque()
+        self._seen: dict[str, Value] = {}  # as the watch shows them
+        self.queue: deque[tuple[str, Value | None]] = deque()
         self.listener: Dispatcher
 
     def listen(self, listener: Dispatcher) -> None:
@@ -69,11 +70,22 @@ class SteppedClaims:
 
     def hint(self, key: str) -> Hint:
         found = self._seen.get(key)
-        return Hint.UNKNOWN if found is None else Hint.DONE if found[0] == "d" else Hint.RUNNING
+        if found is None or (found[0] == "r" and found[1] == self._replica.name):
+            return Hint.UNKNOWN
+        return Hint.DONE if found[0] == "d" else Hint.RUNNING
 
     def owner(self, key: str) -> str | None:
         found = self._seen.get(key)
         return found[1] if found is not None and found[0] == "r" else None
+
+    def is_aside(self, key: str) -> bool:
+        found = self._seen.get(key)
+        return found is not None and found[-1] == "aside"
+
+    def set_aside(self, claim: Claim, traceparent: str | None = None) -> None:
+        mine = ("r", self._replica.name, claim.attempt)
+        if self._world.etcd.get(claim.key) == mine:
+            self._world.put(claim.key, (*mine, "aside"))
 
     def claim(self, requests: Sequence[ClaimRequest]) -> list[Any]:
         return [self._claim(request) for request in requests]
@@ -110,8 +122,10 @@ class SteppedClaims:
             self.listener.on_free([(key, before[2])])
         elif value is not None and value[0] == "d":
             self.listener.on_done([key])
+        elif self.is_aside(key):
+            self.listener.on_aside([key])
 
-    def view(self) -> dict[str, tuple[str, str, int]]:
+    def view(self) -> dict[str, Value]:
         """What the watch has shown, and then what it will show first."""
         coming = {key: value for key, value in reversed(self.queue) if value is not None}
         return {**coming, **self._seen}
@@ -237,7 +251,8 @@ class Replica:
 
     # The runner's part
 
-    def run(self, context: Any, handlers: Any, args: Sequence[Any]) -> Outcome:
+    def run(self, context: Any, handlers: Any, args: Sequence[Any], trace: None) -> Outcome:
+        self.world.set_aside = context.set_aside
         return self.world.handle(self, args[0])
 
     def warn_of_slow_handlers(self) -> None:
@@ -251,11 +266,12 @@ class World:
         self.choose = choose
         self.now = 1000.0
         self.version = 0
-        self.etcd: dict[str, tuple[str, str, int]] = {}
+        self.etcd: dict[str, Value] = {}
         self.stream: list[Any] = []
         self.replicas: list[Replica] = []
         self.number = 0
         self.running: list[tuple[Replica, Any]] = []
+        self.set_aside: Callable[[], None] = lambda: None  # of the handler that begins
         self.excused: set[int] = set()  # events that a dead or silent replica owned
         self.lapsed: set[int] = set()  # or had received, for those that had not
         self.begun: list[tuple[str, int]] = []  # replica and event
@@ -291,7 +307,7 @@ class World:
 
     # -- etcd ------------------------------------------------------------------------------------------------
 
-    def put(self, key: str, value: tuple[str, str, int] | None) -> None:
+    def put(self, key: str, value: Value | None) -> None:
         if value is None:
             self.etcd.pop(key, None)
         else:
@@ -299,7 +315,7 @@ class World:
         for replica in self.replicas:
             replica.claims.queue.append((key, value))
 
-    def state(self, message: Any) -> tuple[str, str, int] | None:
+    def state(self, message: Any) -> Value | None:
         return self.etcd.get(f"message/{message.id}")
 
     # -- steps -----------------------------------------------------------------------------------------------
@@ -382,12 +398,16 @@ class World:
     # -- the promise -----------------------------------------------------------------------------------------
 
     def handle(self, replica: Replica, message: Any) -> Outcome:
-        """A handler: other things happen while it runs."""
+        """A handler: other things happen while it runs, and while it waits for another event."""
+        set_aside = self.set_aside
         self.begun.append((replica.name, message.place))
         self._check(replica, message)
         self.running.append((replica, message))
         for _ in range(self.choose(6)):
             self.step()
+            if self.choose(4) == 1 and not replica.dead:
+                self.excused.add(message.place)
+                set_aside()
         self.running.remove((replica, message))
         return Outcome.LOST if replica.dead else Outcome.HANDLED
 

@@ -9,11 +9,12 @@ Guarantees
 
 A handler may run twice: its replica may die between the side effect and the mark.
 
-An event has one key, ``e/<key>``, which moves from lease to lease. A claim puts ``r <replica> <attempt>``
-under the session, if the key is absent; its create revision is the fencing token. A mark puts ``d <replica>
-<attempt> <when>`` under a retention lease, if the token matches or, after a lost session, if nobody else took
-the event. A release takes the attempt back, then deletes the key. From the second attempt on, ``a/<key>``
-keeps the attempts and the payload, so that any replica can take over or bury the event.
+An event has one key, ``e/<key>``, which moves from lease to lease. A claim puts ``r <replica> <attempt>
+[<trace>]`` under the session, if the key is absent; its create revision is the fencing token. A mark puts
+``d <replica> <attempt> <when>`` under a retention lease, if the token matches or, after a lost session, if
+nobody else took the event. A release takes the attempt back, then deletes the key. ``set_aside`` puts a word
+behind the claim: peers need not wait for the event. From the second attempt on, ``a/<key>`` keeps the
+attempts and the payload, so that any replica can take over or bury the event.
 
 Threads and locks: no lock. ``claim`` blocks and is called on handler threads; ``mark``, ``release`` and
 ``claim_later`` never block, and call back on the thread that got etcd's answer. A lost session ends the
@@ -38,8 +39,11 @@ from discordha.coordination.claims.records import (
     Done,
     Held,
     Hint,
+    is_aside,
     parse_claim,
+    traceparent_of,
 )
+from discordha.coordination.claims.writes import MarkWrite, aside, releases
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import (
@@ -67,30 +71,8 @@ RETRY_PAUSE = 0.25
 LAST_RETRY_PAUSE = 1.0
 
 
-class _MarkWrite(Operation):
-    """The write of a mark; ``late`` if the claim is gone."""
-
-    __slots__ = ("claim", "done", "late")
-
-    def __init__(
-        self,
-        txn: Txn | Guarded,
-        keys: tuple[str, ...],
-        claim: Claim,
-        done: Callable[[Claim, bool], None] | None,
-        callback: Callable[[Operation], None],
-        *,
-        late: bool = False,
-    ) -> None:
-        super().__init__(txn, keys, callback, persistent=True)
-        self.claim = claim
-        self.done = done
-        self.late = late
-
-
 class Claims:
     """The claims of one replica, below the key prefix ``root``.
-
 
     :param session: ``None`` for a replica without peers: it wins every claim that is not done, and keeps its
         marks in ``hints`` alone.
@@ -135,12 +117,26 @@ class Claims:
         self._hints.set_listener(listener)
 
     def hint(self, key: str) -> Hint:
-        """See ``ClaimHints.hint``."""
-        return self._hints.hint(key)
+        """The state of an event that nobody works on here; no I/O. A claim of this session is *unknown*: its
+        answer was lost, or it is being released, and the next claim tells."""
+        hint = self._hints.hint(key)
+        if hint is Hint.RUNNING and self._session is not None:
+            grant = self._session.current
+            if grant is not None and self._hints.lease(key) == grant.lease_id:
+                return Hint.UNKNOWN
+        return hint
 
     def owner(self, key: str) -> str | None:
         """See ``ClaimHints.owner``."""
         return self._hints.owner(key)
+
+    def traceparent(self, key: str) -> str | None:
+        """See ``ClaimHints.traceparent``."""
+        return self._hints.traceparent(key)
+
+    def is_aside(self, key: str) -> bool:
+        """See ``ClaimHints.is_aside``."""
+        return self._hints.is_aside(key)
 
     @property
     def is_open(self) -> bool:
@@ -251,8 +247,16 @@ class Claims:
 
     def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
         key = self._prefix + request.key
+<<<<<<< HEAD
         if request.attempt <= 1 and request.refused is None and not request.recorded:
             return Operation(Guarded(key, "version", 0, self._first, grant.lease_id), (key,))
+=======
+        if request.attempt <= 1 and request.refused is None:
+            first = self._first
+            if request.traceparent is not None:
+                first = b"%b %b" % (first, request.traceparent.encode())
+            return Operation(Guarded(key, "version", 0, first, grant.lease_id), (key,))
+>>>>>>> z-24a
         attempts_key = self._attempts_prefix + request.key
         record = request.record(self._hints.attempts(request.key), self._replica_id, self._max_attempts)
         lease = self._leases.current()
@@ -276,15 +280,11 @@ class Claims:
 
     def _read_answer(self, request: ClaimRequest, result: TxnResult, grant: Grant) -> Claim | Held | Done:
         if result.succeeded:
-            if request.refused is not None:
-                _log.error("%s is a dead letter: %s", request.key, request.refused)
-                return Done(buried=True)
-            if request.attempt > self._max_attempts:
-                _log.error(
-                    "%s is a dead letter: %d attempts ended with their replica",
-                    request.key,
-                    self._max_attempts,
-                )
+            reason = request.refused
+            if reason is None and request.attempt > self._max_attempts:
+                reason = f"{self._max_attempts} attempts ended with their replica"
+            if reason is not None:
+                _log.error("%s is a dead letter: %s", request.key, reason)
                 return Done(buried=True)
             return Claim(request.key, request.attempt, result.revision, grant, recorded=request.recorded)
         found = result.responses[0]
@@ -301,8 +301,13 @@ class Claims:
             return Done()
         if kv.lease == grant.lease_id and replica == self._replica_id:
             # This replica's own: an earlier try was applied, but its answer was lost.
+<<<<<<< HEAD
             return Claim(request.key, attempt, kv.create_revision, grant, recorded=request.recorded)
         held = Held(replica, attempt, kv.mod_revision)
+=======
+            return Claim(request.key, max(attempt, 1), kv.create_revision, grant)
+        held = Held(replica, attempt, kv.mod_revision, kv.lease, traceparent_of(kv.value), is_aside(kv.value))
+>>>>>>> z-24a
         self._hints.note_held(request.key, held)
         return held
 
@@ -329,14 +334,14 @@ class Claims:
                 (Put(key, value, lease), Delete(attempts_key)),
                 (Get(key),),
             )
-            mark = _MarkWrite(txn, (key, attempts_key), claim, done, self._answered)
+            mark = MarkWrite(txn, (key, attempts_key), claim, done, self._answered)
         else:
             guarded = Guarded(key, "create_revision", claim.token, value, lease)
-            mark = _MarkWrite(guarded, (key,), claim, done, self._answered)
+            mark = MarkWrite(guarded, (key,), claim, done, self._answered)
         self._commit.submit((mark,))
 
     def _on_mark(self, operation: Operation) -> None:
-        assert isinstance(operation, _MarkWrite)
+        assert isinstance(operation, MarkWrite)
         claim, done = operation.claim, operation.done
         try:
             result = operation.value()
@@ -368,11 +373,11 @@ class Claims:
         if done is not None:
             done(claim, marked)
 
-    def _mark_late(self, refused: _MarkWrite) -> None:
+    def _mark_late(self, refused: MarkWrite) -> None:
         """Marks an event whose claim is gone with its session and that nobody has taken since."""
         claim, key = refused.claim, self._prefix + refused.claim.key
         guarded = Guarded(key, "version", 0, self._value("d", claim.attempt), self._leases.current())
-        self._commit.submit((_MarkWrite(guarded, (key,), claim, refused.done, self._answered, late=True),))
+        self._commit.submit((MarkWrite(guarded, (key,), claim, refused.done, self._answered, late=True),))
 
     def _is_mine(self, refused: TxnResult) -> bool:
         """Whether this replica's own mark refused it: an earlier try was applied, but its answer was lost."""
@@ -381,14 +386,20 @@ class Claims:
         parsed = parse_claim(found[0].value) if found else None
         return parsed is not None and parsed[0] == "d" and parsed[1] == self._replica_id
 
+    def set_aside(self, claim: Claim, traceparent: str | None = None) -> None:
+        """Tells the other replicas, in the background, that an event under way holds up no younger one. Never
+        blocks. If etcd does not take it, they wait for the event's end.
+
+        :param traceparent: that of the claim.
+        """
+        if self._session is None or claim.grant is self._no_lease:
+            return
+        value = self._value("r", claim.attempt)
+        if traceparent is not None:
+            value = b"%b %b" % (value, traceparent.encode())
+        self._commit.submit((aside(self._prefix + claim.key, claim, value),))
+
     def release(self, claim: Claim) -> None:
-        """Gives back an event that was not started, in the background. Never blocks."""
-        key = self._prefix + claim.key
-        mine = Compare.create_revision(key, claim.token)
-        uncount = Put(key, self._value("r", claim.attempt - 1), claim.grant.lease_id)
-        self._commit.submit(
-            (
-                Operation(Txn((mine,), (uncount,), ()), (key,)),
-                Operation(Txn((mine,), (Delete(key),), ()), (key,)),
-            )
-        )
+        """Gives back an event that was not started, in the background, until etcd takes it. Never blocks."""
+        value = self._value("r", claim.attempt - 1)
+        self._commit.submit(releases(self._prefix + claim.key, claim, value))

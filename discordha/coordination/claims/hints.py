@@ -18,7 +18,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from cachetools import FIFOCache
 
-from discordha.coordination.claims.records import Attempts, ClaimListener, Held, Hint, parse_claim
+from discordha.coordination.claims.records import (
+    Attempts,
+    ClaimListener,
+    Held,
+    Hint,
+    is_aside,
+    parse_claim,
+    traceparent_of,
+)
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent, WatchListener
 
 __all__ = ["ClaimHints", "TTLSet"]
@@ -26,6 +34,8 @@ __all__ = ["ClaimHints", "TTLSet"]
 _log = logging.getLogger(__name__)
 
 
+#: Contexts of traces that are kept for the next attempts.
+MAX_TRACES = 1000
 #: The log names so many unreadable keys before it may name one again.
 MAX_REPORTED = 1000
 
@@ -80,6 +90,7 @@ class ClaimHints(WatchListener):
         self._held: dict[str, Held] = {}
         self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
+        self._traces: FIFOCache[str, str] = FIFOCache(MAX_TRACES)  # of owners that are gone without a mark
         self._revision = 0
         self._report_lock = threading.Lock()
         self._reported = TTLSet(MAX_REPORTED, retention, clock)  # unreadable keys that the log has named
@@ -101,10 +112,26 @@ class ClaimHints(WatchListener):
         held = self._held.get(key)
         return held.replica if held is not None else None
 
+    def lease(self, key: str) -> int:
+        """The lease under which an event is held, as far as the watch shows; 0 when none is known."""
+        held = self._held.get(key)
+        return held.lease if held is not None else 0
+
+    def is_aside(self, key: str) -> bool:
+        """Whether the replica that holds an event has set it aside, as far as the watch shows."""
+        held = self._held.get(key)
+        return held is not None and held.aside
+
     def attempts(self, key: str) -> Attempts | None:
         """The record ``a/<key>``, which exists from the second attempt on. One look-up, without the lock: the
         watch's thread holds it for a whole batch, and the gateway's asks for every event."""
         return self._attempts.get(key)
+
+    def traceparent(self, key: str) -> str | None:
+        """The context of the last known attempt's trace. No I/O; any thread."""
+        attempts = self._attempts.get(key)
+        known = attempts.traceparent if attempts is not None else None
+        return known if known is not None else self._traces.get(key)
 
     def note_done(self, key: str) -> None:
         """Notes that a claim or a mark was answered with *done*."""
@@ -131,9 +158,12 @@ class ClaimHints(WatchListener):
         attempts: dict[str, Attempts] = {}
         finished: set[str] = set()
         events = [WatchEvent("put", kv) for kv in snapshot.items]
-        done, _, _ = self._apply(events, held, finished, attempts)  # without the lock: may be many
+        done, _, _, _ = self._apply(events, held, finished, attempts)  # without the lock: may be many
         with self._lock:
             before, self._held, self._attempts = self._held, held, attempts
+            for key, was in before.items():
+                if was.traceparent is not None and key not in held and key not in finished:
+                    self._traces[key] = was.traceparent
             for key in done:
                 self._done.add(key)
             self._revision = snapshot.revision
@@ -145,10 +175,12 @@ class ClaimHints(WatchListener):
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         with self._lock:
-            done, freed, concerned = self._apply(events, self._held, self._done, self._attempts)
+            done, freed, concerned, aside = self._apply(events, self._held, self._done, self._attempts)
             self._revision = revision
             orphans = self._orphans(concerned)
         self._tell(done, freed, orphans)
+        if aside and self._listener is not None:
+            self._listener.on_aside(aside)
 
     def _apply(
         self,
@@ -156,14 +188,15 @@ class ClaimHints(WatchListener):
         held: dict[str, Held],
         done: TTLSet | set[str],
         attempts: dict[str, Attempts],
-    ) -> tuple[list[str], list[tuple[str, int]], set[str]]:
+    ) -> tuple[list[str], list[tuple[str, int]], set[str], list[str]]:
         """Applies events to the tables. Returns the events that are finished, those that are free again with
-        their attempt, and those that may have become orphans."""
+        their attempt, those that may have become orphans, and those that were set aside."""
         prefix = self._prefix
         cut = len(prefix)
         finished: list[str] = []
         freed: list[tuple[str, int]] = []
         concerned: set[str] = set()
+        aside: list[str] = []
         for kind, kv in events:
             if not kv.key.startswith(prefix):
                 if kv.key.startswith(self._attempts_prefix):
@@ -174,6 +207,8 @@ class ClaimHints(WatchListener):
                 was = held.pop(key, None)
                 if was is not None:
                     freed.append((key, was.attempt))
+                    if was.traceparent is not None:
+                        self._traces[key] = was.traceparent
                     concerned.add(key)
                 else:
                     done.discard(key)
@@ -188,11 +223,21 @@ class ClaimHints(WatchListener):
                 self._warn(kv.key, kv.value, "claim", "the event is left to its writer")
             elif parsed[0] == "d":
                 held.pop(key, None)
+                self._traces.pop(key, None)
                 done.add(key)
                 finished.append(key)
             else:
-                held[key] = Held(parsed[1], parsed[2], kv.mod_revision)
-        return finished, freed, concerned
+                held[key] = Held(
+                    parsed[1],
+                    parsed[2],
+                    kv.mod_revision,
+                    kv.lease,
+                    traceparent_of(kv.value),
+                    is_aside(kv.value),
+                )
+                if held[key].aside:
+                    aside.append(key)
+        return finished, freed, concerned, aside
 
     def _apply_attempts(
         self, kind: str, kv: KeyValue, attempts: dict[str, Attempts], concerned: set[str]

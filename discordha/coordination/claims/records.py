@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from discordha.coordination.etcd.store import RequestRefused
 
 __all__ = [
+    "ASIDE",
     "MAX_PAYLOAD",
     "Attempts",
     "Claim",
@@ -19,8 +20,10 @@ __all__ = [
     "Held",
     "Hint",
     "Ownership",
+    "is_aside",
     "marked_at",
     "parse_claim",
+    "traceparent_of",
 ]
 
 #: Larger payloads of events are not kept for takeovers and dead letters, bytes.
@@ -29,6 +32,8 @@ MAX_PAYLOAD = 256 * 1024
 
 #: A claim that fails for no reason that this library knows is tried again so often.
 MAX_FAILURES = 5
+#: Ends the claim of an event whose handler waits. Versions that do not know it ignore it.
+ASIDE = b"aside"
 #: No readable claim has more words, even with spaces in the replica's name.
 MAX_WORDS = 64
 
@@ -42,11 +47,18 @@ class Hint(enum.Enum):
 
 
 class Held(NamedTuple):
-    """Another replica owns the event."""
+    """Another replica owns the event.
+
+    :param lease: that of its session; 0 when unknown.
+    :param aside: whether its handler waits, and holds up no younger event.
+    """
 
     replica: str
     attempt: int
     revision: int
+    lease: int = 0
+    traceparent: str | None = None
+    aside: bool = False
 
 
 class Done(NamedTuple):
@@ -62,6 +74,7 @@ class Attempts(NamedTuple):
     payload: str | None
     shard_id: int
     history: tuple[str, ...]
+    traceparent: str | None = None
 
     @classmethod
     def parse(cls, value: bytes) -> Attempts | None:
@@ -76,6 +89,7 @@ class Attempts(NamedTuple):
                 payload,
                 int(data.get("shard", 0)),
                 tuple(str(line) for line in data.get("history", ())),
+                str(data.get("trace") or "") or None,
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
@@ -89,8 +103,12 @@ class ClaimRequest(NamedTuple):
     :param payload: the gateway's text, kept in etcd from the second attempt on; empty to keep none.
     :param failures: how often the claim has failed for a reason that nobody foresaw.
     :param refused: why etcd takes no claim of the event, which becomes a dead letter instead.
+<<<<<<< HEAD
     :param recorded: keep the payload and count the attempts from the first on: no replica receives the event
         again once all have ended.
+=======
+    :param traceparent: the context of the attempt's trace, kept with it for the next attempt.
+>>>>>>> z-24a
     """
 
     key: str
@@ -99,7 +117,11 @@ class ClaimRequest(NamedTuple):
     shard_id: int = 0
     failures: int = 0
     refused: str | None = None
+<<<<<<< HEAD
     recorded: bool = False
+=======
+    traceparent: str | None = None
+>>>>>>> z-24a
 
     def after(self, error: Exception) -> ClaimRequest | None:
         """What to ask for once a claim has failed for its contents: the claim without its payload, then a
@@ -121,7 +143,9 @@ class ClaimRequest(NamedTuple):
         payload = self.payload
         if payload is None and known is not None:
             payload = known.payload
+        traceparent = {"trace": self.traceparent} if self.traceparent else {}
         return {
+            **traceparent,
             "attempt": self.attempt,
             "payload": payload if payload and len(payload) <= MAX_PAYLOAD else None,
             "shard": self.shard_id,
@@ -171,14 +195,31 @@ class ClaimListener(Protocol):
     def on_done(self, keys: Sequence[str]) -> None: ...
     def on_free(self, freed: Sequence[tuple[str, int]]) -> None: ...
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
+    def on_aside(self, keys: Sequence[str]) -> None: ...
     def on_resync(self) -> None: ...
 
 
 def parse_claim(value: bytes) -> tuple[str, str, int] | None:
-    """Splits ``r <replica> <attempt>`` or ``d <replica> <attempt> <when>``, and ignores more words; else
-    ``None``. A replica's name may hold spaces: earlier versions took the host's as it was."""
+    """Splits ``r <replica> <attempt> [<trace>]`` or ``d <replica> <attempt> <when>``, and ignores more words;
+    else ``None``. A replica's name may hold spaces: earlier versions took the host's as it was."""
     words = _split(value)
     return None if words is None else words[:3]
+
+
+def traceparent_of(value: bytes) -> str | None:
+    """The context of a claim's trace, if it has one."""
+    if b" 00-" not in value:  # the only version of the header that there is; most claims have none
+        return None
+    state, _, _, more = _split(value) or ("", "", 0, [])
+    return more[0].decode(errors="replace") if state == "r" and more else None
+
+
+def is_aside(value: bytes) -> bool:
+    """Whether an event holds up no younger one: its claim is ``r <replica> <attempt> [<trace>] aside``."""
+    if not value.endswith(b" " + ASIDE):
+        return False  # most values: this is asked for every claim that the watch shows
+    state, _, _, more = _split(value) or ("", "", 0, [])
+    return state == "r" and more[-1:] == [ASIDE]
 
 
 def marked_at(value: bytes) -> float | None:

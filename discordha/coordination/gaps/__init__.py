@@ -4,3 +4,5 @@ The keys of points and of catch-ups belong here, and who may write them. Fetchin
 does any event's way through a replica: see ``discordha.catch_up``. ``node`` and the rooms above it import
 this package.
 """
+
+__all__ = ()

@@ -112,6 +112,7 @@ class JournalEntry:
     refused: bool = False  # finished here, but its mark was refused
     attempt: int = 1
     unstarted: int = 0  # an attempt that may have been noted, and was not made
+    failures: int = 0  # how often noting an attempt failed for a reason that nobody foresaw
     occurrence: int = 0  # the version that its mark will get
     epoch: int = 0  # see ``MarkEpochs``
     leadership: LeaderTerm | None = None  # under which it was begun

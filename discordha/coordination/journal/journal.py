@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
-from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Op, WatchEvent
+from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Op, Put, WatchEvent
 from discordha.coordination.journal.entries import UNDER_WAY, EntryState, JournalEntry
 from discordha.coordination.journal.marks import JournalWriter
 from discordha.coordination.journal.questions import JournalQuestions
@@ -231,11 +231,12 @@ class Journal:
                 entry.state = EntryState.HELD
                 self._aside.add(entry.lane)
                 return False
-        if entry.attempt > self._last_attempts.max_attempts:
+        noted = self._writer.attempt(entry, leadership)
+        if isinstance(noted, Put):
             self._buried(entry.event_name)
-            self._mark(entry, (self._writer.letter(entry.key, entry.payload),))
+            self._mark(entry, (noted,))
             return False
-        if self._writer.attempt(entry, leadership):
+        if noted:
             entry.unstarted = 0
             return True
         entry.unstarted = entry.attempt

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from discordha.coordination.claims.records import MAX_PAYLOAD
+from discordha.coordination.claims.records import MAX_FAILURES, MAX_PAYLOAD
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
@@ -101,19 +101,28 @@ class JournalWriter:
                     entry.carry = found[0].create_revision  # of a try before, whose answer was lost
         return True
 
-    def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool:
-        """Notes that an event is about to be run again; false when etcd does not take it."""
+    def attempt(self, entry: JournalEntry, leadership: LeaderTerm) -> bool | Put:
+        """Notes that an event is about to be run again. False when etcd does not take it now; a dead letter
+        when there are no attempts left, or etcd never takes it: it refuses the note even without the payload,
+        or noting it keeps failing.
+        """
+        if entry.attempt > self._max_attempts:
+            return self.letter(entry.key, entry.payload)
         record: dict[str, Any] = {"attempt": entry.attempt, "replica": self.replica_id, "event": entry.key}
-        if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
-            try:
-                return self._note({**record, "payload": entry.payload}, entry, leadership)
-            except RequestRefused as error:
-                _log.warning("the attempt at %s is noted without its payload: %s", entry.key, error)
         try:
+            if entry.payload is not None and len(entry.payload) <= MAX_PAYLOAD:
+                try:
+                    return self._note({**record, "payload": entry.payload}, entry, leadership)
+                except RequestRefused as error:
+                    _log.warning("the attempt at %s is noted without its payload: %s", entry.key, error)
             return self._note(record, entry, leadership)
-        except RequestRefused as error:
-            _log.error("the attempt at %s is refused, and is tried again: %s", entry.key, error)
-            return False
+        except Exception as error:  # noqa: BLE001 - an entry must not stay between two states
+            if not isinstance(error, RequestRefused) and entry.failures < MAX_FAILURES:
+                entry.failures += 1
+                _log.exception("the attempt at %s is tried again", entry.key)
+                return False
+            reason = f"its attempt is refused: {error}"
+            return self.letter(entry.key, entry.payload, attempts=entry.attempt - 1, error=reason)
 
     def _note(self, record: dict[str, Any], entry: JournalEntry, leadership: LeaderTerm) -> bool:
         key = self._attempts_at + _at(entry)
@@ -128,16 +137,20 @@ class JournalWriter:
             self._leases.renew(put.lease)
         except DiscordHAError:
             pass
-        except Exception:  # noqa: BLE001 - an entry must not stay between two states
-            _log.exception("the attempt at %s is tried again", entry.key)
         return False
 
-    def letter(self, event: str, payload: str | None) -> Put:
-        """A dead letter."""
-        error = f"{self._max_attempts} attempts ended with their leader"
+    def letter(
+        self, event: str, payload: str | None, *, attempts: int | None = None, error: str | None = None
+    ) -> Put:
+        """A dead letter.
+
+        :param attempts: how often the event was begun, by default as often as it may be.
+        :param error: why it is not begun again, by default that its leaders ended.
+        """
+        error = error or f"{self._max_attempts} attempts ended with their leader"
         _log.error("%s is a dead letter: %s", event, error)
         letter: dict[str, Any] = {
-            "attempt": self._max_attempts,
+            "attempt": self._max_attempts if attempts is None else attempts,
             "payload": payload,
             "shard": self.shard_id,
             "replica": self.replica_id,

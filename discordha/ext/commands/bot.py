@@ -178,7 +178,8 @@ class Bot(CommandEvents, Loading, _End):  # type: ignore[misc] # ``listen`` take
         command = command_of(self, args[0])
         if command is None:
             return []
-        return [Handler(self._run_command, "message", Scope.CLAIM, None, f"command {command.name}")]
+        ordering = getattr(command, "ordering", None)
+        return [Handler(self._run_command, "message", Scope.CLAIM, None, f"command {command.name}", ordering)]
 
     def _run_command(self, view: Any) -> None:
         message = unwrap(view)

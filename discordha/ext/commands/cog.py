@@ -15,6 +15,7 @@ from discord.utils import MISSING
 
 from discordha.blocking import Bridge
 from discordha.dispatch.callables import refuse_coroutine
+from discordha.dispatch.handlers import check_ordering
 from discordha.ext.commands.sides import both
 
 __all__ = ["Cog", "CogMeta", "GroupCog"]
@@ -64,8 +65,11 @@ class Cog(theirs.Cog, metaclass=CogMeta):
         return self
 
     @classmethod
-    def listener(cls, name: str = MISSING) -> Callable[[Any], Any]:
-        """Decorator: a plain method handles an event; see ``discord.ext.commands.Cog.listener``."""
+    def listener(cls, name: str = MISSING, *, ordering: str | None = None) -> Callable[[Any], Any]:
+        """Decorator: a plain method handles an event; see ``discord.ext.commands.Cog.listener``.
+
+        :param ordering: see ``DiscordHA.add_handler``.
+        """
         if name is not MISSING and not isinstance(name, str):
             raise TypeError(
                 f"Cog.listener takes an event's name, not {type(name).__name__}; write listener()"
@@ -75,6 +79,7 @@ class Cog(theirs.Cog, metaclass=CogMeta):
             actual: Any = function.__func__ if isinstance(function, staticmethod) else function
             refuse_coroutine(actual, "Listeners")
             actual.__cog_listener__ = True
+            actual.__discordha_ordering__ = check_ordering(ordering, actual.__name__)
             names = actual.__dict__.setdefault("__cog_listener_names__", [])
             names.append(actual.__name__ if name is MISSING else name)
             return function

@@ -20,6 +20,7 @@ from discordha.blocking import unwrap, wrap
 from discordha.blocking.sides import loop_side, on_loop_side
 from discordha.commands.declared import Checks
 from discordha.commands.trampoline import adapt, plain_function
+from discordha.dispatch.handlers import check_ordering
 from discordha.ext.commands.converters import convert_converters
 from discordha.ext.commands.limits import LocalCooldown, LocalDynamicCooldown, cool_down, cooldown_key
 from discordha.ext.commands.sides import TwoSided, both, bridge_of, drive, is_authors, two_sided
@@ -44,10 +45,14 @@ _ERROR_HANDLERS = "Error handlers"
 
 @two_sided()
 class Command(TwoSided, theirs.Command[Any, ..., Any]):
-    """``discord.ext.commands.Command`` of a plain function."""
+    """``discord.ext.commands.Command`` of a plain function.
+
+    :param ordering: as in ``DiscordHA.add_handler``; of commands in a group, the group's counts.
+    """
 
     def __init__(self, func: Callable[..., Any], /, **kwargs: Any) -> None:
         super().__init__(adapt(func, "Commands"), **kwargs)
+        self.ordering = check_ordering(kwargs.get("ordering"), self.name)
         self.checks = Checks(self.checks)
         for parameter in self.params.values():
             convert_converters(parameter.converter)

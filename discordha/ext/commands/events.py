@@ -48,14 +48,18 @@ class CommandEvents(DiscordHA):
             if name.startswith("on_") and getattr(type(self), name) is not getattr(known, name, None):
                 self.event(getattr(self, name))
 
-    def event(self, function: Any) -> Any:
+    def event(self, function: Any = None, /, *, ordering: str | None = None) -> Any:
         """Decorator: a plain function handles an event in place of the bot's own method, as in discord.py:
         a bot with an ``on_message`` of its own calls ``process_commands`` itself.
+
+        :param ordering: see ``add_handler``.
         """
+        if function is None:
+            return lambda function: self.event(function, ordering=ordering)
         title = short_name(function)
         name = title.removeprefix("on_")
         if _is_gateway_event(name):
-            remove = self.add_handler(function)
+            remove = self.add_handler(function, ordering=ordering)
             if name in self._handled:
                 self._handled.pop(name)()
             self._handled[name] = remove
@@ -69,7 +73,8 @@ class CommandEvents(DiscordHA):
         """Adds a plain function for an event of discord.py's, of commands, or of your own (``dispatch``)."""
         title = _title(func, name)
         if _is_gateway_event(title.removeprefix("on_")):
-            self._listening[title, func] = self.add_handler(func, title)
+            ordering = getattr(func, "__discordha_ordering__", None)
+            self._listening[title, func] = self.add_handler(func, title, ordering=ordering)
         else:
             refuse_coroutine(func, "Listeners")
             self.extra_events.setdefault(title, []).append(func)

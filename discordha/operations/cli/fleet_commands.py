@@ -36,7 +36,7 @@ from discordha.operations.cli.options import (
     settings_of,
     wait_option,
 )
-from discordha.operations.cli.source_commands import lint
+from discordha.operations.cli.source_commands import lint, local
 
 __all__ = ["cli", "status_table"]
 
@@ -53,6 +53,7 @@ def cli() -> None:
 
     \b
     discordha demo                     three replicas on this machine, under faults
+    discordha local bot.py             your bot on a local Discord, with a prompt: no token
     discordha run -n 2 bot.py          two replicas on this machine; one that dies is followed at once
     discordha check                    before the first run: is everything in place?
     discordha status --name mybot      replicas, leaders, queues
@@ -306,5 +307,6 @@ def reload(arguments: tuple[str, ...]) -> None:
 cli.add_command(dead_letters)
 cli.add_command(event)
 cli.add_command(lint)
+cli.add_command(local)
 cli.add_command(timers)
 cli.add_command(gaps)

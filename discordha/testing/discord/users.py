@@ -33,6 +33,22 @@ class DiscordUsers(ABC):
         """The owner of each guild, who may do everything there."""
         return list(self.control("describe")["owners"])
 
+    def names(self) -> dict[str, dict[int, str]]:
+        """The names of ``users``, ``channels`` and ``roles`` by their ids."""
+        found = self.control("names")
+        return {kind: {int(id): name for id, name in names.items()} for kind, names in found.items()}
+
+    def open_direct(self, user_id: int | None = None) -> int:
+        """The id of the channel for direct messages between a user and the bot."""
+        return int(self.control("open_direct", user_id=user_id or self.user_ids[0]))
+
+    def history(self, channel_id: int, limit: int = 50) -> list[dict[str, Any]]:
+        """A channel's newest messages, the newest first: ``id``, ``author_id``, ``content``, ``ephemeral``,
+        and ``components``, the buttons and selects in it, each with ``kind``, ``custom_id``, ``label``,
+        ``disabled`` and ``values``.
+        """
+        return list(self.control("history", channel_id=channel_id, limit=limit))
+
     def send(
         self,
         channel_id: int,
@@ -247,8 +263,9 @@ class DiscordUsers(ABC):
         self.control("age_interaction", interaction_id=interaction_id, seconds=seconds)
 
     def interaction(self, interaction_id: int) -> dict[str, Any]:
-        """The answer to an interaction: ``responded``, ``kind``, ``content``, ``ephemeral``, ``thinking``,
-        ``modal``, ``followups``, ``choices``, ...
+        """An interaction, by ``channel_id`` and ``called`` (``/roll``, or a custom id), and the answer to it:
+        ``responded``, ``kind``, ``content``, ``ephemeral``, ``thinking``, ``modal``, ``followups``,
+        ``choices``, ...
         """
         return dict(self.control("interaction", interaction_id=interaction_id))
 

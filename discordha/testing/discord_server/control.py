@@ -12,6 +12,7 @@ from aiohttp import web
 from discordha.testing.discord_server.gateway import GatewayServer
 from discordha.testing.discord_server.interactions import UserInteractions
 from discordha.testing.discord_server.loads import Loads
+from discordha.testing.discord_server.looks import Looks
 from discordha.testing.discord_server.rest import RestServer
 from discordha.testing.discord_server.sessions import GatewaySession, GatewaySessions, dumps
 from discordha.testing.discord_server.voice.server import VoiceServer
@@ -39,6 +40,7 @@ class Control:
         self.rest = rest
         self.interactions = interactions
         self.loads = Loads(world, interactions)
+        looks = Looks(world)
         self.calls: dict[str, Callable[..., Any]] = {
             "describe": self.describe,
             "sessions": lambda: [session.describe() for session in sessions.all.values()],
@@ -54,6 +56,9 @@ class Control:
             "unreact": world.unreact,
             "typing": world.typing,
             "join": world.join,
+            "names": looks.names,
+            "history": looks.history,
+            "open_direct": looks.open_direct,
             "leave": world.leave,
             "move_voice": world.move_voice,
             "presence": world.presence,

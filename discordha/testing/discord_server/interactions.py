@@ -25,6 +25,7 @@ class UserInteractions:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._called: dict[int, str] = {}  # what the user did, by interaction
 
     def slash(
         self, path: str, options: Mapping[str, Any], channel_id: int, user_id: int, autocomplete: str | None
@@ -126,6 +127,7 @@ class UserInteractions:
         guild_id = channel.guild_id
         record = backend.new_interaction(kind, channel_id, user_id, guild_id)
         record.command_name = data.get("name")
+        self._called[record.id] = f"/{_path(data)}" if kind in (2, 4) else str(data["custom_id"])
         payload: dict[str, Any] = {
             "id": str(record.id),
             "application_id": str(backend.application_id),
@@ -161,6 +163,8 @@ class UserInteractions:
         record = backend.interactions[interaction_id]
         message = backend.messages.get(record.channel_id, {}).get(record.message_id or 0)
         return {
+            "channel_id": record.channel_id,
+            "called": self._called[interaction_id],
             "responded": record.responded,
             "kind": record.response_kind.value if record.response_kind is not None else None,
             "content": message.content if message is not None else None,
@@ -189,6 +193,13 @@ class UserInteractions:
         while len(backend.interactions) > 20_000:
             oldest = next(iter(backend.interactions))
             backend.interaction_tokens.pop(backend.interactions.pop(oldest).token, None)
+            self._called.pop(oldest, None)
+
+
+def _path(data: Mapping[str, Any]) -> str:
+    """A command's name with those of its groups."""
+    inner = next((each for each in data.get("options", ()) if each["type"] in (1, 2)), None)
+    return f"{data['name']} {_path(inner)}" if inner is not None else str(data["name"])
 
 
 def _declared_types(command: Mapping[str, Any] | None, path: Sequence[str]) -> dict[str, int]:

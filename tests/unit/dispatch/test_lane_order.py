@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from order_world import GRACE, Replica, World
+
+from discordha.dispatch.runner import Outcome
 
 
 @settings(max_examples=150, deadline=None)
@@ -190,3 +193,64 @@ def test_a_replica_that_joined_later_waits_for_what_it_did_not_receive(scene: Sc
     while scene.turn(scene.first):
         pass
     assert scene.world.begun == [(scene.first.name, place) for place in range(3)]
+
+
+class TestAnEventWhoseHandlerWaits:
+    def waits(self, scene: Scene, replica: Replica, during: Any) -> list[Any]:
+        """Three events; the first one's handler waits, and ``during`` happens meanwhile."""
+        messages = scene.send(3)
+        handle = scene.world.handle
+
+        def waits(owner: Replica, message: Any) -> Any:
+            if message is not messages[0]:
+                return handle(owner, message)
+            scene.world.begun.append((owner.name, message.place))
+            scene.world.excused.add(message.place)
+            scene.world.set_aside()
+            return during() or Outcome.HANDLED
+
+        scene.world.handle = waits  # type: ignore[method-assign]
+        assert scene.turn(replica)
+        scene.world.handle = handle  # type: ignore[method-assign]
+        return messages
+
+    def test_the_younger_ones_run_on_its_replica_meanwhile(self, scene: Scene) -> None:
+        first = scene.first.name
+
+        def during() -> None:
+            while scene.turn(scene.first):
+                pass
+            assert scene.world.begun == [(first, 0), (first, 1), (first, 2)]
+
+        self.waits(scene, scene.first, during)
+        assert scene.first.lanes.sizes() == (0, 0, 0)
+        assert not len(scene.first.dispatcher._pending)
+
+    def test_the_younger_ones_run_on_other_replicas_once_these_know(self, scene: Scene) -> None:
+        def during() -> None:
+            scene.first.draining = True
+            scene.world.version += 1
+            scene.first.dispatcher.begin_drain()
+            assert not scene.turn(scene.second)
+            scene.watch(scene.second, scene.third)
+            scene.wait(GRACE, scene.second, scene.third)
+            while scene.turn(scene.second):
+                pass
+            assert scene.world.begun[1:] == [(scene.second.name, 1), (scene.second.name, 2)]
+
+        self.waits(scene, scene.first, during)
+        scene.watch(*scene.world.replicas)
+        assert not any(len(replica.dispatcher._pending) for replica in scene.world.replicas)
+
+    def test_one_that_is_lost_meanwhile_takes_its_old_place(self, scene: Scene) -> None:
+        def during() -> Outcome:
+            scene.world.put(f"message/{oldest.id}", None)
+            scene.watch(*scene.world.replicas)
+            return Outcome.LOST
+
+        oldest = SimpleNamespace(id=10_000)
+        self.waits(scene, scene.first, during)
+        assert scene.world.begun == [(scene.first.name, 0)]
+        while scene.turn(scene.first):
+            pass
+        assert scene.world.begun[1:] == [(scene.first.name, place) for place in range(3)]

@@ -40,6 +40,9 @@ class Bench:
     def hint(self, key: str) -> Hint:
         return self.told
 
+    def owner(self, key: str) -> str | None:
+        return "another" if self.told is Hint.RUNNING else None
+
     def passes(self, seconds: float) -> None:
         self.now += seconds
         self.orphans.adopt(self.now)

@@ -244,6 +244,7 @@ class Ears:
         self.freed: list[tuple[str, int]] = []
         self.done: list[str] = []
         self.orphans: list[str] = []
+        self.aside: list[str] = []
         self.resyncs = 0
 
     def on_done(self, keys: Sequence[str]) -> None:
@@ -254,6 +255,9 @@ class Ears:
 
     def on_orphan(self, key: str, attempts: Attempts) -> None:
         self.orphans.append(key)
+
+    def on_aside(self, keys: Sequence[str]) -> None:
+        self.aside.extend(keys)
 
     def on_resync(self) -> None:
         self.resyncs += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 from journal_node import Node
 from store_helpers import puts_of
 
+from discordha.coordination.claims.records import MAX_FAILURES
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import Put, RequestRefused, StoreRefused, Txn
 from discordha.testing import LocalEtcd, wait_for
@@ -109,6 +111,33 @@ def test_an_attempt_that_is_refused_for_a_while_waits_and_is_made(node: Nodes, e
     wait_for(lambda: second.line, 5, "the event")
     assert second.work() == ["add 1 2"]
     wait_for(lambda: second.settled(0), 10, "the mark")
+
+
+@pytest.mark.parametrize("error", [RequestRefused("for no reason"), TypeError("a bug")])
+def test_an_attempt_that_is_refused_for_good_ends_in_a_dead_letter(
+    node: Nodes, root: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("discordha.coordination.journal.journal.ATTEMPT_PAUSE", 0.05)
+    _, second = takes_over(node, "add", "next")
+    refuser = Refuser(
+        second, lambda key, value: error if "/ja/" in key and b'"event": "add"' in value else None
+    )
+    second.lead()
+    ran: list[str] = []
+
+    def goes_on() -> bool:
+        ran.extend(second.work(len(second.line)))
+        return second.settled(0)
+
+    wait_for(goes_on, 10, lambda: f"no entries, not {second.journal.keys()}")
+    assert ran == ["next 1 2"]  # what stands behind it in its lane runs
+    assert second.buried == ["add"]
+    store = second.coordination.store
+    letter = json.loads(store.get(f"{root}dead/add").value)  # type: ignore[union-attr]
+    assert letter["error"] == f"its attempt is refused: {error}"
+    assert (letter["attempt"], letter["payload"]) == (1, '{"t":"add"}')
+    assert len(store.range(f"{root}j/0/").items) == 2
+    assert refuser.refused <= 2 + MAX_FAILURES  # no hot loop
 
 
 def test_other_writes_do_not_wait_while_a_lost_retention_lease_is_replaced(node: Nodes, root: str) -> None:

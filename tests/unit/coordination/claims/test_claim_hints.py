@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import pytest
 
 from discordha.coordination.claims.hints import ClaimHints
-from discordha.coordination.claims.records import Attempts, Held, Hint, marked_at, parse_claim
+from discordha.coordination.claims.records import (
+    Attempts,
+    Held,
+    Hint,
+    is_aside,
+    marked_at,
+    parse_claim,
+    traceparent_of,
+)
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 
 ROOT = "/discordha/v1/test/"
@@ -32,6 +40,7 @@ class Freed:
         self._keys.extend(key for key, _ in freed)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
+    def on_aside(self, keys: Sequence[str]) -> None: ...
     def on_resync(self) -> None: ...
 
 
@@ -142,3 +151,13 @@ def test_an_unreadable_value_over_a_mark_leaves_the_event_done() -> None:
     known.note_done("message/1")
     known.on_events(1, [WatchEvent("put", KeyValue(f"{ROOT}e/message/1", b"x nonsense", 1, 1, 1, 0))])
     assert known.hint("message/1") is Hint.DONE
+
+
+def test_a_claim_that_is_set_aside_keeps_its_trace() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    value = f"r r1 1 {trace} aside".encode()
+    assert is_aside(value)
+    assert traceparent_of(value) == trace
+    assert parse_claim(value) == ("r", "r1", 1)
+    assert not is_aside(f"r r1 1 {trace}".encode())
+    assert not is_aside(b"d r1 1 aside")

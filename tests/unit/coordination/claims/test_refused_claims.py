@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from store_helpers import puts_of
+from store_helpers import puts_of, running
 
 from discordha.coordination.claims import claims as claims_module
 from discordha.coordination.claims.claims import Claims
@@ -18,6 +18,7 @@ from discordha.coordination.claims.records import MAX_FAILURES, Claim, ClaimRequ
 from discordha.coordination.etcd import group_commit as commit_module
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
+from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import (
     Lease,
     LeaseNotFound,
@@ -26,6 +27,7 @@ from discordha.coordination.etcd.store import (
     TxnResult,
 )
 from discordha.coordination.memory.store import MemoryStore
+from discordha.errors import StoreUnavailable
 from discordha.testing import wait_for
 
 KEY = "message/1"
@@ -38,6 +40,7 @@ class Refusing(MemoryStore):
         super().__init__()
         self.refuse: Callable[[str, bytes], Exception | None] = lambda key, value: None
         self.tries = 0
+        self.lose_answers = False
         self.slow = 0.0
         self.granting = False
         self.dead: set[int] = set()
@@ -50,7 +53,10 @@ class Refusing(MemoryStore):
                 raise error
             if put.lease in self.dead:
                 raise LeaseNotFound("gone")
-        return super().txn(compare, success, failure, timeout=timeout)
+        result = super().txn(compare, success, failure, timeout=timeout)
+        if self.lose_answers:
+            raise StoreUnavailable("no answer", maybe_applied=True)
+        return result
 
     def keep_alive(self, lease_id: int, *, timeout: float | None = None) -> float:
         return 0.0 if lease_id in self.dead else super().keep_alive(lease_id, timeout=timeout)
@@ -186,6 +192,38 @@ def test_a_refused_mark_is_told_as_what_it_is(
     assert replica.hints.hint(KEY) is Hint.DONE  # not run again here
     assert f"the mark of {KEY} is refused" in caplog.text
     assert "another replica had taken it" not in caplog.text
+
+
+def test_a_release_goes_out_once_etcd_takes_it(replica: Replica) -> None:
+    """Else its event would wait for this replica everywhere, for as long as the session lives."""
+    won = replica.claim()
+    replica.store.refuse = lambda key, value: StoreUnavailable("etcd is away")
+    replica.claims.release(won)
+    wait_for(lambda: replica.commit.waiting >= 1, 5, "the release to wait")
+    assert replica.value("e") is not None
+    replica.store.refuse = lambda key, value: None
+    wait_for(lambda: replica.value("e") is None, 5, "the release")
+
+
+def test_a_claim_whose_answer_was_lost_is_found_by_the_next(replica: Replica) -> None:
+    """It is not taken for another replica's, for which the event would wait for ever."""
+    router = WatchRouter("/")
+    router.subscribe(replica.hints, "e", "a")
+    with running(replica.store.watch("/", router, silence=60.0, heartbeats=False)):
+        replica.store.lose_answers = True
+        answers: list[Claim | None] = []
+        replica.claims.claim_later([ClaimRequest(KEY)], lambda _, claim: answers.append(claim))
+        wait_for(lambda: answers, 5, "an answer")
+        replica.store.lose_answers = False
+        assert answers == [None]
+        wait_for(lambda: replica.hints.owner(KEY) == "r0", 5, "the watch")
+        assert replica.claims.hint(KEY) is Hint.UNKNOWN
+        won = replica.claim()
+        assert isinstance(won, Claim)
+        assert won.attempt == 1
+        other: Any = Alive(replica.store.grant(60).id)
+        replica.claims._session = other  # the claim is that of an earlier session
+        assert replica.claims.hint(KEY) is Hint.RUNNING
 
 
 def test_claims_do_not_wait_while_a_lost_lease_is_replaced(replica: Replica) -> None:

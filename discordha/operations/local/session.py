@@ -1,0 +1,441 @@
+"""A bot's replicas on a local Discord and etcd, and the user who talks to them.
+
+Guarantees: leaving the context drains the replicas, and ends all that was started. What the bot does is told
+within a fraction of a second. A replica that ends by itself is told with the end of its log.
+
+Threads and locks: one thread calls the methods. ``discordha-local-feed``, started and joined here, reads the
+record of the local Discord, and tells. ``_changed`` guards what the two share; nothing is called under it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from discordha.coordination.etcd.client import EtcdStore
+from discordha.coordination.etcd.endpoints import StoreSettings
+from discordha.errors import DiscordHAError
+from discordha.operations.local.acts import Act, Acts
+from discordha.operations.local.lines import LineError, id_of, typed
+from discordha.process.threads import unending
+
+if TYPE_CHECKING:
+    from discordha.testing.replicas import Replica
+
+__all__ = ["LocalFailure", "LocalSession"]
+
+Found = TypeVar("Found")
+
+#: Seconds; short, so that what a killed replica had begun is soon run by another one.
+SESSION_TTL = "2.0"
+READY_WITHIN = 60.0
+#: How long ``expect`` and the like wait, seconds: longer than a session, a restart and a slow machine.
+PATIENCE = 20.0
+QUIET = 1.0
+#: Pause between two looks at the record, seconds.
+FEED_PAUSE = 0.1
+DRAIN_WITHIN = 40.0
+#: How long the bot may take to make a command or a button that a line names, seconds.
+MADE_WITHIN = 5.0
+#: Options that a local session sets itself, or that cannot hold for several replicas of one machine.
+_OWN = ("TOKEN", "API_URL", "GATEWAY_URL", "ETCD_", "REPLICA_ID", "HTTP_ADDRESS", "HA", "NAME")
+_NO_CALL = (
+    "It has not called the local Discord. A bot whose settings stand in its code never does: "
+    "discordha.DiscordHA.from_env(...) takes them from the environment."
+)
+_MORE = "discordha local needs more: pip install 'discordha[testing,operations]'"
+
+
+class LocalSession:
+    """One session. A context manager: entering it blocks until all replicas are ready.
+
+    :param tell: prints a line; any thread.
+    :raises DiscordHAError: on entering: a package is missing, or a replica does not start; says what to do.
+    """
+
+    def __init__(
+        self, bot: Path, count: int, environ: Mapping[str, str], tell: Callable[[str], None]
+    ) -> None:
+        self._bot = bot
+        self._count = count
+        self._environ = environ
+        self._tell = tell
+        self._ends = ExitStack()
+        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        self._unmatched: list[Act] = []  # what no ``expect`` has met yet
+        self._last_act = 0.0
+        self._asked_to_end: set[int] = set()  # replicas
+        self._told_dead: set[tuple[int, int]] = set()  # replicas, and their runs
+        self._next = 0  # the number of the record's next call
+        self._calls: dict[int, tuple[str, str]] = {}
+        self._acts = Acts(self._channel_name, self._place_of)
+        self.failed = False
+        """Whether a replica has ended by itself, or badly."""
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            from discordha.testing import LocalDiscord, LocalEtcd, Replicas
+        except ImportError as error:
+            raise DiscordHAError(f"{_MORE} ({error})") from None
+        if importlib.util.find_spec("simcord") is None:
+            raise DiscordHAError(f"{_MORE} (simcord is missing)")
+        with ExitStack() as ends:
+            self._tell("starting a local etcd and a local Discord")
+            try:
+                etcd = ends.enter_context(LocalEtcd())
+            except FileNotFoundError as error:
+                raise DiscordHAError(f"{_MORE} ({error})") from None
+            discord = self._discord = ends.enter_context(LocalDiscord())
+            self._user, self._channel = discord.user_ids[0], discord.channel_ids[0]
+            self._look_names()
+            self._tell(f"starting {self._count} replicas of {self._bot.name}")
+            fleet = self._fleet = Replicas(
+                self._bot, self._count, etcd=etcd, discord=discord, env=_passed_on(self._environ)
+            )
+            ends.enter_context(fleet)
+            self._store = EtcdStore(StoreSettings(tuple(etcd.endpoints)))
+            ends.callback(self._store.close)
+            feed = threading.Thread(
+                target=unending(self._feed, self._stop), name="discordha-local-feed", daemon=True
+            )
+            feed.start()
+            ends.callback(feed.join)
+            ends.callback(self._stop.set)
+            for replica in fleet:
+                self._wait_ready(replica)
+            self._ends = ends.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._ends:
+            if kind is None:
+                self._end_replicas()
+
+    def _end_replicas(self) -> None:
+        from discordha.testing import WaitTimeout
+
+        alive = [replica for replica in self._fleet if replica.alive]
+        for replica in alive:
+            self._asked_to_end.add(replica.index)
+            replica.drain()
+        for replica in alive:
+            try:
+                status = replica.wait_exit(DRAIN_WITHIN)
+            except WaitTimeout:
+                status = None
+            if status != 0:
+                self.failed = True
+                said = f"ended with status {status}" if status is not None else "does not end"
+                self._tell(f"r{replica.index} {said}; its log ends:\n{replica.tail()}")
+
+    def _wait_ready(self, replica: Replica) -> None:
+        from discordha.testing import WaitTimeout
+
+        name = f"r{replica.index}"
+        try:
+            replica.wait_ready(READY_WITHIN)
+        except WaitTimeout:
+            what = "is not ready" if replica.alive else f"ended with status {replica.returncode}"
+            strange = not any(each["replica"] == name for each in self._discord.identifies())
+            strange = strange and not any(each.replica == name for each in self._discord.requests())
+            hint = f"\n{_NO_CALL}" if strange else ""
+            self._asked_to_end.add(replica.index)
+            raise LocalFailure(f"{name} {what}; its log ends:\n{replica.tail().rstrip()}{hint}") from None
+        self._tell(f"{name} is ready")
+
+    # -- who speaks, and where -------------------------------------------------------------------------------
+
+    @property
+    def prompt(self) -> str:
+        """The user and the channel."""
+        return f"{self._names['users'][self._user]} #{self._channel_name(self._channel)}> "
+
+    def become(self, name: str) -> None:
+        """Goes on as another user."""
+        self._look_names()
+        self._user = id_of(name, ("users",), self._names)
+        if self._channel not in self._discord.channel_ids:
+            self._channel = self._discord.channel_ids[0]  # not in another user's direct channel
+
+    def go(self, name: str) -> None:
+        """Goes to another channel; ``direct``: to the one of this user and the bot."""
+        if name == "direct":
+            self._channel = self._discord.open_direct(self._user)
+            self._look_names()
+            return
+        self._look_names()
+        found = id_of(name, ("channels",), self._names)
+        if found in self._discord.voice_channel_ids:
+            self._discord.move_voice(self._guild(found), self._user, found)
+            self._tell(f"{self._names['users'][self._user]} joins the voice channel {name}")
+            return
+        self._channel = found
+
+    def join(self) -> None:
+        """A new member joins the channel's guild."""
+        user = self._discord.join(self._guild(self._channel))
+        self._look_names()
+        name = self._names["users"][user]
+        self._tell(f"{name} joins; `as {name}` speaks for the new member")
+
+    def _guild(self, channel: int) -> int:
+        # One guild, unless the library's defaults change: a direct channel stands for the first.
+        return self._discord.guild_ids[0]
+
+    def _look_names(self) -> None:
+        self._names = self._discord.names()
+
+    def _channel_name(self, channel: int) -> str:
+        if channel not in self._names["channels"]:
+            self._look_names()
+        return self._names["channels"].get(channel, str(channel))
+
+    # -- what the user does ----------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Sends a message to the channel."""
+        self._discord.send(self._channel, text, self._user)
+
+    def dm(self, text: str) -> None:
+        """Sends a message to the bot alone."""
+        self._discord.send(self._discord.open_direct(self._user), text, self._user)
+
+    def edit(self, text: str) -> None:
+        """Edits this user's newest message of the channel."""
+        self._discord.edit(self._channel, self._newest(mine=True), text)
+
+    def delete(self) -> None:
+        """Deletes this user's newest message of the channel."""
+        self._discord.delete(self._channel, self._newest(mine=True))
+
+    def react(self, emoji: str) -> None:
+        """Reacts to the channel's newest message."""
+        self._discord.react(self._channel, self._newest(mine=False), emoji, self._user)
+
+    def _newest(self, *, mine: bool) -> int:
+        for message in self._discord.history(self._channel, 1000):
+            if message["author_id"] == self._user or not mine:
+                return int(message["id"])
+        whose = f"of {self._names['users'][self._user]} " if mine else ""
+        raise LineError(f"there is no message {whose}in #{self._channel_name(self._channel)}")
+
+    def slash(self, path: tuple[str, ...], options: Mapping[str, str]) -> None:
+        """Runs a slash command, once the bot has registered it."""
+        declared = self._until(lambda: self._declared(path), lambda: self._unknown(path))
+        kinds = {option["name"]: option["type"] for option in declared}
+        required = {option["name"] for option in declared if option.get("required")}
+        known = ", ".join(kinds) or "none"
+        if unknown := [name for name in options if name not in kinds]:
+            raise LineError(f"/{' '.join(path)} has no option {', '.join(unknown)}; its options: {known}")
+        if missing := required - options.keys():
+            raise LineError(f"/{' '.join(path)} needs {', '.join(sorted(missing))}; its options: {known}")
+        self._look_names()
+        values = {name: typed(value, kinds[name], self._names) for name, value in options.items()}
+        self._discord.slash(" ".join(path), values, channel_id=self._channel, user_id=self._user)
+
+    def _declared(self, path: tuple[str, ...]) -> list[dict[str, Any]] | None:
+        """The options of a registered command, or ``None``."""
+        level = self._commands()
+        options: list[dict[str, Any]] = []
+        for name in path:
+            found = next((each for each in level if each["name"] == name), None)
+            if found is None:
+                return None
+            options = list(found.get("options") or ())
+            level = [each for each in options if each["type"] in (1, 2)]
+        return None if level else options
+
+    def _commands(self) -> list[dict[str, Any]]:
+        guilds = [command for guild in self._discord.guild_ids for command in self._discord.commands(guild)]
+        return [each for each in [*self._discord.commands(), *guilds] if each.get("type", 1) == 1]
+
+    def _unknown(self, path: tuple[str, ...]) -> str:
+        known = ", ".join(f"/{each['name']}" for each in self._commands()) or "none"
+        return f"the bot has no command /{' '.join(path)}; its commands: {known}"
+
+    def press(self, custom_id: str, values: tuple[str, ...] | None = None) -> None:
+        """Presses the channel's newest button of that custom id, or chooses from a select."""
+        kind = "button" if values is None else "select"
+
+        def find() -> int | None:
+            for message in self._discord.history(self._channel, 200):
+                for each in message["components"]:
+                    if (each["kind"], each["custom_id"], each["disabled"]) == (kind, custom_id, False):
+                        return int(message["id"])
+            return None
+
+        def missing() -> str:
+            seen = {
+                each["custom_id"]: None
+                for message in self._discord.history(self._channel, 200)
+                for each in message["components"]
+                if each["kind"] == kind and not each["disabled"]
+            }
+            return f"there is no {kind} {custom_id!r} here; those that are: {', '.join(seen) or 'none'}"
+
+        message = self._until(find, missing)
+        self._discord.click(custom_id, message, channel_id=self._channel, user_id=self._user, values=values)
+
+    def submit(self, custom_id: str, fields: Mapping[str, str]) -> None:
+        """Sends a modal."""
+        self._discord.submit(custom_id, fields, channel_id=self._channel, user_id=self._user)
+
+    def _until(self, find: Callable[[], Found | None], missing: Callable[[], str]) -> Found:
+        """What ``find`` finds, which the bot may be about to make."""
+        until = time.monotonic() + MADE_WITHIN
+        while (found := find()) is None:
+            if time.monotonic() >= until or self._stop.wait(FEED_PAUSE):
+                raise LineError(missing())
+        return found
+
+    # -- what the replicas suffer ----------------------------------------------------------------------------
+
+    def kill(self, name: str) -> None:
+        """Kills a replica with SIGKILL."""
+        replica = self._replica(name, alive=True)
+        self._asked_to_end.add(replica.index)
+        replica.kill()
+        self._tell(f"{name} is killed")
+
+    def drain(self, name: str) -> None:
+        """Drains a replica, and waits for its end."""
+        from discordha.testing import WaitTimeout
+
+        replica = self._replica(name, alive=True)
+        self._asked_to_end.add(replica.index)
+        replica.drain()
+        try:
+            status = replica.wait_exit(DRAIN_WITHIN)
+        except WaitTimeout:
+            raise LineError(f"{name} does not end; `log {name}` may tell why") from None
+        self.failed = self.failed or status != 0
+        self._tell(f"{name} has drained" if status == 0 else f"{name} ended with status {status}")
+
+    def start(self, name: str | None) -> None:
+        """Starts a replica, or all that have ended, and waits until they are ready."""
+        chosen = [self._replica(name, alive=False)] if name else [r for r in self._fleet if not r.alive]
+        if not chosen:
+            raise LineError("all replicas run")
+        for replica in chosen:
+            self._asked_to_end.discard(replica.index)
+            replica.start()
+        for replica in chosen:
+            self._wait_ready(replica)
+
+    def log(self, name: str) -> None:
+        """Tells the end of a replica's log."""
+        self._tell(self._replica(name).tail().rstrip())
+
+    def status(self) -> None:
+        """Tells of each replica whether it runs, is ready, and leads."""
+        records = {}
+        for kv in self._store.range("/discordha/v1/").items:
+            parts = kv.key.split("/")
+            if parts[-2] == "m":
+                records[parts[-1]] = json.loads(kv.value)
+        for replica in self._fleet:
+            record = records.get(replica.replica_id or "", {})
+            state = record.get("state", "starting") if replica.alive else "has ended"
+            leads = ", leads" if replica.alive and record.get("leads") else ""
+            self._tell(f"r{replica.index}: {state}{leads}")
+
+    def _replica(self, name: str, *, alive: bool | None = None) -> Replica:
+        known = {f"r{replica.index}": replica for replica in self._fleet}
+        replica = known.get(name)
+        if replica is None:
+            raise LineError(f"there is no replica {name!r}; there are {', '.join(known)}")
+        if alive is not None and replica.alive is not alive:
+            raise LineError(f"{name} {'has ended' if alive else 'runs'} already")
+        return replica
+
+    # -- what the bot does -----------------------------------------------------------------------------------
+
+    def expect(self, text: str) -> None:
+        """Waits until the bot does something with a text. Each thing counts for one ``expect``."""
+        until = time.monotonic() + PATIENCE
+        with self._changed:
+            while True:
+                for number, act in enumerate(self._unmatched):
+                    if text in act.text:
+                        del self._unmatched[number]
+                        return
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+        raise LineError(f"the bot did nothing with {text!r} within {PATIENCE:g} s")
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Waits; by default until the bot has done nothing for a second."""
+        if seconds is not None:
+            self._stop.wait(seconds)
+            return
+        begun = time.monotonic()
+        while (now := time.monotonic()) < max(begun, self._last_act) + QUIET and now < begun + PATIENCE:
+            self._stop.wait(FEED_PAUSE)
+
+    def _place_of(self, interaction: int) -> tuple[str, str] | None:
+        known = self._calls.get(interaction)
+        if known is None:
+            about = self._discord.interaction(interaction)
+            known = self._calls[interaction] = (self._channel_name(about["channel_id"]), about["called"])
+        return known
+
+    def _feed(self) -> None:
+        while True:
+            last = self._stop.is_set()
+            for request in self._discord.requests(self._next):
+                if request.status == 0:
+                    break  # its answer is on its way
+                self._next = request.number + 1
+                act = self._acts.read(request)
+                if act is not None:
+                    self._tell(str(act))
+                    with self._changed:
+                        self._unmatched.append(act)
+                        self._last_act = time.monotonic()
+                        self._changed.notify_all()
+            self._look_for_dead()
+            if last:
+                return
+            self._stop.wait(FEED_PAUSE)
+
+    def _look_for_dead(self) -> None:
+        for replica in self._fleet:
+            run = (replica.index, replica.runs)
+            if replica.alive or replica.index in self._asked_to_end or run in self._told_dead:
+                continue
+            if replica.replica_id is None:
+                continue  # the start tells
+            self._told_dead.add(run)
+            self.failed = True
+            self._tell(
+                f"r{replica.index} has ended by itself, with status {replica.returncode}; its log ends:\n"
+                f"{replica.tail().rstrip()}"
+            )
+
+
+class LocalFailure(DiscordHAError):
+    """A replica does not start; the message has several lines."""
+
+
+def _passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    """The bot's options of this environment, without those that say where Discord and etcd are."""
+    found = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("DISCORDHA_") and not name.removeprefix("DISCORDHA_").startswith(_OWN)
+    }
+    return {"DISCORDHA_SESSION_TTL": SESSION_TTL, **found}
