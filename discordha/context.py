@@ -56,14 +56,10 @@ class CurrentEvent:
     :param handler: qualified name of the running handler; set by ``handler_scope``.
     :param epoch: tells equal occurrences apart where the count began anew; equal in every attempt.
     :param for_itself: every replica handles the event for itself, and sends messages of its own.
-<<<<<<< HEAD
+    :param set_aside: lets the younger events of the event's lane begin; ``None`` where they can't.
     :ivar late_by: the seconds by which a timer is late, or for how long an event that was caught up had
         waited by the handler's begin; 0.0 for a timer that is on time, and for other events.
     :ivar caught_up: whether the event happened while no replica was connected, and was fetched later.
-=======
-    :param set_aside: lets the younger events of the event's lane begin; ``None`` where they can't.
-    :ivar late_by: the seconds by which a timer is late; 0.0 if it is on time, and for other events.
->>>>>>> z-24a
     """
 
     __slots__ = (
@@ -97,12 +93,9 @@ class CurrentEvent:
         *,
         for_itself: bool = False,
         epoch: int = 0,
-<<<<<<< HEAD
         caught_up: bool = False,
         late_by: float = 0.0,
-=======
         set_aside: Callable[[], None] | None = None,
->>>>>>> z-24a
     ) -> None:
         self.identity = identity
         self.name = name
@@ -169,12 +162,9 @@ class CurrentEvent:
             handler,
             for_itself=self.for_itself,
             epoch=self.epoch,
-<<<<<<< HEAD
             caught_up=self.caught_up,
             late_by=self.late_by,
-=======
             set_aside=self._set_aside,
->>>>>>> z-24a
         )
 
 

@@ -21,9 +21,9 @@ from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Attempts
 from discordha.coordination.membership.unreceived import listed
-from discordha.dispatch.age_guard import AgeGuard
+from discordha.dispatch.age_guard import AgeGuards
 from discordha.dispatch.barrier import Barrier
-from discordha.dispatch.handlers import Handler, HandlerRegistry
+from discordha.dispatch.handlers import Handler, HandlerRegistry, by_claim
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
 from discordha.dispatch.lane_worker import LaneWorker
 from discordha.dispatch.lanes import LaneItem, Lanes
@@ -86,7 +86,7 @@ class Dispatcher:
         self._last_attempts = last_attempts
         self._clock = clock
         self._sequence = 0
-        self._guards: dict[int, AgeGuard] = {}  # by shard
+        self._guards = AgeGuards(config.retention, clock, lambda name: stats.add("dated_ahead", name))
         self._full = False
         self._stop = threading.Event()
         # The timer's own:
@@ -132,7 +132,7 @@ class Dispatcher:
         claimable = not (
             spec.else_leader and identify(name, args, payload, ordering="none").scope is Scope.LEADER
         )
-        for scope, ordering, part, wanted in self._by_claim(handlers, claimable):
+        for scope, ordering, part, wanted in by_claim(handlers, self._config.ordering, claimable=claimable):
             identity = identify(name, args, payload, ordering=ordering, scope=scope)
             if payload is None and raw is not None and identity.is_empty:
                 payload = decode_payload(raw)
@@ -140,44 +140,14 @@ class Dispatcher:
             self._sequence += 1
             event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision, part)
             if scope is Scope.CLAIM:
-<<<<<<< HEAD
-                if not self.barrier.holds(event, wanted):
-                    self._admit(event, wanted)
-=======
-                self._admit(event, wanted, alone=ordering == "none")
->>>>>>> z-24a
+                alone = ordering == "none"
+                if alone or not self.barrier.holds(event, wanted):
+                    self._admit(event, wanted, alone=alone)
             elif scope is Scope.LEADER:
                 self._to_leader(event, wanted, self._sequence)
             else:
                 lane = name if ordering != "none" else f"{name}/{self._sequence}"
                 self._lanes.put(Item(event, wanted, f"every/{lane}", self._sequence))
-
-    def _by_claim(
-        self, handlers: Sequence[Handler], claimable: bool
-    ) -> list[tuple[Scope, str, str, Sequence[Handler]]]:
-        """The handlers of an event by the claim under which they run: scope, ordering, and what ends the
-        claim's name. Equal on all replicas that run the same code.
-
-        :param claimable: else the leader has the event, in the place of who claims it.
-        """
-
-        def scope_of(handler: Handler) -> Scope:
-            return Scope.LEADER if handler.scope is Scope.CLAIM and not claimable else handler.scope
-
-        usual = self._config.ordering
-        first = handlers[0]
-        if len(handlers) == 1:
-            return [(scope_of(first), first.ordering or usual, "", handlers)]
-        groups: dict[tuple[Scope, str], list[Handler]] = {}
-        for handler in handlers:
-            groups.setdefault((scope_of(handler), handler.ordering or usual), []).append(handler)
-        found: list[tuple[Scope, str, str, Sequence[Handler]]] = []
-        named: set[Scope] = set()  # one claim of each scope has the event's own name
-        for scope, ordering in sorted(groups, key=lambda group: (group[1] != usual, group[1])):
-            part = f"/={ordering}" if scope in named else ""
-            named.add(scope)
-            found.append((scope, ordering, part, groups[scope, ordering]))
-        return found
 
     def catch_up(
         self, name: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
@@ -193,27 +163,27 @@ class Dispatcher:
             return
         self._stats.add("caught_up", name)
         payload = decode_payload(raw)
-        for scope in {handler.scope for handler in handlers}:
+        for scope, ordering, part, wanted in by_claim(handlers, self._config.ordering):
             if scope is Scope.LEADER and name in caught_up.handled:
                 continue
-            wanted = [handler for handler in handlers if handler.scope is scope]
-            claimed = Scope.EVERY if scope is Scope.EVERY else Scope.CLAIM
-            identity = identify(name, args, payload, ordering=self._config.ordering, scope=claimed)
+            every = scope is Scope.EVERY
+            claimed = scope if every else Scope.CLAIM
+            identity = identify(name, args, payload, ordering=ordering, scope=claimed)
             if scope is Scope.LEADER:
                 key = f"{identity.key}/{int(caught_up.moment * 1000)}"
                 identity = identity._replace(key=key, snowflake=None)
-            event = Event(name, args, identity, shard_id, raw, self._clock(), caught_up=caught_up)
-            if scope is Scope.EVERY:
+            event = Event(name, args, identity, shard_id, raw, self._clock(), part=part, caught_up=caught_up)
+            if every:
                 self._sequence += 1
-                self._lanes.put(Item(event, wanted, f"every/{identity.order or name}", self._sequence))
+                self._lanes.put(Item(event, wanted, f"every/{name}", self._sequence))
             else:
-                caught_up.keys.append(f"{name}/{identity.key}")
-                self._admit_next(event, wanted)
+                caught_up.keys.append(event.key)
+                self._admit_next(event, wanted, alone=ordering == "none")
 
-    def _admit_next(self, event: Event, handlers: Sequence[Handler]) -> None:
+    def _admit_next(self, event: Event, handlers: Sequence[Handler], *, alone: bool = False) -> None:
         """Admits an event behind all that were admitted before. Gateway thread."""
         self._sequence += 1
-        self._admit(event, handlers)
+        self._admit(event, handlers, alone=alone)
 
     def offer(self, event: Event, handlers: Sequence[Handler]) -> None:
         """Takes an event of the bot's own, which one replica claims. Never blocks; any thread."""
@@ -229,7 +199,7 @@ class Dispatcher:
         previous = self._claims.previous_attempts(key)
         # An event that was taken over before has its record in etcd, whatever its age.
         snowflake = identity.snowflake if previous is None and event.caught_up is None else None
-        if snowflake is not None and self._guard(event.shard_id).refuses(snowflake, name):
+        if snowflake is not None and self._guards.refuses(event.shard_id, snowflake, name):
             self._drop(name, "too_old")
             return
         # A message has the id of the thread that begins with it, whose events it must not wait for.
@@ -252,16 +222,6 @@ class Dispatcher:
         self._full = False
         self._orphans.received(key)
         self._router.route(item)
-
-    def _guard(self, shard_id: int) -> AgeGuard:
-        guard = self._guards.get(shard_id)
-        if guard is None:
-            guard = self._guards[shard_id] = AgeGuard(
-                self._config.retention,
-                self._clock,
-                on_ahead=lambda name: self._stats.add("dated_ahead", name),
-            )
-        return guard
 
     def _drop(self, name: str, reason: str) -> None:
         self._stats.add("dropped", reason)
@@ -390,7 +350,7 @@ class Dispatcher:
     # -- the timer -------------------------------------------------------------------------------------------
 
     def pause(self, now: float) -> float | None:
-        """For how many seconds nothing is due; ``None``: until something is added."""
+        """For how many seconds nothing is due; ``None``: until more is added."""
         tick = self._config.grace / 4
         if self._lanes_used or self._lanes.active or self._orphans or self._last_attempts.waits:
             self._lanes_used = self._rested = False

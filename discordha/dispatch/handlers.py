@@ -13,11 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-<<<<<<< HEAD
-from discordha.context import asking
-=======
 from discordha.config import ORDERINGS
->>>>>>> z-24a
+from discordha.context import asking
 from discordha.dispatch.callables import (
     callable_name,
     check_arguments,
@@ -194,3 +191,31 @@ def _unlike(name: str, known: set[str]) -> str:
     """A name that no other handler of the event has: the first free one of ``name``, ``name#1``, ..."""
     numbered = (f"{name}#{number}" for number in itertools.count(1))
     return next(each for each in itertools.chain([name], numbered) if each not in known)
+
+
+def by_claim(
+    handlers: Sequence[Handler], usual: str, *, claimable: bool = True
+) -> list[tuple[Scope, str, str, Sequence[Handler]]]:
+    """The handlers of an event by the claim under which they run: scope, ordering, and what ends the
+    claim's name. Equal on all replicas that run the same code.
+
+    :param usual: the ordering of handlers that name none.
+    :param claimable: else the leader has the event, in the place of who claims it.
+    """
+
+    def scope_of(handler: Handler) -> Scope:
+        return Scope.LEADER if handler.scope is Scope.CLAIM and not claimable else handler.scope
+
+    first = handlers[0]
+    if len(handlers) == 1:
+        return [(scope_of(first), first.ordering or usual, "", handlers)]
+    groups: dict[tuple[Scope, str], list[Handler]] = {}
+    for handler in handlers:
+        groups.setdefault((scope_of(handler), handler.ordering or usual), []).append(handler)
+    found: list[tuple[Scope, str, str, Sequence[Handler]]] = []
+    named: set[Scope] = set()  # one claim of each scope has the event's own name
+    for scope, ordering in sorted(groups, key=lambda group: (group[1] != usual, group[1])):
+        part = f"/={ordering}" if scope in named else ""
+        named.add(scope)
+        found.append((scope, ordering, part, groups[scope, ordering]))
+    return found

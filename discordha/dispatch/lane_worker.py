@@ -339,11 +339,8 @@ class LaneWorker:
         promptest, self._promptest = self._promptest, math.inf
         return None if promptest == math.inf else promptest
 
-<<<<<<< HEAD
-    def _context(self, item: Item, *, attempt: int, token: int, is_lost: Callable[[], bool]) -> CurrentEvent:
-=======
-    @staticmethod
     def _context(
+        self,
         item: Item,
         *,
         attempt: int,
@@ -351,7 +348,6 @@ class LaneWorker:
         is_lost: Callable[[], bool],
         set_aside: Callable[[], None],
     ) -> CurrentEvent:
->>>>>>> z-24a
         event = item.event
         caught_up = event.caught_up
         return CurrentEvent(
@@ -363,12 +359,9 @@ class LaneWorker:
             occurrence=1,
             is_lost=is_lost,
             for_itself=event.identity.scope is Scope.EVERY,
-<<<<<<< HEAD
             caught_up=caught_up is not None,
             late_by=max(self._clock() - caught_up.happened_at, 0.0) if caught_up is not None else 0.0,
-=======
             set_aside=set_aside,
->>>>>>> z-24a
         )
 
     def _run(

@@ -57,8 +57,9 @@ class Event:
     :param received_at: monotonic seconds.
     :param acknowledged_revision: a revision of etcd that is older than the event: Discord has acknowledged a
         heartbeat that left once this replica had seen it. 0 when none is known.
-<<<<<<< HEAD
+    :param part: ends the key of an event whose handlers run under several claims.
     :param caught_up: set for an event that happened while no replica was connected.
+    :ivar key: names the event and the part among all events.
     """
 
     __slots__ = (
@@ -66,18 +67,12 @@ class Event:
         "args",
         "caught_up",
         "identity",
+        "key",
         "name",
         "raw",
         "received_at",
         "shard_id",
     )
-=======
-    :param part: ends the key of an event whose handlers run under several claims.
-    :ivar key: names the event and the part among all events.
-    """
-
-    __slots__ = ("acknowledged_revision", "args", "identity", "key", "name", "raw", "received_at", "shard_id")
->>>>>>> z-24a
 
     def __init__(  # noqa: PLR0917
         self,
@@ -88,11 +83,8 @@ class Event:
         raw: str | None,
         received_at: float,
         acknowledged_revision: int = 0,
-<<<<<<< HEAD
-        caught_up: CaughtUp | None = None,
-=======
         part: str = "",
->>>>>>> z-24a
+        caught_up: CaughtUp | None = None,
     ) -> None:
         self.key = f"{name}/{identity.key}{part}"
         self.name = name

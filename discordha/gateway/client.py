@@ -45,7 +45,6 @@ from discordha.limits.rest import RestLimits
 __all__ = ["ShardClient"]
 
 _log = logging.getLogger(__name__)
-
 #: Pauses between attempts to connect, seconds: doubled from the first to the last, and jittered.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 8.0
@@ -58,7 +57,7 @@ RESUME_TRIES = 2
 DAMAGED_WITHIN = 0.5
 #: RESUMEs in a row that Discord greets and that bring no event, before a new session begins.
 RESUME_LIMIT = 5
-#: How long Discord may take to confirm the end of a connection, seconds; then the client closes it anyway.
+#: How long Discord may take to confirm a connection's end, seconds; then the client closes it anyway.
 GOODBYE_TIMEOUT = 2.0
 
 

@@ -47,20 +47,13 @@ BROKEN = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionE
 _WITH_TOKEN = re.compile(r"/(interactions|webhooks)/\d+/[^/]+")
 
 
-<<<<<<< HEAD
 def request_trace(
-    limits: RestLimits | None, own: aiohttp.TraceConfig | None = None, dates: DiscordClock | None = None
+    limits: RestLimits | None, *more: aiohttp.TraceConfig | None, dates: DiscordClock | None = None
 ) -> aiohttp.TraceConfig:
     """For ``discord.Client(http_trace=...)``: the fence, and the limits unless ``None``.
 
-    :param dates: learns Discord's time from the answers.
-    :param own: the author's, whose functions are called after these.
-=======
-def request_trace(limits: RestLimits | None, *more: aiohttp.TraceConfig | None) -> aiohttp.TraceConfig:
-    """For ``discord.Client(http_trace=...)``: the fence, and the limits unless ``None``.
-
     :param more: others, whose functions are called after these: the author's.
->>>>>>> z-24a
+    :param dates: learns Discord's time from the answers.
     """
     trace = aiohttp.TraceConfig()
 

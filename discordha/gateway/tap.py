@@ -79,11 +79,7 @@ class TappedClient(discord.Client):
     ) -> None:
         assert config.intents is not None
         options = dict(config.client_options)
-<<<<<<< HEAD
-        trace = request_trace(limits, options.pop("http_trace", None), dates)
-=======
-        trace = request_trace(limits, _spans(config), options.pop("http_trace", None))
->>>>>>> z-24a
+        trace = request_trace(limits, _spans(config), options.pop("http_trace", None), dates=dates)
         super().__init__(
             intents=config.intents,
             shard_id=number if shard_count is not None else None,

@@ -223,7 +223,7 @@ class LeaderService:
             return set()
         kept, found = set(shard.journal.keys()), set()
         for event in events:
-            key = f"{event.name}/{event.identity.key}"
+            key = event.key
             mark = self._coordination.journals.mark(f"{shard.partition(event)}/{digest(key)}")
             if key in kept or (mark is not None and mark.mod_revision > since):
                 found.add(event.name)

@@ -130,8 +130,8 @@ class CatchUp:
         self._wake.set()
 
     def stop(self, timeout: float = 0.5) -> None:
-        """Ends the thread. Blocks for a call in flight, for ``timeout`` seconds at the most; closing the store
-        ends the call. Idempotent.
+        """Ends the thread. Blocks for a call in flight, for ``timeout`` seconds at the most; closing the
+        store ends the call. Idempotent.
         """
         self._stop.set()
         self._wake.set()

@@ -247,16 +247,11 @@ class Claims:
 
     def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
         key = self._prefix + request.key
-<<<<<<< HEAD
         if request.attempt <= 1 and request.refused is None and not request.recorded:
-            return Operation(Guarded(key, "version", 0, self._first, grant.lease_id), (key,))
-=======
-        if request.attempt <= 1 and request.refused is None:
             first = self._first
             if request.traceparent is not None:
                 first = b"%b %b" % (first, request.traceparent.encode())
             return Operation(Guarded(key, "version", 0, first, grant.lease_id), (key,))
->>>>>>> z-24a
         attempts_key = self._attempts_prefix + request.key
         record = request.record(self._hints.attempts(request.key), self._replica_id, self._max_attempts)
         lease = self._leases.current()
@@ -301,13 +296,9 @@ class Claims:
             return Done()
         if kv.lease == grant.lease_id and replica == self._replica_id:
             # This replica's own: an earlier try was applied, but its answer was lost.
-<<<<<<< HEAD
+            attempt = max(attempt, 1)
             return Claim(request.key, attempt, kv.create_revision, grant, recorded=request.recorded)
-        held = Held(replica, attempt, kv.mod_revision)
-=======
-            return Claim(request.key, max(attempt, 1), kv.create_revision, grant)
         held = Held(replica, attempt, kv.mod_revision, kv.lease, traceparent_of(kv.value), is_aside(kv.value))
->>>>>>> z-24a
         self._hints.note_held(request.key, held)
         return held
 

@@ -103,12 +103,9 @@ class ClaimRequest(NamedTuple):
     :param payload: the gateway's text, kept in etcd from the second attempt on; empty to keep none.
     :param failures: how often the claim has failed for a reason that nobody foresaw.
     :param refused: why etcd takes no claim of the event, which becomes a dead letter instead.
-<<<<<<< HEAD
     :param recorded: keep the payload and count the attempts from the first on: no replica receives the event
         again once all have ended.
-=======
     :param traceparent: the context of the attempt's trace, kept with it for the next attempt.
->>>>>>> z-24a
     """
 
     key: str
@@ -117,11 +114,8 @@ class ClaimRequest(NamedTuple):
     shard_id: int = 0
     failures: int = 0
     refused: str | None = None
-<<<<<<< HEAD
     recorded: bool = False
-=======
     traceparent: str | None = None
->>>>>>> z-24a
 
     def after(self, error: Exception) -> ClaimRequest | None:
         """What to ask for once a claim has failed for its contents: the claim without its payload, then a
