@@ -152,10 +152,8 @@ class Dispatcher:
     def catch_up(
         self, name: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
     ) -> None:
-        """Takes an event that happened while no replica was connected. Never blocks; gateway thread.
-
-        One that has no identity of its own gets one from the moment at which it happened: one replica
-        claims it, in order behind the messages of its channel.
+        """Takes an event that happened while no replica was connected. Never blocks; gateway thread. One
+        without an identity gets one from its moment: one replica claims it, behind its channel's messages.
         """
         late_by = max(self._clock() - caught_up.happened_at, 0.0)
         handlers = self._registry.select(name, args, caught_up=True, late_by=late_by)
