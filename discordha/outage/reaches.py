@@ -90,13 +90,18 @@ class Reaches:
         if point.clean and coverage is not None:
             coverage.joined(point.moment, self._clock())
 
-    def is_covered(self, shard: int, point: Point) -> bool:
-        """Whether a replica that lives for sure has received everything since the point."""
+    def is_covered(self, shard: int, point: Point, after: float) -> bool:
+        """Whether a replica that lives for sure has received everything since the point.
+
+        :param after: only records count that came after this moment: sessions may end together.
+        """
         mine = self.reach(shard)
         if mine is not None and mine.since <= point.moment:
             return True
         for member, record in self._members.records().items():
             if member == self._replica_id or not self._members.is_heard(member):
+                continue
+            if self._clock() - self._members.silence(member) < after:
                 continue
             theirs = Reach.of(record, shard)
             if theirs is not None and theirs.since <= point.moment:

@@ -246,7 +246,7 @@ class CatchUp:
             if self._config.ordering != "channel":
                 return () if state.fetched else None
             return () if state.fetched else state.waiting and frozenset(state.waiting)
-        if self._reaches.is_covered(shard, point):
+        if self._reaches.is_covered(shard, point, since):
             return ()
         if not self._node.watch.alive or self._node.session.current is None:
             self._shut_since[shard] = self._clock()
