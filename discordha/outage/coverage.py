@@ -34,6 +34,7 @@ class Coverage:
         self._lock = threading.Lock()
         self._began: float | None = None
         self._joined = math.inf
+        self._since = math.inf  # the least bound so far: each one holds for good
         self._connected = False
         self._floor: float | None = None  # all is done up to here until the events of a RESUME are, too
         self._resumed_at = -math.inf
@@ -42,7 +43,7 @@ class Coverage:
         """A session begins."""
         with self._lock:
             self._began, self._connected = now, True
-            self._joined = math.inf
+            self._joined = self._since = math.inf
             self._floor, self._resumed_at = None, -math.inf
 
     def set_connected(self, connected: bool, now: float, heard_at: float, oldest: float | None) -> None:
@@ -74,10 +75,10 @@ class Coverage:
             if self._began is None:
                 return None
             since, until = self._dates.latest(self._began), self._dates.earliest(self._low(heard_at, oldest))
-            joined = self._joined
-        if since is None or until is None:
-            return None
-        return Reach(min(since + SETTLE, joined), until - LAG)
+            if since is None or until is None:
+                return None
+            self._since = min(self._since, since + SETTLE)
+            return Reach(min(self._since, self._joined), until - LAG)
 
     def _low(self, heard_at: float, oldest: float | None) -> float:
         """Up to when everything is received and done."""

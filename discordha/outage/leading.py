@@ -43,6 +43,8 @@ _log = logging.getLogger(__name__)
 #: How often a point is written, seconds, and by how much it has moved at the least.
 POINT_INTERVAL = 2.0
 POINT_STEP = 0.5
+#: What records and points may lose by rounding, seconds.
+GRAIN = 0.005
 #: How long a new generation of shards lives before its own points replace those of the one before, seconds.
 RESHARD_SETTLE = 30.0
 #: How long the watch may take to show a write, seconds.
@@ -140,7 +142,7 @@ class GapLeader:
         if mine is None:
             return
         if point is None:
-            self._advance(shard, mine.since, term)
+            self._advance(shard, mine.since + GRAIN, term)
             return
         if not self._node.points.has(shard) and self._has_moved(shard, point, mine, term):
             return
@@ -151,7 +153,7 @@ class GapLeader:
                 self._advance(shard, moment, term)
                 self._forget_earlier(shard, term)
         elif not unknown:
-            self._begin_gap(shard, term, point, min(reach.since for reach in reaches))
+            self._begin_gap(shard, term, point, min(reach.since for reach in reaches) + GRAIN)
 
     def _has_moved(self, shard: int, point: Point, mine: Reach, term: LeaderTerm) -> bool:
         """Whether the shard took over from an earlier generation without a gap. Its point follows once that
@@ -167,7 +169,7 @@ class GapLeader:
         if any(not state.over for state in earlier) or mine.since - point.moment > RESHARD_SETTLE:
             return False
         if self._clock() - self._served[1] >= RESHARD_SETTLE:
-            self._advance(shard, mine.since, term)
+            self._advance(shard, mine.since + GRAIN, term)
         self._open(shard)
         return True
 
@@ -220,7 +222,7 @@ class GapLeader:
             until = min(reach.since for reach in reaches)
             if until > state.until and not unknown:
                 # Whoever had received what followed is gone: the gap is longer.
-                state = run.extend(state, until)
+                state = run.extend(state, until + GRAIN)
         if run.turn(state):
             _log.info("shard %d: what happened while no replica was connected is handled", number_of(shard))
             self.end_run(shard)

@@ -243,10 +243,13 @@ class CatchUp:
             served = [key for key in self._gateway.clients if generation_of(key) == serving]
             return None if any(key in self._shut_since for key in served) else ()
         if state is not None and not state.over:
-            if self._config.ordering != "channel":
-                return () if state.fetched else None
-            return () if state.fetched else state.waiting and frozenset(state.waiting)
-        if self._reaches.is_covered(shard, point, since):
+            # It may be about an earlier gap, until its leader knows that sessions ended once more.
+            if self._reaches.is_covered(shard, Point(state.until), since):
+                if state.fetched:
+                    return ()
+                waits = self._config.ordering == "channel" and state.waiting is not None
+                return frozenset(state.waiting or ()) if waits else None
+        elif self._reaches.is_covered(shard, point, since):
             return ()
         if not self._node.watch.alive or self._node.session.current is None:
             self._shut_since[shard] = self._clock()

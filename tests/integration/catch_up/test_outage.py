@@ -157,7 +157,7 @@ def test_each_kind_of_event_comes_back_once_and_the_bot_is_told_of_the_rest(
         f"thread/{thread} caught-up late",
         f"audit/{entry} caught-up late",
         f"event/{event} caught-up late",
-        "gap/0/raw_reaction_add/long/0 caught-up late",
+        "gap/0/interaction,raw_reaction_add/long/0 caught-up late",
     }
     wait_for(
         lambda: expected <= seen().keys(), 30, lambda: f"{expected - seen().keys()}: {seen()}\n{logs(fleet)}"
@@ -169,7 +169,7 @@ def test_each_kind_of_event_comes_back_once_and_the_bot_is_told_of_the_rest(
     said = CliRunner().invoke(cli, ["gaps", "--name", namespace])
     assert said.exit_code == 0, said.output
     assert "over, " in said.output, said.output
-    assert "missing: raw_reaction_add" in said.output, said.output
+    assert "missing: interaction, raw_reaction_add" in said.output, said.output
 
 
 @pytest.mark.long

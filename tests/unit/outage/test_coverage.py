@@ -100,3 +100,18 @@ def test_discords_clock_is_read_with_bounds() -> None:
     low = clock.earliest(1000.0)
     assert low is not None
     assert abs(low - ZERO - 4600.0) < GRAIN
+
+
+def test_a_reach_does_not_begin_later_as_clocks_drift() -> None:
+    now = 100.0
+    clock = DiscordClock(lambda: now)
+    clock.note(email.utils.formatdate(ZERO + now, usegmt=True), now - 0.01)
+    coverage = Coverage(clock)
+    coverage.began(100.0)
+    first = coverage.reach(101.0, None)
+    now = 90_000.0
+    clock.note(email.utils.formatdate(ZERO + now, usegmt=True), now - 0.01)
+    later = coverage.reach(now, None)
+    assert first is not None
+    assert later is not None
+    assert later.since <= first.since
