@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from discordha.context import CurrentEvent, current_event, unfenced
     from discordha.coordination.voice.deliveries import VoiceDelivery
     from discordha.coordination.voice.records import VoiceCommand
+    from discordha.outage.gap import Gap
     from discordha.voice.worker import VoiceWorker
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "CurrentEvent",
     "DiscordHA",
     "DiscordHAError",
+    "Gap",
     "HandlerTimeout",
     "LockLost",
     "NamedLock",
@@ -66,6 +68,7 @@ _HOMES = {
     "Config": "config",
     "CurrentEvent": "context",
     "DiscordHA": "bot",
+    "Gap": "outage.gap",
     "NamedLock": "api.lock",
     "VoiceCommand": "coordination.voice.records",
     "VoiceDelivery": "coordination.voice.deliveries",

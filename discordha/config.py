@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import difflib
 import logging
 import math
 import os
@@ -14,6 +13,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from discordha.environment import nearest, read_variable
 from discordha.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,17 +29,17 @@ _FOREIGN = frozenset({"CACHE", "LOG", "TEST"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENDPOINT = re.compile(r"(https?://)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
+#: An event's mark outlives ``catch_up`` by so many seconds: the time that a fleet needs to start again.
+CATCH_UP_MARGIN = 60.0
 #: What text editors, shells and copied pages put around a token.
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
-_YES = frozenset({"1", "true", "yes", "on"})
-_NO = frozenset({"0", "false", "no", "off"})
 
 #: Fields in seconds, and fields that are whole numbers, each with its smallest value.
 _SECONDS = {
     **{"etcd_timeout": 0.1, "session_ttl": 2.0, "retention": 1.0, "grace": 0.001, "drain_timeout": 0.0},
-    **{"call_timeout": 0.1, "deaf_after": 0.5},
+    **{"call_timeout": 0.1, "deaf_after": 0.5, "catch_up": 0.0},
 }
-_COUNTS = {"workers": 1, "queue_size": 1, "max_attempts": 1, "replication": 1}
+_COUNTS = {"workers": 1, "queue_size": 1, "max_attempts": 1, "replication": 1, "catch_up_limit": 1}
 #: discord.py's options of a client that are passed through.
 _CLIENT_OPTIONS = frozenset({
     *("activity", "allowed_mentions", "assume_unsync_clock", "chunk_guilds_at_startup", "proxy", "status"),
@@ -77,6 +77,9 @@ class Config:
     :param etcd_timeout: how long a request to etcd may take.
     :param session_ttl: how long after its last sign of life a replica counts as dead, 2 or more.
     :param retention: how long an event is remembered as done, and may wait for etcd.
+    :param catch_up: how far back events are fetched from Discord that happened while no replica was
+        connected; 0: not at all. Marks live for as long.
+    :param catch_up_limit: the number of messages of one channel that are fetched at the most.
     :param grace: how long the next replica waits for the preferred one.
     :param workers: the number of handler threads.
     :param queue_size: how many events may wait in this replica.
@@ -115,6 +118,8 @@ class Config:
     etcd_timeout: float = 5.0
     session_ttl: float = 5.0
     retention: float = 600.0
+    catch_up: float = 600.0
+    catch_up_limit: int = 1000
     grace: float = 0.05
     workers: int = 16
     queue_size: int = 10_000
@@ -152,7 +157,7 @@ class Config:
                     f"{option} is an option of discord.py's, but not here: {_NOT_TAKEN[option]}"
                 )
             if option not in known:
-                raise ConfigError(f"{option} is not an option{_nearest(option, [*known, *_CLIENT_OPTIONS])}")
+                raise ConfigError(f"{option} is not an option{nearest(option, [*known, *_CLIENT_OPTIONS])}")
         if config is not None:
             return dataclasses.replace(config, **options)
         if "token" not in options:
@@ -179,10 +184,10 @@ class Config:
             if name not in fields:
                 if name.upper().split("_")[0] not in _FOREIGN:
                     _log.warning(
-                        "%s is set, but there is no such option%s", variable, _nearest(name, list(fields))
+                        "%s is set, but there is no such option%s", variable, nearest(name, list(fields))
                     )
             elif text.strip():
-                options[name] = _read(variable, name, fields[name], text.strip())
+                options[name] = read_variable(variable, name, fields[name], text.strip())
         options.update(overrides)
         if "token" not in options:
             raise ConfigError("no token: set BOT_TOKEN (or DISCORDHA_TOKEN) to the bot's token")
@@ -238,6 +243,11 @@ class Config:
         if self.requests_per_second is None:
             return 50 if self.api_url is None else 0
         return self.requests_per_second
+
+    @property
+    def marked_for(self) -> float:
+        """Seconds that marks live at the least: an event that is fetched again must find its own."""
+        return max(self.retention, self.catch_up + CATCH_UP_MARGIN) if self.catch_up else self.retention
 
     @property
     def root(self) -> str:
@@ -348,53 +358,3 @@ def _is_number(value: Any) -> bool:
 
 def _is_count(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 20
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
-
-
-def _read(variable: str, name: str, kind: str, text: str) -> Any:
-    """The value of one variable, by its field's type."""
-    if name == "intents":
-        return _read_intents(variable, text)
-    if name == "shard_count":
-        return int(text) if _is_whole(text) else text
-    if kind.startswith("Sequence"):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    if kind.startswith("bool"):
-        if text.lower() in _YES | _NO:
-            return text.lower() in _YES
-        raise ConfigError(f"{variable} must be true or false, not {text!r}")
-    for prefix, read, what in (("int", int, "a whole number"), ("float", float, "a number")):
-        if kind.startswith(prefix):
-            try:
-                return read(text)
-            except ValueError:
-                raise ConfigError(f"{variable} must be {what}, not {text!r}") from None
-    return text
-
-
-def _read_intents(variable: str, text: str) -> discord.Intents:
-    import discord
-
-    if _is_whole(text):
-        intents = discord.Intents.none()
-        intents.value = int(text)
-        return intents
-    if text in ("all", "default", "none"):
-        chosen: discord.Intents = getattr(discord.Intents, text)()
-        return chosen
-    intents = discord.Intents.none()
-    for flag in (part.strip() for part in text.split(",")):
-        if flag not in discord.Intents.VALID_FLAGS:
-            raise ConfigError(
-                f"{variable}: {flag!r} is no intent{_nearest(flag, list(discord.Intents.VALID_FLAGS))}"
-            )
-        setattr(intents, flag, True)
-    return intents

@@ -26,6 +26,7 @@ __all__ = [
     "CurrentEvent",
     "Fence",
     "HeldLock",
+    "asking",
     "blocks_loop",
     "check_fence",
     "current_event",
@@ -56,7 +57,9 @@ class CurrentEvent:
     :param epoch: tells equal occurrences apart where the count began anew; equal in every attempt.
     :param for_itself: every replica handles the event for itself, and sends messages of its own.
     :param set_aside: lets the younger events of the event's lane begin; ``None`` where they can't.
-    :ivar late_by: the seconds by which a timer is late; 0.0 if it is on time, and for other events.
+    :ivar late_by: the seconds by which a timer is late, or for how long an event that was caught up had
+        waited by the handler's begin; 0.0 for a timer that is on time, and for other events.
+    :ivar caught_up: whether the event happened while no replica was connected, and was fetched later.
     """
 
     __slots__ = (
@@ -65,6 +68,7 @@ class CurrentEvent:
         "_refused",
         "_set_aside",
         "attempt",
+        "caught_up",
         "epoch",
         "fencing_token",
         "for_itself",
@@ -89,6 +93,8 @@ class CurrentEvent:
         *,
         for_itself: bool = False,
         epoch: int = 0,
+        caught_up: bool = False,
+        late_by: float = 0.0,
         set_aside: Callable[[], None] | None = None,
     ) -> None:
         self.identity = identity
@@ -99,7 +105,8 @@ class CurrentEvent:
         self.occurrence = occurrence
         self.handler = handler
         self.for_itself = for_itself
-        self.late_by = 0.0
+        self.late_by = late_by
+        self.caught_up = caught_up
         self.epoch = epoch
         self._is_lost = is_lost
         self._ordinals = itertools.count()
@@ -155,6 +162,8 @@ class CurrentEvent:
             handler,
             for_itself=self.for_itself,
             epoch=self.epoch,
+            caught_up=self.caught_up,
+            late_by=self.late_by,
             set_aside=self._set_aside,
         )
 
@@ -311,6 +320,18 @@ class _Scope:
 def handler_scope(event: CurrentEvent, handler: str) -> _Scope:
     """Makes ``event`` the current one of this thread while the handler of that qualified name runs."""
     return _Scope(Fence(event.for_handler(handler)))
+
+
+def _never() -> bool:
+    return False
+
+
+def asking(name: str, *, caught_up: bool, late_by: float) -> _Scope:
+    """A predicate that runs in this scope sees what is known of its event: its name, and whether it was
+    caught up. There is no claim yet, and so no fence.
+    """
+    event = CurrentEvent("", name, 0, 0, 0, 0, _never, for_itself=True, caught_up=caught_up, late_by=late_by)
+    return _Scope(Fence(event))
 
 
 def holding(lock: HeldLock) -> _Scope:

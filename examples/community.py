@@ -32,7 +32,7 @@ ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 # State of all replicas. A handler runs again on another replica if its own dies. So each write has a key of
 # its own, under which a second write changes nothing.
 warnings = ha.cache("warnings", ttl=30 * 86400.0)  # guild/user/message -> its number among the user's
-role_messages = ha.cache("role messages", local=True)  # message -> True; read for each reaction
+role_messages = ha.cache("role messages", local=True)  # message -> channel; read for each reaction
 votes = ha.cache("votes", ttl=7 * 86400.0)  # poll/user -> choice
 totals = ha.cache("totals")  # guild/what -> count; for the status, which may be off by one
 
@@ -75,6 +75,27 @@ def on_raw_reaction_remove(payload: discord.RawReactionActionEvent) -> None:
         member.remove_roles(role, reason="reaction")
 
 
+@ha.event
+def on_gap(gap: discordha.Gap) -> None:
+    """Discord keeps no reactions of a time without any replica, but who has reacted by now: that decides."""
+    for message_id, channel_id in role_messages.items():
+        channel = ha.get_channel(channel_id)
+        if not isinstance(channel, discord.TextChannel):
+            continue
+        for reaction in channel.fetch_message(int(message_id)).reactions:
+            role = discord.utils.get(channel.guild.roles, name=ROLES.get(str(reaction.emoji), ""))
+            if role is None:
+                continue
+            reacted = {user.id for user in reaction.users()}
+            for member in channel.guild.members:
+                if member.bot or (member.id in reacted) is (role in member.roles):
+                    continue
+                if member.id in reacted:
+                    member.add_roles(role, reason=f"reaction, since {gap.since:%H:%M}")
+                else:
+                    member.remove_roles(role, reason=f"reaction, since {gap.since:%H:%M}")
+
+
 # -- prefix commands -----------------------------------------------------------------------------------------
 
 
@@ -106,7 +127,7 @@ def on_command(message: discord.Message) -> None:
 def offer_roles(message: discord.Message) -> None:
     lines = [f"{emoji} {role}" for emoji, role in ROLES.items()]
     offer = message.channel.send("React for a role:\n" + "\n".join(lines))
-    role_messages.set(offer.id, True)
+    role_messages.set(offer.id, offer.channel.id)
     for emoji in ROLES:
         offer.add_reaction(emoji)
 

@@ -87,6 +87,8 @@ class HistoryFetcher:
         self._progressed: Callable[[Progress], None] = lambda progress: None
         self._waiting: list[tuple[float, int, _Reading]] = []  # a heap: by when it goes on, then in turn
         self._turns = itertools.count()
+        #: The channels whose events are not all delivered yet, as far as known; right after ``run`` began.
+        self.waiting: set[str] = set()
         self._sources = 0
         self._ended = 0
         self._began = False
@@ -117,6 +119,7 @@ class HistoryFetcher:
 
     def _add(self, source: Source) -> None:
         self._sources += 1
+        self.waiting.update(map(_channel_of, [source, *source.followers]))
         self._wait(_Reading(source), 0.0)
 
     def _wait(self, reading: _Reading, at: float) -> None:
@@ -187,6 +190,7 @@ class HistoryFetcher:
 
     def _end(self, source: Source, reason: str | None) -> None:
         self._ended += 1
+        self.waiting.discard(_channel_of(source))
         if reason is None:
             source.cursor = self._run.until
         else:
@@ -202,3 +206,8 @@ class HistoryFetcher:
         delivered = self._run.delivered.total()
         remaining = self._sources - self._ended
         self._progressed(Progress(source.key, source.cursor, finished, delivered, self._sources, remaining))
+
+
+def _channel_of(source: Source) -> str:
+    """The channel whose order a source belongs to; the source's own key if it is no channel's."""
+    return source.key.removeprefix("channel:")

@@ -32,6 +32,8 @@ from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import Store
+from discordha.coordination.gaps.points import Points
+from discordha.coordination.gaps.stream import GapStreams
 from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.router import JournalRouter
 from discordha.coordination.membership.admission import claim_bot_name, claim_replica_id
@@ -99,7 +101,11 @@ class CoordinationNode:
         if self.has_peers:
             link.current().watch_session(self.session, settings)
         self.commit = GroupCommit(self.store, root=root, ride=MARK_RIDE, last_words=config.etcd_timeout)
-        self.leases = RetentionLeases(self.store, retention=config.retention)
+        self.leases = RetentionLeases(
+            self.store, retention=config.marked_for if self.has_peers else config.retention
+        )
+        self.points = Points(self.store, root)
+        self.gaps = GapStreams(self.store, root)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
         self.hints = ClaimHints(root, retention=config.retention)
         self.last_attempts = LastAttempts(config.max_attempts)
@@ -163,6 +169,8 @@ class CoordinationNode:
         self.router.subscribe(self.hints, "e", "a")
         self.router.subscribe(self.members, "m")
         self.router.subscribe(self.elections, "l")
+        self.router.subscribe(self.points, "p")
+        self.router.subscribe(self.gaps, "g")
         self.router.subscribe(self.journals, "j", "jc", "ja")
         self.router.subscribe(self.exchange, "jq", "jr")  # after the journals: marks before answers
         self.router.subscribe(self.plan, "s")

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable
 
-__all__ = ["AGREE", "MARGIN", "AgeGuard"]
+__all__ = ["AGREE", "MARGIN", "AgeGuard", "AgeGuards"]
 
 _log = logging.getLogger(__name__)
 
@@ -94,3 +94,20 @@ class AgeGuard:
                 name,
                 ahead,
             )
+
+
+class AgeGuards:
+    """The guards of all shards; see ``AgeGuard``."""
+
+    def __init__(self, retention: float, clock: Callable[[], float], on_ahead: Callable[[str], None]) -> None:
+        self._retention = retention
+        self._clock = clock
+        self._on_ahead = on_ahead
+        self._guards: dict[int, AgeGuard] = {}
+
+    def refuses(self, shard_id: int, snowflake: int, name: str) -> bool:
+        """True when a shard's event, of this name, may be older than its mark."""
+        guard = self._guards.get(shard_id)
+        if guard is None:
+            guard = self._guards[shard_id] = AgeGuard(self._retention, self._clock, on_ahead=self._on_ahead)
+        return guard.refuses(snowflake, name)

@@ -21,8 +21,9 @@ from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Attempts
 from discordha.coordination.membership.unreceived import listed
-from discordha.dispatch.age_guard import AgeGuard
-from discordha.dispatch.handlers import Handler, HandlerRegistry
+from discordha.dispatch.age_guard import AgeGuards
+from discordha.dispatch.barrier import Barrier
+from discordha.dispatch.handlers import Handler, HandlerRegistry, by_claim
 from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
 from discordha.dispatch.lane_worker import LaneWorker
 from discordha.dispatch.lanes import LaneItem, Lanes
@@ -30,7 +31,7 @@ from discordha.dispatch.orphans import Orphans
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Runner
-from discordha.events import EVENTS, Event, Identity, Scope, decode_payload, identify
+from discordha.events import EVENTS, CaughtUp, Event, Identity, Scope, decode_payload, identify
 from discordha.process.timer import Timer
 from discordha.stats import Stats
 
@@ -85,7 +86,7 @@ class Dispatcher:
         self._last_attempts = last_attempts
         self._clock = clock
         self._sequence = 0
-        self._guards: dict[int, AgeGuard] = {}  # by shard
+        self._guards = AgeGuards(config.retention, clock, lambda name: stats.add("dated_ahead", name))
         self._full = False
         self._stop = threading.Event()
         # The timer's own:
@@ -105,6 +106,7 @@ class Dispatcher:
             pending, lanes, claims, router, runner, stats, last_attempts, telemetry, clock
         )
         self.work = self._worker.work
+        self.barrier = Barrier(self._admit_next, config.queue_size)
         claims.listen(self)
         members.listen(self.on_ranks)
 
@@ -130,7 +132,7 @@ class Dispatcher:
         claimable = not (
             spec.else_leader and identify(name, args, payload, ordering="none").scope is Scope.LEADER
         )
-        for scope, ordering, part, wanted in self._by_claim(handlers, claimable):
+        for scope, ordering, part, wanted in by_claim(handlers, self._config.ordering, claimable=claimable):
             identity = identify(name, args, payload, ordering=ordering, scope=scope)
             if payload is None and raw is not None and identity.is_empty:
                 payload = decode_payload(raw)
@@ -138,39 +140,48 @@ class Dispatcher:
             self._sequence += 1
             event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision, part)
             if scope is Scope.CLAIM:
-                self._admit(event, wanted, alone=ordering == "none")
+                alone = ordering == "none"
+                if alone or not self.barrier.holds(event, wanted):
+                    self._admit(event, wanted, alone=alone)
             elif scope is Scope.LEADER:
                 self._to_leader(event, wanted, self._sequence)
             else:
                 lane = name if ordering != "none" else f"{name}/{self._sequence}"
                 self._lanes.put(Item(event, wanted, f"every/{lane}", self._sequence))
 
-    def _by_claim(
-        self, handlers: Sequence[Handler], claimable: bool
-    ) -> list[tuple[Scope, str, str, Sequence[Handler]]]:
-        """The handlers of an event by the claim under which they run: scope, ordering, and what ends the
-        claim's name. Equal on all replicas that run the same code.
-
-        :param claimable: else the leader has the event, in the place of who claims it.
+    def catch_up(
+        self, name: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
+    ) -> None:
+        """Takes an event that happened while no replica was connected. Never blocks; gateway thread. One
+        without an identity gets one from its moment: one replica claims it, behind its channel's messages.
         """
+        late_by = max(self._clock() - caught_up.happened_at, 0.0)
+        handlers = self._registry.select(name, args, caught_up=True, late_by=late_by)
+        if not handlers:
+            return
+        self._stats.add("caught_up", name)
+        payload = decode_payload(raw)
+        for scope, ordering, part, wanted in by_claim(handlers, self._config.ordering):
+            if scope is Scope.LEADER and name in caught_up.handled:
+                continue
+            every = scope is Scope.EVERY
+            claimed = scope if every else Scope.CLAIM
+            identity = identify(name, args, payload, ordering=ordering, scope=claimed)
+            if scope is Scope.LEADER:
+                key = f"{identity.key}/{int(caught_up.moment * 1000)}"
+                identity = identity._replace(key=key, snowflake=None)
+            event = Event(name, args, identity, shard_id, raw, self._clock(), part=part, caught_up=caught_up)
+            if every:
+                self._sequence += 1
+                self._lanes.put(Item(event, wanted, f"every/{name}", self._sequence))
+            else:
+                caught_up.keys.append(event.key)
+                self._admit_next(event, wanted, alone=ordering == "none")
 
-        def scope_of(handler: Handler) -> Scope:
-            return Scope.LEADER if handler.scope is Scope.CLAIM and not claimable else handler.scope
-
-        usual = self._config.ordering
-        first = handlers[0]
-        if len(handlers) == 1:
-            return [(scope_of(first), first.ordering or usual, "", handlers)]
-        groups: dict[tuple[Scope, str], list[Handler]] = {}
-        for handler in handlers:
-            groups.setdefault((scope_of(handler), handler.ordering or usual), []).append(handler)
-        found: list[tuple[Scope, str, str, Sequence[Handler]]] = []
-        named: set[Scope] = set()  # one claim of each scope has the event's own name
-        for scope, ordering in sorted(groups, key=lambda group: (group[1] != usual, group[1])):
-            part = f"/={ordering}" if scope in named else ""
-            named.add(scope)
-            found.append((scope, ordering, part, groups[scope, ordering]))
-        return found
+    def _admit_next(self, event: Event, handlers: Sequence[Handler], *, alone: bool = False) -> None:
+        """Admits an event behind all that were admitted before. Gateway thread."""
+        self._sequence += 1
+        self._admit(event, handlers, alone=alone)
 
     def offer(self, event: Event, handlers: Sequence[Handler]) -> None:
         """Takes an event of the bot's own, which one replica claims. Never blocks; any thread."""
@@ -205,8 +216,8 @@ class Dispatcher:
         name, identity, key = event.name, event.identity, event.key
         previous = self._claims.previous_attempts(key)
         # An event that was taken over before has its record in etcd, whatever its age.
-        snowflake = identity.snowflake if previous is None else None
-        if snowflake is not None and self._guard(event.shard_id).refuses(snowflake, name):
+        snowflake = identity.snowflake if previous is None and event.caught_up is None else None
+        if snowflake is not None and self._guards.refuses(event.shard_id, snowflake, name):
             self._drop(name, "too_old")
             return
         # A message has the id of the thread that begins with it, whose events it must not wait for.
@@ -229,16 +240,6 @@ class Dispatcher:
         self._full = False
         self._orphans.received(key)
         self._router.route(item)
-
-    def _guard(self, shard_id: int) -> AgeGuard:
-        guard = self._guards.get(shard_id)
-        if guard is None:
-            guard = self._guards[shard_id] = AgeGuard(
-                self._config.retention,
-                self._clock,
-                on_ahead=lambda name: self._stats.add("dated_ahead", name),
-            )
-        return guard
 
     def _drop(self, name: str, reason: str) -> None:
         self._stats.add("dropped", reason)
@@ -348,14 +349,17 @@ class Dispatcher:
 
     def oldest(self, shard_id: int) -> float | None:
         """When the oldest unfinished event of a shard was received; ``None`` when all are done."""
-        return self._pending.oldest(shard_id)
+        found = [self._pending.oldest(shard_id), self.barrier.oldest(shard_id)]
+        return min((moment for moment in found if moment is not None), default=None)
 
     def unfinished(self) -> dict[str, dict[str, float]]:
         """The age of the oldest unfinished event, by shard and ordering key: for the member record."""
-        oldest = self._pending.unfinished()
-        return listed(
-            [(item.event.shard_id, item.order, item.event.received_at) for item in oldest], self._clock()
-        )
+        oldest = {
+            (item.event.shard_id, item.order): item.event.received_at for item in self._pending.unfinished()
+        }
+        for shard, order, received_at in self.barrier.unfinished():
+            oldest[shard, order] = min(oldest.get((shard, order), received_at), received_at)
+        return listed([(*where, received_at) for where, received_at in oldest.items()], self._clock())
 
     def queue(self) -> dict[str, int]:
         """The number of events in each state. Any thread."""
@@ -364,7 +368,7 @@ class Dispatcher:
     # -- the timer -------------------------------------------------------------------------------------------
 
     def pause(self, now: float) -> float | None:
-        """For how many seconds nothing is due; ``None``: until something is added."""
+        """For how many seconds nothing is due; ``None``: until more is added."""
         tick = self._config.grace / 4
         if self._lanes_used or self._lanes.active or self._orphans or self._last_attempts.waits:
             self._lanes_used = self._rested = False
@@ -407,6 +411,8 @@ class Dispatcher:
     def _sweep(self, now: float) -> None:
         """Forgets events that are older than their mark could be."""
         for item in self._pending.received_before(now - self._config.retention):
+            if item.event.caught_up is not None or self.barrier.is_closed(item.event.shard_id):
+                continue  # marks outlive a catch-up
             if item.state is State.WAITING and not self._lanes.remove(item):
                 continue
             self._router.forget(item)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from discordha.config import ORDERINGS
+from discordha.context import asking
 from discordha.dispatch.callables import (
     callable_name,
     check_arguments,
@@ -57,14 +58,15 @@ class Handler:
     name: str
     ordering: str | None = None  # that of the bot
 
-    def wants(self, args: Sequence[Any]) -> bool:
+    def wants(self, args: Sequence[Any], caught_up: bool = False, late_by: float = 0.0) -> bool:
         """Whether ``where`` accepts the event. An exception in it is logged and counts as no: ``where`` may
         be a check of rights.
         """
         if self.where is None:
             return True
         try:
-            said = self.where(*args)
+            with asking(self.event, caught_up=caught_up, late_by=late_by):
+                said = self.where(*args)
             refuse_result(said, "where")
             return bool(said)
         except Exception:  # noqa: BLE001 - any error of the user's predicate
@@ -167,10 +169,29 @@ class HandlerRegistry:
             wanted = ", ".join(spec.arguments)
             raise ConfigError(f"the event {name!r} takes ({wanted}), and was given {len(args)} arguments")
 
-    def select(self, name: str, args: Sequence[Any]) -> Sequence[Handler]:
-        """The handlers that want this event. Gateway thread; takes no lock."""
+    @property
+    def events(self) -> frozenset[str]:
+        """The names of the events that have a handler, or may get one. Any thread."""
+        named = {name for name, handlers in self._by_event.copy().items() if handlers}
+        return frozenset(named | self._sources.keys())
+
+    @property
+    def led(self) -> frozenset[str]:
+        """The names of the events that have a handler on the leader. Any thread."""
+        named = self._by_event.copy().items()
+        return frozenset(
+            name for name, handlers in named if any(each.scope is Scope.LEADER for each in handlers)
+        )
+
+    def select(
+        self, name: str, args: Sequence[Any], *, caught_up: bool = False, late_by: float = 0.0
+    ) -> Sequence[Handler]:
+        """The handlers that want this event. Gateway thread; takes no lock.
+
+        :param caught_up: see ``CurrentEvent``, which ``where`` finds with ``current_event``.
+        """
         handlers, source = self._by_event.get(name, ()), self._sources.get(name)
-        wanting = [each for each in handlers if each.where is None or each.wants(args)]
+        wanting = [each for each in handlers if each.where is None or each.wants(args, caught_up, late_by)]
         if source is None:
             return wanting
         try:
@@ -240,3 +261,31 @@ def _unlike(name: str, known: set[str]) -> str:
     """A name that no other handler of the event has: the first free one of ``name``, ``name#1``, ..."""
     numbered = (f"{name}#{number}" for number in itertools.count(1))
     return next(each for each in itertools.chain([name], numbered) if each not in known)
+
+
+def by_claim(
+    handlers: Sequence[Handler], usual: str, *, claimable: bool = True
+) -> list[tuple[Scope, str, str, Sequence[Handler]]]:
+    """The handlers of an event by the claim under which they run: scope, ordering, and what ends the
+    claim's name. Equal on all replicas that run the same code.
+
+    :param usual: the ordering of handlers that name none.
+    :param claimable: else the leader has the event, in the place of who claims it.
+    """
+
+    def scope_of(handler: Handler) -> Scope:
+        return Scope.LEADER if handler.scope is Scope.CLAIM and not claimable else handler.scope
+
+    first = handlers[0]
+    if len(handlers) == 1:
+        return [(scope_of(first), first.ordering or usual, "", handlers)]
+    groups: dict[tuple[Scope, str], list[Handler]] = {}
+    for handler in handlers:
+        groups.setdefault((scope_of(handler), handler.ordering or usual), []).append(handler)
+    found: list[tuple[Scope, str, str, Sequence[Handler]]] = []
+    named: set[Scope] = set()  # one claim of each scope has the event's own name
+    for scope, ordering in sorted(groups, key=lambda group: (group[1] != usual, group[1])):
+        part = f"/={ordering}" if scope in named else ""
+        named.add(scope)
+        found.append((scope, ordering, part, groups[scope, ordering]))
+    return found

@@ -84,10 +84,19 @@ class ClaimItem(Item):
         return bool(identity.order) and identity.order != identity.key
 
     def request(self) -> ClaimRequest:
-        """The claim to make. The payload goes along from the second attempt on."""
-        raw = self.event.raw if self.attempt > 1 else None
+        """The claim to make. The payload goes along from the second attempt on, or where nobody will send
+        the event again."""
+        recorded = self.event.caught_up is not None
+        raw = self.event.raw if self.attempt > 1 or recorded else None
         traceparent = self.trace.traceparent if self.trace is not None else None
-        return ClaimRequest(self.key, self.attempt, raw, self.event.shard_id, traceparent=traceparent)
+        return ClaimRequest(
+            self.key,
+            self.attempt,
+            raw,
+            self.event.shard_id,
+            traceparent=traceparent,
+            recorded=recorded,
+        )
 
 
 class LeaderRole(Protocol):

@@ -339,8 +339,8 @@ class LaneWorker:
         promptest, self._promptest = self._promptest, math.inf
         return None if promptest == math.inf else promptest
 
-    @staticmethod
     def _context(
+        self,
         item: Item,
         *,
         attempt: int,
@@ -349,6 +349,7 @@ class LaneWorker:
         set_aside: Callable[[], None],
     ) -> CurrentEvent:
         event = item.event
+        caught_up = event.caught_up
         return CurrentEvent(
             identity=event.identity.key or event.name,
             name=event.name,
@@ -358,6 +359,8 @@ class LaneWorker:
             occurrence=1,
             is_lost=is_lost,
             for_itself=event.identity.scope is Scope.EVERY,
+            caught_up=caught_up is not None,
+            late_by=max(self._clock() - caught_up.happened_at, 0.0) if caught_up is not None else 0.0,
             set_aside=set_aside,
         )
 

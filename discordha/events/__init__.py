@@ -5,11 +5,13 @@ receives, claims or runs events does not. Every room from ``gateway`` upwards ma
 imports ``coordination.membership`` for the numbers of shards.
 """
 
+from discordha.events.caught_up import CaughtUp
 from discordha.events.identity import Event, Identity, decode_payload, guild_of, identify
 from discordha.events.table import EVENTS, EventSpec, Scope, suggest
 
 __all__ = [
     "EVENTS",
+    "CaughtUp",
     "Event",
     "EventSpec",
     "Identity",

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from discordha.coordination.membership.shard_keys import number_for
+from discordha.events.caught_up import CaughtUp
 from discordha.events.table import EVENTS, EventSpec, Scope
 
 try:
@@ -57,10 +58,21 @@ class Event:
     :param acknowledged_revision: a revision of etcd that is older than the event: Discord has acknowledged a
         heartbeat that left once this replica had seen it. 0 when none is known.
     :param part: ends the key of an event whose handlers run under several claims.
+    :param caught_up: set for an event that happened while no replica was connected.
     :ivar key: names the event and the part among all events.
     """
 
-    __slots__ = ("acknowledged_revision", "args", "identity", "key", "name", "raw", "received_at", "shard_id")
+    __slots__ = (
+        "acknowledged_revision",
+        "args",
+        "caught_up",
+        "identity",
+        "key",
+        "name",
+        "raw",
+        "received_at",
+        "shard_id",
+    )
 
     def __init__(  # noqa: PLR0917
         self,
@@ -72,6 +84,7 @@ class Event:
         received_at: float,
         acknowledged_revision: int = 0,
         part: str = "",
+        caught_up: CaughtUp | None = None,
     ) -> None:
         self.key = f"{name}/{identity.key}{part}"
         self.name = name
@@ -81,6 +94,7 @@ class Event:
         self.raw = raw
         self.received_at = received_at
         self.acknowledged_revision = acknowledged_revision
+        self.caught_up = caught_up
 
     def __repr__(self) -> str:
         return f"<Event {self.name} {self.identity.key!r} shard_id={self.shard_id}>"

@@ -69,7 +69,7 @@ class EventSpec(NamedTuple):
 def _row(  # noqa: PLR0917
     scope: Scope,
     name: str,
-    gateway: str,
+    gateway: str | None,
     arguments: str,
     id: str,
     order: str = "",
@@ -106,6 +106,8 @@ _THREAD = ".id .name .thread_metadata .flags .applied_tags .rate_limit_per_user"
 _VOTE = ".user_id .message_id .answer_id"
 
 _ROWS = (
+    # What happened while no replica was connected, and can't be fetched
+    _leader("gap", None, "gap", "0.since 0.until 0.shard_id", "0.shard_id"),
     # Messages
     _claim("message", "MESSAGE_CREATE", "message", "0.id", "0.channel.id", snow=True),
     _claim("message_delete", "MESSAGE_DELETE", "message", "0.id", "0.channel.id", has_raw=True),

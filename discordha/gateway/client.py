@@ -33,6 +33,7 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from discordha.config import Config
 from discordha.errors import ConfigError, reason_of
+from discordha.gateway.clock import DiscordClock
 from discordha.gateway.goodbye import ClientClosed, close_socket
 from discordha.gateway.heartbeats import CountedSocket, Heartbeats, UnreadableFrame, counted_socket
 from discordha.gateway.listener import GatewayListener, IdentifyPermit
@@ -44,8 +45,6 @@ from discordha.limits.rest import RestLimits
 __all__ = ["ShardClient"]
 
 _log = logging.getLogger(__name__)
-
-
 #: Pauses between attempts to connect, seconds: doubled from the first to the last, and jittered.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 8.0
@@ -58,7 +57,7 @@ RESUME_TRIES = 2
 DAMAGED_WITHIN = 0.5
 #: RESUMEs in a row that Discord greets and that bring no event, before a new session begins.
 RESUME_LIMIT = 5
-#: How long Discord may take to confirm the end of a connection, seconds; then the client closes it anyway.
+#: How long Discord may take to confirm a connection's end, seconds; then the client closes it anyway.
 GOODBYE_TIMEOUT = 2.0
 
 
@@ -74,9 +73,12 @@ class ShardClient(TappedClient):
         key: int,
         number: int,
         shard_count: int | None,
+        dates: DiscordClock | None = None,
     ) -> None:
-        super().__init__(config, listener, limits, key=key, number=number, shard_count=shard_count)
-        # discord.py hides a socket until Discord has greeted: one that fell silent would stay open.
+        super().__init__(
+            config, listener, limits, key=key, number=number, shard_count=shard_count, dates=dates
+        )
+        # discord.py hides a socket until Discord has greeted: a silent one would stay open.
         self._open_socket = self.http.ws_connect
         self.http.ws_connect = self._note_socket  # type: ignore[method-assign]
         self._socket: aiohttp.ClientWebSocketResponse | None = None

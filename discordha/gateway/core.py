@@ -39,6 +39,7 @@ from discordha.config import Config
 from discordha.context import mark_loop_thread
 from discordha.errors import ConfigError, DiscordHAError, reason_of
 from discordha.gateway.client import ShardClient
+from discordha.gateway.clock import DiscordClock
 from discordha.gateway.listener import GatewayListener
 from discordha.gateway.state import GatewayState
 from discordha.limits.rest import RestLimits
@@ -68,6 +69,7 @@ class Gateway:
 
     :param limits: Discord's limits of REST requests; ``None``: something else keeps them.
     :ivar loop: the loop; only its own thread may touch it.
+    :ivar dates: Discord's clock.
     :ivar bridge: the way of blocking views into the loop.
     """
 
@@ -80,6 +82,7 @@ class Gateway:
         self._clients: dict[int, ShardClient] = {}
         self._left: dict[int, ShardClient] = {}  # without a session, for handlers that still run
         self._presence: Mapping[str, Any] | None = None  # on the loop
+        self.dates = DiscordClock()
         self._stopping = False
         self._refusing = False
         self._lock = threading.Lock()
@@ -248,6 +251,10 @@ class Gateway:
         for client in self._clients.values():
             client.presence.set(word)
 
+    def soon(self, call: Callable[..., None], *args: Any) -> None:
+        """Calls on the gateway's thread, in the order of the calls. Does not block; any thread."""
+        self._soon(call, *args)
+
     def _soon(self, call: Callable[..., None], *args: Any) -> None:
         if not self._stopping:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -314,7 +321,13 @@ class Gateway:
 
     async def _open(self, key: int, number: int, shard_count: int | None) -> None:
         client = ShardClient(
-            self._config, self._listener, self._limits, key=key, number=number, shard_count=shard_count
+            self._config,
+            self._listener,
+            self._limits,
+            key=key,
+            number=number,
+            shard_count=shard_count,
+            dates=self.dates,
         )
         self._listener.on_client(client)
         client.presence.set(self._presence)

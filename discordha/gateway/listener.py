@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import discord
 
+from discordha.events import CaughtUp
+
 __all__ = ["GatewayListener", "IdentifyPermit"]
 
 
@@ -35,6 +37,11 @@ class GatewayListener(Protocol):
         self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
     ) -> None:
         """Takes an event of discord.py, with the text of its frame and a revision older than the event."""
+
+    def on_caught_up(
+        self, event: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
+    ) -> None:
+        """Takes an event of discord.py that happened while no replica was connected."""
 
     def on_change(self) -> None:
         """Takes note that a connection was made or lost, or became ready."""

@@ -30,6 +30,7 @@ from discord.http import Route
 
 from discordha.blocking import note_progress, refuse_if_lost
 from discordha.errors import reason_of
+from discordha.gateway.clock import DiscordClock
 from discordha.limits.rest import RestLimits
 
 __all__ = ["BROKEN", "repeat_broken", "request_trace"]
@@ -46,10 +47,13 @@ BROKEN = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionE
 _WITH_TOKEN = re.compile(r"/(interactions|webhooks)/\d+/[^/]+")
 
 
-def request_trace(limits: RestLimits | None, *more: aiohttp.TraceConfig | None) -> aiohttp.TraceConfig:
+def request_trace(
+    limits: RestLimits | None, *more: aiohttp.TraceConfig | None, dates: DiscordClock | None = None
+) -> aiohttp.TraceConfig:
     """For ``discord.Client(http_trace=...)``: the fence, and the limits unless ``None``.
 
     :param more: others, whose functions are called after these: the author's.
+    :param dates: learns Discord's time from the answers.
     """
     trace = aiohttp.TraceConfig()
 
@@ -58,6 +62,8 @@ def request_trace(limits: RestLimits | None, *more: aiohttp.TraceConfig | None) 
     ) -> None:
         refuse_if_lost(params.method, params.url.path)
         counted = _is_counted(params.url)
+        if counted is not None:
+            context.began = time.monotonic()
         if limits is None or counted is None:
             return
         await limits.begin(counted=counted)
@@ -68,6 +74,7 @@ def request_trace(limits: RestLimits | None, *more: aiohttp.TraceConfig | None) 
                 limits.end(sent=False)
             raise
         context.counted = counted
+        context.began = time.monotonic()
 
     def end(context: SimpleNamespace) -> bool:
         counted, context.counted = getattr(context, "counted", None), None
@@ -78,6 +85,9 @@ def request_trace(limits: RestLimits | None, *more: aiohttp.TraceConfig | None) 
     async def on_end(_session: Any, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
         if params.response.status < 300:
             note_progress()
+        began = getattr(context, "began", None)
+        if dates is not None and began is not None and "Date" in params.response.headers:
+            dates.note(params.response.headers["Date"], began)
         if end(context) and limits is not None:
             limits.answered(params.response.status, params.response.headers)
 

@@ -27,6 +27,8 @@ import discord
 from discord.gateway import DiscordWebSocket
 
 from discordha.config import Config
+from discordha.events import CaughtUp
+from discordha.gateway.clock import DiscordClock
 from discordha.gateway.heartbeats import CountedSocket, is_acknowledgement
 from discordha.gateway.listener import GatewayListener
 from discordha.gateway.presence import Presence
@@ -42,6 +44,8 @@ _log = logging.getLogger(__name__)
 _LATE = frozenset({"ready", "guild_available", "guild_join"})
 #: Discord sends these to one session only, in answer to what that session did.
 _OWN = frozenset({"READY", "RESUMED", "GUILD_CREATE", "GUILD_MEMBERS_CHUNK", "VOICE_SERVER_UPDATE"})
+#: Marks the stored frame of an event that was caught up, with the moment at which it happened.
+CAUGHT_UP = "caught_up"
 #: Without these there is no session.
 _VITAL = frozenset({"READY", "RESUMED"})
 
@@ -72,10 +76,11 @@ class TappedClient(discord.Client):
         key: int,
         number: int,
         shard_count: int | None,
+        dates: DiscordClock | None = None,
     ) -> None:
         assert config.intents is not None
         options = dict(config.client_options)
-        trace = request_trace(limits, _spans(config), options.pop("http_trace", None))
+        trace = request_trace(limits, _spans(config), options.pop("http_trace", None), dates=dates)
         super().__init__(
             intents=config.intents,
             shard_id=number if shard_count is not None else None,
@@ -93,6 +98,8 @@ class TappedClient(discord.Client):
         )
         self._raw: str | None = None
         self._replaying = False
+        self._caught_up: CaughtUp | None = None
+        self._dates = dates
         self._before: int | None = None
         self._gap_after: int | None = None
         self._current = GatewayState(number)
@@ -141,7 +148,10 @@ class TappedClient(discord.Client):
             self._listener.on_change()
         try:
             raw = None if event in _LATE else self._raw
-            self._listener.on_dispatch(event, args, raw, self.key, self.acknowledged_revision)
+            if self._caught_up is not None:
+                self._listener.on_caught_up(event, args, raw or "", self.key, self._caught_up)
+            else:
+                self._listener.on_dispatch(event, args, raw, self.key, self.acknowledged_revision)
         except Exception:  # noqa: BLE001 - one event that cannot be taken must not end the connection
             _log.exception("shard %d: on_%s could not be taken", self.number, event)
 
@@ -207,19 +217,59 @@ class TappedClient(discord.Client):
         try:
             frame = json.loads(raw)
             kind, data = frame["t"], frame["d"]
-            parser = self._connection.parsers.get(kind)
-        except (ValueError, TypeError, KeyError):
-            parser = None
+            moment = frame.get(CAUGHT_UP)
+            if moment is not None:
+                now = time.monotonic()
+                self.catch_up(kind, data, CaughtUp(moment, now - self.age_of(moment)))
+                return
+        except (ValueError, TypeError, KeyError, AttributeError):
+            frame = {}
+        self._parse_again(raw, frame)
+
+    def age_of(self, moment: float) -> float:
+        """Seconds since a moment of Discord's clock, about; 0.0 if that is not known."""
+        now = self._dates.earliest(time.monotonic()) if self._dates is not None else None
+        return max(now - moment, 0.0) if now is not None else 0.0
+
+    def _parse_again(self, raw: str, frame: dict[str, Any]) -> None:
+        parser = self._connection.parsers.get(str(frame.get("t")))
         if parser is None:
             _log.warning("a stored event cannot be replayed: %.80r is no frame of the gateway", raw)
             return
         before, self._raw = self._raw, raw
         self._replaying = True
         try:
-            parser(data)
+            parser(frame.get("d"))
         finally:
             self._raw = before
             self._replaying = False
+
+    def catch_up(self, kind: str, data: dict[str, Any], caught_up: CaughtUp) -> None:
+        """Gives an event that no replica received to discord.py's parser, which dispatches it to
+        ``on_caught_up``. Gateway thread.
+
+        discord.py dispatches nothing for a thread or a member that its cache has, and the new session has
+        told of it already.
+        """
+        guild = self._connection._get_guild(int(data.get("guild_id") or 0))
+        if guild is not None and kind == "THREAD_CREATE":
+            guild._threads.pop(int(data["id"]), None)
+        elif guild is not None and kind == "GUILD_MEMBER_ADD":
+            known = guild.get_member(int(data["user"]["id"]))
+            if known is not None:
+                guild._remove_member(known)
+                if guild._member_count is not None:
+                    guild._member_count -= 1  # it is counted, and will be once more
+        channel: Any = self._connection.get_channel(int(data.get("channel_id") or 0))
+        last = getattr(channel, "last_message_id", None)
+        frame = {"op": 0, "s": None, "t": kind, "d": data, CAUGHT_UP: caught_up.moment}
+        self._caught_up = caught_up
+        try:
+            self._parse_again(json.dumps(frame), frame)
+        finally:
+            self._caught_up = None
+            if last is not None and last > (channel.last_message_id or 0):
+                channel.last_message_id = last
 
     def state(self) -> GatewayState:
         """The connection at this moment. Any thread."""

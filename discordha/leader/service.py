@@ -26,7 +26,7 @@ from discordha.context import CurrentEvent
 from discordha.coordination.election.election import Election, LeaderTerm
 from discordha.coordination.election.elections import Elections
 from discordha.coordination.etcd.store import Compare
-from discordha.coordination.journal.entries import JournalEntry
+from discordha.coordination.journal.entries import JournalEntry, digest
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import Handler
@@ -77,10 +77,16 @@ class LeaderService:
         self._lock = threading.Lock()
         self._shards: dict[int, LeaderShard] = {}
         self._stop = threading.Event()
-        self._takeover = Takeover(coordination, self._all)
+        #: Called on the leader's thread when this replica begins to act as the leader of a shard; must not
+        #: block.
+        self.on_acting: Callable[[], None] = lambda: None
+        self._takeover = Takeover(coordination, self._all, self._acts)
         self._parts = LeaderParts(
             config, coordination, replica_id, stats, put, probe, wake=self._takeover.wake
         )
+
+    def _acts(self) -> None:
+        self.on_acting()
 
     def _all(self) -> Collection[LeaderShard]:
         return self._shards.values()
@@ -200,6 +206,28 @@ class LeaderService:
         """Whether this replica leads a shard."""
         shard = self._shards.get(shard_id)
         return shard is not None and shard.election.is_leader
+
+    def acting(self, shard_id: int) -> LeaderTerm | None:
+        """The present term of leading a shard, once this replica has seen all that its predecessors wrote."""
+        shard = self._shards.get(shard_id)
+        return shard.acting if shard is not None else None
+
+    def names_handled(self, shard_id: int, events: Sequence[Event], since: int) -> set[str]:
+        """The names of those events, each without an identity of its own, that a leader has handled, or
+        that this leader keeps.
+
+        :param since: marks from before this revision are about other events.
+        """
+        shard = self._shards.get(shard_id)
+        if shard is None:
+            return set()
+        kept, found = set(shard.journal.keys()), set()
+        for event in events:
+            key = event.key
+            mark = self._coordination.journals.mark(f"{shard.partition(event)}/{digest(key)}")
+            if key in kept or (mark is not None and mark.mod_revision > since):
+                found.add(event.name)
+        return found
 
     def passed_over(self, shard_id: int, before: float) -> bool:
         """Whether this candidate keeps an event that was received before a moment, and that the leader has

@@ -82,6 +82,7 @@ class LeaderShard:
         self.is_retired = False  # leads no more, and does not stand
         self.is_unannounced = False  # a gateway session has begun, and etcd does not know yet
         self.elected: LeaderTerm | None = None  # to be made to act
+        self.acts: LeaderTerm | None = None  # has been made to
         self.resigns: bool | None = None  # asked to resign; true: stand again at once
         store, commit, leases = coordination.store, coordination.commit, coordination.leases
         root, attempts = coordination.root, config.max_attempts
@@ -203,6 +204,12 @@ class LeaderShard:
         self.journal.deactivate()
 
     @property
+    def acting(self) -> LeaderTerm | None:
+        """The present term, once this leader has seen all that its predecessors wrote."""
+        acts = self.acts
+        return acts if acts is not None and acts.alive and not self.is_retired else None
+
+    @property
     def busy(self) -> bool:
         """Whether events run here, or wait for their mark, or wait to be run by this leader."""
         return self.election.is_leader or self.journal.under_way > 0
@@ -215,8 +222,11 @@ class LeaderShard:
 
     def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Takes an event. Gateway thread."""
-        partition = "0" if self._count is None else str(guild_of(event, self.number, self._count))
-        self.journal.received(LeaderItem(event, handlers, sequence, self, partition))
+        self.journal.received(LeaderItem(event, handlers, sequence, self, self.partition(event)))
+
+    def partition(self, event: Event) -> str:
+        """The guild under which an event is counted."""
+        return "0" if self._count is None else str(guild_of(event, self.number, self._count))
 
     def begin(self, item: LeaderItem) -> CurrentEvent | None:
         """Before an event is run; ``None`` when it is not this replica's to run. May block on etcd."""

@@ -36,9 +36,15 @@ SYNC_TIMEOUT = 2.0
 class Takeover:
     """See the module."""
 
-    def __init__(self, coordination: CoordinationNode, shards: Callable[[], Collection[LeaderShard]]) -> None:
+    def __init__(
+        self,
+        coordination: CoordinationNode,
+        shards: Callable[[], Collection[LeaderShard]],
+        on_acting: Callable[[], None] = lambda: None,
+    ) -> None:
         self._coordination = coordination
         self._shards = shards
+        self._on_acting = on_acting
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._swept_at = time.monotonic()
@@ -129,3 +135,5 @@ class Takeover:
             _log.info("leads shard %d (token %d)", shard.number, leadership.fencing_token)
             shard.journal.activate(leadership)
             shard.journal.bury_orphans()
+            shard.acts = leadership
+            self._on_acting()

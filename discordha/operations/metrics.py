@@ -39,6 +39,8 @@ COUNTERS = {
         "how",
     ),
     "command_syncs": ("command_syncs", "How often Discord was told of changed commands.", "scope"),
+    "gaps": ("gaps", "Times without any replica that this leader has begun to catch up.", "shard"),
+    "caught_up": ("events_caught_up", "Events of such times that arrived here and have a handler.", "event"),
     "loop_runs": ("loop_runs", "Runs of periodic tasks.", "loop"),
     "loop_errors": ("loop_errors", "Runs of periodic tasks that raised an error.", "loop"),
 }
@@ -166,6 +168,8 @@ def _gauges(status: dict[str, Any], counter: Any, gauge: Any) -> Iterator[Any]:
         if isinstance(value, int | float):
             text = f"The budget for new sessions at Discord, which all replicas share: {name}."
             yield one(gauge, f"identify_{name}", text, value)
+    if gaps := {shard: not gap["over"] for shard, gap in status.get("gaps", {}).items()}:
+        yield labelled(gauge, "catching_up", "1 while a gap of the shard is caught up.", "shard", gaps)
     session = status.get("session")
     if session is not None:
         yield one(gauge, "session_alive", "1 while the session lives.", session["alive"])

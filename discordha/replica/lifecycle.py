@@ -86,7 +86,14 @@ class ReplicaLifecycle:
 
     def _start_parts(self) -> None:
         parts = self.parts
-        for part in (parts.health, parts.node, parts.dispatcher, parts.leaders, parts.gateway):
+        for part in (
+            parts.health,
+            parts.node,
+            parts.dispatcher,
+            parts.leaders,
+            parts.gateway,
+            parts.catch_up,
+        ):
             self._go_on()
             if part is not None:
                 part.start()
@@ -169,6 +176,8 @@ class ReplicaLifecycle:
         """Moves shards and leadership; returns the number of events that perhaps no other replica has."""
         parts = self.parts
         parts.readiness.drain()
+        if parts.catch_up is not None:
+            parts.catch_up.pause()
         if parts.coordination is not None:
             # First of all: peers that see free leadership, or get an event, must know that this replica
             # leaves.
@@ -216,6 +225,10 @@ class ReplicaLifecycle:
         parts.monitor.stop()
         parts.wheel.stop()
         parts.inbox.stop()
+        if parts.catch_up is not None:
+            if not handlers_left:
+                parts.catch_up.settle()
+            parts.catch_up.stop()
         parts.dispatcher.stop(timeout=0.1 if handlers_left else min(1.0, clock.until_end(END_RESERVE)))
         parts.voice.stop()
         parts.gateway.stop(max(clock.until_end(END_RESERVE), MIN_CLOSING))

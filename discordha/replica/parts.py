@@ -26,6 +26,7 @@ from discordha.coordination.node import CoordinationNode
 from discordha.dispatch import Dispatcher, Lanes, Preference
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
+from discordha.events import CaughtUp
 from discordha.gateway import Gateway
 from discordha.gateway.listener import IdentifyPermit
 from discordha.leader.loop import Loop
@@ -35,6 +36,7 @@ from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits, shared_total
 from discordha.operations.health import HealthServer
+from discordha.outage.service import GAP, CatchUp
 from discordha.peers.inbox import Inbox
 from discordha.replica import status
 from discordha.replica.monitor import Monitor
@@ -169,6 +171,21 @@ class ReplicaParts:
             patience=2 * config.session_ttl,
             stats=stats,
         )
+        self.catch_up = (
+            CatchUp(
+                config,
+                node,
+                self.gateway,
+                self.leaders,
+                self.dispatcher,
+                registry,
+                stats,
+                replica_id,
+                is_deaf=self.is_deaf,
+            )
+            if node and self.leaders
+            else None
+        )
         self.loops = LeaderLoops(loops, self.node.runs, self.leading.term, stats, has_peers=config.ha)
         self.wheel = TimerWheel(
             self.timers,
@@ -228,11 +245,13 @@ class ReplicaParts:
 
     def _inject(self, raw: str, shard_id: int) -> None:
         """Gives a stored event to this replica again. Does not block."""
-        if raw.startswith(OWN_EVENT):
-            if raw.startswith(f'{OWN_EVENT}"{TIMER}"'):
-                self.wheel.read_again()
-            else:
-                self.inbox.inject(raw)
+        if raw.startswith(OWN_EVENT + f'"{GAP}"'):
+            if self.catch_up is not None:
+                self.catch_up.tell_again(shard_id)
+        elif raw.startswith(f'{OWN_EVENT}"{TIMER}"'):
+            self.wheel.read_again()
+        elif raw.startswith(OWN_EVENT):
+            self.inbox.inject(raw)
         else:
             self.gateway.inject(raw, shard_id)
 
@@ -270,6 +289,8 @@ class ReplicaParts:
         """Tells the leader service."""
         if self.leaders is not None:
             self.leaders.new_session(shard_id)
+        if self.catch_up is not None:
+            self.catch_up.on_new_session(shard_id)
 
     def on_dispatch(
         self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
@@ -278,9 +299,17 @@ class ReplicaParts:
         self.waiters.offer(event, args)
         self.dispatcher.receive(event, args, raw, shard_id, acknowledged_revision)
 
+    def on_caught_up(
+        self, event: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
+    ) -> None:
+        """Gives the event to the dispatcher. Threads wait for what happens now."""
+        self.dispatcher.catch_up(event, args, raw, shard_id, caught_up)
+
     def on_change(self) -> None:
         """Has the connection checked."""
         self.monitor.poke()
+        if self.catch_up is not None:
+            self.catch_up.on_change()
         if self.hosting is not None:
             self.hosting.poke()
 

@@ -24,6 +24,7 @@ from discordha.leader.service import LeaderService, LeadershipStatus
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits
+from discordha.outage.service import CatchUp
 from discordha.process.threads import failing
 from discordha.replica.readiness import Readiness
 from discordha.sharding.host import ShardHost
@@ -52,6 +53,7 @@ class ReplicaView(Protocol):
     identify: Identify | LocalIdentify
     limits: RestLimits | None
     commands: CommandSync
+    catch_up: CatchUp | None
 
     @property
     def uptime(self) -> float:
@@ -85,6 +87,7 @@ def describe(replica: ReplicaView) -> dict[str, JSON]:
         "threads": replica.lanes.threads,
         "hears": leaders.ages() if leaders is not None else {},
         "events": {key: state.events for key, state in states.items()},
+        "reach": replica.catch_up.reaches() if replica.catch_up is not None else {},
         "commands": dict(replica.commands.digests),
         "heard": {key: state.heard for key, state in states.items()},
     }
@@ -149,6 +152,8 @@ def status(replica: ReplicaView) -> dict[str, Any]:
         "running": replica.runner.running(),
         "rest": replica.limits.status() if replica.limits is not None else {},
     }
+    if replica.catch_up is not None and (gaps := replica.catch_up.status()):
+        found["gaps"] = gaps
     if identify := replica.identify.status():
         found["identify"] = identify
     node = replica.coordination

@@ -243,7 +243,7 @@ class Claims:
 
     def _claim_operation(self, request: ClaimRequest, grant: Grant) -> Operation:
         key = self._prefix + request.key
-        if request.attempt <= 1 and request.refused is None:
+        if request.attempt <= 1 and request.refused is None and not request.recorded:
             first = self._first
             if request.traceparent is not None:
                 first = b"%b %b" % (first, request.traceparent.encode())
@@ -277,7 +277,7 @@ class Claims:
             if reason is not None:
                 _log.error("%s is a dead letter: %s", request.key, reason)
                 return Done(buried=True)
-            return Claim(request.key, request.attempt, result.revision, grant)
+            return Claim(request.key, request.attempt, result.revision, grant, recorded=request.recorded)
         found = result.responses[0]
         assert isinstance(found, list)
         kv: KeyValue = found[0]
@@ -292,7 +292,8 @@ class Claims:
             return Done()
         if kv.lease == grant.lease_id and replica == self._replica_id:
             # This replica's own: an earlier try was applied, but its answer was lost.
-            return Claim(request.key, max(attempt, 1), kv.create_revision, grant)
+            attempt = max(attempt, 1)
+            return Claim(request.key, attempt, kv.create_revision, grant, recorded=request.recorded)
         held = Held(replica, attempt, kv.mod_revision, kv.lease, traceparent_of(kv.value), is_aside(kv.value))
         self._hints.note_held(request.key, held)
         return held
@@ -313,7 +314,7 @@ class Claims:
                 return
         key = self._prefix + claim.key
         value, lease = self._value("d", claim.attempt), self._leases.current()
-        if claim.attempt > 1 or self._hints.attempts(claim.key) is not None:
+        if claim.recorded or self._hints.attempts(claim.key) is not None:
             attempts_key = self._attempts_prefix + claim.key
             txn: Txn | Guarded = Txn(
                 (Compare.create_revision(key, claim.token),),

@@ -103,6 +103,8 @@ class ClaimRequest(NamedTuple):
     :param payload: the gateway's text, kept in etcd from the second attempt on; empty to keep none.
     :param failures: how often the claim has failed for a reason that nobody foresaw.
     :param refused: why etcd takes no claim of the event, which becomes a dead letter instead.
+    :param recorded: keep the payload and count the attempts from the first on: no replica receives the event
+        again once all have ended.
     :param traceparent: the context of the attempt's trace, kept with it for the next attempt.
     """
 
@@ -112,6 +114,7 @@ class ClaimRequest(NamedTuple):
     shard_id: int = 0
     failures: int = 0
     refused: str | None = None
+    recorded: bool = False
     traceparent: str | None = None
 
     def after(self, error: Exception) -> ClaimRequest | None:
@@ -122,7 +125,7 @@ class ClaimRequest(NamedTuple):
             return self._replace(failures=self.failures + 1)
         if self.refused is not None:
             return None
-        if self.attempt > 1 and self.payload != "":
+        if (self.attempt > 1 or self.recorded) and self.payload != "":
             return self._replace(payload="")
         return self._replace(payload="", refused=f"its claim is refused: {error}")
 
@@ -163,13 +166,16 @@ class Ownership(Protocol):
 class Claim:
     """An event that this replica owns. ``token``, the fencing token, is the claim's create revision."""
 
-    __slots__ = ("attempt", "grant", "key", "token")
+    __slots__ = ("attempt", "grant", "key", "recorded", "token")
 
-    def __init__(self, key: str, attempt: int, token: int, grant: Ownership) -> None:
+    def __init__(
+        self, key: str, attempt: int, token: int, grant: Ownership, *, recorded: bool = False
+    ) -> None:
         self.key = key
         self.attempt = attempt
         self.token = token
         self.grant = grant
+        self.recorded = recorded or attempt > 1  # a record of attempts lies beside it
 
     @property
     def lost(self) -> bool:

@@ -23,6 +23,7 @@ class JournalRouter:
     """See the module. A ``WatchListener``."""
 
     def __init__(self, root: str) -> None:
+        self._root = root
         self._cut = len(root)
         self._lock = threading.Lock()
         self._journals: dict[int, tuple[Journal, int, int]] = {}  # by shard key, with number and count
@@ -38,6 +39,11 @@ class JournalRouter:
         """Forgets a shard's journal."""
         with self._lock:
             self._journals.pop(shard_id, None)
+
+    def mark(self, name: str) -> KeyValue | None:
+        """The mark of a name (the guild and a digest), as the watch shows it."""
+        with self._lock:
+            return self._view.get(f"{self._root}j/{name}")
 
     def _concerned(self, key: str) -> list[Journal]:
         parts = key[self._cut :].split("/", 2)

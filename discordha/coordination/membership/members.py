@@ -134,6 +134,7 @@ class Members:
         self._rhythm = Rhythm(replica_id, interval, clock)
         self._unreceived = Unreceived(replica_id, self._rhythm, DELIVERY_SKEW)
         self._present_since: dict[str, tuple[int, float]] = {}  # the key's revision, and when it appeared
+        self._heard: set[str] = set()  # members that have written since this replica started
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
         self.draining: frozenset[str] = frozenset()
@@ -152,7 +153,7 @@ class Members:
         session.add_listener(lambda _: self.poke(), lambda _: None)
 
     def start(self) -> None:
-        """Starts the heartbeat. Does not block. A second call raises ``RuntimeError``."""
+        """Starts the heartbeat. Does not block."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -171,8 +172,7 @@ class Members:
             self.poke()
 
     def flush(self, timeout: float) -> bool:
-        """Writes the record now, so that what is written later is seen later. Blocks on etcd; false if it
-        does not answer within ``timeout`` seconds, or the session is lost."""
+        """Writes the record now, for ``timeout`` seconds at the most; whether it did. Blocks on etcd."""
         grant = self._session.current
         return grant is not None and self._write(grant, timeout)
 
@@ -261,6 +261,10 @@ class Members:
         """The same, said as early as can be: for what does no harm if the member lives."""
         return self._rhythm.is_silent(member, self._interval + LATE)
 
+    def is_heard(self, member: str) -> bool:
+        """Whether a member lives for sure: it has written its record in time, while this replica watched."""
+        return member in self._heard and not self.is_late(member)
+
     @property
     def any_silent(self) -> bool:
         """Whether a member is silent whose session has not ended."""
@@ -298,8 +302,8 @@ class Members:
             self._unreceived.update(self._records)
 
     def listen(self, changed: Callable[[], None]) -> None:
-        """Calls ``changed`` on the watch's thread when ranks may have changed, or what older members have to
-        finish first. Before the watch starts."""
+        """Calls ``changed`` on the watch's thread when ranks or what is owed may have changed. Before the
+        watch starts."""
         self._listeners.append(changed)
 
     def rank(self, ordering_key: str, shard: int = 0) -> int:
@@ -331,6 +335,7 @@ class Members:
                 records.pop(member, None)
             else:
                 records[member] = self._parse(kv)
+                self._heard.add(member)
                 if member == self._replica_id:
                     self._identity.check(records[member])
         self._update(records)
@@ -362,6 +367,7 @@ class Members:
                 _log.error("%s; it should have stayed out", reason)
         for gone in set(self._rhythm.members()) - records.keys():
             self._rhythm.gone(gone)
+            self._heard.discard(gone)
             self._present_since.pop(gone, None)
         states = {member: str(record.get("state")) for member, record in records.items()}
         seen = tuple(sorted(records))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
 from discordha.operations.cli.fleet import Fleet
 from discordha.operations.cli.options import fail, fleet_command, say
 
-__all__ = ["dead_letters", "event", "timers"]
+__all__ = ["dead_letters", "event", "gaps", "timers"]
 
 
 @click.group("dead-letters")
@@ -99,3 +101,38 @@ def timers(fleet: Fleet, limit: int, cancel: str | None, as_json: bool) -> None:
         due = datetime.fromtimestamp(timer.due, UTC).isoformat(sep=" ", timespec="seconds")
         click.echo(f"{timer.id}  {due}  {timer.name}  {json.dumps(timer.payload)}")
     click.echo(f"{count} timers wait")
+
+
+@click.command("gaps")
+@fleet_command
+def gaps(fleet: Fleet, as_json: bool) -> None:
+    """List the times in which no replica was connected, and how far they are caught up."""
+    found = fleet.gaps()
+    if as_json:
+        click.echo(json.dumps({"gaps": found}))
+        return
+    for gap in found:
+        since = datetime.fromtimestamp(gap["since"], UTC)
+        click.echo(
+            f"shard {gap['shard']}  {since.isoformat(sep=' ', timespec='seconds')}  "
+            f"{max(gap['until'] - gap['since'], 0.0):.0f} s  {_state_of(gap)}"
+        )
+        for what in ("skipped", "missing"):
+            named = [f"{key}: {why}" for key, why in gap[what].items()] if what == "skipped" else gap[what]
+            if named:
+                click.echo(f"  {what}: {', '.join(named)}")
+    click.echo(f"{len(found)} gaps")
+
+
+def _state_of(gap: Mapping[str, Any]) -> str:
+    """How far a gap is caught up."""
+    events = sum(gap["counts"].values())
+    if gap["over"]:
+        return f"over, {events} events"
+    if gap["fetched"]:
+        return f"fetched, {events} events are being handled"
+    progress = gap["progress"]
+    return (
+        f"being fetched, {events} events so far at {progress.get('rate', 0)} a second, "
+        f"{progress.get('remaining', '?')} sources remain"
+    )

@@ -12,6 +12,7 @@ from discordha.coordination.claims.records import marked_at, parse_claim
 from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put
+from discordha.coordination.gaps.stream import GapState, summary
 from discordha.coordination.membership.shard_keys import generation_of, is_number, key_of, number_of
 from discordha.coordination.membership.shard_plan import request_reshard
 from discordha.coordination.shared.timers import StoredTimer, parse_timer, timer_prefix
@@ -165,6 +166,7 @@ class Fleet:
             "etcd": [member._asdict() for member in self.store.status()],
             "identify": self.identify(),
             "dead_letters": len(self.letters()),
+            "gaps": [gap for gap in self.gaps() if not gap["over"]],
         }
 
     def drain(self, replica: str) -> None:
@@ -202,6 +204,18 @@ class Fleet:
         found = self.store.range(prefix, limit=limit).items
         count = len(found) if len(found) < limit else len(self.store.range(prefix, keys_only=True).items)
         return [timer for timer in map(parse_timer, found) if timer is not None], count
+
+    def gaps(self) -> list[dict[str, Any]]:
+        """The times in which no replica was connected, by shard, oldest first, and how far their catch-up
+        is.
+        """
+        found: list[dict[str, Any]] = []
+        for kv in self.store.range(f"{self.root}g/").items:
+            shard, _, rest = kv.key[len(self.root) + 2 :].partition("/")
+            state = GapState.parse(kv) if rest == "state" and is_number(shard) else None
+            if state is not None:
+                found += [{"shard": number_of(int(shard)), **gap} for gap in (*state.past, summary(state))]
+        return sorted(found, key=lambda gap: (gap["since"], gap["shard"]))
 
     def cancel_timer(self, timer: str) -> bool:
         """Deletes a timer; whether it was there."""

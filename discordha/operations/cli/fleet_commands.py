@@ -21,7 +21,7 @@ from rich.table import Table
 
 from discordha._version import __version__
 from discordha.errors import DiscordHAError
-from discordha.operations.cli.event_commands import dead_letters, event, timers
+from discordha.operations.cli.event_commands import dead_letters, event, gaps, timers
 from discordha.operations.cli.fleet import Fleet
 from discordha.operations.cli.main import supervise
 from discordha.operations.cli.options import (
@@ -94,6 +94,9 @@ def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
         caption += f", {shards['next']} to come" if shards["next"] else ""
     if status["identify"] is not None:
         caption += ". New sessions left: {remaining} of {total}".format_map(status["identify"])
+    if status["gaps"]:
+        events = sum(sum(gap["counts"].values()) for gap in status["gaps"])
+        caption += f". Catching up: {len(status['gaps'])} gaps, {events} events so far (discordha gaps)"
     reasons = [
         f"{replica}: {reason}"
         for replica, record in sorted(status["replicas"].items())
@@ -306,3 +309,4 @@ cli.add_command(event)
 cli.add_command(lint)
 cli.add_command(local)
 cli.add_command(timers)
+cli.add_command(gaps)

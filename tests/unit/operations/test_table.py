@@ -49,6 +49,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "shards": {"count": None, "next": None},
         "identify": None,
         "dead_letters": 1,
+        "gaps": [],
     }
     return {**found, **changes}
 
@@ -81,3 +82,9 @@ def test_the_caption_shows_the_session_budget_and_an_error() -> None:
 def test_the_caption_shows_present_and_next_shards() -> None:
     assert "Shards: 4, 8 to come" in shown(status(shards={"count": 4, "next": 8}))
     assert "to come" not in shown(status(shards={"count": 8, "next": None}))
+
+
+def test_the_caption_says_that_a_gap_is_caught_up() -> None:
+    gap = {"counts": {"MESSAGE_CREATE": 40, "GUILD_MEMBER_ADD": 2}, "over": False}
+    assert "Catching up: 1 gaps, 42 events so far" in shown(status(gaps=[gap]))
+    assert "Catching up" not in shown(status())

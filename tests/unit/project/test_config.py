@@ -30,6 +30,9 @@ REFUSED = [
     ("session_ttl", 1.9),
     ("session_ttl", float("nan")),
     ("retention", 9.0),  # below twice the TTL
+    ("catch_up", -1),
+    ("catch_up", float("inf")),
+    ("catch_up_limit", 0),
     ("grace", "1"),
     ("workers", 0),
     ("workers", 1.5),

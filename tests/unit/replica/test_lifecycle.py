@@ -61,6 +61,7 @@ class Scene:
                 loops=part("loops", stop=True),
                 wheel=part("wheel"),
                 inbox=part("inbox"),
+                catch_up=part("catch_up"),
                 waiters=part("waiters"),
                 voice=part("voice"),
                 shared=part("shared"),
@@ -85,6 +86,7 @@ def test_nothing_arrives_before_it_can_be_handled() -> None:
         "dispatcher.start",
         "leaders.start",
         "gateway.start",
+        "catch_up.start",
         "identify.start",
         "leaders.open",
         "gateway.open_shard",
@@ -100,6 +102,7 @@ def test_a_drain_hands_over_before_it_waits_and_keeps_the_session_to_the_end() -
     assert scene.lifecycle.stop(10.0) == []
     scene.order(
         "readiness.drain",
+        "catch_up.pause",
         "members.flush",
         "hosting.give_away",
         "hosting.stop",
@@ -114,6 +117,8 @@ def test_a_drain_hands_over_before_it_waits_and_keeps_the_session_to_the_end() -
         "dispatcher.marked",
         "loops.stop",  # after the handlers: a loop's last flush has what they kept
         "readiness.end",
+        "catch_up.settle",
+        "catch_up.stop",
         "dispatcher.stop",
         "gateway.stop",
         "identify.stop",
@@ -131,6 +136,7 @@ def test_handlers_that_run_on_are_returned() -> None:
     scene = Scene(left=["on_message 1"])
     scene.lifecycle.start()
     assert scene.lifecycle.stop(0.0) == ["on_message 1"]
+    assert "catch_up.settle" not in scene.calls, "not everything is finished"
 
 
 def test_a_failed_start_stops_everything_and_counts_as_a_crash() -> None:

@@ -1,0 +1,270 @@
+"""The leader's part: carries the points of its shards on, notices gaps, and works on them.
+
+Guarantees: a shard's point moves only as far as overlapping reaches carry it (``points``). Where nobody's
+reach
+overlaps it, there is a gap, which grows when whoever had received what followed is gone. A shard that took
+over from an earlier generation of shards without a pause has no gap.
+
+Threads and locks: no lock. The service's thread alone calls it; it blocks on etcd, which refuses the writes
+of a leadership that has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+
+from discordha.catch_up.fetch import HistoryFetcher
+from discordha.catch_up.missed import Missed
+from discordha.catch_up.plan import KEPT
+from discordha.config import Config
+from discordha.coordination.election.election import LeaderTerm
+from discordha.coordination.gaps.points import Point, Reach, carried
+from discordha.coordination.gaps.stream import GapState
+from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
+from discordha.coordination.node import CoordinationNode
+from discordha.dispatch.handlers import HandlerRegistry
+from discordha.events import EVENTS, Event, Scope, identify
+from discordha.gateway import Gateway
+from discordha.gateway.client import ShardClient
+from discordha.leader.service import LeaderService
+from discordha.outage.reaches import Reaches
+from discordha.outage.run import GapRun, RunHost
+from discordha.stats import Stats
+
+__all__ = ["GapLeader"]
+
+_log = logging.getLogger(__name__)
+
+#: How often a point is written, seconds, and by how much it has moved at the least.
+POINT_INTERVAL = 2.0
+POINT_STEP = 0.5
+#: What records and points may lose by rounding, seconds.
+GRAIN = 0.005
+#: How long a new generation of shards lives before its own points replace those of the one before, seconds.
+RESHARD_SETTLE = 30.0
+#: How long the watch may take to show a write, seconds.
+SHOWN = 2.0
+#: A leader remembers so many revisions of etcd, with when it knew them.
+REVISIONS = 600
+
+
+class GapLeader:
+    """See the module.
+
+    :param undone: how many events of a frame are not done; ``None``: the frame is not taken here yet.
+    :param tell: tells the bot of a gap; whether that is done.
+    :param is_shut: whether new events of a shard wait for a decision.
+    :param open: lets them go on.
+    :param wake: has the thread come again at once.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self,
+        config: Config,
+        node: CoordinationNode,
+        gateway: Gateway,
+        leaders: LeaderService,
+        registry: HandlerRegistry,
+        stats: Stats,
+        replica_id: str,
+        *,
+        reaches: Reaches,
+        undone: Callable[[int, tuple[int, int]], int | None],
+        tell: Callable[[int, GapState], bool],
+        is_shut: Callable[[int], bool],
+        open: Callable[[int], None],
+        wake: Callable[[], None],
+        fetcher: Callable[..., HistoryFetcher] = HistoryFetcher,
+    ) -> None:
+        self._config = config
+        self._node = node
+        self._gateway = gateway
+        self._leaders = leaders
+        self._registry = registry
+        self._stats = stats
+        self._reaches = reaches
+        self._is_shut = is_shut
+        self._open = open
+        self._wake = wake
+        self._clock = time.monotonic
+        self._host = RunHost(
+            node,
+            replica_id,
+            config.catch_up_limit,
+            wanted=self._wanted,
+            missing=self._missing,
+            handled=self._handled,
+            undone=undone,
+            tell=tell,
+            loop=gateway.loop,
+            fetcher=fetcher,
+        )
+        self._runs: dict[int, GapRun] = {}
+        self._next_point: dict[int, float] = {}
+        self._revisions: deque[tuple[float, int]] = deque(maxlen=REVISIONS)
+        self._served: tuple[int | None, float] = (None, 0.0)  # the generation, and since when
+        self._saw_earlier = False  # another generation has served in this process's life
+
+    @property
+    def busy(self) -> bool:
+        """Whether a gap is worked on."""
+        return bool(self._runs)
+
+    def stop(self) -> None:
+        """Ends all fetches. Does not block."""
+        for shard in list(self._runs):
+            self.end_run(shard)
+
+    def note(self) -> None:
+        """Notes what holds now, for later points."""
+        self._revisions.append((self._clock(), self._node.watch.revision))
+        serving = self._node.plan.serving
+        if serving != self._served[0]:
+            self._saw_earlier = self._saw_earlier or self._served[0] is not None
+            self._served = serving, self._clock()
+
+    def lead(self, shard: int, client: ShardClient, term: LeaderTerm) -> None:
+        state = self._node.gaps.state(shard)
+        if state is not None and not state.over:
+            self._continue(shard, client, term, state)
+            return
+        self.end_run(shard)
+        now = self._clock()
+        if now < self._next_point.get(shard, 0.0) and not self._is_shut(shard):
+            return
+        self._next_point[shard] = now + POINT_INTERVAL
+        mine, point = self._reaches.reach(shard), self._node.points.get(shard)
+        if mine is None:
+            return
+        if point is None:
+            self._advance(shard, mine.since + GRAIN, term)
+            return
+        if not self._node.points.has(shard) and self._has_moved(shard, point, mine, term):
+            return
+        reaches, unknown = self._reaches.all(shard, mine)
+        if any(reach.since <= point.moment for reach in reaches):
+            moment = carried(point.moment, reaches)
+            if moment >= point.moment + POINT_STEP:
+                self._advance(shard, moment, term)
+                self._forget_earlier(shard, term)
+        elif not unknown:
+            self._begin_gap(shard, term, point, min(reach.since for reach in reaches) + GRAIN)
+
+    def _has_moved(self, shard: int, point: Point, mine: Reach, term: LeaderTerm) -> bool:
+        """Whether the shard took over from an earlier generation without a gap. Its point follows once that
+        generation has finished what it had; until then the earlier points stand, in case that all replicas
+        end.
+        """
+        plan = self._node.plan
+        if plan.serving != generation_of(shard) or not self._saw_earlier:
+            return False
+        earlier = [
+            state for key, state in self._node.gaps.states().items() if generation_of(key) < plan.serving
+        ]
+        if any(not state.over for state in earlier) or mine.since - point.moment > RESHARD_SETTLE:
+            return False
+        if self._clock() - self._served[1] >= RESHARD_SETTLE:
+            self._advance(shard, mine.since + GRAIN, term)
+        self._open(shard)
+        return True
+
+    def _forget_earlier(self, shard: int, term: LeaderTerm) -> None:
+        """Deletes the points of earlier generations, once all shards of this one have their own."""
+        points, count, generation = self._node.points, self._node.plan.count, generation_of(shard)
+        if number_of(shard) or not generation or not count or not points.knows_before(generation):
+            return
+        if all(points.has(key_of(generation, number)) for number in range(count)):
+            points.forget_before(generation, term.guard())
+
+    def _advance(self, shard: int, moment: float, term: LeaderTerm) -> None:
+        at = self._gateway.dates
+        known = [revision for when, revision in self._revisions if (at.latest(when) or moment) < moment]
+        point = Point(moment, max(known, default=0))
+        revision = self._node.points.advance(shard, point, guard=(term.guard(),))
+        if revision:
+            self._node.watch.wait_revision(revision, SHOWN)
+
+    def _begin_gap(self, shard: int, term: LeaderTerm, point: Point, until: float) -> None:
+        now = self._gateway.dates.earliest(self._clock()) or until
+        before = self._node.gaps.state(shard)
+        fetch_since = max(point.moment, now - self._config.catch_up)
+        if before is None:
+            state = GapState(1, point.moment, until, fetch_since)
+        else:
+            state = before.following(point.moment, until, fetch_since)
+        _log.warning(
+            "shard %d: no replica was connected to Discord for about %.0f s, until %.0f s ago; what happened "
+            "meanwhile is fetched%s",
+            number_of(shard),
+            until - point.moment,
+            max(now - until, 0.0),
+            f" as far as catch_up={self._config.catch_up:g} reaches" if fetch_since > point.moment else "",
+        )
+        self._stats.add("gaps", str(number_of(shard)))
+        revision = self._node.gaps.write(shard, state, term.guard())
+        if revision:
+            self._node.watch.wait_revision(revision, SHOWN)
+            self._wake()
+
+    def _continue(self, shard: int, client: ShardClient, term: LeaderTerm, state: GapState) -> None:
+        run = self._runs.get(shard)
+        if run is None or run.term is not term:
+            self.end_run(shard)
+            run = self._runs[shard] = GapRun(self._host, shard, term, client)
+        mine = self._reaches.reach(shard)
+        if mine is not None:
+            reaches, unknown = self._reaches.all(shard, mine)
+            until = min(reach.since for reach in reaches)
+            if until > state.until and not unknown:
+                # Whoever had received what followed is gone: the gap is longer.
+                state = run.extend(state, until + GRAIN)
+        if run.turn(state):
+            _log.info("shard %d: what happened while no replica was connected is handled", number_of(shard))
+            self.end_run(shard)
+
+    def end_run(self, shard: int) -> None:
+        run = self._runs.pop(shard, None)
+        if run is not None:
+            run.stop()
+
+    # -- for the run -----------------------------------------------------------------------------------------
+
+    def _wanted(self) -> frozenset[str]:
+        """The gateway types that a handler wants."""
+        kinds = {EVENTS[name].gateway for name in self._registry.events}
+        return frozenset(kind for kind in kinds if kind is not None)
+
+    def _missing(self, kinds: frozenset[str]) -> list[str]:
+        """The names of wanted events that were not fetched, or not wholly."""
+        return sorted(
+            name
+            for name in self._registry.events
+            if (kind := EVENTS[name].gateway) is not None
+            and EVENTS[name].scope is not Scope.EVERY
+            and (kind not in KEPT or kind in kinds or name == "thread_join")
+        )
+
+    def _handled(self, shard: int, missed: Missed) -> Sequence[str]:
+        names = [name for name in self._registry.led if EVENTS[name].gateway == missed.type]
+        if not names:
+            return ()
+        raw, point = json.dumps({"t": missed.type, "d": missed.payload}), self._node.points.get(shard)
+        args = (SimpleNamespace(id=int(missed.payload.get("id") or 0)),)  # all that an identity needs of it
+        events = [
+            Event(
+                name,
+                args,
+                identify(name, args, missed.payload, ordering=self._config.ordering),
+                shard,
+                raw,
+                0.0,
+            )
+            for name in names
+        ]
+        handled = self._leaders.names_handled(shard, events, point.revision if point is not None else 0)
+        return sorted(handled)

@@ -1,0 +1,291 @@
+"""One leader's work on the gap of one shard: from Discord's history into frames, until all of it is handled.
+
+Guarantees
+- Everything that is fetched stands in a frame before its cursor moves on, both under the leadership: a
+successor
+  goes on where the frames end.
+- Frames are deleted once their events are done. At most ``WINDOW`` events are under way.
+- Marks that exist when the run begins live on until its end, so that nothing handled before is handled again.
+- The point moves behind the gap in the transaction that ends it.
+
+Threads and locks: ``turn`` and ``stop`` run on the service's thread, and block on etcd. The fetcher runs on
+the
+gateway's loop and fills ``_fetched``, a deque that both sides use without a lock. When the leadership ends,
+etcd refuses all writes, and the service stops the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from discordha.catch_up.fetch import HistoryFetcher
+from discordha.catch_up.missed import Missed, Outcome, Progress
+from discordha.coordination.election.election import LeaderTerm
+from discordha.coordination.etcd.store import Op
+from discordha.coordination.gaps.points import Point
+from discordha.coordination.gaps.stream import FrameEvent, GapState
+from discordha.coordination.membership.shard_keys import number_of
+from discordha.coordination.node import CoordinationNode
+from discordha.gateway.client import ShardClient
+from discordha.gateway.clock import moment_of, snowflake_at
+
+__all__ = ["GapRun", "LeadershipEnded", "RunHost"]
+
+_log = logging.getLogger(__name__)
+
+#: Events that are in frames and not done, or fetched and not in a frame yet.
+WINDOW = 600
+#: Events and bytes of a frame.
+FRAME_EVENTS = 50
+FRAME_BYTES = 256 * 1024
+#: How often the fetcher looks whether there is room for more, seconds.
+ROOM_CHECK = 0.02
+#: How often the leases of marks are renewed, seconds.
+RENEW_INTERVAL = 20.0
+#: The pause after a fetch that failed unexpectedly, seconds.
+FETCH_AGAIN = 2.0
+#: How long the watch may take to show a write, seconds.
+SHOWN = 2.0
+
+
+class _Planned(NamedTuple):
+    """The fetcher has made its plan: the channels whose events are still to come."""
+
+    waiting: frozenset[str]
+
+
+class RunHost(NamedTuple):
+    """What a run needs of its replica."""
+
+    node: CoordinationNode
+    replica_id: str
+    limit: int
+    wanted: Callable[[], frozenset[str]]  # gateway types
+    missing: Callable[[frozenset[str]], Sequence[str]]  # names of events, by types that were not fetched
+    handled: Callable[[int, Missed], Sequence[str]]  # names of events that were handled before
+    undone: Callable[[int, tuple[int, int]], int | None]  # of a frame; ``None``: it is not taken here yet
+    tell: Callable[[int, GapState], bool]  # tells the bot of a gap; whether that is done
+    loop: asyncio.AbstractEventLoop
+    fetcher: Callable[..., HistoryFetcher] = HistoryFetcher
+
+
+class GapRun:
+    """See the module."""
+
+    def __init__(self, host: RunHost, shard: int, term: LeaderTerm, client: ShardClient) -> None:
+        self._host = host
+        self._node = host.node
+        self._shard = shard
+        self.term = term
+        self._client = client
+        self._fetched: deque[Missed | Progress | _Planned] = deque()
+        self._task: concurrent.futures.Future[Outcome] | None = None
+        self._fetched_until = 0.0
+        self._waiting: set[str] | None = None
+        self._progress: Mapping[str, float] = {}
+        self._under_way = 0
+        self._begun_at = 0.0
+        self._begin_again = 0.0
+        self._leases: set[int] | None = None
+        self._renew_at = 0.0
+
+    def stop(self) -> None:
+        """Ends the fetch. Does not block."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def turn(self, state: GapState) -> bool:
+        """Does what can be done now. Blocks on etcd; true when the gap is over."""
+        self._renew_leases()
+        if not state.fetched and self._task is None:
+            self._begin(state)
+        state = self._write_frames(state)
+        if not state.fetched and self._task is not None and self._task.done() and not self._fetched:
+            state = self._end_fetch(state)
+        left = self._delete_done()
+        if not state.fetched:
+            return False
+        if not state.told and self._host.tell(self._shard, state):
+            state = self._write(dataclasses.replace(state, told=True))
+        if left or not state.told:
+            return False
+        self._node.gaps.delete_cursors(self._shard, self.term.guard())
+        over = dataclasses.replace(state, over=True, waiting=(), replica=self._host.replica_id)
+        more: list[Op] = [self._node.gaps.state_put(self._shard, over)]
+        point = Point(state.until, self._node.watch.revision)
+        revision = self._node.points.advance(self._shard, point, guard=(self.term.guard(),), more=more)
+        return revision > 0 and self._node.watch.wait_revision(revision, SHOWN)
+
+    def extend(self, state: GapState, until: float) -> GapState:
+        """Makes the gap longer: its history is fetched up to another moment. Blocks on etcd."""
+        return self._write(dataclasses.replace(state, until=until, fetched=False, told=False))
+
+    # -- fetching --------------------------------------------------------------------------------------------
+
+    def _begin(self, state: GapState) -> None:
+        if time.monotonic() < self._begin_again:
+            return
+        self._waiting = None
+        self._fetched_until = state.until
+        self._begun_at = time.monotonic()
+        fetcher = self._host.fetcher(
+            self._client,
+            wanted=self._host.wanted(),
+            since=snowflake_at(state.fetch_since),
+            until=snowflake_at(state.until),
+            limit=self._host.limit,
+            done=self._node.gaps.cursors(self._shard),
+        )
+        fetching = self._fetch(fetcher)
+        try:
+            self._task = asyncio.run_coroutine_threadsafe(fetching, self._host.loop)
+        except RuntimeError:  # the loop has ended
+            fetching.close()
+
+    async def _fetch(self, fetcher: HistoryFetcher) -> Outcome:
+        running = asyncio.create_task(fetcher.run(self._deliver, self._fetched.append))
+        try:
+            await asyncio.sleep(0)  # it plans before it asks
+            self._fetched.append(_Planned(frozenset(fetcher.waiting)))
+            return await running
+        finally:
+            running.cancel()
+
+    async def _deliver(self, missed: Missed) -> None:
+        while self._under_way + len(self._fetched) >= WINDOW:
+            await asyncio.sleep(ROOM_CHECK)
+        self._fetched.append(missed)
+
+    def _end_fetch(self, state: GapState) -> GapState:
+        task, self._task = self._task, None
+        assert task is not None
+        try:
+            outcome = task.result()
+        except concurrent.futures.CancelledError:
+            return state
+        except Exception:  # noqa: BLE001 - whatever Discord answered
+            _log.exception("shard %d: its history can't be fetched; trying again", number_of(self._shard))
+            self._begin_again = time.monotonic() + FETCH_AGAIN
+            return state
+        if self._fetched_until < state.until:
+            return state  # the gap is longer by now
+        _log.info(
+            "shard %d: fetched %s; skipped: %s",
+            number_of(self._shard),
+            dict(outcome.delivered) or "nothing",
+            [f"{each.source}: {each.reason}" for each in outcome.skipped] or "nothing",
+        )
+        return self._write(
+            dataclasses.replace(
+                state,
+                fetched=True,
+                waiting=(),
+                skipped={each.source: each.reason for each in outcome.skipped},
+                missing=list(self._host.missing(outcome.missing)),
+                progress=dict(self._progress),
+            )
+        )
+
+    # -- frames ----------------------------------------------------------------------------------------------
+
+    def _write_frames(self, state: GapState) -> GapState:
+        while self._fetched:
+            events: list[FrameEvent] = []
+            cursors: dict[str, int] = {}
+            counts = dict(state.counts)
+            size, taken = 0, 0
+            for each in self._fetched.copy():
+                if len(events) >= FRAME_EVENTS or size >= FRAME_BYTES or len(cursors) >= FRAME_EVENTS:
+                    break
+                taken += 1
+                if isinstance(each, _Planned):
+                    self._waiting = set(each.waiting)
+                    continue
+                if isinstance(each, Progress):
+                    cursors[each.source] = each.cursor
+                    self._note(each)
+                    continue
+                events.append(self._event(each))
+                size += len(json.dumps(each.payload))
+                counts[each.type] = counts.get(each.type, 0) + 1
+            following = dataclasses.replace(
+                state,
+                frames=state.frames + bool(events),
+                waiting=sorted(self._waiting) if self._waiting is not None else None,
+                counts=counts,
+                progress=dict(self._progress),
+            )
+            state = self._write(following, events, cursors)
+            self._under_way += len(events)
+            for _ in range(taken):
+                self._fetched.popleft()
+        return state
+
+    def _event(self, missed: Missed) -> FrameEvent:
+        handled = self._host.handled(self._shard, missed)
+        return FrameEvent(missed.type, missed.payload, moment_of(missed.snowflake), list(handled))
+
+    def _note(self, progress: Progress) -> None:
+        if progress.finished and self._waiting is not None:
+            self._waiting.discard(progress.source.removeprefix("channel:"))
+        now = time.monotonic()
+        rate = progress.delivered / max(now - self._begun_at, 0.001)
+        self._progress = {
+            "events": progress.delivered,
+            "sources": progress.sources,
+            "remaining": progress.remaining,
+            "rate": round(rate, 1),
+        }
+
+    def _write(
+        self, state: GapState, events: Sequence[FrameEvent] = (), cursors: Mapping[str, int] | None = None
+    ) -> GapState:
+        """Writes a state and perhaps a frame. Raises ``LeadershipEnded`` if this replica leads no more."""
+        state = dataclasses.replace(state, replica=self._host.replica_id)
+        revision = self._node.gaps.write(self._shard, state, self.term.guard(), events, cursors)
+        if not revision:
+            raise LeadershipEnded
+        self._node.watch.wait_revision(revision, SHOWN)
+        return state
+
+    def _delete_done(self) -> bool:
+        """Deletes the frames that are done, from the first on. Whether any is left."""
+        frames, _ = self._node.gaps.frames(self._shard, (0, 0))
+        undone = [self._host.undone(self._shard, frame.place) for frame in frames]
+        done = [frame.place for frame, left in zip(frames, undone, strict=True) if left == 0]
+        self._under_way = sum(
+            len(frame.events) if left is None else left for frame, left in zip(frames, undone, strict=True)
+        )
+        if done:
+            self._node.gaps.delete_frames(self._shard, done, self.term.guard())
+        return len(done) < len(frames)
+
+    # -- marks -----------------------------------------------------------------------------------------------
+
+    def _renew_leases(self) -> None:
+        """Lets the marks live on that exist as the run begins."""
+        now = time.monotonic()
+        if now < self._renew_at:
+            return
+        if self._leases is None:
+            marks = [  # not the claims: those end with their session
+                *(kv for kv in self._node.store.range(f"{self._node.root}e/").items if kv.value[:2] == b"d "),
+                *self._node.store.range(f"{self._node.root}j/", keys_only=True).items,
+            ]
+            self._leases = {kv.lease for kv in marks if kv.lease}
+        for lease in list(self._leases):
+            if self._node.store.keep_alive(lease) <= 0.0:
+                self._leases.discard(lease)
+        self._renew_at = now + RENEW_INTERVAL
+
+
+class LeadershipEnded(Exception):
+    """This replica does not lead the shard any more."""

@@ -1,0 +1,263 @@
+"""After an outage: what happened while no replica was connected is handled once, in order."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from fleet import BOTS, EXAMPLES, answered, logs, per_replica, values, verdict
+
+from discordha.operations.cli.fleet_commands import cli
+from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
+from discordha.testing.plugin import ReplicasFactory
+
+TTL = "2"
+
+
+def started(
+    replicas: ReplicasFactory,
+    discord: LocalDiscord,
+    count: int = 3,
+    env: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Replicas:
+    """A fleet that answers, ready."""
+    fleet = replicas(
+        EXAMPLES / "ping.py",
+        count,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": TTL, **(env or {})},
+        per_replica_env=per_replica(discord),
+        **more,
+    )
+    fleet.wait_ready(60)
+    return fleet
+
+
+def answers(discord: LocalDiscord, more: int, timeout: float = 60.0) -> None:
+    """Blocks until there are so many answers more."""
+    count = len(answered(discord)) + more
+    wait_for(lambda: len(answered(discord)) >= count, timeout, f"{more} answers more", interval=0.05)
+
+
+def questions(discord: LocalDiscord, load: Any, more: int) -> None:
+    """Blocks until users have sent so many questions more."""
+    count = len(load.sent()) + more
+    wait_for(lambda: len(load.sent()) >= count, 60, f"{more} questions more", interval=0.05)
+
+
+def restart(fleet: Replicas) -> None:
+    """Starts all replicas that do not run."""
+    for replica in fleet:
+        if not replica.alive:
+            replica.start()
+    fleet.wait_ready(60)
+
+
+def check(discord: LocalDiscord, sent: Sequence[Any], fleet: Replicas) -> None:
+    """Each message is answered once, and each channel in order."""
+    result = verdict(discord, sent)
+    assert result.total.lost == 0, (result, logs(fleet))
+    assert result.total.repeated == 0, (result, logs(fleet))
+    channels = {each.key: each.channel_id for each in sent}
+    newest: dict[int, tuple[int, str | None, float]] = {}
+    late = []
+    for message in answered(discord):
+        number = int(message.content.split()[1])
+        channel = channels[message.content.replace("pong", "!ping", 1)]
+        if channel in newest and newest[channel][0] > number:
+            late.append((number, message.replica, message.at, newest[channel]))
+        else:
+            newest[channel] = number, message.replica, message.at
+    assert not late, (len(late), late[:5], logs(fleet))
+
+
+def gaps(etcd: LocalEtcd, name: str) -> list[dict[str, Any]]:
+    """The last gap of each shard."""
+    root = f"/discordha/v1/{name}/g/"
+    return [json.loads(value) for key, (value, _) in values(etcd, root).items() if key.endswith("/state")]
+
+
+def is_over(etcd: LocalEtcd, name: str) -> bool:
+    """Whether all gaps are over, and nothing but their records is left."""
+    found = gaps(etcd, name)
+    left = values(etcd, f"/discordha/v1/{name}/g/")
+    return bool(found) and all(gap["over"] for gap in found) and len(left) == len(found)
+
+
+def test_all_replicas_die_under_load_with_marks_shorter_than_the_outage(
+    replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
+) -> None:
+    fleet = started(replicas, local_discord, env={"DISCORDHA_RETENTION": "4"})
+    load = local_discord.load(rate=50)
+    answers(local_discord, 100)
+    for replica in fleet:
+        replica.kill()
+    questions(local_discord, load, 250)  # 5 s: without catch-up, marks would be gone
+    restart(fleet)
+    questions(local_discord, load, 50)
+    check(local_discord, load.stop(), fleet)
+    wait_for(lambda: is_over(local_etcd, namespace), 20, lambda: f"the end of {gaps(local_etcd, namespace)}")
+
+
+def test_all_sessions_end_while_replicas_live(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:
+    fleet = started(replicas, local_discord)
+    load = local_discord.load(rate=50)
+    answers(local_discord, 50)
+    local_discord.invalidate()
+    answers(local_discord, 100)
+    check(local_discord, load.stop(), fleet)
+
+
+def test_each_kind_of_event_comes_back_once_and_the_bot_is_told_of_the_rest(
+    replicas: ReplicasFactory,
+    local_discord: LocalDiscord,
+    local_etcd: LocalEtcd,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guild, (reports, channel, *_) = local_discord.guild_ids[0], local_discord.channel_ids
+    fleet = replicas(
+        BOTS / "outage.py",
+        2,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": TTL, "REPORTS": str(reports)},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+
+    def seen() -> Counter[str]:
+        return Counter(m.content.removeprefix("seen ") for m in answered(local_discord, "seen"))
+
+    before = local_discord.send(channel, "!ping 0")
+    local_discord.edit(channel, before, "!ping 0, edited")
+    early = local_discord.join(guild)
+    wait_for(lambda: len(seen()) >= 2 and len(answered(local_discord)) == 1, 20, lambda: f"live: {seen()}")
+    for replica in fleet:
+        replica.kill()
+    message = local_discord.send(channel, "!ping 1")
+    local_discord.edit(channel, message, "!ping 1 edited")
+    member = local_discord.join(guild)
+    thread = local_discord.create_thread(channel, "news")
+    local_discord.send(thread, "!ping 2")
+    entry = local_discord.ban(guild, local_discord.user_ids[-1])
+    event = local_discord.create_event(guild, "party")
+    local_discord.react(channel, message, "👍")
+    restart(fleet)
+    expected = {
+        f"edit/{before} live in-time",
+        f"join/{early} live in-time",
+        f"edit/{message} caught-up late",
+        f"join/{member} caught-up late",
+        f"thread/{thread} caught-up late",
+        f"audit/{entry} caught-up late",
+        f"event/{event} caught-up late",
+        "gap/0/interaction,raw_reaction_add/long/0 caught-up late",
+    }
+    wait_for(
+        lambda: expected <= seen().keys(), 30, lambda: f"{expected - seen().keys()}: {seen()}\n{logs(fleet)}"
+    )
+    wait_for(lambda: is_over(local_etcd, namespace), 20, lambda: f"the end of {gaps(local_etcd, namespace)}")
+    assert seen() == Counter(expected), logs(fleet)
+    assert sorted(m.content for m in answered(local_discord)) == ["pong 0", "pong 1 edited", "pong 2"]
+    monkeypatch.setenv("DISCORDHA_ETCD_ENDPOINTS", local_etcd.endpoints[0])
+    said = CliRunner().invoke(cli, ["gaps", "--name", namespace])
+    assert said.exit_code == 0, said.output
+    assert "over, " in said.output, said.output
+    assert "missing: interaction, raw_reaction_add" in said.output, said.output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(10))
+def test_deaths_of_all_drains_and_deaths_during_the_catch_up(replicas: ReplicasFactory, seed: int) -> None:
+    """Three total outages: killed, drained, killed with etcd. Replicas die while they catch up."""
+    chance = random.Random(seed)
+    with LocalEtcd() as etcd, LocalDiscord(channels=20) as discord:
+        threads = [discord.create_thread(channel, f"thread {channel}") for channel in discord.channel_ids[:5]]
+        fleet = started(replicas, discord, etcd=etcd, env={"DISCORDHA_RETENTION": "20"})
+        load = discord.load(rate=50, channels=[*discord.channel_ids, *threads])
+        for way in ("kill", "drain", "etcd"):
+            answers(discord, 200)
+            for replica in fleet:
+                (replica.drain if way == "drain" else replica.kill)()
+            if way == "drain":
+                for replica in fleet:
+                    assert replica.wait_exit(40) == 0
+            if way == "etcd":
+                etcd.kill(0)
+            questions(discord, load, chance.randrange(1200, 1800))
+            if way == "etcd":
+                etcd.restart(0)
+            for replica in fleet:
+                replica.start()
+                questions(discord, load, chance.randrange(0, 60))
+            for _ in range(5):
+                answers(discord, chance.randrange(20, 200))
+                victim = chance.choice(list(fleet))
+                victim.kill()
+                questions(discord, load, chance.randrange(0, 100))
+                victim.start()
+            fleet.wait_ready(60)
+        answers(discord, 300, 120)
+        check(discord, load.stop(), fleet)
+
+
+@pytest.mark.long
+def test_an_outage_with_resharding_in_between(
+    replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISCORDHA_ETCD_ENDPOINTS", local_etcd.endpoints[0])
+    with LocalDiscord(guilds=16, shards=8, channels=2, users=3) as discord:
+        fleet = started(replicas, discord, env={"DISCORDHA_SHARD_COUNT": "4"})
+        load = discord.load(rate=50)
+        answers(discord, 200)
+        for replica in fleet:
+            replica.kill()
+        questions(discord, load, 200)
+        said = CliRunner().invoke(cli, ["reshard", "8", "--name", namespace, "--wait", "0"])
+        assert said.exit_code in {0, 1}, said.output
+        restart(fleet)
+        wait_for(
+            lambda: (
+                {each["shard_count"] for each in discord.sessions() if each.get("connected", True)} == {8}
+            ),
+            60,
+            "8 shards",
+        )
+        answers(discord, 200)
+        check(discord, load.stop(), fleet)
+
+
+@pytest.mark.long
+def test_ten_thousand_messages_in_200_channels(
+    replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str
+) -> None:
+    with LocalDiscord(channels=200, max_messages=20_000) as discord:
+        fleet = started(replicas, discord)
+        quiet = discord.channel_ids[-1]
+        busy = discord.channel_ids[:-1]
+        answers_before = discord.load(rate=20, count=200, channels=[quiet], template="!ping 9{n}")
+        answers_before.wait(60)
+        usual = verdict(discord, answers_before.sent()).total
+        for replica in fleet:
+            replica.kill()
+        missed = discord.load(rate=0, count=10_000, channels=busy)
+        missed.wait(120)
+        for replica in fleet:
+            replica.start()
+        fleet.wait_ready(60)
+        wait_for(lambda: gaps(local_etcd, namespace), 30, "a gap")
+        during = discord.load(rate=20, channels=[quiet], template="!ping 8{n}")
+        wait_for(lambda: is_over(local_etcd, namespace), 240, lambda: f"{gaps(local_etcd, namespace)}")
+        live = verdict(discord, during.stop()).total
+        print("usual", usual, "\nduring", live, "\n", gaps(local_etcd, namespace))
+        result = verdict(discord, missed.sent())
+        assert result.total.lost == 0, result
+        assert result.total.repeated == 0, result
+        assert live.lost == 0
+        assert live.repeated == 0
