@@ -50,6 +50,28 @@ _FULL = (
     "(etcdctl alarm disarm), and switch on --auto-compaction-retention"
 )
 _TOKEN = ("invalid auth token", "revision of auth store is old", "auth token is not provided")
+#: What gRPC says of a connection that could not be made, and what that likely means: the first that fits.
+_MISMATCHES = (
+    (
+        ("certificate_verify_failed",),
+        "etcd's certificate is not of an authority trusted here, or not for this host name: set etcd_ca_cert "
+        "to its authority's file, and name the host as the certificate does",
+    ),
+    (
+        ("alert_bad_certificate", "certificate_required", "alert_unknown_ca", "alert_certificate"),
+        "etcd refuses the client's certificate or wants one: set etcd_cert and etcd_key to one it trusts",
+    ),
+    (
+        ("handshake read failed", "wrong_version_number"),
+        "if that stays, etcd likely speaks no TLS, and this client does: unset etcd_ca_cert, etcd_cert and "
+        "etcd_key and leave https:// out of etcd_endpoints, or switch TLS on in etcd",
+    ),
+    (
+        ("socket closed",),
+        "if that stays, etcd likely speaks TLS, and this client does not: set etcd_ca_cert (and etcd_cert "
+        "with etcd_key if etcd wants client certificates)",
+    ),
+)
 _CREDENTIALS = ("authentication failed", "invalid user id or password")
 
 
@@ -124,9 +146,19 @@ def explain(
     elif "no leader" in text or "leader changed" in text:
         message = f"{who} has no leader at the moment ({details})"
     else:
-        message = f"{who} can't be reached ({details or code})"
+        message = f"{who} can't be reached ({details or code}){_mismatch(text)}"
     error = StoreUnavailable(message, maybe_applied=write and not not_applied)
     return Failure(error, blame_endpoint=True, unsent=not_applied)
+
+
+def _mismatch(text: str) -> str:
+    """What a connection that could not be made likely means if both ends disagree about TLS; else nothing.
+
+    A guess: an end only sees that the other one closed the socket, as a proxy without etcd behind it does.
+    """
+    if _NOT_SENT[0] not in text:
+        return ""  # the connection was good once
+    return next((f": {likely}" for parts, likely in _MISMATCHES if any(part in text for part in parts)), "")
 
 
 def is_auth_disabled(details: str) -> bool:

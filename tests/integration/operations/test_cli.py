@@ -145,6 +145,13 @@ def test_check_tells_when_certificates_end(namespace: str, monkeypatch: pytest.M
         server = f"certificate of {etcd.endpoints[0]}"
         assert found()[server][0] == found()["cert"][0] == found()["ca_cert"][0] == "ok"
         assert "is valid for 29 days" in found()[server][1] or "is valid for 30 days" in found()[server][1]
+        with monkeypatch.context() as plain:
+            for name in ("CA_CERT", "CERT", "KEY"):
+                plain.delenv(f"DISCORDHA_ETCD_{name}")
+            result = CliRunner().invoke(cli, ["check"], catch_exceptions=False)
+            assert result.exit_code == 1
+            assert "etcd likely speaks TLS" in result.output
+            assert "set etcd_ca_cert" in result.output
         etcd.certificates.rotate(days=3)
         assert found()[server][0] == found()["cert"][0] == "warn"
         assert "is valid for 3 days" in found()[server][1]

@@ -530,3 +530,24 @@ def test_tls_without_a_client_certificate_is_refused() -> None:
         with pytest.raises(StoreUnavailable):
             store.put("/discordha/a", b"1")
         store.close()
+
+
+def test_ends_that_disagree_about_tls_are_told_what_to_set(local_etcd: LocalEtcd) -> None:
+    with LocalEtcd(tls=True) as secure:
+        with_tls = settings_of(secure, timeout=2.0)
+        plain = StoreSettings(tuple(local_etcd.endpoints), timeout=2.0)
+        cases = (
+            (replace(plain, endpoints=with_tls.endpoints), "etcd likely speaks TLS.*set etcd_ca_cert"),
+            (replace(with_tls, endpoints=plain.endpoints), "etcd likely speaks no TLS.*unset etcd_ca_cert"),
+            (replace(with_tls, cert=None, key=None), "set etcd_cert and etcd_key"),
+            (
+                replace(plain, endpoints=tuple(f"https://{each}" for each in with_tls.endpoints)),
+                "not of an authority trusted here.*set etcd_ca_cert",
+            ),
+        )
+        for settings, remedy in cases:
+            store = EtcdStore(settings)
+            with pytest.raises(StoreUnavailable, match=remedy) as raised:
+                store.put("/discordha/a", b"1")
+            assert not raised.value.maybe_applied
+            store.close()

@@ -55,6 +55,35 @@ def test_what_never_reached_the_cluster_is_tried_elsewhere(details: str) -> None
     assert found.unsent
 
 
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", "set etcd_ca_cert"),
+        ("UNAVAILABLE: ipv4:127.0.0.1:1: Handshake read failed (Socket closed)", "unset etcd_ca_cert"),
+        ("UNKNOWN: Tls handshake failed: SSL_ERROR_SSL: WRONG_VERSION_NUMBER", "unset etcd_ca_cert"),
+        ("UNKNOWN: Tls handshake failed: CERTIFICATE_VERIFY_FAILED", "authority's file"),
+        ("UNKNOWN: Tls handshake failed: SSLV3_ALERT_BAD_CERTIFICATE", "set etcd_cert and etcd_key"),
+    ],
+)
+def test_ends_that_disagree_about_tls_are_told_so(reason: str, remedy: str) -> None:
+    found = failure(Code.UNAVAILABLE, f"failed to connect to all addresses; last error: {reason}")
+    assert isinstance(found.error, StoreUnavailable)
+    assert not found.error.maybe_applied
+    assert remedy in str(found.error)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "Socket closed",
+        "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Connection refused",
+        "failed to connect to all addresses; last error: UNAVAILABLE: Handshake timed out",
+    ],
+)
+def test_an_outage_is_not_taken_for_a_disagreement_about_tls(details: str) -> None:
+    assert "TLS" not in str(failure(Code.UNAVAILABLE, details).error)
+
+
 def test_a_read_is_never_maybe_applied() -> None:
     found = failure(Code.DEADLINE_EXCEEDED, "Deadline Exceeded", write=False)
     assert isinstance(found.error, StoreUnavailable)
