@@ -41,9 +41,9 @@ __all__ = ["BotMessage", "Load", "LocalDiscord", "Request", "Sent"]
 class LocalDiscord(DiscordUsers):
     """A local Discord. A context manager; ``start`` and ``close`` do the same by hand.
 
-    :param guilds: number of the bot's guilds, spread over the shards.
-    :param channels: number of text channels in each guild; each has one voice channel, too.
-    :param users: number of users, all of them members of all guilds.
+    :param guilds: the bot's guilds, spread over the shards: their number, or a list of their names.
+    :param channels: number or names of the text channels of each guild, which has a voice channel, too.
+    :param users: number or names of the users, all of them members of all guilds.
     :param shards: recommended number of shards.
     :param max_concurrency: IDENTIFYs at once.
     :param identify_interval: seconds between two IDENTIFYs of a bucket; 5 at the real Discord, 0 for none.

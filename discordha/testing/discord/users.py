@@ -158,6 +158,25 @@ class DiscordUsers(ABC):
         """Deletes a channel, or a thread."""
         self.control("delete_channel", channel_id=channel_id)
 
+    def create_role(self, guild_id: int, name: str, *permissions: str) -> int:
+        """Adds a role, below the bot's, and returns its id.
+
+        :param permissions: by discord.py's names, such as ``"kick_members"``.
+        """
+        return int(self.control("create_role", guild_id=guild_id, name=name, permissions=permissions))
+
+    def give_role(self, guild_id: int, user_id: int, role_id: int) -> None:
+        """Gives a member a role."""
+        self.control("give_role", guild_id=guild_id, user_id=user_id, role_id=role_id)
+
+    def take_role(self, guild_id: int, user_id: int, role_id: int) -> None:
+        """Takes a role from a member."""
+        self.control("take_role", guild_id=guild_id, user_id=user_id, role_id=role_id)
+
+    def set_system_channel(self, guild_id: int, channel_id: int | None) -> None:
+        """Chooses the channel in which Discord greets new members; ``None`` for none."""
+        self.control("set_system_channel", guild_id=guild_id, channel_id=channel_id)
+
     def deny(self, channel_id: int, *permissions: str) -> None:
         """Takes permissions in a channel from the bot, such as ``"view_channel"``; none: gives all back."""
         self.control("deny", channel_id=channel_id, permissions=permissions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_BOT_ID", "Options", "token_of"]
+__all__ = ["DEFAULT_BOT_ID", "Options", "names_of", "token_of"]
 
 DEFAULT_BOT_ID = 1_000_000_000_000_000_001
 
@@ -16,13 +16,18 @@ def token_of(bot_id: int) -> str:
     return f"{first}.local.discord"
 
 
+def names_of(given: int | list[str], kind: str) -> list[str]:
+    """The names of guilds, channels or users, where a number or their names are given."""
+    return [f"{kind}{index}" for index in range(given)] if isinstance(given, int) else list(given)
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of ``LocalDiscord``; see there."""
 
-    guilds: int = 1
-    channels: int = 8
-    users: int = 5
+    guilds: int | list[str] = 1
+    channels: int | list[str] = 8
+    users: int | list[str] = 5
     shards: int = 1
     max_concurrency: int = 1
     identify_interval: float = 0.0

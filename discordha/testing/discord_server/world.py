@@ -13,7 +13,7 @@ from simcord.backend.models import Channel, Overwrite
 from simcord.backend.state import DEFAULT_EVERYONE_PERMISSIONS
 from simcord.enums import AuditLogAction, ChannelType, OverwriteType
 
-from discordha.testing.discord_server.options import Options
+from discordha.testing.discord_server.options import Options, names_of
 
 __all__ = ["World"]
 
@@ -49,25 +49,23 @@ class World:
         del backend.users[backend.bot_user.id]
         backend.bot_user.id = backend.application_id = options.bot_id
         backend.users[options.bot_id] = backend.bot_user
-        self.users = [backend.make_user(f"user{index}").id for index in range(options.users)]
+        self.users = [backend.make_user(name).id for name in names_of(options.users, "user")]
         self.guilds: list[int] = []
         self.channels: list[int] = []
         self.voice_channels: list[int] = []
-        for index in range(options.guilds):
-            self._add_guild(index)
+        for index, name in enumerate(names_of(options.guilds, "guild")):
+            self._add_guild(index, name)
         backend.subscribers.append(emit)
         self._emit = emit
 
-    def _add_guild(self, index: int) -> None:
+    def _add_guild(self, index: int, name: str) -> None:
         backend, options = self.backend, self.options
-        guild = backend.create_guild(
-            f"guild{index}", shard_id=index % options.shards, shard_count=options.shards
-        )
+        guild = backend.create_guild(name, shard_id=index % options.shards, shard_count=options.shards)
         self.guilds.append(guild.id)
         for user in self.users:
             backend.add_member(guild.id, user)
-        for number in range(options.channels):
-            channel = backend.create_channel(guild.id, f"channel{number}", announce=False)
+        for channel_name in names_of(options.channels, "channel"):
+            channel = backend.create_channel(guild.id, channel_name, announce=False)
             self.channels.append(channel.id)
         voice = backend.create_channel(guild.id, "voice", type=ChannelType.VOICE, announce=False)
         self.voice_channels.append(voice.id)
@@ -280,6 +278,31 @@ class World:
             self.channels.remove(channel_id)
             assert guild_id is not None
             self._log_action(guild_id, AuditLogAction.CHANNEL_DELETE, channel_id)
+
+    def create_role(self, guild_id: int, name: str, permissions: list[str]) -> int:
+        """Adds a role with permissions by discord.py's names, below the bot's, and returns its id."""
+        bits = discord.Permissions(**dict.fromkeys(permissions, True)).value
+        role = self.backend.create_role(guild_id, name, permissions=bits)
+        self._log_action(guild_id, AuditLogAction.ROLE_CREATE, role.id)
+        return int(role.id)
+
+    def give_role(self, guild_id: int, user_id: int, role_id: int) -> None:
+        """Gives a member a role."""
+        self.backend.get_role(guild_id, role_id)
+        self.backend.add_member_role(guild_id, user_id, role_id)
+        self._log_action(guild_id, AuditLogAction.MEMBER_ROLE_UPDATE, user_id)
+
+    def take_role(self, guild_id: int, user_id: int, role_id: int) -> None:
+        """Takes a role from a member."""
+        self.backend.remove_member_role(guild_id, user_id, role_id)
+        self._log_action(guild_id, AuditLogAction.MEMBER_ROLE_UPDATE, user_id)
+
+    def set_system_channel(self, guild_id: int, channel_id: int | None) -> None:
+        """Chooses the channel for Discord's own messages, such as those about new members."""
+        if channel_id is not None and self.guild_of(channel_id) != guild_id:
+            raise ValueError(f"channel {channel_id} is not one of guild {guild_id}")
+        self.backend.edit_guild(guild_id, {"system_channel_id": channel_id})
+        self._log_action(guild_id, AuditLogAction.GUILD_UPDATE, guild_id)
 
     def deny(self, channel_id: int, permissions: list[str]) -> None:
         """Takes permissions in a channel from the bot, by discord.py's names; none: gives all back."""
