@@ -101,7 +101,15 @@ class Calls:
     def explain(self, error: Any, endpoint: Endpoint, limit: float, *, write: bool) -> Failure:
         """Translates a ``grpc.RpcError``."""
         code, details, user = error.code(), error.details(), self._settings.user
-        return explain(code, details, endpoint=endpoint.address, write=write, user=user, timeout=limit)
+        return explain(
+            code,
+            details,
+            endpoint=endpoint.address,
+            tls=endpoint.tls,
+            write=write,
+            user=user,
+            timeout=limit,
+        )
 
     def blame(self, endpoint: Endpoint) -> None:
         """Prefers other endpoints for a while."""

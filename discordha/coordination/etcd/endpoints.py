@@ -209,6 +209,11 @@ class Endpoint:
             return False
         return True
 
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is one of TLS."""
+        return self._tls is not None
+
     def fail(self) -> None:
         """Notes that a call failed."""
         self.failed_at = self._clock()

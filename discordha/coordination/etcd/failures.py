@@ -51,21 +51,24 @@ _FULL = (
 )
 _TOKEN = ("invalid auth token", "revision of auth store is old", "auth token is not provided")
 #: What gRPC says of a connection that could not be made, and what that likely means: the first that fits.
-_MISMATCHES = (
+_OVER_TLS = (
     (
         ("certificate_verify_failed",),
         "etcd's certificate is not of an authority trusted here, or not for this host name: set etcd_ca_cert "
         "to its authority's file, and name the host as the certificate does",
     ),
     (
-        ("alert_bad_certificate", "certificate_required", "alert_unknown_ca", "alert_certificate"),
-        "etcd refuses the client's certificate or wants one: set etcd_cert and etcd_key to one it trusts",
-    ),
-    (
         ("handshake read failed", "wrong_version_number"),
         "if that stays, etcd likely speaks no TLS, and this client does: unset etcd_ca_cert, etcd_cert and "
         "etcd_key and leave https:// out of etcd_endpoints, or switch TLS on in etcd",
     ),
+    (  # by TLS 1.3 a server refuses a certificate after the client's end of the handshake
+        ("ssl_error_ssl", "unwrap failed", "socket closed"),
+        "if that stays, etcd likely refuses the client's certificate or wants one: set etcd_cert and "
+        "etcd_key to one it trusts",
+    ),
+)
+_WITHOUT_TLS = (
     (
         ("socket closed",),
         "if that stays, etcd likely speaks TLS, and this client does not: set etcd_ca_cert (and etcd_cert "
@@ -99,11 +102,12 @@ class Failure(NamedTuple):
 
 
 def explain(
-    code: Any, details: str, *, endpoint: str, write: bool, user: str | None, timeout: float
+    code: Any, details: str, *, endpoint: str, tls: bool, write: bool, user: str | None, timeout: float
 ) -> Failure:
     """Explains a gRPC status.
 
     :param code: ``grpc.StatusCode``.
+    :param tls: whether this client speaks TLS.
     :param write: whether the request could have changed something.
     :param timeout: seconds that the call was given.
     """
@@ -146,19 +150,20 @@ def explain(
     elif "no leader" in text or "leader changed" in text:
         message = f"{who} has no leader at the moment ({details})"
     else:
-        message = f"{who} can't be reached ({details or code}){_mismatch(text)}"
+        message = f"{who} can't be reached ({details or code}){_mismatch(text, tls)}"
     error = StoreUnavailable(message, maybe_applied=write and not not_applied)
     return Failure(error, blame_endpoint=True, unsent=not_applied)
 
 
-def _mismatch(text: str) -> str:
+def _mismatch(text: str, tls: bool) -> str:
     """What a connection that could not be made likely means if both ends disagree about TLS; else nothing.
 
     A guess: an end only sees that the other one closed the socket, as a proxy without etcd behind it does.
     """
     if _NOT_SENT[0] not in text:
         return ""  # the connection was good once
-    return next((f": {likely}" for parts, likely in _MISMATCHES if any(part in text for part in parts)), "")
+    causes = _OVER_TLS if tls else _WITHOUT_TLS
+    return next((f": {likely}" for parts, likely in causes if any(part in text for part in parts)), "")
 
 
 def is_auth_disabled(details: str) -> bool:
