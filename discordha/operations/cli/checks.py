@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from discordha._version import __version__
 from discordha.config import Config
 from discordha.coordination.etcd.endpoints import StoreSettings
-from discordha.coordination.membership.members import FORMAT, incompatibility
+from discordha.coordination.membership.formats import FORMAT, incompatibility
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.operations.cli.fleet import Fleet
 from discordha.supervisor.etcd_process import etcd_faults
