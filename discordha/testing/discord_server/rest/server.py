@@ -21,9 +21,9 @@ from simcord.http import router
 from simcord.http import routes as _routes  # noqa: F401 - importing it registers every route
 
 from discordha.testing.discord_server.gateway import GatewayServer
+from discordha.testing.discord_server.options import Options
 from discordha.testing.discord_server.rest.limits import Limits
 from discordha.testing.discord_server.rest.listings import Listings
-from discordha.testing.discord_server.options import Options
 from discordha.testing.discord_server.sessions import dumps
 from discordha.testing.discord_server.world import World
 
