@@ -28,6 +28,7 @@ _PREFIX = "DISCORDHA_"
 _FOREIGN = frozenset({"CACHE", "LOG", "TEST"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENDPOINT = re.compile(r"(https?://)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+_HTTP_TOKEN = re.compile(r"[!-~]{16,}")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
 #: What text editors, shells and copied pages put around a token.
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
@@ -91,7 +92,8 @@ class Config:
     :param call_timeout: how long a blocking call may go without Discord carrying a request out.
     :param shard_count: the number of shards, or ``auto`` for Discord's recommendation; ``None``: no shards.
     :param replication: the number of replicas for each shard.
-    :param http_address: ``host:port`` for health and metrics.
+    :param http_address: ``host:port`` for health, metrics and the operator's page.
+    :param http_token: lets those who know it act on the operator's page; never shown. ``None``: nobody acts.
     :param api_url: another address of Discord's REST API, such as a proxy's.
     :param gateway_url: another address of Discord's gateway.
     :param requests_per_second: Discord's limit for the bot, shared by all replicas; 0: something else keeps
@@ -127,6 +129,7 @@ class Config:
     shard_count: int | str | None = None
     replication: int = 2
     http_address: str | None = None
+    http_token: str | None = dataclasses.field(default=None, repr=False)
     api_url: str | None = None
     gateway_url: str | None = None
     requests_per_second: int | None = None
@@ -144,10 +147,8 @@ class Config:
             before = config.client_options if config is not None else {}
             options["client_options"] = {**before, **options.get("client_options", {}), **client}
         for option in options:
-            if option in _NOT_TAKEN:
-                raise ConfigError(
-                    f"{option} is an option of discord.py's, but not here: {_NOT_TAKEN[option]}"
-                )
+            if why := _NOT_TAKEN.get(option):
+                raise ConfigError(f"{option} is an option of discord.py's, but not here: {why}")
             if option not in known:
                 raise ConfigError(f"{option} is not an option{_nearest(option, [*known, *_CLIENT_OPTIONS])}")
         if config is not None:
@@ -176,9 +177,8 @@ class Config:
             name = variable.removeprefix(_PREFIX).lower()
             if name not in fields:
                 if name.upper().split("_")[0] not in _FOREIGN:
-                    _log.warning(
-                        "%s is set, but there is no such option%s", variable, _nearest(name, list(fields))
-                    )
+                    nearest = _nearest(name, list(fields))
+                    _log.warning("%s is set, but there is no such option%s", variable, nearest)
             elif text.strip():
                 options[name] = _read(variable, name, fields[name], text.strip())
         options.update(overrides)
@@ -191,10 +191,9 @@ class Config:
         self._check_token()
         self._check_numbers()
         for field, choices in _CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise ConfigError(
-                    f"{field} must be {' or '.join(map(repr, choices))}, not {getattr(self, field)!r}"
-                )
+            value = getattr(self, field)
+            if value not in choices:
+                raise ConfigError(f"{field} must be {' or '.join(map(repr, choices))}, not {value!r}")
         for field in ("ha", "participate_in_election"):
             if not isinstance(getattr(self, field), bool):
                 raise ConfigError(f"{field} must be True or False, not {getattr(self, field)!r}")
@@ -216,7 +215,6 @@ class Config:
             raise ConfigError(
                 f"intents must be a discord.Intents, such as discord.Intents.all(), not {self.intents!r}"
             )
-
         self._check_client_options()
 
     def _check_client_options(self) -> None:
@@ -329,6 +327,10 @@ class Config:
             match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
             if match is None or int(match[2]) > 65535:
                 raise ConfigError(f"http_address must be host:port or :port, as in ':8080', not {address!r}")
+        if (secret := self.http_token) is not None and not (
+            isinstance(secret, str) and _HTTP_TOKEN.fullmatch(secret)
+        ):
+            raise ConfigError("http_token must be 16 or more letters and digits: try `openssl rand -hex 16`")
 
 
 def bot_id_from_token(token: str) -> int | None:
@@ -382,14 +384,13 @@ def _read(variable: str, name: str, kind: str, text: str) -> Any:
 def _read_intents(variable: str, text: str) -> discord.Intents:
     import discord
 
+    intents = discord.Intents.none()
     if _is_whole(text):
-        intents = discord.Intents.none()
         intents.value = int(text)
         return intents
     if text in ("all", "default", "none"):
         chosen: discord.Intents = getattr(discord.Intents, text)()
         return chosen
-    intents = discord.Intents.none()
     for flag in (part.strip() for part in text.split(",")):
         if flag not in discord.Intents.VALID_FLAGS:
             raise ConfigError(

@@ -14,14 +14,16 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from discordha._version import __version__
 from discordha.api.client import AllClients
 from discordha.api.wait_for import Waiters
 from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
+from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.membership.members import OperatorCommands
 from discordha.coordination.membership.preference import ShardPreference
-from discordha.coordination.node import CoordinationNode
+from discordha.coordination.node import CoordinationNode, store_settings
 from discordha.dispatch import Dispatcher, Lanes, Preference
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
@@ -33,8 +35,9 @@ from discordha.leader.service import LeaderService, LeadershipStatus, SingleLead
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits, shared_total
-from discordha.operations.health import HealthServer
+from discordha.operations.fleet import Fleet
 from discordha.replica import status
+from discordha.replica.incidents import Incidents
 from discordha.replica.monitor import Monitor
 from discordha.replica.readiness import Readiness
 from discordha.sharding.host import ShardHost
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     import discord
 
     from discordha import views
+    from discordha.operations.health import HealthServer
     from discordha.voice.worker import VoiceWorker
 
 __all__ = ["ReplicaParts"]
@@ -86,6 +90,7 @@ class ReplicaParts:
         self.on_fatal = on_fatal
         self._on_drain_asked = on_drain_asked
         self._started_at = time.monotonic()
+        self._started = int(time.time())  # for people who look at the page
         self._sharded = config.shard_count is not None
         link.current().hello(replica_id, ha=config.ha, drain_timeout=config.drain_timeout)
 
@@ -98,6 +103,7 @@ class ReplicaParts:
         self.timers = self.node.timers
         tree.silent_owner = self.node.silent_owner
         self.readiness = Readiness(replica_id, self._announce)
+        self.incidents = Incidents(replica_id)
 
         # The connection to Discord.
         self.limits = RestLimits(config.rest_limit) if config.rest_limit else None
@@ -185,7 +191,7 @@ class ReplicaParts:
             if node and self.leaders and self._sharded
             else None
         )
-        self.health = HealthServer(self, config.http_address) if config.http_address is not None else None
+        self.health = self._http(config.http_address) if config.http_address is not None else None
 
     def _clients(self) -> Iterable[discord.Client]:
         return (self.shards.clients() or self.gateway.clients).values()
@@ -199,6 +205,31 @@ class ReplicaParts:
             needed=lambda key: self._is_needed(node, key),
             fetch=self.gateway.session_limits,
         )
+
+    def _http(self, address: str) -> HealthServer:
+        # Only those who use it pay for the import of a server.
+        from discordha.operations.health import HealthServer
+        from discordha.operations.page.routes import PageRoutes
+
+        node, config = self.node, self.config
+
+        def open_fleet() -> Fleet:
+            # Connections of its own: a slow page delays no claim, and what etcd refuses it says nothing about
+            # the replica.
+            return Fleet(EtcdStore(store_settings(config)) if config.ha else node.store, node.root)
+
+        page = PageRoutes(
+            open_fleet,
+            token=config.http_token,
+            members=None if config.ha else self._own_record,
+            served_by=self.replica_id,
+        )
+        return HealthServer(self, address, page)
+
+    def _own_record(self) -> Mapping[str, Mapping[str, Any]]:
+        """The member record that a replica without peers would write."""
+        state = {"state": self.readiness.state, "version": __version__, "started": self._started}
+        return {self.replica_id: {**status.describe(self), **state}}
 
     def _inject(self, raw: str, shard_id: int) -> None:
         """Gives a stored event to this replica again. Does not block."""
