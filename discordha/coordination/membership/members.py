@@ -38,6 +38,7 @@ from discordha.coordination.etcd.store import (
 )
 from discordha.coordination.membership import formats
 from discordha.coordination.membership.admission import ReplicaIdentity
+from discordha.coordination.membership.departures import LEAVING_STATES, Departures
 from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.membership.rhythm import Rhythm
 from discordha.coordination.membership.unreceived import Unreceived
@@ -58,8 +59,6 @@ _log = logging.getLogger(__name__)
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
-#: States in which a replica gets no events or takes no new ones: preferring it would cost each one the grace.
-LEAVING_STATES = frozenset({"draining", "stopping"})
 UNPREFERRED_STATES = LEAVING_STATES | {"starting", "deaf"}
 #: How much later than its rhythm a member's record may come in, seconds.
 LATE = 0.3
@@ -114,6 +113,7 @@ class Members:
         self._heard: set[str] = set()  # members that have written since this replica started
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
+        self.departures = Departures(replica_id)
         self.draining: frozenset[str] = frozenset()
         self._ranks: dict[str, int] = {}
         self.version = 0
@@ -302,14 +302,17 @@ class Members:
     # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        self._update({kv.key[len(self._prefix) :]: self._parse(kv) for kv in snapshot.items})
+        records = {kv.key[len(self._prefix) :]: self._parse(kv) for kv in snapshot.items}
+        self.departures.compare(self._records, records)
+        self._update(records)
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         records = dict(self._records)  # written on this thread only
         for kind, kv in events:
             member = kv.key[len(self._prefix) :]
             if kind == "delete":
-                records.pop(member, None)
+                if member in records:
+                    self.departures.note(member, records.pop(member))
             else:
                 records[member] = self._parse(kv)
                 self._heard.add(member)
