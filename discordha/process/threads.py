@@ -40,7 +40,7 @@ class _Trouble(NamedTuple):
 
     since: float
     last: float
-    count: int
+    times: int
     reason: str
 
 
@@ -58,7 +58,7 @@ def note_failure(error: BaseException) -> None:
         known = _troubles.get(thread)
         if known is None or now - known.last > SOUND_AFTER:
             known = _Trouble(now, now, 0, reason)
-        _troubles[thread] = _Trouble(known.since, now, known.count + 1, reason)
+        _troubles[thread] = _Trouble(known.since, now, known.times + 1, reason)
         listeners = list(_listeners)
     lasted = now - known.since
     hopeless = lasted >= GIVE_UP_AFTER
@@ -75,7 +75,7 @@ def failing() -> list[str]:
     return [
         f"the thread {thread.name} fails: {trouble.reason}"
         for thread, trouble in troubles
-        if trouble.count > 1 and now - trouble.last <= SOUND_AFTER and thread.is_alive()
+        if trouble.times > 1 and now - trouble.last <= SOUND_AFTER and thread.is_alive()
     ]
 
 

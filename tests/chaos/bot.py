@@ -7,6 +7,7 @@ The harness steers it by a file (``CHAOS_CONTROL``): ``{"slow": seconds, "clock"
 breaks the library in this process; see ``broken``.
 """
 
+import hashlib
 import itertools
 import json
 import logging
@@ -45,6 +46,7 @@ if broken := os.environ.get("CHAOS_BROKEN"):
     logging.warning("this build is broken: %s", broken)
 ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 numbers = itertools.count(1)
+counts = ha.cache("counts", ttl=600)
 pause = threading.Event()
 
 
@@ -77,9 +79,60 @@ def say(kind, key, channel_id):
     handle(kind, key, ha.wrap(ha.client.get_channel(channel_id)).send)
 
 
+def until_taken(call):
+    """Tries again while etcd does not take it."""
+    while True:
+        try:
+            return call()
+        except discordha.StoreUnavailable as error:
+            logging.info("another try: %s", error)
+            pause.wait(0.2)
+
+
 @ha.listen("message", where=lambda message: message.content.startswith("!ping"))
 def on_question(message):
+    number = int(message.content.rpartition(" ")[2])
+    if number % 20 == 0:
+        until_taken(lambda: count_under_lock(message.channel.id))
+    elif number % 10 == 0:
+        until_taken(lambda: counts.increment("questions"))
     handle("message", message.content, message.channel.send)
+
+
+def count_under_lock(channel_id):
+    name = f"questions-{channel_id}"
+    with ha.lock(name, timeout=30):
+        counts.set(name, counts.increment("locked"))
+
+
+@ha.listen("message", where=lambda message: message.content.startswith("!voice"))
+def on_voice_question(message):
+    command = discordha.VoiceCommand(
+        "chaos", message.guild.id, message.channel.id, message.content, message.author.id
+    )
+    until_taken(lambda: ha.send_voice_command(command))
+
+
+def take_voice_commands():
+    """Says what it would play, on a thread of its own."""
+    ha.wait_until_ready()
+    for delivery in ha.watch_voice_commands("chaos"):
+        try:
+            carry_out(delivery)
+        except (discordha.DiscordHAError, OSError) as error:
+            logging.info("voice: %r is left to another worker: %s", delivery, error)
+
+
+def carry_out(delivery):
+    channel = ha.wrap(ha.client.get_channel(delivery.channel_id))
+    text = f"voice {delivery.file}\n{PROCESS} {next(numbers)} {time.monotonic():.4f} {delivery.attempt}"
+    nonce = hashlib.blake2b(delivery.file.encode(), digest_size=12).hexdigest()
+    persist(lambda: channel.send(text, nonce=nonce))
+    while not delivery.lost:
+        try:
+            return delivery.ack()
+        except discordha.StoreUnavailable:
+            pause.wait(0.2)
 
 
 @ha.event
@@ -132,4 +185,5 @@ def press(interaction):
 
 
 if __name__ == "__main__":
+    threading.Thread(target=take_voice_commands, name="voice", daemon=True).start()
     ha.run()

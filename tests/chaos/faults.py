@@ -11,7 +11,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ways import Refuse, password_changed, requests_too_large, role_revoked, space_used_up
+from ways import (
+    DENIED,
+    DENIED_DATA,
+    WAYS,
+    Refuse,
+    denied,
+    password_changed,
+    requests_too_large,
+    role_revoked,
+    space_used_up,
+    users_switched_off,
+)
 from world import DEAF_AFTER, ETCD_TIMEOUT, TTL, Hit, World
 
 from discordha.testing import FaultProxy, LocalDiscord
@@ -140,6 +151,46 @@ def _refuses(way: Refuse) -> Callable[[World], tuple[int | None, float]]:
         return None, time.monotonic()
 
     return run
+
+
+def _denies_some(world: World) -> tuple[int | None, float]:
+    """etcd takes the keys of all kinds but one."""
+    kind = world.random.choice((*DENIED, *DENIED_DATA))
+    return _refuses(WAYS[f"{kind}/ denied"])(world)
+
+
+def _refuses_and_kills(*kinds: str) -> Callable[[World], tuple[int | None, float]]:
+    """A replica dies while etcd refuses some kinds of keys, or all, and what it ran can't be taken over."""
+
+    def run(world: World) -> tuple[int | None, float]:
+        victim = world.victim()
+        restore = (denied(world.random.choice(kinds)) if kinds else role_revoked)(world.access)
+        try:
+            world.rest(0.1, 0.5)
+            victim.kill()
+            world.rest(0.5, 1.5)
+        finally:
+            restore()
+        restored = time.monotonic()
+        victim.start()
+        victim.wait_ready(60)
+        return victim.index, restored
+
+    return run
+
+
+def _certificate_missing(world: World) -> tuple[int | None, float]:
+    """And every connection has to be made anew."""
+    away = world.certificate.with_suffix(".away")
+    world.certificate.rename(away)
+    try:
+        for links in world.etcd_links:
+            for link in links:
+                link.cut()
+        world.rest(0.5, 3 * TTL)
+    finally:
+        away.rename(world.certificate)
+    return None, time.monotonic()
 
 
 Links = Callable[[World, int], list[FaultProxy]]
@@ -280,6 +331,11 @@ FAULTS = [
     Fault("etcd password changed", _refuses(password_changed), _REFUSED),
     Fault("etcd NOSPACE", _refuses(space_used_up), _REFUSED),
     Fault("etcd requests too large", _refuses(requests_too_large), _ETCD),
+    Fault("etcd users switched off", _refuses(users_switched_off), _REFUSED),
+    Fault("etcd certificate missing", _certificate_missing, _REFUSED),
+    Fault("etcd denies some keys", _denies_some, _REFUSED, 3),
+    Fault("etcd denies all, kill -9", _refuses_and_kills(), _TAKEOVER + _REFUSED, costs_sessions=True),
+    Fault("etcd denies attempts, kill -9", _refuses_and_kills("a", "ja"), _TAKEOVER, costs_sessions=True),
     Fault("etcd link cut", _cut("etcd"), _TAKEOVER),
     Fault("etcd link black-holed", _black_hole("etcd", counts_from_begin=True), _TAKEOVER, 2),
     Fault("etcd link slow", _delay("etcd", 0.08), 1.0),

@@ -14,10 +14,12 @@ from evidence import Evidence
 from faults import FAULTS, Fault
 from observer import LogLine, Noise, Observer, log_lines
 from report import Report
+from roles import follow
 from verdict import judge
 from ways import Access
 from world import DEAF_AFTER, ETCD_TIMEOUT, TTL, Hit, World
 
+from discordha.operations.cli.checks import role
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replicas, wait_for
 
 __all__ = ["chaos", "from_environment"]
@@ -26,6 +28,7 @@ BOT = Path(__file__).with_name("bot.py")
 #: Events a second of each kind.
 RATES = {
     "message": 30.0,
+    "voice": 1.0,
     "edit": 4.0,
     "delete": 4.0,
     "reaction": 20.0,
@@ -34,7 +37,19 @@ RATES = {
     "slash": 3.0,
     "button": 2.0,
 }
-TEMPLATES = {"message": "!ping {n}", "edit": "!edit {n}", "slash": "roll", "button": "press"}
+#: Kinds that are messages, too.
+MESSAGES = {"voice": "message"}
+TEMPLATES = {
+    "message": "!ping {n}",
+    "voice": "!voice {n}",
+    "edit": "!edit {n}",
+    "slash": "roll",
+    "button": "press",
+}
+#: The bot's name in etcd, and its user's password.
+NAME, PASSWORD = "chaos", "least-privilege"
+#: Tokens of idle connections run out after so many seconds.
+TOKEN_TTL = "--auth-token-ttl=2"
 #: In the logs.
 _LEADS = r"leads shard \d+ "
 #: Nothing new is answered for so long, seconds: what is open is lost.
@@ -60,14 +75,19 @@ def chaos(
     chance = random.Random(seed)
     with ExitStack() as ends:
         discord = ends.enter_context(LocalDiscord(users=4, max_messages=100_000))
-        etcd = ends.enter_context(LocalEtcd(members=3, auth=True, unsafe_no_fsync=False))
+        etcd = ends.enter_context(
+            LocalEtcd(members=3, tls=True, auth=True, unsafe_no_fsync=False, flags=(TOKEN_TTL,))
+        )
 
         def link(endpoint: str) -> FaultProxy:
             return ends.enter_context(FaultProxy.to(endpoint.rpartition("//")[2]))
 
-        login = etcd.client_settings()
-        user = str(login["etcd_user"])
-        access = Access(etcd, "", user, str(login["etcd_password"]), role=f"{user}-role")
+        user = follow(etcd, role(NAME), PASSWORD)
+        access = Access(etcd, NAME, user, PASSWORD, role=user)
+        certificates = etcd.certificates
+        assert certificates is not None
+        certificate = directory / "client.crt"  # a copy: the harness goes on while the fleet's is missing
+        certificate.write_bytes(certificates.client_cert.read_bytes())
 
         etcd_links = [[link(endpoint) for endpoint in etcd.endpoints] for _ in range(3)]
         gateways = [link(f"127.0.0.1:{discord.port}") for _ in range(3)]
@@ -80,6 +100,10 @@ def chaos(
                 **discord.env(f"r{index}", endpoint=rests[index].endpoint),
                 "DISCORDHA_GATEWAY_URL": discord.gateway_url(f"r{index}", endpoint=gateways[index].endpoint),
                 "DISCORDHA_ETCD_ENDPOINTS": ",".join(each.endpoint for each in etcd_links[index]),
+                "DISCORDHA_NAME": NAME,
+                "DISCORDHA_ETCD_CA_CERT": str(certificates.ca_cert),
+                "DISCORDHA_ETCD_CERT": str(certificate),
+                "DISCORDHA_ETCD_KEY": str(certificates.client_key),
                 "DISCORDHA_ETCD_USER": access.user,
                 "DISCORDHA_ETCD_PASSWORD": access.password,
                 "DISCORDHA_SESSION_TTL": str(TTL),
@@ -97,6 +121,7 @@ def chaos(
             discord,
             etcd,
             access,
+            certificate,
             fleet,
             etcd_links,
             gateways,
@@ -108,7 +133,7 @@ def chaos(
         noise = ends.enter_context(Noise())
         loads = {
             kind: discord.load(
-                kind,
+                MESSAGES.get(kind, kind),
                 rate=rate,
                 template=TEMPLATES.get(kind, ""),
                 users=discord.user_ids[:2],

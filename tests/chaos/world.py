@@ -28,6 +28,7 @@ class World:
     discord: LocalDiscord
     etcd: LocalEtcd
     access: Access  # of the fleet to etcd
+    certificate: Path  # the fleet's
     fleet: Replicas
     etcd_links: list[list[FaultProxy]]  # of each replica to each etcd member
     gateway_links: list[FaultProxy]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from discordha.testing import LocalEtcd
 from discordha.testing.etcd.api import EtcdApi
 
-__all__ = ["DENIED", "WAYS", "Access", "Refuse"]
+__all__ = ["DENIED", "DENIED_DATA", "WAYS", "Access", "Refuse"]
 
 
 class Access(NamedTuple):
@@ -103,11 +103,14 @@ def _break_connections(etcd: LocalEtcd) -> None:
         member.start()
 
 
-def denied(kind: str) -> Refuse:
-    """Access to the keys of one kind only is denied."""
+def denied(kind: str, *, data: bool = False) -> Refuse:
+    """Access to the keys of one kind only is denied.
+
+    :param data: of a kind that lies below ``<name>.data/``.
+    """
 
     def refuse(access: Access) -> Callable[[], object]:
-        root = f"/discordha/v1/{access.name}/"
+        root = f"/discordha/v1/{access.name}{'.data' if data else ''}/"
         whole = _range(root, root[:-1] + "0")
         parts = [_range(root, f"{root}{kind}/"), _range(f"{root}{kind}0", root[:-1] + "0")]
         for part in parts:
@@ -137,6 +140,8 @@ def _range(key: str, end: str) -> dict[str, str]:
 
 #: Claims and marks, marks of the journal, attempts, members, candidates, locks.
 DENIED = ("e", "a", "j", "ja", "m", "l", "k")
+#: Caches, voice.
+DENIED_DATA = ("c", "v")
 
 WAYS: dict[str, Refuse] = {
     "role revoked": role_revoked,
@@ -146,4 +151,5 @@ WAYS: dict[str, Refuse] = {
     "requests too large": requests_too_large,
     "certificate gone": certificate_gone,
     **{f"{kind}/ denied": denied(kind) for kind in DENIED},
+    **{f"{kind}/ denied": denied(kind, data=True) for kind in DENIED_DATA},
 }

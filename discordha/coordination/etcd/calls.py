@@ -108,6 +108,13 @@ class Calls:
         with self._lock:
             endpoint.fail()
 
+    def replace(self, broken: Connection) -> None:
+        """Replaces a connection on which gRPC could not start a thread: it would start none later either, and
+        every later stream would hang."""
+        with self._lock:
+            if broken.endpoint.connection is broken and not self._closed:
+                broken.endpoint.replace()
+
     def forget_token(self) -> None:
         """Requests a new token before the next call."""
         with self._lock:
@@ -132,6 +139,9 @@ class Calls:
             except grpc.RpcError as error:
                 failure = self.explain(error, to.endpoint, limit, write=write)
                 cause: Exception = error
+            except RuntimeError:
+                self.replace(to)
+                raise
             except ValueError as error:  # another thread closed the channel: the call was not made
                 closed = StoreUnavailable(f"the connection to etcd at {to.endpoint.address} was closed")
                 failure, cause = Failure(closed, unsent=True), error

@@ -322,6 +322,9 @@ class EtcdStore(Store):
             call = to.listen(create, metadata=head) if single else to.watch.Watch(requests(), metadata=head)
         except ValueError as error:  # another thread closed the channel
             raise StoreUnavailable(f"the connection to etcd at {to.endpoint.address} was closed") from error
+        except RuntimeError:
+            self._calls.replace(to)
+            raise
         return WatchStream(
             call,
             to.endpoint,

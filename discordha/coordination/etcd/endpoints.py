@@ -184,17 +184,21 @@ class Endpoint:
         """The connection, opened again if a call has failed and the certificates have changed since."""
         if self._suspect:
             if self._tls is not None and self._tls.stamp() != self._stamp:
-                try:
-                    new = self._open()
-                except ConfigError as error:
-                    # The old certificate may still be good; the files are tried again after the next failure.
-                    _log.debug("the connection to etcd at %s keeps its certificate: %s", self.address, error)
-                    self._stamp = ()
-                else:
-                    old, self.connection = self.connection, new
-                    old.channel.close()
+                self.replace()
             self._suspect = False
         return self.connection
+
+    def replace(self) -> None:
+        """Opens the connection again, and closes the old one; calls in flight end with an error."""
+        try:
+            new = self._open()
+        except ConfigError as error:
+            # The old certificate may still be good; the files are tried again after the next failure.
+            _log.debug("the connection to etcd at %s keeps its certificate: %s", self.address, error)
+            self._stamp = ()
+        else:
+            old, self.connection = self.connection, new
+            old.channel.close()
 
     def fail(self) -> None:
         """Notes that a call failed."""
