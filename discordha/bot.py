@@ -27,13 +27,14 @@ from discordha.blocking import wrap
 from discordha.commands import Tree
 from discordha.config import Config
 from discordha.context import refuse_in_handler, refuse_on_loop
+from discordha.coordination.membership.admission import ReplicaIdTaken
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.leader.loop import Loop
 from discordha.leader.loop_bots import take_free_loops
 from discordha.operations.logs import log_to_stderr
 from discordha.process.host import host_name
 from discordha.process.signals import signals
-from discordha.replica.lifecycle import ReplicaLifecycle
+from discordha.replica.lifecycle import ReplicaLifecycle, StartInterrupted
 from discordha.replica.parts import ReplicaParts
 from discordha.replica.starter import Starter
 from discordha.supervisor import link
@@ -116,26 +117,49 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
                 raise DiscordHAError("the bot has been started already; stop it first")
             self._failure = None
             take_free_loops(self)
-            parts = ReplicaParts(
-                self._config,
-                self._replica_id,
-                self._registry,
-                self._stats,
-                loops=self._loops,
-                timers=self._timers,
-                tree=self._tree,
-                voice_workers=self._voice_workers,
-                on_client=self._attach,
-                on_error=self._on_error,
-                on_fatal=self._fail,
-                on_drain_asked=self._ends.put,
-            )
-            replica = self._replica = ReplicaLifecycle(parts)
+            self._replica_id = self._config.replica_id or self._replica_id
+            replica = self._replica = self._make_replica()
         try:
-            replica.start()
+            while True:
+                try:
+                    replica.start()
+                    return
+                except ReplicaIdTaken:
+                    replica = self._rename(replica)
         except BaseException:
             self._replica = None
             raise
+
+    def _make_replica(self) -> ReplicaLifecycle:
+        parts = ReplicaParts(
+            self._config,
+            self._replica_id,
+            self._registry,
+            self._stats,
+            loops=self._loops,
+            timers=self._timers,
+            tree=self._tree,
+            voice_workers=self._voice_workers,
+            on_client=self._attach,
+            on_error=self._on_error,
+            on_fatal=self._fail,
+            on_drain_asked=self._ends.put,
+        )
+        return ReplicaLifecycle(parts)
+
+    def _rename(self, replica: ReplicaLifecycle) -> ReplicaLifecycle:
+        """Another try of a start, under an id that no other live replica has."""
+        taken, self._replica_id = self._replica_id, f"{self._config.replica_id}-{secrets.token_hex(3)}"
+        _log.warning(
+            "another live replica has the replica_id %s: this one is %s. Give each one of its own, or none",
+            taken,
+            self._replica_id,
+        )
+        with self._lock:
+            if self._replica is not replica:
+                raise StartInterrupted("the bot was stopped while it started")
+            self._replica = self._make_replica()
+            return self._replica
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Blocks until this replica has been ready once: connected, with all guilds known. False after

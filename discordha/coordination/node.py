@@ -34,7 +34,7 @@ from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import Store
 from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.router import JournalRouter
-from discordha.coordination.membership.admission import claim_bot_name
+from discordha.coordination.membership.admission import claim_bot_name, claim_replica_id
 from discordha.coordination.membership.members import JSON, Members, incompatibility
 from discordha.coordination.membership.shard_plan import ShardPlan
 from discordha.coordination.memory.store import MemoryStore
@@ -56,6 +56,8 @@ __all__ = ["CoordinationNode", "store_settings"]
 #: A mark waits this long for the next claim to take it along, seconds, while claims come often enough (see
 #: ``GroupCommit``). A crash meanwhile makes a finished event run again.
 MARK_RIDE = 0.008
+#: A live replica's record, which comes every third of its TTL, may be late by so many seconds.
+LATE_RECORD = 0.5
 #: A stop whose time is over waits this long for the session to be revoked, seconds.
 MIN_REVOKE = 0.2
 
@@ -175,6 +177,7 @@ class CoordinationNode:
         :raises StoreUnavailable: etcd did not answer in time; everything is stopped again.
         :raises ConfigError: etcd rejects this replica, another bot has its name, or an incompatible replica
             runs; everything is stopped again.
+        :raises ReplicaIdTaken: another live replica has its id; everything is stopped again.
         """
         timeout = 2 * self._config.etcd_timeout
         with ExitStack() as undo:
@@ -182,6 +185,7 @@ class CoordinationNode:
             self.session.start(timeout)
             if self.has_peers:
                 self._until_etcd_answers(self._check_names, timeout)
+                self._until_etcd_answers(self._claim_replica_id, timeout)
             self._until_etcd_answers(self._refuse_incompatible, timeout)
             self._until_etcd_answers(self.runs.start_life, timeout)
             self.leases.start()
@@ -214,6 +218,15 @@ class CoordinationNode:
         bot_id = bot_id_from_token(self._config.token)
         if bot_id is not None:
             claim_bot_name(self.store, self.root, bot_id)
+
+    def _claim_replica_id(self) -> None:
+        """Raises ``ReplicaIdTaken`` if another live replica has this one's id."""
+        grant = self.session.current
+        if grant is None:
+            raise StoreUnavailable("the session ended during the start")
+        members, silence = self.members, self._config.session_ttl / 2 + LATE_RECORD
+        record, wait = members.encoded(), self._stop_calls.wait
+        claim_replica_id(self.store, members.key, record, grant.lease_id, silence=silence, wait=wait)
 
     def _refuse_incompatible(self) -> None:
         """Raises ``ConfigError`` if a member runs that this replica can't work beside."""

@@ -122,6 +122,7 @@ class Members:
         self._session = session
         self._prefix = f"{root}m/"
         self._replica_id = replica_id
+        self.key = self._prefix + replica_id  # of its record
         self._describe = describe
         self._interval = interval
         self._started = int(time.time())  # for people who read the record
@@ -193,9 +194,9 @@ class Members:
         if not self._writing.acquire(timeout=timeout):
             return False
         try:
-            key, value = self._prefix + self._replica_id, json.dumps(self._record()).encode()
+            value = self.encoded()
             left = max(until - self._clock(), 0.001)
-            self._store.put(key, value, lease=grant.lease_id, timeout=left)
+            self._store.put(self.key, value, lease=grant.lease_id, timeout=left)
         except LeaseNotFound:
             _log.debug("the member record waits for the next session")
         except DiscordHAError as error:
@@ -215,8 +216,9 @@ class Members:
             self._writing.release()
         return False
 
-    def _record(self) -> dict[str, JSON]:
-        return {
+    def encoded(self) -> bytes:
+        """This replica's record as it is written."""
+        record: dict[str, JSON] = {
             "replica": self._replica_id,
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -227,6 +229,7 @@ class Members:
             "state": self._state,
             **self._describe(),
         }
+        return json.dumps(record).encode()
 
     # -- all replicas; no I/O; any thread --------------------------------------------------------------------
 
