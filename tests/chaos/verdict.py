@@ -41,6 +41,8 @@ SETTLE = TTL + 1.0
 ORDERED = frozenset({"edit", "reaction"})
 #: Answered in the channel in which they happened.
 IN_CHANNEL = frozenset({"message", "edit", "delete", "reaction"})
+#: A voice command waits for the handler that sends it, then for its worker: seconds beyond a fault's bound.
+VOICE = 2.0
 #: An interaction has to be answered in this time, seconds.
 INTERACTION = 3.0
 
@@ -255,6 +257,10 @@ def _disorder(kind: str, actions: Sequence[Any], messages: Sequence[Any]) -> lis
     return found
 
 
+def _more(answer: Answer) -> float:
+    return VOICE if answer.kind == "voice" else 0.0
+
+
 # -- recovery ------------------------------------------------------------------------------------------------
 
 
@@ -282,7 +288,7 @@ def _judge_recovery(evidence: Evidence, result: Judgement) -> None:
         first = bisect.bisect_left(moments, hit.begun - 1.0)
         last = bisect.bisect_right(moments, hit.overcome)
         waits = [
-            ((answer.answered or 0.0) - max(answer.sent, hit.since), answer)
+            ((answer.answered or 0.0) - max(answer.sent, hit.since) - _more(answer), answer)
             for answer in answered[first:last]
         ]
         hit.recovery, slowest = max(waits, key=lambda wait: wait[0], default=(0.0, None))
