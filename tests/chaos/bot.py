@@ -48,6 +48,7 @@ ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 numbers = itertools.count(1)
 counts = ha.cache("counts", ttl=600)
 pause = threading.Event()
+started = threading.Event()
 
 
 def handle(kind, key, send):
@@ -105,6 +106,11 @@ def count_under_lock(channel_id):
         counts.set(name, counts.increment("locked"))
 
 
+@ha.event
+def on_ready():
+    started.set()
+
+
 @ha.listen("message", where=lambda message: message.content.startswith("!voice"))
 def on_voice_question(message):
     command = discordha.VoiceCommand(
@@ -115,7 +121,7 @@ def on_voice_question(message):
 
 def take_voice_commands():
     """Says what it would play, on a thread of its own."""
-    ha.wait_until_ready()
+    started.wait()
     for delivery in ha.watch_voice_commands("chaos"):
         try:
             carry_out(delivery)
