@@ -144,7 +144,11 @@ def _see_to_rights(access: Access) -> None:
         for _ in range(20):
             try:
                 for root in roots:
-                    user.call(access.etcd.url(member.index), "kv/range", {**_range(root, root[:-1] + "0")})
+                    user.call(
+                        access.etcd.url(member.index),
+                        "kv/range",
+                        {**_range(root, root[:-1] + "0"), "limit": "1"},
+                    )
                 break
             except EtcdApiError as error:
                 if "permission denied" not in str(error):

@@ -108,12 +108,12 @@ class Calls:
         with self._lock:
             endpoint.fail()
 
-    def replace(self, broken: Connection) -> None:
+    def abandon(self, broken: Connection) -> None:
         """Replaces a connection on which gRPC could not start a thread: it would start none later either, and
-        every later stream would hang."""
+        every later stream would hang. Does not block."""
         with self._lock:
             if broken.endpoint.connection is broken and not self._closed:
-                broken.endpoint.replace()
+                broken.endpoint.abandon()
 
     def forget_token(self) -> None:
         """Requests a new token before the next call."""
@@ -140,7 +140,7 @@ class Calls:
                 failure = self.explain(error, to.endpoint, limit, write=write)
                 cause: Exception = error
             except RuntimeError:
-                self.replace(to)
+                self.abandon(to)
                 raise
             except ValueError as error:  # another thread closed the channel: the call was not made
                 closed = StoreUnavailable(f"the connection to etcd at {to.endpoint.address} was closed")

@@ -323,7 +323,7 @@ class EtcdStore(Store):
         except ValueError as error:  # another thread closed the channel
             raise StoreUnavailable(f"the connection to etcd at {to.endpoint.address} was closed") from error
         except RuntimeError:
-            self._calls.replace(to)
+            self._calls.abandon(to)
             raise
         return WatchStream(
             call,

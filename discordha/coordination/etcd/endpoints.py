@@ -171,6 +171,7 @@ class Endpoint:
         self.failed_at = float("-inf")  # of its last failure, unless forgiven
         self._suspect = False  # a call has failed since the certificates were last compared
         self._stamp: tuple[tuple[int, int] | None, ...] = ()
+        self._abandoned: list[Connection] = []
         self.connection = self._open()
 
     def _open(self) -> Connection:
@@ -184,21 +185,27 @@ class Endpoint:
         """The connection, opened again if a call has failed and the certificates have changed since."""
         if self._suspect:
             if self._tls is not None and self._tls.stamp() != self._stamp:
-                self.replace()
+                old = self.connection
+                if self._replace():
+                    old.channel.close()
             self._suspect = False
         return self.connection
 
-    def replace(self) -> None:
-        """Opens the connection again, and closes the old one; calls in flight end with an error."""
+    def abandon(self) -> None:
+        """Opens the connection again, where the old one is broken: to close it would block for ever."""
+        broken = self.connection
+        if self._replace():
+            self._abandoned.append(broken)  # gRPC closes what nothing refers to
+
+    def _replace(self) -> bool:
         try:
-            new = self._open()
+            self.connection = self._open()
         except ConfigError as error:
             # The old certificate may still be good; the files are tried again after the next failure.
             _log.debug("the connection to etcd at %s keeps its certificate: %s", self.address, error)
             self._stamp = ()
-        else:
-            old, self.connection = self.connection, new
-            old.channel.close()
+            return False
+        return True
 
     def fail(self) -> None:
         """Notes that a call failed."""
