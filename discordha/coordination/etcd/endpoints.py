@@ -14,6 +14,7 @@ state. gRPC's threads end with ``close``.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import random
@@ -171,7 +172,6 @@ class Endpoint:
         self.failed_at = float("-inf")  # of its last failure, unless forgiven
         self._suspect = False  # a call has failed since the certificates were last compared
         self._stamp: tuple[tuple[int, int] | None, ...] = ()
-        self._abandoned: list[Connection] = []
         self.connection = self._open()
 
     def _open(self) -> Connection:
@@ -192,10 +192,12 @@ class Endpoint:
         return self.connection
 
     def abandon(self) -> None:
-        """Opens the connection again, where the old one is broken: to close it would block for ever."""
+        """Opens the connection again, where the old one is broken: to close it would block for ever, and gRPC
+        closes what nothing refers to. So it is kept, beyond the interpreter's own end.
+        """
         broken = self.connection
         if self._replace():
-            self._abandoned.append(broken)  # gRPC closes what nothing refers to
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(broken.channel))
 
     def _replace(self) -> bool:
         try:

@@ -46,6 +46,23 @@ def store(local_etcd: LocalEtcd) -> Iterator[EtcdStore]:
 # -- keys and transactions
 
 
+def test_a_stream_for_which_no_thread_could_be_started_harms_no_later_one(
+    store: EtcdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the limit of processes of a container: gRPC starts none on that connection any more."""
+    lease = store.grant(30)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for _ in range(2):
+        with monkeypatch.context() as limits:
+            limits.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                store.keep_alive(lease.id, timeout=5.0)
+        assert store.keep_alive(lease.id, timeout=5.0) == 30.0
+
+
 def test_a_key_from_its_creation_to_its_end(store: EtcdStore, root: str) -> None:
     key = f"{root}x"
     assert store.get(key) is None
