@@ -22,6 +22,8 @@ PASSWORD = "least-privilege"
 #: Of a replica that drains while etcd refuses, seconds.
 DRAIN = 3.0
 BEGINS, ENDS = "failures: etcd refuses this replica:", "etcd refuses this replica no more"
+#: Tokens of idle connections run out after a second, all the time.
+TOKEN_TTL = "--auth-token-ttl=1"
 #: All is as before, so many seconds after a refusal has ended.
 NORMAL = 2.0
 #: Discord waits so long for the answer to a command, seconds.
@@ -38,14 +40,16 @@ class Scene:
     spans: list[tuple[str, float, float]] = field(default_factory=list)  # when each way began and ended
     writes: dict[str, float] = field(default_factory=dict)  # etcd's consensus writes per second
 
-    def refuse(self, way: str, seconds: float, *, drain: bool = False) -> None:
-        """Lets etcd refuse for a while, and a replica drain meanwhile; then lets all be normal again."""
+    def refuse(self, way: str, seconds: float, *, drain: bool = False, kill: bool = False) -> None:
+        """Lets etcd refuse for a while, and a replica drain or die meanwhile; then lets all be normal again."""
         begun = time.monotonic()
         restore = WAYS[way](self.access)
         self.spans.append((way, begun, float("inf")))
         try:
             if drain:
                 self.fleet[2].drain()
+            if kill:
+                self.fleet[2].kill()
             proposals, since = self.proposals(), time.monotonic()
             time.sleep(max(begun + seconds - time.monotonic(), 0.5))
             if self.proposals() and proposals:
@@ -55,7 +59,7 @@ class Scene:
         finally:
             restore()
         self.spans[-1] = (way, begun, time.monotonic())
-        if drain:
+        if drain or kill:
             self.fleet[2].start()
         time.sleep(NORMAL + 0.8)
 
@@ -104,7 +108,7 @@ def scenes(replicas: ReplicasFactory, local_discord: LocalDiscord, namespace: st
     with_etcd: list[LocalEtcd] = []
 
     def make(*, tls: bool = False, queue_size: int = 10_000) -> Scene:
-        etcd = LocalEtcd(tls=tls, auth=True)
+        etcd = LocalEtcd(tls=tls, auth=True, flags=(TOKEN_TTL,))
         with_etcd.append(etcd)
         etcd.start()
         user = follow(etcd, role(namespace), PASSWORD)
@@ -165,6 +169,17 @@ def test_six_seconds(scenes: Scenes, way: str, drain: bool) -> None:
     scene = scenes(tls=way == "certificate gone")
     usual = usual_writes(scene)
     scene.refuse(way, 6.0, drain=drain)
+    scene.judge(usual=usual)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("way", ["a/ denied", "ja/ denied", "role revoked"])
+def test_a_replica_dies_meanwhile(scenes: Scenes, way: str) -> None:
+    """What it ran can't be taken over before the refusal ends; its session ends before that."""
+    scene = scenes()
+    usual = usual_writes(scene)
+    scene.refuse(way, 7.0, kill=True)
     scene.judge(usual=usual)
 
 
