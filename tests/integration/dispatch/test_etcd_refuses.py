@@ -41,7 +41,7 @@ class Scene:
     writes: dict[str, float] = field(default_factory=dict)  # etcd's consensus writes per second
 
     def refuse(self, way: str, seconds: float, *, drain: bool = False, kill: bool = False) -> None:
-        """Lets etcd refuse for a while, and a replica drain or die meanwhile; then lets all be normal again."""
+        """Lets etcd refuse for a while, a replica drain or die meanwhile, and all be normal again."""
         begun = time.monotonic()
         restore = WAYS[way](self.access)
         self.spans.append((way, begun, float("inf")))
