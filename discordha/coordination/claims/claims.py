@@ -136,12 +136,8 @@ class Claims:
     def hint(self, key: str) -> Hint:
         """The state of an event that nobody works on here; no I/O. A claim of this session is *unknown*: its
         answer was lost, or it is being released, and the next claim tells."""
-        hint = self._hints.hint(key)
-        if hint is Hint.RUNNING and self._session is not None:
-            grant = self._session.current
-            if grant is not None and self._hints.lease(key) == grant.lease_id:
-                return Hint.UNKNOWN
-        return hint
+        grant = self._session.current if self._session is not None else None
+        return self._hints.hint(key, own_lease=grant.lease_id if grant is not None else 0)
 
     def owner(self, key: str) -> str | None:
         """See ``ClaimHints.owner``."""

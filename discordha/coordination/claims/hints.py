@@ -89,10 +89,14 @@ class ClaimHints(WatchListener):
         """Sets who is told of done and freed events. Called once, before the watch starts."""
         self._listener = listener
 
-    def hint(self, key: str) -> Hint:
-        """The state of an event; own claims are *running* too. No I/O; any thread."""
+    def hint(self, key: str, *, own_lease: int = 0) -> Hint:
+        """The state of an event. No I/O; any thread.
+
+        :param own_lease: claims under this lease do not count.
+        """
         with self._lock:
-            if key in self._held:
+            held = self._held.get(key)
+            if held is not None and not (own_lease and held.lease == own_lease):
                 return Hint.RUNNING
             return Hint.DONE if key in self._done else Hint.UNKNOWN
 
@@ -100,11 +104,6 @@ class ClaimHints(WatchListener):
         """The replica that holds an event, as far as the watch shows; ``?`` if that cannot be read."""
         held = self._held.get(key)
         return held.replica if held is not None else None
-
-    def lease(self, key: str) -> int:
-        """The lease under which an event is held, as far as the watch shows; 0 when none is known."""
-        held = self._held.get(key)
-        return held.lease if held is not None else 0
 
     def attempts(self, key: str) -> Attempts | None:
         """The record ``a/<key>``, which exists from the second attempt on. One look-up, without the lock: the
