@@ -27,7 +27,7 @@ import grpc
 from etcd3 import etcdrpc
 
 from discordha.coordination.etcd.endpoints import Connection, Endpoint, Endpoints, StoreSettings
-from discordha.coordination.etcd.failures import Failure, explain, is_auth_disabled
+from discordha.coordination.etcd.failures import AccessDenied, Failure, explain, is_auth_disabled
 from discordha.errors import ConfigError, StoreUnavailable
 
 __all__ = ["Calls", "Metadata"]
@@ -148,7 +148,8 @@ class Calls:
             if failure.blame_endpoint:
                 self.blame(to.endpoint)
             time_left = self._clock() < deadline and not self._stop.is_set()
-            if failure.token_expired and not token_renewed and time_left:
+            expired = failure.token_expired or self._lacks_token(failure, metadata)
+            if expired and not token_renewed and time_left:
                 self._drop_token(metadata)
                 token_renewed = True
                 tries_left += 1
@@ -209,6 +210,13 @@ class Calls:
         return self._try(
             authenticate, deadline, lambda _: (self._choose(), _REQUIRE_LEADER), limit, write=False
         )
+
+    def _lacks_token(self, failure: Failure, metadata: Metadata) -> bool:
+        """Whether a call was denied for its lack of a token: etcd had no users when the replica asked for one,
+        and takes the client certificate's name for the user's since it has them again.
+        """
+        has_user = self._settings.user is not None
+        return has_user and metadata == _REQUIRE_LEADER and isinstance(failure.error, AccessDenied)
 
     def _drop_token(self, metadata: Metadata) -> None:
         """Drops the token that a call was made with, unless another thread has replaced it already."""

@@ -488,6 +488,19 @@ def test_users_that_are_switched_off_and_on_again(guarded: LocalEtcd) -> None:
         assert store.get("/discordha/a") is not None
 
 
+def test_users_that_are_switched_off_and_on_again_where_certificates_have_names() -> None:
+    """etcd takes the name in a client certificate for the user's, where there is no token."""
+    with LocalEtcd(tls=True, auth=True) as etcd, store_of(etcd) as store:
+        store.put("/discordha/a", b"1")
+        etcd.api.call(etcd.url(), "auth/disable", {})
+        try:
+            store.forget_token()
+            store.put("/discordha/a", b"2")
+        finally:
+            EtcdApi(etcd.certificates, None).call(etcd.url(), "auth/enable", {})
+        store.put("/discordha/a", b"3")
+
+
 def test_a_user_where_etcd_knows_no_users(caplog: pytest.LogCaptureFixture) -> None:
     with LocalEtcd() as etcd:
         store = EtcdStore(StoreSettings(tuple(etcd.endpoints), user="bot", password="secret"))
