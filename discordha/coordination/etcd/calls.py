@@ -212,7 +212,7 @@ class Calls:
         )
 
     def _lacks_token(self, failure: Failure, metadata: Metadata) -> bool:
-        """Whether a call was denied for its lack of a token: etcd had no users when the replica asked for one,
+        """Whether a call was denied for lack of a token: etcd had no users when the replica asked for one,
         and takes the client certificate's name for the user's since it has them again.
         """
         has_user = self._settings.user is not None
