@@ -83,6 +83,11 @@ def gaps(etcd: LocalEtcd, name: str) -> list[dict[str, Any]]:
     return [json.loads(value) for key, (value, _) in values(etcd, root).items() if key.endswith("/state")]
 
 
+def point(etcd: LocalEtcd, name: str) -> bytes | None:
+    """The point of the only shard."""
+    return values(etcd, f"/discordha/v1/{name}/p/").get(f"/discordha/v1/{name}/p/0", (None, 0))[0]
+
+
 def is_over(etcd: LocalEtcd, name: str) -> bool:
     """Whether all gaps are over, and nothing but their records is left."""
     found = gaps(etcd, name)
@@ -138,6 +143,8 @@ def test_each_kind_of_event_comes_back_once_and_the_bot_is_told_of_the_rest(
     local_discord.edit(channel, before, "!ping 0, edited")
     early = local_discord.join(guild)
     wait_for(lambda: len(seen()) >= 2 and len(answered(local_discord)) == 1, 20, lambda: f"live: {seen()}")
+    first = point(local_etcd, namespace)
+    wait_for(lambda: point(local_etcd, namespace) != first, 20, "a point behind the first")
     for replica in fleet:
         replica.kill()
     message = local_discord.send(channel, "!ping 1")
