@@ -170,7 +170,9 @@ def test_each_kind_of_event_comes_back_once_and_the_bot_is_told_of_the_rest(
         lambda: expected <= seen().keys(), 30, lambda: f"{expected - seen().keys()}: {seen()}\n{logs(fleet)}"
     )
     wait_for(lambda: is_over(local_etcd, namespace), 20, lambda: f"the end of {gaps(local_etcd, namespace)}")
-    assert seen() == Counter(expected), logs(fleet)
+    others = {what for what in seen() if what.startswith("audit/")} - expected  # the owner planned the event
+    assert len(others) == 1, seen()
+    assert seen() == Counter(expected | others), logs(fleet)
     assert sorted(m.content for m in answered(local_discord)) == ["pong 0", "pong 1 edited", "pong 2"]
     monkeypatch.setenv("DISCORDHA_ETCD_ENDPOINTS", local_etcd.endpoints[0])
     said = CliRunner().invoke(cli, ["gaps", "--name", namespace])
