@@ -140,7 +140,7 @@ def test_each_kind_of_event_comes_back_once_and_the_bot_is_told_of_the_rest(
         return Counter(m.content.removeprefix("seen ") for m in answered(local_discord, "seen"))
 
     before = local_discord.send(channel, "!ping 0")
-    answers(local_discord, 1)  # discord.py's message would show the edit
+    wait_for(lambda: answered(local_discord), 20, "the answer: discord.py's message would show the edit")
     local_discord.edit(channel, before, "!ping 0, edited")
     early = local_discord.join(guild)
     wait_for(lambda: len(seen()) >= 2 and len(answered(local_discord)) == 1, 20, lambda: f"live: {seen()}")
