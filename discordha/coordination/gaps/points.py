@@ -75,6 +75,7 @@ class Reach(NamedTuple):
 
     since: float
     until: float
+    connected: bool = True  # it receives events at the moment
 
     @classmethod
     def of(cls, record: Mapping[str, object], shard: int) -> Reach | None:
