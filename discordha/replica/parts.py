@@ -318,10 +318,10 @@ class ReplicaParts:
 
     def on_new_session(self, shard_id: int) -> None:
         """Tells the leader service."""
+        if self.catch_up is not None:  # first: the leader service has the member record written
+            self.catch_up.on_new_session(shard_id)
         if self.leaders is not None:
             self.leaders.new_session(shard_id)
-        if self.catch_up is not None:
-            self.catch_up.on_new_session(shard_id)
 
     def on_dispatch(
         self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
