@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo run examples test test-secure test-all test-lowest chaos bench lint typecheck
-.PHONY: audit stubs stubs-check docs docs-check site dist clean
+.PHONY: test-page screenshots audit stubs stubs-check docs docs-check site dist clean
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg). Half of the time tests wait, for a lease to end or a
 # replica to start, so one file more than there are cores runs at a time: WORKERS=1 for one after another. They start in the order of
@@ -68,6 +68,15 @@ test-lowest: ## the tests with the oldest dependencies that setup.cfg allows, in
 	@$(VENV)-lowest/bin/python tools/lowest.py setup.cfg > $(VENV)-lowest/lowest.txt
 	@$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check -r $(VENV)-lowest/lowest.txt
 	$(call run_tests,$(VENV)-lowest/bin/python -m pytest)
+
+# Needs a browser besides: Debian's chromium, or CHROMIUM=path. PAGE_SECONDS=600 makes the faults take that long.
+test-page: venv ## the operator's page in Chromium: agreement with status, actions, accessibility; frames in out/page/
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+	@PYTHONPATH=tests/page $(BIN)/python -c 'import sys, browser; sys.exit(0 if browser.chromium() else browser.MISSING)'
+	$(PYTEST) tests/page -m long -s $(ARGS)
+
+screenshots: venv ## the operator's page in both themes, for the docs (needs Chromium, as test-page does)
+	@PAGE_SHOTS=1 PAGE_CURVES=60 $(MAKE) --no-print-directory test-page ARGS='-k "both_themes or screenshots"'
 
 chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=..., CHAOS_OVERLAP=1)
 	$(PYTEST) tests/chaos -m long --timeout 0 -s $(ARGS)

@@ -28,6 +28,7 @@ _PREFIX = "DISCORDHA_"
 _FOREIGN = frozenset({"CACHE", "LOG", "TEST"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENDPOINT = re.compile(r"(https?://)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+_HTTP_TOKEN = re.compile(r"[!-~]{16,}")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]*):(\d{1,5})")
 #: An event's mark outlives ``catch_up`` by so many seconds: the time that a fleet needs to start again.
 CATCH_UP_MARGIN = 60.0
@@ -95,7 +96,8 @@ class Config:
     :param call_timeout: how long a blocking call may go without Discord carrying a request out.
     :param shard_count: the number of shards, or ``auto`` for Discord's recommendation; ``None``: no shards.
     :param replication: the number of replicas for each shard.
-    :param http_address: ``host:port`` for health and metrics.
+    :param http_address: ``host:port`` for health, metrics and the operator's page.
+    :param http_token: lets those who know it act on the operator's page; never shown. ``None``: nobody acts.
     :param telemetry: make spans and metrics with OpenTelemetry's API.
     :param api_url: another address of Discord's REST API, such as a proxy's.
     :param gateway_url: another address of Discord's gateway.
@@ -134,6 +136,7 @@ class Config:
     shard_count: int | str | None = None
     replication: int = 2
     http_address: str | None = None
+    http_token: str | None = dataclasses.field(default=None, repr=False)
     telemetry: bool = False
     api_url: str | None = None
     gateway_url: str | None = None
@@ -152,10 +155,8 @@ class Config:
             before = config.client_options if config is not None else {}
             options["client_options"] = {**before, **options.get("client_options", {}), **client}
         for option in options:
-            if option in _NOT_TAKEN:
-                raise ConfigError(
-                    f"{option} is an option of discord.py's, but not here: {_NOT_TAKEN[option]}"
-                )
+            if why := _NOT_TAKEN.get(option):
+                raise ConfigError(f"{option} is an option of discord.py's, but not here: {why}")
             if option not in known:
                 raise ConfigError(f"{option} is not an option{nearest(option, [*known, *_CLIENT_OPTIONS])}")
         if config is not None:
@@ -183,9 +184,8 @@ class Config:
             name = variable.removeprefix(_PREFIX).lower()
             if name not in fields:
                 if name.upper().split("_")[0] not in _FOREIGN:
-                    _log.warning(
-                        "%s is set, but there is no such option%s", variable, nearest(name, list(fields))
-                    )
+                    close = nearest(name, list(fields))
+                    _log.warning("%s is set, but there is no such option%s", variable, close)
             elif text.strip():
                 options[name] = read_variable(variable, name, fields[name], text.strip())
         options.update(overrides)
@@ -198,10 +198,9 @@ class Config:
         self._check_token()
         self._check_numbers()
         for field, choices in _CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise ConfigError(
-                    f"{field} must be {' or '.join(map(repr, choices))}, not {getattr(self, field)!r}"
-                )
+            value = getattr(self, field)
+            if value not in choices:
+                raise ConfigError(f"{field} must be {' or '.join(map(repr, choices))}, not {value!r}")
         for field in ("ha", "participate_in_election", "telemetry"):
             if not isinstance(getattr(self, field), bool):
                 raise ConfigError(f"{field} must be True or False, not {getattr(self, field)!r}")
@@ -340,6 +339,10 @@ class Config:
             match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
             if match is None or int(match[2]) > 65535:
                 raise ConfigError(f"http_address must be host:port or :port, as in ':8080', not {address!r}")
+        if (secret := self.http_token) is not None and not (
+            isinstance(secret, str) and _HTTP_TOKEN.fullmatch(secret)
+        ):
+            raise ConfigError("http_token must be 16 or more letters and digits: try `openssl rand -hex 16`")
 
 
 def bot_id_from_token(token: str) -> int | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from discordha.api.peers import PeerCalls
 from discordha.commands import Command, Components, Interactions, PersistentViews, Tree
-from discordha.dispatch.callables import check_arguments, refuse_coroutine, short_name
+from discordha.dispatch.handlers.callables import check_arguments, refuse_coroutine, short_name
 from discordha.dispatch.runner import ErrorHook
 from discordha.errors import ConfigError
 from discordha.leader.loop import Loop

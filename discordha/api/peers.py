@@ -14,8 +14,8 @@ from discordha.api.client import ReplicaAccess
 from discordha.blocking.nonces import nonce_for
 from discordha.context import check_fence, current_event
 from discordha.coordination.shared.posts import BROADCAST, EVENT
-from discordha.dispatch.callables import check_arguments, refuse_coroutine
 from discordha.dispatch.handlers import HandlerRegistry
+from discordha.dispatch.handlers.callables import check_arguments, refuse_coroutine
 from discordha.errors import ConfigError
 
 __all__ = ["Answers", "PeerCalls"]

@@ -28,7 +28,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from discordha.context import current_event, current_fence
-from discordha.dispatch.callables import check_predicate
+from discordha.dispatch.handlers.callables import check_predicate
 from discordha.errors import DiscordHAError, LockLost
 from discordha.events import EventSpec
 

@@ -19,7 +19,7 @@ from discord.utils import MISSING
 
 from discordha.blocking import unwrap
 from discordha.context import current_event
-from discordha.dispatch.callables import check_arguments, refuse_coroutine
+from discordha.dispatch.handlers.callables import check_arguments, refuse_coroutine
 
 __all__ = [
     "bot_has_permissions",

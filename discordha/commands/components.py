@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from discordha.dispatch.callables import callable_name, own_name, refuse_coroutine
+from discordha.dispatch.handlers.callables import callable_name, own_name, refuse_coroutine
 from discordha.errors import ConfigError
 
 __all__ = ["Component", "Components", "values_of"]

@@ -17,8 +17,8 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from discordha.commands.trampoline import adapt, plain_function
-from discordha.dispatch.callables import short_name
 from discordha.dispatch.handlers import check_ordering
+from discordha.dispatch.handlers.callables import short_name
 
 __all__ = [
     "Checks",

@@ -31,7 +31,7 @@ import discord
 from discordha.blocking import Bridge, unwrap, wrap
 from discordha.blocking.sides import author_side
 from discordha.context import runs_loop
-from discordha.dispatch.callables import (
+from discordha.dispatch.handlers.callables import (
     body_of,
     callable_name,
     refuse_coroutine,

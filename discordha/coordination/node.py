@@ -37,7 +37,8 @@ from discordha.coordination.gaps.stream import GapStreams
 from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.router import JournalRouter
 from discordha.coordination.membership.admission import claim_bot_name, claim_replica_id
-from discordha.coordination.membership.members import JSON, Members, incompatibility
+from discordha.coordination.membership.formats import incompatibility
+from discordha.coordination.membership.members import JSON, Members
 from discordha.coordination.membership.shard_plan import ShardPlan
 from discordha.coordination.memory.store import MemoryStore
 from discordha.coordination.quotas.command_records import CommandRecords

@@ -23,10 +23,11 @@ from discordha.coordination.claims.records import Attempts
 from discordha.coordination.membership.unreceived import listed
 from discordha.dispatch.age_guard import AgeGuards
 from discordha.dispatch.barrier import Barrier
+from discordha.dispatch.drain import Drain
 from discordha.dispatch.handlers import Handler, HandlerRegistry, by_claim
-from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, Preference, State
+from discordha.dispatch.items import ClaimItem, ClaimStore, Item, Preference, State
 from discordha.dispatch.lane_worker import LaneWorker
-from discordha.dispatch.lanes import LaneItem, Lanes
+from discordha.dispatch.lanes import Lanes
 from discordha.dispatch.orphans import Orphans
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
@@ -105,6 +106,7 @@ class Dispatcher:
         self._worker = LaneWorker(
             pending, lanes, claims, router, runner, stats, last_attempts, telemetry, clock
         )
+        self._drain = Drain(pending, lanes, router, last_attempts, stats, config.ha, clock)
         self.work = self._worker.work
         self.barrier = Barrier(self._admit_next, config.queue_size)
         claims.listen(self)
@@ -294,10 +296,7 @@ class Dispatcher:
 
     def begin_drain(self) -> None:
         """Gives the waiting events to the other replicas that have received them. Never blocks."""
-        router = self._router
-        router.draining = True
-        waiting = self._lanes.clear(lambda item: isinstance(item, ClaimItem) and router.gives_back(item))
-        router.give_back([item for item in waiting if isinstance(item, ClaimItem)])
+        self._drain.begin()
 
     def drain(self, timeout: float, hurry: Callable[[], bool] | None = None, *, undone: int = 0) -> list[str]:
         """Leaves waiting events to the other replicas, and works to the end those that no other has received.
@@ -306,32 +305,8 @@ class Dispatcher:
         :param undone: leader events that were not started; told with those found here.
         :return: the handlers that still run; other replicas retry their events once the session is revoked.
         """
-        deadline = self._clock() + timeout
-        router, pending = self._router, self._pending
-        self.begin_drain()
-        while self._clock() < deadline and not self._stop.wait(0.005):
-            if hurry is not None and hurry():
-                break
-            if any(self._lanes.sizes()) or self._last_attempts.waits:
-                continue
-            if all(map(router.gives_back, [*pending.standing(State.DELAYED), *pending.held()])):
-                break
-        unstarted = [*pending.standing(State.WAITING), *pending.standing(State.DELAYED), *pending.held()]
-        undone += sum(not router.gives_back(item) for item in unstarted)
-        undone += len(self._lanes.clear(self._is_only_ours))
-        router.drained = True
-        if undone:
-            _log.error(
-                "%d events were not started before the drain timed out, and no other replica is known to "
-                "have received them",
-                undone,
-            )
-            self._stats.add("dropped", "undone", undone)
+        self._drain.run(timeout, self._stop, hurry, undone)
         return self._runner.running()
-
-    def _is_only_ours(self, item: LaneItem) -> bool:
-        """Whether a waiting event is neither to be claimed nor in a journal."""
-        return not isinstance(item, ClaimItem) and not (isinstance(item, LeaderItem) and self._config.ha)
 
     def marked(self, timeout: float) -> bool:
         """Blocks until all marks are written, or for ``timeout`` seconds; true when they are."""

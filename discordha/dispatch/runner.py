@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 from discordha.blocking import Bridge, wrap
 from discordha.blocking.unawaited import watch_unawaited
 from discordha.context import CurrentEvent, handler_scope
-from discordha.dispatch.callables import refuse_result
 from discordha.dispatch.handlers import Handler
+from discordha.dispatch.handlers.callables import refuse_result
 from discordha.errors import HandlerTimeout, LockLost
 from discordha.stats import Stats
 

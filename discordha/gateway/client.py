@@ -390,11 +390,7 @@ class ShardClient(TappedClient):
                 continue
             silent = time.monotonic() - self._last_frame
             if silent >= self._deaf_after:
-                _log.warning(
-                    "shard %d: nothing arrived for %.1f s, not even an acknowledgement; it reconnects",
-                    self.number,
-                    silent,
-                )
+                _log.warning("shard %d: nothing arrived for %.1f s; it reconnects", self.number, silent)
                 self.drop()
             elif silent >= self._deaf_after / 2:
                 with contextlib.suppress(Exception):

@@ -172,7 +172,7 @@ class Gateway:
         """Gives a stored frame to discord.py's parser again. Does not block; any thread."""
         client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
         if client is not None:
-            self._soon(client.replay, raw)
+            self.soon(client.replay, raw)
 
     # -- for other parts of the replica ----------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class Gateway:
         """Replaces a shard's connection: by RESUME, or with a new session. Does not block; any thread."""
         client = self._clients.get(shard_id)
         if client is not None:
-            self._soon(client.drop, resume)
+            self.soon(client.drop, resume)
 
     def caught_up(self, shard_id: int) -> Future[bool]:
         """Whether every event of a shard has arrived that Discord had sent before the call. The answer takes
@@ -225,9 +225,7 @@ class Gateway:
         return answer
 
     def acknowledged_revision(self, shard_id: int) -> int:
-        """The latest known revision of etcd that is older than every event of a shard to come. Any
-        thread; exact on the gateway's.
-        """
+        """The latest known revision of etcd that is older than every event of a shard to come. Any thread."""
         client = self._clients.get(shard_id)
         return client.acknowledged_revision if client is not None else 0
 
@@ -238,13 +236,11 @@ class Gateway:
         """
         client = self._clients.get(shard_id)
         if client is not None:
-            self._soon(client.beat, seen)
+            self.soon(client.beat, seen)
 
     def set_presence(self, word: Mapping[str, Any] | None) -> None:
-        """Changes the presence of all sessions, now and later; ``None``: to that of the options. Does not
-        block; any thread.
-        """
-        self._soon(self._set_presence, word)
+        """Changes the presence of all sessions, now and later; ``None``: the options'. Any thread."""
+        self.soon(self._set_presence, word)
 
     def _set_presence(self, word: Mapping[str, Any] | None) -> None:
         self._presence = word
@@ -253,9 +249,6 @@ class Gateway:
 
     def soon(self, call: Callable[..., None], *args: Any) -> None:
         """Calls on the gateway's thread, in the order of the calls. Does not block; any thread."""
-        self._soon(call, *args)
-
-    def _soon(self, call: Callable[..., None], *args: Any) -> None:
         if not self._stopping:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self.loop.call_soon_threadsafe(call, *args)

@@ -21,7 +21,7 @@ import aiohttp
 
 from discordha.context import current_event, refuse_on_loop
 from discordha.coordination.election.task_runs import TaskState
-from discordha.dispatch.callables import refuse_coroutine, refuse_result
+from discordha.dispatch.handlers.callables import refuse_coroutine, refuse_result
 from discordha.errors import ConfigError
 from discordha.leader.loop_bots import LoopHost, find_bot
 from discordha.leader.schedule import Schedule, Times, parse_schedule, schedule_of

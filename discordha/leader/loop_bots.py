@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
-from discordha.dispatch.callables import own_name
+from discordha.dispatch.handlers.callables import own_name
 from discordha.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ class Coverage:
             if since is None or until is None:
                 return None
             self._since = min(self._since, since + SETTLE)
-            return Reach(min(self._since, self._joined), until - LAG)
+            return Reach(min(self._since, self._joined), until - LAG, self._connected)
 
     def _low(self, heard_at: float, oldest: float | None) -> float:
         """Up to when everything is received and done."""

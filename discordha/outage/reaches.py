@@ -79,7 +79,7 @@ class Reaches:
         """For the member record."""
         found = {shard: self.reach(shard) for shard in self._coverage}
         return {
-            str(shard): [round(reach.since + 0.0005, 3), round(reach.until - 0.0005, 3)]
+            str(shard): [round(reach.since + 0.0005, 3), round(reach.until - 0.0005, 3), reach.connected]
             for shard, reach in found.items()
             if reach is not None
         }
@@ -104,7 +104,7 @@ class Reaches:
             if self._clock() - self._members.silence(member) < after:
                 continue
             theirs = Reach.of(record, shard)
-            if theirs is not None and theirs.since <= point.moment:
+            if theirs is not None and theirs.connected and theirs.since <= point.moment:
                 return True
             if theirs is None and "reach" not in record and session_age(record, shard) is not None:
                 return True  # an earlier version's

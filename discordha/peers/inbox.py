@@ -26,9 +26,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from discordha.coordination.shared.posts import ASK, BROADCAST, EVENT, Answer, Post, Posts
-from discordha.dispatch.callables import callable_name, refuse_result
 from discordha.dispatch.dispatcher import Dispatcher
 from discordha.dispatch.handlers import Handler
+from discordha.dispatch.handlers.callables import callable_name, refuse_result
 from discordha.dispatch.items import Item
 from discordha.dispatch.lanes import Lanes
 from discordha.errors import StoreUnavailable

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.gateway import GatewayState
 from discordha.process.threads import failing, note_failure, unending
+from discordha.replica.incidents import Observation
 from discordha.replica.status import ReplicaView, reasons
 
 __all__ = ["DeafnessDetector", "Monitor"]
@@ -144,6 +145,23 @@ class Monitor:
                 elif deaf or max(gateway.since, gateway.silent) >= replica.config.deaf_after:
                     leaders.set_connected(key, False)
         replica.readiness.note(reasons(replica))
+        self._look()
+
+    def _look(self) -> None:
+        """Has the replica's incidents noted."""
+        replica, node = self._replica, self._replica.coordination
+        shards = replica.shards.clients()
+        replica.incidents.look(
+            Observation(
+                {name: each for name, each in replica.replicas().items() if name != replica.replica_id},
+                node.members.departures.latest() if node is not None else (),
+                replica.stats.count("taken_over"),
+                replica.stats.count("dead"),
+                node.session.losses if node is not None else 0,
+                frozenset(number_of(key) for key in replica.gateway.clients if self.is_deaf(key)),
+                frozenset(shard for shard in shards if replica.leading.is_leader(shard)),
+            )
+        )
 
     def _repair_if_deaf(self, key: int, gateway: GatewayState) -> bool:
         """Whether a shard is deaf; reconnects it when the last remedy had its time."""

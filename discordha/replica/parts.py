@@ -14,15 +14,17 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from discordha._version import __version__
 from discordha.api.client import AllClients
 from discordha.api.wait_for import Waiters
 from discordha.blocking import wrap
 from discordha.commands import CommandSync, Tree
 from discordha.config import Config
 from discordha.context import current_event
+from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.membership.members import OperatorCommands
 from discordha.coordination.membership.preference import ShardPreference
-from discordha.coordination.node import CoordinationNode
+from discordha.coordination.node import CoordinationNode, store_settings
 from discordha.dispatch import Dispatcher, Lanes, Preference
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.dispatch.runner import ErrorHook, Runner
@@ -35,10 +37,11 @@ from discordha.leader.service import LeaderService, LeadershipStatus, SingleLead
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits, shared_total
-from discordha.operations.health import HealthServer
+from discordha.operations.fleet import Fleet
 from discordha.outage.service import GAP, CatchUp
 from discordha.peers.inbox import Inbox
 from discordha.replica import status
+from discordha.replica.incidents import Incidents
 from discordha.replica.monitor import Monitor
 from discordha.replica.readiness import Readiness
 from discordha.sharding.host import ShardHost
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     import discord
 
     from discordha import views
+    from discordha.operations.health import HealthServer
     from discordha.telemetry import Telemetry
     from discordha.voice.worker import VoiceWorker
 
@@ -96,6 +100,7 @@ class ReplicaParts:
         self.on_fatal = on_fatal
         self._on_drain_asked = on_drain_asked
         self._started_at = time.monotonic()
+        self._started = int(time.time())  # for people who look at the page
         self._sharded = config.shard_count is not None
         link.current().hello(replica_id, ha=config.ha, drain_timeout=config.drain_timeout)
 
@@ -109,6 +114,7 @@ class ReplicaParts:
         self.posts = self.node.posts
         tree.silent_owner = self.node.silent_owner
         self.readiness = Readiness(replica_id, self._announce)
+        self.incidents = Incidents(replica_id)
 
         # The connection to Discord.
         self.limits = RestLimits(config.rest_limit) if config.rest_limit else None
@@ -225,7 +231,7 @@ class ReplicaParts:
             if node and self.leaders and self._sharded
             else None
         )
-        self.health = HealthServer(self, config.http_address) if config.http_address is not None else None
+        self.health = self._http(config.http_address) if config.http_address is not None else None
 
     def _first_shard(self) -> int:
         return self.shards.key(0) if self._sharded else 0
@@ -242,6 +248,31 @@ class ReplicaParts:
             needed=lambda key: self._is_needed(node, key),
             fetch=self.gateway.session_limits,
         )
+
+    def _http(self, address: str) -> HealthServer:
+        # Only those who use it pay for the import of a server.
+        from discordha.operations.health import HealthServer
+        from discordha.operations.page.routes import PageRoutes
+
+        node, config = self.node, self.config
+
+        def open_fleet() -> Fleet:
+            # Connections of its own: a slow page delays no claim, and what etcd refuses it says nothing about
+            # the replica.
+            return Fleet(EtcdStore(store_settings(config)) if config.ha else node.store, node.root)
+
+        page = PageRoutes(
+            open_fleet,
+            token=config.http_token,
+            members=None if config.ha else self._own_record,
+            served_by=self.replica_id,
+        )
+        return HealthServer(self, address, page)
+
+    def _own_record(self) -> Mapping[str, Mapping[str, Any]]:
+        """The member record that a replica without peers would write."""
+        state = {"state": self.readiness.state, "version": __version__, "started": self._started}
+        return {self.replica_id: {**status.describe(self), **state}}
 
     def _inject(self, raw: str, shard_id: int) -> None:
         """Gives a stored event to this replica again. Does not block."""
@@ -287,10 +318,10 @@ class ReplicaParts:
 
     def on_new_session(self, shard_id: int) -> None:
         """Tells the leader service."""
+        if self.catch_up is not None:  # first: the leader service has the member record written
+            self.catch_up.on_new_session(shard_id)
         if self.leaders is not None:
             self.leaders.new_session(shard_id)
-        if self.catch_up is not None:
-            self.catch_up.on_new_session(shard_id)
 
     def on_dispatch(
         self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int

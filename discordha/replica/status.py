@@ -8,6 +8,8 @@ Threads and locks: any thread. No state: the functions read single values of the
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -26,12 +28,16 @@ from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits
 from discordha.outage.service import CatchUp
 from discordha.process.threads import failing
+from discordha.replica.incidents import Incidents
 from discordha.replica.readiness import Readiness
 from discordha.sharding.host import ShardHost
 from discordha.sharding.index import ShardIndex
-from discordha.stats import Stats
+from discordha.stats import STAGES, Stats
 
 __all__ = ["ReplicaView", "describe", "reasons", "status"]
+
+#: The counters in a member record.
+_COUNTED = ("received", "handled", "failed", "lost", "dropped", "taken_over", "dead")
 
 
 class ReplicaView(Protocol):
@@ -54,6 +60,7 @@ class ReplicaView(Protocol):
     limits: RestLimits | None
     commands: CommandSync
     catch_up: CatchUp | None
+    incidents: Incidents
 
     @property
     def uptime(self) -> float:
@@ -83,13 +90,37 @@ def describe(replica: ReplicaView) -> dict[str, JSON]:
         },
         "queue": replica.dispatcher.queue(),
         "unfinished": replica.dispatcher.unfinished(),
-        "handled": replica.stats.count("handled"),
+        **_load(replica.stats),
+        "uptime": round(replica.uptime, 3),
         "threads": replica.lanes.threads,
+        "latency": {
+            str(shard): round(latency, 3)
+            for shard, client in shards.items()
+            if math.isfinite(latency := client.state().latency)
+        },
+        "incidents": replica.incidents.listed(),
         "hears": leaders.ages() if leaders is not None else {},
         "events": {key: state.events for key, state in states.items()},
         "reach": replica.catch_up.reaches() if replica.catch_up is not None else {},
         "commands": dict(replica.commands.digests),
         "heard": {key: state.heard for key, state in states.items()},
+    }
+
+
+def _load(stats: Stats) -> dict[str, JSON]:
+    """Counts; number and sum of the times of events and of each stage; seconds of the processor."""
+    counts = dict.fromkeys(_COUNTED, 0)
+    for (name, _), count in stats.counters().items():
+        if name in counts:
+            counts[name] += count
+    times: dict[str, JSON] = {name: [0, 0.0] for name in ("event", *STAGES)}
+    for name, histogram in stats.histograms().items():
+        times[name] = [sum(histogram.counts), round(histogram.total, 4)]
+    return {
+        "handled": counts["handled"],
+        "counts": counts,
+        "times": times,
+        "cpu": round(time.process_time(), 2),
     }
 
 

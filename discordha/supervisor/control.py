@@ -25,11 +25,12 @@ from pathlib import Path
 
 from discordha.errors import DiscordHAError
 
-__all__ = ["ControlServer", "Reply", "ask", "runs"]
+__all__ = ["RELOAD", "ControlServer", "Reply", "ask", "runs"]
 
 _log = logging.getLogger("discordha.run")
 
-_ASK = b"reload\n"
+#: What asks for a reload.
+RELOAD = b"reload\n"
 
 
 def _folder(environ: Mapping[str, str]) -> Path:
@@ -105,7 +106,7 @@ class ControlServer:
             asked = connection.recv(64)
         except OSError:
             asked = b""
-        if asked == _ASK:
+        if asked == RELOAD:
             self._on_reload(Reply(connection))
         else:
             connection.close()
@@ -152,7 +153,7 @@ def ask(path: Path, said: Callable[[str], None], timeout: float) -> bool:
         connection.settimeout(timeout)
         try:
             connection.connect(str(path))
-            connection.sendall(_ASK)
+            connection.sendall(RELOAD)
             with connection.makefile("rb") as lines:
                 for line in lines:
                     message = json.loads(line)

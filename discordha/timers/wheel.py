@@ -30,9 +30,9 @@ from discordha.context import current_event
 from discordha.coordination.claims.records import Hint
 from discordha.coordination.etcd.store import Snapshot, WatchEvent, WatchListener
 from discordha.coordination.shared.timers import StoredTimer, TimerStore, parse_timer
-from discordha.dispatch.callables import refuse_result
 from discordha.dispatch.dispatcher import Dispatcher
 from discordha.dispatch.handlers import Handler
+from discordha.dispatch.handlers.callables import refuse_result
 from discordha.errors import DiscordHAError, LockLost, StoreUnavailable
 from discordha.events import Event, Identity, Scope
 from discordha.process.threads import note_failure, unending

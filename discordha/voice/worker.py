@@ -29,7 +29,7 @@ from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.coordination.voice.deliveries import VoiceDelivery
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import check_module
-from discordha.dispatch.callables import check_arguments, refuse_coroutine
+from discordha.dispatch.handlers.callables import check_arguments, refuse_coroutine
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.voice.codec import check_voice
 from discordha.voice.connection import VoiceHost

@@ -75,14 +75,15 @@ class Reach(NamedTuple):
 
     since: float
     until: float
+    connected: bool = True  # it receives events at the moment
 
     @classmethod
     def of(cls, record: Mapping[str, object], shard: int) -> Reach | None:
         """That of a member, by its record."""
         reaches = record.get("reach")
         found = reaches.get(str(shard)) if isinstance(reaches, dict) else None
-        if isinstance(found, list) and len(found) == 2 and all(isinstance(n, int | float) for n in found):
-            return cls(*found)
+        if isinstance(found, list) and len(found) == 3 and all(isinstance(n, int | float) for n in found):
+            return cls(found[0], found[1], bool(found[2]))
         return None
 
 

@@ -36,7 +36,9 @@ from discordha.coordination.etcd.store import (
     WatchEvent,
     WatchListener,
 )
+from discordha.coordination.membership import formats
 from discordha.coordination.membership.admission import ReplicaIdentity
+from discordha.coordination.membership.departures import LEAVING_STATES, Departures
 from discordha.coordination.membership.placement import CACHED_RANKS, rank_among
 from discordha.coordination.membership.rhythm import Rhythm
 from discordha.coordination.membership.unreceived import Unreceived
@@ -47,12 +49,9 @@ from discordha.process.threads import note_failure, unending
 __all__ = [
     "CACHED_RANKS",
     "DELIVERY_SKEW",
-    "FORMAT",
     "JSON",
-    "READS",
     "Members",
     "OperatorCommands",
-    "incompatibility",
     "session_age",
 ]
 
@@ -60,34 +59,11 @@ _log = logging.getLogger(__name__)
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
-#: The format of everything that this version writes into etcd, and the oldest format that it can work beside.
-#: All formats share the member record's ``version``, ``format`` and ``reads``.
-FORMAT = 1
-READS = 1
-#: States in which a replica gets no events or takes no new ones: preferring it would cost each one the grace.
-LEAVING_STATES = frozenset({"draining", "stopping"})
 UNPREFERRED_STATES = LEAVING_STATES | {"starting", "deaf"}
 #: How much later than its rhythm a member's record may come in, seconds.
 LATE = 0.3
 #: How much later than one replica another may receive an event from Discord, seconds.
 DELIVERY_SKEW = 1.0
-
-
-def incompatibility(replica: str, record: Mapping[str, JSON]) -> str | None:
-    """Why this version can't work beside a replica; ``None`` if it can.
-
-    Each record says which format its replica writes and the oldest that it reads; neighbouring versions
-    overlap. A record that says neither belongs to a replica that is just starting, or to something else."""
-    writes, reads = record.get("format", FORMAT), record.get("reads", record.get("format", READS))
-    if not isinstance(writes, int) or not isinstance(reads, int):
-        writes = reads = -1
-    if writes >= READS and reads <= FORMAT:
-        return None
-    return (
-        f"replica {replica} (version {record.get('version', '?')}) writes format {record.get('format')!r} "
-        f"into etcd, and this version ({__version__}) can only work beside formats {READS} to {FORMAT}: run "
-        "neighbouring versions, or let all replicas of the other one end first"
-    )
 
 
 def session_age(record: Mapping[str, JSON], shard: int) -> float | None:
@@ -137,6 +113,7 @@ class Members:
         self._heard: set[str] = set()  # members that have written since this replica started
         self._seen: tuple[str, ...] = ()
         self._last: frozenset[str] = frozenset()
+        self.departures = Departures(replica_id)
         self.draining: frozenset[str] = frozenset()
         self._ranks: dict[str, int] = {}
         self.version = 0
@@ -223,8 +200,8 @@ class Members:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": __version__,
-            "format": FORMAT,
-            "reads": READS,
+            "format": formats.FORMAT,
+            "reads": formats.READS,
             "started": self._started,
             "state": self._state,
             **self._describe(),
@@ -325,14 +302,17 @@ class Members:
     # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        self._update({kv.key[len(self._prefix) :]: self._parse(kv) for kv in snapshot.items})
+        records = {kv.key[len(self._prefix) :]: self._parse(kv) for kv in snapshot.items}
+        self.departures.compare(self._records, records)
+        self._update(records)
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         records = dict(self._records)  # written on this thread only
         for kind, kv in events:
             member = kv.key[len(self._prefix) :]
             if kind == "delete":
-                records.pop(member, None)
+                if member in records:
+                    self.departures.note(member, records.pop(member))
             else:
                 records[member] = self._parse(kv)
                 self._heard.add(member)
@@ -362,7 +342,7 @@ class Members:
 
     def _update(self, records: dict[str, dict[str, JSON]]) -> None:
         for member in records.keys() - self._records.keys():
-            reason = incompatibility(member, records[member])
+            reason = formats.incompatibility(member, records[member])
             if reason is not None and member != self._replica_id:
                 _log.error("%s; it should have stayed out", reason)
         for gone in set(self._rhythm.members()) - records.keys():

@@ -14,8 +14,8 @@ from discord.ext import commands as theirs
 from discord.utils import MISSING
 
 from discordha.blocking import Bridge
-from discordha.dispatch.callables import refuse_coroutine
 from discordha.dispatch.handlers import check_ordering
+from discordha.dispatch.handlers.callables import refuse_coroutine
 from discordha.ext.commands.sides import both
 
 __all__ = ["Cog", "CogMeta", "GroupCog"]

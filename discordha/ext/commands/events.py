@@ -21,7 +21,7 @@ from discordha.blocking.sides import on_loop_side
 from discordha.bot import DiscordHA
 from discordha.commands.trampoline import current_trampoline
 from discordha.config import Config
-from discordha.dispatch.callables import refuse_coroutine, short_name
+from discordha.dispatch.handlers.callables import refuse_coroutine, short_name
 from discordha.errors import DiscordHAError
 from discordha.events import EVENTS
 

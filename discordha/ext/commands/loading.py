@@ -16,7 +16,7 @@ from discord.ext.commands.bot import BotBase
 from discord.utils import MISSING
 
 from discordha.blocking.sides import run_without_loop
-from discordha.dispatch.callables import refuse_coroutine
+from discordha.dispatch.handlers.callables import refuse_coroutine
 from discordha.errors import ConfigError, DiscordHAError
 from discordha.ext.commands.cog import Cog
 from discordha.ext.commands.core import GroupMixin

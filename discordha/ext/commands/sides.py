@@ -24,7 +24,7 @@ from discordha.blocking.sides import loop_side, on_loop_side
 from discordha.blocking.views import blocking_caller
 from discordha.commands.declared import is_theirs
 from discordha.commands.trampoline import Trampoline, adapt, current_bridge
-from discordha.dispatch.callables import refuse_coroutine
+from discordha.dispatch.handlers.callables import refuse_coroutine
 from discordha.errors import DiscordHAError
 
 __all__ = [

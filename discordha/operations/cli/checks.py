@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 from discordha._version import __version__
 from discordha.config import Config
 from discordha.coordination.etcd.endpoints import StoreSettings
-from discordha.coordination.membership.members import FORMAT, incompatibility
+from discordha.coordination.membership.formats import FORMAT, incompatibility
 from discordha.errors import ConfigError, DiscordHAError
-from discordha.operations.cli.fleet import Fleet
+from discordha.operations.fleet import Fleet
 from discordha.supervisor.etcd_process import etcd_faults
 
 __all__ = ["Check", "checks", "role"]
@@ -81,7 +81,7 @@ def checks(fleet: Fleet, settings: StoreSettings, environ: Mapping[str, str]) ->
 
 def _etcd(fleet: Fleet) -> Iterator[Check]:
     try:
-        members = fleet.store.status()
+        members = fleet.etcd_members()
     except DiscordHAError as error:
         yield Check("etcd", "fail", str(error))
         return

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from discordha.operations.cli.fleet import Fleet
 from discordha.operations.cli.options import fail, fleet_command, say
+from discordha.operations.fleet import Fleet
 
 __all__ = ["dead_letters", "event", "gaps", "timers"]
 

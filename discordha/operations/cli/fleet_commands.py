@@ -22,7 +22,6 @@ from rich.table import Table
 from discordha._version import __version__
 from discordha.errors import DiscordHAError
 from discordha.operations.cli.event_commands import dead_letters, event, gaps, timers
-from discordha.operations.cli.fleet import Fleet
 from discordha.operations.cli.main import supervise
 from discordha.operations.cli.options import (
     bot_name,
@@ -36,7 +35,9 @@ from discordha.operations.cli.options import (
     settings_of,
     wait_option,
 )
+from discordha.operations.cli.page_command import page
 from discordha.operations.cli.source_commands import lint, local
+from discordha.operations.fleet import Fleet
 
 __all__ = ["cli", "status_table"]
 
@@ -308,5 +309,6 @@ cli.add_command(dead_letters)
 cli.add_command(event)
 cli.add_command(lint)
 cli.add_command(local)
+cli.add_command(page)
 cli.add_command(timers)
 cli.add_command(gaps)

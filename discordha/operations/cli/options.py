@@ -15,7 +15,7 @@ from discordha.config import bot_id_from_token
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.errors import DiscordHAError
-from discordha.operations.cli.fleet import Fleet
+from discordha.operations.fleet import Fleet
 
 __all__ = [
     "bot_name",

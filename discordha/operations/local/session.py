@@ -17,24 +17,24 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.errors import DiscordHAError
 from discordha.operations.local.acts import Act, Acts
-from discordha.operations.local.lines import LineError, id_of, typed
+from discordha.operations.local.commands import RegisteredCommands
+from discordha.operations.local.environment import LocalFailure, passed_on
+from discordha.operations.local.lines import LineError, id_of
 from discordha.process.threads import unending
 
 if TYPE_CHECKING:
     from discordha.testing.replicas import Replica
 
-__all__ = ["LocalFailure", "LocalSession"]
+__all__ = ["LocalSession"]
 
 Found = TypeVar("Found")
 
-#: Seconds; short, so that what a killed replica had begun is soon run by another one.
-SESSION_TTL = "2.0"
 READY_WITHIN = 60.0
 #: How long ``expect`` and the like wait, seconds: longer than a session, a restart and a slow machine.
 PATIENCE = 20.0
@@ -44,8 +44,6 @@ FEED_PAUSE = 0.1
 DRAIN_WITHIN = 40.0
 #: How long the bot may take to make a command or a button that a line names, seconds.
 MADE_WITHIN = 5.0
-#: Options that a local session sets itself, or that cannot hold for several replicas of one machine.
-_OWN = ("TOKEN", "API_URL", "GATEWAY_URL", "ETCD_", "REPLICA_ID", "HTTP_ADDRESS", "HA", "NAME")
 _NO_CALL = (
     "It has not called the local Discord. A bot whose settings stand in its code never does: "
     "discordha.DiscordHA.from_env(...) takes them from the environment."
@@ -100,7 +98,7 @@ class LocalSession:
             self._look_names()
             self._tell(f"starting {self._count} replicas of {self._bot.name}")
             fleet = self._fleet = Replicas(
-                self._bot, self._count, etcd=etcd, discord=discord, env=_passed_on(self._environ)
+                self._bot, self._count, etcd=etcd, discord=discord, env=passed_on(self._environ)
             )
             ends.enter_context(fleet)
             self._store = EtcdStore(StoreSettings(tuple(etcd.endpoints)))
@@ -233,37 +231,11 @@ class LocalSession:
 
     def slash(self, path: tuple[str, ...], options: Mapping[str, str]) -> None:
         """Runs a slash command, once the bot has registered it."""
-        declared = self._until(lambda: self._declared(path), lambda: self._unknown(path))
-        kinds = {option["name"]: option["type"] for option in declared}
-        required = {option["name"] for option in declared if option.get("required")}
-        known = ", ".join(kinds) or "none"
-        if unknown := [name for name in options if name not in kinds]:
-            raise LineError(f"/{' '.join(path)} has no option {', '.join(unknown)}; its options: {known}")
-        if missing := required - options.keys():
-            raise LineError(f"/{' '.join(path)} needs {', '.join(sorted(missing))}; its options: {known}")
+        commands = RegisteredCommands(self._discord)
+        declared = self._until(lambda: commands.options(path), lambda: commands.unknown(path))
         self._look_names()
-        values = {name: typed(value, kinds[name], self._names) for name, value in options.items()}
+        values = commands.values(path, declared, options, self._names)
         self._discord.slash(" ".join(path), values, channel_id=self._channel, user_id=self._user)
-
-    def _declared(self, path: tuple[str, ...]) -> list[dict[str, Any]] | None:
-        """The options of a registered command, or ``None``."""
-        level = self._commands()
-        options: list[dict[str, Any]] = []
-        for name in path:
-            found = next((each for each in level if each["name"] == name), None)
-            if found is None:
-                return None
-            options = list(found.get("options") or ())
-            level = [each for each in options if each["type"] in (1, 2)]
-        return None if level else options
-
-    def _commands(self) -> list[dict[str, Any]]:
-        guilds = [command for guild in self._discord.guild_ids for command in self._discord.commands(guild)]
-        return [each for each in [*self._discord.commands(), *guilds] if each.get("type", 1) == 1]
-
-    def _unknown(self, path: tuple[str, ...]) -> str:
-        known = ", ".join(f"/{each['name']}" for each in self._commands()) or "none"
-        return f"the bot has no command /{' '.join(path)}; its commands: {known}"
 
     def press(self, custom_id: str, values: tuple[str, ...] | None = None) -> None:
         """Presses the channel's newest button of that custom id, or chooses from a select."""
@@ -425,17 +397,3 @@ class LocalSession:
                 f"r{replica.index} has ended by itself, with status {replica.returncode}; its log ends:\n"
                 f"{replica.tail().rstrip()}"
             )
-
-
-class LocalFailure(DiscordHAError):
-    """A replica does not start; the message has several lines."""
-
-
-def _passed_on(environ: Mapping[str, str]) -> dict[str, str]:
-    """The bot's options of this environment, without those that say where Discord and etcd are."""
-    found = {
-        name: value
-        for name, value in environ.items()
-        if name.startswith("DISCORDHA_") and not name.removeprefix("DISCORDHA_").startswith(_OWN)
-    }
-    return {"DISCORDHA_SESSION_TTL": SESSION_TTL, **found}

@@ -11,7 +11,7 @@ import pytest
 from fleet import BOTS, logs, per_replica, values
 from store_helpers import store_of
 
-from discordha.operations.cli.fleet import Fleet
+from discordha.operations.fleet import Fleet
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.plugin import ReplicasFactory
 

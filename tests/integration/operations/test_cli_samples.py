@@ -95,6 +95,12 @@ def test_the_samples_are_what_the_commands_say(  # noqa: PLR0917
         "the member records to say what was handled",
     )
 
+    def told() -> bool:
+        found = json.loads(run("status", "--json"))
+        return bool(found["incidents"]) and all(each["latency"] for each in found["replicas"].values())
+
+    wait_for(told, 20, "the first incident, and each replica's latency")
+
     letter = f"message/{question + 1}"
     names[letter] = "message/1310283187625984001"
     bury(local_etcd, root, letter)

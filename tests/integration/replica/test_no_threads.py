@@ -16,7 +16,7 @@ from discordha.testing.plugin import ReplicasFactory
 TTL = 2.0
 
 
-@pytest.mark.parametrize("lasts", [False, True])
+@pytest.mark.parametrize("lasts", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_threads_cannot_start(
     replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str, lasts: bool
 ) -> None:

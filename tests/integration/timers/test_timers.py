@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
 import pytest
 from click.testing import CliRunner, Result
 from fleet import BOTS, per_replica, whole_logs
@@ -20,7 +19,7 @@ from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import Put, Txn
 from discordha.coordination.shared.timers import DIGITS, TimerStore, timer_prefix
 from discordha.operations.cli.fleet_commands import cli
-from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, wait_for
+from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
 FIRED = re.compile(r"^fired (\d+) (\d+) ([\d.]+)$", re.MULTILINE)
@@ -168,55 +167,6 @@ def test_shards_and_an_outage_of_etcd(
     assert all(len(each) == 1 for each in fired().values()), fired()
     assert all(fired()[number][0] >= back - now - 2.1 for number in range(20, 40)), "late ones say so"
     assert "Traceback" not in whole_logs(fleet)
-
-
-@pytest.mark.long
-def test_a_million_that_wait(
-    replicas: ReplicasFactory, local_discord: LocalDiscord, root: str, namespace: str
-) -> None:
-    """Prints what a million waiting timers cost: the etcd is one of their own."""
-    count = 1_000_000
-    with LocalEtcd() as etcd, timers_of(etcd, root) as (timers, commit):
-        env = {"DISCORDHA_NAME": namespace, **etcd.env()}
-
-        def start() -> Replica:
-            fleet = replicas(
-                BOTS / "timers.py", 1, discord=None, env=env, per_replica_env=per_replica(local_discord)
-            )
-            fleet.wait_ready(120)
-            return fleet[0]
-
-        def memory(replica: Replica) -> float:
-            return psutil.Process(replica.pid).memory_info().rss / 1e6
-
-        def cpu(replica: Replica) -> float:
-            """Seconds of the processor in a minute."""
-            process = psutil.Process(replica.pid)
-            begun, before = time.monotonic(), sum(process.cpu_times()[:2])
-            wait_for(lambda: time.monotonic() > begun + 60, 70, "a minute", interval=1.0)
-            return float(sum(process.cpu_times()[:2]) - before)
-
-        alone = start()
-        figures = {"memory without, MB": memory(alone), "CPU s a minute without": cpu(alone)}
-        alone.kill()
-        before = etcd.metrics().db_size
-        begin = time.time() + 86_400
-        for first in range(0, count, 10_000):
-            schedule(commit, root, [begin + number for number in range(first, first + 10_000)], first)
-        figures["etcd, MB"] = (etcd.metrics().db_size - before) / 1e6
-        waiting = start()
-        figures |= {"memory with, MB": memory(waiting), "CPU s a minute with": cpu(waiting)}
-        took = time.monotonic()
-        assert timers.window(time.time() + 60, 5000) == []
-        figures["a read, ms"] = (time.monotonic() - took) * 1000
-        due = time.time() + 1.0
-        schedule(commit, root, [due], count)
-        timers.poke(due)
-        wait_for(lambda: f"fired {count} 1 0.0" in waiting.log_text(), 30, "one that is due, on time")
-    print({name: round(value, 2) for name, value in figures.items()})
-    assert figures["memory with, MB"] < figures["memory without, MB"] + 10
-    assert figures["CPU s a minute with"] < figures["CPU s a minute without"] + 1.0
-    assert figures["etcd, MB"] < 500
 
 
 def test_a_message_sets_a_timer(replicas: ReplicasFactory, local_discord: LocalDiscord) -> None:

@@ -6,10 +6,10 @@ import discordha._version
 
 discordha._version.__version__ = os.environ.get("PRETEND_VERSION", discordha._version.__version__)
 
-from discordha.coordination.membership import members  # noqa: E402
+from discordha.coordination.membership import formats  # noqa: E402
 
-members.FORMAT = int(os.environ.get("PRETEND_FORMAT", members.FORMAT))
-members.READS = int(os.environ.get("PRETEND_READS", members.READS))
+formats.FORMAT = int(os.environ.get("PRETEND_FORMAT", formats.FORMAT))
+formats.READS = int(os.environ.get("PRETEND_READS", formats.READS))
 
 from recording import ha  # noqa: E402
 

@@ -16,8 +16,8 @@ import pytest
 import discordha
 from discordha import ConfigError, app_commands
 from discordha.commands.components import Components
-from discordha.dispatch.callables import callable_name, own_name, refuse_coroutine, short_name
 from discordha.dispatch.handlers import HandlerRegistry
+from discordha.dispatch.handlers.callables import callable_name, own_name, refuse_coroutine, short_name
 
 
 def on_message(message: Any) -> None:

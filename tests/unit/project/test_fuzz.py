@@ -15,13 +15,13 @@ from discordha import Config, ConfigError
 from discordha.commands.components import Components
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import Attempts, marked_at, parse_claim
-from discordha.coordination.etcd.store import KeyValue, Snapshot, TxnResult, WatchEvent
+from discordha.coordination.etcd.store import GetPrefix, KeyValue, Snapshot, TxnResult, WatchEvent
 from discordha.coordination.journal.entries import NEVER, AttemptRecord, JournalMark
 from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.tally import Tally
 from discordha.events import EVENTS, Scope, identify
-from discordha.operations.cli.fleet import Fleet
 from discordha.operations.cli.fleet_commands import status_table
+from discordha.operations.fleet import Fleet
 
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.secret.very-secret"
 FIELDS = [field.upper() for field in Config.__dataclass_fields__ if field not in ("token", "intents")]
@@ -294,10 +294,12 @@ class Shelf:
         return kv(key, self._value, 1)
 
     def txn(self, compares: Any, reads: Any) -> TxnResult:
-        return TxnResult(True, 1, [[kv(read.key, self._value, 1)] for read in reads])
+        return TxnResult(True, 1, [self._found(read) for read in reads])
 
-    def status(self) -> list[Any]:
-        return []
+    def _found(self, read: Any) -> list[KeyValue]:
+        names = ("0/odd", "day", "g/0", "serving", "p/0", "h/0/r")
+        keys = [read.prefix + name for name in names] if isinstance(read, GetPrefix) else [read.key]
+        return [kv(key, self._value, 1)._replace(lease=1) for key in keys]
 
 
 @given(VALUES)

@@ -61,6 +61,6 @@ def test_reaches_that_overlap_carry_the_point_over_several_replicas() -> None:
 
 
 def test_a_record_that_cannot_be_read_claims_nothing() -> None:
-    for reach in (None, {}, {"3": [1]}, {"3": ["a", 2.0]}, {"3": "xy"}, []):
+    for reach in (None, {}, {"3": [1]}, {"3": ["a", 2.0, True]}, {"3": "xy"}, []):
         assert Reach.of({"reach": reach}, 3) is None
-    assert Reach.of({"reach": {"3": [1.0, 2.5]}}, 3) == Reach(1.0, 2.5)
+    assert Reach.of({"reach": {"3": [1.0, 2.5, False]}}, 3) == Reach(1.0, 2.5, False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from discordha.coordination.membership.members import FORMAT, READS, incompatibility
+from discordha.coordination.membership.formats import FORMAT, READS, incompatibility
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from discordha.coordination.claims.records import marked_at, parse_claim
 from discordha.coordination.election.candidates import request_resignation
-from discordha.coordination.etcd.client import EtcdStore
-from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put
+from discordha.coordination.etcd.client import EtcdStore, MemberStatus
+from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put, Store
 from discordha.coordination.gaps.stream import GapState, summary
-from discordha.coordination.membership.shard_keys import generation_of, is_number, key_of, number_of
+from discordha.coordination.membership.shard_keys import is_number, key_of, number_of
 from discordha.coordination.membership.shard_plan import request_reshard
 from discordha.coordination.shared.timers import StoredTimer, parse_timer, timer_prefix
 from discordha.errors import DiscordHAError
 from discordha.events import EVENTS
+from discordha.operations import overview
+from discordha.operations.overview import json_object
 
 __all__ = ["DeadLetter", "EventOutcome", "Fleet"]
 
@@ -33,7 +35,7 @@ REPLAY_TTL = 3600.0
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An event that ended its owners."""
+    """An event that ended its owners. ``history``: how each attempt ended."""
 
     event: str
     attempts: int
@@ -41,6 +43,7 @@ class DeadLetter:
     payload: str | None
     shard_id: int
     replica: str
+    history: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,30 +64,22 @@ class EventOutcome:
 class Fleet:
     """The keys of one bot, below ``root``, which ends in ``/``."""
 
-    def __init__(self, store: EtcdStore, root: str) -> None:
+    def __init__(self, store: Store, root: str) -> None:
         self.store = store
         self.root = root
 
     def members(self) -> dict[str, dict[str, Any]]:
         """The member records of the replicas, by name."""
-        found = self.store.range(f"{self.root}m/").items
-        return {kv.key.rsplit("/", 1)[1]: _object(kv.value) for kv in found}
+        return _records(self.store.range(f"{self.root}m/").items)
 
     def leaders(self) -> dict[int, str]:
         """The leader of each shard of the serving generation."""
-        serving = self._serving()
-        first: dict[int, tuple[int, str]] = {}
-        for kv in self.store.range(f"{self.root}l/").items:
-            shard = kv.key[len(self.root) :].split("/")[1]
-            if is_number(shard) and kv.lease and generation_of(int(shard)) == serving:
-                number = number_of(int(shard))
-                candidate = (kv.create_revision, str(_object(kv.value).get("replica", "?")))
-                first[number] = min(first.get(number, candidate), candidate)
-        return {shard: replica for shard, (_, replica) in sorted(first.items())}
+        return overview.first_candidates(self.store.range(f"{self.root}l/").items, self._serving())
 
-    def letters(self) -> list[DeadLetter]:
-        """All dead letters."""
-        return [self._letter(kv.key, kv.value) for kv in self.store.range(f"{self.root}dead/").items]
+    def letters(self, limit: int = 0) -> list[DeadLetter]:
+        """The dead letters, ``limit`` at the most; 0: all."""
+        found = self.store.range(f"{self.root}dead/", limit=limit).items
+        return [self._letter(kv.key, kv.value) for kv in found]
 
     def letter(self, identity: str) -> DeadLetter:
         """The dead letter of an event: ``123``, or ``message/123``.
@@ -106,8 +101,8 @@ class Fleet:
         return [f"{self.root}{kind}/{name}" for name in names]
 
     def _letter(self, key: str, value: bytes) -> DeadLetter:
-        data = _object(value)
-        payload = data.get("payload")
+        data = json_object(value)
+        payload, history = data.get("payload"), data.get("history")
         return DeadLetter(
             key[len(self.root) + len("dead/") :],
             _integer(data.get("attempt")),
@@ -115,6 +110,7 @@ class Fleet:
             payload if isinstance(payload, str) else None,
             _integer(data.get("shard")),
             str(data.get("replica", "?")),
+            tuple(str(line) for line in history) if isinstance(history, list) else (),
         )
 
     def events(self, identity: str) -> list[EventOutcome]:
@@ -144,30 +140,45 @@ class Fleet:
 
     def identify(self) -> dict[str, Any] | None:
         """The rest of the day's new sessions at Discord, as the replicas count; ``None`` before they do."""
-        found = {kv.key.rsplit("/", 1)[1]: kv for kv in self.store.range(f"{self.root}ib/").items}
-        day = _object(found["day"].value) if "day" in found else {}
-        if not all(isinstance(day.get(name), int) for name in ("remaining", "total")):
-            return None
-        spent = found["spent"].version if "spent" in found else 0
-        return {"remaining": max(day["remaining"] - spent, 0), "total": day["total"]}
+        return overview.sessions_left(self.store.range(f"{self.root}ib/").items)
 
     def status(self) -> dict[str, Any]:
-        """All of the above, as one JSON object."""
-        leaders = self.leaders()
-        count, following = self.shard_counts()
-        members = self.members()
+        """Everything that ``discordha status`` shows, as one JSON object."""
+        return self.replicas_status() | {"etcd": [member._asdict() for member in self.etcd_members()]}
+
+    def replicas_status(self, members: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+        """``status`` without the members of etcd, in two reads.
+
+        :param members: the records of the replicas, where etcd has none.
+        """
+        kinds = overview.read_kinds(self.store, self.root)
+        dead = self.store.range(f"{self.root}dead/", keys_only=True).items
+        if members is None:
+            members = _records(kinds["m/"])
+        serving = overview.serving_generation(kinds["s/"])
+        leaders = overview.first_candidates(kinds["l/"], serving)
+        incidents = overview.incidents(members)
+        count, following = overview.shard_counts(kinds["s/"], serving)
         for replica, record in members.items():
+            record.pop("incidents", None)  # all together stand below
             record["leads"] = [shard for shard, leader in leaders.items() if leader == replica]
         return {
             "root": self.root,
             "replicas": members,
             "leaders": {str(shard): replica for shard, replica in leaders.items()},
             "shards": {"count": count, "next": following},
-            "etcd": [member._asdict() for member in self.store.status()],
-            "identify": self.identify(),
-            "dead_letters": len(self.letters()),
+            "hosts": overview.hosts(kinds["s/"], members, leaders),
+            "identify": overview.sessions_left(kinds["ib/"]),
+            "rest": overview.request_shares(kinds["q/s/"]),
+            "loops": overview.loops(kinds),
+            "incidents": incidents,
+            "dead_letters": len(dead),
             "gaps": [gap for gap in self.gaps() if not gap["over"]],
         }
+
+    def etcd_members(self) -> list[MemberStatus]:
+        """What each member of etcd says of itself. Blocks until the slowest has answered."""
+        return self.store.status() if isinstance(self.store, EtcdStore) else []
 
     def drain(self, replica: str) -> None:
         """Asks a replica to drain. Raises ``DiscordHAError`` if there is none of that name."""
@@ -188,15 +199,12 @@ class Fleet:
 
     def shard_counts(self) -> tuple[int | None, int | None]:
         """The number of shards, and the next one during a change; ``None`` if there is none."""
-        serving = self._serving()
         found = self.store.range(f"{self.root}s/g/").items
-        names = {kv.key.rsplit("/", 1)[1]: _object(kv.value).get("count") for kv in found}
-        counts = {int(name): count for name, count in names.items() if is_number(name) and count}
-        return counts.get(serving), next((counts[g] for g in sorted(counts) if g > serving), None)
+        return overview.shard_counts(found, self._serving())
 
     def _serving(self) -> int:
         kv = self.store.get(f"{self.root}s/serving")
-        return int(kv.value) if kv is not None and kv.value.isdigit() else 0
+        return overview.serving_generation([kv] if kv is not None else [])
 
     def timers(self, limit: int) -> tuple[list[StoredTimer], int]:
         """The timers that are due first, and how many wait in all."""
@@ -279,9 +287,5 @@ def _integer(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _object(value: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(value)
-    except (ValueError, RecursionError):
-        return {}
-    return dict(data) if isinstance(data, Mapping) else {}
+def _records(found: Sequence[KeyValue]) -> dict[str, dict[str, Any]]:
+    return {overview.last_part(kv.key): json_object(kv.value) for kv in found}

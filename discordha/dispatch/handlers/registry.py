@@ -15,7 +15,7 @@ from typing import Any
 
 from discordha.config import ORDERINGS
 from discordha.context import asking
-from discordha.dispatch.callables import (
+from discordha.dispatch.handlers.callables import (
     callable_name,
     check_arguments,
     check_predicate,
@@ -27,7 +27,7 @@ from discordha.dispatch.callables import (
 from discordha.errors import ConfigError
 from discordha.events import EVENTS, EventSpec, Scope, suggest
 
-__all__ = ["Handler", "HandlerRegistry", "check_ordering"]
+__all__ = ["Handler", "HandlerRegistry", "by_claim", "check_ordering"]
 
 _log = logging.getLogger(__name__)
 
