@@ -15,6 +15,7 @@ import discord
 from aiohttp import WSMsgType, web
 from simcord import intents as simcord_intents
 
+from discordha.testing.discord_server.frames import Frames
 from discordha.testing.discord_server.options import Options
 from discordha.testing.discord_server.sessions import GatewaySession, GatewaySessions, dumps
 from discordha.testing.discord_server.voice.server import VoiceServer
@@ -48,7 +49,8 @@ class GatewayServer:
             raise web.HTTPServiceUnavailable
         ws = web.WebSocketResponse(heartbeat=None, max_msg_size=0, timeout=1.0)
         await ws.prepare(request)
-        connection = _Connection(self, ws, replica, request.host)
+        frames = Frames(ws, request.query.get("compress"))
+        connection = _Connection(self, frames, replica, request.host)
         try:
             await connection.run()
         finally:
@@ -68,9 +70,10 @@ class GatewayServer:
 
 
 class _Connection:
-    def __init__(self, server: GatewayServer, ws: web.WebSocketResponse, replica: str, host: str) -> None:
+    def __init__(self, server: GatewayServer, frames: Frames, replica: str, host: str) -> None:
         self.server = server
-        self.ws = ws
+        self.frames = frames
+        self.ws = frames.ws
         self.replica = replica
         self.host = server.resume_host or host
         self.session: GatewaySession | None = None
@@ -82,7 +85,7 @@ class _Connection:
         if self._is_silent():
             await asyncio.sleep(60)
             return
-        await self.ws.send_str(
+        await self.frames.send(
             dumps({"op": 10, "s": None, "t": None, "d": {"heartbeat_interval": int(interval * 1000)}})
         )
         while True:
@@ -115,7 +118,7 @@ class _Connection:
             if self.session is not None and self.session.ws is self.ws:
                 self.session.send(answer)  # behind the events sent before
             else:
-                await self.ws.send_str(answer)
+                await self.frames.send(answer)
         elif opcode == 2:
             return await self._identify(data)
         elif opcode == 6:
@@ -139,7 +142,7 @@ class _Connection:
         return False
 
     async def _invalid_session(self, resumable: bool) -> bool:
-        await self.ws.send_str(dumps({"op": 9, "s": None, "t": None, "d": resumable}))
+        await self.frames.send(dumps({"op": 9, "s": None, "t": None, "d": resumable}))
         return True
 
     async def _identify(self, data: dict[str, Any]) -> bool:
@@ -179,7 +182,7 @@ class _Connection:
         server.remaining -= 1
         server.last_identify[bucket] = now
         session = self.session = server.sessions.open(self.replica, (shard_id, shard_count), intents)
-        session.attach(self.ws)
+        session.attach(self.frames)
         session.presence = server.identifies[-1]["presence"]
         world = server.world
         guilds = [g for g in world.backend.guilds if (g >> 22) % shard_count == shard_id]
@@ -222,7 +225,7 @@ class _Connection:
         if session is None:
             return await self._invalid_session(False)
         old = session.ws
-        session.attach(self.ws)
+        session.attach(self.frames)
         if old is not None and not old.closed:
             self._close_soon(old)
         if not session.replay(int(data.get("seq") or 0)):

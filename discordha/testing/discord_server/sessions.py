@@ -21,6 +21,7 @@ import discord
 from aiohttp import web
 from simcord import intents as simcord_intents
 
+from discordha.testing.discord_server.frames import Frames
 from discordha.testing.discord_server.options import Options
 from discordha.testing.discord_server.world import World
 
@@ -84,6 +85,7 @@ class GatewaySession:
         self.presence: dict[str, Any] | None = None
         self.buffer: deque[tuple[int, str]] = deque(maxlen=options.resume_buffer)
         self.ws: web.WebSocketResponse | None = None
+        self.compression: str | None = None
         self.fault = Fault()
         self._outgoing: deque[tuple[float, str | bytes]] = deque()
         self._something = asyncio.Event()
@@ -94,13 +96,14 @@ class GatewaySession:
         """Whether the session has a socket."""
         return self.ws is not None and not self.ws.closed
 
-    def attach(self, ws: web.WebSocketResponse) -> None:
+    def attach(self, frames: Frames) -> None:
         """Gives the session a socket, the first or a later one."""
         self.detach()
-        self.ws = ws
+        self.ws = frames.ws
+        self.compression = frames.compression
         self.detached_at = None
         self._outgoing.clear()
-        self._writer = asyncio.get_running_loop().create_task(self._write(ws))
+        self._writer = asyncio.get_running_loop().create_task(self._write(frames))
 
     def detach(self) -> None:
         """Takes the socket away."""
@@ -137,7 +140,7 @@ class GatewaySession:
         self._outgoing.append((time.monotonic(), frame))
         self._something.set()
 
-    async def _write(self, ws: web.WebSocketResponse) -> None:
+    async def _write(self, frames: Frames) -> None:
         try:
             while True:
                 if not self._outgoing:
@@ -149,10 +152,7 @@ class GatewaySession:
                     continue
                 if fault.delay:
                     await asyncio.sleep(max(at + fault.delay - time.monotonic(), 0.0))
-                if isinstance(frame, bytes):
-                    await ws.send_bytes(frame)
-                else:
-                    await ws.send_str(frame)
+                await frames.send(frame)
         except (ConnectionError, RuntimeError):
             return
 
@@ -169,6 +169,7 @@ class GatewaySession:
             "resumed": self.resumed,
             "intents": self.intents.value,
             "presence": self.presence,
+            "compression": self.compression,
         }
 
 
