@@ -178,5 +178,6 @@ def _gauges(status: dict[str, Any], counter: Any, gauge: Any) -> Iterator[Any]:
         watch = status["watch"]
         yield one(gauge, "watch_alive", "1 while the watch on etcd is up.", watch["alive"])
         yield one(counter, "watch_losses", "Losses of the watch.", watch["losses"])
+        yield one(counter, "watch_messages", "Messages of the watch.", watch["messages"])
         for name, count in status["etcd"].items():
             yield one(counter, f"etcd_{name}", f"This replica's use of etcd: {name}.", count)

@@ -206,7 +206,12 @@ def status(replica: ReplicaView) -> dict[str, Any]:
         "losses": session.losses,
         "renewals": session.renewals,
     }
-    found["watch"] = {"alive": watch.alive, "revision": watch.revision, "losses": watch.losses}
+    found["watch"] = {
+        "alive": watch.alive,
+        "revision": watch.revision,
+        "losses": watch.losses,
+        "messages": watch.messages,
+    }
     found["etcd"] = {
         "calls": node.store.calls,
         "failures": node.store.failures,

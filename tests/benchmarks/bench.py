@@ -56,6 +56,7 @@ BENCHMARKS = {
     "curves": Benchmark("How it scales", bench_curves.curves),
     "shared_state": Benchmark("Caches, counters, locks", _shared_state),
     "shards": Benchmark("Shards", bench_shards.shards),
+    "scaling": Benchmark("Eight replicas with eight shards against two with two", bench_shards.scaling),
 }
 
 

@@ -11,16 +11,16 @@ each shard on both: there the local Discord wants 1 s between two IDENTIFYs, so 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rig import Rig
+from rig import Rig, ratio
 from table import Row
 
 from discordha.testing import LocalDiscord, LocalEtcd, Replicas, wait_for
 
-__all__ = ["shards"]
+__all__ = ["scaling", "shards"]
 
 BOTS = Path(__file__).parent / "bots"
 MANY = 8
@@ -68,6 +68,52 @@ def _point(count: int, replicas: int, burst: int) -> dict[str, Any]:
             "possible": (count * replicas - 1) * CURVE_PACE,
             "memory": sum(rig.memory()) / replicas,
             "violations": rig.discord.counters()["violations"],
+        }
+
+
+def scaling(rate: float = 20.0, seconds: float = 20.0) -> dict[str, Any]:
+    """Eight replicas with eight shards against two with two: the same number of shards for each replica, and
+    the same rate for each shard."""
+    points = {count: _steady_point(count, rate, seconds) for count in (2, 8)}
+    few, many = points[2], points[8]
+    rows = []
+    for count, point in points.items():
+        name = f"{count} replicas, {count} shards"
+        rows += [
+            Row(f"{name}: CPU of a replica", point["cpu"] * 1000, "ms a second"),
+            Row(f"{name}: messages of the watch, to a replica", point["messages"], "a second"),
+            Row(f"{name}: CPU of etcd, an event", point["etcd"] * MICRO, "µs"),
+        ]
+    rows += [
+        Row("CPU of a replica: eight against two", ratio(many["cpu"], few["cpu"]), "x", at_most=1.2),
+        Row(
+            "messages of the watch: eight against two",
+            ratio(many["messages"], few["messages"]),
+            "x",
+            at_most=1.2,
+        ),
+    ]
+    return {"rows": [row.as_dict() for row in rows], "points": points}
+
+
+def _steady_point(count: int, rate: float, seconds: float) -> dict[str, float]:
+    """So many replicas and shards, each shard on two of them, at a rate for each shard."""
+    options = {**GUILDS, "shards": count, "identify_interval": 0.05}
+    settings = {"DISCORDHA_SHARD_COUNT": count, "DISCORDHA_REPLICATION": 2}
+    with Rig(["ha"] * count, discord=options, links=False, **settings) as rig:
+        events = int(rate * count * seconds)
+        spent = rig.cpu()["etcd"]
+        before, after = rig.steady(rate=rate * count, count=events)
+        spent = rig.cpu()["etcd"] - spent
+        took = sum(b["at"] - a["at"] for a, b in zip(before, after, strict=True)) / count
+
+        def mean(read: Callable[[dict[str, Any]], float]) -> float:
+            return sum(read(b) - read(a) for a, b in zip(before, after, strict=True)) / count / took
+
+        return {
+            "cpu": mean(lambda meter: meter["cpu"]),
+            "messages": mean(lambda meter: meter["messages"]),
+            "etcd": spent / events,
         }
 
 

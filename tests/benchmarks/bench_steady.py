@@ -83,7 +83,12 @@ def steady(
     """
     seconds = float(os.environ.get("STEADY_SECONDS", "300")) if seconds is None else seconds
     flags = (*ETCD, f"--auto-compaction-retention={max(int(retention), 1)}s")
-    settings = {"DISCORDHA_RETENTION": retention, "DISCORDHA_SESSION_TTL": min(5.0, retention / 2), "RAW": 10}
+    settings = {
+        "DISCORDHA_RETENTION": retention,
+        "DISCORDHA_CATCH_UP": 0,  # marks would live for ten minutes, whatever the retention
+        "DISCORDHA_SESSION_TTL": min(5.0, retention / 2),
+        "RAW": 10,
+    }
     with Rig(["steady"] * replicas, warm_up=0, etcd_flags=flags, fsync=True, links=False, **settings) as rig:
         run = _run(rig, seconds, rate, retention)
     rows = [

@@ -236,9 +236,10 @@ class WatchListener(Protocol):
 
 class Watch(Protocol):
     """Reports every change below a prefix to its listener, once and in order, over all losses of connection.
-    Properties may be read on any thread."""
+    Properties may be read on any thread. ``messages`` counts what etcd has sent."""
 
     losses: int
+    messages: int
 
     @property
     def alive(self) -> bool:

@@ -100,6 +100,7 @@ class EtcdWatch(Watch):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.losses = 0
         self.snapshots = 0
+        self.messages = 0
         self.listener_errors = 0
 
     # -- any thread ------------------------------------------------------------------------------------------
@@ -212,6 +213,7 @@ class EtcdWatch(Watch):
             if self._stop.is_set():
                 return
             for batch in stream:
+                self.messages += 1
                 if batch.events:
                     heard[0] = self._clock()
                     self._deliver(batch)

@@ -9,6 +9,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Meter:
         self._path = Path(os.environ["METER"])
         self._times: list[float] = []
         self.more: dict[str, Any] = {}
+        self.ask: Callable[[], dict[str, Any]] = dict
         threading.Thread(target=self._report, name="meter", daemon=True).start()
 
     def hit(self) -> None:
@@ -55,6 +57,7 @@ class Meter:
                 "first": times[0] if count else None,
                 "last": times[count - 1] if count else None,
                 **self.more,
+                **self.ask(),
             }
             if os.environ.get("METER_THREADS"):
                 state["threads"] = threads()

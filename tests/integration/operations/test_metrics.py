@@ -99,6 +99,7 @@ def test_scraped_metrics_agree_with_the_bots_own_history(
         assert value(ports, "discordha_leads") == 1
         assert value(ports, "discordha_session_losses_total") >= 1
         assert value(ports, "discordha_session_renewals_total") > 0
+        assert value(ports, "discordha_watch_messages_total") > 0
         assert value(ports, "discordha_etcd_calls_total") > 0
         # What the paused replica finished after it was taken over is the only thing that may be refused.
         dropped = value(ports, "discordha_events_dropped_total")

@@ -95,6 +95,7 @@ def test_a_snapshot_then_every_change_each_revision_whole(store: EtcdStore, root
         assert max(revisions) == revision
         seen |= revisions
     assert watch.losses == 0
+    assert 0 < len(recorder.batches) <= watch.messages <= 1 + len(recorder.batches)  # one says: created
     assert recorder.faults == []
     assert not watch.alive
 
