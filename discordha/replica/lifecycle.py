@@ -228,7 +228,7 @@ class ReplicaLifecycle:
         if parts.catch_up is not None:
             if not handlers_left:
                 parts.catch_up.settle()
-            parts.catch_up.stop()
+            parts.catch_up.stop(min(0.5, max(clock.until_end(END_RESERVE), 0.0)))
         parts.dispatcher.stop(timeout=0.1 if handlers_left else min(1.0, clock.until_end(END_RESERVE)))
         parts.voice.stop()
         parts.gateway.stop(max(clock.until_end(END_RESERVE), MIN_CLOSING))

@@ -171,9 +171,9 @@ class HandlerRegistry:
 
     @property
     def events(self) -> frozenset[str]:
-        """The names of the events that have a handler, or may get one. Any thread."""
+        """discord.py's events that have a handler, or may get one. Any thread."""
         named = {name for name, handlers in self._by_event.copy().items() if handlers}
-        return frozenset(named | self._sources.keys())
+        return frozenset((named | self._sources.keys()) & EVENTS.keys())
 
     @property
     def led(self) -> frozenset[str]:

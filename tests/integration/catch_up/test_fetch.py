@@ -379,6 +379,13 @@ def test_direct_messages_that_are_known(local_discord: LocalDiscord) -> None:
     with on_line(local_discord) as line:
         channel, _ = local_discord.direct_message("live")
         wait_for(lambda: "live" in line.messages, 20, "the message")
+        client = line.gateway.clients[0]
+
+        async def open_channel() -> None:
+            """Discord lists no such channels: discord.py knows those that the bot has opened."""
+            await (await client.fetch_user(local_discord.user_ids[0])).create_dm()
+
+        asyncio.run_coroutine_threadsafe(open_channel(), line.gateway.loop).result(20)
         since = moment_now()
         local_discord.direct_message("missed")
         found = fetched(line, since)

@@ -65,7 +65,11 @@ def test_nothing_grows(
             3,
             etcd=etcd,
             discord=None,
-            env={"DISCORDHA_SESSION_TTL": str(retention / 2), "DISCORDHA_RETENTION": str(retention)},
+            env={
+                "DISCORDHA_SESSION_TTL": str(retention / 2),
+                "DISCORDHA_RETENTION": str(retention),
+                "DISCORDHA_CATCH_UP": "0",
+            },
             per_replica_env=per_replica(discord),
         )
         fleet.wait_ready(60)

@@ -82,3 +82,11 @@ def test_the_bots_own_join_and_a_threads_members_are_known_by_their_moments(mome
     assert identify("guild_join", (SimpleNamespace(id=1, me=None),), None, ordering="channel").scope is (
         Scope.LEADER
     )
+
+
+def test_events_of_the_bots_own_are_none_that_discord_keeps() -> None:
+    registry = HandlerRegistry()
+    registry.declare("flush", ("page",), "claim")
+    registry.add(lambda page: None, "flush")
+    registry.add(lambda message: None, "message")
+    assert registry.events == {"message"}
