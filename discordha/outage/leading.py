@@ -249,10 +249,11 @@ class GapLeader:
             and (kind not in KEPT or kind in kinds or name == "thread_join")
         )
 
-    def _handled(self, shard: int, missed: Missed) -> Sequence[str]:
+    def _handled(self, shard: int, missed: Missed, received: bool) -> Sequence[str]:
+        """The names under which the leader has handled an event, or will, since it received it, too."""
         names = [name for name in self._registry.led if EVENTS[name].gateway == missed.type]
-        if not names:
-            return ()
+        if received or not names:
+            return names
         raw, point = json.dumps({"t": missed.type, "d": missed.payload}), self._node.points.get(shard)
         args = (SimpleNamespace(id=int(missed.payload.get("id") or 0)),)  # all that an identity needs of it
         events = [

@@ -43,6 +43,10 @@ _log = logging.getLogger(__name__)
 
 #: Events that are in frames and not done, or fetched and not in a frame yet.
 WINDOW = 600
+#: Messages from so many seconds after the gap's end are fetched as well. The leader received them itself; a
+#: replica whose session began a moment later did not, and must not begin newer ones of their channels first.
+#: Longer than the time in which sessions count as equally old (``membership.unreceived``).
+OVERLAP = 1.0
 #: Events and bytes of a frame.
 FRAME_EVENTS = 50
 FRAME_BYTES = 256 * 1024
@@ -70,7 +74,7 @@ class RunHost(NamedTuple):
     limit: int
     wanted: Callable[[], frozenset[str]]  # gateway types
     missing: Callable[[frozenset[str]], Sequence[str]]  # names of events, by types that were not fetched
-    handled: Callable[[int, Missed], Sequence[str]]  # names of events that were handled before
+    handled: Callable[[int, Missed, bool], Sequence[str]]  # names of led events that need no run; see there
     undone: Callable[[int, tuple[int, int]], int | None]  # of a frame; ``None``: it is not taken here yet
     tell: Callable[[int, GapState], bool]  # tells the bot of a gap; whether that is done
     loop: asyncio.AbstractEventLoop
@@ -94,6 +98,7 @@ class GapRun:
         self._under_way = 0
         self._begun_at = 0.0
         self._begin_again = 0.0
+        self._until = 0  # snowflake: what is younger was received as it happened, too
         self._leases: set[int] | None = None
         self._renew_at = 0.0
 
@@ -131,8 +136,9 @@ class GapRun:
     # -- fetching --------------------------------------------------------------------------------------------
 
     def _begin(self, state: GapState) -> None:
-        if time.monotonic() < self._begin_again:
+        if time.monotonic() < self._begin_again or self._client.age_of(state.until) < OVERLAP:
             return
+        self._until = snowflake_at(state.until)
         self._waiting = None
         self._fetched_until = state.until
         self._begun_at = time.monotonic()
@@ -140,7 +146,7 @@ class GapRun:
             self._client,
             wanted=self._host.wanted(),
             since=snowflake_at(state.fetch_since),
-            until=snowflake_at(state.until),
+            until=snowflake_at(state.until + OVERLAP),
             limit=self._host.limit,
             done=self._node.gaps.cursors(self._shard),
         )
@@ -160,6 +166,8 @@ class GapRun:
             running.cancel()
 
     async def _deliver(self, missed: Missed) -> None:
+        if missed.snowflake > self._until and missed.type != "MESSAGE_CREATE":
+            return  # received as it happened, and its order does not matter
         while self._under_way + len(self._fetched) >= WINDOW:
             await asyncio.sleep(ROOM_CHECK)
         self._fetched.append(missed)
@@ -210,7 +218,7 @@ class GapRun:
                     self._waiting = set(each.waiting)
                     continue
                 if isinstance(each, Progress):
-                    cursors[each.source] = each.cursor
+                    cursors[each.source] = min(each.cursor, self._until)
                     self._note(each)
                     continue
                 events.append(self._event(each))
@@ -230,7 +238,7 @@ class GapRun:
         return state
 
     def _event(self, missed: Missed) -> FrameEvent:
-        handled = self._host.handled(self._shard, missed)
+        handled = self._host.handled(self._shard, missed, missed.snowflake > self._until)
         return FrameEvent(missed.type, missed.payload, moment_of(missed.snowflake), list(handled))
 
     def _note(self, progress: Progress) -> None:
