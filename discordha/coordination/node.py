@@ -207,10 +207,12 @@ class CoordinationNode:
             self.session.start(timeout)
             if self.has_peers:
                 self._until_etcd_answers(self._check_names, timeout)
-                self._until_etcd_answers(self._claim_replica_id, timeout)
-            self._until_etcd_answers(self._refuse_incompatible, timeout)
+            # Before this replica, or its claim to its name, counts as a member.
             self._until_etcd_answers(self.runs.start_life, timeout)
             self._until_etcd_answers(self.presence.start_life, timeout)
+            if self.has_peers:
+                self._until_etcd_answers(self._claim_replica_id, timeout)
+            self._until_etcd_answers(self._refuse_incompatible, timeout)
             self.leases.start()
             self.commit.start()
             if self.has_peers:

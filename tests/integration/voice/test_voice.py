@@ -228,7 +228,12 @@ def test_sound_board(start: StartVoice, discord: LocalDiscord) -> None:
     assert max(loudness) > 20 * min(loudness[:4] + loudness[-2:]) + 1, "nothing was heard over the tone"
     # discord.py leaves and joins again; if that hangs, the worker does. The sound waits.
     assert discord.voice_disconnect(discord.guild_ids[0], code=4000) == 1
-    wait_for(lambda: len(sessions(discord)) > 1 and seconds(discord, -1) > 0.5, 30, lambda: logs(fleet))
+    wait_for(
+        lambda: len(sessions(discord)) > 1 and len(heard(discord)[-1].frequencies()) > 2,
+        30,
+        lambda: logs(fleet),
+        interval=0.1,
+    )
     before, *_, after = heard(discord)
     assert before.why_ended == "left"
     lost = position(after.frequencies()[1]) - position(before.frequencies()[-1])
