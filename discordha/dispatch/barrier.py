@@ -1,9 +1,8 @@
 """Barrier: holds new events back behind those of the same channel that are still to be caught up.
 
 Guarantees: an event of a closed shard waits here, unless it has a lane of its own or its channel is open.
-Events
-of one channel leave in the order in which they came. ``limit`` events wait at the most: then all of a shard
-go on, and their order is given up.
+Events of one channel leave in the order in which they came. ``limit`` events wait at the most: then all of a
+shard go on, and their order is given up.
 
 Threads and locks: the gateway's thread alone changes anything. ``oldest`` and ``unfinished`` read from any
 thread.

@@ -30,6 +30,7 @@ from discordha.config import Config
 from discordha.events import CaughtUp
 from discordha.gateway.clock import DiscordClock
 from discordha.gateway.heartbeats import CountedSocket, is_acknowledgement
+from discordha.gateway.injection import forget
 from discordha.gateway.listener import GatewayListener
 from discordha.gateway.presence import Presence
 from discordha.gateway.requests import request_trace
@@ -247,19 +248,8 @@ class TappedClient(discord.Client):
     def catch_up(self, kind: str, data: dict[str, Any], caught_up: CaughtUp) -> None:
         """Gives an event that no replica received to discord.py's parser, which dispatches it to
         ``on_caught_up``. Gateway thread.
-
-        discord.py dispatches nothing for a thread or a member that its cache has, and the new session has
-        told of it already.
         """
-        guild = self._connection._get_guild(int(data.get("guild_id") or 0))
-        if guild is not None and kind == "THREAD_CREATE":
-            guild._threads.pop(int(data["id"]), None)
-        elif guild is not None and kind == "GUILD_MEMBER_ADD":
-            known = guild.get_member(int(data["user"]["id"]))
-            if known is not None:
-                guild._remove_member(known)
-                if guild._member_count is not None:
-                    guild._member_count -= 1  # it is counted, and will be once more
+        forget(self, kind, data)
         channel: Any = self._connection.get_channel(int(data.get("channel_id") or 0))
         last = getattr(channel, "last_message_id", None)
         frame = {"op": 0, "s": None, "t": kind, "d": data, CAUGHT_UP: caught_up.moment}

@@ -13,10 +13,10 @@ from missed_events import Fetched, Stopped, fetched, moment_now, on_line
 from raw_gateway import Frames, raw_session
 
 from discordha.catch_up import fetch
-from discordha.catch_up.injection import forget
 from discordha.catch_up.missed import Missed
 from discordha.catch_up.plan import KEPT
 from discordha.events import EVENTS, identify
+from discordha.gateway.injection import forget
 from discordha.testing import LocalDiscord, wait_for
 
 MESSAGES = frozenset({"MESSAGE_CREATE"})
@@ -128,7 +128,7 @@ class Taking(Line):
 
         async def inject() -> None:
             for event in events:
-                forget(client, event)
+                forget(client, event.type, event.payload)
                 client.replay(json.dumps({"op": 0, "t": event.type, "d": event.payload, "replayed": True}))
 
         asyncio.run_coroutine_threadsafe(inject(), self.gateway.loop).result(20)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import discord
+from collections.abc import Mapping
+from typing import Any
 
-from discordha.catch_up.missed import Missed
+import discord
 
 __all__ = ["forget"]
 
 
-def forget(client: discord.Client, missed: Missed) -> None:
+def forget(client: discord.Client, kind: str, data: Mapping[str, Any]) -> None:
     """Removes from discord.py's cache what the new session's GUILD_CREATE already told of an event.
 
     The parsers of THREAD_CREATE and GUILD_MEMBER_ADD dispatch nothing for a thread or a member that is in the
     cache, and put it there again. Call it right before the parser, on the gateway's thread. Does not block.
     """
-    guild_id = missed.payload.get("guild_id")
+    guild_id = data.get("guild_id")
     guild = client.get_guild(int(guild_id)) if guild_id is not None else None
     if guild is None:
         return
-    if missed.type == "THREAD_CREATE":
-        guild._threads.pop(int(missed.payload["id"]), None)
-    elif missed.type == "GUILD_MEMBER_ADD":
-        member = guild.get_member(int(missed.payload["user"]["id"]))
+    if kind == "THREAD_CREATE":
+        guild._threads.pop(int(data["id"]), None)
+    elif kind == "GUILD_MEMBER_ADD":
+        member = guild.get_member(int(data["user"]["id"]))
         if member is not None:
             guild._remove_member(member)
         if guild._member_count is not None:
