@@ -113,5 +113,9 @@ def test_a_replica_that_wakes_up_inside_a_handler_sends_nothing(
     local_discord.send(local_discord.channel_ids[0], "!ping 2")
     wait_for(lambda: len(local_discord.messages()) >= 2, 20, "the next answer")
     assert [message.content for message in local_discord.messages()] == ["pong 1", "pong 2"]
-    posts = [request for request in local_discord.requests() if request.path.endswith("/messages")]
+    posts = [
+        request
+        for request in local_discord.requests()
+        if (request.method, request.path[-9:]) == ("POST", "/messages")
+    ]
     assert [request.duplicate for request in posts] == [False, False], "the sleeper's send never left it"

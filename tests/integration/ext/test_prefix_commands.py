@@ -203,7 +203,9 @@ def test_only_commands_are_claimed(
     wait_for(lambda: "on_error command broken: ValueError" in whole_logs(fleet), 10, "on_error")
     assert "on_error command add: BadArgument" in whole_logs(fleet)
     assert said() == ["pong !", "changed to ??", "pong ??", "breaking"]
-    posts = [each for each in local_discord.requests() if each.path.endswith("/messages")]
+    posts = [
+        each for each in local_discord.requests() if (each.method, each.path[-9:]) == ("POST", "/messages")
+    ]
     assert [post.body["allowed_mentions"]["parse"] for post in posts] == [[]] * 4
     prefix = f"/discordha/v1/{discordha_namespace}/e/"
     wait_for(
