@@ -6,7 +6,9 @@ interpreter anew. What runs is a process like any other: with its own id, group,
 Its parent is the nursery, with which it dies; the nursery dies with the pytest worker.
 
 Anything else than ``python script.py ...`` and ``python -m module ...``, and what sets other ``PYTHON...``
-variables than the worker's, starts as ever. ``DISCORDHA_TESTS_COLD=1`` switches all of it off.
+variables than the worker's, starts as ever. So does a program with ``TESTS_COLD=1`` in its environment: one
+that is measured, or that changes modules before this library imports them. In the worker's it switches all of
+this off.
 
 Threads: the nursery has one, and forks between two requests only. Any thread may start a process: ``_lock``
 guards the control socket.
@@ -159,7 +161,7 @@ def _is_warm(command: Sequence[str], environment: Mapping[str, str]) -> bool:
             return False
     elif not command[1].endswith(".py"):
         return False
-    if "DISCORDHA_SUPERVISOR" in environment:
+    if environment.get("TESTS_COLD") or "DISCORDHA_SUPERVISOR" in environment:
         return False
     usual = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"}
     return all(
@@ -176,7 +178,7 @@ def install() -> Callable[[], None]:
     from discordha.testing import processes
 
     nursery = _Nursery()
-    if sys.platform != "linux" or os.environ.get("DISCORDHA_TESTS_COLD"):
+    if sys.platform != "linux" or os.environ.get("TESTS_COLD"):
         return nursery.close
     cold = processes.start_program
 
