@@ -9,15 +9,16 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from discordha._version import __version__
 from discordha.errors import DiscordHAError
@@ -42,7 +43,7 @@ from discordha.operations.fleet import Fleet
 __all__ = ["cli", "status_table"]
 
 _COLUMNS = ("replica", "version", "state", "uptime", "leads", "shards", "waiting", "running", "handled")
-#: Columns of a table that goes to a file or a program: no cell is cut.
+#: Columns of a table that goes to a file or a program: no cell is cut, and no line wrapped.
 UNCUT = 1_000
 _COLOURS = {"ready": "green", "draining": "yellow"}
 
@@ -80,33 +81,36 @@ def demo(seconds: float, rate: float, as_json: bool) -> None:
     raise SystemExit(0 if ok else 1)
 
 
-def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
-    """The table of a ``Fleet.status``; ``error`` says why it is old. An unreadable record shows as ``?``."""
+def status_table(status: Mapping[str, Any], error: str | None = None) -> Group:
+    """The table of a ``Fleet.status``, and lines below it that a terminal wraps at its width. ``error`` says
+    why it is old. An unreadable record shows as ``?``.
+    """
     table = Table(title=escape(status["root"]))
     for column in _COLUMNS:
         table.add_column(column)
     for replica, record in sorted(status["replicas"].items()):
         table.add_row(*_row(replica, record))
-    members = "; ".join(_member(member) for member in status["etcd"])
-    caption = f"etcd {members}. Dead letters: {status['dead_letters']}"
+    lines = [*_facts(status)]
+    for replica, record in sorted(status["replicas"].items()):
+        lines += [f"{replica}: {reason}" for reason in _list(record.get("reasons"))]
+    late = [] if error is None else [Text(f"as it was: {error}", style="red")]
+    return Group(table, *map(Text, lines), *late)
+
+
+def _facts(status: Mapping[str, Any]) -> Iterator[str]:
+    """What is true of the whole fleet, one thing a line."""
+    for member in status["etcd"]:
+        yield f"etcd {_member(member)}"
     shards = status["shards"]
     if shards["count"]:
-        caption += f". Shards: {shards['count']}"
-        caption += f", {shards['next']} to come" if shards["next"] else ""
+        to_come = f", {shards['next']} to come" if shards["next"] else ""
+        yield f"Shards: {shards['count']}{to_come}"
     if status["identify"] is not None:
-        caption += ". New sessions left: {remaining} of {total}".format_map(status["identify"])
+        yield "New sessions left: {remaining} of {total}".format_map(status["identify"])
     if status["gaps"]:
         events = sum(sum(gap["counts"].values()) for gap in status["gaps"])
-        caption += f". Catching up: {len(status['gaps'])} gaps, {events} events so far (discordha gaps)"
-    reasons = [
-        f"{replica}: {reason}"
-        for replica, record in sorted(status["replicas"].items())
-        for reason in _list(record.get("reasons"))
-    ]
-    table.caption = escape("\n".join([caption, *reasons]))
-    if error is not None:
-        table.caption += f"\n[red]as it was: {escape(error)}[/]"
-    return table
+        yield f"Catching up: gaps {len(status['gaps'])}, events so far {events} (discordha gaps)"
+    yield f"Dead letters: {status['dead_letters']}"
 
 
 def _row(replica: str, record: Mapping[str, Any]) -> list[str]:
