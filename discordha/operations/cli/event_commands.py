@@ -126,13 +126,14 @@ def gaps(fleet: Fleet, as_json: bool) -> None:
 
 def _state_of(gap: Mapping[str, Any]) -> str:
     """How far a gap is caught up."""
-    events = sum(gap["counts"].values())
+    count = sum(gap["counts"].values())
+    events = f"{count} event" if count == 1 else f"{count} events"
     if gap["over"]:
-        return f"over, {events} events"
+        return f"over, {events}"
     if gap["fetched"]:
-        return f"fetched, {events} events are being handled"
+        return f"fetched, being handled: {events}"
     progress = gap["progress"]
     return (
-        f"being fetched, {events} events so far at {progress.get('rate', 0)} a second, "
-        f"{progress.get('remaining', '?')} sources remain"
+        f"being fetched, {events} so far at {progress.get('rate', 0)} a second; "
+        f"sources that remain: {progress.get('remaining', '?')}"
     )

@@ -178,8 +178,8 @@ function show(state) {
   const title = `${bot} · discordha`;
   if (document.title !== title) document.title = title;
   const ready = names.filter((name) => object(replicas[name]).state === "ready").length;
-  const replicaWord = names.length === 1 ? "replica" : "replicas";
-  setText($("summary"), `${names.length} ${replicaWord}, ${ready === names.length ? "all" : ready} ready`);
+  const all = names.length > 1 ? "all ready" : "ready";
+  setText($("summary"), names.length === 0 ? "no replica" : `${many(names.length, "replica")}, ${ready === names.length ? all : `${ready} ready`}`);
   $("no-replicas").hidden = names.length > 0;
   const down = state.error !== null && state.error !== undefined;
   $("trouble").hidden = !down;
