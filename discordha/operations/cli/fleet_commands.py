@@ -5,16 +5,18 @@ Exit status: 0 done; 1 failed, or the answer is no; 2 wrong usage. A failure is 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -158,10 +160,7 @@ def status(fleet: Fleet, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        console = Console()
-        if not console.is_terminal:
-            console.width = UNCUT
-        console.print(status_table(found))
+        _console().print(status_table(found))
     if not found["replicas"]:
         others = ", ".join(fleet.other_bots())
         fail(
@@ -172,12 +171,32 @@ def status(fleet: Fleet, as_json: bool) -> None:
     raise SystemExit(0 if ready else 1)
 
 
+@contextmanager
+def _screen() -> Iterator[Callable[[RenderableType], None]]:
+    """What shows one status after another: in place on a terminal, else one below the other."""
+    console = _console()
+    if not console.is_terminal:
+        yield console.print
+        return
+    with Live(console=console, screen=True) as live:
+        yield functools.partial(live.update, refresh=True)
+
+
+def _console() -> Console:
+    console = Console()
+    if not console.is_terminal:
+        console.width = UNCUT
+    return console
+
+
 @cli.command()
 @fleet_command
 @click.option("--interval", default=1.0, show_default=True, help="Seconds between two looks.")
 @click.option("--count", default=0, help="End after this many looks; 0: at Ctrl-C.")
 def top(fleet: Fleet, interval: float, count: int, as_json: bool) -> None:
-    """Show the status live; with --json one object a line. Ctrl-C ends it."""
+    """Show the status live, in a pipe one table after another; with --json one object a line. Ctrl-C ends
+    it.
+    """
     pause = threading.Event()
     found = fleet.status()
     looks = 1
@@ -188,7 +207,8 @@ def top(fleet: Fleet, interval: float, count: int, as_json: bool) -> None:
                 looks += 1
                 click.echo(json.dumps(fleet.status()))
             return
-        with Live(status_table(found), screen=True) as live:
+        with _screen() as show:
+            show(status_table(found))
             while looks != count and not pause.wait(interval):
                 looks += 1
                 error = None
@@ -196,7 +216,7 @@ def top(fleet: Fleet, interval: float, count: int, as_json: bool) -> None:
                     found = fleet.status()
                 except DiscordHAError as failure:  # the table stays until etcd is back
                     error = str(failure)
-                live.update(status_table(found, error))
+                show(status_table(found, error))
     except KeyboardInterrupt:
         return
 
