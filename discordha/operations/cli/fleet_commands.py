@@ -89,7 +89,7 @@ def status_table(status: Mapping[str, Any], error: str | None = None) -> Group:
     """
     table = Table(title=escape(status["root"]))
     for column in _COLUMNS:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # a narrow terminal cuts nothing
     for replica, record in sorted(status["replicas"].items()):
         table.add_row(*_row(replica, record))
     lines = [*_facts(status)]

@@ -102,4 +102,6 @@ def test_a_pipe_gets_each_thing_on_one_line() -> None:
         f"bot-0: {reason}",
         f"as it was: {'z' * 200}",
     ]
-    assert max(map(len, shown(found, "z" * 200, 80).splitlines())) <= 80
+    narrow = shown(found, "z" * 200, 80)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in narrow, "nothing is cut"
