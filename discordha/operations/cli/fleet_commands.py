@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -87,7 +88,7 @@ def status_table(status: Mapping[str, Any], error: str | None = None) -> Group:
     """The table of a ``Fleet.status``, and lines below it that a terminal wraps at its width. ``error`` says
     why it is old. An unreadable record shows as ``?``.
     """
-    table = Table(title=escape(status["root"]))
+    table = Table(title=escape(status["root"]), box=box.SIMPLE_HEAVY, padding=(0, 1, 0, 0))  # fits 80 columns
     for column in _COLUMNS:
         table.add_column(column, overflow="fold")  # a narrow terminal cuts nothing
     for replica, record in sorted(status["replicas"].items()):

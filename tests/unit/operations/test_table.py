@@ -57,16 +57,7 @@ def status(**changes: Any) -> dict[str, Any]:
 def test_the_table_shows_replicas_and_why_one_is_not_ready() -> None:
     text = shown(status())
     row = next(line for line in text.splitlines() if "bot-0" in line)
-    assert [cell.strip() for cell in row.strip("│ ").split("│")][1:] == [
-        "0.1.0",
-        "ready",
-        "1:02:05",
-        "0",
-        "0",
-        "5",
-        "1",
-        "7",
-    ]
+    assert row.split() == ["bot-0", "0.1.0", "ready", "1:02:05", "0", "0", "5", "1", "7"]
     assert "bot-1: shard 0 is deaf [sic]" in text
     assert "etcd etcd-0:2379: 1.2 ms, leads\netcd etcd-1:2379: can't be reached\n" in text
     assert "Dead letters: 1" in text
