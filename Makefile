@@ -22,7 +22,7 @@ MAY_BE_NONE = $(if $(strip $(ARGS)),|| [ $$? = 5 ])
 ifdef ETCD
 export PATH := $(dir $(abspath $(ETCD))):$(PATH)
 endif
-SUPPORTED := 3.11 3.12 3.13
+SUPPORTED := 3.11 3.12 3.13 3.14
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -9,6 +9,7 @@ Guarantees
 - ``Heartbeats.beat`` sends a heartbeat after the call, on this connection or the next. However often it is
   called, Discord's limit of frames is kept.
 - ``Heartbeats.caught_up`` is true only when everything has arrived that Discord had sent before the call.
+- ``latency`` is that of the acknowledged heartbeat itself, however many are on their way.
 
 Threads and locks: everything runs on the gateway's loop and needs no lock. When the loop stops, it cancels
 the waiting calls. Lost leases and lost watches do not concern a connection.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -65,12 +67,21 @@ class CountedSocket(DiscordWebSocket):
         self.acknowledged = 0
         self.acknowledged_revision = 0
         self._round_trips: list[tuple[int, asyncio.Future[None]]] = []  # by the number of the heartbeat
-        self._revisions: deque[int] = deque()  # known when each unacknowledged heartbeat left
+        self._latency = math.inf
+        #: The revision that was known when each unacknowledged heartbeat left, and that moment.
+        self._unacknowledged: deque[tuple[int, float]] = deque()
 
     @property
     def round_trips(self) -> int:
         """How many calls of ``round_trip`` wait."""
         return len(self._round_trips)
+
+    @property
+    def latency(self) -> float:
+        """Seconds between the last acknowledged heartbeat and its acknowledgement; infinite before the first,
+        and after the connection's end. Any thread.
+        """
+        return self._latency if self._keep_alive is not None else math.inf
 
     async def received_message(self, msg: Any, /) -> None:
         """Takes a frame.
@@ -98,7 +109,7 @@ class CountedSocket(DiscordWebSocket):
     async def send_heartbeat(self, data: Any) -> None:
         """Counts a heartbeat and sends it."""
         self.sent += 1
-        self._revisions.append(self.known_revision())
+        self._unacknowledged.append((self.known_revision(), time.perf_counter()))
         await super().send_heartbeat(data)
 
     async def round_trip(self) -> bool:
@@ -120,8 +131,13 @@ class CountedSocket(DiscordWebSocket):
     def note_acknowledgement(self) -> None:
         """Takes an acknowledgement, which is for the oldest heartbeat without one."""
         self.acknowledged += 1
-        if self._revisions:
-            self.acknowledged_revision = max(self.acknowledged_revision, self._revisions.popleft())
+        if self._unacknowledged:
+            revision, left_at = self._unacknowledged.popleft()
+            self.acknowledged_revision = max(self.acknowledged_revision, revision)
+            self._latency = time.perf_counter() - left_at
+            # discord.py measures from the last heartbeat, which its thread notes too late, and warns by that.
+            if self._keep_alive is not None:
+                self._keep_alive._last_send = left_at
         for number, done in self._round_trips:
             if number <= self.acknowledged and not done.done():
                 done.set_result(None)

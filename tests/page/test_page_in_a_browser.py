@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ import pytest
 from conftest import ROOT, TOKEN, Scene
 from prefix_proxy import PrefixProxy
 
+from discordha.coordination.gaps.stream import GapState
+from discordha.coordination.memory.store import MemoryStore
+from discordha.operations.fleet import Fleet
 from discordha.operations.http import HttpServer
+from discordha.operations.page.routes import PageRoutes
 from discordha.testing import WaitTimeout, wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(0)]
@@ -276,6 +281,38 @@ def test_it_is_readable_by_all_in_both_themes_and_below_a_prefix(
             tab.close()
     finally:
         proxy.stop()
+
+
+def test_gaps_are_shown_while_they_are_caught_up(browser: Any) -> None:
+    """And what ends is gone. On a store in memory."""
+    store, key = MemoryStore(), "/discordha/v1/bot/g/0/state"
+    server = HttpServer("127.0.0.1:0", PageRoutes(lambda: Fleet(store, "/discordha/v1/bot/"), token=None))
+    server.start()
+    try:
+        tab = Tab(browser, f"http://127.0.0.1:{server.port}/", viewport=PHONE)
+        tab.page.wait_for_selector("#no-gaps", state="visible")
+        gap = GapState(3, since=time.time() - 100, until=time.time() - 40, fetch_since=0.0)
+        counts = {"MESSAGE_CREATE": 40, "GUILD_MEMBER_ADD": 2}
+        gap = replace(gap, counts=counts, progress={"remaining": 7}, skipped={"channel 5": "forbidden"})
+        store.put(key, gap.value())
+        tab.page.wait_for_selector("#gaps td")
+        (cells,) = tab.cells("gaps")
+        assert cells[1].startswith("00:01:00, ")
+        assert [cells[0], *cells[2:]] == [
+            "0",
+            "42",
+            "being fetched, 7 sources to go; not to be had: channel 5",
+        ]
+        audit(tab, "a gap")
+        tab.shot("gap", full_page=True)
+        store.put(key, replace(gap, fetched=True, skipped={}).value())
+        tab.page.wait_for_selector("#gaps td:has-text('being handled')")
+        store.put(key, replace(gap, fetched=True, over=True).value())
+        tab.page.wait_for_selector("#no-gaps", state="visible")
+        tab.close()
+    finally:
+        server.stop()
+        store.close()
 
 
 def test_through_minutes_of_faults(browser: Any, scene: Callable[..., Scene]) -> None:

@@ -244,5 +244,5 @@ def _budget(token: str, environ: Mapping[str, str]) -> Check:
     left, total = int(limit["remaining"]), int(limit["total"])
     outcome = "fail" if not left else "ok" if left > total / 10 else "warn"
     hours = int(limit.get("reset_after") or 0) / 3_600_000
-    detail = f"{left} of {total} new sessions left for {hours:.0f} h; {gateway['shards']} shards recommended"
+    detail = f"{left} of {total} new sessions left for {hours:.0f} h; shards recommended: {gateway['shards']}"
     return Check("session budget", outcome, detail)

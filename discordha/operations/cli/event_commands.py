@@ -100,7 +100,7 @@ def timers(fleet: Fleet, limit: int, cancel: str | None, as_json: bool) -> None:
     for timer in found:
         due = datetime.fromtimestamp(timer.due, UTC).isoformat(sep=" ", timespec="seconds")
         click.echo(f"{timer.id}  {due}  {timer.name}  {json.dumps(timer.payload)}")
-    click.echo(f"{count} timers wait")
+    click.echo("1 timer waits" if count == 1 else f"{count} timers wait")
 
 
 @click.command("gaps")
@@ -121,18 +121,19 @@ def gaps(fleet: Fleet, as_json: bool) -> None:
             named = [f"{key}: {why}" for key, why in gap[what].items()] if what == "skipped" else gap[what]
             if named:
                 click.echo(f"  {what}: {', '.join(named)}")
-    click.echo(f"{len(found)} gaps")
+    click.echo("1 gap" if len(found) == 1 else f"{len(found)} gaps")
 
 
 def _state_of(gap: Mapping[str, Any]) -> str:
     """How far a gap is caught up."""
-    events = sum(gap["counts"].values())
+    count = sum(gap["counts"].values())
+    events = f"{count} event" if count == 1 else f"{count} events"
     if gap["over"]:
-        return f"over, {events} events"
+        return f"over, {events}"
     if gap["fetched"]:
-        return f"fetched, {events} events are being handled"
+        return f"fetched, being handled: {events}"
     progress = gap["progress"]
     return (
-        f"being fetched, {events} events so far at {progress.get('rate', 0)} a second, "
-        f"{progress.get('remaining', '?')} sources remain"
+        f"being fetched, {events} so far at {progress.get('rate', 0)} a second; "
+        f"sources that remain: {progress.get('remaining', '?')}"
     )

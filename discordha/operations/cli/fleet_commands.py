@@ -5,19 +5,23 @@ Exit status: 0 done; 1 failed, or the answer is no; 2 wrong usage. A failure is 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
+from rich import box
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from discordha._version import __version__
 from discordha.errors import DiscordHAError
@@ -42,7 +46,7 @@ from discordha.operations.fleet import Fleet
 __all__ = ["cli", "status_table"]
 
 _COLUMNS = ("replica", "version", "state", "uptime", "leads", "shards", "waiting", "running", "handled")
-#: Columns of a table that goes to a file or a program: no cell is cut.
+#: Columns of a table that goes to a file or a program: no cell is cut, and no line wrapped.
 UNCUT = 1_000
 _COLOURS = {"ready": "green", "draining": "yellow"}
 
@@ -80,33 +84,36 @@ def demo(seconds: float, rate: float, as_json: bool) -> None:
     raise SystemExit(0 if ok else 1)
 
 
-def status_table(status: Mapping[str, Any], error: str | None = None) -> Table:
-    """The table of a ``Fleet.status``; ``error`` says why it is old. An unreadable record shows as ``?``."""
-    table = Table(title=escape(status["root"]))
+def status_table(status: Mapping[str, Any], error: str | None = None) -> Group:
+    """The table of a ``Fleet.status``, and lines below it that a terminal wraps at its width. ``error`` says
+    why it is old. An unreadable record shows as ``?``.
+    """
+    table = Table(title=escape(status["root"]), box=box.SIMPLE_HEAVY, padding=(0, 1, 0, 0))  # fits 80 columns
     for column in _COLUMNS:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # a narrow terminal cuts nothing
     for replica, record in sorted(status["replicas"].items()):
         table.add_row(*_row(replica, record))
-    members = "; ".join(_member(member) for member in status["etcd"])
-    caption = f"etcd {members}. Dead letters: {status['dead_letters']}"
+    lines = [*_facts(status)]
+    for replica, record in sorted(status["replicas"].items()):
+        lines += [f"{replica}: {reason}" for reason in _list(record.get("reasons"))]
+    late = [] if error is None else [Text(f"as it was: {error}", style="red")]
+    return Group(table, *map(Text, lines), *late)
+
+
+def _facts(status: Mapping[str, Any]) -> Iterator[str]:
+    """What is true of the whole fleet, one thing a line."""
+    for member in status["etcd"]:
+        yield f"etcd {_member(member)}"
     shards = status["shards"]
     if shards["count"]:
-        caption += f". Shards: {shards['count']}"
-        caption += f", {shards['next']} to come" if shards["next"] else ""
+        to_come = f", {shards['next']} to come" if shards["next"] else ""
+        yield f"Shards: {shards['count']}{to_come}"
     if status["identify"] is not None:
-        caption += ". New sessions left: {remaining} of {total}".format_map(status["identify"])
+        yield "New sessions left: {remaining} of {total}".format_map(status["identify"])
     if status["gaps"]:
         events = sum(sum(gap["counts"].values()) for gap in status["gaps"])
-        caption += f". Catching up: {len(status['gaps'])} gaps, {events} events so far (discordha gaps)"
-    reasons = [
-        f"{replica}: {reason}"
-        for replica, record in sorted(status["replicas"].items())
-        for reason in _list(record.get("reasons"))
-    ]
-    table.caption = escape("\n".join([caption, *reasons]))
-    if error is not None:
-        table.caption += f"\n[red]as it was: {escape(error)}[/]"
-    return table
+        yield f"Catching up: gaps {len(status['gaps'])}, events so far {events} (discordha gaps)"
+    yield f"Dead letters: {status['dead_letters']}"
 
 
 def _row(replica: str, record: Mapping[str, Any]) -> list[str]:
@@ -154,10 +161,7 @@ def status(fleet: Fleet, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        console = Console()
-        if not console.is_terminal:
-            console.width = UNCUT
-        console.print(status_table(found))
+        _console().print(status_table(found))
     if not found["replicas"]:
         others = ", ".join(fleet.other_bots())
         fail(
@@ -168,12 +172,32 @@ def status(fleet: Fleet, as_json: bool) -> None:
     raise SystemExit(0 if ready else 1)
 
 
+@contextmanager
+def _screen() -> Iterator[Callable[[RenderableType], None]]:
+    """What shows one status after another: in place on a terminal, else one below the other."""
+    console = _console()
+    if not console.is_terminal:
+        yield console.print
+        return
+    with Live(console=console, screen=True) as live:
+        yield functools.partial(live.update, refresh=True)
+
+
+def _console() -> Console:
+    console = Console()
+    if not console.is_terminal:
+        console.width = UNCUT
+    return console
+
+
 @cli.command()
 @fleet_command
 @click.option("--interval", default=1.0, show_default=True, help="Seconds between two looks.")
 @click.option("--count", default=0, help="End after this many looks; 0: at Ctrl-C.")
 def top(fleet: Fleet, interval: float, count: int, as_json: bool) -> None:
-    """Show the status live; with --json one object a line. Ctrl-C ends it."""
+    """Show the status live, in a pipe one table after another; with --json one object a line. Ctrl-C ends
+    it.
+    """
     pause = threading.Event()
     found = fleet.status()
     looks = 1
@@ -184,7 +208,8 @@ def top(fleet: Fleet, interval: float, count: int, as_json: bool) -> None:
                 looks += 1
                 click.echo(json.dumps(fleet.status()))
             return
-        with Live(status_table(found), screen=True) as live:
+        with _screen() as show:
+            show(status_table(found))
             while looks != count and not pause.wait(interval):
                 looks += 1
                 error = None
@@ -192,7 +217,7 @@ def top(fleet: Fleet, interval: float, count: int, as_json: bool) -> None:
                     found = fleet.status()
                 except DiscordHAError as failure:  # the table stays until etcd is back
                     error = str(failure)
-                live.update(status_table(found, error))
+                show(status_table(found, error))
     except KeyboardInterrupt:
         return
 

@@ -178,8 +178,8 @@ function show(state) {
   const title = `${bot} · discordha`;
   if (document.title !== title) document.title = title;
   const ready = names.filter((name) => object(replicas[name]).state === "ready").length;
-  const replicaWord = names.length === 1 ? "replica" : "replicas";
-  setText($("summary"), `${names.length} ${replicaWord}, ${ready === names.length ? "all" : ready} ready`);
+  const all = names.length > 1 ? "all ready" : "ready";
+  setText($("summary"), names.length === 0 ? "no replica" : `${many(names.length, "replica")}, ${ready === names.length ? all : `${ready} ready`}`);
   $("no-replicas").hidden = names.length > 0;
   const down = state.error !== null && state.error !== undefined;
   $("trouble").hidden = !down;
@@ -336,21 +336,18 @@ function showBudgets(state, names) {
     meter.value = number(gauge.value);
   });
 }
-// Whatever the fleet tells of gaps: one line each, and the fields as columns.
 function showGaps(state) {
-  const gaps = Array.isArray(state.gaps) ? state.gaps.map(object) : Object.values(object(state.gaps)).map(object);
-  $("gaps-section").hidden = state.gaps === undefined;
-  const columns = [...new Set(gaps.flatMap((gap) => Object.keys(gap)))];
-  sync($("gaps-head"), columns, (name) => name, (name) => {
-    const cell = make("th", name.replaceAll("_", " "));
-    cell.scope = "col";
-    return cell;
-  }, () => {});
-  sync($("gaps"), gaps.map((gap, at) => ({ gap, at })), ({ at }) => at, () => make("tr"), (row, { gap }) =>
-    sync(row, columns, (name) => name, () => make("td"), (cell, name) => {
-      const value = gap[name];
-      setText(cell, value !== null && typeof value === "object" ? JSON.stringify(value) : value ?? "–");
-    }));
+  const gaps = list(state.gaps).map(object), now = number(state.now);
+  $("no-gaps").hidden = gaps.length > 0;
+  $("gap-table").hidden = gaps.length === 0;
+  sync($("gaps"), gaps, (gap) => `${gap.shard}/${gap.number}`, () => newRow(4), (row, gap) => {
+    setText(row.cells[0], gap.shard);
+    setText(row.cells[1], `${duration(number(gap.until) - number(gap.since))}, ${ago(now - number(gap.until))}`);
+    setText(row.cells[2], Object.values(object(gap.counts)).reduce((sum, count) => sum + number(count), 0));
+    const progress = object(gap.progress), left = [...list(gap.missing), ...Object.keys(object(gap.skipped))];
+    const fetching = known(progress.remaining) ? `being fetched, ${many(progress.remaining, "source")} to go` : "being fetched";
+    setText(row.cells[3], (gap.fetched ? "being handled" : fetching) + (left.length ? `; not to be had: ${left.join(", ")}` : ""));
+  });
 }
 function showLoops(state) {
   const now = number(state.now);

@@ -213,4 +213,4 @@ def test_the_command_lists_and_cancels(
     }
     assert run("--cancel", first).output == f"{first} is cancelled\n"
     assert run("--cancel", first).exit_code == 1
-    assert run().output.splitlines()[-1] == "1 timers wait"
+    assert run().output.splitlines()[-1] == "1 timer waits"

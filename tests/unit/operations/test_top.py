@@ -35,10 +35,11 @@ def test_top_goes_on_when_etcd_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def table(status: dict[str, Any], error: str | None = None) -> str:
         shown.append((status["dead_letters"], error))
-        return ""
+        return "x" * 300
 
     monkeypatch.setattr(shared, "open_fleet", opened)
     monkeypatch.setattr(commands, "status_table", table)
     result = CliRunner().invoke(commands.cli, ["top", "--count", "3", "--interval", "0", "--name", "x"])
     assert result.exit_code == 0, result.output
     assert shown == [(1, None), (1, "etcd went for a walk"), (3, None)]
+    assert result.output == ("x" * 300 + "\n") * 3, "a pipe gets each look, uncut"
