@@ -1,7 +1,7 @@
 """Bots for discord.py, ported by deleting ``async`` and ``await``, from a user's side.
 
-They run side by side on a local Discord, each in processes of its own, and see all events, so that a test looks at
-its own bot alone.
+They run side by side on a local Discord, each in processes of its own, and see all events, so that a test
+looks at its own bot alone.
 """
 
 from __future__ import annotations

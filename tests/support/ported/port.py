@@ -31,7 +31,6 @@ REPLACED: dict[str, tuple[tuple[str, str], ...]] = {
         ("Porter(intents=intents)", "Porter.from_env(intents=intents)"),
         ("import asyncio\n", "import os\nimport time\n"),
         ("asyncio.sleep", "time.sleep"),
-        ("asyncio.TimeoutError", "TimeoutError"),
         ("ROLE_MESSAGE = 0", "ROLE_MESSAGE = int(os.environ['ROLE_MESSAGE'])"),
         ('CIRCLE}": 0', "CIRCLE}\": int(os.environ['RED_ROLE'])"),
     ),
