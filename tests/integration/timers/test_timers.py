@@ -115,7 +115,7 @@ def test_each_once_over_two_deploys_and_an_outage(  # noqa: PLR0917
     punctual = sum(runs[number][-1][1] == 0.0 for number in on_time)
     print(
         f"{count} timers: {count - len(repeated)} once, {len(repeated)} twice (under way at the kill); "
-        f"{len(while_away)} due while all were away, all late; {punctual} of {len(on_time)} before that on time"
+        f"{len(while_away)} due while all were away, all late; {punctual} of {len(on_time)} before on time"
     )
     assert punctual >= 0.9 * len(on_time)
 
