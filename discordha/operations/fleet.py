@@ -210,7 +210,7 @@ class Fleet:
         """The timers that are due first, and how many wait in all."""
         prefix = timer_prefix(self.root)
         found = self.store.range(prefix, limit=limit).items
-        count = len(found) if len(found) < limit else len(self.store.range(prefix, keys_only=True).items)
+        count = len(found) if len(found) < limit else self.store.count(prefix)
         return [timer for timer in map(parse_timer, found) if timer is not None], count
 
     def gaps(self) -> list[dict[str, Any]]:

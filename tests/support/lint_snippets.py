@@ -226,7 +226,8 @@ SNIPPETS: dict[str, tuple[list[str], list[str]]] = {
     "cooldown": (
         [
             "from discord import app_commands\n\n@app_commands.checks.cooldown(1, 5.0)\ndef ping(i): pass",
-            "@ha.command()\n@discord.app_commands.checks.cooldown(1, 5.0)\ndef ping(interaction): pass",
+            "from discordha.ext import commands\n\nslow = commands.CooldownMapping.from_cooldown(1, 5, commands.BucketType.user)\n\n"
+            "@ha.event\ndef on_message(message):\n    if not slow.get_bucket(message).update_rate_limit(): print('quick')",
             "from discord.ext import commands\n\n@commands.cooldown(1, 5)\ndef ping(ctx): pass",
             "from discord.ext import commands\n\n@commands.max_concurrency(1)\ndef ping(ctx): pass",
             "from discord.app_commands import checks\n\n@checks.dynamic_cooldown(lambda i: None)\ndef ping(i): pass",

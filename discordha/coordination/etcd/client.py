@@ -136,9 +136,8 @@ class EtcdStore(Store):
     # -- keys ------------------------------------------------------------------------------------------------
 
     def get(self, key: str, *, timeout: float | None = None) -> KeyValue | None:
-        request = etcdrpc.RangeRequest(key=key.encode())
-        answer = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)
-        return key_value(answer.kvs[0]) if answer.kvs else None
+        found = self._range(etcdrpc.RangeRequest(key=key.encode()), timeout).kvs
+        return key_value(found[0]) if found else None
 
     def range(
         self,
@@ -164,19 +163,24 @@ class EtcdStore(Store):
         items: list[KeyValue] = []
         revision = 0
         while True:
+            size = min(PAGE_SIZE, limit - len(items)) if limit else PAGE_SIZE
             request = etcdrpc.RangeRequest(
-                key=start,
-                range_end=end,
-                limit=min(PAGE_SIZE, limit - len(items)) if limit else PAGE_SIZE,
-                revision=revision,
-                keys_only=keys_only,
+                key=start, range_end=end, limit=size, revision=revision, keys_only=keys_only
             )
-            page = self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)  # noqa: B023
+            page = self._range(request, timeout)
             revision = revision or page.header.revision
             items.extend(key_value(kv) for kv in page.kvs)
             if not page.more or len(items) == limit:
                 return Snapshot(revision, items)
             start = page.kvs[-1].key + b"\0"
+
+    def _range(self, request: Any, timeout: float | None) -> Any:
+        return self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)
+
+    def count(self, prefix: str, *, timeout: float | None = None) -> int:
+        start = prefix.encode()
+        request = etcdrpc.RangeRequest(key=start, range_end=prefix_end(start), count_only=True)
+        return int(self._range(request, timeout).count)
 
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
         request = etcdrpc.PutRequest(key=key.encode(), value=value, lease=lease)

@@ -339,6 +339,10 @@ class Store(Transactions, Leases, Protocol):
         :param limit: so many at the most; 0: all.
         """
 
+    def count(self, prefix: str, *, timeout: float | None = None) -> int:
+        """How many keys there are below a prefix. No key is sent."""
+        return len(self.range(prefix, keys_only=True, timeout=timeout).items)
+
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
         """Writes a key and returns the write's revision; raises ``LeaseNotFound`` if the lease is gone."""
 

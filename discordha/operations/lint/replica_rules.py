@@ -114,6 +114,8 @@ def cooldown(source: Source) -> Iterator[Place]:
     """Cooldowns that each replica counts for itself."""
     for node in source.nodes(ast.Call):
         name = source.name(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "update_rate_limit":
+            yield node, "a cooldown that is asked by hand"
         ours = name.startswith("discordha.")
         if name in COOLDOWNS or (
             not ours and name.endswith((".checks.cooldown", ".checks.dynamic_cooldown"))

@@ -187,7 +187,8 @@ PORTING_RULES = (
     Rule("ext-commands", discord_commands, "{} is a framework of coroutines around a client of its own",
          "from discordha.ext import commands, or @ha.command(...)"),
     Rule("discord-client", discord_client, "{} answers every event on each replica",
-         "discordha.DiscordHA.from_env(intents=...), or a class that derives from it"),
+         "discordha.DiscordHA.from_env(intents=...), or discordha.ext.commands.Bot(...) for a commands.Bot; "
+         "a class derives from them likewise"),
     Rule("command-tree", command_tree, "the bot has a command tree, which is synced by itself",
          "ha.tree, or @ha.command(...)"),
     Rule("run-token", run_token, "{} with a token",

@@ -1,4 +1,4 @@
-"""The slash commands that a bot has registered with the local Discord. No threads; each call asks it anew."""
+"""The commands that a bot has registered with the local Discord. No threads; each call asks it anew."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from discordha.testing import LocalDiscord
 
 __all__ = ["RegisteredCommands"]
+
+#: Discord's types of commands in context menus.
+_MENUS = {"user": 2, "message": 3}
 
 
 class RegisteredCommands:
@@ -36,9 +39,21 @@ class RegisteredCommands:
         known = ", ".join(f"/{each['name']}" for each in self._all()) or "none"
         return f"the bot has no command /{' '.join(path)}; its commands: {known}"
 
-    def _all(self) -> list[dict[str, Any]]:
+    def has_menu(self, name: str, kind: str) -> bool:
+        """Whether there is a command of that name in the context menu of a ``user`` or a ``message``."""
+        return name in self._menus(kind)
+
+    def unknown_menu(self, name: str, kind: str) -> str:
+        """Says that there is no such command, and which there are."""
+        known = ", ".join(self._menus(kind)) or "none"
+        return f"the bot has no command {name!r} in the menu of a {kind}; its commands there: {known}"
+
+    def _menus(self, kind: str) -> list[str]:
+        return [each["name"] for each in self._all(_MENUS[kind])]
+
+    def _all(self, kind: int = 1) -> list[dict[str, Any]]:
         guilds = [command for guild in self._discord.guild_ids for command in self._discord.commands(guild)]
-        return [each for each in [*self._discord.commands(), *guilds] if each.get("type", 1) == 1]
+        return [each for each in [*self._discord.commands(), *guilds] if each.get("type", 1) == kind]
 
     @staticmethod
     def values(

@@ -30,9 +30,12 @@ class Verb(NamedTuple):
 #: Every line that begins with one of these words is a command; ``say`` sends what would be one.
 VERBS: Mapping[str, Verb] = {
     "say": Verb("TEXT", "send a message that begins like a command", 1, None),
-    "press": Verb("CUSTOM_ID", "press the newest button with this custom id", 1, 1),
-    "select": Verb("CUSTOM_ID VALUE...", "choose from the newest select with this custom id", 2, 30),
-    "submit": Verb("CUSTOM_ID FIELD=TEXT...", "send the modal with this custom id", 1, 30),
+    "press": Verb("BUTTON", "press the newest button with this custom id or label", 1, 1),
+    "select": Verb("SELECT VALUE...", "choose from the newest select with this custom id or text", 2, 30),
+    "submit": Verb(
+        "MODAL FIELD=TEXT...", "send the newest modal with this custom id or title; fields likewise", 1, 30
+    ),
+    "menu": Verb("NAME [USER]", "run a command of the newest message's menu, or of a user's", 1, 2),
     "react": Verb("EMOJI", "react to the newest message", 1, 1),
     "edit": Verb("TEXT", "edit your newest message", 1, None),
     "delete": Verb("", "delete your newest message"),
@@ -87,10 +90,10 @@ def parse_line(text: str) -> Line | None:
         usage = f"{first} {verb.usage}".strip()
         raise LineError(f"write `{usage}`, or `say {text}` to send this as a message")
     if first == "submit":
-        path, options = _options_of(words)
-        if len(path) != 1:
-            raise LineError(f"write `submit {verb.usage}`")
-        return Line(first, path, options)
+        fields = [word.partition("=") for word in words[1:]]
+        if not all(equals and name for name, equals, _ in fields):
+            raise LineError(f"write `submit {verb.usage}`, with quotes around spaces")
+        return Line(first, words[:1], {name: value for name, _, value in fields})
     if first == "wait" and words and not _is_seconds(words[0]):
         raise LineError(f"write `wait` with seconds, not {words[0]!r}")
     return Line(first, words, {})

@@ -56,19 +56,21 @@ class Prompt(cmd.Cmd):
         super().__init__()
         self._session = session
         self._screen = screen
+        user = session.user
         actions: dict[str, Callable[..., None]] = {
-            "/": lambda line: session.slash(line.words, line.options),
-            "say": lambda line: session.say(line.words[0]),
-            "press": lambda line: session.press(line.words[0]),
-            "select": lambda line: session.press(line.words[0], line.words[1:]),
-            "submit": lambda line: session.submit(line.words[0], line.options),
-            "react": lambda line: session.react(line.words[0]),
-            "edit": lambda line: session.edit(line.words[0]),
-            "delete": lambda line: session.delete(),
-            "dm": lambda line: session.dm(line.words[0]),
-            "as": lambda line: session.become(line.words[0]),
-            "in": lambda line: session.go(line.words[0]),
-            "join": lambda line: session.join(),
+            "/": lambda line: user.slash(line.words, line.options),
+            "say": lambda line: user.say(line.words[0]),
+            "press": lambda line: user.press(line.words[0]),
+            "select": lambda line: user.press(line.words[0], line.words[1:]),
+            "submit": lambda line: user.submit(line.words[0], line.options),
+            "menu": lambda line: user.menu(line.words[0], *line.words[1:] or [None]),
+            "react": lambda line: user.react(line.words[0]),
+            "edit": lambda line: user.edit(line.words[0]),
+            "delete": lambda line: user.delete(),
+            "dm": lambda line: user.dm(line.words[0]),
+            "as": lambda line: user.become(line.words[0]),
+            "in": lambda line: user.go(line.words[0]),
+            "join": lambda line: user.join(),
             "kill": lambda line: session.kill(line.words[0]),
             "drain": lambda line: session.drain(line.words[0]),
             "start": lambda line: session.start(line.words[0] if line.words else None),
@@ -120,7 +122,7 @@ class Prompt(cmd.Cmd):
 
     def postcmd(self, stop: bool, line: str) -> bool:
         """Opens the next prompt."""
-        self.prompt = self._session.prompt
+        self.prompt = self._session.user.prompt
         if not stop and self.use_rawinput and sys.stdin.isatty() and "readline" in sys.modules:
             self._screen.open_prompt(self.prompt)
         return stop
@@ -193,7 +195,7 @@ def _play(
     lines: Sequence[tuple[int, str, Line]],
 ) -> bool:
     for number, text, line in lines:
-        screen.tell(f"{session.prompt}{text}")
+        screen.tell(f"{session.user.prompt}{text}")
         try:
             prompt.act(line)
         except LineError as error:

@@ -1,4 +1,4 @@
-"""A bot's replicas on a local Discord and etcd, and the user who talks to them.
+"""A bot's replicas on a local Discord and etcd.
 
 Guarantees: leaving the context drains the replicas, and ends all that was started. What the bot does is told
 within a fraction of a second. A replica that ends by itself is told with the end of its log.
@@ -17,23 +17,21 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.errors import DiscordHAError
 from discordha.operations.local.acts import Act, Acts
-from discordha.operations.local.commands import RegisteredCommands
 from discordha.operations.local.environment import LocalFailure, passed_on
-from discordha.operations.local.lines import LineError, id_of
+from discordha.operations.local.lines import LineError
+from discordha.operations.local.user import LocalUser
 from discordha.process.threads import unending
 
 if TYPE_CHECKING:
     from discordha.testing.replicas import Replica
 
 __all__ = ["LocalSession"]
-
-Found = TypeVar("Found")
 
 READY_WITHIN = 60.0
 #: How long ``expect`` and the like wait, seconds: longer than a session, a restart and a slow machine.
@@ -42,8 +40,6 @@ QUIET = 1.0
 #: Pause between two looks at the record, seconds.
 FEED_PAUSE = 0.1
 DRAIN_WITHIN = 40.0
-#: How long the bot may take to make a command or a button that a line names, seconds.
-MADE_WITHIN = 5.0
 _NO_CALL = (
     "It has not called the local Discord. A bot whose settings stand in its code never does: "
     "discordha.DiscordHA.from_env(...) takes them from the environment."
@@ -74,7 +70,8 @@ class LocalSession:
         self._told_dead: set[tuple[int, int]] = set()  # replicas, and their runs
         self._next = 0  # the number of the record's next call
         self._calls: dict[int, tuple[str, str]] = {}
-        self._acts = Acts(self._channel_name, self._place_of)
+        self.user: LocalUser
+        """Who talks to the bot, once the session has begun."""
         self.failed = False
         """Whether a replica has ended by itself, or badly."""
 
@@ -94,8 +91,8 @@ class LocalSession:
             except FileNotFoundError as error:
                 raise DiscordHAError(f"{_MORE} ({error})") from None
             discord = self._discord = ends.enter_context(LocalDiscord())
-            self._user, self._channel = discord.user_ids[0], discord.channel_ids[0]
-            self._look_names()
+            self.user = LocalUser(discord, self._tell, self._stop)
+            self._acts = Acts(self.user.channel_name, self._place_of)
             self._tell(f"starting {self._count} replicas of {self._bot.name}")
             fleet = self._fleet = Replicas(
                 self._bot, self._count, etcd=etcd, discord=discord, env=passed_on(self._environ)
@@ -152,125 +149,6 @@ class LocalSession:
             self._asked_to_end.add(replica.index)
             raise LocalFailure(f"{name} {what}; its log ends:\n{replica.tail().rstrip()}{hint}") from None
         self._tell(f"{name} is ready")
-
-    # -- who speaks, and where -------------------------------------------------------------------------------
-
-    @property
-    def prompt(self) -> str:
-        """The user and the channel."""
-        return f"{self._names['users'][self._user]} #{self._channel_name(self._channel)}> "
-
-    def become(self, name: str) -> None:
-        """Goes on as another user."""
-        self._look_names()
-        self._user = id_of(name, ("users",), self._names)
-        if self._channel not in self._discord.channel_ids:
-            self._channel = self._discord.channel_ids[0]  # not in another user's direct channel
-
-    def go(self, name: str) -> None:
-        """Goes to another channel; ``direct``: to the one of this user and the bot."""
-        if name == "direct":
-            self._channel = self._discord.open_direct(self._user)
-            self._look_names()
-            return
-        self._look_names()
-        found = id_of(name, ("channels",), self._names)
-        if found in self._discord.voice_channel_ids:
-            self._discord.move_voice(self._guild(found), self._user, found)
-            self._tell(f"{self._names['users'][self._user]} joins the voice channel {name}")
-            return
-        self._channel = found
-
-    def join(self) -> None:
-        """A new member joins the channel's guild."""
-        user = self._discord.join(self._guild(self._channel))
-        self._look_names()
-        name = self._names["users"][user]
-        self._tell(f"{name} joins; `as {name}` speaks for the new member")
-
-    def _guild(self, channel: int) -> int:
-        # One guild, unless the library's defaults change: a direct channel stands for the first.
-        return self._discord.guild_ids[0]
-
-    def _look_names(self) -> None:
-        self._names = self._discord.names()
-
-    def _channel_name(self, channel: int) -> str:
-        if channel not in self._names["channels"]:
-            self._look_names()
-        return self._names["channels"].get(channel, str(channel))
-
-    # -- what the user does ----------------------------------------------------------------------------------
-
-    def say(self, text: str) -> None:
-        """Sends a message to the channel."""
-        self._discord.send(self._channel, text, self._user)
-
-    def dm(self, text: str) -> None:
-        """Sends a message to the bot alone."""
-        self._discord.send(self._discord.open_direct(self._user), text, self._user)
-
-    def edit(self, text: str) -> None:
-        """Edits this user's newest message of the channel."""
-        self._discord.edit(self._channel, self._newest(mine=True), text)
-
-    def delete(self) -> None:
-        """Deletes this user's newest message of the channel."""
-        self._discord.delete(self._channel, self._newest(mine=True))
-
-    def react(self, emoji: str) -> None:
-        """Reacts to the channel's newest message."""
-        self._discord.react(self._channel, self._newest(mine=False), emoji, self._user)
-
-    def _newest(self, *, mine: bool) -> int:
-        for message in self._discord.history(self._channel, 1000):
-            if message["author_id"] == self._user or not mine:
-                return int(message["id"])
-        whose = f"of {self._names['users'][self._user]} " if mine else ""
-        raise LineError(f"there is no message {whose}in #{self._channel_name(self._channel)}")
-
-    def slash(self, path: tuple[str, ...], options: Mapping[str, str]) -> None:
-        """Runs a slash command, once the bot has registered it."""
-        commands = RegisteredCommands(self._discord)
-        declared = self._until(lambda: commands.options(path), lambda: commands.unknown(path))
-        self._look_names()
-        values = commands.values(path, declared, options, self._names)
-        self._discord.slash(" ".join(path), values, channel_id=self._channel, user_id=self._user)
-
-    def press(self, custom_id: str, values: tuple[str, ...] | None = None) -> None:
-        """Presses the channel's newest button of that custom id, or chooses from a select."""
-        kind = "button" if values is None else "select"
-
-        def find() -> int | None:
-            for message in self._discord.history(self._channel, 200):
-                for each in message["components"]:
-                    if (each["kind"], each["custom_id"], each["disabled"]) == (kind, custom_id, False):
-                        return int(message["id"])
-            return None
-
-        def missing() -> str:
-            seen = {
-                each["custom_id"]: None
-                for message in self._discord.history(self._channel, 200)
-                for each in message["components"]
-                if each["kind"] == kind and not each["disabled"]
-            }
-            return f"there is no {kind} {custom_id!r} here; those that are: {', '.join(seen) or 'none'}"
-
-        message = self._until(find, missing)
-        self._discord.click(custom_id, message, channel_id=self._channel, user_id=self._user, values=values)
-
-    def submit(self, custom_id: str, fields: Mapping[str, str]) -> None:
-        """Sends a modal."""
-        self._discord.submit(custom_id, fields, channel_id=self._channel, user_id=self._user)
-
-    def _until(self, find: Callable[[], Found | None], missing: Callable[[], str]) -> Found:
-        """What ``find`` finds, which the bot may be about to make."""
-        until = time.monotonic() + MADE_WITHIN
-        while (found := find()) is None:
-            if time.monotonic() >= until or self._stop.wait(FEED_PAUSE):
-                raise LineError(missing())
-        return found
 
     # -- what the replicas suffer ----------------------------------------------------------------------------
 
@@ -362,7 +240,10 @@ class LocalSession:
         known = self._calls.get(interaction)
         if known is None:
             about = self._discord.interaction(interaction)
-            known = self._calls[interaction] = (self._channel_name(about["channel_id"]), about["called"])
+            known = self._calls[interaction] = (
+                self.user.channel_name(about["channel_id"]),
+                about["called"],
+            )
         return known
 
     def _feed(self) -> None:

@@ -28,6 +28,35 @@ def really(interaction, what):
     interaction.response.send_message(f"{what} is on its way", ephemeral=True)
 
 
+class Wish(discord.ui.Modal, title="Your wish"):
+    what = discord.ui.TextInput(label="What is it?")
+
+    async def on_submit(self, interaction):
+        await interaction.response.send_message(f"{self.what.value} is noted")
+
+
+class Wishes(discord.ui.View):
+    @discord.ui.button(label="Make a wish")
+    async def make(self, interaction, button):
+        await interaction.response.send_modal(Wish())
+
+
+@ha.command()
+def wish(interaction):
+    \"\"\"Asks for a wish.\"\"\"
+    interaction.response.send_message("Well?", view=Wishes())
+
+
+@ha.tree.context_menu(name="Tell the name")
+def tell_name(interaction, user: discord.User):
+    interaction.response.send_message(f"they are {user.name}")
+
+
+@ha.tree.context_menu(name="Count letters")
+def count_letters(interaction, message: discord.Message):
+    interaction.response.send_message(f"{len(message.content)} letters")
+
+
 @ha.event
 def on_message(message):
     if message.content == "die":
@@ -84,7 +113,16 @@ def test_a_users_own_bot(tmp_path: Path) -> None:
         "/order what='green tea' cups=2\n"
         "press 'really:green tea'\n"
         "expect on its way\n"
+        "/wish\n"
+        "press 'Make a wish'\n"
+        "expect with the modal 'Your wish'\n"
+        "submit 'Your wish' 'What is it?=more tea'\n"
+        "expect more tea is noted\n"
+        "menu 'Tell the name' @user3\n"
+        "expect they are user3\n"
         "say wait, what\n"
+        "menu 'Count letters'\n"
+        "expect letters\n"
         "expect user0 said wait, what in channel0\n"
         "react \N{THUMBS UP SIGN}\n"
         "expect seen \N{THUMBS UP SIGN}\n"
@@ -103,7 +141,7 @@ def test_a_users_own_bot(tmp_path: Path) -> None:
     )
     answer = "[channel0] bot (r?) answers really:green tea (only you see it): green tea is on its way"
     assert answer in lines, run.stdout
-    assert f"{script}:13: the bot has no command /nothing; its commands: /order" in lines, run.stdout
+    assert f"{script}:22: the bot has no command /nothing; its commands: /order, /wish" in lines, run.stdout
 
 
 def test_typed_lines_and_a_replica_that_dies(tmp_path: Path) -> None:

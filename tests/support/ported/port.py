@@ -1,7 +1,6 @@
-"""Ports discord.py's examples: deletes ``async`` and ``await``, and makes the replacements of ``REPLACED``.
+"""Ports bots for discord.py: deletes ``async`` and ``await``, and makes the replacements of ``REPLACED``.
 
-``python tests/support/ported/port.py reply`` prints a ported example. Everything but ``REPLACED`` is as its
-authors wrote it.
+``python tests/support/ported/port.py events`` prints a ported bot. Everything but ``REPLACED`` stays.
 """
 
 from __future__ import annotations
@@ -12,90 +11,61 @@ import sys
 import tokenize
 from pathlib import Path
 
-__all__ = ["ORIGINALS", "REPLACED", "ported", "without_async"]
+__all__ = ["BEFORE", "REPLACED", "ported", "without_async"]
 
-ORIGINALS = Path(__file__).parent / "originals"
+#: The bots as they are for discord.py.
+BEFORE = Path(__file__).parent / "bots"
 
+_RUN = (('run("token")', "run()"),)
 _CLIENT = (
-    ("\nimport discord\n", "\nimport discord\n\nimport discordha\n"),
+    ("\nimport discord\n", "\nimport discord\nimport discordha\n"),
     ("(discord.Client)", "(discordha.DiscordHA)"),
-    ("MyClient(intents=intents)", "MyClient.from_env(intents=intents)"),
-    ("client.run('token')", "client.run()"),
+    *_RUN,
 )
-#: The bot has a tree, and registers its commands by itself.
-_TREE = (
-    _CLIENT[0],
-    _CLIENT[1],
-    ("        self.tree = app_commands.CommandTree(self)\n", ""),
-)
-_COPIED = (
-    *_TREE,
-    ("discord.Object(id=0)", "discord.Object(id=int(os.environ['MY_GUILD']))"),
-    ("\nimport discord\n", "\nimport os\n\nimport discord\n"),
-    ("        self.tree.sync(guild=MY_GUILD)\n", ""),
-    ("client.run('token')", "client.setup_hook()\nclient.run()"),
-)
+_COMMANDS = (("from discord.ext import commands", "from discordha.ext import commands"), *_RUN)
 
-
-#: A bot of ``discord.ext.commands``; its views stay.
-_COMMANDS = (
-    ("from discord.ext import commands\n", "from discordha.ext import commands\n"),
-    ("bot.run('token')", "bot.run()"),
-)
-
-
-#: The replacements in each example, after ``async`` and ``await`` are gone: pairs of old and new.
+#: The replacements in each bot, after ``async`` and ``await`` are gone: pairs of old and new.
 REPLACED: dict[str, tuple[tuple[str, str], ...]] = {
-    "reply": _CLIENT,
-    "deleted": _CLIENT,
-    "new_member": _CLIENT,
-    "guessing_game": _CLIENT,
-    "edits": (*_CLIENT, ("asyncio.sleep", "time.sleep"), ("import asyncio", "import time")),
-    "reaction_roles": (
+    "events": (
         *_CLIENT,
-        ("\nimport discord\n", "\nimport os\n\nimport discord\n"),
-        ("self.role_message_id = 0 ", "self.role_message_id = int(os.environ['ROLE_MESSAGE']) "),
-        ("name='🔴'): 0,", "name='🔴'): int(os.environ['RED_ROLE']),"),
+        ("Porter(intents=intents)", "Porter.from_env(intents=intents)"),
+        ("import asyncio\n", "import os\nimport time\n"),
+        ("asyncio.sleep", "time.sleep"),
+        ("ROLE_MESSAGE = 0", "ROLE_MESSAGE = int(os.environ['ROLE_MESSAGE'])"),
+        ('CIRCLE}": 0', "CIRCLE}\": int(os.environ['RED_ROLE'])"),
     ),
-    "app_commands/basic": (
-        *_COPIED,
-        ("super().__init__(intents=intents)", "super().__init__(discordha.Config.from_env(intents=intents))"),
-        ("get_channel(0)", "get_channel(int(os.environ['LOG_CHANNEL']))"),
-    ),
-    "app_commands/transformers": (
-        *_COPIED,
+    "slash": (
+        *_CLIENT,
+        ("import enum\n", "import enum\nimport os\n"),
+        ("from discord import app_commands", "from discordha import app_commands"),
+        ("id=0", "id=int(os.environ['MY_GUILD'])"),
+        ("STAFF_CHANNEL = 0", "STAFF_CHANNEL = int(os.environ['STAFF_CHANNEL'])"),
         (
-            "super().__init__(intents=discord.Intents.default())",
-            "super().__init__(discordha.Config.from_env(intents=discord.Intents.default()))",
+            "super().__init__(intents=discord.Intents.default(), **options)",
+            "super().__init__(discordha.Config.from_env(intents=discord.Intents.default(), **options))",
         ),
+        # The bot has a tree, and registers its commands by itself.
+        ("        self.tree = app_commands.CommandTree(self)\n", ""),
+        ("        self.tree.sync(guild=HOME)\n", ""),
+        # A setup_hook of a client is called by hand.
+        ("client.run()", "client.setup_hook()\nclient.run()"),
         # discord.py's rule for annotations that bring their own ``transform``.
         ("    def transform(cls,", "    async def transform(cls,"),
     ),
-    "modals/basic": (
-        ("import discord\nfrom", "import os\n\nimport discord\n\nimport discordha\nfrom"),
-        *_TREE[1:],
-        ("discord.Object(0)", "discord.Object(int(os.environ['MY_GUILD']))"),
-        ("super().__init__(intents=intents)", "super().__init__(discordha.Config.from_env(intents=intents))"),
-        ("        self.tree.sync(guild=TEST_GUILD)\n", "        pass\n"),
-        ("client.run('token')", "client.run()"),
-    ),
-    "views/counter": _COMMANDS,
-    "views/ephemeral": _COMMANDS,
-    "views/tic_tac_toe": _COMMANDS,
-    "views/dropdown": _COMMANDS,
-    "views/link": _COMMANDS,
-    # The view is discord.py's own and not bound to the bot; it times out after 180 seconds.
-    "views/confirm": (*_COMMANDS, ("    view.wait()", "    bot.call(view.wait(), timeout=200)")),
+    # The view is discord.py's own and not bound to the bot.
+    "views": (*_COMMANDS, ("decision.wait()", "bot.call(decision.wait(), timeout=200)")),
+    "prefix": _COMMANDS,
+    "persistent": _COMMANDS,
 }
 
 
 def ported(name: str) -> str:
-    """The source of one example as it runs on discordha.
+    """The source of one bot as it runs on discordha.
 
-    :raises ValueError: the example lacks the old text of a replacement.
+    :raises ValueError: the bot lacks the old text of a replacement.
     """
     # A newline before the first line, as replacements may begin with one.
-    source = "\n" + without_async((ORIGINALS / f"{name}.py").read_text(encoding="utf-8"))
+    source = "\n" + without_async((BEFORE / f"{name}.py").read_text(encoding="utf-8"))
     for old, new in REPLACED[name]:
         if old not in source:
             raise ValueError(f"{name}: there is no {old!r}")

@@ -1,4 +1,4 @@
-"""``discordha lint``: ten snippets for each rule, discord.py's examples before and after porting."""
+"""``discordha lint``: ten snippets for each rule, bots before and after porting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from lint_snippets import HEAD, SNIPPETS
-from ported.port import ORIGINALS, REPLACED, ported
+from ported.port import BEFORE, REPLACED, ported
 
 from discordha.operations.cli.fleet_commands import cli
 from discordha.operations.lint.linter import RULES, lint_file, lint_text
@@ -18,13 +18,13 @@ from discordha.operations.lint.linter import RULES, lint_file, lint_text
 ROOT = Path(__file__).parents[3]
 WRONG = [(rule, text) for rule, (wrong, _) in SNIPPETS.items() for text in wrong]
 RIGHT = [(rule, text) for rule, (_, right) in SNIPPETS.items() for text in right]
-#: What porting.md has the author of an example change, by the files that have it.
+#: What porting.md has the author of a bot change, by the bots that have it.
 EVERYWHERE = {"discord-client", "async-def", "run-token"}
 SOMEWHERE = {
-    "command-tree": {"app_commands/basic", "app_commands/transformers", "modals/basic"},
-    "ext-commands": {name for name in REPLACED if name.startswith("views/")},
-    "asyncio-call": {"edits"},
-    "view-wait": {"views/confirm"},
+    "command-tree": {"slash"},
+    "ext-commands": {"views", "prefix", "persistent"},
+    "asyncio-call": {"events"},
+    "view-wait": {"views"},
 }
 
 
@@ -47,8 +47,8 @@ def test_nothing_is_found_in_a_right_snippet(rule: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(REPLACED))
-def test_an_example_before_and_after_porting(name: str) -> None:
-    before = {each.rule for each in lint_file(ORIGINALS / f"{name}.py")}
+def test_a_bot_before_and_after_porting(name: str) -> None:
+    before = {each.rule for each in lint_file(BEFORE / f"{name}.py")}
     assert before == EVERYWHERE | {rule for rule, names in SOMEWHERE.items() if name in names}
     assert lint_text(ported(name), name) == []
 
