@@ -76,7 +76,7 @@ def carry_out(delivery):
 
 
 def say(what, payload):
-    channel = ha.wrap(ha.client.get_channel(payload.channel_id))
+    channel = ha.get_channel(payload.channel_id)  # of whichever shard that this replica hosts
     channel.send(f"reaction {what}/{payload.user_id}/{payload.emoji.name}/{payload.message_id}")
 
 
