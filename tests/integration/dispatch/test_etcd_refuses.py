@@ -66,9 +66,10 @@ def work_of(etcd: LocalEtcd) -> Work:
     def metrics() -> str | None:
         try:
             with urllib.request.urlopen(f"{etcd.members[0].metrics_url}/metrics", timeout=5) as answer:
-                return answer.read().decode()
+                text = answer.read().decode()
         except OSError:
             return None
+        return text if "\netcd_server_has_leader 1\n" in text else None  # else it reads its log yet
 
     text = wait_for(metrics, 10, "etcd's metrics", interval=0.05)
     calls = Counter({method: float(count) for method, count in STARTED.findall(text)})
