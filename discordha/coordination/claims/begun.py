@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 #: The pause before a note that etcd did not take is made again, seconds.
 NOTE_PAUSE = 0.1
+#: The pause doubles up to this one, seconds.
+LAST_PAUSE = 1.0
 
 
 class BegunRuns:
@@ -50,20 +52,22 @@ class BegunRuns:
             return True
         noted = {**before, "begun": before["begun"] + 1}
         tried: set[bytes] = set()
+        pause = NOTE_PAUSE
         while not claim.lost and not self._stop.is_set():
             data = json.dumps(noted).encode()
             tried.add(data)
             try:
-                if not self._write(claim, data):
-                    break
+                if self._write(claim, data) and not claim.lost:
+                    return True
+                break
             except RequestRefused as error:
-                _log.warning("%s begins without its payload in etcd: %s", claim.key, error)
-                noted["payload"] = None
+                if noted["payload"] is not None:
+                    _log.warning("%s begins without its payload in etcd: %s", claim.key, error)
+                    noted["payload"] = None
             except Exception as error:  # noqa: BLE001 - the session's end, or the replica's, ends this
                 _log.debug("the attempt at %s is noted again: %s", claim.key, error)
-            else:
-                return not claim.lost
-            self._stop.wait(NOTE_PAUSE)
+            self._stop.wait(pause)
+            pause = min(2 * pause, LAST_PAUSE)
         for data in tried:
             self._take_back(claim, data, before)
         return False

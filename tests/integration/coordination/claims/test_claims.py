@@ -73,15 +73,16 @@ class Lossy:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.lose: str | None = None
-        self.then: Callable[[], None] = lambda: None
+        self.then: Callable[[], None] = lambda: None  # happens before the next answer comes
 
     def txn(self, compare: Sequence[Any], success: Sequence[Any], failure: Sequence[Any] = ()) -> TxnResult:
         lose, self.lose = self.lose, None
+        then, self.then = self.then, lambda: None
         if lose == "request":
             raise StoreUnavailable("the request was lost", maybe_applied=True)
         result = self._store.txn(compare, success, failure)
+        then()
         if lose == "answer":
-            self.then()
             raise StoreUnavailable("the answer was lost", maybe_applied=True)
         return result
 
@@ -242,13 +243,16 @@ def test_a_run_is_noted_again_until_etcd_has_answered(local_etcd: LocalEtcd, roo
         assert runs(store, root) == 2, "the first one counts without a note"
 
 
-def test_the_note_of_a_run_that_did_not_begin_is_taken_back(local_etcd: LocalEtcd, root: str) -> None:
+@pytest.mark.parametrize("lost", ["answer", None], ids=["the answer is lost", "it comes too late"])
+def test_the_note_of_a_run_that_did_not_begin_is_taken_back(
+    local_etcd: LocalEtcd, root: str, lost: str | None
+) -> None:
     with nodes(local_etcd, root, 1) as (store, (a,)):
         a.claim("message/1")
         a.session.expire()
         won = a.claim("message/1", 2)
         assert isinstance(won, Claim)
-        a.link.lose, a.link.then = "answer", a.session.expire
+        a.link.lose, a.link.then = lost, a.session.expire
         assert not a.claims.begin(won)
         wait_for(lambda: runs(store, root) == 1, 5.0, "the note to be taken back")
         a.claims.stop()
