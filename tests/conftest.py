@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 
 import psutil
 import pytest
+import warm_start
 from hypothesis import HealthCheck, settings
 
 import discordha
@@ -44,8 +45,10 @@ def _compiled() -> None:
 def _no_leaked_processes() -> Iterator[None]:
     """Fail the run when a child process is left after all fixtures are gone."""
     before = {child.pid for child in psutil.Process().children(recursive=True)}
+    end_nursery = warm_start.install()
     yield
     gc.collect()
+    end_nursery()
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
     _, left = psutil.wait_procs(left, timeout=5.0)
     assert not left, f"processes left behind: {left}"

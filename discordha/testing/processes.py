@@ -21,12 +21,48 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from discordha.testing.waiting import wait_for
 
 __all__ = ["ChildProcess"]
 
 _LAUNCHER = str(Path(__file__).with_name("_launch.py"))
+
+
+class _Program(Protocol):
+    """What ``ChildProcess`` needs of ``subprocess.Popen``."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+
+
+def start_program(
+    command: Sequence[str],
+    output: int,
+    environment: Mapping[str, str] | None,
+    directory: Path | None,
+    bound: bool,
+) -> _Program:
+    """Starts a program in a process group of its own. This library's own tests put another in its place.
+
+    :param output: the file descriptor of its stdout and stderr.
+    :param bound: whether it dies with the calling thread.
+    """
+    if bound:
+        command = [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), *command]
+    return subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=None if environment is None else dict(environment),
+        cwd=directory,
+        process_group=0,
+    )
 
 
 class ChildProcess:
@@ -51,18 +87,8 @@ class ChildProcess:
         bound = sys.platform == "linux" and (
             outlived or threading.current_thread() is threading.main_thread()
         )
-        if bound:
-            command = [sys.executable, "-I", "-S", _LAUNCHER, str(os.getpid()), *command]
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=None if environment is None else dict(environment),
-                cwd=directory,
-                process_group=0,
-            )
+            self._process = start_program(command, output.fileno(), environment, directory, bound)
         self.paused = False
         self._swept = False
         self._parent = os.getpid()

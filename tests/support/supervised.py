@@ -74,7 +74,7 @@ class Run:
         prefix: Sequence[str] = (),
     ) -> None:
         self.log = directory / "run.log"
-        self.environment = {"XDG_RUNTIME_DIR": str(directory), **environment}
+        self.environment = {"XDG_RUNTIME_DIR": str(directory), "TESTS_COLD": "1", **environment}
         self.log.touch()
         command = [*prefix, sys.executable, "-m", "discordha", "run", *map(str, arguments)]
         self._process = ChildProcess(command, self.log, environment=self.environment)

@@ -300,15 +300,15 @@ class GroupCommit:
                     again = []
                 self._held.failed(again, self._clock())
         kept = set(again)
-        for operation in batch:
-            if operation in kept:
-                continue
-            call = operation.call
-            if call is not None:
-                # Only the sender decrements, and there is one at a time.
-                call.left -= 1
-                if call.left == 0:
-                    call.wake.release()
+        answered = [each for each in batch if each not in kept] if kept else batch
+        with self._lock:  # the sender answers, and so does ``stop``
+            for operation in answered:
+                call = operation.call
+                if call is not None:
+                    call.left -= 1
+                    if call.left == 0 and not call.promoted:  # one that is the sender has been woken
+                        call.wake.release()
+        for operation in answered:
             if operation.callback is not None:
                 try:
                     operation.callback(operation)
@@ -332,12 +332,12 @@ class GroupCommit:
             for operation in self._pending:
                 if operation.call is not None:
                     successor = operation.call
+                    successor.promoted = True
                     break
             if successor is None:
                 self._sending = False
                 self._armed = True
         if successor is not None:
-            successor.promoted = True
             successor.wake.release()
         else:
             self._wake.set()

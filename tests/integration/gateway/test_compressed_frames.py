@@ -19,7 +19,7 @@ from discordha.testing.plugin import ReplicasFactory
 def test_events_resumes_and_broken_frames_in_a_compressed_stream(
     replicas: ReplicasFactory, local_discord: LocalDiscord, bot: Path, compression: str
 ) -> None:
-    (replica,) = fleet = replicas(bot, 1)
+    (replica,) = fleet = replicas(bot, 1, env={"TESTS_COLD": "1"})
     fleet.wait_ready(60)
     assert [session["compression"] for session in local_discord.sessions()] == [compression]
     channel = local_discord.channel_ids[0]

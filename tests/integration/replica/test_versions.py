@@ -29,7 +29,7 @@ def test_neighbouring_versions_share_the_work_and_a_stranger_stays_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def version(index: int) -> dict[str, str]:
-        newer = {"PRETEND_VERSION": "99.0.0", "PRETEND_FORMAT": "2", "PRETEND_READS": "1"}
+        newer = {"PRETEND_VERSION": "99.0.0", "PRETEND_FORMAT": "2", "PRETEND_READS": "1", "TESTS_COLD": "1"}
         return {**per_replica(local_discord)(index), **(newer if index == 1 else {})}
 
     fleet = replicas(
@@ -48,7 +48,7 @@ def test_neighbouring_versions_share_the_work_and_a_stranger_stays_out(
         BOTS / "other_version.py",
         1,
         discord=None,
-        env={"PRETEND_VERSION": "100.0.0", "PRETEND_FORMAT": "3", "PRETEND_READS": "3"},
+        env={"PRETEND_VERSION": "100.0.0", "PRETEND_FORMAT": "3", "PRETEND_READS": "3", "TESTS_COLD": "1"},
         per_replica_env=lambda index: local_discord.env("stranger"),
     )[0]
     assert stranger.wait_exit(60) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from discordha.coordination.etcd import group_commit as commit_module
-from discordha.coordination.etcd.group_commit import MAX_OPERATIONS, GroupCommit, Operation
+from discordha.coordination.etcd.group_commit import MAX_OPERATIONS, Call, GroupCommit, Operation
 from discordha.coordination.etcd.store import LeaseNotFound, Put, PutDone, RequestRefused, Txn, TxnResult
 from discordha.errors import StoreUnavailable
 from discordha.testing import wait_for
@@ -164,6 +164,50 @@ def test_stop_sends_what_waits_and_refuses_what_comes(commit: GroupCommit, gate:
     commit.submit([put("later", callback=refused.append)])
     with pytest.raises(StoreUnavailable):
         refused[0].value()
+
+
+def test_stop_answers_a_caller_that_has_just_become_the_sender(
+    commit: GroupCommit, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has been woken to send what is pending, and does not run yet when ``stop`` answers all of that."""
+    runs = threading.Event()
+    woken = threading.Event()
+
+    class Slow:
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            self._lock.acquire()
+
+        def acquire(self) -> bool:
+            return runs.wait(10) and self._lock.acquire()
+
+        def release(self) -> None:
+            woken.set()
+            self._lock.release()
+
+    class SlowCall(Call):
+        def __init__(self, left: int) -> None:
+            super().__init__(left)
+            self.wake: Any = Slow()
+
+    monkeypatch.setattr(commit_module, "Call", SlowCall)
+    gate.open.clear()
+    first, second = put("a"), put("b")
+    callers = [threading.Thread(target=commit.execute, args=([each],)) for each in (first, second)]
+    callers[0].start()
+    assert gate.entered.wait(10)
+    callers[1].start()
+    wait_for(lambda: commit.waiting == 1, 10, "the second caller")
+    gate.open.set()
+    assert woken.wait(10)
+    monkeypatch.setattr(gate, "txn", lambda *_: pytest.fail("nothing is sent any more"))
+    commit.stop()
+    runs.set()
+    for caller in callers:
+        caller.join(10)
+        assert not caller.is_alive()
+    with pytest.raises(StoreUnavailable, match="stopped"):
+        second.value()
 
 
 def test_a_callback_that_fails_harms_nobody(commit: GroupCommit) -> None:
