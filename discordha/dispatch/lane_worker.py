@@ -142,10 +142,9 @@ class LaneWorker:
         if len(begun) < len(items):
             self._router.give_back([item for item in items if item not in begun])
             items = begun
-        last = [item for item in items if self._last_attempts.concerns(item.attempt)]
+        last = [item for item in items if item.attempt > 1 and self._is_last(item)]
         refused = [item for item in last if not self._enter(item)]
-        if refused:
-            items = [item for item in items if item not in refused]
+        items = [item for item in items if item not in refused]
         try:
             self._work_begun(lane, items)
         except Exception:  # noqa: BLE001 - events must not stay between two states
@@ -156,6 +155,9 @@ class LaneWorker:
         for item in last:
             if item not in refused and item.state is not State.FINISHED:  # else its mark is on the way
                 self._last_attempts.leave(item.key)
+
+    def _is_last(self, item: ClaimItem) -> bool:
+        return self._last_attempts.concerns(self._claims.runs_before(item.key, item.attempt) + 1)
 
     def _enter(self, item: ClaimItem) -> bool:
         """Whether an event may be tried for the last time now; if not, it waits, and others may take it."""
@@ -267,6 +269,8 @@ class LaneWorker:
 
     def _run_claimed(self, item: ClaimItem, claim: Claim, set_aside: Callable[[], None]) -> bool:
         """Runs an event and has its mark written; false if its claim was lost before its end."""
+        if not self._claims.begin(claim):
+            return False
         self._stats.add("claimed", item.event_name)
         if claim.attempt > 1:
             self._stats.add("taken_over", item.event_name)

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 #: Seconds that replicas which received an event have to take it over, before one that did not adopts it;
 #: three times as long before one that does not host its shard.
 ADOPT_AFTER = 1.0
+#: Why an event that may be tried again becomes a dead letter.
+NO_PAYLOAD = "no replica that received it lives, and its payload was too large to be kept"
 
 
 class Orphans:
@@ -74,8 +76,10 @@ class Orphans:
         for key, known in due:
             if self._claims.owner(key) is not None or self._claims.hint(key) is Hint.DONE:
                 continue
-            if known.attempt >= self._max_attempts or known.payload is None:
-                bury = ClaimRequest(key, self._max_attempts + 1, known.payload, known.shard_id)
+            tried = known.runs >= self._max_attempts
+            if tried or known.payload is None:
+                reason = None if tried else NO_PAYLOAD
+                bury = ClaimRequest(key, known.attempt + 1, known.payload, known.shard_id, refused=reason)
                 self._claims.claim_later((bury,), self._on_buried)
             else:
                 _log.info("%s is adopted: no replica that received it took it over", key)

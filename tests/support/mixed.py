@@ -42,10 +42,16 @@ class Outcome:
 
 
 class MixedLoad:
-    """Messages and reactions, and perhaps commands, at steady rates, until ``stop``."""
+    """Messages and reactions, and perhaps commands and voice commands, at steady rates, until ``stop``."""
 
     def __init__(
-        self, discord: LocalDiscord, *, messages: float, reactions: float, commands: float = 0.0
+        self,
+        discord: LocalDiscord,
+        *,
+        messages: float,
+        reactions: float,
+        commands: float = 0.0,
+        voice: float = 0.0,
     ) -> None:
         self._discord = discord
         self._loads = {
@@ -54,6 +60,8 @@ class MixedLoad:
         }
         if commands:
             self._loads["slash"] = discord.load("slash", rate=commands, template="roll")
+        if voice:
+            self._loads["voice"] = discord.load(rate=voice, template="!voice {n}")
 
     def answers(self) -> int:
         """How many there are."""

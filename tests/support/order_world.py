@@ -87,6 +87,12 @@ class SteppedClaims:
         if self._world.etcd.get(claim.key) == mine:
             self._world.put(claim.key, (*mine, "aside"))
 
+    def begin(self, claim: Claim) -> bool:
+        return not claim.lost
+
+    def runs_before(self, key: str, attempt: int) -> int:
+        return attempt - 1
+
     def claim(self, requests: Sequence[ClaimRequest]) -> list[Any]:
         return [self._claim(request) for request in requests]
 

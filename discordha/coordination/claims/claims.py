@@ -4,7 +4,7 @@ Guarantees
 - While a replica that claimed an event holds its session, nobody else wins a claim on it (P1).
 - A marked event is not won again while its mark lives: ``retention`` seconds at least (P3).
 - A claim is never assumed lost or won: if an answer is missing, etcd is asked again who owns the key (P2).
-- An event whose owners died ``max_attempts`` times becomes a dead letter (P8).
+- An event that ``max_attempts`` owners began and did not end becomes a dead letter (P8).
 - With ``open_on_loss``, while there is no session, every replica wins every claim, under no lease.
 
 A handler may run twice: its replica may die between the side effect and the mark.
@@ -14,7 +14,8 @@ An event has one key, ``e/<key>``, which moves from lease to lease. A claim puts
 ``d <replica> <attempt> <when>`` under a retention lease, if the token matches or, after a lost session, if
 nobody else took the event. A release takes the attempt back, then deletes the key. ``set_aside`` puts a word
 behind the claim: peers need not wait for the event. From the second attempt on, ``a/<key>`` keeps the
-attempts and the payload, so that any replica can take over or bury the event.
+attempts, those that began (``BegunRuns``), and the payload, so that any replica can take over or bury the
+event. A claim that does not know its last state is refused, and made again.
 
 Threads and locks: no lock. ``claim`` blocks and is called on handler threads; ``mark``, ``release`` and
 ``claim_later`` never block, and call back on the thread that got etcd's answer. A lost session ends the
@@ -24,15 +25,16 @@ grant, and with it every claim made under it, by the local deadline.
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 
+from discordha.coordination.claims.begun import BegunRuns
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import (
+    Attempts,
     Claim,
     ClaimListener,
     ClaimRequest,
@@ -42,8 +44,9 @@ from discordha.coordination.claims.records import (
     is_aside,
     parse_claim,
     traceparent_of,
+    value_of,
 )
-from discordha.coordination.claims.writes import MarkWrite, aside, releases
+from discordha.coordination.claims.writes import MarkWrite, aside, claims_with_record, is_mark_of, releases
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import (
@@ -98,9 +101,9 @@ class Claims:
         self._commit = commit
         self._leases = leases
         self._hints = hints
+        self._root = root
         self._prefix = f"{root}e/"
         self._attempts_prefix = f"{root}a/"
-        self._dead_prefix = f"{root}dead/"
         self._replica_id = replica_id
         self._max_attempts = max_attempts
         self._open_on_loss = open_on_loss
@@ -111,6 +114,8 @@ class Claims:
         self._answered = self._on_mark  # bound once instead of for each mark
         self._no_claims_ahead_until = 0.0  # those would come as fast as events, where etcd refuses
         self._stop = threading.Event()
+        #: Notes that an event's handlers begin.
+        self.begin = BegunRuns(commit, leases, root, self._stop).note
 
     def listen(self, listener: ClaimListener) -> None:
         """See ``ClaimHints.set_listener``."""
@@ -145,6 +150,10 @@ class Claims:
         known = self._hints.attempts(key)
         return known.attempt if known is not None else None
 
+    def runs_before(self, key: str, attempt: int) -> int:
+        """How many runs may have begun before an attempt, as far as the watch shows. No I/O."""
+        return ClaimRequest(key, attempt).runs_before(self._hints.attempts(key))
+
     def stop(self) -> None:
         """Ends every claim that waits for etcd. Idempotent."""
         self._stop.set()
@@ -173,10 +182,18 @@ class Claims:
                 continue
             operations = [self._claim_operation(requests[i], grant) for i in open_]
             self._commit.execute(operations)
-            unanswered = []
+            unanswered: list[int] = []
+            outdated: list[int] = []
             for i, operation in zip(open_, operations, strict=True):
                 try:
-                    answers[i] = self._read_answer(requests[i], operation.value(), grant)
+                    result = operation.value()
+                    answers[i] = self._read_answer(requests[i], result, grant)
+                    if answers[i] is None:
+                        requests[i] = requests[i].given(*result.responses[1])
+                        outdated.append(i)
+                        continue
+                except LeaseNotFound:
+                    self._leases.renew_then(lambda: None)  # unless it is the session's that is gone
                 except RequestRefused as error:
                     answers[i] = self._ask_for_less(requests, i, error)
                 except DiscordHAError:
@@ -189,7 +206,7 @@ class Claims:
             if unanswered:
                 self._stop.wait(pause)
                 pause = min(2 * pause, LAST_RETRY_PAUSE)
-            open_ = unanswered
+            open_ = [*outdated, *unanswered]
         return answers
 
     def _ask_for_less(self, requests: list[ClaimRequest], i: int, error: Exception) -> Done | None:
@@ -248,38 +265,33 @@ class Claims:
             if request.traceparent is not None:
                 first = b"%b %b" % (first, request.traceparent.encode())
             return Operation(Guarded(key, "version", 0, first, grant.lease_id), (key,))
-        attempts_key = self._attempts_prefix + request.key
-        record = request.record(self._hints.attempts(request.key), self._replica_id, self._max_attempts)
-        lease = self._leases.current()
-        writes: tuple[Put | Delete, ...]
-        if request.attempt > self._max_attempts or request.refused is not None:
-            writes = (
-                Put(key, self._value("d", request.attempt), lease),
-                Put(self._dead_prefix + request.key, request.letter(record)),
-                Delete(attempts_key),
-            )
-        else:
-            writes = (
-                Put(key, self._value("r", request.attempt), grant.lease_id),
-                Put(attempts_key, json.dumps(record).encode(), lease),
-            )
-        return Operation(Txn((Compare.version(key, 0),), writes, (Get(key),)), (key, attempts_key))
+        return claims_with_record(
+            self._root,
+            request,
+            self._known(request),
+            self._replica_id,
+            self._max_attempts,
+            session=grant.lease_id,
+            retention=self._leases.current(),
+        )
 
-    def _value(self, state: str, attempt: int) -> bytes:
-        when = f" {int(time.time() * 1000)}" if state == "d" else ""  # for people to read
-        return f"{state} {self._replica_id} {attempt}{when}".encode()
+    def _known(self, request: ClaimRequest) -> Attempts | None:
+        return request.found if request.found is not None else self._hints.attempts(request.key)
 
-    def _read_answer(self, request: ClaimRequest, result: TxnResult, grant: Grant) -> Claim | Held | Done:
+    def _read_answer(
+        self, request: ClaimRequest, result: TxnResult, grant: Grant
+    ) -> Claim | Held | Done | None:
+        """``None`` if nobody owns the event, and its record is not the known one."""
         if result.succeeded:
-            reason = request.refused
-            if reason is None and request.attempt > self._max_attempts:
-                reason = f"{self._max_attempts} attempts ended with their replica"
+            reason = request.burial(self._known(request), self._max_attempts)
             if reason is not None:
                 _log.error("%s is a dead letter: %s", request.key, reason)
                 return Done(buried=True)
-            return Claim(request.key, request.attempt, result.revision, grant, recorded=request.recorded)
+            return self._won(request, request.attempt, result.revision, grant)
         found = result.responses[0]
         assert isinstance(found, list)
+        if not found:
+            return None
         kv: KeyValue = found[0]
         parsed = parse_claim(kv.value)
         if parsed is None:
@@ -292,11 +304,17 @@ class Claims:
             return Done()
         if kv.lease == grant.lease_id and replica == self._replica_id:
             # This replica's own: an earlier try was applied, but its answer was lost.
-            attempt = max(attempt, 1)
-            return Claim(request.key, attempt, kv.create_revision, grant, recorded=request.recorded)
+            return self._won(request, max(attempt, 1), kv.create_revision, grant)
         held = Held(replica, attempt, kv.mod_revision, kv.lease, traceparent_of(kv.value), is_aside(kv.value))
         self._hints.note_held(request.key, held)
         return held
+
+    def _won(self, request: ClaimRequest, attempt: int, token: int, grant: Grant) -> Claim:
+        record = None
+        if attempt > 1:
+            made = request._replace(attempt=attempt)
+            record = made.record(self._known(made), self._replica_id, self._max_attempts)
+        return Claim(request.key, attempt, token, grant, recorded=request.recorded, record=record)
 
     # -- marks ---------------------------------------------------------------------------------------------
 
@@ -313,7 +331,7 @@ class Claims:
                     done(claim, True)
                 return
         key = self._prefix + claim.key
-        value, lease = self._value("d", claim.attempt), self._leases.current()
+        value, lease = value_of("d", self._replica_id, claim.attempt), self._leases.current()
         if claim.recorded or self._hints.attempts(claim.key) is not None:
             attempts_key = self._attempts_prefix + claim.key
             txn: Txn | Guarded = Txn(
@@ -336,23 +354,18 @@ class Claims:
             self._leases.renew_then(lambda: self.mark(claim, done))
             return
         except StoreUnavailable:
-            _log.warning(
-                "the mark of %s was not written: the replica stopped while etcd did not answer", claim.key
-            )
+            _log.warning("the mark of %s is not written: the replica stops while etcd is away", claim.key)
             marked = False
         except Exception as error:  # noqa: BLE001 - its item must not wait for a mark that can't be made
-            _log.error(
-                "the mark of %s is refused: when this replica ends, another runs it again: %s",
-                claim.key,
-                error,
-            )
+            told = "the mark of %s is refused: when this replica ends, another runs it again: %s"
+            _log.error(told, claim.key, error)
             marked = False
             self._hints.note_done(claim.key)
         else:
             if not result.succeeded and not result.responses[0] and not operation.late:
                 self._mark_late(operation)
                 return
-            marked = result.succeeded or self._is_mine(result)
+            marked = result.succeeded or is_mark_of(self._replica_id, result)
             if marked:
                 self._hints.note_done(claim.key)
             else:
@@ -363,15 +376,10 @@ class Claims:
     def _mark_late(self, refused: MarkWrite) -> None:
         """Marks an event whose claim is gone with its session and that nobody has taken since."""
         claim, key = refused.claim, self._prefix + refused.claim.key
-        guarded = Guarded(key, "version", 0, self._value("d", claim.attempt), self._leases.current())
+        guarded = Guarded(
+            key, "version", 0, value_of("d", self._replica_id, claim.attempt), self._leases.current()
+        )
         self._commit.submit((MarkWrite(guarded, (key,), claim, refused.done, self._answered, late=True),))
-
-    def _is_mine(self, refused: TxnResult) -> bool:
-        """Whether this replica's own mark refused it: an earlier try was applied, but its answer was lost."""
-        found = refused.responses[0]
-        assert isinstance(found, list)
-        parsed = parse_claim(found[0].value) if found else None
-        return parsed is not None and parsed[0] == "d" and parsed[1] == self._replica_id
 
     def set_aside(self, claim: Claim, traceparent: str | None = None) -> None:
         """Tells the other replicas, in the background, that an event under way holds up no younger one. Never
@@ -381,12 +389,12 @@ class Claims:
         """
         if self._session is None or claim.grant is self._no_lease:
             return
-        value = self._value("r", claim.attempt)
+        value = value_of("r", self._replica_id, claim.attempt)
         if traceparent is not None:
             value = b"%b %b" % (value, traceparent.encode())
         self._commit.submit((aside(self._prefix + claim.key, claim, value),))
 
     def release(self, claim: Claim) -> None:
         """Gives back an event that was not started, in the background, until etcd takes it. Never blocks."""
-        value = self._value("r", claim.attempt - 1)
+        value = value_of("r", self._replica_id, claim.attempt - 1)
         self._commit.submit(releases(self._prefix + claim.key, claim, value))

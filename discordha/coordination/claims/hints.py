@@ -245,7 +245,7 @@ class ClaimHints(WatchListener):
         if kind == "delete":
             attempts.pop(key, None)
             return
-        known = Attempts.parse(kv.value)
+        known = Attempts.parse(kv.value, kv.mod_revision)
         if known is None:
             self._warn(kv.key, kv.value, "attempts", "ignored")
         else:

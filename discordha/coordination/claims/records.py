@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 import json
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from discordha.coordination.etcd.store import RequestRefused
+from discordha.coordination.etcd.store import KeyValue, RequestRefused
 
 __all__ = [
     "ASIDE",
@@ -24,6 +25,7 @@ __all__ = [
     "marked_at",
     "parse_claim",
     "traceparent_of",
+    "value_of",
 ]
 
 #: Larger payloads of events are not kept for takeovers and dead letters, bytes.
@@ -68,16 +70,28 @@ class Done(NamedTuple):
 
 
 class Attempts(NamedTuple):
-    """The record ``a/<key>`` of an event that was taken over."""
+    """The record ``a/<key>`` of an event that was taken over.
+
+    :param attempt: how often the event was claimed.
+    :param begun: how many of these attempts may have begun to run. ``None``, as older versions leave it: all.
+    :param revision: of the record's last write; 0 if there is none.
+    """
 
     attempt: int
     payload: str | None
     shard_id: int
     history: tuple[str, ...]
     traceparent: str | None = None
+    begun: int | None = None
+    revision: int = 0
+
+    @property
+    def runs(self) -> int:
+        """How many attempts may have begun to run."""
+        return self.attempt if self.begun is None else self.begun
 
     @classmethod
-    def parse(cls, value: bytes) -> Attempts | None:
+    def parse(cls, value: bytes, revision: int = 0) -> Attempts | None:
         """Reads the stored form; ``None`` if something else wrote the key."""
         try:
             data = json.loads(value)
@@ -90,6 +104,8 @@ class Attempts(NamedTuple):
                 int(data.get("shard", 0)),
                 tuple(str(line) for line in data.get("history", ())),
                 str(data.get("trace") or "") or None,
+                int(data["begun"]) if "begun" in data else None,
+                revision,
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
@@ -106,6 +122,7 @@ class ClaimRequest(NamedTuple):
     :param recorded: keep the payload and count the attempts from the first on: no replica receives the event
         again once all have ended.
     :param traceparent: the context of the attempt's trace, kept with it for the next attempt.
+    :param found: the record in etcd, if it was newer than what the watch had shown.
     """
 
     key: str
@@ -116,6 +133,7 @@ class ClaimRequest(NamedTuple):
     refused: str | None = None
     recorded: bool = False
     traceparent: str | None = None
+    found: Attempts | None = None
 
     def after(self, error: Exception) -> ClaimRequest | None:
         """What to ask for once a claim has failed for its contents: the claim without its payload, then a
@@ -129,10 +147,25 @@ class ClaimRequest(NamedTuple):
             return self._replace(payload="")
         return self._replace(payload="", refused=f"its claim is refused: {error}")
 
+    def given(self, kv: KeyValue | None = None) -> ClaimRequest:
+        """What to ask for after the claim was refused because the record of attempts is another one."""
+        found = Attempts.parse(kv.value, kv.mod_revision) if kv is not None else None
+        if found is None:  # there is none, or something else wrote it
+            made = self.attempt - 1
+            found = Attempts(made, None, self.shard_id, (), begun=made, revision=kv.mod_revision if kv else 0)
+        return self._replace(attempt=max(self.attempt, found.attempt + 1), found=found)
+
+    def runs_before(self, known: Attempts | None) -> int:
+        """How many attempts may have begun before this one. Those without a record count as begun: the first
+        one, and those whose record is gone."""
+        made = self.attempt - 1
+        return made if known is None else min(known.runs + max(made - known.attempt, 0), made)
+
     def record(self, known: Attempts | None, replica_id: str, max_attempts: int) -> dict[str, Any]:
-        """The record of attempts, once this one is made."""
+        """The record of attempts, once this one is claimed. A first attempt counts as begun: it is not noted
+        when it begins."""
         history = () if known is None else known.history
-        if self.attempt > 1:
+        if self.attempt > 1 and (known is None or known.attempt < self.attempt):
             history = (*history, f"attempt {self.attempt - 1} ended with its replica")
         payload = self.payload
         if payload is None and known is not None:
@@ -141,11 +174,18 @@ class ClaimRequest(NamedTuple):
         return {
             **traceparent,
             "attempt": self.attempt,
+            "begun": max(self.runs_before(known), 1),
             "payload": payload if payload and len(payload) <= MAX_PAYLOAD else None,
             "shard": self.shard_id,
             "replica": replica_id,
             "history": history[-max_attempts:],
         }
+
+    def burial(self, known: Attempts | None, max_attempts: int) -> str | None:
+        """Why the claim makes a dead letter of the event; ``None`` if it does not."""
+        if self.refused is None and self.runs_before(known) >= max_attempts:
+            return f"{max_attempts} attempts ended with their replica"
+        return self.refused
 
     def letter(self, record: dict[str, Any]) -> bytes:
         """The dead letter in place of the record."""
@@ -164,17 +204,28 @@ class Ownership(Protocol):
 
 
 class Claim:
-    """An event that this replica owns. ``token``, the fencing token, is the claim's create revision."""
+    """An event that this replica owns. ``token``, the fencing token, is the claim's create revision.
 
-    __slots__ = ("attempt", "grant", "key", "recorded", "token")
+    :param record: that of the attempts, from the second one on.
+    """
+
+    __slots__ = ("attempt", "grant", "key", "record", "recorded", "token")
 
     def __init__(
-        self, key: str, attempt: int, token: int, grant: Ownership, *, recorded: bool = False
+        self,
+        key: str,
+        attempt: int,
+        token: int,
+        grant: Ownership,
+        *,
+        recorded: bool = False,
+        record: dict[str, Any] | None = None,
     ) -> None:
         self.key = key
         self.attempt = attempt
         self.token = token
         self.grant = grant
+        self.record = record
         self.recorded = recorded or attempt > 1  # a record of attempts lies beside it
 
     @property
@@ -191,6 +242,12 @@ class ClaimListener(Protocol):
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
     def on_aside(self, keys: Sequence[str]) -> None: ...
     def on_resync(self) -> None: ...
+
+
+def value_of(state: str, replica_id: str, attempt: int) -> bytes:
+    """A claim (``r``) or a mark (``d``), as ``parse_claim`` reads it."""
+    when = f" {int(time.time() * 1000)}" if state == "d" else ""  # for people to read
+    return f"{state} {replica_id} {attempt}{when}".encode()
 
 
 def parse_claim(value: bytes) -> tuple[str, str, int] | None:

@@ -97,6 +97,7 @@ class EtcdWatch(Watch):
         self._gap = True  # the listener needs a snapshot next
         self._lost_at: float | None = None
         self._pause = FIRST_PAUSE
+        self._denied = False  # etcd denied the last stream
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.losses = 0
         self.snapshots = 0
@@ -259,6 +260,9 @@ class EtcdWatch(Watch):
             )
         if batch.cancelled is not None:
             self._store.forget_token()
+            if not self._denied:  # etcd says the same of a token that it does not know any more
+                self._denied = True
+                raise StoreUnavailable(f"etcd at {stream.endpoint} ended the watch: {batch.cancelled}")
             refused = ConfigError(
                 f"etcd at {stream.endpoint} refuses the watch on {self._prefix} ({batch.cancelled}): "
                 "the role of etcd_user needs read access to it, as `discordha check --print-role` shows",
@@ -292,7 +296,7 @@ class EtcdWatch(Watch):
 
     def _confirm(self) -> None:
         """Ends a loss: the listener is up to date again, or about to be."""
-        self._pause = FIRST_PAUSE
+        self._pause, self._denied = FIRST_PAUSE, False
         if self._lost_at is not None:
             _log.info("the watch on %s is back after %.2f s", self._prefix, self._clock() - self._lost_at)
             self._lost_at = None

@@ -265,3 +265,11 @@ class SharedCaches:
                 if self._clock() + pause >= deadline or self._stop.wait(pause):
                     raise
                 pause = min(pause * 2, LAST_RETRY_PAUSE)
+
+    def pause(self, seconds: float) -> None:
+        """Blocks for a while, or until ``stop``.
+
+        :raises StoreUnavailable: the bot stops.
+        """
+        if self._stop.wait(seconds):
+            raise StoreUnavailable("the bot stops")

@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 import json
 import random
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -54,7 +53,7 @@ class Cooldowns:
         :param now: the time of the use, seconds.
         :param use: names the use over processes.
         :return: ``None`` if it passes; else the seconds until the window ends.
-        :raises StoreUnavailable: etcd does not answer.
+        :raises StoreUnavailable: etcd does not answer, or the bot stops.
         """
         path = self._caches.path(FOLDER, key)
         while True:
@@ -76,7 +75,7 @@ class Cooldowns:
             write = functools.partial(self._write, per, send)
             if self._caches.repeat(write, reads=True):
                 return None
-            time.sleep(random.uniform(0, CONFLICT_PAUSE))
+            self._caches.pause(random.uniform(0, CONFLICT_PAUSE))
 
     def _write(self, per: float, send: Callable[[int], bool], left: float) -> bool:
         return self._caches.with_lease(per + MARGIN, send)

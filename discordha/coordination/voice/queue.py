@@ -91,6 +91,7 @@ class VoiceQueue:
     def stop(self) -> None:
         """Ends all consumers and the watch. Blocks for a few round trips. Idempotent; any thread."""
         self._stop.set()
+        self.view.close()
         with self._lock:
             consumers, self._consumers = self._consumers, []
             opened, self._opened = self._opened, False
@@ -118,6 +119,7 @@ class VoiceQueue:
         taken it, which may be long before it plays.
 
         :param command_id: equal ids make repetition harmless; by default a new one.
+        :raises DiscordHAError: the bot stops; a command that was written stays queued.
         :raises VoiceCommandExpired: with ``wait``: no worker took it within the TTL, and none will.
         :raises StoreUnavailable: etcd does not answer; ``maybe_applied`` says whether it may be queued.
         """
@@ -130,6 +132,8 @@ class VoiceQueue:
             due, is_taken = self._put(command)
             if taken is not None and not is_taken and not taken.wait(max(due - self._clock(), 0.0)):
                 self._withdraw(command)
+            elif taken is not None and not is_taken and self._stop.is_set():
+                raise DiscordHAError("the bot stops; the voice command stays queued until its time is over")
         finally:
             if taken is not None:
                 self.view.forget(command_id)

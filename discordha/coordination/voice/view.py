@@ -33,18 +33,30 @@ class VoiceView:
         self.version = 0  # counts the changes
         self._revision = 0
         self._awaited: dict[str, threading.Event] = {}
+        self._closed = False
 
     # -- senders ---------------------------------------------------------------------------------------------
 
     def expect(self, command_id: str) -> threading.Event:
-        """An event that is set once a worker has taken the command. ``forget`` the command afterwards."""
+        """An event that is set once a worker has taken the command, or the view is closed. ``forget`` the
+        command afterwards."""
         with self.changed:
-            return self._awaited.setdefault(command_id, threading.Event())
+            expected = self._awaited.setdefault(command_id, threading.Event())
+            if self._closed:
+                expected.set()
+            return expected
 
     def forget(self, command_id: str) -> None:
         """Ends ``expect``."""
         with self.changed:
             self._awaited.pop(command_id, None)
+
+    def close(self) -> None:
+        """Ends all waits of senders, now and later."""
+        with self.changed:
+            self._closed = True
+            for expected in self._awaited.values():
+                expected.set()
 
     # -- consumers -------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from discordha.coordination.claims.records import Attempts, ClaimRequest, Hint
-from discordha.dispatch.orphans import ADOPT_AFTER, Orphans
+from discordha.dispatch.orphans import ADOPT_AFTER, NO_PAYLOAD, Orphans
 from discordha.stats import Stats
 
 KEY = "message/1"
@@ -88,10 +88,24 @@ def test_what_somebody_has_taken_meanwhile_is_left_alone(bench: Bench, hint: Hin
     assert (bench.injected, bench.claimed) == ([], [])
 
 
-@pytest.mark.parametrize("known", [attempts(attempt=3), attempts(payload=None)], ids=["attempts", "payload"])
-def test_a_dead_letter_is_made_of_what_can_not_be_tried_again(bench: Bench, known: Attempts) -> None:
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [(attempts(attempt=3), None), (attempts(payload=None), NO_PAYLOAD)],
+    ids=["attempts", "payload"],
+)
+def test_a_dead_letter_is_made_of_what_can_not_be_tried_again(
+    bench: Bench, known: Attempts, reason: str | None
+) -> None:
     bench.orphans.note(KEY, known)
     bench.passes(10)
     assert bench.injected == []
-    assert bench.claimed == [ClaimRequest(KEY, 4, known.payload, 0)]
+    assert bench.claimed == [
+        ClaimRequest(KEY, known.attempt + 1, known.payload, known.shard_id, refused=reason)
+    ]
     assert bench.stats.count("dead", "message") == 1
+
+
+def test_attempts_that_did_not_begin_are_no_reason_for_a_dead_letter(bench: Bench) -> None:
+    bench.orphans.note(KEY, attempts(attempt=7)._replace(begun=2))
+    bench.passes(10)
+    assert (bench.injected, bench.claimed) == ([("{}", 0)], [])

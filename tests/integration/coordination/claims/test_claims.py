@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,12 +73,15 @@ class Lossy:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.lose: str | None = None
+        self.then: Callable[[], None] = lambda: None  # happens before the next answer comes
 
     def txn(self, compare: Sequence[Any], success: Sequence[Any], failure: Sequence[Any] = ()) -> TxnResult:
         lose, self.lose = self.lose, None
+        then, self.then = self.then, lambda: None
         if lose == "request":
             raise StoreUnavailable("the request was lost", maybe_applied=True)
         result = self._store.txn(compare, success, failure)
+        then()
         if lose == "answer":
             raise StoreUnavailable("the answer was lost", maybe_applied=True)
         return result
@@ -188,6 +191,7 @@ def test_a_dead_letter_after_max_attempts(local_etcd: LocalEtcd, root: str) -> N
         for attempt in (1, 2, 3):
             won = a.claim("message/1", attempt)
             assert isinstance(won, Claim)
+            assert a.claims.begin(won)
             a.session.expire()
         answer = b.claim("message/1", 4)
         assert isinstance(answer, Done)
@@ -200,6 +204,103 @@ def test_a_dead_letter_after_max_attempts(local_etcd: LocalEtcd, root: str) -> N
         assert letter.payload == '{"t": "X"}'
         assert isinstance(a.claim("message/1"), Done)
         assert not store.range(f"{root}a/").items
+
+
+def test_a_claim_that_is_lost_before_its_handlers_begin_is_no_attempt(
+    local_etcd: LocalEtcd, root: str
+) -> None:
+    """But the first one: no note tells whether it began."""
+    with nodes(local_etcd, root, 2) as (store, both):
+        begun = 0
+        for attempt in range(1, 11):
+            node = both[attempt % 2]
+            won = node.claim("message/1", attempt)
+            assert isinstance(won, Claim), (attempt, begun)
+            assert won.attempt == attempt, "no number is used twice"
+            if attempt in {4, 8}:
+                assert node.claims.begin(won)
+                begun += 1
+            node.session.expire()
+            if begun == 2:
+                break
+        answer = both[0].claim("message/1", 9)
+        assert isinstance(answer, Done)
+        assert answer.buried
+        letter = Attempts.parse(store.range(f"{root}dead/").items[0].value)
+        assert letter is not None
+        assert (letter.attempt, letter.runs) == (8, 3)
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+def test_a_run_is_noted_again_until_etcd_has_answered(local_etcd: LocalEtcd, root: str, lost: str) -> None:
+    with nodes(local_etcd, root, 1) as (store, (a,)):
+        a.claim("message/1")
+        a.session.expire()
+        won = a.claim("message/1", 2)
+        assert isinstance(won, Claim)
+        a.link.lose = lost
+        assert a.claims.begin(won)
+        assert runs(store, root) == 2, "the first one counts without a note"
+
+
+@pytest.mark.parametrize("lost", ["answer", None], ids=["the answer is lost", "it comes too late"])
+def test_the_note_of_a_run_that_did_not_begin_is_taken_back(
+    local_etcd: LocalEtcd, root: str, lost: str | None
+) -> None:
+    with nodes(local_etcd, root, 1) as (store, (a,)):
+        a.claim("message/1")
+        a.session.expire()
+        won = a.claim("message/1", 2)
+        assert isinstance(won, Claim)
+        a.link.lose, a.link.then = lost, a.session.expire
+        assert not a.claims.begin(won)
+        wait_for(lambda: runs(store, root) == 1, 5.0, "the note to be taken back")
+        a.claims.stop()
+        assert not a.claims.begin(won), "the replica stops"
+
+
+def test_a_claim_that_does_not_know_of_the_last_attempt_learns_of_it(
+    local_etcd: LocalEtcd, root: str
+) -> None:
+    """Its watch lags behind, or was cut off: no number is used twice, and each run counts."""
+    with nodes(local_etcd, root, 2) as (store, (a, b)):
+        b.claim("message/1")
+        b.session.expire()
+        first = a.claim("message/1", 2)
+        assert isinstance(first, Claim)
+        assert a.claims.begin(first)
+        a.session.expire()
+        second = b.claim("message/1", 2)
+        assert isinstance(second, Claim)
+        assert second.attempt == 3
+        assert b.claims.begin(second)
+        assert runs(store, root) == 3
+        b.session.expire()
+        answer = a.claim("message/1", 3)
+        assert isinstance(answer, Done)
+        assert answer.buried
+
+
+@pytest.mark.parametrize(
+    "value", [b"{", b'{"attempt": 1, "payload": "{}"}'], ids=["unreadable", "older version"]
+)
+def test_a_record_that_does_not_say_what_began(local_etcd: LocalEtcd, root: str, value: bytes) -> None:
+    with nodes(local_etcd, root, 1) as (store, (a,)):
+        store.put(f"{root}a/message/1", value)
+        won = a.claim("message/1", 2)
+        assert isinstance(won, Claim)
+        assert won.attempt == 2
+        assert a.claims.begin(won)
+        assert runs(store, root) == 2
+
+
+def runs(store: Store, root: str) -> int:
+    """Of message/1, as its record tells."""
+    kv = store.get(f"{root}a/message/1")
+    assert kv is not None
+    known = Attempts.parse(kv.value)
+    assert known is not None
+    return known.runs
 
 
 def test_a_released_claim_does_not_count(local_etcd: LocalEtcd, root: str) -> None:

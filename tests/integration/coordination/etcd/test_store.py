@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from etcd3 import etcdrpc
-from store_helpers import delete_below, settings_of, store_of
+from store_helpers import Recorder, delete_below, settings_of, store_of
 
 from discordha.coordination.etcd import client as client_module
 from discordha.coordination.etcd.client import EtcdStore
@@ -409,6 +409,41 @@ def test_tokens_that_etcd_forgot_are_renewed_without_an_error(
         forget_tokens(guarded)
         assert store.txn([], [Put("/discordha/a", b"2")]).succeeded
         assert len(token_requests) == 3  # etcd renews a lease whatever the token
+
+
+def test_a_watch_whose_token_etcd_forgot_begins_anew_without_an_error(
+    guarded: LocalEtcd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """etcd denies it as it denies one that the user may not have."""
+    with store_of(guarded) as store:
+        store.outlast_refusals(1.0)
+        watch = store.watch("/discordha/", Recorder(), silence=5.0)
+        watch.start()
+        try:
+            assert watch.wait_synced(10)
+            store.put("/discordha/a", b"1")
+            losses = watch.losses
+            guarded.restart_all(graceful=True)  # its tokens were in its memory
+            wait_for(lambda: watch.losses > losses and watch.alive, 10, "the watch to be back")
+            wait_for(lambda: answers(store), 5, "etcd")
+            assert watch.wait_revision(store.put("/discordha/a", b"1"), 10)
+        finally:
+            watch.stop()
+    assert "is lost" in caplog.text
+    assert "refuses" not in caplog.text
+
+
+def test_a_watch_that_the_user_may_not_have_is_refused(guarded: LocalEtcd) -> None:
+    with store_of(guarded) as store:
+        store.outlast_refusals(1.0)
+        watch = store.watch("/elsewhere/", Recorder(), silence=5.0)
+        watch._gap = False  # the snapshot would be refused before
+        watch.start()
+        try:
+            wait_for(lambda: store.refusal, 5, "the refusal")
+            assert "refuses the watch on /elsewhere/" in str(store.refusal)
+        finally:
+            watch.stop()
 
 
 def forget_tokens(etcd: LocalEtcd) -> None:

@@ -107,6 +107,25 @@ def send(voice: VoiceQueue, file: str, guild_id: int = GUILD, **options: object)
     return voice.send(guild_id=guild_id, file=file, **{**defaults, **options})  # type: ignore[arg-type]
 
 
+def test_a_stop_ends_the_wait_for_a_worker(queue: Callable[..., VoiceQueue]) -> None:
+    voice = queue()
+    errors: list[DiscordHAError] = []
+
+    def wait() -> None:
+        try:
+            send(voice, "one.ogg", wait=True)
+        except DiscordHAError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    wait_for(lambda: voice.view.entries, 5, "the command")
+    voice.stop()
+    thread.join(5)
+    assert not thread.is_alive(), "it waits for a worker until the command's time is over"
+    assert "the bot stops" in str(errors[0])
+
+
 def be_patient(voice: VoiceQueue) -> None:
     """From here on a command waits for its worker, however late that is."""
     voice._waiting.stop()

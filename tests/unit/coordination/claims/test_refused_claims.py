@@ -135,6 +135,53 @@ def test_a_payload_that_etcd_refuses_is_not_kept(replica: Replica) -> None:
     assert json.loads(replica.value("a") or b"")["payload"] is None
 
 
+def test_a_run_is_noted_without_a_payload_that_etcd_refuses(replica: Replica) -> None:
+    won = replica.claim(2, "x" * 1000)
+    replica.store.refuse = too_large(500)
+    assert replica.claims.begin(won)
+    record = json.loads(replica.value("a") or b"")
+    assert (record["begun"], record["payload"]) == (2, None)
+
+
+@pytest.mark.parametrize("error", [StoreRefused("access denied", by_key=True), TypeError("a bug")])
+def test_no_run_begins_before_it_is_noted(replica: Replica, error: Exception) -> None:
+    """It waits for the end of the refusal, and asks now and then."""
+    won = replica.claim(2)
+    replica.store.refuse = lambda key, value: error
+    begun: list[bool] = []
+    thread = threading.Thread(target=lambda: begun.append(replica.claims.begin(won)), daemon=True)
+    tries = replica.store.tries
+    thread.start()
+    wait_for(lambda: replica.store.tries > tries + 1, 5, "another try")
+    assert begun == []
+    replica.store.refuse = lambda key, value: None
+    thread.join(5)
+    assert begun == [True]
+    assert json.loads(replica.value("a") or b"")["begun"] == 2
+
+
+def test_a_run_is_noted_under_another_lease_where_one_was_lost(replica: Replica) -> None:
+    won = replica.claim(2)
+    replica.store.dead.add(replica.leases.current())
+    assert replica.claims.begin(won)
+
+
+def test_a_later_attempt_is_claimed_under_another_lease_where_one_was_lost(replica: Replica) -> None:
+    replica.store.dead.add(replica.leases.current())
+    assert isinstance(replica.claim(2), Claim)
+
+
+def test_a_stop_ends_the_wait_for_a_note(replica: Replica) -> None:
+    won = replica.claim(2)
+    replica.store.refuse = lambda key, value: StoreRefused("access denied")
+    begun: list[bool] = []
+    thread = threading.Thread(target=lambda: begun.append(replica.claims.begin(won)), daemon=True)
+    thread.start()
+    replica.claims.stop()
+    thread.join(5)
+    assert begun == [False]
+
+
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_a_claim_that_etcd_refuses_is_buried_with_the_reason(replica: Replica, attempt: int) -> None:
     replica.store.put(f"/a/{KEY}", b"{}")
