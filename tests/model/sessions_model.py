@@ -48,7 +48,7 @@ __all__ = ["SessionsModel"]
 
 
 class SessionsModel:
-    """Steps, invariant and goal.
+    """Steps, invariant and goal. ``_beats_for``: writes for which heartbeats leave at once.
 
     :param stream: events, a letter each; equal letters are equal events; capitals have a lane of their own.
     :param deaths: how many replicas die; ``sessions``: how many connections end; ``calms``: how often
@@ -65,6 +65,8 @@ class SessionsModel:
         of another).
     :param polite: a young replica leads only when no older one lives (``CandidacyPolicy``).
     """
+
+    _beats_for: tuple[type, ...] = (Marker,)
 
     def __init__(
         self,
@@ -144,7 +146,7 @@ class SessionsModel:
                 if other == content:
                     come = sum(1 for replica in living if replica.received <= at)
                     left += come if self._is_known(state, at) else max(come - 1, 0)
-            if self._short(state, content) > left:
+            if self.left(state, content) > left:
                 return f"P2: {content} is lost"
         return None
 
@@ -154,9 +156,9 @@ class SessionsModel:
             return True
         return all(
             replica.received == len(self._stream) for replica in state.replicas if replica.alive
-        ) and all(self._short(state, content) <= 0 for content in set(self._stream))
+        ) and all(self.left(state, content) <= 0 for content in set(self._stream))
 
-    def _short(self, state: State, content: str) -> int:
+    def left(self, state: State, content: str) -> int:
         """How many of the equal events that are known have not been run."""
         same = [at for at, other in enumerate(self._stream) if other == content]
         return sum(self._is_known(state, at) for at in same) - sum(state.runs[at] for at in same)
@@ -174,7 +176,7 @@ class SessionsModel:
             if not replica.alive:
                 continue
             hears = replica.connected and not (replica.live and replica.missing)
-            if hears and replica.received < len(self._stream):
+            if hears and self._comes_next(state, replica):
                 for proven in self._answered(replica):
                     yield self._receives(state, number, proven)
                     if state.leader == number and state.drops < self._drops:
@@ -196,6 +198,14 @@ class SessionsModel:
         if state.calms < self._calms and (not self._bounded or self._is_calm(state)):
             yield self._passes(state)
 
+    def _comes_next(self, state: State, replica: Replica) -> bool:
+        """Whether there is an event that may reach a replica now."""
+        return replica.received < len(self._stream)
+
+    def _needs_stamps(self, replica: Replica) -> bool:
+        """Whether it matters to a replica what is proven."""
+        return replica.received < len(self._stream)
+
     # -- what a replica receives and sees --------------------------------------------------------------------
 
     def _receives(self, state: State, number: int, replica: Replica) -> Step[State]:
@@ -211,7 +221,7 @@ class SessionsModel:
             had=replica.had | 1 << at,
             reached=reached,
         )
-        if replica.received == len(self._stream) and not self._waits_to_place(replica):
+        if not self._needs_stamps(replica) and not self._waits_to_place(replica):
             replica = replica._replace(stamp=0, in_order=0, beats=())  # nothing will be stamped: fewer states
         after = self._set(state, number, replica)
         return Step(f"{number} receives {self._stream[at]} ({at}), stamped {stamp}", after)
@@ -231,7 +241,7 @@ class SessionsModel:
             replica = replica._replace(node=node)
             if self._waits_to_place(replica):
                 replica = self._beat(state, replica, replica.seen)
-        elif isinstance(write, Marker):
+        elif isinstance(write, self._beats_for):
             replica = self._beat(state, replica)
         return Step(f"{number} sees {tell(write)}", self._set(state, number, replica))
 
@@ -241,9 +251,9 @@ class SessionsModel:
         """A heartbeat leaves, unless there is nothing to prove. ``mark``: one that waits to be placed."""
         if not self._beats or not replica.connected or not (replica.live or self._early):
             return replica
-        if replica.received == len(self._stream) and not mark:
+        if not self._needs_stamps(replica) and not mark:
             return replica
-        markers = (at for at in range(replica.seen, 0, -1) if isinstance(state.log[at - 1], Marker))
+        markers = (at for at in range(replica.seen, 0, -1) if isinstance(state.log[at - 1], self._beats_for))
         noted = max(mark, next(markers, 0))
         if noted <= max([replica.stamp, *(before for before, _ in replica.beats)]):
             return replica
@@ -398,7 +408,7 @@ class SessionsModel:
 
     def _judge(self, state: State, content: str, number: int) -> State:
         """Whether it may have been run once more."""
-        if self._short(state, content) >= 0:
+        if self.left(state, content) >= 0:
             return state
         # The next one is not excused by the same: ``runs`` says what was worth something.
         worth = state._replace(runs=self._less(state.runs, content))

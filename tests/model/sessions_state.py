@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tallies import Mark
 
-__all__ = ["Answer", "Marker", "Question", "Replica", "State", "tell"]
+__all__ = ["Answer", "Checkpoint", "Low", "Marker", "Question", "Replica", "State", "Write", "tell"]
 
 
 class Marker(NamedTuple):
@@ -38,6 +38,30 @@ class Answer(NamedTuple):
     left: tuple[tuple[str, int], ...]
     seen: int
     session: int
+
+
+class Checkpoint(NamedTuple):
+    """One revision of etcd: what its writer has received is counted. ``received``: how far the gateway had
+    brought it by then, which only the model knows.
+    """
+
+    replica: int
+    number: int
+    received: int
+
+
+class Low(NamedTuple):
+    """One revision of etcd: a leader has received everything that happened before revision ``low``, and its
+    marks are written. ``began``: that of its session's greeting.
+    """
+
+    replica: int
+    low: int
+    began: int
+
+
+#: What stands in etcd.
+Write = Mark | Marker | Question | Answer | Checkpoint | Low
 
 
 class Replica(NamedTuple):
@@ -80,7 +104,7 @@ class State(NamedTuple):
     """
 
     replicas: tuple[Replica, ...]
-    log: tuple[Mark | Marker | Question | Answer, ...] = ()
+    log: tuple[Write, ...] = ()
     leader: int | None = 0
     ran: tuple[tuple[str, int], ...] = ()
     wire: tuple[Mark, ...] = ()
@@ -99,10 +123,14 @@ class State(NamedTuple):
     wrong: str | None = None
 
 
-def tell(write: Mark | Marker | Question | Answer) -> str:
+def tell(write: Write) -> str:
     """What a trace calls it."""
     if isinstance(write, Marker):
         return f"the marker of {write.replica}"
+    if isinstance(write, Checkpoint):
+        return f"checkpoint {write.number} of {write.replica}"
+    if isinstance(write, Low):
+        return f"the low {write.low} of {write.replica}"
     if isinstance(write, Question):
         return f"question {write.number} of {write.replica}: {dict(write.names)}"
     if isinstance(write, Answer):

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from watermark_tally import WatermarkTally
+
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
 from discordha.coordination.journal.entries import EntryState, JournalEntry, digest
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
@@ -143,6 +145,18 @@ class Tallies:
     def _do_settle(self, tally: Tally, *left: tuple[str, int]) -> int:
         """``JournalQuestions.on_answer``."""
         return tally.settle({digest(content): count for content, count in left})
+
+    def _do_checkpoint(self, tally: WatermarkTally, revision: int) -> None:
+        tally.checkpoint(revision)
+
+    def _do_note_checkpoint(self, tally: WatermarkTally, revision: int) -> None:
+        tally.note_checkpoint(revision)
+
+    def _do_low(self, tally: WatermarkTally, acknowledged: int) -> int:
+        return tally.low(acknowledged)
+
+    def _do_passed(self, tally: WatermarkTally, low: int, began: int) -> int:
+        return tally.passed(low, began)
 
     def _do_new_session(self, tally: Tally) -> None:
         self._clock.now += 0.001
