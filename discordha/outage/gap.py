@@ -18,9 +18,10 @@ class Gap:
     :param until: everything from this moment on is received as it happens.
     :param fetched_since: what happened before was not fetched; later than ``since`` if ``catch_up`` is
         shorter than the gap.
-    :param missing: the names of the bot's events, without ``on_``, that Discord does not keep, or that
-        could not be fetched wholly: the bot has not heard of all that happened meanwhile.
-    :param skipped: channels and guilds whose history could not be fetched, each with the reason.
+    :param missing: the names of the bot's events, without ``on_``, that Discord does not keep: the bot has
+        not heard of those that happened meanwhile.
+    :param skipped: channels and guilds whose history could not be fetched, or not wholly, each with the
+        reason.
     """
 
     shard_id: int

@@ -240,7 +240,7 @@ class GapLeader:
         return frozenset(kind for kind in kinds if kind is not None)
 
     def _missing(self, kinds: frozenset[str]) -> list[str]:
-        """The names of wanted events that were not fetched, or not wholly."""
+        """The names of wanted events that Discord does not keep."""
         return sorted(
             name
             for name in self._registry.events
