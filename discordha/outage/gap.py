@@ -11,7 +11,8 @@ __all__ = ["Gap"]
 
 @dataclass(frozen=True)
 class Gap:
-    """A time in which no replica was connected: the argument of ``on_gap``.
+    """A time in which no replica was connected, or only such as may not have finished what they received, and
+    are gone: the argument of ``on_gap``.
 
     :param shard_id: the shard.
     :param since: everything before this moment is handled.

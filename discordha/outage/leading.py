@@ -198,8 +198,8 @@ class GapLeader:
         else:
             state = before.following(point.moment, until, fetch_since)
         _log.warning(
-            "shard %d: no replica was connected to Discord for about %.0f s, until %.0f s ago; what happened "
-            "meanwhile is fetched%s",
+            "shard %d: what happened in about %.1f s, until %.1f s ago, no replica received, or only such as may "
+            "not have finished it and are gone; it is fetched%s",
             number_of(shard),
             until - point.moment,
             max(now - until, 0.0),
@@ -224,7 +224,7 @@ class GapLeader:
                 # Whoever had received what followed is gone: the gap is longer.
                 state = run.extend(state, until + GRAIN)
         if run.turn(state):
-            _log.info("shard %d: what happened while no replica was connected is handled", number_of(shard))
+            _log.info("shard %d: all that was fetched is handled: the gap is over", number_of(shard))
             self.end_run(shard)
 
     def end_run(self, shard: int) -> None:
