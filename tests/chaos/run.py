@@ -199,7 +199,10 @@ def _break(
         faults = [fault for fault in faults if not fault.total]
         return Rounds(world, faults, overlap, settle).run(until)
     while time.monotonic() < until:
-        hit = faults[len(hits) % len(faults)].inject(world)
+        fault = faults[len(hits) % len(faults)]
+        if fault.total:
+            observer.wait_calm(60)  # what Discord does not keep, and is open, would be lost
+        hit = fault.inject(world)
         if hit.gap is not None:
             observer.forget(NOT_KEPT, hit.gap[0] - UNFINISHED, hit.gap[1] + YOUNG)
         settle(hit.name)

@@ -283,3 +283,18 @@ def test_reactions_that_are_lost_in_a_gap_are_in_nobodys_order() -> None:
     assert judgement.events["reaction"].excused == 1
     story.messages[-1], story.messages[-2] = story.messages[-2], story.messages[-1]
     assert _kinds(story.verdict()) == ["out of order in 1"]
+
+
+def test_edits_that_are_caught_up_are_in_order_among_themselves() -> None:
+    story = Story()
+    for number, at in enumerate((8.0, 11.0, 12.0, 16.0, 17.0)):
+        story.asks("edit", str(number), at)
+    story.nobody_hears("everybody dies", 10.0, 13.0)
+    for at, key in ((8.1, "0"), (16.1, "3"), (16.5, "1"), (17.1, "4"), (17.5, "2")):
+        story.runs("edit", key, at, "r0-2")
+    assert _kinds(story.verdict()) == []
+    story.messages[2], story.messages[4] = story.messages[4], story.messages[2]
+    assert _kinds(story.verdict()) == ["out of order in 1"]
+    story.messages[2], story.messages[4] = story.messages[4], story.messages[2]
+    story.messages[1], story.messages[3] = story.messages[3], story.messages[1]
+    assert _kinds(story.verdict()) == ["out of order in 1"]

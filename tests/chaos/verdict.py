@@ -47,6 +47,8 @@ NOT_KEPT = frozenset({"delete", "reaction", "typing"})
 UNFINISHED = 1.0
 ON_ITS_WAY = 0.1
 YOUNG = 0.5
+#: What comes so long after a new session began may have been received, or caught up, seconds.
+OVERLAP = 2.0
 _COSTLY = frozenset(fault.name for fault in FAULTS if fault.costs_sessions)
 #: Handled by the leader, in order.
 ORDERED = frozenset({"edit", "reaction"})
@@ -181,7 +183,12 @@ def _judge_kind(  # noqa: PLR0917
     if kind in IN_CHANNEL and not tally.lost and not tally.repeated:
         known_lost = set(excused)
         there = [action for action in actions if (action.key, action.at) not in known_lost]
-        for channel, at, text in _disorder(kind, there, evidence.messages):
+        disorder = [
+            each
+            for group in _in_one_order(kind, there, evidence)
+            for each in _disorder(kind, group, evidence.messages)
+        ]
+        for channel, at, text in disorder:
             tally.out_of_order += 1
             if kind in ORDERED:
                 around = [(hit.begun, f"fault {describe(hit)}") for hit in near(evidence.hits, at)]
@@ -271,6 +278,24 @@ def _broken(evidence: Evidence, start: float, end: float) -> bool:
     return any(hit.begun <= end and hit.overcome >= start for hit in evidence.hits) or any(
         start <= loss.at <= end + SETTLE for loss in evidence.losses
     )
+
+
+def _in_one_order(kind: str, actions: Sequence[Any], evidence: Evidence) -> list[list[Any]]:
+    """Parts of the events that have an order. Edits that were caught up are in order among themselves; those
+    that came as they happened do not wait for them (guarantees.md).
+    """
+    gaps = [hit.gap for hit in evidence.hits if hit.gap is not None]
+    if kind != "edit":
+        return [list(actions)]
+    live = [
+        action
+        for action in actions
+        if not any(begun - UNFINISHED <= action.at <= ended + OVERLAP for begun, ended in gaps)
+    ]
+    return [
+        live,
+        *([action for action in actions if begun < action.at < ended] for begun, ended in gaps),
+    ]
 
 
 def _disorder(kind: str, actions: Sequence[Any], messages: Sequence[Any]) -> list[tuple[int, float, str]]:

@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -251,6 +252,35 @@ def test_what_discord_refuses_harms_one_channel_alone_and_is_said(
         assert why in said.partition(f"channel:{channel}: ")[2].partition("channel:")[0], said
     assert f"channel:{slow}" not in said
     check_sample("gaps", "discordha gaps", said, {})
+
+
+def test_an_equal_reaction_after_the_outage_is_none_that_was_under_way_before(
+    replicas: ReplicasFactory, local_discord: LocalDiscord, tmp_path: Path
+) -> None:
+    """Nobody has the event that ran as all died; Discord remembers its message's nonce."""
+    reports, channel, *_ = local_discord.channel_ids
+    fleet = replicas(
+        BOTS / "outage.py",
+        2,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": TTL, "REPORTS": str(reports), "SURVIVED": str(tmp_path / "survived")},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+    message = local_discord.send(channel, "hello")
+    local_discord.react(channel, message, "\N{SKULL}")
+    wait_for(lambda: not all(replica.alive for replica in fleet), 20, "a death")
+    for replica in fleet:
+        replica.kill()
+    restart(fleet)
+    local_discord.unreact(channel, message, "\N{SKULL}")
+    local_discord.react(channel, message, "\N{SKULL}")
+
+    def said() -> list[str]:
+        return [each.content.split()[1] for each in answered(local_discord, "seen reaction")]
+
+    wait_for(lambda: len(said()) == 2, 20, lambda: f"what both say, not {said()}\n{logs(fleet)}")
+    assert runs_again(local_discord) == 0
 
 
 class Outages:
