@@ -121,7 +121,7 @@ def gaps(fleet: Fleet, as_json: bool) -> None:
             click.echo(f"  skipped: {source}: {reason}")
         if gap["missing"]:
             click.echo(f"  missing: {', '.join(gap['missing'])}")
-    click.echo(f"{len(found)} gaps")
+    click.echo(f"{len(found)} gap{'s' * (len(found) != 1)}")
 
 
 def _state_of(gap: Mapping[str, Any]) -> str:

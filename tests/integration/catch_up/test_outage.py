@@ -44,7 +44,7 @@ def started(
     return fleet
 
 
-def answers(discord: LocalDiscord, more: int, timeout: float = 60.0) -> None:
+def answers(discord: LocalDiscord, more: int, timeout: float = 120.0) -> None:
     """Blocks until there are so many answers more."""
     count = len(answered(discord)) + more
     wait_for(lambda: len(answered(discord)) >= count, timeout, f"{more} answers more", interval=0.05)
@@ -64,9 +64,9 @@ def restart(fleet: Replicas) -> None:
     fleet.wait_ready(60)
 
 
-def check(discord: LocalDiscord, sent: Sequence[Any], fleet: Replicas) -> None:
+def check(discord: LocalDiscord, sent: Sequence[Any], fleet: Replicas, timeout: float = 60.0) -> None:
     """Each message is answered once, and each channel in order."""
-    result = verdict(discord, sent)
+    result = verdict(discord, sent, timeout=timeout)
     assert result.total.lost == 0, (result, logs(fleet))
     assert result.total.repeated == 0, (result, logs(fleet))
     channels = {each.key: each.channel_id for each in sent}
@@ -334,7 +334,7 @@ class Outages:
         second.wait_ready(60)
         first.kill()
         self.deaths += 1
-        wait_for(lambda: is_over(self._etcd, self._name), 60, lambda: f"{gaps(self._etcd, self._name)}")
+        wait_for(lambda: is_over(self._etcd, self._name), 300, lambda: str(gaps(self._etcd, self._name)))
         third.start()
         first.start()
 
@@ -354,10 +354,10 @@ class Outages:
 def test_deaths_of_all_drains_and_deaths_during_the_catch_up(
     replicas: ReplicasFactory, namespace: str, seed: int
 ) -> None:
-    """Four total outages. One of them, another one with each seed, is longer than marks live; that of the
-    first seed lasts a minute.
+    """Two total outages, of other kinds with each seed. The first is longer than ``retention``; that of seed 0
+    lasts a minute.
     """
-    ways = ("kill", "drain", "etcd", "apart")
+    ways = (("kill", "apart"), ("drain", "etcd"), ("etcd", "kill"), ("apart", "drain"))[seed % 4]
     with LocalEtcd() as etcd, LocalDiscord(channels=20) as discord:
         threads = [discord.create_thread(channel, f"thread {channel}") for channel in discord.channel_ids[:5]]
         fleet = started(
@@ -368,11 +368,10 @@ def test_deaths_of_all_drains_and_deaths_during_the_catch_up(
         )
         load = discord.load(rate=50, channels=[*discord.channel_ids, *threads])
         outages = Outages(fleet, discord, etcd, load, seed)
-        for number, way in enumerate(ways):
-            longest = number == seed % len(ways)
-            outages.go_through(way, (60 if not seed else 25) if longest else 6, namespace)
-        answers(discord, 300, 120)
-        check(discord, load.stop(), fleet)
+        outages.go_through(ways[0], 25 if seed else 60, namespace)
+        outages.go_through(ways[1], 5, namespace)
+        answers(discord, 100)
+        check(discord, load.stop(), fleet, 300)
         again = runs_again(discord)
         print(f"{outages.deaths} deaths, {again} runs again")
         assert again <= IN_FLIGHT * outages.deaths, logs(fleet)
@@ -414,9 +413,7 @@ def test_an_outage_with_resharding_in_between(
         assert said.exit_code in {0, 1}, said.output
         restart(fleet)
         wait_for(
-            lambda: (
-                {each["shard_count"] for each in discord.sessions() if each.get("connected", True)} == {8}
-            ),
+            lambda: {each["shard_count"] for each in discord.sessions() if each["attached"]} == {8},
             60,
             "8 shards",
         )
