@@ -354,8 +354,8 @@ class Outages:
 def test_deaths_of_all_drains_and_deaths_during_the_catch_up(
     replicas: ReplicasFactory, namespace: str, seed: int
 ) -> None:
-    """Two total outages, of other kinds with each seed. The first is longer than ``retention``; that of seed 0
-    lasts a minute.
+    """Two total outages, of other kinds with each seed. The first is longer than ``retention``, and lasts a
+    minute with the first seed.
     """
     ways = (("kill", "apart"), ("drain", "etcd"), ("etcd", "kill"), ("apart", "drain"))[seed % 4]
     with LocalEtcd() as etcd, LocalDiscord(channels=20) as discord:
