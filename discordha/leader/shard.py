@@ -89,7 +89,9 @@ class LeaderShard:
         self.elected: LeaderTerm | None = None  # to be made to act
         self.acts: LeaderTerm | None = None  # has seen all that its predecessors wrote
         self._acts_since = 0.0
-        self._gap: tuple[LeaderTerm | None, int] = (None, 0)  # the last gap, as known in a term
+        self._members = coordination.members
+        self._gap = 0  # see ``note_gap``
+        self._gap_known: LeaderTerm | None = None  # the term in which this leader was told
         self.resigns: bool | None = None  # asked to resign; true: stand again at once
         store, commit, leases = coordination.store, coordination.commit, coordination.leases
         root, attempts = coordination.root, config.max_attempts
@@ -220,20 +222,23 @@ class LeaderShard:
         """This leader has seen all that its predecessors wrote. Leader's thread."""
         self.acts, self._acts_since = leadership, time.monotonic()
 
-    def note_gap(self, leadership: LeaderTerm, gap: int) -> None:
-        """The last time in which events were missed: equal on all replicas, and another number for each.
+    def note_gap(self, gap: int, leadership: LeaderTerm | None = None) -> None:
+        """The last time in which events were missed: a number that all replicas share, and new for each.
 
-        Nobody has the events that ran as the gap began, so that the next equal ones have their occurrences,
-        and would have the nonces of messages that Discord remembers. Does not block; any thread.
+        Nobody has the events that ran as a gap began. The next equal ones have the same occurrences, and need
+        other nonces, since Discord remembers those. An event that an earlier leader may have run keeps its
+        nonce: it has the gap that was known as it came.
+
+        :param leadership: the term in which this replica, as the leader, knows of no later gap. Any thread.
         """
-        is_new = self._gap[0] is not leadership
-        self._gap = leadership, gap
-        if is_new:
+        self._gap = gap
+        if leadership is not None and self._gap_known is not leadership:
+            self._gap_known = leadership
             self._wake()
 
     def knows_gap(self) -> bool:
         """Whether this leader may run events: it knows the last gap, or has waited for that long enough."""
-        if not self._awaits_gaps or self._gap[0] is self.acts:
+        if not self._awaits_gaps or self._gap_known is self.acts:
             return True
         return time.monotonic() - self._acts_since > GAP_LIMIT
 
@@ -250,7 +255,15 @@ class LeaderShard:
 
     def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Takes an event. Gateway thread."""
-        self.journal.received(LeaderItem(event, handlers, sequence, self, self.partition(event)))
+        item = LeaderItem(event, handlers, sequence, self, self.partition(event))
+        term, leader = self.election.leadership, self.election.leader
+        if term is not None:
+            is_led = self._gap_known is term
+        else:
+            is_led = leader is not None and self._members.is_heard(leader)
+        if is_led:
+            item.gap = self._gap
+        self.journal.received(item)
 
     def partition(self, event: Event) -> str:
         """The guild under which an event is counted."""
@@ -274,7 +287,7 @@ class LeaderShard:
             fencing_token=leadership.fencing_token,
             occurrence=item.occurrence,
             is_lost=lambda: item.lost,
-            epoch=item.epoch + (self._gap[1] << GAP_SHIFT),
+            epoch=item.epoch + ((self._gap if item.gap is None else item.gap) << GAP_SHIFT),
         )
 
     def finished(self, item: LeaderItem, outcome: Outcome) -> None:

@@ -36,7 +36,7 @@ from discordha.outage.reaches import Reaches
 from discordha.outage.run import GapRun, LeadershipEnded, RunHost
 from discordha.stats import Stats
 
-__all__ = ["GapLeader"]
+__all__ = ["GapLeader", "gap_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +53,11 @@ RESHARD_SETTLE = 30.0
 SHOWN = 2.0
 #: A leader remembers so many revisions of etcd, with when it knew them.
 REVISIONS = 600
+
+
+def gap_of(state: GapState | None) -> int:
+    """A number for the gaps up to a state; see ``LeaderShard.note_gap``."""
+    return int(state.until * 1000) if state is not None else 0
 
 
 class GapLeader:
@@ -171,7 +176,7 @@ class GapLeader:
         return done is not None and done >= moment
 
     def _note_gap(self, shard: int, term: LeaderTerm, state: GapState | None) -> None:
-        self._leaders.note_gap(shard, term, int(state.until * 1000) if state is not None else 0)
+        self._leaders.note_gap(shard, gap_of(state), term)
 
     def _has_moved(self, shard: int, point: Point, mine: Reach, term: LeaderTerm) -> bool:
         """Whether the shard took over from an earlier generation without a gap. Its point follows once that

@@ -39,7 +39,7 @@ from discordha.events import CaughtUp
 from discordha.gateway import Gateway
 from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
-from discordha.outage.leading import GapLeader
+from discordha.outage.leading import GapLeader, gap_of
 from discordha.outage.reaches import Reaches
 from discordha.outage.run import LeadershipEnded
 from discordha.outage.telling import GAP, Telling
@@ -189,7 +189,9 @@ class CatchUp:
 
     def _tend(self, shard: int, client: ShardClient) -> None:
         if client.state().ready:
-            self._set_barrier(shard, self._take_frames(shard, client))
+            state = self._take_frames(shard, client)
+            self._leaders.note_gap(shard, gap_of(state))
+            self._set_barrier(shard, state)
         term = self._leaders.acting(shard) if not self._pausing else None
         if term is None or not self._node.watch.alive or not client.state().ready:
             self._leader.end_run(shard)
