@@ -108,6 +108,7 @@ class GapLeader:
             handled=self._handled,
             undone=undone,
             tell=tell,
+            revision_before=self._revision_before,
             loop=gateway.loop,
             fetcher=fetcher,
         )
@@ -205,12 +206,16 @@ class GapLeader:
             points.forget_before(generation, term.guard())
 
     def _advance(self, shard: int, moment: float, term: LeaderTerm) -> None:
-        at = self._gateway.dates
-        known = [revision for when, revision in self._revisions if (at.latest(when) or moment) < moment]
-        point = Point(moment, max(known, default=0))
+        point = Point(moment, self._revision_before(moment))
         revision = self._node.points.advance(shard, point, guard=(term.guard(),))
         if revision:
             self._node.watch.wait_revision(revision, SHOWN)
+
+    def _revision_before(self, moment: float) -> int:
+        """One that is older than a moment; 0 if none is known."""
+        at = self._gateway.dates
+        known = [revision for when, revision in self._revisions if (at.latest(when) or moment) < moment]
+        return max(known, default=0)
 
     def _begin_gap(self, shard: int, term: LeaderTerm, point: Point, until: float) -> GapState:
         now = self._gateway.dates.earliest(self._clock()) or until

@@ -175,7 +175,11 @@ def test_each_kind_of_event_comes_back_once_and_the_bot_is_told_of_the_rest(
     event = local_discord.create_event(guild, "party")
     local_discord.react(channel, message, "👍")
     restart(fleet)
+    # Received as it happened, and marked while the gap is not over.
+    late = local_discord.send(channel, "late")
+    local_discord.edit(channel, late, "late, edited")
     expected = {
+        f"edit/{late} live in-time",
         f"edit/{before} live in-time",
         f"join/{early} live in-time",
         f"edit/{message} caught-up late",
@@ -196,6 +200,15 @@ def test_each_kind_of_event_comes_back_once_and_the_bot_is_told_of_the_rest(
     said = gaps_said(local_etcd, namespace, monkeypatch)
     assert "over, " in said, said
     assert "missing: raw_reaction_add" in said, said
+    local_discord.invalidate()
+
+    def told() -> int:
+        return sum(count for what, count in seen().items() if what.startswith("gap/"))
+
+    wait_for(lambda: told() == 2, 30, lambda: f"another gap, not {seen()}\n{logs(fleet)}")
+    wait_for(lambda: is_over(local_etcd, namespace), 20, lambda: f"the end of {gaps(local_etcd, namespace)}")
+    again = {what: count for what, count in seen().items() if count > 1 and not what.startswith("gap/")}
+    assert not again, logs(fleet)
 
 
 def test_what_discord_refuses_harms_one_channel_alone_and_is_said(
