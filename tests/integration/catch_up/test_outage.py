@@ -235,7 +235,7 @@ def test_what_discord_refuses_harms_one_channel_alone_and_is_said(
         replica.kill()
     for channel, status, count in ((slow, 429, 2), (forbidden, 403, None), (gone, 404, None)):
         local_discord.fault_rest(
-            method="GET", path=f"/channels/{channel}/messages", status=status, count=count, retry_after=2.0
+            method="GET", path=f"/channels/{channel}/messages", status=status, count=count, retry_after=1.0
         )
     for number in range(8):
         for channel in local_discord.channel_ids[1:] if number < 3 else [busy]:
@@ -268,7 +268,11 @@ def test_what_discord_refuses_harms_one_channel_alone_and_is_said(
 
 
 def test_an_equal_reaction_after_the_outage_is_none_that_was_under_way_before(
-    replicas: ReplicasFactory, local_discord: LocalDiscord, tmp_path: Path
+    replicas: ReplicasFactory,
+    local_discord: LocalDiscord,
+    local_etcd: LocalEtcd,
+    namespace: str,
+    tmp_path: Path,
 ) -> None:
     """Nobody has the event that ran as all died; Discord remembers its message's nonce."""
     reports, channel, *_ = local_discord.channel_ids
@@ -280,6 +284,7 @@ def test_an_equal_reaction_after_the_outage_is_none_that_was_under_way_before(
         per_replica_env=per_replica(local_discord),
     )
     fleet.wait_ready(60)
+    wait_for(lambda: point(local_etcd, namespace), 20, "a point")
     message = local_discord.send(channel, "hello")
     local_discord.react(channel, message, "\N{SKULL}")
     wait_for(lambda: not all(replica.alive for replica in fleet), 20, "a death")
