@@ -241,10 +241,10 @@ class CatchUp:
             return ()
         serving = self._node.plan.serving
         if serving is not None and generation_of(shard) != serving:
-            # The shards that serve receive the same events, and bring them in order.
-            served = [key for key in self._gateway.clients if generation_of(key) == serving]
-            return None if any(key in self._shut_since for key in served) else ()
-        if state is not None and not state.over:
+            closed = self._closed_by_serving(serving, since)
+            if closed is not None:
+                return None if closed else ()
+        elif state is not None and not state.over:
             # It may be about an earlier gap, until its leader knows that sessions ended once more.
             if self._reaches.is_covered(shard, Point(state.until), since):
                 if state.fetched:
@@ -264,6 +264,23 @@ class CatchUp:
             )
             return ()
         return None
+
+    def _closed_by_serving(self, serving: int, since: float) -> bool | None:
+        """Whether new events of a shard that does not serve have to wait; ``None``: it is not decided. The
+        shards that serve receive the same events, and bring them in order. Nothing tells what is caught up of
+        those that this replica does not host, until all of it is handled.
+        """
+        is_decided = True
+        for key, point in self._node.points.of(serving).items():
+            if key in self._gateway.clients:
+                if key in self._shut_since:
+                    return True
+                continue
+            state = self._node.gaps.state(key)
+            if state is not None and not state.over:
+                return True
+            is_decided = is_decided and self._reaches.is_covered(key, point, since)
+        return False if is_decided else None
 
     def _undone(self, shard: int, place: tuple[int, int]) -> int | None:
         keys = self._keys.get((shard, place))
