@@ -22,6 +22,10 @@ from discordha.testing.plugin import ReplicasFactory
 TTL = "2"
 #: A replica that dies runs so many events that are answered, and not marked as done yet, at the most.
 IN_FLIGHT = 4
+#: What a dead replica had claimed is taken over within so many seconds, ``TTL`` and a loaded machine.
+TAKEOVER = 5.0
+#: What a latency varies by on a machine that is not idle, seconds.
+GRAIN = 0.005
 
 
 def started(
@@ -64,8 +68,17 @@ def restart(fleet: Replicas) -> None:
     fleet.wait_ready(60)
 
 
-def check(discord: LocalDiscord, sent: Sequence[Any], fleet: Replicas, timeout: float = 60.0) -> None:
-    """Each message is answered once, and each channel in order."""
+def check(
+    discord: LocalDiscord,
+    sent: Sequence[Any],
+    fleet: Replicas,
+    timeout: float = 60.0,
+    deaths: Sequence[float] = (),
+) -> None:
+    """Each message is answered once, and each channel in order.
+
+    :param deaths: when replicas died: newer messages do not wait for what a dead replica had claimed (P13).
+    """
     result = verdict(discord, sent, timeout=timeout)
     assert result.total.lost == 0, (result, logs(fleet))
     assert result.total.repeated == 0, (result, logs(fleet))
@@ -76,10 +89,11 @@ def check(discord: LocalDiscord, sent: Sequence[Any], fleet: Replicas, timeout: 
         number = int(message.content.split()[1])
         channel = channels[message.content.replace("pong", "!ping", 1)]
         if channel in newest and newest[channel][0] > number:
-            late.append((number, message.replica, message.at, newest[channel]))
+            if not any(died <= newest[channel][2] <= died + TAKEOVER for died in deaths):
+                late.append((number, message.replica, message.at, newest[channel]))
         else:
             newest[channel] = number, message.replica, message.at
-    assert not late, (len(late), late[:5], logs(fleet))
+    assert not late, (len(late), late[:5], deaths, logs(fleet))
 
 
 def gaps_said(etcd: LocalEtcd, name: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -104,6 +118,12 @@ def gaps(etcd: LocalEtcd, name: str) -> list[dict[str, Any]]:
 def point(etcd: LocalEtcd, name: str) -> bytes | None:
     """The point of the only shard."""
     return values(etcd, f"/discordha/v1/{name}/p/").get(f"/discordha/v1/{name}/p/0", (None, 0))[0]
+
+
+def moment(etcd: LocalEtcd, name: str) -> float:
+    """Its moment; 0.0 if there is none."""
+    found = point(etcd, name)
+    return float(json.loads(found)["moment"]) if found is not None else 0.0
 
 
 def is_over(etcd: LocalEtcd, name: str) -> bool:
@@ -304,7 +324,7 @@ def test_an_equal_reaction_after_the_outage_is_none_that_was_under_way_before(
 class Outages:
     """Total outages of one fleet under load, and what comes after each; by chance.
 
-    :ivar deaths: how often a replica was killed.
+    :ivar deaths: when replicas were killed.
     """
 
     def __init__(self, fleet: Replicas, discord: LocalDiscord, etcd: LocalEtcd, load: Any, seed: int) -> None:
@@ -314,7 +334,7 @@ class Outages:
         self._load = load
         self._chance = random.Random(seed)
         self._name = ""
-        self.deaths = 0
+        self.deaths: list[float] = []
 
     def go_through(self, way: str, length: float, name: str) -> None:
         """All replicas end, nobody is there for a while, and they come back."""
@@ -324,7 +344,8 @@ class Outages:
             self._etcd.stop_all()
         for replica in self._fleet:
             (replica.drain if way == "drain" else replica.kill)()
-            self.deaths += way != "drain"
+            if way != "drain":
+                self.deaths.append(time.monotonic())
         for replica in self._fleet:
             if way == "drain":
                 assert replica.wait_exit(40) == 0
@@ -351,7 +372,7 @@ class Outages:
         second.start()
         second.wait_ready(60)
         first.kill()
-        self.deaths += 1
+        self.deaths.append(time.monotonic())
         wait_for(lambda: is_over(self._etcd, self._name), 300, lambda: str(gaps(self._etcd, self._name)))
         third.start()
         first.start()
@@ -359,7 +380,7 @@ class Outages:
     def _die(self) -> None:
         victim = self._chance.choice(list(self._fleet))
         victim.kill()
-        self.deaths += 1
+        self.deaths.append(time.monotonic())
         self._questions(self._chance.randrange(0, 100))
         victim.start()
 
@@ -389,10 +410,10 @@ def test_deaths_of_all_drains_and_deaths_during_the_catch_up(
         outages.go_through(ways[0], 25 if seed else 60, namespace)
         outages.go_through(ways[1], 5, namespace)
         answers(discord, 100)
-        check(discord, load.stop(), fleet, 300)
+        check(discord, load.stop(), fleet, 300, outages.deaths)
         again = runs_again(discord)
-        print(f"{outages.deaths} deaths, {again} runs again")
-        assert again <= IN_FLIGHT * outages.deaths, logs(fleet)
+        print(f"{len(outages.deaths)} deaths, {again} runs again")
+        assert again <= IN_FLIGHT * len(outages.deaths), logs(fleet)
 
 
 @pytest.mark.long
@@ -444,12 +465,14 @@ def test_ten_thousand_messages_in_200_channels(
     replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     with LocalDiscord(channels=200, max_messages=20_000) as discord:
-        fleet = started(replicas, discord)
+        fleet = started(replicas, discord, env={"DISCORDHA_REQUESTS_PER_SECOND": "200"})
         quiet = discord.channel_ids[-1]
         busy = discord.channel_ids[:-1]
-        answers_before = discord.load(rate=20, count=200, channels=[quiet], template="!ping 9{n}")
+        answers_before = discord.load(rate=20, count=200, channels=[quiet], template="!ping 700000{n}")
         answers_before.wait(60)
         usual = verdict(discord, answers_before.sent()).total
+        last = time.time()
+        wait_for(lambda: moment(local_etcd, namespace) > last, 60, "a point behind all that is handled")
         for replica in fleet:
             replica.kill()
         missed = discord.load(rate=0, count=10_000, channels=busy)
@@ -459,7 +482,7 @@ def test_ten_thousand_messages_in_200_channels(
             replica.start()
         fleet.wait_ready(60)
         wait_for(lambda: gaps(local_etcd, namespace), 30, "a gap")
-        during = discord.load(rate=20, channels=[quiet], template="!ping 8{n}")
+        during = discord.load(rate=20, channels=[quiet], template="!ping 800000{n}")
         wait_for(lambda: is_over(local_etcd, namespace), 240, lambda: f"{gaps(local_etcd, namespace)}")
         missed_for = time.monotonic() - begun
         live = verdict(discord, during.stop()).total
@@ -473,3 +496,4 @@ def test_ten_thousand_messages_in_200_channels(
         assert result.total.repeated == 0, result
         assert live.lost == 0
         assert live.repeated == 0
+        assert live.latency_p50 <= 2 * usual.latency_p50 + GRAIN, (usual, live)
