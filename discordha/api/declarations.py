@@ -45,7 +45,7 @@ class Declarations(PeerCalls):
         self._components = Components()
         self._views = PersistentViews()
         interactions = Interactions(self._tree, self._components, self._views, self._stats)
-        self._registry.set_source("interaction", interactions.handlers_for)
+        self._registry.set_source("interaction", interactions.handlers_for, interactions.is_used)
         self._on_error: ErrorHook | None = None
         self._loops: list[Loop] = []
         register_bot(self)

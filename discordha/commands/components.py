@@ -72,6 +72,11 @@ class Components:
         component = Component(text, expression, rank, function, defer, wants_values)
         self._all = sorted([*self._all, component], key=lambda each: each.rank)
 
+    @property
+    def any(self) -> bool:
+        """Whether a function is declared."""
+        return bool(self._all)
+
     def find(self, custom_id: str) -> tuple[Component, Mapping[str, str]] | None:
         """The function for a custom id, and the values of its pattern's names."""
         for component in self._all:

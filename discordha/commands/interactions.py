@@ -52,6 +52,10 @@ class Interactions:
         self._note = functools.partial(stats.add, "interactions")
         self._peers = PeerDefer(tree, self._note)
 
+    def is_used(self) -> bool:
+        """Whether this bot has any command, component or persistent view. Any thread."""
+        return bool(self._tree.scopes()) or self._components.any or self._views.any
+
     def handlers_for(self, args: Sequence[Any]) -> list[Handler]:
         """The handlers of an interaction; empty if this bot has none. On the gateway thread."""
         interaction: discord.Interaction[Any] = args[0]

@@ -71,6 +71,11 @@ class PersistentViews:
                 )
         self._items += items
 
+    @property
+    def any(self) -> bool:
+        """Whether a view or an item is declared."""
+        return bool(self._views or self._items)
+
     def attach(self, client: discord.Client) -> None:
         """Registers the declarations with a new client, and makes its store leave presses to the claim."""
         client._connection._view_store = _ClaimingStore(client._connection)

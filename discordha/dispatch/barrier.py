@@ -4,12 +4,14 @@ Guarantees: an event of a closed shard waits here, unless it has a lane of its o
 Events of one channel leave in the order in which they came. ``limit`` events wait at the most: then all of a
 shard go on, and their order is given up.
 
-Threads and locks: the gateway's thread alone changes anything. ``oldest`` and ``unfinished`` read from any
-thread.
+Threads and locks: the gateway's thread alone changes anything. ``oldest``, ``held`` and ``unfinished`` read
+from any thread.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Collection, Sequence
 
 from discordha.dispatch.handlers import Handler
@@ -23,9 +25,16 @@ _Waiting = tuple[Event, Sequence[Handler]]
 class Barrier:
     """See the module. ``admit`` takes the events that go on."""
 
-    def __init__(self, admit: Callable[[Event, Sequence[Handler]], None], limit: int) -> None:
+    def __init__(
+        self,
+        admit: Callable[[Event, Sequence[Handler]], None],
+        limit: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._admit = admit
         self._limit = limit
+        self._clock = clock
+        self._opened_at: dict[int, float] = {}
         self._closed: dict[int, Collection[str] | None] = {}  # by shard: ordering keys; ``None``: all
         self._waiting: dict[int, dict[str, list[_Waiting]]] = {}  # by shard and ordering key
         self._count = 0
@@ -56,6 +65,7 @@ class Barrier:
         self._waiting[shard] = {order: events for order, events in waiting.items() if order in closed}
         if not closed:
             del self._closed[shard], self._waiting[shard]
+            self._opened_at[shard] = self._clock()
         for events in free.values():
             self._count -= len(events)
             for event, handlers in events:
@@ -69,6 +79,10 @@ class Barrier:
     def is_closed(self, shard: int) -> bool:
         """Whether any event of a shard would wait."""
         return shard in self._closed
+
+    def held(self, shard: int, since: float) -> bool:
+        """Whether a shard was closed at a moment, or has been since then. Any thread."""
+        return shard in self._closed or self._opened_at.get(shard, -math.inf) >= since
 
     def unfinished(self) -> list[tuple[int, str, float]]:
         """Shard and ordering key of the events that wait, and when the oldest was received. Any thread."""

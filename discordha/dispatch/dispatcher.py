@@ -108,7 +108,7 @@ class Dispatcher:
         )
         self._drain = Drain(pending, lanes, router, last_attempts, stats, config.ha, clock)
         self.work = self._worker.work
-        self.barrier = Barrier(self._admit_next, config.queue_size)
+        self.barrier = Barrier(self._admit_next, config.queue_size, clock)
         claims.listen(self)
         members.listen(self.on_ranks)
 
@@ -143,7 +143,9 @@ class Dispatcher:
             event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision, part)
             if scope is Scope.CLAIM:
                 alone = ordering == "none"
-                if alone or not self.barrier.holds(event, wanted):
+                if self._is_too_old(event):
+                    self._drop(name, "too_old")
+                elif alone or not self.barrier.holds(event, wanted):
                     self._admit(event, wanted, alone=alone)
             elif scope is Scope.LEADER:
                 self._to_leader(event, wanted, self._sequence)
@@ -214,17 +216,19 @@ class Dispatcher:
         """Whether an event to be claimed is on its way here. Any thread."""
         return self._pending.get(key) is not None
 
+    def _is_too_old(self, event: Event) -> bool:
+        """Whether an event may be older than its mark. One that was taken over has its record in etcd."""
+        snowflake = event.identity.snowflake
+        if snowflake is None or self._claims.previous_attempts(event.key) is not None:
+            return False
+        return self._guards.refuses(event.shard_id, snowflake, event.name)
+
     def _admit(self, event: Event, handlers: Sequence[Handler], *, alone: bool = False) -> None:
         name, identity, key = event.name, event.identity, event.key
-        previous = self._claims.previous_attempts(key)
-        # An event that was taken over before has its record in etcd, whatever its age.
-        snowflake = identity.snowflake if previous is None and event.caught_up is None else None
-        if snowflake is not None and self._guards.refuses(event.shard_id, snowflake, name):
-            self._drop(name, "too_old")
-            return
+        attempt = (self._claims.previous_attempts(key) or 0) + 1
         # A message has the id of the thread that begins with it, whose events it must not wait for.
         lane = "claim/" + (key if alone else identity.order or key)
-        item = ClaimItem(event, handlers, lane, self._sequence, (previous or 0) + 1, key=key)
+        item = ClaimItem(event, handlers, lane, self._sequence, attempt, key=key)
         refused, evicted = self._pending.admit(item)
         if evicted is not None:
             self._drop(evicted.event_name, "standby_evicted")
@@ -385,8 +389,9 @@ class Dispatcher:
 
     def _sweep(self, now: float) -> None:
         """Forgets events that are older than their mark could be."""
-        for item in self._pending.received_before(now - self._config.retention):
-            if item.event.caught_up is not None or self.barrier.is_closed(item.event.shard_id):
+        before = now - self._config.retention
+        for item in self._pending.received_before(before):
+            if item.event.caught_up is not None or self.barrier.held(item.event.shard_id, before):
                 continue  # marks outlive a catch-up
             if item.state is State.WAITING and not self._lanes.remove(item):
                 continue

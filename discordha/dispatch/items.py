@@ -112,7 +112,7 @@ class LeaderRole(Protocol):
 class LeaderItem(JournalEntry):
     """An event that its shard's leader handles: an entry of the journal, which puts it into its lane."""
 
-    __slots__ = ("event", "handlers", "leader", "trace", "waits_since")
+    __slots__ = ("event", "gap", "handlers", "leader", "trace", "waits_since")
 
     def __init__(
         self,
@@ -136,4 +136,5 @@ class LeaderItem(JournalEntry):
         self.handlers = handlers
         self.leader = leader
         self.waits_since = event.received_at
+        self.gap: int | None = None  # the last one before it; see ``LeaderShard.note_gap``
         self.trace: EventTrace | None = None

@@ -212,6 +212,17 @@ class LeaderService:
         shard = self._shards.get(shard_id)
         return shard.acting if shard is not None else None
 
+    def knows_gap(self, shard_id: int) -> bool:
+        """Whether a shard's leader has been told of the last gap; see ``note_gap``."""
+        shard = self._shards.get(shard_id)
+        return shard is None or shard.knows_gap()
+
+    def note_gap(self, shard_id: int, gap: int, leadership: LeaderTerm | None = None) -> None:
+        """See ``LeaderShard.note_gap``."""
+        shard = self._shards.get(shard_id)
+        if shard is not None:
+            shard.note_gap(gap, leadership)
+
     def names_handled(self, shard_id: int, events: Sequence[Event], since: int) -> set[str]:
         """The names of those events, each without an identity of its own, that a leader has handled, or
         that this leader keeps.

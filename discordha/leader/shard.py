@@ -39,6 +39,10 @@ _log = logging.getLogger(__name__)
 
 #: Running events get at least this much time for their carries, seconds.
 MIN_CARRY = 0.1
+#: How long a new leader waits until it knows whether events were missed, seconds.
+GAP_LIMIT = 5.0
+#: Gaps stand above the revisions of etcd that are epochs.
+GAP_SHIFT = 64
 #: Said of an event that is run again although an earlier leader may have handled it (see guarantees.md).
 AMBIGUOUS = "; it may have been handled: it came just as this replica's gateway session began"
 
@@ -69,6 +73,7 @@ class LeaderShard:
         may_act: Callable[[], bool],
     ) -> None:
         config, coordination, replica_id, stats, put, probe, wake = parts
+        self._awaits_gaps = config.ha and config.catch_up > 0
         self.key = key
         self.number = number
         self._count = count
@@ -82,7 +87,11 @@ class LeaderShard:
         self.is_retired = False  # leads no more, and does not stand
         self.is_unannounced = False  # a gateway session has begun, and etcd does not know yet
         self.elected: LeaderTerm | None = None  # to be made to act
-        self.acts: LeaderTerm | None = None  # has been made to
+        self.acts: LeaderTerm | None = None  # has seen all that its predecessors wrote
+        self._acts_since = 0.0
+        self._members = coordination.members
+        self._gap = 0  # see ``note_gap``
+        self._gap_known: LeaderTerm | None = None  # the term in which this leader was told
         self.resigns: bool | None = None  # asked to resign; true: stand again at once
         store, commit, leases = coordination.store, coordination.commit, coordination.leases
         root, attempts = coordination.root, config.max_attempts
@@ -209,6 +218,30 @@ class LeaderShard:
         acts = self.acts
         return acts if acts is not None and acts.alive and not self.is_retired else None
 
+    def act(self, leadership: LeaderTerm) -> None:
+        """This leader has seen all that its predecessors wrote. Leader's thread."""
+        self.acts, self._acts_since = leadership, time.monotonic()
+
+    def note_gap(self, gap: int, leadership: LeaderTerm | None = None) -> None:
+        """The last time in which events were missed: a number that all replicas share, and new for each.
+
+        Nobody has the events that ran as a gap began. The next equal ones have the same occurrences, and need
+        other nonces, since Discord remembers those. An event that an earlier leader may have run keeps its
+        nonce: it has the gap that was known as it came.
+
+        :param leadership: the term in which this replica, as the leader, knows of no later gap. Any thread.
+        """
+        self._gap = gap
+        if leadership is not None and self._gap_known is not leadership:
+            self._gap_known = leadership
+            self._wake()
+
+    def knows_gap(self) -> bool:
+        """Whether this leader may run events: it knows the last gap, or has waited for that long enough."""
+        if not self._awaits_gaps or self._gap_known is self.acts:
+            return True
+        return time.monotonic() - self._acts_since > GAP_LIMIT
+
     @property
     def busy(self) -> bool:
         """Whether events run here, or wait for their mark, or wait to be run by this leader."""
@@ -222,7 +255,15 @@ class LeaderShard:
 
     def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
         """Takes an event. Gateway thread."""
-        self.journal.received(LeaderItem(event, handlers, sequence, self, self.partition(event)))
+        item = LeaderItem(event, handlers, sequence, self, self.partition(event))
+        term, leader = self.election.leadership, self.election.leader
+        if term is not None:
+            is_led = self._gap_known is term
+        else:
+            is_led = leader is not None and self._members.is_heard(leader)
+        if is_led:
+            item.gap = self._gap
+        self.journal.received(item)
 
     def partition(self, event: Event) -> str:
         """The guild under which an event is counted."""
@@ -246,7 +287,7 @@ class LeaderShard:
             fencing_token=leadership.fencing_token,
             occurrence=item.occurrence,
             is_lost=lambda: item.lost,
-            epoch=item.epoch,
+            epoch=item.epoch + ((self._gap if item.gap is None else item.gap) << GAP_SHIFT),
         )
 
     def finished(self, item: LeaderItem, outcome: Outcome) -> None:

@@ -1,7 +1,8 @@
 """Takeover: the thread that makes replicas stand for election, new leaders act, and old leaders hand over.
 
-Guarantees: a new leader acts once its watch has shown all marks that its predecessors wrote. Gateway sessions
-that begin are announced in etcd as soon as it answers.
+Guarantees: a new leader acts once its watch has shown all marks that its predecessors wrote, and runs events
+once it knows whether some were missed (``LeaderShard.note_gap``). Gateway sessions that begin are announced
+in etcd as soon as it answers.
 
 Threads and locks: owns ``discordha-leader``, which blocks on etcd: started by ``start``, joined by ``stop``.
 """
@@ -126,14 +127,17 @@ class Takeover:
         leadership = shard.elected
         if leadership is None or not leadership.alive or not shard.may_act():
             return
-        # Once the watch shows a key that is written now, it has shown everything that was written before.
-        if not self._coordination.watch.sync(SYNC_TIMEOUT, lease=leadership.lease_id):
-            self._wake.set()
+        if shard.acts is not leadership:
+            # Once the watch shows a key that is written now, it has shown everything that was written before.
+            if not self._coordination.watch.sync(SYNC_TIMEOUT, lease=leadership.lease_id):
+                self._wake.set()
+                return
+            shard.act(leadership)
+            self._on_acting()
+        if not shard.knows_gap():
             return
         shard.elected = None
         if leadership.alive:
             _log.info("leads shard %d (token %d)", shard.number, leadership.fencing_token)
             shard.journal.activate(leadership)
             shard.journal.bury_orphans()
-            shard.acts = leadership
-            self._on_acting()

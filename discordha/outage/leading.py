@@ -33,16 +33,18 @@ from discordha.gateway import Gateway
 from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
 from discordha.outage.reaches import Reaches
-from discordha.outage.run import GapRun, RunHost
+from discordha.outage.run import GapRun, LeadershipEnded, RunHost
 from discordha.stats import Stats
 
-__all__ = ["GapLeader"]
+__all__ = ["GapLeader", "gap_of"]
 
 _log = logging.getLogger(__name__)
 
 #: How often a point is written, seconds, and by how much it has moved at the least.
 POINT_INTERVAL = 2.0
 POINT_STEP = 0.5
+#: How often a bot's first leader looks whether its first point holds, seconds.
+FIRST_POINT_CHECK = 0.25
 #: What records and points may lose by rounding, seconds.
 GRAIN = 0.005
 #: How long a new generation of shards lives before its own points replace those of the one before, seconds.
@@ -51,6 +53,11 @@ RESHARD_SETTLE = 30.0
 SHOWN = 2.0
 #: A leader remembers so many revisions of etcd, with when it knew them.
 REVISIONS = 600
+
+
+def gap_of(state: GapState | None) -> int:
+    """A number for the gaps up to a state; see ``LeaderShard.note_gap``."""
+    return int(state.until * 1000) if state is not None else 0
 
 
 class GapLeader:
@@ -101,6 +108,7 @@ class GapLeader:
             handled=self._handled,
             undone=undone,
             tell=tell,
+            revision_before=self._revision_before,
             loop=gateway.loop,
             fetcher=fetcher,
         )
@@ -135,16 +143,22 @@ class GapLeader:
             return
         self.end_run(shard)
         now = self._clock()
-        if now < self._next_point.get(shard, 0.0) and not self._is_shut(shard):
+        is_known = self._leaders.knows_gap(shard)
+        if now < self._next_point.get(shard, 0.0) and is_known and not self._is_shut(shard):
             return
         self._next_point[shard] = now + POINT_INTERVAL
         mine, point = self._reaches.reach(shard), self._node.points.get(shard)
         if mine is None:
             return
         if point is None:
-            self._advance(shard, mine.since + GRAIN, term)
+            if self._is_done(shard, mine.since + GRAIN):
+                self._advance(shard, mine.since + GRAIN, term)
+            else:
+                self._next_point[shard] = now + FIRST_POINT_CHECK
+            self._note_gap(shard, term, state)
             return
         if not self._node.points.has(shard) and self._has_moved(shard, point, mine, term):
+            self._note_gap(shard, term, state)
             return
         reaches, unknown = self._reaches.all(shard, mine)
         if any(reach.since <= point.moment for reach in reaches):
@@ -153,7 +167,17 @@ class GapLeader:
                 self._advance(shard, moment, term)
                 self._forget_earlier(shard, term)
         elif not unknown:
-            self._begin_gap(shard, term, point, min(reach.since for reach in reaches) + GRAIN)
+            state = self._begin_gap(shard, term, point, min(reach.since for reach in reaches) + GRAIN)
+        self._note_gap(shard, term, state)
+
+    def _is_done(self, shard: int, moment: float) -> bool:
+        """Whether a moment is past, and everything that was received by then is done."""
+        now, oldest = self._clock(), self._reaches.oldest(shard)
+        done = self._gateway.dates.earliest(now if oldest is None else min(now, oldest))
+        return done is not None and done >= moment
+
+    def _note_gap(self, shard: int, term: LeaderTerm, state: GapState | None) -> None:
+        self._leaders.note_gap(shard, gap_of(state), term)
 
     def _has_moved(self, shard: int, point: Point, mine: Reach, term: LeaderTerm) -> bool:
         """Whether the shard took over from an earlier generation without a gap. Its point follows once that
@@ -182,14 +206,18 @@ class GapLeader:
             points.forget_before(generation, term.guard())
 
     def _advance(self, shard: int, moment: float, term: LeaderTerm) -> None:
-        at = self._gateway.dates
-        known = [revision for when, revision in self._revisions if (at.latest(when) or moment) < moment]
-        point = Point(moment, max(known, default=0))
+        point = Point(moment, self._revision_before(moment))
         revision = self._node.points.advance(shard, point, guard=(term.guard(),))
         if revision:
             self._node.watch.wait_revision(revision, SHOWN)
 
-    def _begin_gap(self, shard: int, term: LeaderTerm, point: Point, until: float) -> None:
+    def _revision_before(self, moment: float) -> int:
+        """One that is older than a moment; 0 if none is known."""
+        at = self._gateway.dates
+        known = [revision for when, revision in self._revisions if (at.latest(when) or moment) < moment]
+        return max(known, default=0)
+
+    def _begin_gap(self, shard: int, term: LeaderTerm, point: Point, until: float) -> GapState:
         now = self._gateway.dates.earliest(self._clock()) or until
         before = self._node.gaps.state(shard)
         fetch_since = max(point.moment, now - self._config.catch_up)
@@ -198,8 +226,8 @@ class GapLeader:
         else:
             state = before.following(point.moment, until, fetch_since)
         _log.warning(
-            "shard %d: no replica was connected to Discord for about %.0f s, until %.0f s ago; what happened "
-            "meanwhile is fetched%s",
+            "shard %d: what happened in about %.1f s, until %.1f s ago, no replica received, or only some "
+            "that are gone and may not have finished it; it is fetched%s",
             number_of(shard),
             until - point.moment,
             max(now - until, 0.0),
@@ -207,9 +235,11 @@ class GapLeader:
         )
         self._stats.add("gaps", str(number_of(shard)))
         revision = self._node.gaps.write(shard, state, term.guard())
-        if revision:
-            self._node.watch.wait_revision(revision, SHOWN)
-            self._wake()
+        if not revision:
+            raise LeadershipEnded
+        self._node.watch.wait_revision(revision, SHOWN)
+        self._wake()
+        return state
 
     def _continue(self, shard: int, client: ShardClient, term: LeaderTerm, state: GapState) -> None:
         run = self._runs.get(shard)
@@ -223,8 +253,9 @@ class GapLeader:
             if until > state.until and not unknown:
                 # Whoever had received what followed is gone: the gap is longer.
                 state = run.extend(state, until + GRAIN)
+            self._note_gap(shard, term, state)
         if run.turn(state):
-            _log.info("shard %d: what happened while no replica was connected is handled", number_of(shard))
+            _log.info("shard %d: all that was fetched is handled: the gap is over", number_of(shard))
             self.end_run(shard)
 
     def end_run(self, shard: int) -> None:
@@ -240,7 +271,7 @@ class GapLeader:
         return frozenset(kind for kind in kinds if kind is not None)
 
     def _missing(self, kinds: frozenset[str]) -> list[str]:
-        """The names of wanted events that were not fetched, or not wholly."""
+        """The names of wanted events that Discord does not keep."""
         return sorted(
             name
             for name in self._registry.events

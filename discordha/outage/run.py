@@ -77,6 +77,7 @@ class RunHost(NamedTuple):
     handled: Callable[[int, Missed, bool], Sequence[str]]  # names of led events that need no run; see there
     undone: Callable[[int, tuple[int, int]], int | None]  # of a frame; ``None``: it is not taken here yet
     tell: Callable[[int, GapState], bool]  # tells the bot of a gap; whether that is done
+    revision_before: Callable[[float], int]  # one of etcd that is older than a moment
     loop: asyncio.AbstractEventLoop
     fetcher: Callable[..., HistoryFetcher] = HistoryFetcher
 
@@ -125,7 +126,7 @@ class GapRun:
         self._node.gaps.delete_cursors(self._shard, self.term.guard())
         over = dataclasses.replace(state, over=True, waiting=(), replica=self._host.replica_id)
         more: list[Op] = [self._node.gaps.state_put(self._shard, over)]
-        point = Point(state.until, self._node.watch.revision)
+        point = Point(state.until, self._host.revision_before(state.until))
         revision = self._node.points.advance(self._shard, point, guard=(self.term.guard(),), more=more)
         return revision > 0 and self._node.watch.wait_revision(revision, SHOWN)
 

@@ -39,7 +39,7 @@ from discordha.events import CaughtUp
 from discordha.gateway import Gateway
 from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
-from discordha.outage.leading import GapLeader
+from discordha.outage.leading import GapLeader, gap_of
 from discordha.outage.reaches import Reaches
 from discordha.outage.run import LeadershipEnded
 from discordha.outage.telling import GAP, Telling
@@ -189,7 +189,9 @@ class CatchUp:
 
     def _tend(self, shard: int, client: ShardClient) -> None:
         if client.state().ready:
-            self._set_barrier(shard, self._take_frames(shard, client))
+            state = self._take_frames(shard, client)
+            self._leaders.note_gap(shard, gap_of(state))
+            self._set_barrier(shard, state)
         term = self._leaders.acting(shard) if not self._pausing else None
         if term is None or not self._node.watch.alive or not client.state().ready:
             self._leader.end_run(shard)
@@ -239,10 +241,10 @@ class CatchUp:
             return ()
         serving = self._node.plan.serving
         if serving is not None and generation_of(shard) != serving:
-            # The shards that serve receive the same events, and bring them in order.
-            served = [key for key in self._gateway.clients if generation_of(key) == serving]
-            return None if any(key in self._shut_since for key in served) else ()
-        if state is not None and not state.over:
+            closed = self._closed_by_serving(serving, since)
+            if closed is not None:
+                return None if closed else ()
+        elif state is not None and not state.over:
             # It may be about an earlier gap, until its leader knows that sessions ended once more.
             if self._reaches.is_covered(shard, Point(state.until), since):
                 if state.fetched:
@@ -262,6 +264,23 @@ class CatchUp:
             )
             return ()
         return None
+
+    def _closed_by_serving(self, serving: int, since: float) -> bool | None:
+        """Whether new events of a shard that does not serve have to wait; ``None``: it is not decided. The
+        shards that serve receive the same events, and bring them in order. Nothing tells what is caught up of
+        those that this replica does not host, until all of it is handled.
+        """
+        is_decided = True
+        for key, point in self._node.points.of(serving).items():
+            if key in self._gateway.clients:
+                if key in self._shut_since:
+                    return True
+                continue
+            state = self._node.gaps.state(key)
+            if state is not None and not state.over:
+                return True
+            is_decided = is_decided and self._reaches.is_covered(key, point, since)
+        return False if is_decided else None
 
     def _undone(self, shard: int, place: tuple[int, int]) -> int | None:
         keys = self._keys.get((shard, place))

@@ -41,6 +41,7 @@ class Fault:
     :param run: breaks something and mends it again; returns whom it hit and from when on the bound counts.
     :param bound: seconds, beyond the noise of the machine, in which every event must be answered.
     :param costs_sessions: whether it ends a session by itself: what ran then may be run again.
+    :param total: whether no replica survives it, or none stays connected to Discord: P11 holds, not P2.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Fault:
     bound: float
     weight: int = 1
     costs_sessions: bool = False
+    total: bool = False
 
     @property
     def place(self) -> str:
@@ -58,9 +60,9 @@ class Fault:
 
     def inject(self, world: World) -> Hit:
         """Runs it once. Blocks."""
-        begun, world.woken = time.monotonic(), 0.0
+        begun, world.woken, world.gap = time.monotonic(), 0.0, None
         target, since = self.run(world)
-        return Hit(self.name, target, begun, since, time.monotonic(), woken=world.woken)
+        return Hit(self.name, target, begun, since, time.monotonic(), woken=world.woken, gap=world.gap)
 
 
 def _let_it_show(world: World) -> float:
@@ -98,6 +100,31 @@ def _restart(world: World) -> tuple[int | None, float]:
     victim.kill()
     world.start(victim)
     return victim.index, died
+
+
+def _everybody_dies(world: World) -> tuple[int | None, float]:
+    """And they come back one after another, in any order."""
+    died = time.monotonic()
+    for replica in world.fleet:
+        replica.kill()
+    world.rest(0.1, 3 * TTL)
+    for replica in world.random.sample(list(world.fleet), len(world.fleet)):
+        replica.start()
+        world.rest(0.0, 0.5)
+    world.nobody_hears(died)
+    for replica in world.fleet:
+        world.start(replica)
+    return None, time.monotonic()
+
+
+def _all_sessions_end(world: World) -> tuple[int | None, float]:
+    begun = time.monotonic()
+    if world.random.random() < 0.5:
+        world.discord.invalidate()
+    else:
+        world.discord.disconnect(end=True)
+    world.nobody_hears(begun)
+    return None, time.monotonic()
 
 
 def _pause(low: float, high: float, *, ends: bool) -> Callable[[World], tuple[int | None, float]]:
@@ -323,6 +350,8 @@ _ETCD = 2 * TTL + ETCD_TIMEOUT + 1.0
 _REFUSED = TTL + 2.0
 #: A deaf leader is noticed, and its successor does what it had not received.
 _DEAF = DEAF_AFTER + TTL + 1.0
+#: The dead replicas' sessions end, one is elected, what was missed is fetched, and all of it handled.
+_CAUGHT_UP = TTL + 8.0
 #: discord.py tries a call that failed again after 1 s, and after 3 more.
 _REST = 4.0 + 1.0
 
@@ -330,6 +359,8 @@ FAULTS = [
     Fault("kill -9", _kill, _TAKEOVER, 3, costs_sessions=True),
     Fault("kill -9, restart at once", _restart, _TAKEOVER, costs_sessions=True),
     Fault("kill -9, before answers", _kill_before_answers, _TAKEOVER, costs_sessions=True),
+    Fault("everybody dies", _everybody_dies, _CAUGHT_UP, 2, costs_sessions=True, total=True),
+    Fault("all sessions end", _all_sessions_end, _CAUGHT_UP, 2, total=True),
     Fault("pause below the TTL", _pause(0.1, 0.45, ends=False), 1.0),
     Fault("pause above the TTL", _pause(1.2, 2.0, ends=True), _TAKEOVER, 2, costs_sessions=True),
     Fault("drain", _drain, 1.0, 2),

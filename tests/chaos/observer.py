@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from discordha.testing import LocalDiscord, Replicas
@@ -20,6 +20,8 @@ __all__ = ["BEST_EFFORT", "LogLine", "Noise", "Observer", "log_lines"]
 
 #: Answered at the most once: 3 seconds are Discord's limit, and a dead replica's claim lives longer.
 BEST_EFFORT = frozenset({"slash", "button"})
+#: How long an event may take in quiet times, seconds.
+MOMENT = 0.5
 _LINE = re.compile(r"^(\d+\.\d+) (r(\d+)-\d+) (\w+) ([\w.]+): (.*)$", re.MULTILINE)
 
 
@@ -82,6 +84,24 @@ class Observer:
             for (kind, key), waiting in self._open.items()
             if kind not in BEST_EFFORT and (kind, key) not in self._given_up
         )
+
+    def forget(self, kinds: Collection[str], since: float, until: float) -> None:
+        """Expects no answer to some kinds of events from a time."""
+        self.poll()
+        for name, waiting in list(self._open.items()):
+            if name[0] in kinds:
+                left = deque(at for at in waiting if not since <= at <= until)
+                if left:
+                    self._open[name] = left
+                else:
+                    del self._open[name]
+
+    def wait_calm(self, patience: float) -> None:
+        """Blocks until all events but those of the last moment are answered; ``patience`` seconds at most."""
+        stop = threading.Event()
+        deadline = time.monotonic() + patience
+        while self.open(time.monotonic() - MOMENT) and time.monotonic() < deadline:
+            stop.wait(0.02)
 
     def wait_answered(self, before: float, patience: float) -> bool:
         """Blocks until all events from before a moment are answered; false, and never asked for again, when

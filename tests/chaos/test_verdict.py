@@ -43,6 +43,9 @@ class Story:
     def fault(self, name: str, target: int | None, begun: float, ended: float) -> None:
         self.hits.append(Hit(name, target, begun, begun, ended, ended + 1.0))
 
+    def nobody_hears(self, name: str, begun: float, ended: float) -> None:
+        self.hits.append(Hit(name, None, begun, ended, ended + 1.0, ended + 2.0, gap=(begun, ended)))
+
     def verdict(self) -> Judgement:
         return judge(Evidence(self.sent, self.messages, self.requests, self.hits, self.losses, []))
 
@@ -205,3 +208,93 @@ def test_a_violation_comes_with_its_history(tmp_path: Path) -> None:
     assert page.name == "chaos-7.html"
     assert "repeated: message !ping 1" in page.read_text()
     assert (tmp_path / "chaos-7.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_discord_does_not_keep_may_be_lost_while_nobody_hears_and_nothing_else() -> None:
+    for name in ("everybody dies", "all sessions end"):
+        story = Story()
+        for kind in ("message", "voice", "edit", "join", "delete", "reaction", "typing", "slash"):
+            story.asks(kind, "1", 12.0)
+        story.nobody_hears(name, 10.0, 13.0)
+        judgement = story.verdict()
+        assert sorted(violation.what for violation in judgement.violations) == [
+            "lost: edit 1",
+            "lost: join 1",
+            "lost: message 1",
+            "lost: voice 1",
+        ]
+        assert {kind for kind, tally in judgement.events.items() if tally.excused} == {
+            "delete",
+            "reaction",
+            "typing",
+            "slash",
+        }
+
+
+def test_what_happened_while_somebody_heard_is_not_excused_by_a_gap() -> None:
+    for name, at, ok in (
+        ("everybody dies", 9.5, True),  # received, and not finished
+        ("all sessions end", 9.5, False),  # those who received it live
+        ("everybody dies", 8.5, False),
+        ("everybody dies", 14.0, False),
+        ("kill -9", 12.0, False),
+    ):
+        story = Story()
+        story.asks("reaction", "add/1", at)
+        if name == "kill -9":
+            story.fault(name, 0, 10.0, 13.0)
+        else:
+            story.nobody_hears(name, 10.0, 13.0)
+        assert _kinds(story.verdict()) == ([] if ok else ["lost"]), (name, at)
+
+
+def test_a_caught_up_event_that_comes_twice_is_a_violation() -> None:
+    story = Story()
+    story.asks("join", "1", 12.0)
+    story.nobody_hears("everybody dies", 10.0, 13.0)
+    story.runs("join", "1", 14.0, "r0-2")
+    assert _kinds(story.verdict()) == []
+    story.runs("join", "1", 15.0, "r1-2", message=False)
+    assert _kinds(story.verdict()) == ["started again"]
+    story.runs("join", "1", 15.5, "r1-2")
+    assert "repeated" in _kinds(story.verdict())
+
+
+def test_who_was_under_way_as_everybody_died_may_run_again_and_not_as_sessions_ended() -> None:
+    for name, kinds in (("everybody dies", []), ("all sessions end", ["started again"])):
+        story = Story()
+        story.asks("message", "!ping 1", 9.9)
+        story.runs("message", "!ping 1", 10.0, "r0-1")
+        story.nobody_hears(name, 10.05, 13.0)
+        story.runs("message", "!ping 1", 14.0, "r1-2", message=False)
+        assert _kinds(story.verdict()) == kinds
+
+
+def test_reactions_that_are_lost_in_a_gap_are_in_nobodys_order() -> None:
+    story = Story()
+    for at, key in ((12.0, "add/1"), (15.0, "remove/1"), (16.0, "add/1"), (17.0, "add/2")):
+        story.asks("reaction", key, at)
+    story.nobody_hears("everybody dies", 10.0, 13.0)
+    story.runs("reaction", "remove/1", 15.2, "r0-2")
+    story.runs("reaction", "add/1", 16.2, "r0-2")
+    story.runs("reaction", "add/2", 17.2, "r0-2")
+    judgement = story.verdict()
+    assert _kinds(judgement) == []
+    assert judgement.events["reaction"].excused == 1
+    story.messages[-1], story.messages[-2] = story.messages[-2], story.messages[-1]
+    assert _kinds(story.verdict()) == ["out of order in 1"]
+
+
+def test_edits_that_are_caught_up_are_in_order_among_themselves() -> None:
+    story = Story()
+    for number, at in enumerate((8.0, 11.0, 12.0, 16.0, 17.0)):
+        story.asks("edit", str(number), at)
+    story.nobody_hears("everybody dies", 10.0, 13.0)
+    for at, key in ((8.1, "0"), (16.1, "3"), (16.5, "1"), (17.1, "4"), (17.5, "2")):
+        story.runs("edit", key, at, "r0-2")
+    assert _kinds(story.verdict()) == []
+    story.messages[2], story.messages[4] = story.messages[4], story.messages[2]
+    assert _kinds(story.verdict()) == ["out of order in 1"]
+    story.messages[2], story.messages[4] = story.messages[4], story.messages[2]
+    story.messages[1], story.messages[3] = story.messages[3], story.messages[1]
+    assert _kinds(story.verdict()) == ["out of order in 1"]

@@ -1,7 +1,9 @@
 """The verdict on a chaos run, from outside: what users did, against what reached Discord.
 
 What is judged
-- *lost*: an event with no message (interactions: only when nothing was broken while they could be answered).
+- *lost*: an event with no message (interactions: only when nothing was broken while they could be answered;
+  deletions, reactions and typing: only when some replica was connected). Messages, edits and joins of a time
+  in which no replica was connected must have been caught up, once.
 - *repeated*: more messages than events.
 - *started again*: more runs of the handlers than events, where a run is known by what its request says, also
   when Discord recognised the nonce and made no message. A run may be run again when its replica died or lost
@@ -32,12 +34,22 @@ from typing import Any, NamedTuple
 from evidence import Evidence, Run, describe, history_of, near, runs_of, split
 from faults import FAULTS
 from observer import BEST_EFFORT, worst
-from world import TTL
+from world import TTL, Hit
 
 __all__ = ["Answer", "Judgement", "Tally", "Violation", "judge", "quantile"]
 
 #: A mark is in etcd so many seconds after the answer, when etcd can be reached.
 SETTLE = TTL + 1.0
+#: What Discord does not keep: lost in a gap (P11). Interactions are beside these, see ``BEST_EFFORT``.
+NOT_KEPT = frozenset({"delete", "reaction", "typing"})
+#: A gap begins so much earlier for what dead replicas had received and not finished, and for what was on its
+#: way as sessions ended, seconds; it ends so much later than the first new session identifies.
+UNFINISHED = 1.0
+ON_ITS_WAY = 0.1
+YOUNG = 0.5
+#: What comes so long after a new session began may have been received, or caught up, seconds.
+OVERLAP = 2.0
+_COSTLY = frozenset(fault.name for fault in FAULTS if fault.costs_sessions)
 #: Handled by the leader, in order.
 ORDERED = frozenset({"edit", "reaction"})
 #: Answered in the channel in which they happened.
@@ -139,6 +151,7 @@ def _judge_kind(  # noqa: PLR0917
         result.violations.append(Violation(text, at, history))
 
     latencies = []
+    excused: list[tuple[str, float]] = []
     for key, sent in when.items():
         messages, known = by_key.get((kind, key), ()), runs.get((kind, key), ())
         tally.handled += min(len(sent), len(messages))
@@ -148,8 +161,9 @@ def _judge_kind(  # noqa: PLR0917
             result.answers.append(Answer(kind, key, at, message.at, process))
         for at in _unanswered(sent, [message.at for message in messages]):
             result.answers.append(Answer(kind, key, at, None, ""))
-            if kind in BEST_EFFORT and _broken(evidence, at - SETTLE, at + INTERACTION):
+            if _is_excused(kind, at, evidence):
                 tally.excused += 1
+                excused.append((key, at))
                 continue
             tally.lost += 1
             violation("lost", key, at)
@@ -167,11 +181,29 @@ def _judge_kind(  # noqa: PLR0917
     tally.p50, tally.p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
     tally.max = latencies[-1] if latencies else 0.0
     if kind in IN_CHANNEL and not tally.lost and not tally.repeated:
-        for channel, at, text in _disorder(kind, actions, evidence.messages):
+        known_lost = set(excused)
+        there = [action for action in actions if (action.key, action.at) not in known_lost]
+        disorder = [
+            each
+            for group in _in_one_order(kind, there, evidence)
+            for each in _disorder(kind, group, evidence.messages)
+        ]
+        for channel, at, text in disorder:
             tally.out_of_order += 1
             if kind in ORDERED:
                 around = [(hit.begun, f"fault {describe(hit)}") for hit in near(evidence.hits, at)]
                 result.violations.append(Violation(f"out of order in {channel}: {kind} {text}", at, around))
+
+
+def _is_excused(kind: str, at: float, evidence: Evidence) -> bool:
+    """Whether an event without an answer is one that nobody promised to handle."""
+    if kind in BEST_EFFORT:
+        return _broken(evidence, at - SETTLE, at + INTERACTION)
+    return kind in NOT_KEPT and any(
+        hit.gap[0] - (UNFINISHED if hit.name in _COSTLY else ON_ITS_WAY) <= at <= hit.gap[1] + YOUNG
+        for hit in evidence.hits
+        if hit.gap is not None
+    )
 
 
 def _unanswered(sent: Sequence[float], answered: Sequence[float]) -> list[float]:
@@ -214,18 +246,21 @@ def _judge_fence(
 
 def _may_run_again(run: Run, evidence: Evidence) -> bool:
     """Whether the replica of a run died, or lost its session, before its mark could be expected."""
-    costly = {fault.name for fault in FAULTS if fault.costs_sessions}
     due = _mark_due(run, evidence)
     died = any(
-        hit.name in costly
-        and hit.target == run.replica
-        and run.started <= hit.since + 0.2
-        and hit.since <= due
+        hit.name in _COSTLY
+        and hit.target in {None, run.replica}
+        and run.started <= _died_at(hit) + 0.2
+        and _died_at(hit) <= due
         for hit in evidence.hits
     )
     return died or any(
         loss.process == run.process and run.started - 0.5 <= loss.at <= due + TTL for loss in evidence.losses
     )
+
+
+def _died_at(hit: Hit) -> float:
+    return hit.begun if hit.gap is not None else hit.since
 
 
 def _mark_due(run: Run, evidence: Evidence) -> float:
@@ -243,6 +278,24 @@ def _broken(evidence: Evidence, start: float, end: float) -> bool:
     return any(hit.begun <= end and hit.overcome >= start for hit in evidence.hits) or any(
         start <= loss.at <= end + SETTLE for loss in evidence.losses
     )
+
+
+def _in_one_order(kind: str, actions: Sequence[Any], evidence: Evidence) -> list[list[Any]]:
+    """Parts of the events that have an order. Edits that were caught up are in order among themselves; those
+    that came as they happened do not wait for them (guarantees.md).
+    """
+    gaps = [hit.gap for hit in evidence.hits if hit.gap is not None]
+    if kind != "edit":
+        return [list(actions)]
+    live = [
+        action
+        for action in actions
+        if not any(begun - UNFINISHED <= action.at <= ended + OVERLAP for begun, ended in gaps)
+    ]
+    return [
+        live,
+        *([action for action in actions if begun < action.at < ended] for begun, ended in gaps),
+    ]
 
 
 def _disorder(kind: str, actions: Sequence[Any], messages: Sequence[Any]) -> list[tuple[int, float, str]]:

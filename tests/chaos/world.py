@@ -12,7 +12,15 @@ from pathlib import Path
 
 from ways import Access
 
-from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, WaitTimeout
+from discordha.testing import (
+    FaultProxy,
+    LocalDiscord,
+    LocalEtcd,
+    Replica,
+    Replicas,
+    WaitTimeout,
+    wait_for,
+)
 
 __all__ = ["DEAF_AFTER", "ETCD_TIMEOUT", "TTL", "Hit", "World"]
 
@@ -40,6 +48,7 @@ class World:
     targets: Sequence[int] = (0, 1, 2)  # indexes of the replicas that a fault may hit
     stop: threading.Event = field(default_factory=threading.Event)
     woken: float = 0.0
+    gap: tuple[float, float] | None = None
 
     def victim(self) -> Replica:
         """One of the targets; the leader as often as not."""
@@ -70,6 +79,17 @@ class World:
         """Lets the fault last for a random time."""
         self.stop.wait(self.random.uniform(low, high))
 
+    def nobody_hears(self, begun: float) -> None:
+        """Notes that no replica was connected to Discord, and blocks until one is again."""
+
+        def identified() -> list[float]:
+            return [
+                each["at"] for each in self.discord.identifies() if each["accepted"] and each["at"] > begun
+            ]
+
+        wait_for(identified, 60, "a new session", interval=0.02)
+        self.gap = begun, min(identified())
+
     def control(self, replica: int, **values: float) -> None:
         """Steers a bot; see there."""
         path = self.directory / f"control-{replica}.json"
@@ -90,6 +110,7 @@ class Hit:
     :param target: the replica's index; ``None``: all.
     :param since: from when on the bound counts: the moment of death, or the end of what nobody can work in.
     :param woken: when it went on after having stood still; 0.0 when it did not.
+    :param gap: from when to when no replica had a session with Discord.
     """
 
     name: str
@@ -99,6 +120,7 @@ class Hit:
     ended: float = 0.0
     overcome: float = 0.0
     woken: float = 0.0
+    gap: tuple[float, float] | None = None
     noise: float = 0.0
     recovery: float = 0.0
 

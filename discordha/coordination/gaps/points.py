@@ -123,6 +123,10 @@ class Points(WatchListener):
         """Whether a shard has a point of its own."""
         return shard in self._points
 
+    def of(self, generation: int) -> dict[int, Point]:
+        """The points of a generation's shards."""
+        return {shard: point for shard, point in self._points.items() if generation_of(shard) == generation}
+
     def knows_before(self, generation: int) -> bool:
         """Whether an earlier generation has points."""
         return any(generation_of(shard) < generation for shard in self._points)

@@ -48,7 +48,7 @@ class GapState:
     :param over: all of it is handled.
     :param counts: the events in frames, by gateway type.
     :param skipped: the sources that could not be fetched, each with the reason.
-    :param missing: the gateway types that are wanted and were not fetched, or not wholly.
+    :param missing: the names of wanted events that Discord does not keep.
     :param progress: figures for people.
     :param replica: the leader that wrote it last.
     :param past: earlier gaps, in the same form, newest last.

@@ -86,6 +86,7 @@ class HandlerRegistry:
         self._by_event: dict[str, tuple[Handler, ...]] = {}
         self._own: dict[str, EventSpec] = {}  # events of the bot's own; changed only before the start
         self._sources: dict[str, Source] = {}
+        self._is_used: dict[str, Callable[[], bool]] = {}  # whether a source has any handler
 
     def add(
         self,
@@ -171,9 +172,10 @@ class HandlerRegistry:
 
     @property
     def events(self) -> frozenset[str]:
-        """discord.py's events that have a handler, or may get one. Any thread."""
+        """discord.py's events that have a handler. Any thread."""
         named = {name for name, handlers in self._by_event.copy().items() if handlers}
-        return frozenset((named | self._sources.keys()) & EVENTS.keys())
+        made = {name for name, is_used in self._is_used.items() if is_used()}
+        return frozenset((named | made) & EVENTS.keys())
 
     @property
     def led(self) -> frozenset[str]:
@@ -200,11 +202,14 @@ class HandlerRegistry:
             _log.exception("the source of handlers for on_%s failed; registered handlers run", name)
             return wanting
 
-    def set_source(self, event: str, source: Source) -> None:
+    def set_source(self, event: str, source: Source, is_used: Callable[[], bool] = lambda: True) -> None:
         """Adds the handlers that ``source`` makes, on the gateway thread, from an event's arguments. Before
         the bot starts.
+
+        :param is_used: whether it would make any handler; any thread calls it.
         """
         self._sources[event] = source
+        self._is_used[event] = is_used
 
     def _build(
         self,

@@ -117,10 +117,10 @@ def gaps(fleet: Fleet, as_json: bool) -> None:
             f"shard {gap['shard']}  {since.isoformat(sep=' ', timespec='seconds')}  "
             f"{max(gap['until'] - gap['since'], 0.0):.0f} s  {_state_of(gap)}"
         )
-        for what in ("skipped", "missing"):
-            named = [f"{key}: {why}" for key, why in gap[what].items()] if what == "skipped" else gap[what]
-            if named:
-                click.echo(f"  {what}: {', '.join(named)}")
+        for source, reason in sorted(gap["skipped"].items()):
+            click.echo(f"  skipped: {source}: {reason}")
+        if gap["missing"]:
+            click.echo(f"  missing: {', '.join(gap['missing'])}")
     click.echo("1 gap" if len(found) == 1 else f"{len(found)} gaps")
 
 

@@ -107,6 +107,7 @@ class Loads:
         return act
 
     def _edits(self, channels: Sequence[int], template: str, users: Sequence[int]) -> Action:
+        """Each message once: Discord's history tells the last edit of a message alone."""
         made: dict[int, int] = {}
 
         def act(number: int) -> tuple[str, int]:
@@ -115,6 +116,7 @@ class Loads:
                 made[channel_id] = self.world.send(channel_id, "to be edited", users[0])
             content = template.replace("{n}", str(number))
             self.world.edit(channel_id, made[channel_id], content)
+            made[channel_id] = self.world.send(channel_id, "to be edited", users[0])
             return content, channel_id
 
         return act

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+from pathlib import Path
 
 import discord
 
@@ -10,6 +12,9 @@ import discordha
 logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s")
 ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 REPORTS = int(os.environ["REPORTS"])
+#: The first reaction with this emoji ends its process, right after what it says.
+FATAL = "\N{SKULL}"
+SURVIVED = Path(os.environ.get("SURVIVED", os.devnull))
 
 
 def say(what):
@@ -58,6 +63,9 @@ def on_scheduled_event_create(event):
 @ha.event
 def on_raw_reaction_add(payload):
     say(f"reaction/{payload.message_id}")
+    if payload.emoji.name == FATAL and not SURVIVED.exists():
+        SURVIVED.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @ha.event

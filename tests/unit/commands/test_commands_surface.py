@@ -90,6 +90,22 @@ class TestDeclaring:
         assert (amount["description"], amount["min_value"], amount["max_value"]) == ("how many", 1, 5)
         assert buy.callback.__discordha_plain__.__name__ == "buy"
 
+    def test_interactions_are_missed_by_a_bot_that_answers_any(self) -> None:
+        assert "interaction" not in bot()._registry.events
+
+        def answer(interaction: discord.Interaction) -> None: ...
+
+        for declare in (
+            lambda ha: ha.command(name="roll", description="d")(answer),
+            lambda ha: ha.tree.command(name="roll", description="d", guild=discord.Object(1))(answer),
+            lambda ha: ha.component("press")(answer),
+            lambda ha: ha.add_view(discord.ui.View(timeout=None)),
+            lambda ha: ha.add_handler(answer, "interaction"),
+        ):
+            ha = bot()
+            declare(ha)
+            assert "interaction" in ha._registry.events
+
     def test_coroutine_functions_are_refused_with_what_to_do(self) -> None:
         ha = bot()
 

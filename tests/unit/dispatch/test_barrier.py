@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import dispatcher_scene
+
 from discordha.dispatch.barrier import Barrier
 from discordha.events import Event, Identity, Scope
+from discordha.testing import wait_for
 
 
 def event(number: int, channel: int | None, shard: int = 0) -> Event:
@@ -72,3 +75,26 @@ def test_all_shards_open_at_a_drain() -> None:
         scene.receive(shard, 5, shard)
     scene.barrier.open_all()
     assert scene.gone == [0, 1]
+
+
+def test_an_event_may_wait_here_for_longer_than_its_mark_would_live() -> None:
+    scene, (first, second, third) = (
+        dispatcher_scene.Scene(),
+        (seconds * 1000 << 22 for seconds in (1, 2, 700)),
+    )
+    barrier, ours = scene.dispatcher.barrier, dispatcher_scene.OURS
+    barrier.set(0, None)
+    scene.receive(first, ours, slow=True)
+    scene.receive(second, ours)
+    scene.now += 699
+    scene.receive(third, ours)
+    barrier.set(0, ())
+    wait_for(lambda: scene.begun == [first], 10, "the first to begin")
+    scene.tick(40)
+    scene.gates[first].set()
+    wait_for(lambda: scene.begun == [first, second, third], 10, lambda: f"all, not {scene.begun}")
+    scene.receive(second + 1, ours)  # a replay
+    scene.tick()
+    scene.stop()
+    assert scene.begun == [first, second, third]
+    assert not barrier.held(0, scene.now)

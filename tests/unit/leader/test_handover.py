@@ -63,7 +63,12 @@ class Bench:
             exchange=self.etcd,
         )
         config: Any = SimpleNamespace(
-            max_attempts=3, queue_size=10, retention=600.0, participate_in_election=True
+            max_attempts=3,
+            queue_size=10,
+            retention=600.0,
+            participate_in_election=True,
+            ha=True,
+            catch_up=600.0,
         )
         parts: Any = (config, coordination, "me", nothing, nothing, nothing, lambda: None)
         self.shard = LeaderShard(parts, 0, 0, None, guard=(), may_act=lambda: True)
