@@ -8,6 +8,7 @@ pin) are lost. A message comes with its content of now.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,7 @@ class MessageSource(Source):
         super().__init__(run, f"channel:{channel_id}")
         self._channel_id = channel_id
         self._guild = guild
-        self._last_message_id = last_message_id
+        self.newest = last_message_id or math.inf
         self._edits = Timeline() if "MESSAGE_UPDATE" in run.wanted else None
         # Edits of messages before the cursor may be later than it, so their pages are read again.
         begin = self.cursor if self._edits is None else run.since

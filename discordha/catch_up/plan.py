@@ -57,7 +57,9 @@ class Plan:
         self.skipped: list[Skipped] = []
 
     def sources(self) -> list[Source]:
-        """The sources to begin with. Those to begin first stand first."""
+        """The sources to begin with. Those to begin first stand first: where something was written last, new
+        messages may wait for the older ones.
+        """
         messages: list[Source] = []
         rest: list[Source] = []
         for guild in self._run.client.guilds:
@@ -66,7 +68,9 @@ class Plan:
                 continue
             messages += self._guild_messages(guild)
             rest += self._guild_listings(guild)
-        return [*messages, *self._direct_messages(), *rest]
+        messages += self._direct_messages()
+        messages.sort(key=lambda source: source.newest, reverse=True)
+        return [*messages, *rest]
 
     def _skip(self, key: str, reason: str) -> None:
         self.skipped.append(Skipped(key, reason, self._run.done.get(key, self._run.since)))

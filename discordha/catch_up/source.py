@@ -12,6 +12,7 @@ Threads and locks: everything runs on the gateway's loop; one step of a source a
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -110,12 +111,14 @@ class Source(ABC):
 
     :param key: its name in ``Progress`` and among the cursors.
     :ivar followers: sources that may begin once this one has ended, however it ends.
+    :ivar newest: the moment of its last entry, as far as known; of what others wait for, infinity.
     """
 
     def __init__(self, run: Run, key: str) -> None:
         self.key = key
         self.cursor = max(run.done.get(key, run.since), run.since)
         self.followers: list[Source] = []
+        self.newest = math.inf
         self._run = run
         self._resumed = run.done.get(key)
 

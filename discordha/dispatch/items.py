@@ -55,6 +55,11 @@ class Item:
         self.event_name = self.event.name
         self.waits_since = self.event.received_at
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its event was caught up after an outage: others go first."""
+        return self.event.caught_up is not None
+
 
 @dataclass(slots=True, eq=False)
 class ClaimItem(Item):

@@ -4,7 +4,8 @@ Guarantees: items of one lane run one after another, in the order of their seque
 delays no other while a thread is free. When all are busy for longer than ``patience``, more are added, up to
 ``max_workers``; a thread beyond ``workers`` ends after ``IDLE`` seconds without work. A thread that waits
 within ``lend`` does not count. A thread may let its lane go while it still works on an item: then another one
-works the rest. The dispatcher bounds the number of items.
+works the rest. Lanes that begin with an item that is late (caught up after an outage) get half of ``workers``
+at the most, and only what the others leave. The dispatcher bounds the number of items.
 
 Threads and locks: owns ``discordha-handler-N``, which ``stop`` ends and joins. ``_lock`` (that of
 ``_ready_changed``) guards lanes, ready queue and thread counts; no work is done under it.
@@ -40,6 +41,10 @@ class LaneItem(Protocol):
     event_name: str
     attempt: int
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it was caught up."""
+
 
 def _sequence_of(item: LaneItem) -> int:
     return item.sequence
@@ -51,7 +56,8 @@ class Lane:
 
     key: str
     items: list[LaneItem] = field(default_factory=list)
-    is_ready: bool = False  # stands in the ready queue
+    is_ready: bool = False  # stands in a ready queue
+    counts_as_late: bool = False  # is worked as one that began with a late item
     ready_since: float = 0.0
     named_up_to: int = -1  # ``behind`` has named the items up to this sequence number
     working_since: float | None = None
@@ -79,6 +85,9 @@ class Lanes:
         self._ready_changed = threading.Condition(self._lock)
         self._lanes: dict[str, Lane] = {}
         self._ready: deque[Lane] = deque()
+        self._ready_late: deque[Lane] = deque()  # those that begin with a late item
+        self._late = 0  # how many such lanes are worked
+        self._most_late = max(workers // 2, 1)
         self._working: set[Lane] = set()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
@@ -104,12 +113,21 @@ class Lanes:
     def _make_ready(self, lane: Lane) -> None:
         lane.ready_since = self._clock()
         lane.is_ready = True
-        self._ready.append(lane)
+        (self._ready_late if lane.items[0].is_late else self._ready).append(lane)
         self._on_ready(lane.ready_since)
-        if self._room(self._workers) > 0 and len(self._ready) > self._idle:
+        self._call_thread()
+
+    def _call_thread(self) -> None:
+        """Has a thread work the next lane that may be worked, if there is one. Caller holds the lock."""
+        waiting = self._waiting()
+        if waiting and self._room(self._workers) > 0 and waiting > self._idle:
             self._spawn()
-        elif self._idle:
+        elif waiting and self._idle:
             self._ready_changed.notify()
+
+    def _waiting(self) -> int:
+        """How many ready lanes may be worked. Caller holds the lock."""
+        return len(self._ready) + min(len(self._ready_late), max(self._most_late - self._late, 0))
 
     def take(self, lane: Lane, limit: int) -> list[LaneItem]:
         """Removes and returns the first items of a lane that the calling thread works."""
@@ -176,7 +194,8 @@ class Lanes:
         """Lanes ready to be worked, items or lanes being worked, items waiting."""
         with self._lock:
             waiting = sum(len(lane.items) for lane in self._lanes.values())
-            return len(self._ready), len(self._working) + self._apart, waiting
+            ready = len(self._ready) + len(self._ready_late)
+            return ready, len(self._working) + self._apart, waiting
 
     @property
     def apart(self) -> int:
@@ -186,7 +205,7 @@ class Lanes:
     @property
     def active(self) -> bool:
         """Whether a lane is being worked, or ready to be."""
-        return bool(self._working or self._ready)
+        return bool(self._working or self._ready or self._ready_late)
 
     @property
     def threads(self) -> int:
@@ -202,7 +221,7 @@ class Lanes:
                 raise RuntimeError("the lanes are started already")
             self._work = work
             self._on_ready = on_ready or self._on_ready
-            for _ in range(min(self._room(self._workers), len(self._ready))):
+            for _ in range(min(self._room(self._workers), self._waiting())):
                 self._spawn()
 
     def touch(self, lane: Lane) -> None:
@@ -225,7 +244,7 @@ class Lanes:
         """The calling handler thread waits for long: meanwhile one more may run."""
         with self._lock:
             self._lent += 1
-            if self._ready and not self._idle and self._room(self._max_workers) > 0:
+            if self._waiting() and not self._idle and self._room(self._max_workers) > 0:
                 self._spawn()
         try:
             yield
@@ -236,11 +255,13 @@ class Lanes:
     def tend(self) -> None:
         """Adds threads where a lane has waited for too long. For the dispatcher's timer."""
         with self._lock:
-            if not self._ready or self._idle:
+            waiting = self._waiting()
+            if not waiting or self._idle:
                 return
-            if self._clock() - self._ready[0].ready_since < self._patience:
+            first = (self._ready or self._ready_late)[0]
+            if self._clock() - first.ready_since < self._patience:
                 return
-            for _ in range(min(self._room(self._max_workers), len(self._ready))):
+            for _ in range(min(self._room(self._max_workers), waiting)):
                 self._spawn()
             shortage = None if self._threads else self._shortage
         if shortage is not None:
@@ -302,12 +323,15 @@ class Lanes:
         """Blocks for the next ready lane; ``None`` ends the thread, which then counts no longer."""
         with self._lock:
             while not self._stopping:
-                if self._ready:
-                    lane = self._ready.popleft()
+                if self._waiting():
+                    is_late = not self._ready
+                    lane = (self._ready_late if is_late else self._ready).popleft()
                     lane.is_ready = False
                     if not lane.items:
                         self._lanes.pop(lane.key, None)
                         continue
+                    lane.counts_as_late = is_late
+                    self._late += is_late
                     lane.working_since = self._clock()
                     lane.worker = threading.current_thread()
                     self._working.add(lane)
@@ -316,7 +340,7 @@ class Lanes:
                 notified = self._ready_changed.wait(IDLE)
                 self._idle -= 1
                 extra = len(self._threads) > self._workers + self._lent
-                if extra and not notified and not self._ready:
+                if extra and not notified and not self._waiting():
                     break
             self._threads.discard(threading.current_thread())
             return None
@@ -326,7 +350,11 @@ class Lanes:
         self._working.discard(lane)
         lane.working_since = None
         lane.worker = None
+        was_late, lane.counts_as_late = lane.counts_as_late, False
+        self._late -= was_late
         if lane.items:
             self._make_ready(lane)
+        elif was_late:
+            self._call_thread()
         else:
             self._lanes.pop(lane.key, None)

@@ -3,7 +3,7 @@
 Guarantees: each handler of an event runs, in order of registration, even when an earlier one failed. A
 handler's error goes to ``on_error``, as a part of the handler's run, and never ends the thread. ``LockLost``
 ends the event: later calls would be refused too. A handler that caught it has not finished either: the event
-remembers that it refused a call.
+remembers that it refused a call. Requests for an event that was caught up give way to all others.
 
 Threads and locks: no lock. Each thread writes its own entry of ``_running``; the timer reads them.
 """
@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from discordha.context import CurrentEvent, handler_scope
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.handlers.callables import refuse_result
 from discordha.errors import HandlerTimeout, LockLost
+from discordha.limits.rest import in_background
 from discordha.stats import Stats
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ class Runner:
             ended = Outcome.HANDLED
             function = handler.function if trace is None else trace.runs(handler.function, handler.name)
             try:
-                with scope:
+                with in_background() if context.caught_up else nullcontext(), scope:
                     refuse_result(function(*views), handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)

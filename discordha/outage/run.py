@@ -132,7 +132,7 @@ class GapRun:
 
     def extend(self, state: GapState, until: float) -> GapState:
         """Makes the gap longer: its history is fetched up to another moment. Blocks on etcd."""
-        return self._write(dataclasses.replace(state, until=until, fetched=False, told=False))
+        return self._write(dataclasses.replace(state, until=until, waiting=None, fetched=False, told=False))
 
     # -- fetching --------------------------------------------------------------------------------------------
 

@@ -127,6 +127,11 @@ class JournalEntry:
             self.name = f"{self.partition}/{self.name}"
 
     @property
+    def is_late(self) -> bool:
+        """Whether others go first: never."""
+        return False
+
+    @property
     def lost(self) -> bool:
         """Whether the replica that runs it may have lost it. No I/O; any thread."""
         leadership = self.leadership

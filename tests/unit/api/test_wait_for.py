@@ -113,6 +113,7 @@ class _Item:
     sequence = 0
     event_name = "message"
     attempt = 1
+    is_late = False
 
     def __init__(self, lane: str) -> None:
         self.lane = lane

@@ -17,6 +17,7 @@ class Job:
     lane: str = "k"
     event_name: str = "message"
     attempt: int = 1
+    is_late: bool = False
 
 
 def _collect(lanes_kwargs: dict[str, int], jobs: list[Job], wait: float = 10.0) -> dict[str, list[int]]:
@@ -188,3 +189,45 @@ def test_what_is_put_before_the_start_waits_for_it() -> None:
     with pytest.raises(RuntimeError):
         lanes.start(work)
     assert lanes.stop(5)
+
+
+def test_late_items_get_half_of_the_threads_and_others_go_first() -> None:
+    gates = {name: threading.Event() for name in ("late", "live")}
+    order: list[str] = []
+    begun = threading.Semaphore(0)
+
+    def work(lane: Lane) -> None:
+        (job,) = lanes.take(lane, 1)
+        order.append(job.event_name)
+        begun.release()
+        gates[job.event_name].wait(10)
+
+    lanes = Lanes(workers=4, max_workers=4)
+    lanes.start(work)
+    for number in range(6):
+        lanes.put(Job(number, f"late{number}", "late", is_late=True))
+    for _ in range(2):
+        assert begun.acquire(timeout=10)
+    assert not begun.acquire(timeout=0.1), "half of the threads are left for others"
+    for number in range(2):
+        lanes.put(Job(number, f"live{number}", "live"))
+    for _ in range(2):
+        assert begun.acquire(timeout=10)
+    assert order == ["late", "late", "live", "live"]
+    lanes.put(Job(9, "live9", "live"))
+    gates["late"].set()
+    for _ in range(5):
+        assert begun.acquire(timeout=10)
+    assert order[4] == "live", order
+    gates["live"].set()
+    assert lanes.stop(5)
+    assert lanes.sizes() == (0, 0, 0)
+
+
+def test_a_late_lane_goes_on_as_one_that_is_not_once_its_late_items_are_done() -> None:
+    seen = _collect(
+        {"workers": 2, "max_workers": 2},
+        [Job(n, f"k{n % 5}", is_late=n < 150) for n in range(300)],
+    )
+    assert all(numbers == sorted(numbers) for numbers in seen.values())
+    assert sum(map(len, seen.values())) == 300

@@ -157,7 +157,7 @@ def test_a_handler_thread_that_cannot_start_is_tried_again(monkeypatch: pytest.M
     try:
         with monkeypatch.context() as limits:
             limits.setattr(threading.Thread, "start", refuse)
-            lanes.put(SimpleNamespace(lane="a", sequence=1))  # type: ignore[arg-type]
+            lanes.put(SimpleNamespace(lane="a", sequence=1, is_late=False))  # type: ignore[arg-type]
             lanes.tend()
             assert lanes.threads == 0
         lanes.tend()
