@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import discord
-import pytest
+import hypothesis.internal.conjecture.optimiser  # noqa: F401 - else imported in the middle, beside threads that
+import pytest  # compile code, which Python 3.11's parser does not bear
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
