@@ -108,7 +108,7 @@ def is_as_scheduled(store: Store, root: str) -> bool:
 @pytest.mark.parametrize(
     ("count", "seconds"),
     [
-        pytest.param(5_000, 1.0, id="short"),
+        pytest.param(5_000, 0.2, id="short"),
         pytest.param(
             1_000_000, 2 * HORIZON, id="1000000", marks=[pytest.mark.long, pytest.mark.timeout(900)]
         ),

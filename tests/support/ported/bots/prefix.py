@@ -152,7 +152,7 @@ def only_for(guild, *members):
 
 @vault.command()
 @commands.check_any(commands.has_permissions(administrator=True), commands.has_role("keeper"))
-async def write(ctx: commands.GuildContext, name: str, *objects: discord.Role | discord.Member):
+async def write(ctx: commands.Context, name: str, *objects: discord.Role | discord.Member):
     """Makes a room to write in."""
     overwrites = only_for(ctx.guild, *objects)
     room = await ctx.guild.create_text_channel(name, overwrites=overwrites, topic="hidden", reason="asked")
@@ -161,7 +161,7 @@ async def write(ctx: commands.GuildContext, name: str, *objects: discord.Role | 
 
 @vault.command()
 @commands.guild_only()
-async def speak(ctx: commands.GuildContext, name: str, *objects: discord.Member):
+async def speak(ctx: commands.Context, name: str, *objects: discord.Member):
     """Makes a room to speak in."""
     room = await ctx.guild.create_voice_channel(name, overwrites=only_for(ctx.guild, *objects))
     await ctx.send(f"{room.name} for {len(room.overwrites)}")
