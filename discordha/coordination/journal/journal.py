@@ -4,11 +4,11 @@ Every replica keeps each such event that it receives. The leader handles its own
 mark for each; every replica strikes one entry out for each mark that it sees. The entries that remain when a
 replica becomes leader are those that the old one left undone. docs/design.md has the protocol.
 
-Guarantees: three equal events are three entries and three marks. Within a lane, an entry begins when all that
-were received before it have been run, whoever led meanwhile. A leader that resigns hands over what its
-handlers still run. An event that is run again is a dead letter after ``max_attempts``. A handler may run
-twice: a leader may die between the side effect and the mark, and a young gateway session can't match all
-marks (``Tally``).
+Guarantees: one mark for each event: three equal events are three entries and three marks. Within a lane, an
+entry begins when all that were received before it have been run, whoever led meanwhile. A leader that
+resigns hands over what its handlers still run. An event that is run again is a dead letter after
+``max_attempts``. A handler may run twice: a leader may die between the side effect and the mark, and a young
+gateway session can't match all marks (``Tally``).
 
 Threads and locks: no thread. ``received`` runs on the gateway's and never blocks, ``begin`` and ``finished``
 on handler threads, ``on_snapshot`` and ``on_events`` on the watch's. ``_lock`` guards all state. Under it,

@@ -1,11 +1,12 @@
 """Tally: matches marks with entries, by content. docs/design.md says which event a mark is about, and why.
 
-Guarantees: each mark strikes out the entry that it is about, or is kept for one to come. A certain mark
-strikes out the oldest equal entry of this session that its writer has received, and with it the ambiguous
-entries before that in its lane. An uncertain mark strikes out an entry of an earlier session, if it is
-certain for that one and its writer has received the event; nothing of this session, so that no event is lost
-that nobody has handled. A certain mark by a leader whose own session may be younger than all equal entries
-waits until everything older than the mark has arrived: then its event is among them.
+Guarantees: no entry goes without a mark, and no mark without an entry: each strikes out one, waits for one,
+or leaves one ambiguous. A certain mark strikes out the oldest equal entry of this session that its writer
+has received, and with it the ambiguous entries before that in its lane. An uncertain mark strikes out an
+entry of an earlier session, if it is certain for that one and its writer has received the event; nothing of
+this session, so that no event is lost that nobody has handled. A certain mark by a leader whose own session
+may be younger than all equal entries waits until everything older than the mark has arrived: then its event
+is among them.
 
 Rests on leaders that handle all they receive, lane by lane in order: ``tests/model/sessions_model.py``.
 

@@ -1,0 +1,93 @@
+"""Rolling deploys in quick succession whose leaders are killed, again and again, while equal reactions keep
+coming: each kill falls into the first second of a new gateway session.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pytest
+from fleet import BOTS, doubtful_runs, per_replica
+from reaction_runs import check
+
+from discordha.testing import LocalDiscord, Replica, Replicas, wait_for
+from discordha.testing.plugin import ReplicasFactory
+
+REPLICAS = 5
+RATE = 50.0
+TTL = 2.0
+ROUNDS = 20
+
+
+@dataclass
+class Speaker:
+    """Finds the leader by what it says."""
+
+    discord: LocalDiscord
+    fleet: Replicas
+    heard: int = 0
+
+    def now(self) -> Replica:
+        """The replica that speaks now. Blocks until one does."""
+        self.heard += len(self.discord.messages(self.heard))
+        wait_for(lambda: self.discord.messages(self.heard), 30, "somebody who leads", interval=0.01)
+        name = self.discord.messages(self.heard)[-1].replica
+        return self.fleet[int(name.removeprefix("r"))]
+
+
+def begun(discord: LocalDiscord, replica: Replica) -> int:
+    """The number of gateway sessions that a replica's runs have begun."""
+    return sum(each["accepted"] and each["replica"] == f"r{replica.index}" for each in discord.identifies())
+
+
+def deploy(discord: LocalDiscord, fleet: Replicas, speaker: Speaker) -> list[float]:
+    """Replaces each replica, and kills the leader as the session of the new one begins; returns when, seconds
+    after that. Nobody waits until a replica is ready.
+    """
+    killed_after = []
+    for step, replica in enumerate(fleet):
+        before = begun(discord, replica)
+        replica.drain()
+        assert replica.wait_exit(40) == 0
+        replica.start()
+        wait_for(lambda: begun(discord, replica) > before, 60, "its new session", interval=0.002)  # noqa: B023
+        since = time.monotonic()
+        leader = speaker.now()
+        wait_for(lambda: time.monotonic() >= since + 0.2 * step, 2, "another moment of that second")  # noqa: B023
+        before = begun(discord, leader)
+        leader.kill()
+        killed_after.append(time.monotonic() - since)
+        leader.start()
+        wait_for(lambda: begun(discord, leader) > before, 60, "its new session", interval=0.01)  # noqa: B023
+        speaker.now()
+    return killed_after
+
+
+@pytest.mark.long
+@pytest.mark.alone
+@pytest.mark.timeout(2400)
+def test_twenty_deploys_whose_leaders_are_killed(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    fleet = replicas(
+        BOTS / "reactions.py",
+        REPLICAS,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": str(TTL)},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+    users, channels = local_discord.user_ids[:1], local_discord.channel_ids[:1]
+    load = local_discord.load("reaction", rate=RATE, users=users, channels=channels)
+    speaker = Speaker(local_discord, fleet)
+    late: list[float] = []
+    for _ in range(ROUNDS):
+        late += deploy(local_discord, fleet, speaker)
+    sent = load.stop()
+    check(local_discord, sent, timeout=60)
+    print(
+        f"{len(late)} leaders killed, {max(late):.2f} s after a session's begin at the latest; {len(sent)} "
+        f"reactions, none lost or repeated; {doubtful_runs(fleet)} run in doubt"
+    )
+    assert sum(each < 1 for each in late) >= 0.9 * len(late), late
