@@ -326,8 +326,8 @@ class GroupCommit:
             successor: Call | None = None
             if not self._pending:
                 self._sending = False
-                if self._held:
-                    self._wake.set()  # the thread sends them once they are due
+                if self._held and threading.current_thread() is not self._thread:
+                    self._wake.set()  # the thread, which looks by itself after its own batches, waits for them
                 return
             for operation in self._pending:
                 if operation.call is not None:
