@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import math
@@ -18,19 +17,19 @@ from discordha.bot import DiscordHA
 from discordha.config import Config
 from discordha.context import current_event
 from discordha.errors import DiscordHAError, LockLost
+from simulation.discord_side import SimulatedDiscord
 from simulation.etcd import SimulatedEtcd, store_of_this_machine
-from simulation.gateway import Connection, SimulatedDiscord, SimulatedGateway, Waits, send
+from simulation.gateway import SimulatedGateway, Waits, send
 from simulation.primitives import Thread, sleep
-from simulation.record import Happening, Operation, Record, Run, Trouble
+from simulation.record import Happening, Operation, Record, Run
 from simulation.scheduler import Machine, Scheduler, Task, begin
 from simulation.script import Fault
+from simulation.striking import Replica, Striking
 
 __all__ = ["Cluster", "Plan"]
 
 #: Faults begin when all replicas are ready, or so many seconds after the start.
 FIRST_READY = 60.0
-#: How long the cluster is left alone at the end, seconds.
-CALM = 40.0
 #: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
 SETTLES = 8.0
 CHANNELS = 4
@@ -41,32 +40,20 @@ class Plan:
     """How much happens.
 
     :param seconds: for how long there are faults.
+    :param calm: for how long the cluster is left alone at the end, seconds.
     :param rate: events a second.
     """
 
     def __init__(
-        self, *, replicas: int = 3, seconds: float = 60.0, rate: float = 6.0, overtakes: float | None = None
+        self, *, replicas: int = 3, seconds: float = 60.0, calm: float = 40.0, rate: float = 6.0
     ) -> None:
         self.replicas = replicas
         self.seconds = seconds
+        self.calm = calm
         self.rate = rate
-        self.overtakes = overtakes
 
 
-class Replica:
-    """One slot of the cluster: its present process."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.lives = 0
-        self.machine: Machine | None = None
-        self.bot: DiscordHA | None = None
-        self.gateway: SimulatedGateway | None = None
-        self.draining = False
-        self.lost_answers = 0
-
-
-class Cluster:
+class Cluster(Striking):
     """See the module. ``run`` gives the record."""
 
     def __init__(self, seed: int | str, faults: Sequence[Fault], plan: Plan) -> None:
@@ -75,8 +62,7 @@ class Cluster:
         self.plan = plan
         self.record = Record()
         scheduler = self.scheduler = Scheduler(f"cluster {seed}")
-        overtakes = plan.overtakes
-        scheduler._overtakes = scheduler.random.choice((0.01, 0.05, 0.2)) if overtakes is None else overtakes
+        scheduler._overtakes = scheduler.random.choice((0.01, 0.05, 0.2))
         begin(scheduler)
         Thread._numbers = itertools.count(1)
         self.etcd = SimulatedEtcd(scheduler)
@@ -96,9 +82,9 @@ class Cluster:
         self._connect_parts()
 
     def _connect_parts(self) -> None:
-        discordha.coordination.node.EtcdStore = store_of_this_machine(self.etcd)  # type: ignore[misc,assignment]
-        discordha.replica.parts.Gateway = SimulatedGateway  # type: ignore[misc,assignment]
-        discordha.limits.identify.asyncio = _Asyncio  # type: ignore[attr-defined]
+        discordha.coordination.node.EtcdStore = store_of_this_machine(self.etcd)  # type: ignore
+        discordha.replica.parts.Gateway = SimulatedGateway  # type: ignore
+        discordha.limits.identify.asyncio = _Asyncio  # type: ignore
         SimulatedGateway.discord = self.discord
         SimulatedGateway.on_client = self._note_gateway  # type: ignore[assignment]
         SimulatedGateway.received = self._note_received  # type: ignore[assignment]
@@ -122,9 +108,9 @@ class Cluster:
             scheduler.run(began + self.plan.seconds)
             self._ends = scheduler.now
             self._mend()
-            scheduler.run(scheduler.now + CALM * 0.75)
+            scheduler.run(scheduler.now + self.plan.calm * 0.75)
             self._emitting = False
-            scheduler.run(scheduler.now + CALM * 0.25)
+            scheduler.run(scheduler.now + self.plan.calm * 0.25)
             for error in scheduler.errors:
                 self.record.violation(scheduler.now, "a thread ended", error)
             return self.record
@@ -228,7 +214,7 @@ class Cluster:
         self._open_runs[key] = [each for each in self._open_runs[key] if each[0] is not run]
 
     def _check_order(self, key: str, machine: Machine, now: float) -> None:
-        """Whether an older event of the channel, which this process has received, is neither done nor its own."""
+        """P13: an older event of the channel that this process has received is done."""
         this = self.record.by_name[key][0]
         if self.record.troubled(now - SETTLES - self._ttl, now):
             return
@@ -298,7 +284,11 @@ class Cluster:
             elif what == "get_or_set":
                 key, value = f"once/{int(self.scheduler.now / 3)}", next(self._numbers)
                 self._operate(
-                    client, key, what, value, lambda key=key, value=value: cache.get_or_set(key, lambda: value)
+                    client,
+                    key,
+                    what,
+                    value,
+                    lambda key=key, value=value: cache.get_or_set(key, lambda: value),
                 )
             elif what == "get":
                 key = f"register/{part}"
@@ -352,7 +342,13 @@ class Cluster:
         leads: list[str] = []
         for replica in self.replicas:
             machine, bot = replica.machine, replica.bot
-            if machine is None or not machine.alive or bot is None or bot._replica is None or not machine.tasks:
+            if (
+                machine is None
+                or not machine.alive
+                or bot is None
+                or bot._replica is None
+                or not machine.tasks
+            ):
                 continue
             leaders = bot._replica.parts.leaders
             task = next(iter(machine.tasks))
@@ -368,150 +364,8 @@ class Cluster:
 
     def _note_received(self, machine: str, kind: str, data: Any, now: float) -> None:
         number = data["token"]
-        happening = next(
-            each for each in reversed(self.record.happenings) if each.number == number
-        )
+        happening = next(each for each in reversed(self.record.happenings) if each.number == number)
         happening.received.setdefault(machine, now)
-
-    # -- faults ----------------------------------------------------------------------------------------------
-
-    def _trouble(self, fault: Fault, who: str | None, lasts: float) -> None:
-        now = self.scheduler.now
-        self.record.troubles.append(Trouble(fault.kind, now, now + lasts, who))
-
-    def _strike(self, fault: Fault) -> None:
-        scheduler = self.scheduler
-        replica = self.replicas[fault.target]
-        machine, gateway = replica.machine, replica.gateway
-        self.record.faults += 1
-        self._note(f"fault {fault.kind} of r{fault.target} for {fault.lasts} s")
-        act = getattr(self, "_" + fault.kind.replace(" ", "_"))
-        if fault.kind in _OF_ETCD:
-            self._trouble(fault, None, fault.lasts)
-            act(fault)
-        elif machine is not None and machine.alive and not machine.paused and not replica.draining:
-            if fault.kind not in _HARMLESS:
-                self._trouble(fault, machine.name, fault.lasts)
-            act(fault, replica, machine, gateway)
-        del scheduler
-
-    def _kill(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any) -> None:
-        self._bury(replica, machine, "killed")
-        self.scheduler.after(fault.lasts, functools.partial(self._start, replica))
-
-    def _bury(self, replica: Replica, machine: Machine, how: str) -> None:
-        self.scheduler.kill(machine)
-        self.record.ended[machine.name] = (how, self.scheduler.now)
-        self.etcd.link(machine).set("refused")
-        if replica.gateway is not None:
-            for client in replica.gateway.clients.values():
-                client.end()
-
-    def _drain(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any) -> None:
-        bot = replica.bot
-        if bot is None:
-            return
-        replica.draining = True
-
-        def drain() -> None:
-            bot.stop()
-            self._note(f"{machine.name} has drained")
-            self._bury(replica, machine, "drained")
-            self.scheduler.after(fault.lasts, functools.partial(self._start, replica))
-            self.scheduler.block()
-
-        self.scheduler.spawn(machine, "drain", drain)
-
-    def _pause(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any) -> None:
-        self.scheduler.pause(machine)
-        self.scheduler.after(fault.lasts, functools.partial(self.scheduler.resume, machine))
-
-    def _cut(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any, mode: str = "refused") -> None:
-        link = self.etcd.link(machine)
-        link.set(mode)
-        self.scheduler.after(fault.lasts, lambda: link.set("open") if machine.alive else None)
-
-    def _swallow(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any) -> None:
-        self._cut(fault, replica, machine, gateway, "swallowed")
-
-    def _watch_lag(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any) -> None:
-        link = self.etcd.link(machine)
-        link.lag = self.scheduler.random.choice((0.05, 0.5, 2.0))
-        self.scheduler.after(fault.lasts, functools.partial(setattr, link, "lag", 0.0))
-
-    def _lost_answers(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any) -> None:
-        link = self.etcd.link(machine)
-        link.loses = self.scheduler.random.choice((0.05, 0.3))
-        self.scheduler.after(fault.lasts, functools.partial(setattr, link, "loses", 0.0))
-
-    def _no_etcd_leader(self, fault: Fault) -> None:
-        self.etcd.lose_leader()
-        self.scheduler.after(fault.lasts, self.etcd.elect)
-
-    def _etcd_refuses(self, fault: Fault) -> None:
-        self.etcd.refuses = "etcd refuses writes: database space exceeded"
-        self.scheduler.after(fault.lasts, functools.partial(setattr, self.etcd, "refuses", None))
-
-    def _watches_break(self, fault: Fault) -> None:
-        self.etcd.break_watches()
-
-    def _compaction(self, fault: Fault) -> None:
-        self.etcd.compact()
-
-    def _gateway_drops(
-        self, fault: Fault, replica: Replica, machine: Machine, gateway: Any, *, valid: bool = True
-    ) -> None:
-        for client in gateway.clients.values() if gateway is not None else ():
-            connection: Connection | None = client._connection
-            client.down_until = self.scheduler.now + fault.lasts
-            if connection is not None:
-                connection.open = False
-                if not valid and client._session is not None:
-                    client._session.valid = False
-                gateway.inbox_put(client.drop)
-
-    def _session_invalid(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any) -> None:
-        self._gateway_drops(fault, replica, machine, gateway, valid=False)
-
-    def _gateway_lag(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any) -> None:
-        if gateway is None:
-            return
-        lag = self.scheduler.random.choice((0.05, 0.3, 1.5))
-
-        def set_lag(seconds: float) -> None:
-            gateway.lag = seconds
-            for client in gateway.clients.values():
-                if client._connection is not None:
-                    client._connection.lag = seconds
-
-        set_lag(lag)
-        self.scheduler.after(fault.lasts, functools.partial(set_lag, 0.0))
-
-    def _lost_posts(self, fault: Fault) -> None:
-        self.discord.loses = 0.3
-        self.scheduler.after(fault.lasts, functools.partial(setattr, self.discord, "loses", 0.0))
-
-    def _mend(self) -> None:
-        """Ends all faults at once."""
-        self._note("all faults end")
-        if not self.etcd.has_leader:
-            self.etcd.elect()
-        self.etcd.refuses, self.discord.loses = None, 0.0
-        for replica in self.replicas:
-            machine = replica.machine
-            if machine is not None and machine.alive:
-                if machine.paused:
-                    self.scheduler.resume(machine)
-                link = self.etcd.link(machine)
-                link.loses = link.lag = 0.0
-                if link.mode != "open":
-                    link.set("open")
-
-
-#: These hit the cluster, not a replica.
-_OF_ETCD = {"no etcd leader", "etcd refuses", "watches break", "compaction", "lost posts"}
-#: These excuse nothing.
-_HARMLESS = {"drain"}
 
 
 class _Released:
@@ -520,10 +374,3 @@ class _Released:
 
 class _Asyncio:
     wrap_future = staticmethod(Waits)
-
-
-def fresh(call: Callable[[], Any]) -> Any:
-    """Calls a function, without what it logs."""
-    with contextlib.suppress(Exception):
-        return call()
-    return None

@@ -1,9 +1,10 @@
 """etcd for a simulated cluster: the store in memory behind a network, a consensus and disks that fail.
 
-Keys, revisions, transactions and watches' histories are ``Keyspace``'s, which a test compares with etcd. Added here:
-time on the way, links that are cut (at once refused, or swallowed without a sign), requests that arrive long after
-their sender gave them up, answers that get lost after the commit, times without a leader (after which leases begin
-anew), leases that end up to half a second late, refusals of writes, watches that lag and break, compaction.
+Keys, revisions, transactions and watches' histories are ``Keyspace``'s, which a test compares with etcd.
+Added here: time on the way, links that are cut (at once refused, or swallowed without a sign), requests that
+arrive long after their sender gave them up, answers that get lost after the commit, times without a leader
+(after which leases begin anew), leases that end up to half a second late, refusals of writes, watches that
+lag and break, compaction.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar
 
-from simulation.scheduler import Machine, Scheduler, Task, current
-
 from discordha.coordination.etcd.messages import WatchBatch
 from discordha.coordination.etcd.store import Lease, StoreRefused, WatchListener
 from discordha.coordination.etcd.watch import EtcdWatch
@@ -22,6 +21,7 @@ from discordha.coordination.memory.keyspace import Change, Keyspace
 from discordha.coordination.memory.store import MemoryStore
 from discordha.errors import StoreUnavailable
 from simulation.primitives import Event, Thread
+from simulation.scheduler import Machine, Scheduler, Task, current
 
 __all__ = ["Link", "SimulatedEtcd", "SimulatedStore"]
 
@@ -173,21 +173,22 @@ class SimulatedStore(MemoryStore):
         scheduler.point()
         if self._closed:
             raise StoreUnavailable("the store is closed: the replica has stopped")
-        self._go(etcd.way(), until)
         if link.mode == "refused":
+            self._go(etcd.way(), until, write)
             raise StoreUnavailable("etcd can't be reached: connection refused")
-        if link.mode == "swallowed":
+        self._go(etcd.way(), until, write)
+        if link.mode != "open":
             if write and chance.random() < LATE_CHANCE:
                 etcd.apply_later(serve)
             while link.mode == "swallowed":
-                self._go(0.05, until)
-            raise StoreUnavailable("etcd can't be reached: connection reset")
+                self._go(0.05, until, write)
+            raise StoreUnavailable("etcd can't be reached: connection reset", maybe_applied=write)
         while not etcd.has_leader:
             if write and until - scheduler.now <= 0.05 and chance.random() < LATE_CHANCE:
                 etcd.apply_later(serve)
-            self._go(0.02, until)
+            self._go(0.02, until, write)
         if write and etcd.refuses is not None:
-            self._go(etcd.way(), until)
+            self._go(etcd.way(), until, False)
             raise StoreRefused(etcd.refuses)
         try:
             answer: Any = etcd.apply(serve)
@@ -195,24 +196,24 @@ class SimulatedStore(MemoryStore):
         except Exception as raised:  # noqa: BLE001 - travels back like an answer
             error = raised
         if chance.random() < link.loses:
-            self._go(etcd.way() if chance.random() < 0.5 else math.inf, until)
-            raise StoreUnavailable("the answer is lost: connection reset")
-        self._go(etcd.way(), until)
+            self._go(etcd.way() if chance.random() < 0.5 else math.inf, until, write)
+            raise StoreUnavailable("the answer is lost: connection reset", maybe_applied=write)
+        self._go(etcd.way(), until, write)
         while link.mode != "open":
             if link.mode == "refused":
-                raise StoreUnavailable("the answer is lost: connection reset")
-            self._go(0.05, until)
+                raise StoreUnavailable("the answer is lost: connection reset", maybe_applied=write)
+            self._go(0.05, until, write)
         if error is not None:
             raise error
         return answer  # type: ignore[no-any-return]
 
-    def _go(self, seconds: float, until: float) -> None:
+    def _go(self, seconds: float, until: float, write: bool) -> None:
         """Lets time pass; raises when the call's time is over, or the store is closed."""
         left = until - self._etcd.scheduler.now
         if self._ended.wait(min(seconds, max(left, 0.0))):
-            raise StoreUnavailable("the store is closed: the replica has stopped")
+            raise StoreUnavailable("the store is closed: the replica has stopped", maybe_applied=write)
         if seconds >= left:
-            raise StoreUnavailable("etcd did not answer in time")
+            raise StoreUnavailable("etcd did not answer in time", maybe_applied=write)
 
     def grant(self, ttl: float, *, timeout: float | None = None) -> Lease:
         return self._call(lambda keys, now: keys.grant(ttl, now), timeout, write=True)
@@ -231,9 +232,7 @@ class SimulatedStore(MemoryStore):
     ) -> EtcdWatch:
         return EtcdWatch(self.clone(), prefix, listener, silence=silence, name=name, heartbeats=heartbeats)
 
-    def open_watch(
-        self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
-    ) -> Any:
+    def open_watch(self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None) -> Any:
         stream = SimulatedStream(self, self._link, self._etcd, prefix, start_revision)
 
         def begin(keys: Keyspace, _: float) -> SimulatedStream:
@@ -259,7 +258,8 @@ class SimulatedStore(MemoryStore):
 
 
 class SimulatedStream:
-    """One watch: changes come in order, some time after their commit; several at once if the reader is late."""
+    """One watch: changes come in order, some time after their commit; several at once if the reader is
+    late."""
 
     endpoint = "simulated:2379"
 
@@ -342,7 +342,9 @@ class SimulatedStream:
 
     def _put(self, batch: WatchBatch) -> None:
         etcd = self._etcd
-        self._last = max(self._last, etcd.scheduler.now + etcd.way() + self._link.lag * etcd.scheduler.random.random())
+        self._last = max(
+            self._last, etcd.scheduler.now + etcd.way() + self._link.lag * etcd.scheduler.random.random()
+        )
         self._batches.append((self._last, batch))
         self._wake()
 

@@ -1,7 +1,7 @@
 """Imports the library with the simulation's stand-ins in place of threads, queues, clocks and chance.
 
-``install`` belongs to a process of its own: the library that it imports blocks only inside a simulation. Other
-packages keep the real modules.
+``install`` belongs to a process of its own: the library that it imports blocks only inside a simulation.
+Other packages keep the real modules.
 """
 
 from __future__ import annotations
@@ -40,16 +40,29 @@ def _module(name: str, real: ModuleType, **names: Any) -> ModuleType:
 
 
 def _randoms() -> tuple[ModuleType, ModuleType]:
-    names = ("random", "uniform", "randrange", "randint", "choice", "shuffle", "sample", "expovariate", "getrandbits")
+    names = (
+        "random",
+        "uniform",
+        "randrange",
+        "randint",
+        "choice",
+        "shuffle",
+        "sample",
+        "expovariate",
+        "getrandbits",
+    )
 
     def forwarded(name: str) -> Any:
-        return lambda *args, **kwargs: getattr(chance(), name)(*args, **kwargs)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return getattr(chance(), name)(*args, **kwargs)
+
+        return call
 
     made = _module("random", random, **{name: forwarded(name) for name in names})
     secret = _module(
         "secrets",
         secrets,
-        randbits=lambda bits: chance().getrandbits(bits),
+        randbits=forwarded("getrandbits"),
         randbelow=lambda below: chance().randrange(below),
         choice=lambda items: chance().choice(items),
         token_bytes=lambda size=32: chance().randbytes(size),
@@ -60,7 +73,9 @@ def _randoms() -> tuple[ModuleType, ModuleType]:
 
 
 def stand_ins() -> dict[str, ModuleType]:
-    """The modules that the library gets, by name; ``concurrent.futures`` is imported with the others in place."""
+    """The modules that the library gets, by name; ``concurrent.futures`` is imported with the others in
+    place.
+    """
     rand, secret = _randoms()
     return {
         "threading": _module(
@@ -81,7 +96,11 @@ def stand_ins() -> dict[str, ModuleType]:
             enumerate=primitives.enumerate_threads,
         ),
         "queue": _module(
-            "queue", queue, SimpleQueue=primitives.SimpleQueue, Queue=primitives.SimpleQueue, Empty=primitives.Empty
+            "queue",
+            queue,
+            SimpleQueue=primitives.SimpleQueue,
+            Queue=primitives.SimpleQueue,
+            Empty=primitives.Empty,
         ),
         "time": _module(
             "time",
@@ -103,7 +122,8 @@ def stand_ins() -> dict[str, ModuleType]:
 def _futures() -> ModuleType:
     path = concurrent.futures._base.__file__
     spec = importlib.util.spec_from_file_location("simulation._futures", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     base = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(base)
     names = {name: getattr(base, name) for name in concurrent.futures._base.__dict__ if hasattr(base, name)}
@@ -114,13 +134,20 @@ def install() -> None:
     """Imports the library anew, with the stand-ins."""
     importlib.import_module("discordha")  # and with it, on real threads, all that it needs
     importlib.import_module("discordha.bot")
-    kept = {name: sys.modules[name] for name in ("threading", "queue", "time", "random", "secrets", "concurrent.futures")}
+    kept = {
+        name: sys.modules[name]
+        for name in ("threading", "queue", "time", "random", "secrets", "concurrent.futures")
+    }
     for name in [name for name in sys.modules if name.split(".")[0] == "discordha"]:
         del sys.modules[name]
     try:
         sys.modules.update(stand_ins())
         sys.modules["concurrent.futures"] = _futures()
-        for name in ("discordha.bot", "discordha.coordination.memory.store", "discordha.coordination.etcd.watch"):
+        for name in (
+            "discordha.bot",
+            "discordha.coordination.memory.store",
+            "discordha.coordination.etcd.watch",
+        ):
             importlib.import_module(name)
     finally:
         sys.modules.update(kept)

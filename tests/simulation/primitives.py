@@ -1,8 +1,8 @@
 """Stand-ins for ``threading``, ``queue``, ``time``, ``random`` and ``secrets`` that the scheduler knows of.
 
-They behave as CPython's do, with one exception: a lock whose owner's machine was killed is free, since machines share
-nothing, while the simulation's share one module's locks. Outside of a simulation's threads (at import, say) a lock is
-taken at once and a wait ends at once.
+They behave as CPython's do, with one exception: a lock whose owner's machine was killed is free, since
+machines share nothing, while the simulation's share one module's locks. Outside of a simulation's threads
+(at import, say) a lock is taken at once and a wait ends at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time as real_time
 from collections.abc import Callable, Iterable, Mapping
 from queue import Empty
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from simulation.scheduler import Killed, Task, running
 
@@ -378,11 +378,11 @@ def enumerate_threads() -> list[Thread]:
     return sorted((each.thread for each in task.machine.tasks if each.thread), key=lambda each: each._number)
 
 
-class local:  # noqa: N801 - as in threading
+class local:
     """``threading.local``."""
 
     _numbers = itertools.count(1)
-    _outside: dict[int, dict[str, Any]] = {}
+    _outside: ClassVar[dict[int, dict[str, Any]]] = {}
 
     def __new__(cls, *args: Any, **kwargs: Any) -> local:
         made = object.__new__(cls)
@@ -437,9 +437,7 @@ class SimpleQueue:
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """See ``queue.SimpleQueue``."""
         with self._changed:
-            if not self._items and (
-                not block or not self._changed.wait_for(lambda: self._items, timeout)
-            ):
+            if not self._items and (not block or not self._changed.wait_for(lambda: self._items, timeout)):
                 raise Empty
             return self._items.popleft()
 

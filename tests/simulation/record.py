@@ -11,7 +11,8 @@ __all__ = ["Happening", "Operation", "Record", "Run", "Trouble"]
 
 @dataclasses.dataclass
 class Happening:
-    """One event of Discord's. ``kind``: ``"message"`` or ``"reaction"``; ``name`` is equal for equal reactions."""
+    """One event of Discord's. ``kind``: ``"message"`` or ``"reaction"``; ``name`` is equal for equal
+    reactions."""
 
     number: int
     kind: str
@@ -70,6 +71,7 @@ class Record:
         self.troubles: list[Trouble] = []
         self.sessions: list[float] = []  # when each gateway session began
         self.ended: dict[str, tuple[str, float]] = {}  # processes: how and when
+        self.draining: dict[str, float] = {}  # since when
         self.violations: list[tuple[float, str, str]] = []
         self.faults = 0
 

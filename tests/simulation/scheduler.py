@@ -1,11 +1,12 @@
 """The scheduler: threads as greenlets, one at a time, in an order that a seed draws, in virtual time.
 
-Every blocking call is a marked point, and so is every call that may let another thread overtake: taking a lock,
-setting an event, reading a clock. At some of them, as the seed says, another thread goes on. Time moves only when no
-thread can run, apart from two microseconds a switch, so that whoever polls without a pause lets time go by, too.
+Every blocking call is a marked point, and so is every call that may let another thread overtake: taking a
+lock, setting an event, reading a clock. At some of them, as the seed says, another thread goes on. Time
+moves only when no thread can run, apart from two microseconds a switch, so that whoever polls without a
+pause lets time go by, too.
 
-A ``Machine`` is one process of the simulated cluster: it has clocks of its own, can stand still (SIGSTOP) and can be
-killed (its threads are never resumed, and its locks are nobody's).
+A ``Machine`` is one process of the simulated cluster: it has clocks of its own, can stand still (SIGSTOP)
+and can be killed (its threads are never resumed, and its locks are nobody's).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ __all__ = ["Killed", "Machine", "Scheduler", "Task", "current"]
 
 #: Seconds that a switch takes.
 SWITCH_TIME = 2e-6
-#: How often a thread that is overtaken at a marked point rests for a while, and for how long on average, seconds:
-#: the operating system has other things to do.
+#: How often a thread that is overtaken at a marked point rests for a while, and for how long on average,
+#: seconds: the operating system has other things to do.
 REST_CHANCE = 0.01
 REST_MEAN = 0.002
 
@@ -137,8 +138,7 @@ class Scheduler:
 
     def run(self, until: float) -> None:
         """Goes on until a moment, or until nothing is left to do."""
-        global _scheduler
-        _scheduler = self
+        begin(self)
         self._hub = greenlet.getcurrent()
         timers, runnable, draw, note = self._timers, self._runnable, self._draw, self._trace.update
         while True:
@@ -256,21 +256,21 @@ class Scheduler:
             raise Killed
 
 
-_scheduler: Scheduler | None = None
+_running: list[Scheduler | None] = [None]
 
 
 def current() -> Scheduler:
     """The simulation that runs now."""
-    assert _scheduler is not None, "no simulation runs"
-    return _scheduler
+    scheduler = _running[0]
+    assert scheduler is not None, "no simulation runs"
+    return scheduler
 
 
 def begin(scheduler: Scheduler) -> None:
     """Makes a simulation the one that runs now."""
-    global _scheduler
-    _scheduler = scheduler
+    _running[0] = scheduler
 
 
 def running() -> Scheduler | None:
     """The simulation that runs now, if one does."""
-    return _scheduler
+    return _running[0]

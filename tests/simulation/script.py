@@ -1,4 +1,5 @@
-"""A script of faults: what happens to a simulated cluster, and when. A seed draws one; shrinking cuts it down."""
+"""A script of faults: what happens to a simulated cluster, and when. A seed draws one; shrinking cuts it
+down."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def draw(seed: int | str, *, replicas: int, seconds: float, pause: float = 3.0) 
     return faults
 
 
-def shrink(faults: Sequence[Fault], fails: Callable[[Sequence[Fault]], bool], *, tries: int = 200) -> list[Fault]:
+def shrink(
+    faults: Sequence[Fault], fails: Callable[[Sequence[Fault]], bool], *, tries: int = 200
+) -> list[Fault]:
     """The fewest faults with which a run still fails, by delta debugging (Zeller and Hildebrandt, 2002)."""
     found, parts = list(faults), 2
     while len(found) >= 2 and tries > 0:

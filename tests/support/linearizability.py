@@ -1,10 +1,10 @@
-"""Decides whether a history of operations is linearizable: whether each operation can have happened at one moment
-between its invocation and its return, so that a sequential object would have given the same results.
+"""Decides whether a history of operations is linearizable: whether each operation can have happened at one
+moment between its invocation and its return, so that a sequential object would have given the same results.
 
-The search is Wing and Gong's (1993) with Lowe's cache (2017), as Porcupine has it: it tries the operations that may
-come next, remembers each pair of *which operations are done* and *the object's state*, and gives up a branch that it
-has seen. A history is split by key first: objects are independent. An operation whose return nobody saw may have
-happened at any later moment, or never.
+The search is Wing and Gong's (1993) with Lowe's cache (2017), as Porcupine has it: it tries the operations
+that may come next, remembers each pair of *which operations are done* and *the object's state*, and gives up
+a branch that it has seen. A history is split by key first: objects are independent. An operation whose
+return nobody saw may have happened at any later moment, or never.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Model(NamedTuple):
     """A sequential object.
 
     :param initial: its first state.
-    :param step: gives the next state, or ``None`` if the result is impossible: (state, call, whether the result is
-        known).
+    :param step: gives the next state, or ``None`` if the result is impossible: (state, call, whether the
+        result is known).
     """
 
     initial: Hashable

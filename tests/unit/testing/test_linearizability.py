@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from linearizability import MODELS, Call, Model, check
 
@@ -28,7 +28,9 @@ def by_force(history: Sequence[Call], model: Model) -> bool:
     for size in range(len(unknown) + 1):
         for more in itertools.combinations(unknown, size):
             for order in itertools.permutations([*known, *more]):
-                if all(a.invoked <= b.returned for a, b in itertools.combinations(order, 2)) and fits(order, model):
+                if all(a.invoked <= b.returned for a, b in itertools.combinations(order, 2)) and fits(
+                    order, model
+                ):
                     return True
     return False
 
@@ -60,11 +62,12 @@ def calls(kind: str) -> st.SearchStrategy[list[Call]]:
             results(what),
         )
 
-    return st.lists(st.sampled_from(OPERATIONS[kind]).flatmap(one), max_size=5)
+    return st.lists(st.sampled_from(OPERATIONS[kind]).flatmap(one), max_size=4)
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)
 def test_agrees_with_every_order_tried_out(kind: str) -> None:
+    @settings(max_examples=60)
     @given(calls(kind))
     def agrees(history: list[Call]) -> None:
         assert (check(history, MODELS[kind]) is None) == by_force(history, MODELS[kind])
@@ -147,7 +150,11 @@ def test_a_broken_object_is_seen(kind: str, broken: str) -> None:
 
 def test_a_lock_has_one_holder_and_rising_tokens() -> None:
     lock = MODELS["lock"]
-    held = [Call("acquire", None, 0.0, 1.0, 5), Call("release", 5, 2.0, 3.0), Call("acquire", None, 1.5, 4.0, 7)]
+    held = [
+        Call("acquire", None, 0.0, 1.0, 5),
+        Call("release", 5, 2.0, 3.0),
+        Call("acquire", None, 1.5, 4.0, 7),
+    ]
     assert check(held, lock) is None
     assert check([held[0], held[2]._replace(returned=1.9)], lock) is not None  # two holders
     assert check([*held[:2], held[2]._replace(result=4)], lock) is not None  # an older token
