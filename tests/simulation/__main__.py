@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="virtual seconds with faults")
     parser.add_argument("--calm", type=float, default=40.0, help="virtual seconds without faults at the end")
     parser.add_argument("--rate", type=float, default=6.0, help="events a second")
-    parser.add_argument("--script", help="the faults, as JSON, instead of the seed's")
+    parser.add_argument("--script", help="the faults instead of the seed's, as a failure prints them")
     parser.add_argument("--broken", help="a broken build, or 'all'")
     parser.add_argument("--tries", type=int, default=60, help="runs that cut down the faults of a failure")
     parser.add_argument("--history", action="store_true", help="print the whole history")
@@ -42,7 +42,9 @@ def main() -> int:
     seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.seeds)
     if args.broken == "all":
         return _all_broken(running, list(BROKEN), plan, seeds)
-    script = [Fault(*each) for each in json.loads(args.script)] if args.script else None
+    script = None
+    if args.script:
+        script = [Fault.read(each) for each in args.script.split(",") if each != "none"]
     begun, failed, totals = time.monotonic(), [], {}
     for seed in seeds:
         result = running.simulate(seed, faults=script, plan=plan, breaking=args.broken)

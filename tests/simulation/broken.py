@@ -19,6 +19,7 @@ from discordha.coordination.session import Grant
 from discordha.coordination.shared import counters
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.locks import Locks
+from simulation.primitives import current_thread
 
 __all__ = ["BROKEN", "built"]
 
@@ -66,8 +67,13 @@ def _lost_answer_is_lost() -> Restore:
 
 
 def _session_never_lost() -> Restore:
-    """A replica does not look at its session's deadline."""
-    return _replace(Grant, "alive", property(lambda self: not self._ended))
+    """Only the session's own thread looks at the deadline."""
+    alive = Grant.alive.fget  # type: ignore[attr-defined]
+
+    def believed(self: Grant) -> bool:
+        return alive(self) if current_thread().name == "discordha-session" else not self._ended
+
+    return _replace(Grant, "alive", property(believed))
 
 
 def _deadline_from_answer() -> Restore:
@@ -142,17 +148,17 @@ def _computed_alone() -> Restore:
 
 
 BROKEN: dict[str, Callable[[], Restore]] = {
-    "claim not compared": _claim_not_compared,
-    "never marked": _never_marked,
-    "lost answer is lost": _lost_answer_is_lost,
-    "session never lost": _session_never_lost,
-    "deadline too late": _deadline_from_answer,
-    "no fence, no nonce": _no_fence_no_nonce,
-    "watch skips": _watch_skips,
-    "lock not awaited": _lock_not_awaited,
-    "leader not awaited": _leader_not_awaited,
-    "counted again": _counted_again,
-    "computed alone": _computed_alone,
+    "claim-not-compared": _claim_not_compared,
+    "never-marked": _never_marked,
+    "lost-answer-is-lost": _lost_answer_is_lost,
+    "session-never-lost": _session_never_lost,
+    "deadline-too-late": _deadline_from_answer,
+    "no-fence-and-no-nonce": _no_fence_no_nonce,
+    "watch-skips": _watch_skips,
+    "lock-not-awaited": _lock_not_awaited,
+    "leader-not-awaited": _leader_not_awaited,
+    "counted-again": _counted_again,
+    "computed-alone": _computed_alone,
 }
 
 

@@ -17,6 +17,7 @@ from discordha.bot import DiscordHA
 from discordha.config import Config
 from discordha.context import current_event
 from discordha.errors import DiscordHAError, LockLost
+from discordha.limits.session_limits import IDENTIFY_INTERVAL, SessionLimits
 from simulation.discord_side import SimulatedDiscord
 from simulation.etcd import SimulatedEtcd, store_of_this_machine
 from simulation.gateway import SimulatedGateway, Waits, send
@@ -33,6 +34,8 @@ FIRST_READY = 60.0
 #: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
 SETTLES = 8.0
 CHANNELS = 4
+#: How long each of a lone replica's two workers rests between two operations on average, seconds.
+PAUSE = 0.13
 WATCHED_EVERY = 0.01
 
 
@@ -67,6 +70,9 @@ class Cluster(Striking):
         Thread._numbers = itertools.count(1)
         self.etcd = SimulatedEtcd(scheduler)
         self.discord = SimulatedDiscord(scheduler)
+        # A large fleet would take minutes to identify.
+        interval = min(IDENTIFY_INTERVAL, 40 / plan.replicas)
+        self.discord.limits = SessionLimits(1, 1000, 1000, 86400.0, 1, interval)
         self.replicas = [Replica(number) for number in range(plan.replicas)]
         self.by_machine: dict[Machine, Replica] = {}
         self._open_runs: dict[str, list[tuple[Run, Any, Task]]] = {}
@@ -275,7 +281,7 @@ class Cluster(Striking):
         chance = self.scheduler.random
         cache = bot.cache("simulated")
         while self._emitting:
-            sleep(chance.expovariate(1 / 0.4))
+            sleep(chance.expovariate(1 / PAUSE) * self.plan.replicas)
             part = int(self.scheduler.now / 10)
             what = chance.choice(("increment", "get_or_set", "get", "set", "lock"))
             if what == "increment":

@@ -62,6 +62,7 @@ class SimulatedDiscord:
         self.sessions: list[Session] = []
         self.messages: list[tuple[float, int, str, str]] = []  # when, channel, content, nonce
         self.requests: list[tuple[float, str, str, bool]] = []  # when, who, content, new
+        self.limits: Any = None  # of sessions, as it tells them
         self.loses = 0.0  # how probably an answer to a request gets lost
         self.identified: list[float] = []
         self._nonces: set[tuple[int, str]] = set()

@@ -18,7 +18,6 @@ from discordha.context import check_fence, current_event, mark_loop_thread
 from discordha.errors import DiscordHAError
 from discordha.gateway.clock import DiscordClock
 from discordha.gateway.state import GatewayState
-from discordha.limits.session_limits import SessionLimits
 from simulation.discord_side import WAY, WAY_MEAN, Connection, Session, SimulatedDiscord
 from simulation.futures import Future
 from simulation.primitives import SimpleQueue, Thread, monotonic, sleep
@@ -318,9 +317,9 @@ class SimulatedGateway:
     def start(self) -> None:
         self._thread.start()
 
-    def session_limits(self) -> SessionLimits:
+    def session_limits(self) -> Any:
         sleep(0.02)
-        return SessionLimits(shards=1, total=1000, remaining=1000, reset_after=86400.0, max_concurrency=1)
+        return self.discord.limits
 
     def refuse_shards(self) -> None:
         self._refusing = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -57,7 +56,8 @@ def simulate(
         gc.enable()
         logging.disable(disabled)
     scheduler = cluster.scheduler
-    verdict = judge(record, cluster.discord.messages, cluster.discord.identified)
+    discord = cluster.discord
+    verdict = judge(record, discord.messages, discord.identified, interval=discord.limits.interval)
     digest = hashlib.blake2b(
         "\n".join([*record.lines, scheduler.trace, repr(verdict.counted)]).encode(), digest_size=16
     ).hexdigest()
@@ -104,12 +104,10 @@ def report(result: Result, plan: Plan, *, breaking: str | None = None) -> str:
     names = [word for word in words if len(word) > 6 and (word.isdigit() or word.count("/") == 2)]
     about = [line for line in result.lines if any(name in line for name in names) or " fault " in line]
     lines += [f"history of {names[0] if names else kind}:", *(f"  {line}" for line in about[:60])]
-    script = json.dumps([list(fault) for fault in result.faults])
     broke = f" --broken {breaking}" if breaking else ""
-    lines.append(
-        f"repeat: make simulate ARGS='--seed {result.seed} --replicas {plan.replicas} "
-        f"--seconds {plan.seconds:g}{broke} --script {script!r}'".replace("'[", '"[').replace("]'", ']"')
-    )
+    script = f" --script {','.join(map(str, result.faults))}" if result.faults else " --script none"
+    sizes = f"--replicas {plan.replicas} --seconds {plan.seconds:g} --calm {plan.calm:g} --rate {plan.rate:g}"
+    lines.append(f"repeat: make simulate ARGS='--seed {result.seed} {sizes}{broke}{script}'")
     return "\n".join(lines)
 
 

@@ -24,7 +24,13 @@ class Fault(NamedTuple):
     lasts: float
 
     def __str__(self) -> str:
-        return f"Fault({self.at}, {self.kind!r}, {self.target}, {self.lasts})"
+        return f"{self.at}:{self.kind}:{self.target}:{self.lasts}"
+
+    @classmethod
+    def read(cls, text: str) -> Fault:
+        """The fault that ``str`` shows."""
+        at, kind, target, lasts = text.split(":")
+        return cls(float(at), kind, int(target), float(lasts))
 
 
 #: Each kind with how often it comes, and how long it lasts.
@@ -34,16 +40,16 @@ KINDS = {
     "pause": (3, 0.2, 9.0),
     "cut": (3, 0.2, 9.0),
     "swallow": (3, 0.2, 9.0),
-    "watch lag": (3, 1.0, 8.0),
-    "lost answers": (3, 1.0, 8.0),
-    "no etcd leader": (2, 0.2, 6.0),
-    "etcd refuses": (2, 0.5, 6.0),
-    "watches break": (2, 0.0, 0.0),
+    "watch-lag": (3, 1.0, 8.0),
+    "lost-answers": (3, 1.0, 8.0),
+    "no-etcd-leader": (2, 0.2, 6.0),
+    "etcd-refuses": (2, 0.5, 6.0),
+    "watches-break": (2, 0.0, 0.0),
     "compaction": (3, 0.0, 0.0),
-    "gateway drops": (3, 0.0, 3.0),
-    "session invalid": (2, 0.0, 2.0),
-    "gateway lag": (3, 1.0, 8.0),
-    "lost posts": (2, 1.0, 6.0),
+    "gateway-drops": (3, 0.0, 3.0),
+    "session-invalid": (2, 0.0, 2.0),
+    "gateway-lag": (3, 1.0, 8.0),
+    "lost-posts": (2, 1.0, 6.0),
 }
 
 

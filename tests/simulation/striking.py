@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Replica", "Striking"]
 
 #: These hit the cluster, not a replica.
-_OF_ETCD = {"no etcd leader", "etcd refuses", "watches break", "compaction", "lost posts"}
+_OF_ETCD = {"no-etcd-leader", "etcd-refuses", "watches-break", "compaction", "lost-posts"}
 #: These excuse nothing.
 _HARMLESS = {"drain"}
 
@@ -60,7 +60,7 @@ class Striking:
         machine, gateway = replica.machine, replica.gateway
         self.record.faults += 1
         self._note(f"fault {fault.kind} of r{fault.target} for {fault.lasts} s")
-        act = getattr(self, "_" + fault.kind.replace(" ", "_"))
+        act = getattr(self, "_" + fault.kind.replace("-", "_"))
         if fault.kind in _OF_ETCD:
             self._trouble(fault, None, fault.lasts)
             act(fault)

@@ -48,7 +48,7 @@ def test_a_seed_gives_the_same_history_twice_and_no_violation() -> None:
 
 
 def test_a_broken_build_is_found_and_its_faults_are_cut_down() -> None:
-    text = answer(start("--seed", "1", "--broken", "never marked", "--tries", "4", *SHORT))
+    text = answer(start("--seed", "1", "--broken", "never-marked", "--tries", "4", *SHORT))
     assert "started again" in text
     assert "repeat: make simulate" in text
 

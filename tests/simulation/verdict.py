@@ -31,11 +31,18 @@ class Verdict(NamedTuple):
     counted: dict[str, int]
 
 
-def judge(record: Record, messages: list[tuple[float, int, str, str]], identified: list[float]) -> Verdict:
+def judge(
+    record: Record,
+    messages: list[tuple[float, int, str, str]],
+    identified: list[float],
+    *,
+    interval: float = 5.0,
+) -> Verdict:
     """The verdict on a run.
 
     :param messages: what Discord created: (when, channel, content, nonce).
     :param identified: when each gateway session began.
+    :param interval: how many seconds Discord wants between two.
     """
     violations = list(record.violations)
     excused: collections.Counter[str] = collections.Counter()
@@ -46,7 +53,7 @@ def judge(record: Record, messages: list[tuple[float, int, str, str]], identifie
         _judge_event(record, name, happenings, made.get(name, []), identified, violations, excused)
         if happenings[0].kind == "message":
             _judge_runs(record, name, record.runs.get(name, []), violations, excused)
-    _judge_identifies(record, identified, violations)
+    _judge_identifies(record, identified, interval, violations)
     checked = _judge_histories(record, violations)
     counted = {
         "events": len(record.happenings),
@@ -125,11 +132,11 @@ def _judge_runs(
 
 
 def _judge_identifies(
-    record: Record, identified: list[float], violations: list[tuple[float, str, str]]
+    record: Record, identified: list[float], interval: float, violations: list[tuple[float, str, str]]
 ) -> None:
-    """One IDENTIFY in 5 s; without etcd each replica spaces its own only."""
+    """One IDENTIFY in each interval; without etcd each replica spaces its own only."""
     for before, after in itertools.pairwise(identified):
-        if after - before < 4.99 and not record.troubled(before - 2 * SETTLES, after):
+        if after - before < interval - 0.01 and not record.troubled(before - 2 * SETTLES, after):
             violations.append((after, "identified too soon", f"{after - before:.3f} s after the last"))
 
 
