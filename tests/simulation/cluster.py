@@ -117,6 +117,7 @@ class Cluster(Striking):
             scheduler.run(scheduler.now + self.plan.calm * 0.75)
             self._emitting = False
             scheduler.run(scheduler.now + self.plan.calm * 0.25)
+            self._look_into_journals()
             for error in scheduler.errors:
                 self.record.violation(scheduler.now, "a thread ended", error)
             return self.record
@@ -362,6 +363,21 @@ class Cluster(Striking):
                 leads.append(machine.name)
         if len(leads) > 1:
             self.record.violation(self.scheduler.now, "two leaders", ", ".join(leads))
+
+    def _look_into_journals(self) -> None:
+        for replica in self.replicas:
+            machine, bot = replica.machine, replica.bot
+            if machine is None or not machine.alive or bot is None or bot._replica is None:
+                continue
+            leaders = bot._replica.parts.leaders
+            assert leaders is not None
+            task = next(iter(machine.tasks))
+            if self._as(task, functools.partial(leaders.leads, 0)):
+                continue
+            journal = leaders._shards[0].journal
+            keys: list[str] = self._as(task, journal.keys)
+            named = [key.split("/") for key in keys]
+            self.record.kept[machine.name] = {f"{part[2]}/{part[1]}/{part[4]}" for part in named}
 
     # -- what the stand-ins tell -----------------------------------------------------------------------------
 

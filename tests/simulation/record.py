@@ -71,6 +71,7 @@ class Record:
         self.troubles: list[Trouble] = []
         self.sessions: list[float] = []  # when each gateway session began
         self.ended: dict[str, tuple[str, float]] = {}  # processes: how and when
+        self.kept: dict[str, set[str]] = {}  # by process: the reactions that wait in its journal at the end
         self.draining: dict[str, float] = {}  # since when
         self.violations: list[tuple[float, str, str]] = []
         self.faults = 0

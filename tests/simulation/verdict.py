@@ -94,6 +94,8 @@ def _judge_event(  # noqa: PLR0917
         )
         if deaths >= MAX_ATTEMPTS:
             excused["dead letter (P8)"] += 1
+        elif any(name in record.kept.get(who, ()) for each in happenings for who in each.received):
+            excused["kept until its replica leads (P4)"] += 1
         else:
             text = f"{kind} {name}: {len(made)} of {len(covered)} that a survivor received"
             violations.append((first, "lost", text))
