@@ -290,12 +290,13 @@ class Cluster(Striking):
                 self._operate(client, key, what, 1, lambda key=key: cache.increment(key))
             elif what == "get_or_set":
                 key, value = f"once/{int(self.scheduler.now / 3)}", next(self._numbers)
+
+                def compute(value: int = value) -> int:
+                    sleep(chance.expovariate(1 / 0.3))
+                    return value
+
                 self._operate(
-                    client,
-                    key,
-                    what,
-                    value,
-                    lambda key=key, value=value: cache.get_or_set(key, lambda: value),
+                    client, key, what, value, functools.partial(cache.get_or_set, key, compute, timeout=5.0)
                 )
             elif what == "get":
                 key = f"register/{part}"
