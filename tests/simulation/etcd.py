@@ -196,7 +196,7 @@ class SimulatedStore(MemoryStore):
         except Exception as raised:  # noqa: BLE001 - travels back like an answer
             error = raised
         if chance.random() < link.loses:
-            self._go(etcd.way() if chance.random() < 0.5 else math.inf, until, write)
+            self._go(etcd.way() if chance.random() < 0.85 else math.inf, until, write)
             raise StoreUnavailable("the answer is lost: connection reset", maybe_applied=write)
         self._go(etcd.way(), until, write)
         while link.mode != "open":

@@ -118,7 +118,7 @@ class Striking:
 
     def _lost_answers(self, fault: Fault, replica: Replica, machine: Machine, gateway: Any) -> None:
         link = self.etcd.link(machine)
-        link.loses = self.scheduler.random.choice((0.05, 0.3))
+        link.loses = self.scheduler.random.choice((0.1, 0.4))
         self.scheduler.after(fault.lasts, functools.partial(setattr, link, "loses", 0.0))
 
     def _no_etcd_leader(self, fault: Fault) -> None:
