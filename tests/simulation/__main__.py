@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="virtual seconds with faults")
     parser.add_argument("--calm", type=float, default=40.0, help="virtual seconds without faults at the end")
     parser.add_argument("--rate", type=float, default=6.0, help="events a second")
+    parser.add_argument("--only", default="", help="these kinds of faults, with commas between")
     parser.add_argument("--script", help="the faults instead of the seed's, as a failure prints them")
     parser.add_argument("--broken", help="a broken build, or 'all'")
     parser.add_argument("--tries", type=int, default=60, help="runs that cut down the faults of a failure")
@@ -38,7 +39,13 @@ def main() -> int:
     from simulation.cluster import Plan
     from simulation.script import Fault
 
-    plan = Plan(replicas=args.replicas, seconds=args.seconds, calm=args.calm, rate=args.rate)
+    plan = Plan(
+        replicas=args.replicas,
+        seconds=args.seconds,
+        calm=args.calm,
+        rate=args.rate,
+        only=[kind for kind in args.only.split(",") if kind],
+    )
     seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.seeds)
     if args.broken == "all":
         return _all_broken(running, list(BROKEN), plan, seeds)

@@ -45,15 +45,23 @@ class Plan:
     :param seconds: for how long there are faults.
     :param calm: for how long the cluster is left alone at the end, seconds.
     :param rate: events a second.
+    :param only: these kinds of faults; empty: all.
     """
 
     def __init__(
-        self, *, replicas: int = 3, seconds: float = 60.0, calm: float = 40.0, rate: float = 6.0
+        self,
+        *,
+        replicas: int = 3,
+        seconds: float = 60.0,
+        calm: float = 40.0,
+        rate: float = 6.0,
+        only: Sequence[str] = (),
     ) -> None:
         self.replicas = replicas
         self.seconds = seconds
         self.calm = calm
         self.rate = rate
+        self.only = only
 
 
 class Cluster(Striking):

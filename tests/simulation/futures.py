@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from discordha.leader.catch_up import Future
+from typing import Any
 
-__all__ = ["Future"]
+from discordha.gateway import core
+
+__all__ = ["CancelledError", "Future"]
+
+CancelledError: Any = core.CancelledError
+Future: Any = core.Future

@@ -19,7 +19,7 @@ from discordha.errors import DiscordHAError
 from discordha.gateway.clock import DiscordClock
 from discordha.gateway.state import GatewayState
 from simulation.discord_side import WAY, WAY_MEAN, Connection, Session, SimulatedDiscord
-from simulation.futures import Future
+from simulation.futures import CancelledError, Future
 from simulation.primitives import SimpleQueue, Thread, monotonic, sleep
 from simulation.scheduler import Machine, current
 
@@ -76,7 +76,10 @@ class SimulatedClient:
                     return
                 self._session = None
                 continue
-            permit = drive(self._gateway.listener.before_identify(self.key))
+            try:
+                permit = drive(self._gateway.listener.before_identify(self.key))
+            except CancelledError:  # the replica stops
+                return
             if self.closed or not permit.sent():
                 continue
             self._permit = permit

@@ -44,7 +44,7 @@ def simulate(
     """
     plan = plan or Plan()
     if faults is None:
-        faults = draw(seed, replicas=plan.replicas, seconds=plan.seconds)
+        faults = draw(seed, replicas=plan.replicas, seconds=plan.seconds, only=plan.only)
     cluster = Cluster(seed, faults, plan)
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

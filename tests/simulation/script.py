@@ -53,14 +53,20 @@ KINDS = {
 }
 
 
-def draw(seed: int | str, *, replicas: int, seconds: float, pause: float = 3.0) -> list[Fault]:
-    """The faults of a seed: one every ``pause`` seconds on average, several at a time as it comes."""
+def draw(
+    seed: int | str, *, replicas: int, seconds: float, pause: float = 3.0, only: Sequence[str] = ()
+) -> list[Fault]:
+    """The faults of a seed: one every ``pause`` seconds on average, several at a time as it comes.
+
+    :param only: these kinds; empty: all.
+    """
     chance = random.Random(f"faults {seed}")
-    weights = [weight for weight, _, _ in KINDS.values()]
+    kinds = list(only) or list(KINDS)
+    weights = [KINDS[kind][0] for kind in kinds]
     faults: list[Fault] = []
     at = chance.expovariate(1 / pause)
     while at < seconds:
-        kind = chance.choices(list(KINDS), weights)[0]
+        kind = chance.choices(kinds, weights)[0]
         _, least, most = KINDS[kind]
         faults.append(
             Fault(round(at, 3), kind, chance.randrange(replicas), round(chance.uniform(least, most), 3))

@@ -21,6 +21,8 @@ SETTLES = 8.0
 #: A reaction that came so shortly before or after the beginning of a gateway session may be run again.
 SESSION_BEFORE, SESSION_AFTER = 4.0, 30.0
 MAX_ATTEMPTS = 3
+#: While nothing is wrong, also during drains, an event is answered within so many seconds.
+LATE = 5.0
 
 
 class Verdict(NamedTuple):
@@ -101,6 +103,8 @@ def _judge_event(  # noqa: PLR0917
             violations.append((first, "lost", text))
     elif len(made) < len(happenings):
         excused["no survivor received it (P2)"] += len(happenings) - len(made)
+    elif len(happenings) == 1 and made[0] - first > LATE and not record.troubled(first - SETTLES, made[0]):
+        violations.append((made[0], "late", f"{kind} {name}: {made[0] - first:.3f} s after it happened"))
     if len(made) > len(happenings):
         begins = bisect.bisect_left(identified, first - SESSION_AFTER)
         young = begins < len(identified) and identified[begins] <= happenings[-1].at + SESSION_BEFORE
