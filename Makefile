@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run examples test test-secure test-all test-lowest chaos bench lint typecheck
+.PHONY: help venv demo run examples test test-secure test-all test-lowest chaos simulate bench lint typecheck
 .PHONY: test-page screenshots audit stubs stubs-check docs docs-check site dist clean
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg). Half of the time tests wait, for a lease to end or a
@@ -80,6 +80,11 @@ screenshots: venv ## the operator's page in both themes, for the docs (needs Chr
 
 chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=..., CHAOS_OVERLAP=1)
 	$(PYTEST) tests/chaos -m long --timeout 0 -s $(ARGS)
+
+SEEDS ?= 1000
+REPLICAS ?= 3
+simulate: venv ## whole clusters in virtual time (SEEDS=1000, REPLICAS=3, ARGS='--seed 7' repeats one)
+	PYTHONPATH=.:tests:tests/support $(BIN)/python -m simulation --seeds $(SEEDS) --replicas $(REPLICAS) $(ARGS)
 
 bench: venv ## all benchmarks as one table: minutes (BENCH=fleet,latency picks some; BENCH=steady is one more)
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)

@@ -326,8 +326,9 @@ class GroupCommit:
             successor: Call | None = None
             if not self._pending:
                 self._sending = False
-                if self._held:
-                    self._wake.set()  # the thread sends them once they are due
+                # The thread waits until they are due; after a batch of its own it looks by itself.
+                if self._held and threading.current_thread() is not self._thread:
+                    self._wake.set()
                 return
             for operation in self._pending:
                 if operation.call is not None:

@@ -1,15 +1,16 @@
-"""The store in memory gives the answers of a real etcd."""
+"""The store in memory, and the simulated etcd, give the answers of a real etcd."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from simulated_store import SteppedStore
 from store_helpers import store_of
 
 from discordha.coordination.etcd.store import (
@@ -151,10 +152,10 @@ class Side:
 
 
 @pytest.fixture(scope="module")
-def stores() -> Iterator[tuple[Any, Any]]:
-    """Nobody else writes to either."""
-    with LocalEtcd() as etcd, store_of(etcd) as real:
-        yield real, MemoryStore()
+def stores() -> Iterator[tuple[Any, ...]]:
+    """Nobody else writes to any of them."""
+    with LocalEtcd() as etcd, store_of(etcd) as real, closing(SteppedStore()) as simulated:
+        yield real, MemoryStore(), simulated
 
 
 _numbers = itertools.count()
@@ -166,14 +167,16 @@ _numbers = itertools.count()
 @example([Put("a", b"", 1), Delete("a"), Put("a", b"", 0), "revoke 1", Put("b", b"", 1)])
 @given(st.lists(steps, max_size=12))
 def test_the_same_calls_have_the_same_answers_and_changes(
-    stores: tuple[Any, Any], calls: Sequence[Any]
+    stores: tuple[Any, ...], calls: Sequence[Any]
 ) -> None:
     root = f"/discordha/v1/{LocalEtcd.namespace('same')}{next(_numbers)}/"
-    real, memory = (Side(store, root) for store in stores)
+    real, *others = (Side(store, root) for store in stores)
     with ExitStack() as ends:
-        for side in (real, memory):
+        for side in (real, *others):
             ends.callback(side.end)
         for call in calls:
-            assert memory.do(call) == real.do(call), call
-        assert memory.changes() == real.changes()
-        assert memory.changes(again=True) == real.changes(again=True)
+            answer = real.do(call)
+            assert [side.do(call) for side in others] == [answer, answer], call
+        for again in (False, True):
+            changes = real.changes(again=again)
+            assert [side.changes(again=again) for side in others] == [changes, changes]

@@ -150,6 +150,29 @@ def test_a_persistent_one_is_sent_until_it_is_answered(commit: GroupCommit, gate
     assert gate.batches == [["a"]] * 4
 
 
+def test_the_thread_rests_while_what_waits_is_not_due(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit_module, "RETRY_PAUSE", 0.5)
+    group, looks = GroupCommit(gate, linger=0.001), 0
+    until_retry = group._until_retry
+
+    def counted() -> float | None:
+        nonlocal looks
+        looks += 1
+        return until_retry()
+
+    monkeypatch.setattr(group, "_until_retry", counted)
+    gate.fail = [StoreUnavailable("etcd does not answer")]
+    group.start()
+    try:
+        answered = threading.Event()
+        group.submit([put("a", persistent=True, callback=lambda _: answered.set())])
+        assert answered.wait(10)
+        assert gate.batches == [["a"], ["a"]]
+        assert looks < 20, f"it looked {looks} times within a pause of half a second"
+    finally:
+        group.stop()
+
+
 def test_stop_sends_what_waits_and_refuses_what_comes(commit: GroupCommit, gate: Gate) -> None:
     answered: list[Operation] = []
     commit.submit([put(f"k{i}", callback=answered.append) for i in range(300)])

@@ -1,0 +1,173 @@
+"""Broken builds: each takes one protocol out of the library, in this process, while a run lasts."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import simulation.gateway
+from discordha.api.cache import Cache
+from discordha.context import Fence
+from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.records import Claim
+from discordha.coordination.election.candidates import CandidateList, CandidateStore
+from discordha.coordination.etcd.watch import EtcdWatch
+from discordha.coordination.session import Grant
+from discordha.coordination.shared import counters
+from discordha.coordination.shared.facade import Shared
+from discordha.coordination.shared.locks import Locks
+from simulation.primitives import current_thread
+
+__all__ = ["BROKEN", "built"]
+
+Restore = Callable[[], None]
+
+
+def _replace(owner: Any, name: str, value: Any) -> Restore:
+    before = owner.__dict__[name] if isinstance(owner, type) else getattr(owner, name)
+    setattr(owner, name, value)
+    return lambda: setattr(owner, name, before)
+
+
+def _claim_not_compared() -> Restore:
+    """A claim that another replica holds is taken for won."""
+
+    def read(self: Claims, request: Any, result: Any, grant: Any) -> Claim:
+        return Claim(request.key, request.attempt, result.revision, grant)
+
+    return _replace(Claims, "_read_answer", read)
+
+
+def _never_marked() -> Restore:
+    """A finished event is said to be marked, and is not."""
+
+    def mark(self: Claims, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None:
+        self._hints.note_done(claim.key)
+        if done is not None:
+            done(claim, True)
+
+    return _replace(Claims, "mark", mark)
+
+
+def _lost_answer_is_lost() -> Restore:
+    """A claim whose answer was lost is taken for somebody else's."""
+    read_answer = Claims._read_answer
+
+    def read(self: Claims, request: Any, result: Any, grant: Any) -> Any:
+        if not result.succeeded:
+            kv = result.responses[0][0]
+            if kv.lease == grant.lease_id:
+                result.responses[0][0] = kv._replace(lease=0)
+        return read_answer(self, request, result, grant)
+
+    return _replace(Claims, "_read_answer", read)
+
+
+def _session_never_lost() -> Restore:
+    """Only the session's own thread looks at the deadline."""
+    alive = Grant.alive.fget  # type: ignore[attr-defined]
+
+    def believed(self: Grant) -> bool:
+        return alive(self) if current_thread().name == "discordha-session" else not self._ended
+
+    return _replace(Grant, "alive", property(believed))
+
+
+def _deadline_from_answer() -> Restore:
+    """A session's deadline is seconds later than its lease's end."""
+    extend = Grant.extend
+
+    def late(self: Grant, deadline: float) -> bool:
+        return extend(self, deadline + 3.0)
+
+    return _replace(Grant, "extend", late)
+
+
+def _no_fence_no_nonce() -> Restore:
+    """A replica that lost its session sends on, and Discord can't recognise what it sends."""
+    numbers = itertools.count()
+    undo = _replace(Fence, "refusal", lambda self: None)
+    more = _replace(simulation.gateway, "nonce_for", lambda event, ordinal: str(next(numbers)))
+
+    def both() -> None:
+        undo()
+        more()
+
+    return both
+
+
+def _watch_skips() -> Restore:
+    """A watch that was lost goes on from now, without a snapshot."""
+    follow = EtcdWatch._follow
+
+    def skip(self: EtcdWatch) -> None:
+        if self._lost_at is not None:
+            self._revision = self._store.range("/nothing").revision
+        follow(self)
+
+    return _replace(EtcdWatch, "_follow", skip)
+
+
+def _lock_not_awaited() -> Restore:
+    """A lock is taken while another caller is in front."""
+    return _replace(Locks, "_wait_for_turn", lambda self, *arguments: None)
+
+
+def _leader_not_awaited() -> Restore:
+    """A candidate takes itself for the first."""
+    read, enter = CandidateStore.read, CandidateStore.enter
+
+    def first(found: CandidateList | None) -> Any:
+        return found._replace(first=found.mine.create_revision) if found and found.mine else found
+
+    undo = _replace(CandidateStore, "read", lambda self, *arguments: first(read(self, *arguments)))
+    more = _replace(CandidateStore, "enter", lambda self, *arguments: first(enter(self, *arguments)))
+    return lambda: (undo(), more())  # type: ignore[func-returns-value]
+
+
+def _counted_again() -> Restore:
+    """An increment whose answer was lost is sent again, whatever became of it."""
+    return _replace(counters, "value_after", lambda *arguments: None)
+
+
+def _computed_alone() -> Restore:
+    """Callers of ``get_or_set`` do not wait for each other, and the last one's value stays."""
+
+    def create(  # noqa: PLR0917
+        self: Cache, shared: Any, key: str, data: bytes, ttl: Any, guards: Any
+    ) -> Any:
+        shared.caches.set(self.name, key, data, ttl, ())
+        return json.loads(data)
+
+    undo = _replace(Cache, "_create", create)
+    more = _replace(Shared, "computing", lambda self, *arguments: contextlib.nullcontext(()))
+    return lambda: (undo(), more())  # type: ignore[func-returns-value]
+
+
+BROKEN: dict[str, Callable[[], Restore]] = {
+    "claim-not-compared": _claim_not_compared,
+    "never-marked": _never_marked,
+    "lost-answer-is-lost": _lost_answer_is_lost,
+    "session-never-lost": _session_never_lost,
+    "deadline-too-late": _deadline_from_answer,
+    "no-fence-and-no-nonce": _no_fence_no_nonce,
+    "watch-skips": _watch_skips,
+    "lock-not-awaited": _lock_not_awaited,
+    "leader-not-awaited": _leader_not_awaited,
+    "counted-again": _counted_again,
+    "computed-alone": _computed_alone,
+}
+
+
+@contextlib.contextmanager
+def built(name: str | None) -> Iterator[None]:
+    """Breaks the library while the block runs."""
+    restore = BROKEN[name]() if name is not None else None
+    try:
+        yield
+    finally:
+        if restore is not None:
+            restore()

@@ -1,0 +1,407 @@
+"""One simulated run: replicas of a bot, their load, their faults, and what happened."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import discord
+
+import discordha.coordination.node
+import discordha.limits.identify
+import discordha.replica.parts
+from discordha.bot import DiscordHA
+from discordha.config import Config
+from discordha.context import current_event
+from discordha.errors import DiscordHAError, LockLost
+from discordha.limits.session_limits import IDENTIFY_INTERVAL, SessionLimits
+from simulation.discord_side import SimulatedDiscord
+from simulation.etcd import SimulatedEtcd, store_of_this_machine
+from simulation.gateway import SimulatedGateway, Waits, send
+from simulation.primitives import Thread, sleep
+from simulation.record import Happening, Operation, Record, Run
+from simulation.scheduler import Machine, Scheduler, Task, begin
+from simulation.script import Fault
+from simulation.striking import Replica, Striking
+
+__all__ = ["Cluster", "Plan"]
+
+#: Faults begin when all replicas are ready, or so many seconds after the start.
+FIRST_READY = 60.0
+#: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
+SETTLES = 8.0
+CHANNELS = 4
+#: How long each of a lone replica's two workers rests between two operations on average, seconds.
+PAUSE = 0.13
+WATCHED_EVERY = 0.01
+
+
+class Plan:
+    """How much happens.
+
+    :param seconds: for how long there are faults.
+    :param calm: for how long the cluster is left alone at the end, seconds.
+    :param rate: events a second.
+    :param only: these kinds of faults; empty: all.
+    """
+
+    def __init__(
+        self,
+        *,
+        replicas: int = 3,
+        seconds: float = 60.0,
+        calm: float = 40.0,
+        rate: float = 6.0,
+        only: Sequence[str] = (),
+    ) -> None:
+        self.replicas = replicas
+        self.seconds = seconds
+        self.calm = calm
+        self.rate = rate
+        self.only = only
+
+
+class Cluster(Striking):
+    """See the module. ``run`` gives the record."""
+
+    def __init__(self, seed: int | str, faults: Sequence[Fault], plan: Plan) -> None:
+        self.seed = seed
+        self.faults = list(faults)
+        self.plan = plan
+        self.record = Record()
+        scheduler = self.scheduler = Scheduler(f"cluster {seed}")
+        scheduler._overtakes = scheduler.random.choice((0.01, 0.05, 0.2))
+        begin(scheduler)
+        Thread._numbers = itertools.count(1)
+        self.etcd = SimulatedEtcd(scheduler)
+        self.discord = SimulatedDiscord(scheduler)
+        # A large fleet would take minutes to identify.
+        interval = min(IDENTIFY_INTERVAL, 40 / plan.replicas)
+        self.discord.limits = SessionLimits(1, 1000, 1000, 86400.0, 1, interval)
+        self.replicas = [Replica(number) for number in range(plan.replicas)]
+        self.by_machine: dict[Machine, Replica] = {}
+        self._open_runs: dict[str, list[tuple[Run, Any, Task]]] = {}
+        self._numbers = itertools.count(1)
+        self._register: dict[str, int] = {}
+        self._reactions_at = 0
+        self._leader_token = 0
+        self._held: dict[str, tuple[int, Any, Task]] = {}
+        self._ends = math.inf
+        self._emitting = True
+        self._grace = scheduler.random.choice((0.01, 0.05))
+        self._ttl = scheduler.random.choice((2.0, 5.0))
+        self._connect_parts()
+
+    def _connect_parts(self) -> None:
+        discordha.coordination.node.EtcdStore = store_of_this_machine(self.etcd)  # type: ignore
+        discordha.replica.parts.Gateway = SimulatedGateway  # type: ignore
+        discordha.limits.identify.asyncio = _Asyncio  # type: ignore
+        SimulatedGateway.discord = self.discord
+        SimulatedGateway.on_client = self._note_gateway  # type: ignore[assignment]
+        SimulatedGateway.received = self._note_received  # type: ignore[assignment]
+
+    # -- the run ---------------------------------------------------------------------------------------------
+
+    def run(self) -> Record:
+        """Runs everything, and ends all threads."""
+        scheduler = self.scheduler
+        try:
+            for replica in self.replicas:
+                scheduler.after(0.05 * replica.number, functools.partial(self._start, replica))
+            scheduler.after(0.1, self._emit)
+            scheduler.after(WATCHED_EVERY, self._watch_leaders)
+            first = scheduler.now + FIRST_READY
+            while scheduler.now < first and not all(map(self._is_ready, self.replicas)):
+                scheduler.run(scheduler.now + 1.0)
+            began = scheduler.now
+            for fault in self.faults:
+                scheduler.at(began + fault.at, functools.partial(self._strike, fault))
+            scheduler.run(began + self.plan.seconds)
+            self._ends = scheduler.now
+            self._mend()
+            scheduler.run(scheduler.now + self.plan.calm * 0.75)
+            self._emitting = False
+            scheduler.run(scheduler.now + self.plan.calm * 0.25)
+            self._look_into_journals()
+            for error in scheduler.errors:
+                self.record.violation(scheduler.now, "a thread ended", error)
+            return self.record
+        finally:
+            scheduler.close()
+
+    def _is_ready(self, replica: Replica) -> bool:
+        bot = replica.bot
+        return bot is not None and bot._replica is not None and bot._replica.parts.readiness.state == "ready"
+
+    def _note(self, text: str) -> None:
+        self.record.line(self.scheduler.now, text)
+
+    # -- replicas --------------------------------------------------------------------------------------------
+
+    def _start(self, replica: Replica) -> None:
+        replica.lives += 1
+        chance = self.scheduler.random
+        machine = self.scheduler.machine(
+            f"r{replica.number}-{replica.lives}",
+            offset=chance.uniform(0, 1e5),
+            wall_offset=chance.uniform(-2.0, 2.0),
+        )
+        replica.machine, replica.bot, replica.gateway, replica.draining = machine, None, None, False
+        self.by_machine[machine] = replica
+        self._note(f"{machine.name} starts")
+        self.scheduler.spawn(machine, "main", functools.partial(self._live, replica, machine))
+
+    def _live(self, replica: Replica, machine: Machine) -> None:
+        config = Config(
+            token="MTA0.G.simulated-token-of-no-bot-0123456789abcdefghijkl",
+            intents=discord.Intents.none(),
+            name="simulated",
+            replica_id=machine.name,
+            etcd_endpoints=("simulated:2379",),
+            session_ttl=self._ttl,
+            grace=self._grace,
+            workers=4,
+            catch_up=0.0,
+            requests_per_second=0,
+            drain_timeout=10.0,
+        )
+        while True:
+            bot = DiscordHA(config)
+            bot.event(self._handler(bot, machine, "on_message"))
+            bot.event(self._handler(bot, machine, "on_raw_reaction_add"))
+            try:
+                bot.start()
+                break
+            except DiscordHAError as error:
+                self._note(f"{machine.name} could not start: {error}")
+                sleep(1.0)
+        replica.bot = bot
+        self._note(f"{machine.name} has started")
+        for number in range(2):
+            Thread(target=self._work, args=(bot, f"{machine.name}/{number}"), name=f"worker-{number}").start()
+
+    def _handler(self, bot: DiscordHA, machine: Machine, name: str) -> Callable[[Any], None]:
+        def handle(what: Any) -> None:
+            event = current_event()
+            assert event is not None
+            key = str(what.id) if name == "on_message" else f"{what.message_id}/{what.user_id}/{what.emoji}"
+            run = self._begin(key, name, machine, event, what)
+            chance = self.scheduler.random
+            try:
+                sleep(chance.expovariate(1 / 0.02) if chance.random() < 0.95 else chance.uniform(0.2, 1.5))
+                channel = what.channel.id if name == "on_message" else what.channel_id
+                send(self.discord, channel, key)
+            except LockLost:
+                run.error = "LockLost"
+                raise
+            finally:
+                if not self.scheduler.closing:
+                    self._end(key, run)
+
+        handle.__name__ = handle.__qualname__ = name
+        return handle
+
+    def _begin(self, key: str, name: str, machine: Machine, event: Any, what: Any) -> Run:
+        now, record = self.scheduler.now, self.record
+        run = Run(key, machine.name, event.attempt, event.fencing_token, now)
+        self._note(f"{machine.name} begins {key} attempt {event.attempt} token {event.fencing_token}")
+        task = self.scheduler.current
+        assert task is not None
+        if name == "on_message":
+            for other, context, holder in self._open_runs.get(key, ()):
+                if holder.machine.alive and not self._as(holder, lambda context=context: context.lost):
+                    record.violation(now, "two at a time", f"{key} by {other.machine} and {machine.name}")
+            self._check_order(key, machine, now)
+        else:
+            if event.fencing_token < self._leader_token and not event.lost:
+                record.violation(now, "token went back", f"{key} by {machine.name}: {event.fencing_token}")
+            self._leader_token = max(self._leader_token, event.fencing_token)
+        record.runs.setdefault(key, []).append(run)
+        self._open_runs.setdefault(key, []).append((run, event, task))
+        return run
+
+    def _end(self, key: str, run: Run) -> None:
+        run.ended = self.scheduler.now
+        self._note(f"{run.machine} ends {key}{f' by {run.error}' if run.error else ''}")
+        self._open_runs[key] = [each for each in self._open_runs[key] if each[0] is not run]
+
+    def _check_order(self, key: str, machine: Machine, now: float) -> None:
+        """P13: an older event of the channel that this process has received is done."""
+        this = self.record.by_name[key][0]
+        if self.record.troubled(now - SETTLES - self._ttl, now):
+            return
+        for older in self.record.by_channel[this.channel]:
+            if older.number >= this.number:
+                return
+            runs = self.record.runs.get(older.name, ())
+            if machine.name not in older.received or any(run.ended and not run.error for run in runs):
+                continue
+            if now - older.at > 60.0:
+                continue
+            self.record.violation(now, "out of order", f"{key} begins before {older.name} is done")
+
+    def _as(self, task: Task, ask: Callable[[], Any]) -> Any:
+        """Asks as a thread of another machine would, without a marked point."""
+        scheduler = self.scheduler
+        before, scheduler.current = scheduler.current, task
+        overtakes, scheduler._overtakes = scheduler._overtakes, -1.0
+        try:
+            return ask()
+        finally:
+            scheduler.current, scheduler._overtakes = before, overtakes
+
+    # -- the load --------------------------------------------------------------------------------------------
+
+    def _emit(self) -> None:
+        if not self._emitting:
+            return
+        scheduler, chance = self.scheduler, self.scheduler.random
+        scheduler.after(chance.expovariate(self.plan.rate), self._emit)
+        number, channel, now = next(self._numbers), 1 + chance.randrange(CHANNELS), scheduler.now
+        if chance.random() < 0.7:
+            snowflake = self.discord.snowflake()
+            self.record.happened(Happening(number, "message", str(snowflake), channel, now))
+            self._note(f"message {snowflake} in {channel}")
+            self.discord.emit(
+                "MESSAGE_CREATE",
+                {"id": str(snowflake), "channel_id": str(channel), "content": "!", "token": number},
+            )
+            return
+        target, user, emoji = int(now / 4), chance.randrange(2), chance.choice("ab")
+        name = f"{target}/{user}/{emoji}"
+        self.record.happened(Happening(number, "reaction", name, 1, now))
+        self._note(f"reaction {name}")
+        self.discord.emit(
+            "MESSAGE_REACTION_ADD",
+            {
+                "message_id": str(target),
+                "channel_id": "1",
+                "user_id": str(user),
+                "emoji": {"name": emoji, "id": None},
+                "token": number,
+            },
+        )
+
+    def _work(self, bot: DiscordHA, client: str) -> None:
+        """Reads and writes what all replicas share, and records each operation."""
+        chance = self.scheduler.random
+        cache = bot.cache("simulated")
+        while self._emitting:
+            sleep(chance.expovariate(1 / PAUSE) * self.plan.replicas)
+            part = int(self.scheduler.now / 10)
+            what = chance.choice(("increment", "get_or_set", "get", "set", "lock"))
+            if what == "increment":
+                key = f"counter/{part}"
+                self._operate(client, key, what, 1, lambda key=key: cache.increment(key))
+            elif what == "get_or_set":
+                key, value = f"once/{int(self.scheduler.now / 3)}", next(self._numbers)
+
+                def compute(value: int = value) -> int:
+                    sleep(chance.expovariate(1 / 0.3))
+                    return value
+
+                self._operate(
+                    client, key, what, value, functools.partial(cache.get_or_set, key, compute, timeout=5.0)
+                )
+            elif what == "get":
+                key = f"register/{part}"
+                self._operate(client, key, what, None, lambda key=key: cache.get(key))
+            elif what == "set":
+                key, value = f"register/{part}", next(self._numbers)
+                self._operate(client, key, what, value, lambda key=key, value=value: cache.set(key, value))
+            else:
+                self._with_lock(bot, client, f"lock/{chance.randrange(2)}")
+
+    def _operate(self, client: str, key: str, what: str, argument: Any, call: Callable[[], Any]) -> None:
+        invoked = self.scheduler.now
+        operation = Operation(client, key, what, argument, invoked, math.inf)
+        self.record.operations.append(operation)
+        try:
+            operation.result = call()
+            operation.returned = self.scheduler.now
+            self._note(f"{client} {what} {key} {argument} gave {operation.result}")
+        except (DiscordHAError, TimeoutError) as error:
+            applied = getattr(error, "maybe_applied", True)
+            if what == "get" or applied is False:
+                self.record.operations.remove(operation)
+            self._note(f"{client} {what} {key} {argument} failed: {type(error).__name__}")
+
+    def _with_lock(self, bot: DiscordHA, client: str, name: str) -> None:
+        chance, record, task = self.scheduler.random, self.record, self.scheduler.current
+        assert task is not None
+        try:
+            with bot.lock(name, timeout=5.0) as lock:
+                now, token = self.scheduler.now, lock.fencing_token
+                if lock.lost:
+                    return
+                held = self._held.get(name)
+                if held is not None:
+                    other, holder, of = held
+                    if of.machine.alive and not self._as(of, lambda: holder.lost):
+                        record.violation(now, "two holders", f"{name}: tokens {other} and {token}")
+                    if token <= other:
+                        record.violation(now, "token went back", f"{name}: {token} after {other}")
+                self._note(f"{client} holds {name} token {token}")
+                self._held[name] = (token, lock, task)
+                sleep(chance.expovariate(1 / 0.05))
+                if self._held.get(name, (0,))[0] == token:
+                    self._held[name] = (token, _Released, task)
+        except (DiscordHAError, TimeoutError) as error:
+            self._note(f"{client} lock {name} failed: {type(error).__name__}")
+
+    def _watch_leaders(self) -> None:
+        """Never two replicas that lead by their own clocks."""
+        self.scheduler.after(WATCHED_EVERY, self._watch_leaders)
+        leads: list[str] = []
+        for replica in self.replicas:
+            machine, bot = replica.machine, replica.bot
+            if (
+                machine is None
+                or not machine.alive
+                or bot is None
+                or bot._replica is None
+                or not machine.tasks
+            ):
+                continue
+            leaders = bot._replica.parts.leaders
+            task = next(iter(machine.tasks))
+            if leaders is not None and self._as(task, lambda leaders=leaders: leaders.leads(0)):
+                leads.append(machine.name)
+        if len(leads) > 1:
+            self.record.violation(self.scheduler.now, "two leaders", ", ".join(leads))
+
+    def _look_into_journals(self) -> None:
+        for replica in self.replicas:
+            machine, bot = replica.machine, replica.bot
+            if machine is None or not machine.alive or bot is None or bot._replica is None:
+                continue
+            leaders = bot._replica.parts.leaders
+            assert leaders is not None
+            task = next(iter(machine.tasks))
+            if self._as(task, functools.partial(leaders.leads, 0)):
+                continue
+            journal = leaders._shards[0].journal
+            keys: list[str] = self._as(task, journal.keys)
+            named = [key.split("/") for key in keys]
+            self.record.kept[machine.name] = {f"{part[2]}/{part[1]}/{part[4]}" for part in named}
+
+    # -- what the stand-ins tell -----------------------------------------------------------------------------
+
+    def _note_gateway(self, machine: Machine, gateway: SimulatedGateway) -> None:
+        self.by_machine[machine].gateway = gateway
+
+    def _note_received(self, machine: str, kind: str, data: Any, now: float) -> None:
+        number = data["token"]
+        happening = next(each for each in reversed(self.record.happenings) if each.number == number)
+        happening.received.setdefault(machine, now)
+
+
+class _Released:
+    lost = True
+
+
+class _Asyncio:
+    wrap_future = staticmethod(Waits)

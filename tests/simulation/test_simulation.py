@@ -1,0 +1,67 @@
+"""The simulation: a seed gives one history, the library keeps its promises, and broken builds are found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+SHORT = ("--seconds", "15", "--calm", "20")
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """``python -m simulation``: a process of its own, since it imports the library without real threads."""
+    path = [TESTS.parent, TESTS, TESTS / "support", *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(map(str, path))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "simulation", *arguments], env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def answer(process: subprocess.Popen[str], timeout: float = 100.0) -> str:
+    try:
+        return process.communicate(timeout=timeout)[0]
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+
+
+def results(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_a_seed_gives_the_same_history_twice_and_no_violation() -> None:
+    both = [start("--seeds", "2", "--json", *SHORT) for _ in range(2)]
+    first, second = [answer(process) for process in both]
+    assert first == second
+    found = results(first)
+    assert [each["violations"] for each in found] == [[], []], first
+    assert len({each["digest"] for each in found}) == 2
+    assert all(each["events"] > 150 and each["faults"] > 0 and each["operations"] > 100 for each in found)
+
+
+def test_a_broken_build_is_found_and_its_faults_are_cut_down() -> None:
+    text = answer(start("--seed", "1", "--broken", "never-marked", "--tries", "4", *SHORT))
+    assert "started again" in text
+    assert "repeat: make simulate" in text
+
+
+@pytest.mark.long
+def test_every_broken_build_is_found() -> None:
+    text = answer(start("--broken", "all", "--seeds", "1000"), timeout=7200)
+    print(text)
+    assert "not found" not in text
+
+
+@pytest.mark.long
+def test_many_seeds() -> None:
+    text = answer(start("--seeds", os.environ.get("SEEDS", "200"), "--keep-going"), timeout=7200)
+    print(text)
+    assert "seeds with a violation: none" in text

@@ -1,0 +1,172 @@
+"""Judges a record by docs/guarantees.md. What a promise excepts is counted as excused, with its reason."""
+
+from __future__ import annotations
+
+import bisect
+import collections
+import itertools
+import math
+from typing import NamedTuple
+
+from linearizability import MODELS, Call, Model, TooManyStates, check
+
+from simulation.record import Happening, Record, Run
+
+__all__ = ["Verdict", "judge"]
+
+#: A mark is written this long after its run's end, while nothing is wrong, seconds.
+MARKED_WITHIN = 1.0
+#: What a fault does to claims may last for so long after its end, seconds: a session, and its next grant.
+SETTLES = 8.0
+#: A reaction that came so shortly before or after the beginning of a gateway session may be run again.
+SESSION_BEFORE, SESSION_AFTER = 4.0, 30.0
+MAX_ATTEMPTS = 3
+#: While nothing is wrong, also during drains, an event is answered within so many seconds.
+LATE = 5.0
+
+
+class Verdict(NamedTuple):
+    """What is wrong with a run: (when, kind, text); what is excused, by reason; what was counted."""
+
+    violations: list[tuple[float, str, str]]
+    excused: dict[str, int]
+    counted: dict[str, int]
+
+
+def judge(
+    record: Record,
+    messages: list[tuple[float, int, str, str]],
+    identified: list[float],
+    *,
+    interval: float = 5.0,
+) -> Verdict:
+    """The verdict on a run.
+
+    :param messages: what Discord created: (when, channel, content, nonce).
+    :param identified: when each gateway session began.
+    :param interval: how many seconds Discord wants between two.
+    """
+    violations = list(record.violations)
+    excused: collections.Counter[str] = collections.Counter()
+    made: dict[str, list[float]] = {}
+    for at, _, content, _ in messages:
+        made.setdefault(content, []).append(at)
+    for name, happenings in record.by_name.items():
+        _judge_event(record, name, happenings, made.get(name, []), identified, violations, excused)
+        if happenings[0].kind == "message":
+            _judge_runs(record, name, record.runs.get(name, []), violations, excused)
+    _judge_identifies(record, identified, interval, violations)
+    checked = _judge_histories(record, violations)
+    counted = {
+        "events": len(record.happenings),
+        "messages": len(messages),
+        "operations": checked,
+        "runs": sum(map(len, record.runs.values())),
+        "faults": record.faults,
+    }
+    return Verdict(sorted(violations), dict(excused), counted)
+
+
+def _survives(record: Record, process: str, kind: str) -> bool:
+    """Whether an event that a process received must be handled. One that drains hands its events to the
+    others: while these die or are cut off, there may be nobody to take them.
+    """
+    how, at = record.ended.get(process, ("", 0.0))
+    if how == "drained" and kind == "message":
+        return not record.troubled(record.draining[process] - SETTLES, at + 1.0)
+    return not how
+
+
+def _judge_event(  # noqa: PLR0917
+    record: Record,
+    name: str,
+    happenings: list[Happening],
+    made: list[float],
+    identified: list[float],
+    violations: list[tuple[float, str, str]],
+    excused: collections.Counter[str],
+) -> None:
+    """P2 and P5. Equal reactions are counted: nobody can tell them apart."""
+    kind, first = happenings[0].kind, happenings[0].at
+    covered = [each for each in happenings if any(_survives(record, who, kind) for who in each.received)]
+    if len(made) < len(covered):
+        runs = record.runs.get(name, [])
+        deaths = sum(
+            record.ended.get(run.machine, ("",))[0] == "killed" and run.ended is None for run in runs
+        )
+        if deaths >= MAX_ATTEMPTS:
+            excused["dead letter (P8)"] += 1
+        elif any(name in record.kept.get(who, ()) for each in happenings for who in each.received):
+            excused["kept until its replica leads (P4)"] += 1
+        else:
+            text = f"{kind} {name}: {len(made)} of {len(covered)} that a survivor received"
+            violations.append((first, "lost", text))
+    elif len(made) < len(happenings):
+        excused["no survivor received it (P2)"] += len(happenings) - len(made)
+    elif len(happenings) == 1 and made[0] - first > LATE and not record.troubled(first - SETTLES, made[0]):
+        violations.append((made[0], "late", f"{kind} {name}: {made[0] - first:.3f} s after it happened"))
+    if len(made) > len(happenings):
+        begins = bisect.bisect_left(identified, first - SESSION_AFTER)
+        young = begins < len(identified) and identified[begins] <= happenings[-1].at + SESSION_BEFORE
+        if kind == "reaction" and young:
+            excused["as a gateway session began (P4)"] += len(made) - len(happenings)
+        else:
+            violations.append((made[-1], "repeated", f"{kind} {name}: {len(made)} messages"))
+
+
+def _judge_runs(
+    record: Record,
+    name: str,
+    runs: list[Run],
+    violations: list[tuple[float, str, str]],
+    excused: collections.Counter[str],
+) -> None:
+    """P3: what was finished, and must have been marked, begins once."""
+    for number, run in enumerate(runs):
+        if run.ended is None or run.error is not None:
+            continue
+        later = [each for each in runs[number + 1 :] if each.begun > run.ended]
+        if not later:
+            continue
+        how, when = record.ended.get(run.machine, ("", math.inf))
+        died = how == "killed" and when < run.ended + MARKED_WITHIN
+        if died or record.troubled(run.begun - SETTLES, run.ended + MARKED_WITHIN, run.machine):
+            excused["finished, but its mark was not written (P3)"] += 1
+        else:
+            text = f"{name} by {run.machine} until {run.ended:.3f}, and again by {later[0].machine}"
+            violations.append((later[0].begun, "started again", text))
+
+
+def _judge_identifies(
+    record: Record, identified: list[float], interval: float, violations: list[tuple[float, str, str]]
+) -> None:
+    """One IDENTIFY in each interval; without etcd each replica spaces its own only."""
+    for before, after in itertools.pairwise(identified):
+        if after - before < interval - 0.01 and not record.troubled(before - 2 * SETTLES, after):
+            violations.append((after, "identified too soon", f"{after - before:.3f} s after the last"))
+
+
+def model_of(key: str) -> Model:
+    """The object behind a key of the workload's."""
+    return MODELS[key.partition("/")[0]]
+
+
+def _judge_histories(record: Record, violations: list[tuple[float, str, str]]) -> int:
+    """Counters, registers and values computed once are linearizable."""
+    by_key: dict[str, list[Call]] = {}
+    for each in record.operations:
+        call = Call(each.what, each.argument, each.invoked, each.returned, each.result, each.client)
+        by_key.setdefault(each.key, []).append(call)
+    for key, calls in by_key.items():
+        try:
+            bad = check(calls, model_of(key))
+        except TooManyStates:
+            continue
+        if bad is not None:
+            shown = "; ".join(
+                f"{call.who} {call.what}({call.argument}) = {call.result} "
+                f"from {call.invoked:.3f} to {call.returned:.3f}"
+                for call in bad[-8:]
+            )
+            violations.append((bad[-1].invoked, "not linearizable", f"{key}: {shown}"))
+    return len(record.operations)
