@@ -31,6 +31,8 @@ __all__ = ["Cluster", "Plan"]
 
 #: Faults begin when all replicas are ready, or so many seconds after the start.
 FIRST_READY = 60.0
+#: A replica is ready so many seconds after its start, and after the last fault.
+READY_WITHIN = 30.0
 #: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
 SETTLES = 8.0
 CHANNELS = 4
@@ -93,6 +95,7 @@ class Cluster(Striking):
         self._emitting = True
         self._grace = scheduler.random.choice((0.01, 0.05))
         self._ttl = scheduler.random.choice((2.0, 5.0))
+        self.record.ttl = self._ttl
         self._connect_parts()
 
     def _connect_parts(self) -> None:
@@ -126,6 +129,7 @@ class Cluster(Striking):
             self._emitting = False
             scheduler.run(scheduler.now + self.plan.calm * 0.25)
             self._look_into_journals()
+            self._look_for_unready(scheduler.now)
             for error in scheduler.errors:
                 self.record.violation(scheduler.now, "a thread ended", error)
             return self.record
@@ -143,6 +147,7 @@ class Cluster(Striking):
 
     def _start(self, replica: Replica) -> None:
         replica.lives += 1
+        replica.began = self.scheduler.now
         chance = self.scheduler.random
         machine = self.scheduler.machine(
             f"r{replica.number}-{replica.lives}",
@@ -372,6 +377,14 @@ class Cluster(Striking):
                 leads.append(machine.name)
         if len(leads) > 1:
             self.record.violation(self.scheduler.now, "two leaders", ", ".join(leads))
+
+    def _look_for_unready(self, now: float) -> None:
+        for replica in self.replicas:
+            machine = replica.machine
+            if machine is None or not machine.alive or now - max(replica.began, self._ends) < READY_WITHIN:
+                continue
+            if not self._is_ready(replica):
+                self.record.violation(now, "not ready", machine.name)
 
     def _look_into_journals(self) -> None:
         for replica in self.replicas:
