@@ -19,7 +19,7 @@ from discordha.coordination.session import Grant
 from discordha.coordination.shared import counters
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.locks import Locks
-from simulation.primitives import current_thread
+from simulation.threads import current_thread
 
 __all__ = ["BROKEN", "built"]
 

@@ -18,14 +18,16 @@ from discordha.config import Config
 from discordha.context import current_event
 from discordha.errors import DiscordHAError, LockLost
 from discordha.limits.session_limits import IDENTIFY_INTERVAL, SessionLimits
+from simulation.client import Waits
 from simulation.discord_side import SimulatedDiscord
 from simulation.etcd import SimulatedEtcd, store_of_this_machine
-from simulation.gateway import SimulatedGateway, Waits, send
-from simulation.primitives import Thread, sleep
+from simulation.gateway import SimulatedGateway, send
+from simulation.primitives import sleep
 from simulation.record import Record, Run
 from simulation.scheduler import Machine, Scheduler, Task, begin
 from simulation.script import Fault
 from simulation.striking import Replica, Striking
+from simulation.threads import Thread
 from simulation.workload import Loading
 
 __all__ = ["Cluster", "Plan"]
