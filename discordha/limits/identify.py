@@ -104,6 +104,7 @@ class Identify:
         self._reason: str | None = None
         self._logged_reason: str | None = None
         self._own_spent = 0
+        self._has_strays = False
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(
@@ -190,7 +191,7 @@ class Identify:
     def _until_next(self) -> float | None:
         now, interval = self._clock(), self._known_limits.interval
         due = [turn.over_at + interval - now for turn in self._turns if turn.over_at is not None]
-        if self._waiting or len(due) < len(self._turns):
+        if self._waiting or self._has_strays or len(due) < len(self._turns):
             due.append(CHECK_INTERVAL)
         if not self._proven:
             due.append(self._began + PROVEN - now)
@@ -207,12 +208,21 @@ class Identify:
         if not self._proven and now - self._began >= PROVEN:
             self._budget.prove()
             self._proven = True
+        self._drop_strays()
         self._waiting = [request for request in self._waiting if not request.future.cancelled()]
         self._reason = None
         for bucket, requests in self._by_bucket().items():
             # One place a bucket, so that replicas take turns; shards that no replica is ready for come first.
             self._advance(bucket, min(requests, key=lambda request: not self._needed(request.key)), now)
         self._log_reason()
+
+    def _drop_strays(self) -> None:
+        grant = self._session.current
+        strays = self._queue.strays(grant, self._places.values()) if grant is not None else []
+        self._has_strays = bool(strays)
+        with contextlib.suppress(DiscordHAError):
+            for key in strays:
+                self._queue.drop(key)
 
     def _by_bucket(self) -> dict[int, list[_Request]]:
         found: dict[int, list[_Request]] = {}
@@ -281,12 +291,13 @@ class Identify:
         if not self._queue.is_next(place):
             return None
         guards, writes = self._budget.spend(proven=self._proven)
+        del self._places[bucket]  # if the answer is lost, it may be used up; if it is not, it becomes a stray
         held = self._queue.take(place, self._known_limits.interval, guards, writes)
         if held is None:
+            self._places[bucket] = place
             return None
         self._budget.spent()
         self._own_spent += 1
-        del self._places[bucket]
         return IdentifyTurn(bucket, held, now, self._wake.set)
 
     def _why_not(self, key: int, now: float) -> str | None:

@@ -14,12 +14,12 @@ from discordha.context import Fence
 from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.records import Claim
 from discordha.coordination.election.candidates import CandidateList, CandidateStore
-from discordha.coordination.etcd.watch import EtcdWatch
+from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.session import Grant
 from discordha.coordination.shared import counters
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.locks import Locks
-from simulation.primitives import current_thread
+from simulation.threads import current_thread
 
 __all__ = ["BROKEN", "built"]
 
@@ -99,16 +99,14 @@ def _no_fence_no_nonce() -> Restore:
     return both
 
 
-def _watch_skips() -> Restore:
-    """A watch that was lost goes on from now, without a snapshot."""
-    follow = EtcdWatch._follow
+def _deletes_not_told() -> Restore:
+    """A watch does not tell that keys are gone."""
+    on_events = WatchRouter.on_events
 
-    def skip(self: EtcdWatch) -> None:
-        if self._lost_at is not None:
-            self._revision = self._store.range("/nothing").revision
-        follow(self)
+    def without(self: WatchRouter, revision: int, events: Any) -> None:
+        on_events(self, revision, [event for event in events if event.kind == "put"])
 
-    return _replace(EtcdWatch, "_follow", skip)
+    return _replace(WatchRouter, "on_events", without)
 
 
 def _lock_not_awaited() -> Restore:
@@ -154,7 +152,7 @@ BROKEN: dict[str, Callable[[], Restore]] = {
     "session-never-lost": _session_never_lost,
     "deadline-too-late": _deadline_from_answer,
     "no-fence-and-no-nonce": _no_fence_no_nonce,
-    "watch-skips": _watch_skips,
+    "deletes-not-told": _deletes_not_told,
     "lock-not-awaited": _lock_not_awaited,
     "leader-not-awaited": _leader_not_awaited,
     "counted-again": _counted_again,

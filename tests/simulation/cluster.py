@@ -18,24 +18,26 @@ from discordha.config import Config
 from discordha.context import current_event
 from discordha.errors import DiscordHAError, LockLost
 from discordha.limits.session_limits import IDENTIFY_INTERVAL, SessionLimits
+from simulation.client import Waits
 from simulation.discord_side import SimulatedDiscord
 from simulation.etcd import SimulatedEtcd, store_of_this_machine
-from simulation.gateway import SimulatedGateway, Waits, send
-from simulation.primitives import Thread, sleep
-from simulation.record import Happening, Operation, Record, Run
+from simulation.gateway import SimulatedGateway, send
+from simulation.primitives import sleep
+from simulation.record import Record, Run
 from simulation.scheduler import Machine, Scheduler, Task, begin
 from simulation.script import Fault
 from simulation.striking import Replica, Striking
+from simulation.threads import Thread
+from simulation.workload import Loading
 
 __all__ = ["Cluster", "Plan"]
 
 #: Faults begin when all replicas are ready, or so many seconds after the start.
 FIRST_READY = 60.0
+#: A replica is ready so many seconds after its start, and after the last fault.
+READY_WITHIN = 30.0
 #: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
 SETTLES = 8.0
-CHANNELS = 4
-#: How long each of a lone replica's two workers rests between two operations on average, seconds.
-PAUSE = 0.13
 WATCHED_EVERY = 0.01
 
 
@@ -64,7 +66,7 @@ class Plan:
         self.only = only
 
 
-class Cluster(Striking):
+class Cluster(Striking, Loading):
     """See the module. ``run`` gives the record."""
 
     def __init__(self, seed: int | str, faults: Sequence[Fault], plan: Plan) -> None:
@@ -93,6 +95,7 @@ class Cluster(Striking):
         self._emitting = True
         self._grace = scheduler.random.choice((0.01, 0.05))
         self._ttl = scheduler.random.choice((2.0, 5.0))
+        self.record.ttl = self._ttl
         self._connect_parts()
 
     def _connect_parts(self) -> None:
@@ -126,6 +129,7 @@ class Cluster(Striking):
             self._emitting = False
             scheduler.run(scheduler.now + self.plan.calm * 0.25)
             self._look_into_journals()
+            self._look_for_unready(scheduler.now)
             for error in scheduler.errors:
                 self.record.violation(scheduler.now, "a thread ended", error)
             return self.record
@@ -143,6 +147,7 @@ class Cluster(Striking):
 
     def _start(self, replica: Replica) -> None:
         replica.lives += 1
+        replica.began = self.scheduler.now
         chance = self.scheduler.random
         machine = self.scheduler.machine(
             f"r{replica.number}-{replica.lives}",
@@ -253,105 +258,6 @@ class Cluster(Striking):
         finally:
             scheduler.current, scheduler._overtakes = before, overtakes
 
-    # -- the load --------------------------------------------------------------------------------------------
-
-    def _emit(self) -> None:
-        if not self._emitting:
-            return
-        scheduler, chance = self.scheduler, self.scheduler.random
-        scheduler.after(chance.expovariate(self.plan.rate), self._emit)
-        number, channel, now = next(self._numbers), 1 + chance.randrange(CHANNELS), scheduler.now
-        if chance.random() < 0.7:
-            snowflake = self.discord.snowflake()
-            self.record.happened(Happening(number, "message", str(snowflake), channel, now))
-            self._note(f"message {snowflake} in {channel}")
-            self.discord.emit(
-                "MESSAGE_CREATE",
-                {"id": str(snowflake), "channel_id": str(channel), "content": "!", "token": number},
-            )
-            return
-        target, user, emoji = int(now / 4), chance.randrange(2), chance.choice("ab")
-        name = f"{target}/{user}/{emoji}"
-        self.record.happened(Happening(number, "reaction", name, 1, now))
-        self._note(f"reaction {name}")
-        self.discord.emit(
-            "MESSAGE_REACTION_ADD",
-            {
-                "message_id": str(target),
-                "channel_id": "1",
-                "user_id": str(user),
-                "emoji": {"name": emoji, "id": None},
-                "token": number,
-            },
-        )
-
-    def _work(self, bot: DiscordHA, client: str) -> None:
-        """Reads and writes what all replicas share, and records each operation."""
-        chance = self.scheduler.random
-        cache = bot.cache("simulated")
-        while self._emitting:
-            sleep(chance.expovariate(1 / PAUSE) * self.plan.replicas)
-            part = int(self.scheduler.now / 10)
-            what = chance.choice(("increment", "get_or_set", "get", "set", "lock"))
-            if what == "increment":
-                key = f"counter/{part}"
-                self._operate(client, key, what, 1, lambda key=key: cache.increment(key))
-            elif what == "get_or_set":
-                key, value = f"once/{int(self.scheduler.now / 3)}", next(self._numbers)
-
-                def compute(value: int = value) -> int:
-                    sleep(chance.expovariate(1 / 0.3))
-                    return value
-
-                self._operate(
-                    client, key, what, value, functools.partial(cache.get_or_set, key, compute, timeout=5.0)
-                )
-            elif what == "get":
-                key = f"register/{part}"
-                self._operate(client, key, what, None, lambda key=key: cache.get(key))
-            elif what == "set":
-                key, value = f"register/{part}", next(self._numbers)
-                self._operate(client, key, what, value, lambda key=key, value=value: cache.set(key, value))
-            else:
-                self._with_lock(bot, client, f"lock/{chance.randrange(2)}")
-
-    def _operate(self, client: str, key: str, what: str, argument: Any, call: Callable[[], Any]) -> None:
-        invoked = self.scheduler.now
-        operation = Operation(client, key, what, argument, invoked, math.inf)
-        self.record.operations.append(operation)
-        try:
-            operation.result = call()
-            operation.returned = self.scheduler.now
-            self._note(f"{client} {what} {key} {argument} gave {operation.result}")
-        except (DiscordHAError, TimeoutError) as error:
-            applied = getattr(error, "maybe_applied", True)
-            if what == "get" or applied is False:
-                self.record.operations.remove(operation)
-            self._note(f"{client} {what} {key} {argument} failed: {type(error).__name__}")
-
-    def _with_lock(self, bot: DiscordHA, client: str, name: str) -> None:
-        chance, record, task = self.scheduler.random, self.record, self.scheduler.current
-        assert task is not None
-        try:
-            with bot.lock(name, timeout=5.0) as lock:
-                now, token = self.scheduler.now, lock.fencing_token
-                if lock.lost:
-                    return
-                held = self._held.get(name)
-                if held is not None:
-                    other, holder, of = held
-                    if of.machine.alive and not self._as(of, lambda: holder.lost):
-                        record.violation(now, "two holders", f"{name}: tokens {other} and {token}")
-                    if token <= other:
-                        record.violation(now, "token went back", f"{name}: {token} after {other}")
-                self._note(f"{client} holds {name} token {token}")
-                self._held[name] = (token, lock, task)
-                sleep(chance.expovariate(1 / 0.05))
-                if self._held.get(name, (0,))[0] == token:
-                    self._held[name] = (token, _Released, task)
-        except (DiscordHAError, TimeoutError) as error:
-            self._note(f"{client} lock {name} failed: {type(error).__name__}")
-
     def _watch_leaders(self) -> None:
         """Never two replicas that lead by their own clocks."""
         self.scheduler.after(WATCHED_EVERY, self._watch_leaders)
@@ -372,6 +278,14 @@ class Cluster(Striking):
                 leads.append(machine.name)
         if len(leads) > 1:
             self.record.violation(self.scheduler.now, "two leaders", ", ".join(leads))
+
+    def _look_for_unready(self, now: float) -> None:
+        for replica in self.replicas:
+            machine = replica.machine
+            if machine is None or not machine.alive or now - max(replica.began, self._ends) < READY_WITHIN:
+                continue
+            if not self._is_ready(replica):
+                self.record.violation(now, "not ready", machine.name)
 
     def _look_into_journals(self) -> None:
         for replica in self.replicas:
@@ -397,10 +311,6 @@ class Cluster(Striking):
         number = data["token"]
         happening = next(each for each in reversed(self.record.happenings) if each.number == number)
         happening.received.setdefault(machine, now)
-
-
-class _Released:
-    lost = True
 
 
 class _Asyncio:

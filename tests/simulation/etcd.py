@@ -20,8 +20,9 @@ from discordha.coordination.etcd.watch import EtcdWatch
 from discordha.coordination.memory.keyspace import Change, Keyspace
 from discordha.coordination.memory.store import MemoryStore
 from discordha.errors import StoreUnavailable
-from simulation.primitives import Event, Thread
+from simulation.primitives import Event
 from simulation.scheduler import Machine, Scheduler, Task, current
+from simulation.threads import Thread
 
 __all__ = ["Link", "SimulatedEtcd", "SimulatedStore"]
 

@@ -18,7 +18,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-from simulation import primitives
+from simulation import primitives, threads
 from simulation.scheduler import running
 
 __all__ = ["install"]
@@ -87,13 +87,13 @@ def stand_ins() -> dict[str, ModuleType]:
             Event=primitives.Event,
             Semaphore=primitives.Semaphore,
             BoundedSemaphore=primitives.BoundedSemaphore,
-            Thread=primitives.Thread,
-            local=primitives.local,
-            current_thread=primitives.current_thread,
-            main_thread=primitives.main_thread,
-            get_ident=primitives.get_ident,
-            get_native_id=primitives.get_ident,
-            enumerate=primitives.enumerate_threads,
+            Thread=threads.Thread,
+            local=threads.local,
+            current_thread=threads.current_thread,
+            main_thread=threads.main_thread,
+            get_ident=threads.get_ident,
+            get_native_id=threads.get_ident,
+            enumerate=threads.enumerate_threads,
         ),
         "queue": _module(
             "queue",

@@ -73,6 +73,7 @@ class Record:
         self.ended: dict[str, tuple[str, float]] = {}  # processes: how and when
         self.kept: dict[str, set[str]] = {}  # by process: the reactions that wait in its journal at the end
         self.draining: dict[str, float] = {}  # since when
+        self.ttl = 5.0
         self.violations: list[tuple[float, str, str]] = []
         self.faults = 0
 

@@ -29,6 +29,7 @@ class Replica:
     def __init__(self, number: int) -> None:
         self.number = number
         self.lives = 0
+        self.began = 0.0
         self.machine: Machine | None = None
         self.bot: DiscordHA | None = None
         self.gateway: SimulatedGateway | None = None

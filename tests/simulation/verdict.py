@@ -21,6 +21,8 @@ SETTLES = 8.0
 #: A reaction that came so shortly before or after the beginning of a gateway session may be run again.
 SESSION_BEFORE, SESSION_AFTER = 4.0, 30.0
 MAX_ATTEMPTS = 3
+#: How much more than its TTL a takeover may take, seconds.
+TAKEN_WITHIN = 1.5
 #: While nothing is wrong, also during drains, an event is answered within so many seconds.
 LATE = 5.0
 
@@ -121,14 +123,25 @@ def _judge_runs(
     violations: list[tuple[float, str, str]],
     excused: collections.Counter[str],
 ) -> None:
-    """P3: what was finished, and must have been marked, begins once."""
+    """P3: what was finished, and must have been marked, begins once. P2: what a dead replica ran is run again
+    within its TTL and a second, and etcd's own half a second.
+    """
     for number, run in enumerate(runs):
+        how, when = record.ended.get(run.machine, ("", math.inf))
+        if run.ended is None and how == "killed" and len(runs) > number + 1:
+            begun = runs[number + 1].begun
+            others = any(
+                trouble.begun <= begun and trouble.ended >= when - SETTLES and trouble.who != run.machine
+                for trouble in record.troubles
+            )
+            if begun > when + record.ttl + TAKEN_WITHIN and not others:
+                text = f"{name}, which {run.machine} ran as it died, after {begun - when:.3f} s"
+                violations.append((begun, "taken over late", text))
         if run.ended is None or run.error is not None:
             continue
         later = [each for each in runs[number + 1 :] if each.begun > run.ended]
         if not later:
             continue
-        how, when = record.ended.get(run.machine, ("", math.inf))
         died = how == "killed" and when < run.ended + MARKED_WITHIN
         if died or record.troubled(run.begun - SETTLES, run.ended + MARKED_WITHIN, run.machine):
             excused["finished, but its mark was not written (P3)"] += 1

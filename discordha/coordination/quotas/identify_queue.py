@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from discordha.coordination.etcd.router import KeyView
@@ -82,10 +82,15 @@ class IdentifyQueue(KeyView):
         """Gives up a place."""
         self._store.txn((Compare.create_revision(place.key, place.revision),), (Delete(place.key),))
 
+    def drop(self, key: str) -> None:
+        """Deletes the key of a place that ``strays`` has found."""
+        self._store.delete(key)
+
     def take(
         self, place: Place, interval: float, guards: Sequence[Compare] = (), more: Sequence[Op] = ()
     ) -> TurnLease | None:
-        """Exchanges a place for the turn; ``None`` if the turn is not free or a guard does not hold.
+        """Exchanges a place for the turn; ``None`` if the turn is not free or a guard does not hold. After an
+        error nobody knows whether the place is still there: the caller enters again.
 
         :param interval: seconds by which a dead holder's turn must outlive it.
         :param more: operations of the same transaction.
@@ -118,6 +123,13 @@ class IdentifyQueue(KeyView):
         self._store.revoke(turn.lease)
 
     # -- the view; no I/O; any thread ------------------------------------------------------------------------
+
+    def strays(self, grant: Grant, places: Collection[Place]) -> list[str]:
+        """The keys of this replica's that are none of ``places``: the answers to their writes were lost, and
+        they would hold up everybody behind them until the session ends.
+        """
+        own, known = f"/q/{grant.lease_id:x}-", {place.key for place in places}
+        return [key for key in self.keys if own in key and key not in known]
 
     def is_next(self, place: Place) -> bool:
         """Whether the turn is free and this place is first, as far as the watch shows."""

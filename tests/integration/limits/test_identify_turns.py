@@ -7,11 +7,13 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 from discordha.config import Config
 from discordha.coordination.node import CoordinationNode
+from discordha.errors import StoreUnavailable
 from discordha.limits import identify as identify_module
 from discordha.limits.identify import Identify
 from discordha.limits.session_limits import SessionLimits
@@ -73,6 +75,33 @@ def nodes(local_etcd: LocalEtcd, root: str) -> Iterator[list[Node]]:
             ends.callback(node.stop)
             started.append(node)
         yield started
+
+
+@pytest.mark.parametrize("method", ["put", "txn"])
+def test_a_lost_answer_holds_up_nobody(
+    nodes: list[Node], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place is in etcd, or is used up, and its owner does not know."""
+    first, second, _ = nodes
+    store, lost = first.coordination.identify_queue._store, []
+    call = getattr(store, method)
+
+    def once(*args: Any, **options: Any) -> Any:
+        answer = call(*args, **options)
+        if not lost and "/iq/0/q/" in repr(args):
+            lost.append(args)
+            raise StoreUnavailable("the answer is lost", maybe_applied=True)
+        return answer
+
+    monkeypatch.setattr(store, method, once)
+    log: list[tuple[float, int, str]] = []
+
+    async def both() -> None:
+        await asyncio.wait_for(asyncio.gather(first.take(0, log), second.take(0, log)), 25)
+
+    asyncio.run(both())
+    assert lost
+    assert sorted(name for _, _, name in log) == ["a", "b"]
 
 
 def test_turns_of_each_bucket_keep_their_distance(nodes: list[Node]) -> None:
