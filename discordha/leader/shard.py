@@ -260,7 +260,7 @@ class LeaderShard:
         if term is not None:
             is_led = self._gap_known is term
         else:
-            is_led = leader is not None and self._members.is_heard(leader)
+            is_led = leader is not None and self._members.was_heard(leader)
         if is_led:
             item.gap = self._gap
         self.journal.received(item)

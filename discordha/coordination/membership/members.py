@@ -242,6 +242,10 @@ class Members:
         """Whether a member lives for sure: it has written its record in time, while this replica watched."""
         return member in self._heard and not self.is_late(member)
 
+    def was_heard(self, member: str) -> bool:
+        """Whether a member has lived for sure while this replica watched. It may be cut off by now."""
+        return member in self._heard
+
     @property
     def any_silent(self) -> bool:
         """Whether a member is silent whose session has not ended."""

@@ -177,6 +177,7 @@ def test_a_channels_order_with_edits(local_discord: LocalDiscord) -> None:
     local_discord.edit(channel, first, "1 changed")
     until = moment_now()
     local_discord.send(channel, "later")
+    moment_now()
     local_discord.edit(channel, old, "old 3")
     with on_line(local_discord) as line:
         found = fetched(line, since, until=until)
