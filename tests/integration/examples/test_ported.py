@@ -139,6 +139,7 @@ def scene(local_etcd: LocalEtcd, tmp_path_factory: pytest.TempPathFactory) -> It
             for replica in everyone:
                 assert replica.wait_exit(30) == 0
                 assert "Traceback" not in replica.log_text(), replica.log_text()
+                assert "never awaited" not in replica.log_text()
             assert not discord.unknown_requests()
         finally:
             for fleet in fleets.values():
@@ -160,7 +161,7 @@ class TestEvents:
     def test_messages_that_are_edited_and_deleted(self, scene: Scene) -> None:
         here, there = scene.channels[3:5]
         scene.discord.send(here, "!correct")
-        scene.said(self.NAME, "the", "TestBot wrote 'teh', and then 'the'", channel=here)
+        scene.said(self.NAME, "teh", "TestBot wrote 'teh', and then 'the'", channel=here)
         scene.discord.send(there, "!whisper")
         took = "TestBot took back {!r}".format
         texts = ["nobody saw this", "nor this, soon"]
