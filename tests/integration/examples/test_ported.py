@@ -341,7 +341,7 @@ def test_prefix_commands(scene: Scene) -> None:
     wait_for(lambda: scene.requests(name, "/reactions/", "PUT"), 10, "a vote")
     keeper = make_role(scene.discord, guild, "keeper")
     rest(scene.discord, "PUT", f"/guilds/{guild}/members/{user}/roles/{keeper}")
-    scene.discord.send(here, "?vault write diary", scene.discord.user_ids[2])  # may not
+    assert scene.ask(name, "?vault write diary", here, user=2).content == "You have no key."
     assert scene.ask(name, f"?vault write diary <@&{keeper}>", here, user=1).content == "diary for 3"
     made = [request.body["name"] for request in scene.requests(name, f"/guilds/{guild}/channels")]
     assert made == ["den", "diary"]
