@@ -156,7 +156,7 @@ class Source:
             and self.name(node.targets[0].value) in items
             and isinstance(node.value, ast.Name)
         }
-        return {node for node in self.nodes(ast.FunctionDef, ast.AsyncFunctionDef) if node.name in given}
+        return {node for node in ast.walk(self.tree) if isinstance(node, Function) and node.name in given}
 
     @cached_property
     def bot_names(self) -> set[str]:
