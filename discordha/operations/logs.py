@@ -52,7 +52,8 @@ class JsonFormatter(logging.Formatter):
 
 def log_to_stderr(replica_id: str, environ: Mapping[str, str]) -> None:
     """Logs to standard error from ``INFO`` on, unless logging is set up already. ``DISCORDHA_LOG_LEVEL`` sets
-    another level, ``DISCORDHA_LOG_FORMAT=json`` the JSON form.
+    another level, ``DISCORDHA_LOG_FORMAT=json`` the JSON form. What the author's views and modals raise is
+    logged, too: discord.py's loggers are silent otherwise.
     """
     log = logging.getLogger("discordha")
     if logging.getLogger().handlers or log.handlers:
@@ -64,6 +65,7 @@ def log_to_stderr(replica_id: str, environ: Mapping[str, str]) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     log.addHandler(handler)
+    logging.getLogger("discord.ui").addHandler(handler)
     level = environ.get("DISCORDHA_LOG_LEVEL", "INFO").upper()
     log.setLevel(level if level in _LEVELS else "INFO")
     if wanted not in ("json", "text"):

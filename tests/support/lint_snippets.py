@@ -186,6 +186,25 @@ SNIPPETS: dict[str, tuple[list[str], list[str]]] = {
             "@ha.component('vote:{choice}')\ndef vote(interaction, choice): print(choice)",
         ],
     ),
+    "ui-callback": (
+        [
+            "class Ask(discord.ui.View):\n    def on_timeout(self): self.stop()",
+            "class Form(discord.ui.Modal):\n    def on_submit(self, interaction): interaction.response.defer()",
+            "class Yes(discord.ui.Button):\n    def callback(self, interaction): interaction.response.defer()",
+            "class Base(discord.ui.View): pass\n\nclass Ask(Base):\n    def interaction_check(self, interaction): return True",
+            "def ask(channel):\n    button = discord.ui.Button()\n\n    def yes(interaction): interaction.response.defer()\n\n"
+            "    button.callback = yes\n    channel.send(view=discord.ui.View().add_item(button))",
+        ],
+        [
+            "class Ask(discord.ui.View):\n    async def on_timeout(self): self.stop()",
+            "class Ask(discord.ui.View):\n    def update(self): self.children[0].disabled = True",
+            "class Timer:\n    def on_timeout(self): pass",
+            "def ask(channel):\n    button = discord.ui.Button()\n\n    async def yes(interaction):\n"
+            "        await asyncio.sleep(1)\n        await interaction.response.defer()\n\n"
+            "    button.callback = yes\n    channel.send(view=discord.ui.View().add_item(button))",
+            "def later(job):\n    def done(): print('done')\n\n    job.callback = done",
+        ],
+    ),
     "stored-view": (
         [
             "class Ask(discord.ui.View): pass\n\nclass Bot(discordha.DiscordHA):\n"

@@ -146,8 +146,10 @@ class Bot(CommandEvents, Loading, _End):  # type: ignore[misc] # ``listen`` take
         super().stop(timeout)
         if ran:
             for cog in self.cogs.values():
+                unload: Callable[[], Any] = cog.cog_unload  # blocks, on this side
+                if hasattr(unload, "__cog_special_method__"):
+                    continue  # discord.py's own, a coroutine function that does nothing
                 try:
-                    unload: Callable[[], Any] = cog.cog_unload  # blocks, on this side
                     unload()
                 except Exception:  # noqa: BLE001 - an author's method
                     _log.exception("cog_unload of %s failed", cog.qualified_name)

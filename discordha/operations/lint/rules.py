@@ -24,6 +24,8 @@ STAY_COROUTINES = {"transform"}
 TAKES_COROUTINES = {"call", "run_coroutine_threadsafe"}
 #: What plain code may use of asyncio.
 ASYNCIO_ALLOWED = {"asyncio.TimeoutError", "asyncio.CancelledError", "asyncio.to_thread"}
+#: What discord.py awaits of views, items and modals.
+UI_CALLBACKS = {"callback", "interaction_check", "on_error", "on_submit", "on_timeout"}
 LOOP_METHODS = {"create_task", "call_later", "call_soon", "run_in_executor", "run_until_complete", "call_at"}
 
 
@@ -40,7 +42,9 @@ def async_def(source: Source) -> Iterator[Place]:
     """Coroutine functions that nothing would await."""
     used = _passed_coroutines(source)
     for node in source.nodes(ast.AsyncFunctionDef):
-        if source.in_ui(node) or node.name in STAY_COROUTINES or node.name in used:
+        if source.in_ui(node) or node in source.ui_functions:
+            continue
+        if node.name in STAY_COROUTINES or node.name in used:
             continue
         outer = source.function(node)
         if isinstance(outer, ast.AsyncFunctionDef) and not source.is_handler(node):
@@ -137,6 +141,14 @@ def client_close(source: Source) -> Iterator[Place]:
             yield node, f"{ast.unparse(node.func)}()"
 
 
+def ui_callback(source: Source) -> Iterator[Place]:
+    """Callbacks of `discord.ui` that are plain functions."""
+    for node in source.nodes(ast.FunctionDef):
+        owner = next(source.parents(node))
+        if (owner in source.ui and node.name in UI_CALLBACKS) or node in source.ui_functions:
+            yield node, node.name
+
+
 def view_wait(source: Source) -> Iterator[Place]:
     """``view.wait()`` whose coroutine nobody runs."""
     views = {each.name for each in source.ui}
@@ -195,6 +207,8 @@ PORTING_RULES = (
          "ha.run(); the token comes from BOT_TOKEN"),
     Rule("client-close", client_close, "{} cuts off the handlers that run, and only on this replica",
          "end a replica with SIGTERM or `discordha drain`; ha.stop() drains it, but not from a handler"),
+    Rule("ui-callback", ui_callback, "{} is a plain function, and discord.py awaits it on its loop",
+         "keep `async` and `await` in callbacks of discord.ui, or make it an ha.component(...)"),
     Rule("view-wait", view_wait, "{}() is a coroutine that nobody runs",
          "ha.call(view.wait(), timeout=...), or ha.component(...) for presses that any replica handles"),
     Rule("stored-view", stored_view, "the view in {} is known to one replica, and gone with it",

@@ -138,6 +138,27 @@ class Source:
         return self._derived(re.compile(r"discord\.ui\.\w+"))
 
     @cached_property
+    def ui_functions(self) -> set[Function]:
+        """The functions that are given to an item as its ``callback``, such as ``button.callback = yes``."""
+        kinds = {each.name for each in self.ui}
+        assigned = [node for node in self.nodes(ast.Assign) if len(node.targets) == 1]
+        items = {
+            self.name(node.targets[0])
+            for node in assigned
+            if isinstance(node.value, ast.Call)
+            and (self.name(node.value).startswith("discord.ui.") or self.name(node.value) in kinds)
+        }
+        given = {
+            node.value.id
+            for node in assigned
+            if isinstance(node.targets[0], ast.Attribute)
+            and node.targets[0].attr == "callback"
+            and self.name(node.targets[0].value) in items
+            and isinstance(node.value, ast.Name)
+        }
+        return {node for node in ast.walk(self.tree) if isinstance(node, Function) and node.name in given}
+
+    @cached_property
     def bot_names(self) -> set[str]:
         """The names that hold a bot, as they are written."""
         names = set(BOT_NAMES) | {f"self.{name}" for name in BOT_NAMES}
@@ -155,8 +176,8 @@ class Source:
         return name in self.bot_names or (name == "self" and self.klass(node) in self.bots)
 
     def in_ui(self, node: ast.AST) -> bool:
-        """Whether a node is inside of a class of ``discord.ui``."""
-        return any(each in self.ui for each in self.parents(node))
+        """Whether a node is inside of a class of ``discord.ui``, or of an item's callback."""
+        return any(each in self.ui or each in self.ui_functions for each in self.parents(node))
 
     def is_handler(self, node: ast.AST | None) -> bool:
         """Whether a function is called by the bot: decorated so, or by its name in a bot's or cog's class."""

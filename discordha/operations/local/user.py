@@ -184,7 +184,7 @@ class LocalUser:
         """Sends the newest modal of that custom id or title. Its fields have their custom ids or labels."""
 
         def find() -> dict[str, Any] | None:
-            modals = [self._discord.interaction(each)["modal"] for each in reversed(self._caused)]
+            modals = (self._discord.interaction(each)["modal"] for each in reversed(self._caused))
             return next(
                 (each for each in modals if each and name in (each["custom_id"], each["title"])), None
             )

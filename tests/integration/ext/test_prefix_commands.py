@@ -87,6 +87,11 @@ def scene(local_etcd: LocalEtcd) -> Iterator[Scene]:
     ):
         fleet.wait_ready(60)
         yield Scene(discord, fleet)
+        for replica in fleet:
+            replica.drain()
+        for replica in fleet:
+            assert replica.wait_exit(30) == 0
+        assert "never awaited" not in whole_logs(fleet)
         assert not discord.unknown_requests()
 
 

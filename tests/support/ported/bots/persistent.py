@@ -55,9 +55,9 @@ bot = Clerk()
 
 
 @bot.command()
-@commands.is_owner()
+@commands.guild_only()
 async def ballot(ctx: commands.Context):
-    """Begins a vote; for the owner."""
+    """Begins a vote."""
     await ctx.send("More holidays?", view=Ballot())
 
 

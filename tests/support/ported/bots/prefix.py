@@ -159,6 +159,13 @@ async def write(ctx: commands.Context, name: str, *objects: discord.Role | disco
     await ctx.send(f"{room.name} for {len(room.overwrites)}")
 
 
+@write.error
+async def write_error(ctx, error):
+    if not isinstance(error, commands.CheckFailure):
+        raise error
+    await ctx.send("You have no key.")
+
+
 @vault.command()
 @commands.guild_only()
 async def speak(ctx: commands.Context, name: str, *objects: discord.Member):
