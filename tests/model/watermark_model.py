@@ -134,7 +134,8 @@ class WatermarkModel(SessionsModel):
         return self._set(state, number, replica._replace(node=node, told=told))
 
     def _told(self, state: State, replica: Replica, low: Low) -> int:
-        """Which events a low tells of, as handled: those that the last checkpoint counts. As many of them
+        """Which events a low tells of, as handled: those that the last checkpoint counts, which ends the ones
+        before it. As many of them
         stay hidden as there are equal ones from the window that were marked by then.
         """
         number = state.replicas.index(replica)
@@ -142,7 +143,7 @@ class WatermarkModel(SessionsModel):
             return 0
         own = [
             (at + 1, write)
-            for at, write in enumerate(state.log[: replica.seen])
+            for at, write in enumerate(state.log)
             if isinstance(write, Checkpoint) and write.replica == number
         ]
         revision = self._tallies.ask(replica.node, lambda tally: tally.sessions.revision)

@@ -70,6 +70,7 @@ def deploy(discord: LocalDiscord, fleet: Replicas, speaker: Speaker) -> list[flo
 def test_twenty_deploys_whose_leaders_are_killed(
     replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
+    local_discord.reset(max_messages=100_000)  # else it forgets the message that is reacted to
     fleet = replicas(
         BOTS / "reactions.py",
         REPLICAS,
