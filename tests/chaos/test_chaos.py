@@ -1,7 +1,7 @@
 """Chaos: a mixed load and a seeded schedule of faults; nothing lost, nothing repeated, order kept.
 
 ``make chaos`` runs for CHAOS_SECONDS (600); the same CHAOS_SEED gives the same faults in the same order.
-CHAOS_FAULTS names the only kinds of faults, between commas without a space. CHAOS_OVERLAP=2 has two at a time.
+CHAOS_FAULTS names the only kinds, between commas without a space. CHAOS_OVERLAP=2 has two of them at a time.
 And the checker is checked: builds that are broken on purpose must be caught.
 """
 
