@@ -113,7 +113,7 @@ class Scene:
             time.sleep(max(begun + seconds - time.monotonic(), 0.5))
             self.rates[way] = before.rates()
             if drain:
-                assert self.fleet[2].wait_exit(begun + DRAIN + 3.0 - time.monotonic()) == 0
+                assert self.fleet[2].wait_exit(max(begun + DRAIN + 3.0 - time.monotonic(), 0.1)) == 0
         finally:
             restore()
         self.spans[-1] = (way, begun, time.monotonic())
