@@ -94,7 +94,7 @@ class WarmProcess:
     def _read(self, timeout: float | None) -> int | None:
         with self._lock:
             if self.returncode is None:
-                self._channel.settimeout(timeout)
+                self._channel.settimeout(timeout if timeout is None else max(timeout, 0.0))
                 with contextlib.suppress(TimeoutError, BlockingIOError):
                     told = self._channel.recv(32)
                     self._channel.close()
