@@ -38,8 +38,8 @@ RATES = {
     "slash": 3.0,
     "button": 2.0,
 }
-#: Kinds that are messages, too.
-MESSAGES = {"voice": "message"}
+#: Kinds that are made by loads of other names.
+MESSAGES = {"voice": "message", "edit": "edit once"}
 TEMPLATES = {
     "message": "!ping {n}",
     "voice": "!voice {n}",

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from discordha.testing.discord_server.interactions import UserInteractions
@@ -83,6 +84,7 @@ class Loads:
         makers: dict[str, Callable[..., Action]] = {
             "message": self._messages,
             "edit": self._edits,
+            "edit once": partial(self._edits, once=True),
             "delete": self._deletes,
             "reaction": self._reactions,
             "typing": self._typing,
@@ -106,8 +108,10 @@ class Loads:
 
         return act
 
-    def _edits(self, channels: Sequence[int], template: str, users: Sequence[int]) -> Action:
-        """Each message once: Discord's history tells the last edit of a message alone."""
+    def _edits(
+        self, channels: Sequence[int], template: str, users: Sequence[int], *, once: bool = False
+    ) -> Action:
+        """``once``: each message. Discord's history tells the last edit of a message alone."""
         made: dict[int, int] = {}
 
         def act(number: int) -> tuple[str, int]:
@@ -116,7 +120,8 @@ class Loads:
                 made[channel_id] = self.world.send(channel_id, "to be edited", users[0])
             content = template.replace("{n}", str(number))
             self.world.edit(channel_id, made[channel_id], content)
-            made[channel_id] = self.world.send(channel_id, "to be edited", users[0])
+            if once:
+                made[channel_id] = self.world.send(channel_id, "to be edited", users[0])
             return content, channel_id
 
         return act
