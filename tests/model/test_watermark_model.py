@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from beginnings import BOTH, DOUBT, ENDED, NEW, NEXT_LEADER, YOUNG_LEADER, YOUNGER
 from explore import Result, Violation, explore, follow
 from sessions_state import Mark, State
-from test_questions_model import BOTH, DOUBT, ENDED, NEW, NEXT_LEADER, YOUNG_LEADER, YOUNGER
 from watermark_model import THROUGH_DISCORD, WatermarkModel
 from watermark_tally import Uncapped
 
