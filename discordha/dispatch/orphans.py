@@ -74,6 +74,8 @@ class Orphans:
         for key, known in due:
             if self._claims.owner(key) is not None or self._claims.hint(key) is Hint.DONE:
                 continue
+            if self._claims.previous_attempts(key) is None:
+                continue  # its record went with its mark
             if known.attempt >= self._max_attempts or known.payload is None:
                 bury = ClaimRequest(key, self._max_attempts + 1, known.payload, known.shard_id)
                 self._claims.claim_later((bury,), self._on_buried)

@@ -123,7 +123,7 @@ class SteppedClaims:
         elif value is not None and value[0] == "d":
             self.listener.on_done([key])
         elif self.is_aside(key):
-            self.listener.on_aside([key])
+            self.listener.on_looked([key])
 
     def view(self) -> dict[str, Value]:
         """What the watch has shown, and then what it will show first."""

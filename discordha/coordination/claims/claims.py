@@ -29,9 +29,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from discordha.coordination.claims.hints import ClaimHints
+from discordha.coordination.claims.looks import Looks
 from discordha.coordination.claims.records import (
     Claim,
     ClaimListener,
@@ -39,9 +40,8 @@ from discordha.coordination.claims.records import (
     Done,
     Held,
     Hint,
-    is_aside,
+    held_by,
     parse_claim,
-    traceparent_of,
 )
 from discordha.coordination.claims.writes import MarkWrite, aside, releases
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
@@ -79,6 +79,7 @@ class Claims:
     :param max_attempts: how often an event may be started before it becomes a dead letter.
     :param open_on_loss: win every claim while there is no session.
     :param backlog: how many marks may wait for etcd before those of claims won without etcd are dropped.
+    :param looks: ``None`` for a replica without peers.
     """
 
     def __init__(
@@ -93,11 +94,13 @@ class Claims:
         max_attempts: int,
         open_on_loss: bool = False,
         backlog: int = 10_000,
+        looks: Looks | None = None,
     ) -> None:
         self._session = session
         self._commit = commit
         self._leases = leases
         self._hints = hints
+        self._looks = looks
         self._prefix = f"{root}e/"
         self._attempts_prefix = f"{root}a/"
         self._dead_prefix = f"{root}dead/"
@@ -108,6 +111,7 @@ class Claims:
         self._no_lease = Grant(0, 0, math.inf, time.monotonic)  # of claims won without etcd: never lost
         self._tokens = itertools.count(1)
         self._first = f"r {replica_id} 1".encode()
+        self.owner, self.is_aside, self.traceparent = hints.owner, hints.is_aside, hints.traceparent
         self._answered = self._on_mark  # bound once instead of for each mark
         self._no_claims_ahead_until = 0.0  # those would come as fast as events, where etcd refuses
         self._stop = threading.Event()
@@ -122,17 +126,15 @@ class Claims:
         grant = self._session.current if self._session is not None else None
         return self._hints.hint(key, own_lease=grant.lease_id if grant is not None else 0)
 
-    def owner(self, key: str) -> str | None:
-        """See ``ClaimHints.owner``."""
-        return self._hints.owner(key)
+    @property
+    def can_look(self) -> bool:
+        """Whether looks tell what other replicas do; not while every claim is won. No I/O."""
+        return self._looks is not None and not self.is_open
 
-    def traceparent(self, key: str) -> str | None:
-        """See ``ClaimHints.traceparent``."""
-        return self._hints.traceparent(key)
-
-    def is_aside(self, key: str) -> bool:
-        """See ``ClaimHints.is_aside``."""
-        return self._hints.is_aside(key)
+    def look(self, keys: Iterable[str]) -> None:
+        """Looks at events; the listener is told (``on_looked``). Never blocks."""
+        if self._looks is not None:
+            self._looks.ask(keys)
 
     @property
     def is_open(self) -> bool:
@@ -249,7 +251,8 @@ class Claims:
                 first = b"%b %b" % (first, request.traceparent.encode())
             return Operation(Guarded(key, "version", 0, first, grant.lease_id), (key,))
         attempts_key = self._attempts_prefix + request.key
-        record = request.record(self._hints.attempts(request.key), self._replica_id, self._max_attempts)
+        about = self._replica_id, self._max_attempts, grant.lease_id
+        record = request.record(self._hints.attempts(request.key), *about)
         lease = self._leases.current()
         writes: tuple[Put | Delete, ...]
         if request.attempt > self._max_attempts or request.refused is not None:
@@ -294,7 +297,7 @@ class Claims:
             # This replica's own: an earlier try was applied, but its answer was lost.
             attempt = max(attempt, 1)
             return Claim(request.key, attempt, kv.create_revision, grant, recorded=request.recorded)
-        held = Held(replica, attempt, kv.mod_revision, kv.lease, traceparent_of(kv.value), is_aside(kv.value))
+        held = held_by(parsed, kv)
         self._hints.note_held(request.key, held)
         return held
 

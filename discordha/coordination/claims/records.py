@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from discordha.coordination.etcd.store import RequestRefused
+from discordha.coordination.etcd.store import KeyValue, RequestRefused
 
 __all__ = [
     "ASIDE",
@@ -20,6 +20,7 @@ __all__ = [
     "Held",
     "Hint",
     "Ownership",
+    "held_by",
     "is_aside",
     "marked_at",
     "parse_claim",
@@ -39,7 +40,7 @@ MAX_WORDS = 64
 
 
 class Hint(enum.Enum):
-    """The state of an event as far as the watch shows."""
+    """The state of an event as far as this replica knows."""
 
     UNKNOWN = "unknown"
     RUNNING = "running"
@@ -68,13 +69,18 @@ class Done(NamedTuple):
 
 
 class Attempts(NamedTuple):
-    """The record ``a/<key>`` of an event that was taken over."""
+    """The record ``a/<key>`` of an event that was taken over.
+
+    :param replica: who made the attempt, under the session's ``lease``; ``None`` if an operator wrote it.
+    """
 
     attempt: int
     payload: str | None
     shard_id: int
     history: tuple[str, ...]
     traceparent: str | None = None
+    replica: str | None = None
+    lease: int = 0
 
     @classmethod
     def parse(cls, value: bytes) -> Attempts | None:
@@ -90,6 +96,8 @@ class Attempts(NamedTuple):
                 int(data.get("shard", 0)),
                 tuple(str(line) for line in data.get("history", ())),
                 str(data.get("trace") or "") or None,
+                str(data.get("replica") or "") or None,
+                int(data.get("lease", 0)),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
@@ -129,7 +137,9 @@ class ClaimRequest(NamedTuple):
             return self._replace(payload="")
         return self._replace(payload="", refused=f"its claim is refused: {error}")
 
-    def record(self, known: Attempts | None, replica_id: str, max_attempts: int) -> dict[str, Any]:
+    def record(
+        self, known: Attempts | None, replica_id: str, max_attempts: int, lease: int = 0
+    ) -> dict[str, Any]:
         """The record of attempts, once this one is made."""
         history = () if known is None else known.history
         if self.attempt > 1:
@@ -144,6 +154,7 @@ class ClaimRequest(NamedTuple):
             "payload": payload if payload and len(payload) <= MAX_PAYLOAD else None,
             "shard": self.shard_id,
             "replica": replica_id,
+            "lease": lease,
             "history": history[-max_attempts:],
         }
 
@@ -184,12 +195,12 @@ class Claim:
 
 
 class ClaimListener(Protocol):
-    """Is told of other replicas' claims, on the watch's thread; must not block."""
+    """Is told of other replicas' claims, on the watch's thread and on that of the looks; must not block."""
 
     def on_done(self, keys: Sequence[str]) -> None: ...
     def on_free(self, freed: Sequence[tuple[str, int]]) -> None: ...
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
-    def on_aside(self, keys: Sequence[str]) -> None: ...
+    def on_looked(self, keys: Sequence[str]) -> None: ...
     def on_resync(self) -> None: ...
 
 
@@ -198,6 +209,12 @@ def parse_claim(value: bytes) -> tuple[str, str, int] | None:
     else ``None``. A replica's name may hold spaces: earlier versions took the host's as it was."""
     words = _split(value)
     return None if words is None else words[:3]
+
+
+def held_by(parsed: tuple[str, str, int], kv: KeyValue) -> Held:
+    """Who holds an event, by its claim."""
+    _, replica, attempt = parsed
+    return Held(replica, attempt, kv.mod_revision, kv.lease, traceparent_of(kv.value), is_aside(kv.value))
 
 
 def traceparent_of(value: bytes) -> str | None:

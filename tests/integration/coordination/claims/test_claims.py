@@ -256,7 +256,7 @@ class Ears:
     def on_orphan(self, key: str, attempts: Attempts) -> None:
         self.orphans.append(key)
 
-    def on_aside(self, keys: Sequence[str]) -> None:
+    def on_looked(self, keys: Sequence[str]) -> None:
         self.aside.extend(keys)
 
     def on_resync(self) -> None:
