@@ -106,6 +106,7 @@ class Router:
         if item.look in {Look.FIRST, Look.HELP} and self._claims.can_look:
             return False  # the answer moves it on
         if self.gives_back(item) or (not follows and self._is_owed(item)):
+            self._look_later(item)  # others may finish it
             return False
         rank = 0 if follows else self._rank(item)
         now = self._clock()
@@ -195,6 +196,12 @@ class Router:
     def _look_later(self, item: ClaimItem) -> None:
         self._wake(self._look_times.add(item, self._clock()))
 
+    def look_at_all(self) -> None:
+        """Has all events looked at that wait for others."""
+        waiting = [item for item in self._pending.standing(State.PARKED) if item.look is None]
+        if waiting and self._claims.can_look:
+            self._look(waiting, Look.AGAIN)
+
     def looked(self, keys: Sequence[str]) -> None:
         """These events have been looked at. Never blocks."""
         items = [item for item in map(self._pending.get, keys) if item is not None]
@@ -213,7 +220,9 @@ class Router:
                 elif item.excused:
                     self._pending.recall(item)
                 self.advance(item.lane)
-            elif not self.gives_back(item) and not self._is_owed(item):
+            elif self.gives_back(item) or self._is_owed(item):
+                self._look_later(item)
+            else:
                 self._help(item, now)
 
     # -- standing back ---------------------------------------------------------------------------------------
@@ -231,6 +240,7 @@ class Router:
             parked, claim = self._pending.give_up(item)
             if parked:
                 self._release(claim)
+                self._look_later(item)
 
     def withdraw(self, lane: str) -> None:
         """Takes the events out of a lane that stand behind one that is not ours. Never blocks."""
@@ -288,6 +298,7 @@ class Router:
         self._look_times.hurry(self._clock())  # whoever has left may have finished them before
         for item in self._pending.standing(State.DELAYED):
             if self._rank(item) == 0 and self._pending.move(item, State.PARKED, only_from=(State.DELAYED,)):
+                self.look_first(item)  # whoever was preferred may have claimed it
                 self.advance(item.lane)
         self._advance_blocked()
 
