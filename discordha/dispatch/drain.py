@@ -1,8 +1,9 @@
 """Drain: what becomes of the events that wait when a replica leaves.
 
 Guarantees: events that another replica has received are left to it, the oldest first; the rest is worked to
-the end, within the time given, and what is not looked at yet counts as open. What is left then, and no other replica is known to have received, is counted
-(``dropped``, ``undone``) and said in the log. The return from an outage fetches such messages again.
+the end, within the time given. An event that is not looked at yet counts as open. What is left then, and no
+other replica is known to have received, is counted (``dropped``, ``undone``) and said in the log. The return
+from an outage fetches such messages again.
 
 Threads and locks: no lock, no thread. ``begin`` never blocks, any thread; ``run`` blocks the thread that ends
 the replica.

@@ -69,7 +69,7 @@ class SteppedClaims:
         self._gone: dict[str, int] = {}  # keys whose delete the watch has shown, and its revision
         self._known: dict[str, int] = {}  # revisions of what is seen
         self.queue: deque[tuple[str, Value, int]] = deque()  # claims that are gone
-        self.looks: deque[tuple[list[str], dict[str, Value], dict[str, int], int]] = deque()
+        self.looks: deque[tuple[list[str], dict[str, Value], dict[str, int]]] = deque()
         self.listener: Dispatcher
 
     def listen(self, listener: Dispatcher) -> None:
@@ -129,17 +129,17 @@ class SteppedClaims:
 
     def look(self, keys: Iterable[str]) -> None:
         world = self._world
-        self.looks.append((list(keys), dict(world.etcd), dict(world.revisions), world.revision))
+        self.looks.append((list(keys), dict(world.etcd), dict(world.revisions)))
 
     def answer(self, *, stale: bool = False, lost: bool = False) -> None:
         """The next look has its answer."""
         world = self._world
-        keys, found, revisions, revision = self.looks.popleft()
+        keys, found, revisions = self.looks.popleft()
         if lost:
             self.look(keys)
             return
         if not stale:
-            found, revisions, revision = world.etcd, world.revisions, world.revision
+            found, revisions = world.etcd, world.revisions
         for key in keys:
             if key in found:
                 self._note(key, found[key], revisions[key])
@@ -151,7 +151,7 @@ class SteppedClaims:
 
     def view(self) -> dict[str, Value]:
         """What it knows, and what looks will tell it at the earliest."""
-        coming = {key: value for _, found, _, _ in reversed(self.looks) for key, value in found.items()}
+        coming = {key: value for _, found, _ in reversed(self.looks) for key, value in found.items()}
         return {**coming, **self._seen}
 
     def resync(self) -> None:
