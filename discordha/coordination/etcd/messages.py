@@ -107,8 +107,8 @@ def neighbours(keys: Sequence[str]) -> list[list[str]]:
     """
     groups: list[list[str]] = []
     folder, number = "", 0
-    for key in sorted(keys):
-        above, _, last = key.rpartition("/")
+    for above, _, last in sorted(key.rpartition("/") for key in keys):
+        key = f"{above}/{last}"
         found = int(last) if last.isascii() and last.isdigit() else 0
         near = bool(found) and above == folder and len(last) == len(str(number)) and found - number < NEAR
         if near:
