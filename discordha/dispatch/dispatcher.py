@@ -362,7 +362,7 @@ class Dispatcher:
             until = min(until, self._next_look)
         if apart:
             until = min(until, now + SLOW_CHECK)
-        return max(until - now, tick)
+        return max(until - now, 2 * tick)  # looks go together
 
     def tick(self) -> None:
         """Does everything that is due."""

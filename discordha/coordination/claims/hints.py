@@ -104,6 +104,7 @@ class ClaimHints(WatchListener):
         self._clock = clock
         self._held: FIFOCache[str, Held] = FIFOCache(MAX_HELD)
         self._gone: FIFOCache[str, int] = FIFOCache(MAX_GONE)  # keys that were deleted, and at which revision
+        self._snapshot = 0  # the revision of the last one, which has all claims that were held then
         self._missing: FIFOCache[str, float] = FIFOCache(MAX_GONE)  # held ones that a look did not find
         self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
@@ -166,7 +167,8 @@ class ClaimHints(WatchListener):
 
     def _hold(self, key: str, held: Held) -> None:
         known = self._held.get(key)
-        if self._gone.get(key, 0) < held.revision and (known is None or known.revision <= held.revision):
+        gone = self._gone.get(key, 0) if known is not None else self._gone.get(key, self._snapshot)
+        if gone < held.revision and (known is None or known.revision <= held.revision):
             self._held[key] = held
             self._missing.pop(key, None)
 
@@ -236,6 +238,7 @@ class ClaimHints(WatchListener):
                     self._traces[key] = was.traceparent
             for key in done:
                 self._done.add(key)
+            self._snapshot = snapshot.revision
             self._gone.clear()
             self._missing.clear()
             orphans = self._orphans(attempts)

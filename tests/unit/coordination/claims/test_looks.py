@@ -87,6 +87,14 @@ def test_a_look_that_is_older_than_what_is_known_changes_nothing(ears: Ears) -> 
     assert ears.finds(b"d b 2 0", 19, at=15) is Hint.UNKNOWN
 
 
+def test_a_snapshot_knows_better_than_what_is_older(ears: Ears) -> None:
+    ears.finds(b"r a 1", 5)
+    ears.hints.on_snapshot(Snapshot(9, []))
+    assert ears.freed == [(KEY, 1)]
+    assert ears.finds(b"r a 1", 8, at=5) is Hint.UNKNOWN
+    assert ears.finds(b"r b 2", 12) is Hint.RUNNING
+
+
 def test_a_delete_that_is_told_late_does_not_end_the_claim_that_followed(ears: Ears) -> None:
     ears.finds(b"r b 2", 9)
     assert ears.told("delete", "e", b"r a 1", 8) is Hint.RUNNING
