@@ -9,11 +9,11 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: help venv demo run examples test test-secure test-all test-lowest chaos simulate bench lint typecheck
 .PHONY: test-page screenshots audit stubs stubs-check docs docs-check site dist clean
 
-# What a submission must pass. Each test has a time limit of its own (setup.cfg). More than half of the time tests wait, for a lease to
-# end or a watch to tell, so two files for each core run at a time: WORKERS=1 for one after another. They start in the order of
+# What a submission must pass. Each test has a time limit of its own (setup.cfg). Half of the time tests wait, for a lease to end or a
+# replica to start, so one file more than there are cores runs at a time: WORKERS=1 for one after another. They start in the order of
 # their names: integration before unit, so that none of the long ones is left for the end. Tests that measure run alone, afterwards;
 # only their files are collected again. It is no error when ARGS leave one of the two parts without a test.
-WORKERS ?= $(or $(shell cores=$$(nproc 2>/dev/null) && echo $$((cores * 2))),logical)
+WORKERS ?= $(or $(shell cores=$$(nproc 2>/dev/null) && echo $$((cores + 1))),logical)
 TOGETHER = tests -m "not long and not alone" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 ALONE    = $(shell grep -rlE --include='test_*.py' 'mark\.alone' tests) -m "not long and alone"
 run_tests = $(1) $(TOGETHER) $(2) $(ARGS) $(MAY_BE_NONE) && $(1) $(ALONE) $(2) $(ARGS) $(MAY_BE_NONE)
