@@ -243,7 +243,7 @@ def test_a_run_is_noted_again_until_etcd_has_answered(local_etcd: LocalEtcd, roo
         assert runs(store, root) == 2, "the first one counts without a note"
         record = Attempts.parse(store.range(f"{root}a/").items[0].value)
         assert record is not None
-        assert (record.replica, record.lease) == ("r0", won.grant.lease_id), "others learn from it who runs it"
+        assert (record.replica, record.lease) == ("r0", won.grant.lease_id), "peers learn from it who runs it"
 
 
 @pytest.mark.parametrize("lost", ["answer", None], ids=["the answer is lost", "it comes too late"])
