@@ -24,6 +24,7 @@ from discordha.config import Config, bot_id_from_token
 from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
+from discordha.coordination.claims.looks import Looks
 from discordha.coordination.election.elections import Elections
 from discordha.coordination.election.task_runs import TaskRuns
 from discordha.coordination.etcd.client import EtcdStore
@@ -109,6 +110,7 @@ class CoordinationNode:
         self.gaps = GapStreams(self.store, root)
         self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
         self.hints = ClaimHints(root, retention=config.retention)
+        self.looks = Looks(self.store, self.hints, root)
         self.last_attempts = LastAttempts(config.max_attempts)
         self.claims = Claims(
             self.session if self.has_peers else None,
@@ -120,6 +122,7 @@ class CoordinationNode:
             max_attempts=config.max_attempts,
             open_on_loss=config.on_store_loss == "handle",
             backlog=config.queue_size,
+            looks=self.looks if self.has_peers else None,
         )
         self.elections = Elections(self.store, self.session, root, replica_id)
         self.journals = JournalRouter(root)
@@ -180,7 +183,7 @@ class CoordinationNode:
         self.router.subscribe(self.runs, "lp", "lc", "lt")
         self.router.subscribe(self.shared.locks, "k")
         self.router.subscribe(self.presence, "pr")
-        self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True)
+        self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True, quiet=f"{root}e/")
 
     def share_requests(self, meter: Meter, total: int) -> Shares:
         """Shares this many requests per second with the other replicas. Called before ``start``."""
@@ -217,6 +220,7 @@ class CoordinationNode:
             self.commit.start()
             if self.has_peers:
                 self.members.start()
+                self.looks.start()
             self.watch.start()
             if not self.watch.wait_synced(timeout):
                 raise StoreUnavailable(f"etcd has not reported what other replicas do within {timeout:g} s")
@@ -291,6 +295,7 @@ class CoordinationNode:
         self.voice.stop()
         self.posts.stop()
         self.claims.stop()
+        self.looks.stop()
         self.shared.stop()
         self.elections.stop()
         if self.shares is not None:

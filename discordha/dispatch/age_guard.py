@@ -73,6 +73,11 @@ class AgeGuard:
             )
         return True
 
+    def age(self, snowflake: int) -> float:
+        """By how many seconds the event is older than the newest was when it came."""
+        created = (snowflake >> SHIFT) / 1000
+        return 0.0 if self._offset is None else self._offset - (created - self._clock())
+
     def _move(self, offset: float, created: float, name: str) -> None:
         ahead = created + EPOCH - self._wall()
         if ahead <= MARGIN:
@@ -111,3 +116,8 @@ class AgeGuards:
         if guard is None:
             guard = self._guards[shard_id] = AgeGuard(self._retention, self._clock, on_ahead=self._on_ahead)
         return guard.refuses(snowflake, name)
+
+    def age(self, shard_id: int, snowflake: int | None) -> float:
+        """By how many seconds a shard's event is older than the newest; 0 where that is unknown."""
+        guard = self._guards.get(shard_id)
+        return guard.age(snowflake) if guard is not None and snowflake is not None else 0.0

@@ -4,9 +4,8 @@ Guarantees: an event is admitted once, whatever brings it again (a RESUME, a dup
 that is dropped is counted by its reason. ``Router`` decides where an event goes, ``LaneWorker`` works it.
 
 Threads and locks: no lock; the locks of the parts are never taken one under another. ``receive`` runs on the
-gateway thread and never blocks, ``on_done`` to ``on_resync`` on the watch thread, ``pause`` and ``tick`` on
-the timer's. At a lost lease the items under way are retried like those of a dead peer; at a lost watch,
-parked items wait for the next snapshot. At stop: ``drain``, then ``stop``.
+gateway thread and never blocks, ``on_done`` to ``on_resync`` on the watch's or the looks', ``pause`` and
+``tick`` on the timer's. At a lost lease items are retried like a dead peer's. At stop: ``drain``, ``stop``.
 """
 
 from __future__ import annotations
@@ -47,6 +46,8 @@ _log = logging.getLogger(__name__)
 SLOW_CHECK = 1.0
 #: How often owners are looked at whose events hold up others, seconds.
 SILENCE_CHECK = 0.25
+#: An event that is older than the newest by so many seconds may come again, and have its mark.
+LOOK_FIRST_AGE = 2.0
 
 
 class Dispatcher:
@@ -245,6 +246,9 @@ class Dispatcher:
             return
         self._full = False
         self._orphans.received(key)
+        age = self._guards.age(event.shard_id, identity.snowflake)
+        if event.caught_up is not None or age >= LOOK_FIRST_AGE:
+            self._router.look_first(item)
         self._router.route(item)
 
     def _drop(self, name: str, reason: str) -> None:
@@ -269,12 +273,9 @@ class Dispatcher:
                 items.append(item)
         self._router.revive(items)
 
-    def on_aside(self, keys: Sequence[str]) -> None:
-        """The handlers of these events wait elsewhere: the younger events of their lanes go on."""
-        for key in keys:
-            item = self._pending.get(key)
-            if item is not None and item.state is State.PARKED:
-                self._router.route(item)
+    def on_looked(self, keys: Sequence[str]) -> None:
+        """These events have been looked at: those that wait here go on accordingly."""
+        self._router.looked(keys)
 
     def on_orphan(self, key: str, attempts: Attempts) -> None:
         """An event that was taken over before has no owner: some replica must take it."""
@@ -352,7 +353,7 @@ class Dispatcher:
         if self._lanes_used or self._lanes.active or self._orphans or self._last_attempts.waits:
             self._lanes_used = self._rested = False
             return tick
-        due = self._pending.next_due()
+        due = self._router.next_due()
         apart = self._lanes.apart
         if due is None and not apart and not len(self._pending):
             if self._rested:
@@ -365,7 +366,7 @@ class Dispatcher:
             until = min(until, self._next_look)
         if apart:
             until = min(until, now + SLOW_CHECK)
-        return max(until - now, tick)
+        return max(until - now, 2 * tick)  # looks go together
 
     def tick(self) -> None:
         """Does everything that is due."""

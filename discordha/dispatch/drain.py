@@ -1,8 +1,9 @@
 """Drain: what becomes of the events that wait when a replica leaves.
 
 Guarantees: events that another replica has received are left to it, the oldest first; the rest is worked to
-the end, within the time given. What is left then, and no other replica is known to have received, is counted
-(``dropped``, ``undone``) and said in the log. The return from an outage fetches such messages again.
+the end, within the time given. An event that is not looked at yet counts as open. What is left then, and no
+other replica is known to have received, is counted (``dropped``, ``undone``) and said in the log. The return
+from an outage fetches such messages again.
 
 Threads and locks: no lock, no thread. ``begin`` never blocks, any thread; ``run`` blocks the thread that ends
 the replica.
@@ -57,6 +58,7 @@ class Drain:
         router.draining = True
         waiting = self._lanes.clear(lambda item: isinstance(item, ClaimItem) and router.gives_back(item))
         router.give_back([item for item in waiting if isinstance(item, ClaimItem)])
+        router.look_at_all()
 
     def run(
         self, timeout: float, stop: threading.Event, hurry: Callable[[], bool] | None, undone: int
@@ -74,7 +76,8 @@ class Drain:
                 break
             if any(self._lanes.sizes()) or self._last_attempts.waits:
                 continue
-            if all(map(router.gives_back, [*pending.standing(State.DELAYED), *pending.held()])):
+            unlooked = [item for item in pending.standing(State.PARKED) if item.look is not None]
+            if all(map(router.gives_back, [*pending.standing(State.DELAYED), *pending.held(), *unlooked])):
                 break
         unstarted = [*pending.standing(State.WAITING), *pending.standing(State.DELAYED), *pending.held()]
         undone += sum(not router.gives_back(item) for item in unstarted)

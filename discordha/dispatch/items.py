@@ -20,7 +20,7 @@ from discordha.events import Event
 if TYPE_CHECKING:
     from discordha.telemetry import EventTrace
 
-__all__ = ["ClaimItem", "ClaimStore", "Item", "LeaderItem", "LeaderRole", "Preference", "State"]
+__all__ = ["ClaimItem", "ClaimStore", "Item", "LeaderItem", "LeaderRole", "Look", "Preference", "State"]
 
 ClaimStore = Claims
 #: Which replica claims first.
@@ -30,12 +30,20 @@ Preference = Members | ShardPreference
 class State(enum.Enum):
     """Where an event to be claimed is."""
 
-    PARKED = "parked"  # another replica owns it or an older one of its lane; the watch or timer moves it on
+    PARKED = "parked"  # others own it or an older one of its lane; watch, look or timer moves it on
     DELAYED = "delayed"  # another replica is preferred: it waits for its grace to pass
     WAITING = "waiting"  # in its lane
     RUNNING = "running"  # claimed, or being claimed, by a handler thread
     FINISHED = "finished"  # its handlers ended; the mark is on its way
     GONE = "gone"
+
+
+class Look(enum.Enum):
+    """Why an event is being looked at."""
+
+    FIRST = "first"  # it is old enough to be marked
+    HELP = "help"  # its grace is over
+    AGAIN = "again"  # another replica ran it at the last look
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +81,9 @@ class ClaimItem(Item):
     aside: bool = False  # its handler waits, or has waited: while it runs here, it stands in no lane
     older: ClaimItem | None = None  # its neighbours among the events of its lane that are not done
     younger: ClaimItem | None = None
+    look: Look | None = None  # one is under way
+    look_at: float | None = None  # when the next one is due, monotonic; ``LookTimes`` alone changes it
+    silent_owner: str | None = None  # was silent when the last look found that it owns the event
     claimed_at: float | None = None  # monotonic; of the claim that a handler thread made
     ended_at: float = 0.0  # monotonic; the end of its handlers
 

@@ -76,6 +76,8 @@ class Orphans:
         for key, known in due:
             if self._claims.owner(key) is not None or self._claims.hint(key) is Hint.DONE:
                 continue
+            if self._claims.previous_attempts(key) is None:
+                continue  # its record went with its mark
             tried = known.runs >= self._max_attempts
             if tried or known.payload is None:
                 reason = None if tried else NO_PAYLOAD

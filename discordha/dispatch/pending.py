@@ -8,8 +8,8 @@ from its turn in the lane to its mark. The *front* of a lane is its first event 
 excused; only the front may be delayed or become ours, and nothing behind it begins here. An event that stops
 being ours becomes the front again, and ``withdraw`` takes back those behind it. An event leaves its lane when
 it is done, forgotten, expired or evicted, whichever comes first, and so holds nothing back any more. An event
-that is *set aside* while it runs leaves it, too; if it must run again, it takes its old place. Events
-that this replica never received, or has evicted, are not known here: ``Router`` asks the others about them.
+that is *set aside* while it runs leaves it, too; if it must run again, it takes its old place. ``Router``
+asks the others about events that this replica never received, or has evicted.
 
 Threads and locks: no thread. ``_lock`` guards the tables and each item's state, claim and neighbours; nothing
 is called under it.
@@ -18,14 +18,15 @@ is called under it.
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from discordha.coordination.claims.records import Claim
-from discordha.dispatch.items import ClaimItem, State
+from discordha.dispatch.items import ClaimItem, Look, State
 
 __all__ = ["PendingEvents"]
 
+_UNDECIDED = frozenset({Look.FIRST, Look.HELP})
 _STANDBY = frozenset({State.PARKED, State.DELAYED})
 _UNSTARTED = _STANDBY | {State.WAITING}
 _OURS = frozenset({State.WAITING, State.RUNNING, State.FINISHED})
@@ -112,7 +113,7 @@ class PendingEvents:
 
     @property
     def any_parked(self) -> bool:
-        """Whether an event waits for another replica, or behind such a one."""
+        """Whether an event waits for another replica or a look, or behind such a one."""
         return bool(self._parked)
 
     def admit(self, item: ClaimItem) -> tuple[str | None, ClaimItem | None]:
@@ -261,10 +262,23 @@ class PendingEvents:
                 self._lanes[item.lane].fall_back(item)
 
     def held(self) -> list[ClaimItem]:
-        """The parked items that wait behind another of their lane, in order of parking."""
+        """The parked items that wait behind another of their lane, or for a look that says whose they are."""
         with self._lock:
-            parked = list(self._parked.values())
-            return [item for item in parked if self._lanes[item.lane].find_front() is not item]
+            return [
+                item
+                for item in self._parked.values()
+                if item.look in _UNDECIDED or self._lanes[item.lane].find_front() is not item
+            ]
+
+    def behind(self, item: ClaimItem, most: int) -> list[ClaimItem]:
+        """So many parked items that come next to one in its lane."""
+        found: list[ClaimItem] = []
+        with self._lock:
+            while (younger := item.younger) is not None and len(found) < most:
+                if younger.state is State.PARKED:
+                    found.append(younger)
+                item = younger
+        return found
 
     def blocked(self) -> list[str]:
         """The lanes whose front is parked."""
@@ -325,11 +339,9 @@ class PendingEvents:
 
     def counts(self) -> dict[str, int]:
         """The number of items in each state."""
-        counts = dict.fromkeys((state.value for state in State if state is not State.GONE), 0)
         with self._lock:
-            for item in self._known.values():
-                counts[item.state.value] += 1
-        return counts
+            found = Counter(item.state for item in self._known.values())
+        return {state.value: found[state] for state in State if state is not State.GONE}
 
     # -- under the lock --------------------------------------------------------------------------------------
 

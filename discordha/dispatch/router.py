@@ -9,13 +9,17 @@ Order, over all replicas: an event goes into its lane here only if each older on
 replica received is done, or ours, or has a silent owner (``Members.is_silent``). So help takes the oldest
 event of a channel, and the younger ones follow it without a grace: they could begin nowhere else. A drain
 gives back the oldest first, and nobody begins the younger ones before. An event whose handler waits for
-another (``Claims.set_aside``) holds up none. Nor does an event of a dead or silent owner, so that new events
-need not wait for its session to end; the same holds for all owners while events are handled without etcd
-(``on_store_loss="handle"``). A replica that joined later leaves a channel to the older ones until they have
-finished what it did not receive (``Members.owes``).
+another (``Claims.set_aside``) holds up none. Nor does an event of a dead or silent owner, once a look has
+shown that it still owns it: new events need not wait for its session to end. The same holds for all owners
+while events are handled without etcd (``on_store_loss="handle"``). A replica that joined later leaves a
+channel to the older ones until they have finished what it did not receive (``Members.owes``).
 
-Threads and locks: no lock; any thread may call ``route`` and ``advance``. ``take_due``, ``note_ranks``,
-``note_lateness`` and ``look_around`` belong to the timer's thread.
+Nobody is told of what peers claim and finish. An event is *looked at* (``Claims.look``) when its grace is
+over, before this replica helps; again and again while another replica runs it (``LookTimes``); and before
+anything else if it is old enough to be marked. A look at the front of a lane takes those behind it along.
+
+Threads and locks: no lock; any thread may call ``route``, ``advance`` and ``looked``. ``take_due``,
+``note_ranks``, ``note_lateness`` and ``look_around`` belong to the timer's thread.
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from discordha.coordination.claims.records import Claim, Hint
-from discordha.dispatch.items import ClaimItem, ClaimStore, Preference, State
+from discordha.dispatch.items import ClaimItem, ClaimStore, Look, Preference, State
 from discordha.dispatch.lanes import Lanes
+from discordha.dispatch.look_times import LookTimes
 from discordha.dispatch.pending import PendingEvents
 from discordha.stats import Stats
 
@@ -37,6 +42,8 @@ __all__ = ["HELP_WITHIN", "TRY_LATER", "Router"]
 HELP_WITHIN = 10
 #: Seconds until an event is tried again whose turn failed for a reason that nobody foresaw.
 TRY_LATER = 1.0
+#: So many events are looked at along with the front of their lane.
+LOOK_BEHIND = 32
 #: Stands for the rank of such an event: they all wait equally long.
 FAILED = -1
 
@@ -64,6 +71,7 @@ class Router:
         self._grace = grace
         self._wake = wake
         self._clock = clock
+        self._look_times = LookTimes(grace / 2)
         self.draining = False  # events are left to other replicas that have received them
         self.drained = False  # or to any other
         # The timer's own:
@@ -92,8 +100,13 @@ class Router:
             self._pending.forget(item)
             return True
         if hint is Hint.RUNNING:
-            return self._is_excused(item) and self._pending.excuse(item)
+            excused = self._is_excused(item) and self._pending.excuse(item)
+            self._look_later(item)
+            return excused
+        if item.look in {Look.FIRST, Look.HELP} and self._claims.can_look:
+            return False  # the answer moves it on
         if self.gives_back(item) or (not follows and self._is_owed(item)):
+            self._look_later(item)  # others may finish it
             return False
         rank = 0 if follows else self._rank(item)
         now = self._clock()
@@ -109,7 +122,13 @@ class Router:
         if self._claims.is_open or self._claims.is_aside(item.key):
             return True
         owner = self._claims.owner(item.key)
-        return owner is not None and self._members.is_silent(owner)
+        if owner is None or not self._members.is_silent(owner):
+            return False
+        if owner == item.silent_owner or not self._claims.can_look:
+            return True
+        if item.look is None:  # by now it may be done, or run by a replica that lives
+            self._look([item], Look.AGAIN)
+        return False
 
     def _is_owed(self, item: ClaimItem) -> bool:
         """Whether an older replica has events to finish first that this one did not receive."""
@@ -159,6 +178,53 @@ class Router:
             self.advance(lane)
             self.withdraw(lane)
 
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def look_first(self, item: ClaimItem) -> None:
+        """Has an event looked at before anything else is done about it, unless it is known."""
+        if self._claims.can_look and self._claims.hint(item.key) is Hint.UNKNOWN:
+            self._look([item], Look.FIRST)
+
+    def _look(self, items: Sequence[ClaimItem], why: Look) -> None:
+        keys: dict[str, None] = {}
+        for item in items:
+            item.look = why
+            keys[item.key] = None
+            keys.update((each.key, None) for each in self._pending.behind(item, LOOK_BEHIND))
+        self._claims.look(keys)
+
+    def _look_later(self, item: ClaimItem) -> None:
+        self._wake(self._look_times.add(item, self._clock()))
+
+    def look_at_all(self) -> None:
+        """Has all events looked at that wait for others."""
+        waiting = [item for item in self._pending.standing(State.PARKED) if item.look is None]
+        if waiting and self._claims.can_look:
+            self._look(waiting, Look.AGAIN)
+
+    def looked(self, keys: Sequence[str]) -> None:
+        """These events have been looked at. Never blocks."""
+        items = [item for item in map(self._pending.get, keys) if item is not None]
+        self.resume([item.key for item in items if self._claims.hint(item.key) is Hint.DONE])
+        now = self._clock()
+        for item in items:
+            why, item.look = item.look, None
+            if why is None or item.state is not State.PARKED:
+                continue  # it was looked at along with another
+            owner = self._claims.owner(item.key)
+            if owner is not None:
+                item.silent_owner = owner if self._members.is_silent(owner) else None
+            if why is not Look.HELP or self._claims.hint(item.key) is not Hint.UNKNOWN:
+                if item.excused and owner is not None:
+                    self._look_later(item)
+                elif item.excused:
+                    self._pending.recall(item)
+                self.advance(item.lane)
+            elif self.gives_back(item) or self._is_owed(item):
+                self._look_later(item)
+            else:
+                self._help(item, now)
+
     # -- standing back ---------------------------------------------------------------------------------------
 
     def gives_back(self, item: ClaimItem) -> bool:
@@ -174,6 +240,7 @@ class Router:
             parked, claim = self._pending.give_up(item)
             if parked:
                 self._release(claim)
+                self._look_later(item)
 
     def withdraw(self, lane: str) -> None:
         """Takes the events out of a lane that stand behind one that is not ours. Never blocks."""
@@ -189,8 +256,17 @@ class Router:
     # -- the timer -------------------------------------------------------------------------------------------
 
     def take_due(self, now: float) -> None:
-        """Queues the items whose grace is over and that nobody has claimed."""
-        for item in self._pending.due(now):
+        """Has the items looked at whose grace is over, and those that another replica ran at the last look.
+        Where there are no looks, queues those whose grace is over and that nobody has claimed."""
+        over = self._pending.due(now)
+        if self._claims.can_look:
+            if over:
+                self._look(over, Look.HELP)
+            again = self._look_times.due(now)
+            if again:
+                self._look(again, Look.AGAIN)
+            return
+        for item in over:
             hint = self._claims.hint(item.key)
             if hint is Hint.DONE:
                 self.forget(item)
@@ -207,6 +283,11 @@ class Router:
             self._stats.add("hedged", item.event_name)
             self.advance(item.lane)
 
+    def next_due(self) -> float | None:
+        """When something is due next; ``None`` when nothing is."""
+        times = (self._pending.next_due(), self._look_times.next_due())
+        return min((due for due in times if due is not None), default=None)
+
     def note_ranks(self) -> None:
         """After ranks have changed, routes the delayed items that this replica is now preferred for, and
         those that were left to another."""
@@ -214,8 +295,10 @@ class Router:
         if version == self._ranked_by:
             return
         self._ranked_by = version
+        self._look_times.hurry(self._clock())  # whoever has left may have finished them before
         for item in self._pending.standing(State.DELAYED):
             if self._rank(item) == 0 and self._pending.move(item, State.PARKED, only_from=(State.DELAYED,)):
+                self.look_first(item)  # whoever was preferred may have claimed it
                 self.advance(item.lane)
         self._advance_blocked()
 

@@ -1,10 +1,6 @@
-"""How cases of ``questions_model`` and ``watermark_model`` begin, and the options that they share."""
+"""How the explored worlds of young sessions begin: steps by the start of their names, and options."""
 
 from __future__ import annotations
-
-from typing import Any
-
-import broken_tallies
 
 __all__ = [
     "BOTH",
@@ -15,7 +11,6 @@ __all__ = [
     "NEXT_LEADER",
     "OUTAGE",
     "TWICE",
-    "UNCAPPED",
     "YOUNGER",
     "YOUNG_LEADER",
 ]
@@ -59,7 +54,5 @@ TWICE = (
     *("0 has a new session from 0", "0 receives a", "the marker of 0", "0 sees", "0 notes", "1 sees"),
     "the session of 0 ends",
 )
-BOTH: dict[str, Any] = {"cut": (0, 1), "lively": False}
-#: An answer strikes out no more than there were marks: that alone would hide what else is wrong with it.
-UNCAPPED: dict[str, Any] = {"tally": broken_tallies.SettlesWithoutMarks}
-ENDED: dict[str, Any] = {"calms": 0, "sessions": 0, "ended": True}
+BOTH = {"cut": (0, 1), "lively": False}
+ENDED = {"calms": 0, "sessions": 0, "ended": True}

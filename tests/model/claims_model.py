@@ -7,7 +7,11 @@ its TTL, begins a new session; etcd ends a lease.
 The one rule of time: etcd ends the lease of a replica that lives only after that replica's own deadline has
 passed, because the deadline counts from before the keepalive was sent. ``early_lease_end`` breaks it.
 
-The model follows ``coordination/claims.py`` and ``session.py``; names are theirs.
+Replica 0 is preferred, and claims at once. The others look first. A look may be stale or late: it tells
+anything that the key has ever been. Or it is lost: then it is made again. A replica that looks and finds a
+claim looks again.
+
+The model follows ``coordination/claims``, ``session.py`` and ``dispatch/router.py``; names are theirs.
 """
 
 from __future__ import annotations
@@ -32,6 +36,9 @@ class Break(NamedTuple):
     early_lease_end: bool = False
     lost_answer_is_won: bool = False
     lost_answer_is_lost: bool = False
+    absent_is_won: bool = False  # a stale look in place of a claim
+    running_is_final: bool = False  # a late look: its claim may be gone by now
+    lost_look_is_done: bool = False
 
 
 class Replica(NamedTuple):
@@ -40,7 +47,7 @@ class Replica(NamedTuple):
     alive: bool = True
     lease: Lease | None = None
     sessions: int = 1
-    phase: str = "wants"  # wants, asked, runs, sent, marks, over
+    phase: str = "wants"  # wants, looks, free, asked, runs, sent, marks, over
     under: Lease | None = None
 
 
@@ -52,12 +59,17 @@ class Message(NamedTuple):
     lease: Lease
 
 
+Key = tuple[str, Lease | None] | None
+
+
 class State(NamedTuple):
-    """Everything. ``key``: what etcd holds for the event; ``posts``: messages in the channel."""
+    """Everything. ``key``: what etcd holds for the event, ``past``: what it has held; ``posts``: messages in
+    the channel."""
 
     replicas: tuple[Replica, ...]
     leases: frozenset[Lease]
-    key: tuple[str, Lease | None] | None = None
+    key: Key = None
+    past: frozenset[Key] = frozenset({None})
     wire: frozenset[Message] = frozenset()
     posts: int = 0
     deaths: int = 0
@@ -125,8 +137,8 @@ class ClaimsModel:
         for lease in state.leases:
             owner = state.replicas[lease[0]]
             if not owner.alive or owner.lease != lease or self._broken.early_lease_end:
-                key = None if state.key == ("r", lease) else state.key
-                yield Step(f"etcd ends {lease}", state._replace(leases=state.leases - {lease}, key=key))
+                ended = state._replace(leases=state.leases - {lease})
+                yield Step(f"etcd ends {lease}", _holds(ended, None) if state.key == ("r", lease) else ended)
 
     # -- a replica -------------------------------------------------------------------------------------------
 
@@ -138,7 +150,12 @@ class ClaimsModel:
                 f"{number} begins session {lease}",
                 self._set(state, number, begun, leases=state.leases | {lease}),
             )
-        elif replica.phase == "wants" and not self._is_parked(state, replica):
+        elif replica.phase == "looks":
+            yield from self._looks(state, number, replica)
+        elif replica.phase == "wants" and number:
+            looks = replica._replace(phase="looks")
+            yield Step(f"{number} looks", self._set(state, number, looks))
+        elif replica.phase == "free" or (replica.phase == "wants" and not self._is_refused(state, replica)):
             asked = replica._replace(phase="asked", under=replica.lease)
             yield Step(f"{number} claims", self._send(state, number, asked, "claim", replica.lease))
         if replica.phase == "runs":
@@ -151,8 +168,22 @@ class ClaimsModel:
                 marks = replica._replace(phase="marks")
                 yield Step(f"{number} marks", self._send(state, number, marks, "mark", replica.under))
 
-    def _is_parked(self, state: State, replica: Replica) -> bool:
-        """The watch shows a living claim of another, or the mark: it waits."""
+    def _looks(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
+        """A look has its answer: what the key is, or was once."""
+        for found in {*state.past, state.key}:
+            stale = found != state.key
+            if found is None and self._broken.absent_is_won:
+                heard = replica._replace(phase="runs", under=replica.lease)
+            elif found is None or found[1] == replica.lease:  # its own: the next claim finds it
+                heard = replica._replace(phase="free")
+            elif found[0] == "d" or self._broken.running_is_final:
+                heard = replica._replace(phase="over")
+            else:
+                heard = replica._replace(phase="wants")
+            yield Step(f"{number} finds {found}", self._set(state, number, heard), fault=stale)
+
+    def _is_refused(self, state: State, replica: Replica) -> bool:
+        """A claim would be refused now: the model makes none, for the sake of its size."""
         return state.key is not None and (
             state.key[0] == "d" or state.key[1] in state.leases - {replica.lease}
         )
@@ -179,6 +210,10 @@ class ClaimsModel:
             late = replica._replace(lease=None)
             after = self._set(state, number, late, pauses=state.pauses + 1)
             yield Step(f"{number} is past its deadline", after, fault=True)
+        if state.lost_answers < self._lost_answers and replica.phase == "looks":
+            again = replica._replace(phase="over" if self._broken.lost_look_is_done else "wants")
+            after = self._set(state, number, again, lost_answers=state.lost_answers + 1)
+            yield Step(f"{number} has no answer to its look", after, fault=True)
         if state.lost_answers < self._lost_answers and replica.phase in ("asked", "marks"):
             # Gives up waiting; the request may still arrive.
             after = self._set(state, number, self._unanswered(replica), lost_answers=state.lost_answers + 1)
@@ -218,7 +253,7 @@ class ClaimsModel:
         """etcd's transaction, and the same with its answer read: version == 0 -> put under the lease."""
         free = state.key is None or self._broken.claim_unchecked
         if free and lease in state.leases:
-            state = state._replace(key=("r", lease))
+            state = _holds(state, ("r", lease))
         replica = state.replicas[number]
         if not replica.alive or replica.phase != "asked" or replica.under != lease:
             return state, state  # nobody waits for this answer any more
@@ -231,7 +266,7 @@ class ClaimsModel:
     def _marked(self, state: State, number: int, lease: Lease) -> tuple[State, State]:
         """create_revision == mine -> put; else version == 0 -> put, for the handler did finish."""
         if state.key in (("r", lease), None):
-            state = state._replace(key=("d", None))
+            state = _holds(state, ("d", None))
         replica = state.replicas[number]
         if not replica.alive or replica.phase != "marks":
             return state, state
@@ -253,3 +288,7 @@ class ClaimsModel:
 
     def _send(self, state: State, number: int, replica: Replica, kind: str, lease: Lease) -> State:
         return self._set(state, number, replica, wire=state.wire | {Message(kind, number, lease)})
+
+
+def _holds(state: State, key: Key) -> State:
+    return state._replace(key=key, past=state.past | {key})

@@ -40,6 +40,9 @@ def test_three_replicas_two_of_which_die() -> None:
         (Break(early_lease_end=True), "P1"),
         (Break(lost_answer_is_won=True), "P1"),
         (Break(lost_answer_is_lost=True), "stuck"),
+        (Break(absent_is_won=True), "P1"),
+        (Break(running_is_final=True), "stuck"),
+        (Break(lost_look_is_done=True), "stuck"),
     ],
     ids=lambda value: (
         "+".join(n for n, on in value._asdict().items() if on) if isinstance(value, Break) else ""

@@ -11,21 +11,12 @@ from typing import Any
 
 import broken_tallies
 import pytest
-from beginnings import (
-    BOTH,
-    DOUBT,
-    ENDED,
-    HANDLED,
-    NEW,
-    NEXT_LEADER,
-    OUTAGE,
-    TWICE,
-    UNCAPPED,
-    YOUNG_LEADER,
-    YOUNGER,
-)
+from beginnings import BOTH, DOUBT, ENDED, HANDLED, NEW, NEXT_LEADER, OUTAGE, TWICE, YOUNG_LEADER, YOUNGER
 from explore import Violation, explore, follow
 from questions_model import QuestionsModel
+
+#: An answer strikes out no more than there were marks: that alone would hide what else is wrong with it.
+UNCAPPED = {"tally": broken_tallies.SettlesWithoutMarks}
 
 
 def check(

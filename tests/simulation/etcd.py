@@ -4,21 +4,28 @@ Keys, revisions, transactions and watches' histories are ``Keyspace``'s, which a
 Added here: time on the way, links that are cut (at once refused, or swallowed without a sign), requests that
 arrive long after their sender gave them up, answers that get lost after the commit, times without a leader
 (after which leases begin anew), leases that end up to half a second late, refusals of writes, watches that
-lag and break, compaction.
+lag and break, looks at members that are behind, compaction.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
-from discordha.coordination.etcd.messages import WatchBatch
-from discordha.coordination.etcd.store import Lease, StoreRefused, WatchListener
+from discordha.coordination.etcd.messages import WatchBatch, WatchRange, prefix_end
+from discordha.coordination.etcd.store import (
+    KeyValue,
+    Lease,
+    Snapshot,
+    StoreRefused,
+    WatchEvent,
+    WatchListener,
+)
 from discordha.coordination.etcd.watch import EtcdWatch
 from discordha.coordination.memory.keyspace import Change, Keyspace
-from discordha.coordination.memory.store import MemoryStore
+from discordha.coordination.memory.store import MemoryStore, bare
 from discordha.errors import StoreUnavailable
 from simulation.primitives import Event
 from simulation.scheduler import Machine, Scheduler, Task, current
@@ -37,13 +44,16 @@ WAY_MEAN = 0.0007
 LATE_CHANCE = 0.3
 LATEST = 8.0
 HISTORY = 4 * 1024 * 1024
+#: No member is further behind, seconds.
+FURTHEST_BEHIND = 10.0
 
 
 class Link:
     """A machine's way to etcd. ``mode``: ``"open"``, ``"refused"`` or ``"swallowed"``.
 
     :ivar loses: how probably an answer gets lost.
-    :ivar lag: how much later watches are, seconds.
+    :ivar lag: how much later watches are at the most, and how far the members behind that answer looks,
+        seconds.
     """
 
     def __init__(self) -> None:
@@ -71,6 +81,7 @@ class SimulatedEtcd:
         self.refuses: str | None = None
         self.calls = 0
         self._numbers = 0
+        self._commits: deque[tuple[float, int]] = deque()  # when which revision was made
         scheduler.after(LESSOR_INTERVAL, self._end_leases)
 
     def link(self, machine: Machine) -> Link:
@@ -103,6 +114,30 @@ class SimulatedEtcd:
 
         self.scheduler.after(self.scheduler.random.uniform(0.0, LATEST), late)
 
+    def look(self, keys: Sequence[str], lag: float) -> Snapshot:
+        """Reads keys as a member has them that is so many seconds behind."""
+        until = self.scheduler.now - lag
+        while self._commits and self._commits[0][0] < until - FURTHEST_BEHIND:
+            self._commits.popleft()
+        later = [revision for at, revision in self._commits if at > until]
+        revision = min(later) - 1 if later else self.keys.revision
+        if revision < self.keys.compacted:
+            revision = self.keys.revision
+        found = [self._as_of(key, revision) for key in dict.fromkeys(keys)]
+        return Snapshot(revision, [kv for kv in found if kv is not None])
+
+    def _as_of(self, key: str, revision: int) -> KeyValue | None:
+        after: WatchEvent | None = None
+        for change in reversed(self.keys.history):
+            for event in change.events:
+                if event.kv.key == key and change.revision > revision:
+                    after = event
+                elif event.kv.key == key:
+                    return event.kv if event.kind == "put" else None
+        if after is None:
+            return self.keys.get(key)
+        return None if after.kind == "put" and after.kv.version == 1 else self.keys.get(key)
+
     def lose_leader(self) -> None:
         """Nothing is committed until ``elect``."""
         self.has_leader = False
@@ -125,6 +160,7 @@ class SimulatedEtcd:
             stream.break_off()
 
     def _publish(self, change: Change) -> None:
+        self._commits.append((self.scheduler.now, change.revision))
         for stream in self.streams:
             stream.offer(change)
 
@@ -167,7 +203,9 @@ class SimulatedStore(MemoryStore):
             self.failures += 1
             raise
 
-    def _make(self, serve: Callable[[Keyspace, float], T], limit: float, *, write: bool) -> T:
+    def _make(
+        self, serve: Callable[[Keyspace, float], T], limit: float, *, write: bool, serializable: bool = False
+    ) -> T:
         etcd, scheduler, link = self._etcd, self._etcd.scheduler, self._link
         chance = scheduler.random
         until = scheduler.now + limit
@@ -184,7 +222,7 @@ class SimulatedStore(MemoryStore):
             while link.mode == "swallowed":
                 self._go(0.05, until, write)
             raise StoreUnavailable("etcd can't be reached: connection reset", maybe_applied=write)
-        while not etcd.has_leader:
+        while not etcd.has_leader and not serializable:
             if write and until - scheduler.now <= 0.05 and chance.random() < LATE_CHANCE:
                 etcd.apply_later(serve)
             self._go(0.02, until, write)
@@ -216,6 +254,16 @@ class SimulatedStore(MemoryStore):
         if seconds >= left:
             raise StoreUnavailable("etcd did not answer in time", maybe_applied=write)
 
+    def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
+        lag = (WAY_MEAN + self._link.lag) * self._etcd.scheduler.random.random()
+        limit = self._timeout if timeout is None else timeout
+        self.calls += 1
+        try:
+            return self._make(lambda _, __: self._etcd.look(keys, lag), limit, write=False, serializable=True)
+        except StoreUnavailable:
+            self.failures += 1
+            raise
+
     def grant(self, ttl: float, *, timeout: float | None = None) -> Lease:
         return self._call(lambda keys, now: keys.grant(ttl, now), timeout, write=True)
 
@@ -230,11 +278,22 @@ class SimulatedStore(MemoryStore):
         silence: float,
         name: str = "discordha-watch",
         heartbeats: bool = False,
+        quiet: str | None = None,
     ) -> EtcdWatch:
-        return EtcdWatch(self.clone(), prefix, listener, silence=silence, name=name, heartbeats=heartbeats)
+        store = self.clone()
+        return EtcdWatch(
+            store, prefix, listener, silence=silence, name=name, heartbeats=heartbeats, quiet=quiet
+        )
 
-    def open_watch(self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None) -> Any:
-        stream = SimulatedStream(self, self._link, self._etcd, prefix, start_revision)
+    def open_watch(
+        self,
+        prefix: str,
+        start_revision: int,
+        pulse: Callable[[], bool] | None = None,
+        ranges: Sequence[WatchRange] = (),
+    ) -> Any:
+        whole = WatchRange(prefix.encode(), prefix_end(prefix.encode()), start_revision)
+        stream = SimulatedStream(self, self._link, self._etcd, ranges or [whole])
 
         def begin(keys: Keyspace, _: float) -> SimulatedStream:
             stream.begin(keys)
@@ -259,20 +318,20 @@ class SimulatedStore(MemoryStore):
 
 
 class SimulatedStream:
-    """One watch: changes come in order, some time after their commit; several at once if the reader is
-    late."""
+    """One stream: the changes of each range come in order, some time after their commit; several at once if
+    the reader is late. What one commit changed in several ranges comes in any order.
+    """
 
     endpoint = "simulated:2379"
 
     def __init__(
-        self, store: SimulatedStore, link: Link, etcd: SimulatedEtcd, prefix: str, start_revision: int
+        self, store: SimulatedStore, link: Link, etcd: SimulatedEtcd, ranges: Sequence[WatchRange]
     ) -> None:
         self.number = etcd.number()
         self._store = store
         self._link = link
         self._etcd = etcd
-        self._prefix = prefix
-        self._start_revision = start_revision
+        self._ranges = ranges
         self._batches: deque[tuple[float, WatchBatch]] = deque()
         self._last = 0.0
         self._reader: Task | None = None
@@ -280,10 +339,12 @@ class SimulatedStream:
 
     def begin(self, keys: Keyspace) -> None:
         """Queues the changes since the start revision."""
-        self._put(WatchBatch(0, [], created=True, store_revision=keys.revision))
-        if self._start_revision < keys.compacted:
-            self._put(WatchBatch(0, [], compacted=keys.compacted, cancelled="compacted"))
-            return
+        for number, range in enumerate(self._ranges):
+            self._put(WatchBatch(0, [], created=True, store_revision=keys.revision, watch=number))
+            if range.revision < keys.compacted:
+                gone = keys.compacted
+                self._put(WatchBatch(0, [], compacted=gone, cancelled="compacted", watch=number))
+                return
         for change in keys.history:
             self.offer(change)
         if self._over is None:
@@ -291,10 +352,18 @@ class SimulatedStream:
             self._link.streams.add(self)
 
     def offer(self, change: Change) -> None:
-        """Queues the part of a change that this watch is about."""
-        events = [event for event in change.events if event.kv.key.startswith(self._prefix)]
-        if events and change.revision >= self._start_revision:
-            self._put(WatchBatch(change.revision, events))
+        """Queues the parts of a change that this stream is about."""
+        parts: list[WatchBatch] = []
+        for number, range in enumerate(self._ranges):
+            events = [event for event in change.events if _concerns(range, event)]
+            if not range.deletes_only:
+                events = [bare(event) if event.kind == "delete" else event for event in events]
+            if events and change.revision >= range.revision:
+                parts.append(WatchBatch(change.revision, events, watch=number))
+        if len(parts) > 1:
+            self._etcd.scheduler.random.shuffle(parts)
+        for part in parts:
+            self._put(part)
 
     def offer_progress(self) -> None:
         """Queues a sign of life."""
@@ -335,10 +404,10 @@ class SimulatedStream:
         _, batch = self._batches.popleft()
         while batch.events and self._batches and self._etcd.scheduler.random.random() < 0.5:
             at, following = self._batches[0]
-            if at > self._etcd.scheduler.now or not following.events:
+            if at > self._etcd.scheduler.now or not following.events or following.watch != batch.watch:
                 break
             self._batches.popleft()
-            batch = WatchBatch(following.revision, [*batch.events, *following.events])
+            batch = WatchBatch(following.revision, [*batch.events, *following.events], watch=batch.watch)
         return batch
 
     def _put(self, batch: WatchBatch) -> None:
@@ -360,6 +429,12 @@ class SimulatedStream:
                 self._etcd.streams.remove(self)
             self._link.streams.discard(self)
             self._wake()
+
+
+def _concerns(range: WatchRange, event: WatchEvent) -> bool:
+    if range.deletes_only and event.kind != "delete":
+        return False
+    return range.start <= event.kv.key.encode() < range.end
 
 
 def store_of_this_machine(etcd: SimulatedEtcd) -> Callable[..., SimulatedStore]:

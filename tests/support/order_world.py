@@ -9,7 +9,7 @@ handler against the promise of order, and at the end that nothing is stuck.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
@@ -53,16 +53,23 @@ class StepLanes(Lanes):
 
 
 class SteppedClaims:
-    """The claims of one replica: etcd answers at once, its watch when the world says so."""
+    """The claims of one replica: etcd answers at once, its watch and its looks when the world says so.
+
+    A look may be *stale*: what etcd had when it was asked. One that is *lost* is asked again.
+    """
 
     previous_attempts = staticmethod(lambda key: None)
     is_open = False
+    can_look = True
 
     def __init__(self, world: World, replica: Replica) -> None:
         self._world = world
         self._replica = replica
-        self._seen: dict[str, Value] = {}  # as the watch shows them
-        self.queue: deque[tuple[str, Value | None]] = deque()
+        self._seen: dict[str, Value] = {}  # as far as it knows
+        self._gone: dict[str, int] = {}  # keys whose delete the watch has shown, and its revision
+        self._known: dict[str, int] = {}  # revisions of what is seen
+        self.queue: deque[tuple[str, Value, int]] = deque()  # claims that are gone
+        self.looks: deque[tuple[list[str], dict[str, Value], dict[str, int]]] = deque()
         self.listener: Dispatcher
 
     def listen(self, listener: Dispatcher) -> None:
@@ -101,7 +108,7 @@ class SteppedClaims:
         if found is None:
             self._world.put(request.key, ("r", self._replica.name, request.attempt))
         elif found[0] == "d" or found[1] != self._replica.name:
-            self._seen[request.key] = found
+            self._note(request.key, found, self._world.revisions[request.key])
             return Done() if found[0] == "d" else Held(found[1], found[2], 1)
         return Claim(request.key, request.attempt, 1, self._replica)
 
@@ -119,27 +126,46 @@ class SteppedClaims:
         done(claim, True)
 
     def watch(self) -> None:
-        """The watch shows the next change."""
-        key, value = self.queue.popleft()
-        before = self._seen.pop(key, None)
-        if value is not None:
-            self._seen[key] = value
-        if value is None and before is not None and before[0] == "r":
-            self.listener.on_free([(key, before[2])])
-        elif value is not None and value[0] == "d":
-            self.listener.on_done([key])
-        elif self.is_aside(key):
-            self.listener.on_aside([key])
+        """The watch shows the next claim that is gone."""
+        key, was, revision = self.queue.popleft()
+        self._gone[key] = revision
+        if self._known.get(key, 0) < revision:
+            self._seen.pop(key, None)
+            self.listener.on_free([(key, was[2])])
+
+    def look(self, keys: Iterable[str]) -> None:
+        world = self._world
+        self.looks.append((list(keys), dict(world.etcd), dict(world.revisions)))
+
+    def answer(self, *, stale: bool = False, lost: bool = False) -> None:
+        """The next look has its answer."""
+        world = self._world
+        keys, found, revisions = self.looks.popleft()
+        if lost:
+            self.look(keys)
+            return
+        if not stale:
+            found, revisions = world.etcd, world.revisions
+        for key in keys:
+            if key in found:
+                self._note(key, found[key], revisions[key])
+        self.listener.on_looked(keys)
+
+    def _note(self, key: str, value: Value, revision: int) -> None:
+        if self._gone.get(key, 0) < revision and self._known.get(key, 0) <= revision:
+            self._seen[key], self._known[key] = value, revision
 
     def view(self) -> dict[str, Value]:
-        """What the watch has shown, and then what it will show first."""
-        coming = {key: value for key, value in reversed(self.queue) if value is not None}
+        """What it knows, and what looks will tell it at the earliest."""
+        coming = {key: value for _, found, _ in reversed(self.looks) for key, value in found.items()}
         return {**coming, **self._seen}
 
     def resync(self) -> None:
         """The watch is lost, and begins anew from a snapshot."""
         self.queue.clear()
         before, self._seen = self._seen, dict(self._world.etcd)
+        self._gone.clear()
+        self._known = dict(self._world.revisions)
         self.listener.on_done([key for key, value in self._seen.items() if value[0] == "d"])
         self.listener.on_free(
             [(key, was[2]) for key, was in before.items() if was[0] == "r" and key not in self._seen]
@@ -273,6 +299,8 @@ class World:
         self.now = 1000.0
         self.version = 0
         self.etcd: dict[str, Value] = {}
+        self.revisions: dict[str, int] = {}  # of the last change of each key
+        self.revision = 0
         self.stream: list[Any] = []
         self.replicas: list[Replica] = []
         self.number = 0
@@ -288,7 +316,8 @@ class World:
             self._receive,
             self._receive,
             self._watch,
-            self._watch,
+            self._look,
+            self._look,
             self._tick,
             self._send,
             self._send,
@@ -314,12 +343,15 @@ class World:
     # -- etcd ------------------------------------------------------------------------------------------------
 
     def put(self, key: str, value: Value | None) -> None:
-        if value is None:
-            self.etcd.pop(key, None)
-        else:
-            self.etcd[key] = value
-        for replica in self.replicas:
-            replica.claims.queue.append((key, value))
+        self.revision += 1
+        if value is not None:
+            self.etcd[key], self.revisions[key] = value, self.revision
+            return
+        was = self.etcd.pop(key, None)
+        if was is not None:
+            del self.revisions[key]
+            for replica in self.replicas:
+                replica.claims.queue.append((key, was, self.revision))
 
     def state(self, message: Any) -> Value | None:
         return self.etcd.get(f"message/{message.id}")
@@ -346,6 +378,11 @@ class World:
     def _watch(self, replica: Replica) -> None:
         if replica.claims.queue:
             replica.claims.watch()
+
+    def _look(self, replica: Replica) -> None:
+        if replica.claims.looks:
+            kind = self.choose(6)
+            replica.claims.answer(stale=kind == 1, lost=kind == 2)
 
     def _tick(self, replica: Replica) -> None:
         self.now += GRACE
@@ -452,6 +489,8 @@ class World:
                     pass
                 while replica.claims.queue:
                     replica.claims.watch()
+                for _ in range(len(replica.claims.looks)):
+                    replica.claims.answer()
                 self.now += 10 * GRACE
                 replica.dispatcher.tick()
             left = [

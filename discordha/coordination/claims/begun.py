@@ -85,7 +85,9 @@ class BegunRuns:
             raise
 
     def _take_back(self, claim: Claim, data: bytes, before: dict[str, Any]) -> None:
-        """Undoes a note that may have been written, until somebody else writes the record."""
-        put = Put(f"{self._root}a/{claim.key}", json.dumps(before).encode(), self._leases.current())
+        """Undoes a note that may have been written, until somebody else writes the record. The claim may be
+        gone by then, so nobody may learn from the record who owns the event."""
+        ended = json.dumps({**before, "replica": None}).encode()
+        put = Put(f"{self._root}a/{claim.key}", ended, self._leases.current())
         txn = Txn((Compare.value(put.key, data),), (put,), ())
         self._commit.submit((Operation(txn, (put.key,), persistent=True),))

@@ -29,10 +29,11 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from discordha.coordination.claims.begun import BegunRuns
 from discordha.coordination.claims.hints import ClaimHints
+from discordha.coordination.claims.looks import Looks
 from discordha.coordination.claims.records import (
     Attempts,
     Claim,
@@ -41,9 +42,8 @@ from discordha.coordination.claims.records import (
     Done,
     Held,
     Hint,
-    is_aside,
+    held_by,
     parse_claim,
-    traceparent_of,
     value_of,
 )
 from discordha.coordination.claims.writes import MarkWrite, aside, claims_with_record, is_mark_of, releases
@@ -82,6 +82,7 @@ class Claims:
     :param max_attempts: how often an event may be started before it becomes a dead letter.
     :param open_on_loss: win every claim while there is no session.
     :param backlog: how many marks may wait for etcd before those of claims won without etcd are dropped.
+    :param looks: ``None`` for a replica without peers.
     """
 
     def __init__(
@@ -96,14 +97,15 @@ class Claims:
         max_attempts: int,
         open_on_loss: bool = False,
         backlog: int = 10_000,
+        looks: Looks | None = None,
     ) -> None:
         self._session = session
         self._commit = commit
         self._leases = leases
         self._hints = hints
         self._root = root
+        self._looks = looks
         self._prefix = f"{root}e/"
-        self._attempts_prefix = f"{root}a/"
         self._replica_id = replica_id
         self._max_attempts = max_attempts
         self._open_on_loss = open_on_loss
@@ -111,6 +113,7 @@ class Claims:
         self._no_lease = Grant(0, 0, math.inf, time.monotonic)  # of claims won without etcd: never lost
         self._tokens = itertools.count(1)
         self._first = f"r {replica_id} 1".encode()
+        self.owner, self.is_aside, self.traceparent = hints.owner, hints.is_aside, hints.traceparent
         self._answered = self._on_mark  # bound once instead of for each mark
         self._no_claims_ahead_until = 0.0  # those would come as fast as events, where etcd refuses
         self._stop = threading.Event()
@@ -127,17 +130,15 @@ class Claims:
         grant = self._session.current if self._session is not None else None
         return self._hints.hint(key, own_lease=grant.lease_id if grant is not None else 0)
 
-    def owner(self, key: str) -> str | None:
-        """See ``ClaimHints.owner``."""
-        return self._hints.owner(key)
+    @property
+    def can_look(self) -> bool:
+        """Whether looks tell what other replicas do; not while every claim is won. No I/O."""
+        return self._looks is not None and not self.is_open
 
-    def traceparent(self, key: str) -> str | None:
-        """See ``ClaimHints.traceparent``."""
-        return self._hints.traceparent(key)
-
-    def is_aside(self, key: str) -> bool:
-        """See ``ClaimHints.is_aside``."""
-        return self._hints.is_aside(key)
+    def look(self, keys: Iterable[str]) -> None:
+        """Looks at events; the listener is told (``on_looked``). Never blocks."""
+        if self._looks is not None:
+            self._looks.ask(keys)
 
     @property
     def is_open(self) -> bool:
@@ -305,7 +306,7 @@ class Claims:
         if kv.lease == grant.lease_id and replica == self._replica_id:
             # This replica's own: an earlier try was applied, but its answer was lost.
             return self._won(request, max(attempt, 1), kv.create_revision, grant)
-        held = Held(replica, attempt, kv.mod_revision, kv.lease, traceparent_of(kv.value), is_aside(kv.value))
+        held = held_by(parsed, kv)
         self._hints.note_held(request.key, held)
         return held
 
@@ -313,7 +314,7 @@ class Claims:
         record = None
         if attempt > 1:
             made = request._replace(attempt=attempt)
-            record = made.record(self._known(made), self._replica_id, self._max_attempts)
+            record = made.record(self._known(made), self._replica_id, self._max_attempts, grant.lease_id)
         return Claim(request.key, attempt, token, grant, recorded=request.recorded, record=record)
 
     # -- marks ---------------------------------------------------------------------------------------------
@@ -333,7 +334,7 @@ class Claims:
         key = self._prefix + claim.key
         value, lease = value_of("d", self._replica_id, claim.attempt), self._leases.current()
         if claim.recorded or self._hints.attempts(claim.key) is not None:
-            attempts_key = self._attempts_prefix + claim.key
+            attempts_key = f"{self._root}a/{claim.key}"
             txn: Txn | Guarded = Txn(
                 (Compare.create_revision(key, claim.token),),
                 (Put(key, value, lease), Delete(attempts_key)),
@@ -376,9 +377,8 @@ class Claims:
     def _mark_late(self, refused: MarkWrite) -> None:
         """Marks an event whose claim is gone with its session and that nobody has taken since."""
         claim, key = refused.claim, self._prefix + refused.claim.key
-        guarded = Guarded(
-            key, "version", 0, value_of("d", self._replica_id, claim.attempt), self._leases.current()
-        )
+        value = value_of("d", self._replica_id, claim.attempt)
+        guarded = Guarded(key, "version", 0, value, self._leases.current())
         self._commit.submit((MarkWrite(guarded, (key,), claim, refused.done, self._answered, late=True),))
 
     def set_aside(self, claim: Claim, traceparent: str | None = None) -> None:

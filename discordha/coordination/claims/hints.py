@@ -1,12 +1,21 @@
-"""Claim hints: which events are running or done as far as the watch shows, so that asking costs no round
+"""Claim hints: which events are running or done as far as this replica knows, so that asking costs no round
 trip.
 
-Guarantees: what the watch has shown is answered without I/O, and each change is passed to the listener once,
-after the hints have changed. Hints may be outdated: a miss leads to a claim, and the claim decides. After a
-gap of the watch, the new snapshot replaces the hints, and every waiting event is reviewed (``on_resync``).
+No replica is told of every claim and mark. What it knows comes from four places:
+- *the watch's deletes* below ``e/``, with what was deleted: a claim that vanished (``on_free``), or a mark;
+- *the watch on* ``a/``: who runs an event that was taken over or caught up. Its end deletes the record;
+- *answers to claims* that this replica made, and to its marks;
+- *looks* (``Looks``): who runs an event, that it is set aside, or that it is done.
+That the stream lives is told by the member records, which all replicas write in their rhythm. A snapshot,
+at the start and after a gap of the watch, has everything.
+
+Guarantees: what is known is answered without I/O, and each change that the watch shows is passed to the
+listener once, after the hints have changed. Hints may be outdated: a miss leads to a claim, and the claim
+decides. A look that is older than what is known changes nothing. After a snapshot, every waiting event is
+reviewed (``on_resync``).
 
 Threads and locks: ``_lock`` guards the tables, and ``_report_lock``, which is taken last, the keys that the
-log has named. The listener is called on the watch's thread, without a lock.
+log has named. The listener is called on the watch's thread and on that of the looks, without a lock.
 """
 
 from __future__ import annotations
@@ -23,7 +32,7 @@ from discordha.coordination.claims.records import (
     ClaimListener,
     Held,
     Hint,
-    is_aside,
+    held_by,
     parse_claim,
     traceparent_of,
 )
@@ -38,6 +47,11 @@ _log = logging.getLogger(__name__)
 MAX_TRACES = 1000
 #: The log names so many unreadable keys before it may name one again.
 MAX_REPORTED = 1000
+#: Holders that are kept: not every end is told of. And keys of which a delete has been told lately.
+MAX_HELD = 100_000
+MAX_GONE = 10_000
+#: A claim that looks have missed for so many seconds is gone, even if the watch has not told its end.
+MISSING = 1.0
 
 
 class TTLSet:
@@ -77,7 +91,7 @@ class ClaimHints(WatchListener):
     """The hints of one replica. Listens to the components ``e`` and ``a`` below the key prefix ``root``.
 
     :param retention: seconds that *done* is remembered.
-    :param size: how many *done* hints are kept; there are as many *running* ones as events run.
+    :param size: how many *done* hints are kept.
     """
 
     def __init__(
@@ -87,11 +101,14 @@ class ClaimHints(WatchListener):
         self._attempts_prefix = f"{root}a/"
         self._listener: ClaimListener | None = None
         self._lock = threading.Lock()
-        self._held: dict[str, Held] = {}
+        self._clock = clock
+        self._held: FIFOCache[str, Held] = FIFOCache(MAX_HELD)
+        self._gone: FIFOCache[str, int] = FIFOCache(MAX_GONE)  # keys that were deleted, and at which revision
+        self._snapshot = 0  # the revision of the last one, which has all claims that were held then
+        self._missing: FIFOCache[str, float] = FIFOCache(MAX_GONE)  # held ones that a look did not find
         self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
         self._traces: FIFOCache[str, str] = FIFOCache(MAX_TRACES)  # of owners that are gone without a mark
-        self._revision = 0
         self._report_lock = threading.Lock()
         self._reported = TTLSet(MAX_REPORTED, retention, clock)  # unreadable keys that the log has named
         self.unreadable = 0
@@ -112,12 +129,12 @@ class ClaimHints(WatchListener):
             return Hint.DONE if key in self._done else Hint.UNKNOWN
 
     def owner(self, key: str) -> str | None:
-        """The replica that holds an event, as far as the watch shows; ``?`` if that cannot be read."""
+        """The replica that holds an event, as far as is known; ``?`` if that cannot be read."""
         held = self._held.get(key)
         return held.replica if held is not None else None
 
     def is_aside(self, key: str) -> bool:
-        """Whether the replica that holds an event has set it aside, as far as the watch shows."""
+        """Whether the replica that holds an event has set it aside, as far as is known."""
         held = self._held.get(key)
         return held is not None and held.aside
 
@@ -135,14 +152,66 @@ class ClaimHints(WatchListener):
     def note_done(self, key: str) -> None:
         """Notes that a claim or a mark was answered with *done*."""
         with self._lock:
-            self._done.add(key)
+            self._finish(key)
+
+    def _finish(self, key: str) -> None:
+        self._held.pop(key, None)
+        self._traces.pop(key, None)
+        self._done.add(key)
 
     def note_held(self, key: str, held: Held) -> None:
-        """Notes who holds an event after a refused claim, unless the watch is ahead and reports it no
-        more."""
+        """Notes who holds an event after a refused claim or a look, unless the watch has told its end or more
+        is known."""
         with self._lock:
-            if self._revision < held.revision:
-                self._held[key] = held
+            self._hold(key, held)
+
+    def _hold(self, key: str, held: Held) -> None:
+        known = self._held.get(key)
+        gone = self._gone.get(key, 0) if known is not None else self._gone.get(key, self._snapshot)
+        if gone < held.revision and (known is None or known.revision <= held.revision):
+            self._held[key] = held
+            self._missing.pop(key, None)
+
+    def note_looks(self, keys: Sequence[str], found: Snapshot) -> None:
+        """Notes what a look at these events has found, and tells the listener."""
+        cut = len(self._prefix)
+        there = {kv.key[cut:]: kv for kv in found.items}
+        freed: list[tuple[str, int]] = []
+        for key in keys:
+            attempt = self._note_look(key, there.get(key), found.revision)
+            if attempt is not None:
+                freed.append((key, attempt))
+        self._tell([], freed, [])
+        if self._listener is not None:
+            self._listener.on_looked(keys)
+
+    def _note_look(self, key: str, kv: KeyValue | None, revision: int) -> int | None:
+        """Notes what a member of etcd had at a revision: a claim, a mark, or nothing. Returns the attempt of
+        a claim that is gone though the watch has not told so."""
+        parsed = parse_claim(kv.value) if kv is not None else None
+        if kv is None:
+            return self._miss(key, revision)
+        if parsed is None:
+            self.note_unreadable(key, Held("?", 1, kv.mod_revision), kv.value)
+        elif parsed[0] == "r":
+            self.note_held(key, held_by(parsed, kv))
+        else:
+            with self._lock:
+                if self._gone.get(key, 0) < kv.mod_revision:  # else an operator wants it again
+                    self._finish(key)
+        return None
+
+    def _miss(self, key: str, revision: int) -> int | None:
+        """Nobody holds the event. The watch tells, within milliseconds, with what attempt it has ended."""
+        with self._lock:
+            held = self._held.get(key)
+            if held is None or held.revision > revision:
+                return None
+            now = self._clock()
+            if now - self._missing.setdefault(key, now) < MISSING:
+                return None
+            del self._held[key], self._missing[key]
+            return held.attempt
 
     def note_unreadable(self, key: str, held: Held, value: bytes) -> None:
         """Notes that a claim was refused by something that cannot be read: its writer holds the event until
@@ -153,11 +222,15 @@ class ClaimHints(WatchListener):
     # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        held: dict[str, Held] = {}
+        held: FIFOCache[str, Held] = FIFOCache(MAX_HELD)
         attempts: dict[str, Attempts] = {}
         finished: set[str] = set()
-        events = [WatchEvent("put", kv) for kv in snapshot.items]
-        done, _, _, _ = self._apply(events, held, finished, attempts)  # without the lock: may be many
+        # All ``a/`` come before all ``e/``, which say who runs an event. Without the lock: may be many.
+        events = [WatchEvent("put", kv) for kv in snapshot.items if kv.key.startswith(self._prefix)]
+        done, _, _ = self._apply(events, held, finished, attempts)
+        for kv in snapshot.items:
+            if kv.key.startswith(self._attempts_prefix):
+                self._note_attempts(kv, attempts)
         with self._lock:
             before, self._held, self._attempts = self._held, held, attempts
             for key, was in before.items():
@@ -165,7 +238,9 @@ class ClaimHints(WatchListener):
                     self._traces[key] = was.traceparent
             for key in done:
                 self._done.add(key)
-            self._revision = snapshot.revision
+            self._snapshot = snapshot.revision
+            self._gone.clear()
+            self._missing.clear()
             orphans = self._orphans(attempts)
         gone = [(key, was.attempt) for key, was in before.items() if key not in held and key not in finished]
         self._tell(done, gone, orphans)
@@ -174,28 +249,24 @@ class ClaimHints(WatchListener):
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         with self._lock:
-            done, freed, concerned, aside = self._apply(events, self._held, self._done, self._attempts)
-            self._revision = revision
+            done, freed, concerned = self._apply(events, self._held, self._done, self._attempts)
             orphans = self._orphans(concerned)
         self._tell(done, freed, orphans)
-        if aside and self._listener is not None:
-            self._listener.on_aside(aside)
 
     def _apply(
         self,
         events: Sequence[WatchEvent],
-        held: dict[str, Held],
+        held: FIFOCache[str, Held],
         done: TTLSet | set[str],
         attempts: dict[str, Attempts],
-    ) -> tuple[list[str], list[tuple[str, int]], set[str], list[str]]:
+    ) -> tuple[list[str], list[tuple[str, int]], set[str]]:
         """Applies events to the tables. Returns the events that are finished, those that are free again with
-        their attempt, those that may have become orphans, and those that were set aside."""
+        their attempt, and those that may have become orphans."""
         prefix = self._prefix
         cut = len(prefix)
         finished: list[str] = []
         freed: list[tuple[str, int]] = []
         concerned: set[str] = set()
-        aside: list[str] = []
         for kind, kv in events:
             if not kv.key.startswith(prefix):
                 if kv.key.startswith(self._attempts_prefix):
@@ -203,14 +274,10 @@ class ClaimHints(WatchListener):
                 continue
             key = kv.key[cut:]
             if kind == "delete":
-                was = held.pop(key, None)
-                if was is not None:
-                    freed.append((key, was.attempt))
-                    if was.traceparent is not None:
-                        self._traces[key] = was.traceparent
-                    concerned.add(key)
-                else:
-                    done.discard(key)
+                attempt = self._apply_delete(key, kv, held, done)
+                if attempt is not None:
+                    freed.append((key, attempt))
+                concerned.add(key)
                 continue
             parsed = parse_claim(kv.value)
             if parsed is None:
@@ -226,17 +293,31 @@ class ClaimHints(WatchListener):
                 done.add(key)
                 finished.append(key)
             else:
-                held[key] = Held(
-                    parsed[1],
-                    parsed[2],
-                    kv.mod_revision,
-                    kv.lease,
-                    traceparent_of(kv.value),
-                    is_aside(kv.value),
-                )
-                if held[key].aside:
-                    aside.append(key)
-        return finished, freed, concerned, aside
+                held[key] = held_by(parsed, kv)
+        return finished, freed, concerned
+
+    def _apply_delete(
+        self, key: str, kv: KeyValue, held: FIFOCache[str, Held], done: TTLSet | set[str]
+    ) -> int | None:
+        """Applies a delete, which may be told after what has followed it. Returns the attempt of the claim
+        that is gone; ``None`` if it was a mark, or another claim has followed."""
+        self._gone[key] = kv.mod_revision
+        was = held.get(key)
+        if was is not None and was.revision > kv.mod_revision:
+            return None
+        held.pop(key, None)
+        before = parse_claim(kv.value)
+        if before is not None and before[0] == "d":
+            done.discard(key)
+            return None
+        traceparent = traceparent_of(kv.value) or (was.traceparent if was is not None else None)
+        if traceparent is not None:
+            self._traces[key] = traceparent
+        if before is not None:
+            return before[2]
+        if was is None:
+            done.discard(key)
+        return was.attempt if was is not None else 0
 
     def _apply_attempts(
         self, kind: str, kv: KeyValue, attempts: dict[str, Attempts], concerned: set[str]
@@ -245,12 +326,21 @@ class ClaimHints(WatchListener):
         if kind == "delete":
             attempts.pop(key, None)
             return
+        known = self._note_attempts(kv, attempts)
+        if known is None:
+            return
+        if known.replica is not None and key not in self._done:
+            held = Held(known.replica, known.attempt, kv.mod_revision, known.lease, known.traceparent)
+            self._hold(key, held)  # the claim that came with it is not told
+        concerned.add(key)
+
+    def _note_attempts(self, kv: KeyValue, attempts: dict[str, Attempts]) -> Attempts | None:
         known = Attempts.parse(kv.value, kv.mod_revision)
         if known is None:
             self._warn(kv.key, kv.value, "attempts", "ignored")
         else:
-            attempts[key] = known
-            concerned.add(key)
+            attempts[kv.key[len(self._attempts_prefix) :]] = known
+        return known
 
     def _warn(self, key: str, value: bytes, what: str, effect: str) -> None:
         self.unreadable += 1

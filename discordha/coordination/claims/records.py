@@ -21,6 +21,7 @@ __all__ = [
     "Held",
     "Hint",
     "Ownership",
+    "held_by",
     "is_aside",
     "marked_at",
     "parse_claim",
@@ -41,7 +42,7 @@ MAX_WORDS = 64
 
 
 class Hint(enum.Enum):
-    """The state of an event as far as the watch shows."""
+    """The state of an event as far as this replica knows."""
 
     UNKNOWN = "unknown"
     RUNNING = "running"
@@ -75,6 +76,8 @@ class Attempts(NamedTuple):
     :param attempt: how often the event was claimed.
     :param begun: how many of these attempts may have begun to run. ``None``, as older versions leave it: all.
     :param revision: of the record's last write; 0 if there is none.
+    :param replica: who made the attempt, under the session's ``lease``; ``None`` if an operator wrote it, or
+        the attempt has ended.
     """
 
     attempt: int
@@ -84,6 +87,8 @@ class Attempts(NamedTuple):
     traceparent: str | None = None
     begun: int | None = None
     revision: int = 0
+    replica: str | None = None
+    lease: int = 0
 
     @property
     def runs(self) -> int:
@@ -106,6 +111,8 @@ class Attempts(NamedTuple):
                 str(data.get("trace") or "") or None,
                 int(data["begun"]) if "begun" in data else None,
                 revision,
+                str(data.get("replica") or "") or None,
+                int(data.get("lease", 0)),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
@@ -161,7 +168,9 @@ class ClaimRequest(NamedTuple):
         made = self.attempt - 1
         return made if known is None else min(known.runs + max(made - known.attempt, 0), made)
 
-    def record(self, known: Attempts | None, replica_id: str, max_attempts: int) -> dict[str, Any]:
+    def record(
+        self, known: Attempts | None, replica_id: str, max_attempts: int, lease: int = 0
+    ) -> dict[str, Any]:
         """The record of attempts, once this one is claimed. A first attempt counts as begun: it is not noted
         when it begins."""
         history = () if known is None else known.history
@@ -178,6 +187,7 @@ class ClaimRequest(NamedTuple):
             "payload": payload if payload and len(payload) <= MAX_PAYLOAD else None,
             "shard": self.shard_id,
             "replica": replica_id,
+            "lease": lease,
             "history": history[-max_attempts:],
         }
 
@@ -235,12 +245,12 @@ class Claim:
 
 
 class ClaimListener(Protocol):
-    """Is told of other replicas' claims, on the watch's thread; must not block."""
+    """Is told of other replicas' claims, on the watch's thread and on that of the looks; must not block."""
 
     def on_done(self, keys: Sequence[str]) -> None: ...
     def on_free(self, freed: Sequence[tuple[str, int]]) -> None: ...
     def on_orphan(self, key: str, attempts: Attempts) -> None: ...
-    def on_aside(self, keys: Sequence[str]) -> None: ...
+    def on_looked(self, keys: Sequence[str]) -> None: ...
     def on_resync(self) -> None: ...
 
 
@@ -255,6 +265,12 @@ def parse_claim(value: bytes) -> tuple[str, str, int] | None:
     else ``None``. A replica's name may hold spaces: earlier versions took the host's as it was."""
     words = _split(value)
     return None if words is None else words[:3]
+
+
+def held_by(parsed: tuple[str, str, int], kv: KeyValue) -> Held:
+    """Who holds an event, by its claim."""
+    _, replica, attempt = parsed
+    return Held(replica, attempt, kv.mod_revision, kv.lease, traceparent_of(kv.value), is_aside(kv.value))
 
 
 def traceparent_of(value: bytes) -> str | None:

@@ -53,7 +53,7 @@ def claims_with_record(
     :param retention: that of the record, and of a mark.
     """
     key, attempts_key = f"{root}e/{request.key}", f"{root}a/{request.key}"
-    record = request.record(known, replica_id, max_attempts)
+    record = request.record(known, replica_id, max_attempts, session)
     writes: tuple[Put | Delete, ...]
     if request.burial(known, max_attempts) is not None:
         writes = (

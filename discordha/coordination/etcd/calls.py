@@ -20,17 +20,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from etcd3 import etcdrpc
 
 from discordha.coordination.etcd.endpoints import Connection, Endpoint, Endpoints, StoreSettings
-from discordha.coordination.etcd.failures import AccessDenied, Failure, explain, is_auth_disabled
+from discordha.coordination.etcd.failures import (
+    AccessDenied,
+    Failure,
+    Refusals,
+    explain,
+    is_auth_disabled,
+)
+from discordha.coordination.etcd.messages import WatchBatch, read_watch
 from discordha.errors import ConfigError, StoreUnavailable
 
-__all__ = ["Calls", "Metadata"]
+__all__ = ["Calls", "Metadata", "WatchStream"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +49,8 @@ LAST_PAUSE = 1.0
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 #: A member that has lost its cluster answers with an error at once, not after the caller's timeout.
 _REQUIRE_LEADER: Metadata = (("hasleader", "true"),)
+#: How a watch ends that a proxy between this replica and etcd has ended.
+_ENDED = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN})
 _Invoke: TypeAlias = Callable[[Connection, float, Metadata], T]
 
 
@@ -231,3 +240,61 @@ class Calls:
         with self._lock:
             if self._token == dict(metadata).get("token", ""):
                 self._token = None
+
+
+class WatchStream:
+    """The watches of one stream: iterate for ``WatchBatch``. Made by ``EtcdStore.open_watch``.
+
+    Iteration blocks, and raises ``StoreUnavailable`` when the stream breaks and after ``cancel``."""
+
+    def __init__(
+        self,
+        call: Any,
+        endpoint: Endpoint,
+        calls: Calls,
+        limit: float,
+        *,
+        over: threading.Event,
+        on_ended: Callable[[], None],
+        refusals: Refusals,
+    ) -> None:
+        self._refusals = refusals
+        self._call = call
+        self._endpoint = endpoint
+        self._calls = calls
+        self._limit = limit
+        self._over = over
+        self._on_ended = on_ended
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port``, for messages."""
+        return self._endpoint.address
+
+    def __iter__(self) -> Iterator[WatchBatch]:
+        delivered = False
+        numbers: dict[int, int] = {}  # of the ranges, by etcd's own
+        try:
+            for message in self._call:
+                if message.created:
+                    numbers[message.watch_id] = len(numbers)
+                batch = read_watch(message, numbers.get(message.watch_id, 0))
+                delivered = delivered or bool(batch.events)
+                yield batch
+        except grpc.RpcError as error:
+            if not delivered and not self._over.is_set() and error.code() in _ENDED:
+                self._on_ended()
+            failure = self._calls.explain(error, self._endpoint, self._limit, write=False)
+            if failure.blame_endpoint and error.code() is not grpc.StatusCode.CANCELLED:
+                self._calls.blame(self._endpoint)
+            raise self._refusals.note(failure.error) from error
+        if not delivered:
+            self._on_ended()
+        raise StoreUnavailable(f"etcd at {self._endpoint.address} ended the watch")
+
+    def cancel(self, *, blame: bool = False) -> None:
+        """Ends the stream; with ``blame``, the next one tries another endpoint."""
+        if blame:
+            self._calls.blame(self._endpoint)
+        self._over.set()
+        self._call.cancel()

@@ -23,16 +23,17 @@ from typing import Any, NamedTuple
 import grpc
 from etcd3 import etcdrpc
 
-from discordha.coordination.etcd.calls import Calls, Metadata, T
-from discordha.coordination.etcd.endpoints import Connection, Endpoint, StoreSettings
+from discordha.coordination.etcd.calls import Calls, Metadata, T, WatchStream
+from discordha.coordination.etcd.endpoints import Connection, StoreSettings
 from discordha.coordination.etcd.failures import Compacted, Refusals
 from discordha.coordination.etcd.messages import (
-    WatchBatch,
+    WatchRange,
     fill_txn,
     key_value,
+    neighbours,
     prefix_end,
     read_txn,
-    read_watch,
+    watch_requests,
 )
 from discordha.coordination.etcd.store import (
     Compare,
@@ -55,8 +56,10 @@ _log = logging.getLogger(__name__)
 
 #: Keys in one page when a prefix is read.
 PAGE_SIZE = 5_000
-#: How a watch ends that a proxy between this replica and etcd has ended.
-_ENDED = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN})
+#: So many keys more than twice those that are looked for are read of one range.
+LOOK_SPARE = 16
+#: Ranges that are looked at on the way at once.
+LOOKS_AT_ONCE = 16
 
 
 class MemberStatus(NamedTuple):
@@ -182,6 +185,36 @@ class EtcdStore(Store):
         request = etcdrpc.RangeRequest(key=start, range_end=prefix_end(start), count_only=True)
         return int(self._range(request, timeout).count)
 
+    def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
+        found: list[KeyValue] = []
+        revisions: list[int] = []
+        groups = neighbours(keys)
+        while groups:
+            some, groups = groups[:LOOKS_AT_ONCE], groups[LOOKS_AT_ONCE:]
+            requests = [
+                etcdrpc.RangeRequest(
+                    key=group[0].encode(),
+                    range_end=f"{group[-1]}\0".encode() if len(group) > 1 else b"",
+                    limit=2 * len(group) + LOOK_SPARE,
+                    serializable=True,
+                )
+                for group in some
+            ]
+
+            def read(
+                to: Connection, left: float, head: Metadata, requests: list[Any] = requests
+            ) -> list[Any]:
+                calls = [to.kv.Range.future(request, left, head) for request in requests[1:]]
+                return [to.kv.Range(requests[0], left, head), *(call.result() for call in calls)]
+
+            for group, answer in zip(some, self._call(read, timeout, write=False), strict=True):
+                revisions.append(answer.header.revision)
+                found += [kv for kv in map(key_value, answer.kvs) if kv.key in group]
+                if answer.more:  # much lies in between
+                    last = answer.kvs[-1].key.decode()
+                    groups.append([key for key in group if key > last])
+        return Snapshot(min(revisions, default=0), found)
+
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
         request = etcdrpc.PutRequest(key=key.encode(), value=value, lease=lease)
         answer = self._call(lambda to, left, head: to.kv.Put(request, left, head), timeout, write=True)
@@ -274,6 +307,7 @@ class EtcdStore(Store):
         silence: float,
         name: str = "discordha-watch",
         heartbeats: bool = False,
+        quiet: str | None = None,
     ) -> EtcdWatch:
         return EtcdWatch(
             self.clone(),
@@ -282,34 +316,37 @@ class EtcdStore(Store):
             silence=silence,
             name=name,
             heartbeats=heartbeats,
+            quiet=quiet,
             clock=self._clock,
         )
 
     def open_watch(
-        self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
+        self,
+        prefix: str,
+        start_revision: int,
+        pulse: Callable[[], bool] | None = None,
+        ranges: Sequence[WatchRange] = (),
     ) -> WatchStream:
         """Opens a watch stream from a revision on. Blocks only for a token.
 
         :param pulse: called repeatedly on a gRPC thread; blocks until etcd should be asked for a sign of life
             and returns true, or false when the stream is over. With ``None`` nothing is asked for: the
-            request side is closed at once, which etcd allows, and the iterating thread alone reads the
-            stream. If something in between ends such a watch (etcd's ``grpc-proxy`` does), later ones keep
-            their request side open.
+            request side is closed at once, which etcd allows, and the iterating thread alone reads a
+            stream with one range. If something in between ends such a watch (etcd's ``grpc-proxy`` does),
+            later ones keep their request side open.
+        :param ranges: what is watched in place of all keys below the prefix.
         """
         start = prefix.encode()
-        create = etcdrpc.WatchRequest(
-            create_request=etcdrpc.WatchCreateRequest(
-                key=start, range_end=prefix_end(start), start_revision=start_revision, progress_notify=True
-            )
-        )
+        creates = watch_requests(ranges or (WatchRange(start, prefix_end(start), start_revision),))
         progress = etcdrpc.WatchRequest(progress_request=etcdrpc.WatchProgressRequest())
         over = threading.Event()
         single = pulse is None and self._single_request
 
         def requests() -> Iterator[Any]:
-            yield create
+            yield from creates
             if pulse is None:
-                over.wait()
+                if not single:
+                    over.wait()
                 return
             while pulse():
                 yield progress
@@ -323,7 +360,10 @@ class EtcdStore(Store):
         except DiscordHAError as error:
             raise self._refusals.note(error) from error.__cause__
         try:
-            call = to.listen(create, metadata=head) if single else to.watch.Watch(requests(), metadata=head)
+            if single and len(creates) == 1:
+                call = to.listen(creates[0], metadata=head)
+            else:
+                call = to.watch.Watch(requests(), metadata=head)
         except ValueError as error:  # another thread closed the channel
             raise StoreUnavailable(f"the connection to etcd at {to.endpoint.address} was closed") from error
         except RuntimeError:
@@ -342,58 +382,3 @@ class EtcdStore(Store):
     def forget_token(self) -> None:
         """Requests a new token before the next call: a watch can't tell that its token has expired."""
         self._calls.forget_token()
-
-
-class WatchStream:
-    """One watch on one connection: iterate for ``WatchBatch``. Made by ``EtcdStore.open_watch``.
-
-    Iteration blocks, and raises ``StoreUnavailable`` when the stream breaks and after ``cancel``."""
-
-    def __init__(
-        self,
-        call: Any,
-        endpoint: Endpoint,
-        calls: Calls,
-        limit: float,
-        *,
-        over: threading.Event,
-        on_ended: Callable[[], None],
-        refusals: Refusals,
-    ) -> None:
-        self._refusals = refusals
-        self._call = call
-        self._endpoint = endpoint
-        self._calls = calls
-        self._limit = limit
-        self._over = over
-        self._on_ended = on_ended
-
-    @property
-    def endpoint(self) -> str:
-        """``host:port``, for messages."""
-        return self._endpoint.address
-
-    def __iter__(self) -> Iterator[WatchBatch]:
-        delivered = False
-        try:
-            for message in self._call:
-                batch = read_watch(message)
-                delivered = delivered or bool(batch.events)
-                yield batch
-        except grpc.RpcError as error:
-            if not delivered and not self._over.is_set() and error.code() in _ENDED:
-                self._on_ended()
-            failure = self._calls.explain(error, self._endpoint, self._limit, write=False)
-            if failure.blame_endpoint and error.code() is not grpc.StatusCode.CANCELLED:
-                self._calls.blame(self._endpoint)
-            raise self._refusals.note(failure.error) from error
-        if not delivered:
-            self._on_ended()
-        raise StoreUnavailable(f"etcd at {self._endpoint.address} ended the watch")
-
-    def cancel(self, *, blame: bool = False) -> None:
-        """Ends the stream; with ``blame``, the next one tries another endpoint."""
-        if blame:
-            self._calls.blame(self._endpoint)
-        self._over.set()
-        self._call.cancel()

@@ -26,7 +26,17 @@ from discordha.coordination.etcd.store import (
     WatchEvent,
 )
 
-__all__ = ["WatchBatch", "fill_txn", "key_value", "prefix_end", "read_txn", "read_watch"]
+__all__ = [
+    "WatchBatch",
+    "WatchRange",
+    "fill_txn",
+    "key_value",
+    "neighbours",
+    "prefix_end",
+    "read_txn",
+    "read_watch",
+    "watch_requests",
+]
 
 _PUT_DONE = PutDone()
 _DONE: list[Response] = [_PUT_DONE]  # shared by all answers, never changed
@@ -37,6 +47,8 @@ _TARGETS = {
     "mod_revision": etcdrpc.Compare.MOD,
     "value": etcdrpc.Compare.VALUE,
 }
+#: Snowflakes of one range differ by less from one to the next: 0.1 s, of which their lowest 22 bits are not.
+NEAR = 100 << 22
 _make = tuple.__new__  # builds a NamedTuple in half the time of its own constructor
 
 
@@ -48,6 +60,7 @@ class WatchBatch(NamedTuple):
     :param cancelled: why etcd ended the watch; ``None`` while it goes on.
     :param store_revision: the member's revision when it sent a message without changes. Before etcd 3.5.8,
         older changes may follow, so it does not tell what has been delivered.
+    :param watch: the range that it is about, as a number in the order of the requests.
     """
 
     revision: int
@@ -56,6 +69,19 @@ class WatchBatch(NamedTuple):
     compacted: int = 0
     cancelled: str | None = None
     store_revision: int = 0
+    watch: int = 0
+
+
+class WatchRange(NamedTuple):
+    """The keys from ``start`` up to ``end``, without that, from a revision on.
+
+    :param deletes_only: no puts are sent, and a delete comes with what it has deleted.
+    """
+
+    start: bytes
+    end: bytes
+    revision: int
+    deletes_only: bool = False
 
 
 def prefix_end(prefix: bytes) -> bytes:
@@ -72,6 +98,25 @@ def prefix_end(prefix: bytes) -> bytes:
 def _key(key: bytes) -> str:
     """discordha's keys are ASCII. A foreign key that is not even UTF-8 must not stop a watch."""
     return key.decode("utf-8", "backslashreplace")
+
+
+def neighbours(keys: Sequence[str]) -> list[list[str]]:
+    """Splits keys into groups that one range each covers without much in between, sorted.
+
+    Keys that end with a snowflake and differ in that alone are neighbours if they are ``NEAR`` one another.
+    """
+    groups: list[list[str]] = []
+    folder, number = "", 0
+    for above, _, last in sorted(key.rpartition("/") for key in keys):
+        key = f"{above}/{last}"
+        found = int(last) if last.isascii() and last.isdigit() else 0
+        near = bool(found) and above == folder and len(last) == len(str(number)) and found - number < NEAR
+        if near:
+            groups[-1].append(key)
+        else:
+            groups.append([key])
+        folder, number = above, found
+    return groups
 
 
 def key_value(kv: Any) -> KeyValue:
@@ -154,18 +199,36 @@ def read_txn(message: Any, success: Sequence[Op], failure: Sequence[Op], revisio
     return TxnResult(succeeded, revision, responses)
 
 
-def read_watch(message: Any) -> WatchBatch:
-    """Reads a message of a watch."""
+def watch_requests(ranges: Sequence[WatchRange]) -> list[Any]:
+    """The messages that begin the watches of one stream."""
+    return [
+        etcdrpc.WatchRequest(
+            create_request=etcdrpc.WatchCreateRequest(
+                key=each.start,
+                range_end=each.end,
+                start_revision=each.revision,
+                progress_notify=True,
+                prev_kv=each.deletes_only,
+                filters=[etcdrpc.WatchCreateRequest.NOPUT] if each.deletes_only else [],
+            )
+        )
+        for each in ranges
+    ]
+
+
+def read_watch(message: Any, watch: int = 0) -> WatchBatch:
+    """Reads a message of a watch, by the number of its range."""
     events: list[WatchEvent] = []
     mod_revision = 0
     for event in message.events:
         kv = event.kv
         mod_revision = kv.mod_revision
-        fields = (_key(kv.key), kv.value, kv.create_revision, mod_revision, kv.version, kv.lease)
+        was = kv if event.type == 0 else event.prev_kv
+        fields = (_key(kv.key), was.value, was.create_revision, mod_revision, was.version, was.lease)
         events.append(_make(WatchEvent, ("delete" if event.type else "put", _make(KeyValue, fields))))
     if events:
-        return WatchBatch(mod_revision, events)
+        return WatchBatch(mod_revision, events, watch=watch)
     cancelled = (message.cancel_reason or "no reason given") if message.canceled else None
     return WatchBatch(
-        0, events, message.created, message.compact_revision, cancelled, message.header.revision
+        0, events, message.created, message.compact_revision, cancelled, message.header.revision, watch
     )

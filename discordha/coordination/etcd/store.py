@@ -214,7 +214,8 @@ class Lease(NamedTuple):
 
 
 class WatchEvent(NamedTuple):
-    """One change. For a delete, only ``kv.key`` and ``kv.mod_revision`` are set."""
+    """One change. Of a delete, ``kv.key`` and ``kv.mod_revision`` are set, the delete's revision; below a
+    watch's ``quiet`` prefix, the rest is what was deleted, unless etcd has compacted it."""
 
     kind: Literal["put", "delete"]
     kv: KeyValue
@@ -343,6 +344,11 @@ class Store(Transactions, Leases, Protocol):
         """How many keys there are below a prefix. No key is sent."""
         return len(self.range(prefix, keys_only=True, timeout=timeout).items)
 
+    def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
+        """Those of the keys that exist, as whichever member has them, which may be behind the others: at the
+        snapshot's revision or later. Costs no consensus. Neighbouring snowflakes are read in one range.
+        """
+
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
         """Writes a key and returns the write's revision; raises ``LeaseNotFound`` if the lease is gone."""
 
@@ -360,6 +366,7 @@ class Store(Transactions, Leases, Protocol):
         silence: float,
         name: str = "discordha-watch",
         heartbeats: bool = False,
+        quiet: str | None = None,
     ) -> Watch:
         """A watch on all keys below ``prefix``, not started yet, with connections of its own.
 
@@ -367,4 +374,6 @@ class Store(Transactions, Leases, Protocol):
         :param name: of the thread.
         :param heartbeats: keys below the prefix change several times within ``silence``, so that only changes
             count as signs of life.
+        :param quiet: of the keys below this longer prefix, only deletes are told after the snapshot, in no
+            order with the others.
         """

@@ -5,9 +5,12 @@ Guarantees
 - Nothing is missed: a snapshot at revision r, then every change from r + 1 on. After a loss the stream
   resumes after the last change that was delivered. If etcd has compacted that revision, or has lost its data,
   the listener gets a new snapshot, which replaces everything.
-- A revision is never split over two calls, and none is delivered twice.
+- A revision is never split over two calls, and none is delivered twice; with ``quiet``, each part of the keys
+  by itself, and ``revision`` is that of the keys behind ``quiet``.
 - A silent stream (the member is paused, the network swallows everything) is replaced after ``silence``
   seconds by one from another endpoint.
+- Of the keys below ``quiet``, only deletes are told after the snapshot, with what they have deleted. They are
+  a watch of their own on the same stream, so they come in no order with the others.
 - ``on_lost`` is called once per loss, before the ``on_events`` or ``on_snapshot`` that ends it.
 
 What is delivered happened some time ago; ``sync`` waits until it is current. Across a gap, a snapshot shows
@@ -17,7 +20,7 @@ Threads and locks
 - One thread per watch: started by ``start``, joined by ``stop``, which cancels the stream. It alone calls the
   listener, with no lock held; the listener must not call etcd. Each stream has another thread that notices
   silence: gRPC's, which asks for signs of life, or ``<name>-pulse`` with ``heartbeats``.
-- ``_state`` (a condition) guards ``_stream``, ``_revision`` and ``_synced``; nothing is called under it.
+- ``_state`` (a condition) guards ``_stream``, ``_delivered`` and ``_synced``; nothing is called under it.
 """
 
 from __future__ import annotations
@@ -25,11 +28,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from discordha.coordination.etcd.failures import Compacted
-from discordha.coordination.etcd.messages import WatchBatch
+from discordha.coordination.etcd.messages import WatchBatch, WatchRange, prefix_end
 from discordha.coordination.etcd.store import Snapshot, Store, StoreRefused, Watch, WatchListener
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 from discordha.process.threads import note_failure
@@ -41,6 +44,9 @@ _log = logging.getLogger(__name__)
 #: Pauses between two tries to open a stream, seconds. They double from the first to the last.
 FIRST_PAUSE = 0.05
 LAST_PAUSE = 1.0
+#: etcd sends the changes of one stream's watches as they happen, and a watch that falls behind catches up
+#: within milliseconds. So long after one of them has shown a revision, all have, seconds.
+SETTLED = 60.0
 
 
 class _Stream(Protocol):
@@ -54,7 +60,11 @@ class _Source(Store, Protocol):
     """A store that opens streams; see ``EtcdStore``."""
 
     def open_watch(
-        self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
+        self,
+        prefix: str,
+        start_revision: int,
+        pulse: Callable[[], bool] | None = None,
+        ranges: Sequence[WatchRange] = (),
     ) -> _Stream: ...
     def forget_token(self) -> None: ...
     def refused(self, error: DiscordHAError) -> Exception: ...
@@ -79,6 +89,7 @@ class EtcdWatch(Watch):
         silence: float,
         name: str = "discordha-watch",
         heartbeats: bool = False,
+        quiet: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -91,7 +102,9 @@ class EtcdWatch(Watch):
         self._stop = threading.Event()
         self._state = threading.Condition()
         self._stream: _Stream | None = None
-        self._revision = 0
+        self._quiet = quiet
+        self._delivered = [0] if quiet is None else [0, 0, 0]  # up to which revision, by range
+        self._settling = (clock(), 0)
         self._synced = False
         self._alive = False
         self._gap = True  # the listener needs a snapshot next
@@ -132,13 +145,13 @@ class EtcdWatch(Watch):
 
     @property
     def revision(self) -> int:
-        return self._revision
+        return self._delivered[0]
 
     def wait_synced(self, timeout: float) -> bool:
         return self._wait(lambda: self._synced, timeout)
 
     def wait_revision(self, revision: int, timeout: float) -> bool:
-        return self._wait(lambda: self._revision >= revision, timeout)
+        return self._wait(lambda: self._delivered[0] >= revision, timeout)
 
     def sync(self, timeout: float, *, lease: int = 0) -> bool:
         # Not by etcd's progress requests, whose answers may overtake changes before 3.5.8.
@@ -180,8 +193,9 @@ class EtcdWatch(Watch):
         self.snapshots += 1
         self._gap = False
         self._confirm()
+        self._settling = (self._clock(), found.revision)
         with self._state:
-            self._revision = found.revision
+            self._delivered = [found.revision] * len(self._delivered)
             self._synced = True
             self._state.notify_all()
 
@@ -201,7 +215,8 @@ class EtcdWatch(Watch):
             return False
 
         # With heartbeats, changes are the signs of life: etcd is not asked for any.
-        stream = self._store.open_watch(self._prefix, self._revision + 1, None if self._heartbeats else pulse)
+        asked = None if self._heartbeats else pulse
+        stream = self._store.open_watch(self._prefix, self._delivered[0] + 1, asked, *self._ranges())
         with self._state:
             self._stream = stream
         pulses: threading.Thread | None = None
@@ -238,6 +253,20 @@ class EtcdWatch(Watch):
             if pulses is not None and pulses.ident is not None:
                 pulses.join()
 
+    def _ranges(self) -> list[list[WatchRange]]:
+        """What the stream's watches are about; empty for the whole prefix. The first has the marker."""
+        if self._quiet is None:
+            return []
+        start, quiet = self._prefix.encode(), self._quiet.encode()
+        behind, deletes, before = (revision + 1 for revision in self._delivered)
+        return [
+            [
+                WatchRange(prefix_end(quiet), prefix_end(start), behind),
+                WatchRange(quiet, prefix_end(quiet), deletes, deletes_only=True),
+                WatchRange(start, quiet, before),
+            ]
+        ]
+
     def _deliver(self, batch: WatchBatch) -> None:
         events = batch.events
         marker = self._marker
@@ -250,13 +279,24 @@ class EtcdWatch(Watch):
         if events:
             self._tell(self._listener.on_events, batch.revision, events)
         with self._state:
-            self._revision = batch.revision
+            self._delivered[batch.watch] = batch.revision
             self._state.notify_all()
+        if batch.watch == 0 and self._quiet is not None:
+            self._settle(batch.revision)
+
+    def _settle(self, revision: int) -> None:
+        """Moves the ranges on in which nothing changes: etcd must not compact what they resume from."""
+        since, settled = self._settling
+        if self._clock() - since >= SETTLED:
+            with self._state:
+                self._delivered[1:] = [max(each, settled) for each in self._delivered[1:]]
+            self._settling = (self._clock(), revision)
 
     def _control(self, batch: WatchBatch, stream: _Stream) -> None:
         if batch.compacted:
             raise Compacted(
-                f"etcd has compacted revision {self._revision + 1}; the oldest is {batch.compacted}"
+                f"etcd has compacted revision {self._delivered[batch.watch] + 1}; the oldest is "
+                f"{batch.compacted}"
             )
         if batch.cancelled is not None:
             self._store.forget_token()
@@ -272,10 +312,11 @@ class EtcdWatch(Watch):
         if not batch.created:
             self._confirm()
             return
-        if batch.store_revision < self._revision:
-            raise Compacted(f"etcd went back from revision {self._revision} to {batch.store_revision}")
+        delivered = self._delivered[batch.watch]
+        if batch.store_revision < delivered:
+            raise Compacted(f"etcd went back from revision {delivered} to {batch.store_revision}")
         self._alive = True
-        if batch.store_revision == self._revision:
+        if batch.store_revision == delivered and batch.watch == 0:
             self._confirm()  # else the next message may still report a compaction
 
     # -- loss and return -------------------------------------------------------------------------------------

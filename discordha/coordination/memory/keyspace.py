@@ -175,7 +175,7 @@ class Keyspace:
             return False
         del self._order[bisect_left(self._order, key)]
         self._detach(old)
-        self._events.append(WatchEvent("delete", KeyValue(key, b"", 0, self.revision + 1, 0, 0)))
+        self._events.append(WatchEvent("delete", old._replace(mod_revision=self.revision + 1)))
         return True
 
     def _detach(self, kv: KeyValue) -> None:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self, TypeVar
 
-from discordha.coordination.etcd.messages import WatchBatch
+from discordha.coordination.etcd.messages import WatchBatch, WatchRange
 from discordha.coordination.etcd.store import (
     Compare,
     Delete,
@@ -31,13 +31,14 @@ from discordha.coordination.etcd.store import (
     Store,
     Txn,
     TxnResult,
+    WatchEvent,
     WatchListener,
 )
 from discordha.coordination.etcd.watch import EtcdWatch
 from discordha.coordination.memory.keyspace import Change, Keyspace
 from discordha.errors import DiscordHAError, StoreUnavailable
 
-__all__ = ["MemoryStore", "MemoryStream"]
+__all__ = ["MemoryStore", "MemoryStream", "bare"]
 
 T = TypeVar("T")
 
@@ -133,6 +134,13 @@ class MemoryStore(Store):
 
         return self._call(scan, timeout, write=False)
 
+    def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
+        def read(space: Keyspace, _: float) -> Snapshot:
+            found = [kv for kv in map(space.get, keys) if kv is not None]
+            return Snapshot(space.revision, found)
+
+        return self._call(read, timeout, write=False)
+
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
         return self.txn((), (Put(key, value, lease),), timeout=timeout).revision
 
@@ -194,15 +202,24 @@ class MemoryStore(Store):
         silence: float,
         name: str = "discordha-watch",
         heartbeats: bool = False,
+        quiet: str | None = None,
     ) -> EtcdWatch:
         """See ``Store.watch``. A stream within one process is never silent, so no silence is looked for."""
-        return EtcdWatch(self.clone(), prefix, listener, silence=silence, name=name)
+        return EtcdWatch(self.clone(), prefix, listener, silence=silence, name=name, quiet=quiet)
 
     def open_watch(
-        self, prefix: str, start_revision: int, pulse: Callable[[], bool] | None = None
+        self,
+        prefix: str,
+        start_revision: int,
+        pulse: Callable[[], bool] | None = None,
+        ranges: Sequence[WatchRange] = (),
     ) -> MemoryStream:
-        """Opens a watch stream from a revision on; ``pulse`` is not called. Does not block."""
-        stream = MemoryStream(self, prefix, start_revision)
+        """Opens a watch stream from a revision on; ``pulse`` is not called. Does not block.
+
+        :param ranges: tells below which keys puts are left out.
+        """
+        quiet = next((each.start.decode() for each in ranges if each.deletes_only), None)
+        stream = MemoryStream(self, prefix, start_revision, quiet)
 
         def begin(keys: Keyspace, _: float) -> MemoryStream:
             stream.begin(keys)
@@ -223,6 +240,11 @@ class MemoryStore(Store):
         """Does nothing: there are no users."""
 
 
+def bare(event: WatchEvent) -> WatchEvent:
+    """A delete without what it has deleted."""
+    return event._replace(kv=KeyValue(event.kv.key, b"", 0, event.kv.mod_revision, 0, 0))
+
+
 class MemoryStream:
     """One watch: iterate for ``WatchBatch``. Iteration blocks, and raises ``StoreUnavailable`` after
     ``cancel``. The store calls ``begin``, ``offer`` and ``wake`` under its lock.
@@ -230,9 +252,12 @@ class MemoryStream:
 
     endpoint = "memory"
 
-    def __init__(self, store: MemoryStore, prefix: str, start_revision: int) -> None:
+    def __init__(
+        self, store: MemoryStore, prefix: str, start_revision: int, quiet: str | None = None
+    ) -> None:
         self._store = store
         self._prefix = prefix
+        self._quiet = quiet
         self._start_revision = start_revision
         self._batches: queue.SimpleQueue[WatchBatch | None] = queue.SimpleQueue()
 
@@ -248,6 +273,10 @@ class MemoryStream:
     def offer(self, change: Change) -> None:
         """Queues the part of a change that this watch is about."""
         events = [event for event in change.events if event.kv.key.startswith(self._prefix)]
+        if self._quiet is not None:
+            events = [e for e in events if e.kind == "delete" or not e.kv.key.startswith(self._quiet)]
+        else:
+            events = [bare(event) if event.kind == "delete" else event for event in events]
         if events and change.revision >= self._start_revision:
             self._batches.put(WatchBatch(change.revision, events))
 

@@ -63,8 +63,8 @@ def test_an_unreadable_claim_is_left_to_its_writer_and_logged_once(
 
         monkeypatch.setattr(parts.node.commit, "execute", execute)
         etcd("kv/put", value=base64.b64encode(b"x nonsense").decode())
-        wait_for(lambda: parts.node.hints.unreadable, 5, "the watch to show it")
         local_discord.emit("MESSAGE_CREATE", message(local_discord, identity))
+        wait_for(lambda: parts.node.hints.unreadable, 5, "a claim or a look to find it")
         wait_for(lambda: parts.dispatcher.queue()["parked"] == 1, 5, "the event to wait")
         time.sleep(0.5)  # a loop would have claimed it hundreds of times
         assert len(claims) <= 1

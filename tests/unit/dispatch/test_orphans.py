@@ -20,6 +20,7 @@ class Bench:
     def __init__(self) -> None:
         self.now = 100.0
         self.told = Hint.UNKNOWN
+        self.recorded: int | None = 1
         self.injected: list[tuple[str, int]] = []
         self.claimed: list[ClaimRequest] = []
         self.stats = Stats()
@@ -39,6 +40,9 @@ class Bench:
 
     def hint(self, key: str) -> Hint:
         return self.told
+
+    def previous_attempts(self, key: str) -> int | None:
+        return self.recorded
 
     def owner(self, key: str) -> str | None:
         return "another" if self.told is Hint.RUNNING else None
@@ -109,3 +113,11 @@ def test_attempts_that_did_not_begin_are_no_reason_for_a_dead_letter(bench: Benc
     bench.orphans.note(KEY, attempts(attempt=7)._replace(begun=2))
     bench.passes(10)
     assert (bench.injected, bench.claimed) == ([("{}", 0)], [])
+
+
+def test_an_event_whose_record_went_with_its_mark_is_left_alone(bench: Bench) -> None:
+    bench.orphans.note(KEY, attempts())
+    bench.recorded = None
+    bench.passes(ADOPT_AFTER)
+    assert bench.injected == []
+    assert bench.claimed == []

@@ -241,6 +241,9 @@ def test_a_run_is_noted_again_until_etcd_has_answered(local_etcd: LocalEtcd, roo
         a.link.lose = lost
         assert a.claims.begin(won)
         assert runs(store, root) == 2, "the first one counts without a note"
+        record = Attempts.parse(store.range(f"{root}a/").items[0].value)
+        assert record is not None
+        assert (record.replica, record.lease) == ("r0", won.grant.lease_id), "peers learn from it who runs it"
 
 
 @pytest.mark.parametrize("lost", ["answer", None], ids=["the answer is lost", "it comes too late"])
@@ -255,6 +258,9 @@ def test_the_note_of_a_run_that_did_not_begin_is_taken_back(
         a.link.lose, a.link.then = lost, a.session.expire
         assert not a.claims.begin(won)
         wait_for(lambda: runs(store, root) == 1, 5.0, "the note to be taken back")
+        record = Attempts.parse(store.range(f"{root}a/").items[0].value)
+        assert record is not None
+        assert record.replica is None, "nobody learns from it that a lost claim is held"
         a.claims.stop()
         assert not a.claims.begin(won), "the replica stops"
 
@@ -357,7 +363,7 @@ class Ears:
     def on_orphan(self, key: str, attempts: Attempts) -> None:
         self.orphans.append(key)
 
-    def on_aside(self, keys: Sequence[str]) -> None:
+    def on_looked(self, keys: Sequence[str]) -> None:
         self.aside.extend(keys)
 
     def on_resync(self) -> None:

@@ -100,6 +100,58 @@ def test_a_snapshot_then_every_change_each_revision_whole(store: EtcdStore, root
     assert not watch.alive
 
 
+def test_below_a_quiet_prefix_only_deletes_are_told_with_what_they_deleted(
+    store: EtcdStore, root: str
+) -> None:
+    recorder = Recorder()
+    store.put(f"{root}e/0", b"before")
+    with running(store.watch(root, recorder, silence=5.0, heartbeats=True, quiet=f"{root}e/")) as watch:
+        for key in ("a/1", "e/1", "e/2", "m/1"):
+            store.put(root + key, key.encode())
+        store.put(f"{root}e/1", b"again")
+        for key in ("a/1", "e/1", "e/0"):
+            store.delete(root + key)
+        assert watch.sync(10)
+        told = lambda: [event for _, batch in recorder.batches for event in batch]  # noqa: E731
+        wait_for(lambda: len(told()) >= 5, 10, "all of it")
+        found = {(event.kind, event.kv.key.removeprefix(root), event.kv.value) for event in told()}
+        assert found == {
+            ("put", "a/1", b"a/1"),
+            ("put", "m/1", b"m/1"),
+            ("delete", "a/1", b""),
+            ("delete", "e/1", b"again"),
+            ("delete", "e/0", b"before"),
+        }
+        assert len(told()) == 5
+        assert watch.losses == 0
+
+
+def test_a_quiet_watch_resumes_each_part_where_it_was(single: LocalEtcd) -> None:
+    """Deletes are told once over a loss of the stream, also where nothing else has changed for long."""
+    recorder, root = Recorder(), "/quiet/"
+    with (
+        FaultProxy.to(single.endpoints[0]) as proxy,
+        store_of(single) as direct,
+        store_of(single, endpoints=[proxy.endpoint]) as store,
+    ):
+        for number in range(20):
+            direct.put(f"{root}e/{number}", b"r")
+        with running(store.watch(root, recorder, silence=5.0, heartbeats=True, quiet=f"{root}e/")) as watch:
+            for number in range(20):
+                direct.delete(f"{root}e/{number}")
+                if number % 5 == 2:
+                    proxy.cut()
+                direct.put(f"{root}m/{number}", b"")
+            assert watch.sync(20)
+            deleted = lambda: [  # noqa: E731
+                event.kv.key for _, batch in recorder.batches for event in batch if event.kind == "delete"
+            ]
+            wait_for(lambda: len(deleted()) >= 20, 20, "all deletes")
+            assert sorted(deleted()) == sorted(f"{root}e/{number}" for number in range(20))
+            assert watch.losses >= 1
+            assert watch.snapshots == 1
+
+
 def test_all_is_there_when_it_has_caught_up(store: EtcdStore, root: str) -> None:
     recorder = Recorder()
     with running(store.watch(root, recorder, silence=5.0)) as watch:

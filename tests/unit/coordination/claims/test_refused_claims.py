@@ -268,11 +268,11 @@ def test_a_claim_whose_answer_was_lost_is_found_by_the_next(replica: Replica) ->
         won = replica.claim()
         assert isinstance(won, Claim)
         assert won.attempt == 1
-        replica.hints.note_done(KEY)  # as with its mark's answer, before the watch shows the mark
-        assert replica.claims.hint(KEY) is Hint.DONE
         other: Any = Alive(replica.store.grant(60).id)
         replica.claims._session = other  # the claim is that of an earlier session
         assert replica.claims.hint(KEY) is Hint.RUNNING
+        replica.hints.note_done(KEY)  # as with its mark's answer
+        assert replica.claims.hint(KEY) is Hint.DONE
 
 
 def test_claims_do_not_wait_while_a_lost_lease_is_replaced(replica: Replica) -> None:

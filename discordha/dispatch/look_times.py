@@ -1,0 +1,76 @@
+"""Look times: when the events that other replicas run are looked at again.
+
+Guarantees: an event has one time; an earlier one replaces it, a later one does not. The pauses grow with the
+event's age, up to ``LAST_PAUSE``, or up to ``BLOCKING_PAUSE`` while others of its lane wait behind it.
+
+Threads and locks: no thread. ``_lock`` guards the times; nothing is called under it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+
+from discordha.dispatch.items import ClaimItem, State
+
+__all__ = ["LookTimes"]
+
+#: An event is looked at again after this part of its age.
+PART_OF_AGE = 0.25
+#: The longest pause, and the longest while others wait behind the event, seconds.
+LAST_PAUSE = 1.0
+BLOCKING_PAUSE = 0.2
+
+
+class LookTimes:
+    """See the module. Any thread.
+
+    :param first: the shortest pause, seconds.
+    """
+
+    def __init__(self, first: float) -> None:
+        self._first = first
+        self._lock = threading.Lock()
+        self._heap: list[tuple[float, int, ClaimItem]] = []
+        self._numbers = itertools.count()
+
+    def add(self, item: ClaimItem, now: float) -> float:
+        """Has an event looked at again; returns when."""
+        blocks = item.younger is not None and not item.excused
+        longest = BLOCKING_PAUSE if blocks else LAST_PAUSE
+        age = now - item.event.received_at
+        due = now + min(max(age * PART_OF_AGE, self._first), longest)
+        with self._lock:
+            if item.look_at is None or item.look_at > due:
+                item.look_at = due
+                heapq.heappush(self._heap, (due, next(self._numbers), item))
+            return item.look_at
+
+    def due(self, now: float) -> list[ClaimItem]:
+        """Takes out the events to be looked at."""
+        found: list[ClaimItem] = []
+        with self._lock:
+            while self._heap and self._heap[0][0] <= now:
+                due, _, item = heapq.heappop(self._heap)
+                if item.look_at != due:
+                    continue  # another time has replaced this one
+                item.look_at = None
+                if item.state is State.PARKED:
+                    found.append(item)
+        return found
+
+    def next_due(self) -> float | None:
+        """The first time; ``None`` when there is none."""
+        with self._lock:
+            while self._heap and self._heap[0][2].state is State.GONE:
+                heapq.heappop(self._heap)
+            return self._heap[0][0] if self._heap else None
+
+    def hurry(self, now: float) -> None:
+        """Has all events looked at now."""
+        with self._lock:
+            waiting = [item for due, _, item in self._heap if item.look_at == due]
+            for item in waiting:
+                item.look_at = now
+            self._heap = [(now, next(self._numbers), item) for item in waiting]

@@ -1,0 +1,68 @@
+"""When an event that another replica runs is looked at again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from discordha.dispatch.items import ClaimItem, State
+from discordha.dispatch.look_times import BLOCKING_PAUSE, LAST_PAUSE, LookTimes
+
+FIRST = 0.025
+
+
+@pytest.fixture
+def make() -> Callable[[float], ClaimItem]:
+    numbers = itertools.count()
+
+    def item(received_at: float) -> ClaimItem:
+        event: Any = SimpleNamespace(name="message", received_at=received_at)
+        return ClaimItem(event, (), "lane", next(numbers), key=str(received_at))
+
+    return item
+
+
+def test_the_pauses_grow_with_the_events_age(make: Callable[[float], ClaimItem]) -> None:
+    times = LookTimes(FIRST)
+    for age, pause in [(0.01, FIRST), (1.0, 0.25), (2.0, 0.5), (100.0, LAST_PAUSE)]:
+        assert times.add(make(1000.0 - age), 1000.0) == pytest.approx(1000.0 + pause)
+
+
+def test_what_holds_up_others_is_looked_at_more_often(make: Callable[[float], ClaimItem]) -> None:
+    item = make(900.0)
+    item.younger = make(900.0)
+    assert LookTimes(FIRST).add(item, 1000.0) == pytest.approx(1000.0 + BLOCKING_PAUSE)
+    item.excused = True
+    assert LookTimes(FIRST).add(item, 1000.0) == pytest.approx(1000.0 + BLOCKING_PAUSE)  # it is earlier
+    item.look_at = None
+    assert LookTimes(FIRST).add(item, 1000.0) == pytest.approx(1000.0 + LAST_PAUSE)
+
+
+def test_each_is_due_once_at_its_earliest_time(make: Callable[[float], ClaimItem]) -> None:
+    times = LookTimes(FIRST)
+    assert times.next_due() is None
+    item, gone = make(900.0), make(900.0)
+    times.add(item, 1000.0)
+    item.younger = gone
+    times.add(item, 1000.0)  # sooner
+    times.add(gone, 1000.0)
+    gone.state = State.GONE
+    assert times.next_due() == pytest.approx(1000.0 + BLOCKING_PAUSE)
+    assert times.due(1000.0) == []
+    assert times.due(1000.0 + BLOCKING_PAUSE) == [item]
+    assert times.due(2000.0) == []
+    assert times.next_due() is None
+
+
+def test_all_are_due_when_it_hurries(make: Callable[[float], ClaimItem]) -> None:
+    times = LookTimes(FIRST)
+    items = [make(900.0), make(999.0)]
+    for item in items:
+        times.add(item, 1000.0)
+    times.hurry(1000.0)
+    assert set(map(id, times.due(1000.0))) == set(map(id, items))
+    assert times.next_due() is None
