@@ -68,6 +68,7 @@ class SteppedClaims:
         self._seen: dict[str, Value] = {}  # as far as it knows
         self._gone: dict[str, int] = {}  # keys whose delete the watch has shown, and its revision
         self._known: dict[str, int] = {}  # revisions of what is seen
+        self._snapshot = 0  # the revision of the last one, which had all claims that were held then
         self.queue: deque[tuple[str, Value, int]] = deque()  # claims that are gone
         self.looks: deque[tuple[list[str], dict[str, Value], dict[str, int]]] = deque()
         self.listener: Dispatcher
@@ -152,7 +153,8 @@ class SteppedClaims:
         self.listener.on_looked(keys)
 
     def _note(self, key: str, value: Value, revision: int) -> None:
-        if self._gone.get(key, 0) < revision and self._known.get(key, 0) <= revision:
+        gone = self._gone.get(key, 0 if key in self._seen else self._snapshot)
+        if gone < revision and self._known.get(key, 0) <= revision:
             self._seen[key], self._known[key] = value, revision
 
     def view(self) -> dict[str, Value]:
@@ -166,6 +168,7 @@ class SteppedClaims:
         before, self._seen = self._seen, dict(self._world.etcd)
         self._gone.clear()
         self._known = dict(self._world.revisions)
+        self._snapshot = self._world.revision
         self.listener.on_done([key for key, value in self._seen.items() if value[0] == "d"])
         self.listener.on_free(
             [(key, was[2]) for key, was in before.items() if was[0] == "r" and key not in self._seen]
