@@ -24,6 +24,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -69,7 +70,10 @@ def _die_with_parent(parent: int) -> None:
 
 
 class WarmProcess:
-    """What ``subprocess.Popen`` is to ``ChildProcess``, for a fork of the nursery."""
+    """What ``subprocess.Popen`` is to ``ChildProcess``, for a fork of the nursery.
+
+    Any thread may call the methods, which do not wait for each other. ``_lock`` guards ``returncode``.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
@@ -92,15 +96,19 @@ class WarmProcess:
         return code
 
     def _read(self, timeout: float | None) -> int | None:
-        with self._lock:
-            if self.returncode is None:
-                self._channel.settimeout(timeout if timeout is None else max(timeout, 0.0))
-                with contextlib.suppress(TimeoutError, BlockingIOError):
-                    told = self._channel.recv(32)
-                    self._channel.close()
-                    # The nursery is gone, and its children with it.
+        if self.returncode is None:
+            ended = select.poll()
+            with contextlib.suppress(ValueError):  # closed meanwhile, so the status is there
+                ended.register(self._channel, select.POLLIN)
+                if not ended.poll(None if timeout is None else max(timeout, 0.0) * 1000):
+                    return None
+            with self._lock:
+                if self.returncode is None:
+                    with self._channel:
+                        told = self._channel.recv(32)
+                    # Nothing is told where the nursery is gone, and its children with it.
                     self.returncode = int(told) if told else -signal.SIGKILL
-            return self.returncode
+        return self.returncode
 
     def send_signal(self, number: int) -> None:
         """Sends a signal, unless it is known to have ended."""
