@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ class Observer:
         self._loads = loads
         self._messages = 0
         self._read: dict[str, int] = defaultdict(int)
-        self._open: dict[tuple[str, str], deque[float]] = defaultdict(deque)
+        self._open: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._given_up: set[tuple[str, str]] = set()
 
     def poll(self) -> None:
@@ -68,9 +68,11 @@ class Observer:
             self._read[kind] = len(sent)
         for message in messages:
             kind, _, key = message.content.partition("\n")[0].partition(" ")
-            waiting = self._open.get((kind, key))
-            if waiting:
-                waiting.popleft()
+            waiting = self._open.get((kind, key), [])
+            # The last one before it, as the verdict has it: one that was lost stays the oldest (``forget``).
+            asked = next((at for at in reversed(waiting) if at <= message.at), None)
+            if asked is not None:
+                waiting.remove(asked)
                 if not waiting:
                     del self._open[kind, key]
         if messages:
@@ -90,7 +92,7 @@ class Observer:
         self.poll()
         for name, waiting in list(self._open.items()):
             if name[0] in kinds:
-                left = deque(at for at in waiting if not since <= at <= until)
+                left = [at for at in waiting if not since <= at <= until]
                 if left:
                     self._open[name] = left
                 else:

@@ -285,6 +285,20 @@ def test_reactions_that_are_lost_in_a_gap_are_in_nobodys_order() -> None:
     assert _kinds(story.verdict()) == ["out of order in 1"]
 
 
+def test_what_is_lost_in_a_gap_makes_no_later_equal_event_late() -> None:
+    story = Story()
+    for at in (12.0, 15.0, 20.0, 25.0, 30.0):
+        story.asks("reaction", "add/1", at)
+    story.nobody_hears("everybody dies", 10.0, 13.0)
+    story.fault("clock jump", 1, 26.0, 28.0)
+    for at in (15.0, 20.0, 25.0, 30.0):
+        story.runs("reaction", "add/1", at + 0.2, "r0-2")
+    judgement = story.verdict()
+    assert _kinds(judgement) == []
+    assert 0.1 < judgement.events["reaction"].max < 0.3
+    assert [round(answer.sent) for answer in judgement.answers if answer.answered] == [15, 20, 25, 30]
+
+
 def test_edits_that_are_caught_up_are_in_order_among_themselves() -> None:
     story = Story()
     for number, at in enumerate((8.0, 11.0, 12.0, 16.0, 17.0)):

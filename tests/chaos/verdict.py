@@ -155,11 +155,12 @@ def _judge_kind(  # noqa: PLR0917
     for key, sent in when.items():
         messages, known = by_key.get((kind, key), ()), runs.get((kind, key), ())
         tally.handled += min(len(sent), len(messages))
-        for at, message in zip(sent, messages, strict=False):
+        unanswered = _unanswered(sent, [message.at for message in messages])
+        for at, message in zip(_without(sent, unanswered), messages, strict=False):
             latencies.append(message.at - at)
             process = split(message.content)[2][0]
             result.answers.append(Answer(kind, key, at, message.at, process))
-        for at in _unanswered(sent, [message.at for message in messages]):
+        for at in unanswered:
             result.answers.append(Answer(kind, key, at, None, ""))
             if _is_excused(kind, at, evidence):
                 tally.excused += 1
@@ -218,6 +219,18 @@ def _unanswered(sent: Sequence[float], answered: Sequence[float]) -> list[float]
         elif waiting:
             waiting.pop()
     return waiting
+
+
+def _without(sent: Sequence[float], unanswered: Sequence[float]) -> list[float]:
+    """Those of equal events that have an answer: no answer counts for an event that has none."""
+    left = Counter(unanswered)
+    answered = []
+    for at in sent:
+        if left[at]:
+            left[at] -= 1
+        else:
+            answered.append(at)
+    return answered
 
 
 def _judge_fence(
