@@ -158,7 +158,8 @@ class Dispatcher:
         self, name: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
     ) -> None:
         """Takes an event that happened while no replica was connected. Never blocks; gateway thread. One
-        without an identity gets one from its moment: one replica claims it, behind its channel's messages.
+        replica claims a leader event, too, behind its channel's messages: by the identity that it had if it
+        was received once, so that its messages have the nonces of then, or else by its moment.
         """
         late_by = max(self._clock() - caught_up.happened_at, 0.0)
         handlers = self._registry.select(name, args, caught_up=True, late_by=late_by)
@@ -172,7 +173,7 @@ class Dispatcher:
             every = scope is Scope.EVERY
             claimed = scope if every else Scope.CLAIM
             identity = identify(name, args, payload, ordering=ordering, scope=claimed)
-            if scope is Scope.LEADER:
+            if scope is Scope.LEADER and not identity.is_unique:
                 key = f"{identity.key}/{int(caught_up.moment * 1000)}"
                 identity = identity._replace(key=key, snowflake=None)
             event = Event(name, args, identity, shard_id, raw, self._clock(), part=part, caught_up=caught_up)

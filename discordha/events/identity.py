@@ -37,12 +37,14 @@ class Identity(NamedTuple):
     :param key: printable ASCII without spaces.
     :param order: events with equal ordering keys run one after another.
     :param snowflake: tells the time of the event; ``None`` if the event has none.
+    :param is_unique: no other event has the same key. Else the journal counts equal ones.
     """
 
     scope: Scope
     key: str
     order: str
     snowflake: int | None
+    is_unique: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -136,7 +138,7 @@ def _compile(path: str) -> _Part:
 class _Rule:
     """A row of the table, ready to be applied."""
 
-    __slots__ = ("alone", "else_leader", "has_snowflake", "order", "parts", "scope")
+    __slots__ = ("alone", "else_leader", "has_snowflake", "is_unique", "order", "parts", "scope")
 
     def __init__(self, spec: EventSpec) -> None:
         self.scope = spec.scope
@@ -144,6 +146,7 @@ class _Rule:
         self.order = _compile(spec.order) if spec.order else None
         self.has_snowflake = spec.has_snowflake
         self.else_leader = spec.else_leader
+        self.is_unique = spec.is_unique
         # The event has a lane of its own, whatever ``ordering`` says.
         self.alone = spec.has_snowflake and spec.id == (spec.order,)
 
@@ -176,18 +179,20 @@ def identify(
         value = rule.parts[0](args, payload)
         key = str(value) if type(value) is int else _text(value)
         snowflake = value if rule.has_snowflake and type(value) is int else None
+        is_unique = rule.is_unique and value is not None
     else:
         values = [part(args, payload) for part in rule.parts]
         if rule.else_leader and None in values:
             scope = Scope.LEADER
         key = "/".join([_text(value) for value in values])
         snowflake = None
+        is_unique = rule.is_unique and None not in values
     if payload and not key.strip("-/"):
         key = _digest(payload)  # an unknown shape: at least the key tells it from others of its kind
     if len(key) > MAX_IDENTITY:
         key = blake2b(key.encode(), digest_size=16).hexdigest()
     if ordering == "none" or rule.alone:
-        return Identity(scope, key, key, snowflake)
+        return Identity(scope, key, key, snowflake, is_unique)
     order: Any = None
     if ordering == "guild":
         order = payload.get("guild_id") if payload else _guild_id(args)
@@ -196,7 +201,7 @@ def identify(
             order = rule.order(args, payload)
         else:
             order = payload.get("channel_id") or payload.get("guild_id") or _guild_id(args)
-    return Identity(scope, key, str(order) if order is not None else name, snowflake)
+    return Identity(scope, key, str(order) if order is not None else name, snowflake, is_unique)
 
 
 def _guild_id(args: tuple[Any, ...]) -> Any:

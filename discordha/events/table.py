@@ -45,6 +45,7 @@ class EventSpec(NamedTuple):
     :param has_snowflake: whether the identity is a snowflake, which tells the event's time.
     :param else_leader: the scope is ``leader`` for an event that lacks a part of its identity: a moment that
         Discord does not tell.
+    :param dated: the identity contains the event's time: no two events of a leader have the same.
     """
 
     name: str
@@ -57,6 +58,12 @@ class EventSpec(NamedTuple):
     instead: str | None = None
     has_snowflake: bool = False
     else_leader: bool = False
+    dated: bool = False
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether no two events have the same identity, where no part of it is missing."""
+        return self.scope is Scope.CLAIM or self.dated
 
     @property
     def needs_payload(self) -> bool:
@@ -78,18 +85,25 @@ def _row(  # noqa: PLR0917
     has_raw: bool = False,
     snow: bool = False,
     else_leader: bool = False,
+    dated: bool = False,
 ) -> EventSpec:
     parts, sources, raw = tuple(arguments.split()), tuple(id.split()), f"raw_{name}" if has_raw else None
-    return EventSpec(name, gateway, scope, parts, sources, order, cached or has_raw, raw, snow, else_leader)
+    cached = cached or has_raw
+    return EventSpec(name, gateway, scope, parts, sources, order, cached, raw, snow, else_leader, dated)
 
 
 _claim = functools.partial(_row, Scope.CLAIM)
 _leader = functools.partial(_row, Scope.LEADER)
 
 
-def _leader_pair(name: str, gateway: str, arguments: str, id: str) -> tuple[EventSpec, EventSpec]:
+def _leader_pair(
+    name: str, gateway: str, arguments: str, id: str, *, dated: bool = False
+) -> tuple[EventSpec, EventSpec]:
     """An event that depends on the cache, and its ``raw_`` event with the same identity."""
-    return _leader(name, gateway, arguments, id, has_raw=True), _leader(f"raw_{name}", gateway, "payload", id)
+    return (
+        _leader(name, gateway, arguments, id, has_raw=True, dated=dated),
+        _leader(f"raw_{name}", gateway, "payload", id, dated=dated),
+    )
 
 
 def _every(name: str, arguments: str | None = "", gateway: str | None = None) -> EventSpec:
@@ -114,7 +128,7 @@ _ROWS = (
     _claim("raw_message_delete", "MESSAGE_DELETE", "payload", "0.message_id", "0.channel_id"),
     _claim("bulk_message_delete", "MESSAGE_DELETE_BULK", "messages", ".ids", has_raw=True),
     _claim("raw_bulk_message_delete", "MESSAGE_DELETE_BULK", "payload", ".ids"),
-    *_leader_pair("message_edit", "MESSAGE_UPDATE", "before after", ".id .edited_timestamp"),
+    *_leader_pair("message_edit", "MESSAGE_UPDATE", "before after", ".id .edited_timestamp", dated=True),
     *_leader_pair("reaction_add", "MESSAGE_REACTION_ADD", "reaction user", _REACTION),
     *_leader_pair("reaction_remove", "MESSAGE_REACTION_REMOVE", "reaction user", _REACTION),
     *_leader_pair("reaction_clear", "MESSAGE_REACTION_REMOVE_ALL", "message reactions", ".message_id"),

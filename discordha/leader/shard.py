@@ -287,8 +287,16 @@ class LeaderShard:
             fencing_token=leadership.fencing_token,
             occurrence=item.occurrence,
             is_lost=lambda: item.lost,
-            epoch=item.epoch + ((self._gap if item.gap is None else item.gap) << GAP_SHIFT),
+            epoch=item.epoch + (self._gap_before(item) << GAP_SHIFT),
         )
+
+    def _gap_before(self, item: LeaderItem) -> int:
+        """The gap that an event's nonces carry. One that no other event equals needs none: where it is caught
+        up, and was received once, too, it must have the nonces that it had then.
+        """
+        if item.event.identity.is_unique:
+            return 0
+        return self._gap if item.gap is None else item.gap
 
     def finished(self, item: LeaderItem, outcome: Outcome) -> None:
         """After an event was run. Never blocks."""

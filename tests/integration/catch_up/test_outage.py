@@ -323,6 +323,35 @@ def test_an_equal_reaction_after_the_outage_is_none_that_was_under_way_before(
     assert runs_again(local_discord) == 0
 
 
+def test_an_edit_that_is_caught_up_makes_no_second_message_of_one_that_ran_as_all_died(
+    replicas: ReplicasFactory,
+    local_discord: LocalDiscord,
+    local_etcd: LocalEtcd,
+    namespace: str,
+    tmp_path: Path,
+) -> None:
+    """No other event is equal, so Discord's memory of nonces tells that it was answered."""
+    reports, channel, *_ = local_discord.channel_ids
+    fleet = replicas(
+        BOTS / "outage.py",
+        2,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": TTL, "REPORTS": str(reports), "SURVIVED": str(tmp_path / "survived")},
+        per_replica_env=per_replica(local_discord),
+    )
+    fleet.wait_ready(60)
+    wait_for(lambda: point(local_etcd, namespace), 20, "a point")
+    message = local_discord.send(channel, "hello")
+    local_discord.edit(channel, message, "\N{SKULL}")
+    wait_for(lambda: not all(replica.alive for replica in fleet), 20, "a death")
+    for replica in fleet:
+        replica.kill()
+    restart(fleet)
+    wait_for(lambda: is_over(local_etcd, namespace), 60, "the end of the gap")
+    assert len(answered(local_discord, "seen edit")) == 1, logs(fleet)
+    assert runs_again(local_discord) == 1, logs(fleet)
+
+
 class Outages:
     """Total outages of one fleet under load, and what comes after each; by chance.
 

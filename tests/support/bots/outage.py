@@ -12,7 +12,7 @@ import discordha
 logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s")
 ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 REPORTS = int(os.environ["REPORTS"])
-#: The first reaction with this emoji ends its process, right after what it says.
+#: The first reaction with this emoji, or edit to it, ends its process, right after what it says.
 FATAL = "\N{SKULL}"
 SURVIVED = Path(os.environ.get("SURVIVED", os.devnull))
 
@@ -22,6 +22,13 @@ def say(what):
     channel = ha.wrap(ha.client.get_partial_messageable(REPORTS))
     late = "late" if event.late_by > 0 else "in-time"
     channel.send(f"seen {what} {'caught-up' if event.caught_up else 'live'} {late}")
+
+
+def may_die(what):
+    """Dies of the first fatal event."""
+    if what == FATAL and not SURVIVED.exists():
+        SURVIVED.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def is_question(message):
@@ -38,6 +45,7 @@ def on_question(message):
 @ha.event
 def on_raw_message_edit(payload):
     say(f"edit/{payload.message_id}")
+    may_die(payload.data["content"])
 
 
 @ha.event
@@ -63,9 +71,7 @@ def on_scheduled_event_create(event):
 @ha.event
 def on_raw_reaction_add(payload):
     say(f"reaction/{payload.message_id}")
-    if payload.emoji.name == FATAL and not SURVIVED.exists():
-        SURVIVED.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+    may_die(payload.emoji.name)
 
 
 @ha.event
