@@ -12,8 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-EXTRAS = ("operations", "testing", "speed")
-REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^\]]*\])?>=(?P<lowest>[0-9.]+)")
+EXTRAS = ("voice", "operations", "testing", "otel", "speed")
+#: Of the developers' tools: as old as the library's part that it goes with.
+BESIDE = ("opentelemetry-sdk",)
+REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?P<extras>\[[^\]]*\])?>=(?P<lowest>[0-9.]+)")
 
 
 def lowest(setup: str) -> Iterator[str]:
@@ -25,11 +27,13 @@ def lowest(setup: str) -> Iterator[str]:
     config.read_string(setup)
     sections = [config["options"]["install_requires"]]
     sections += [config["options.extras_require"][extra] for extra in EXTRAS]
-    for line in "\n".join(sections).split():
+    lines = "\n".join(sections).split()
+    tools = config["options.extras_require"].get("dev", "").split()
+    for line in lines + [tool for tool in tools if tool.startswith(BESIDE)]:
         found = REQUIREMENT.match(line)
         if found is None:
             raise ValueError(f"setup.cfg: {line!r} has no lower bound")
-        yield f"{found['name']}=={found['lowest']}"
+        yield f"{found['name']}{found['extras'] or ''}=={found['lowest']}"
 
 
 if __name__ == "__main__":
