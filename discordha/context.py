@@ -9,14 +9,15 @@ have no fence and no nonce. Hand it over: ``threading.Thread(target=contextvars.
 args=(work, ...))``.
 
 Threads and locks: no locks; any thread. Ordinals come from an ``itertools.count``, one step of which is
-atomic.
+atomic. Threads of one handler that make equal calls again at the same moment may share an ordinal.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import NamedTuple, Protocol
 
@@ -63,6 +64,7 @@ class CurrentEvent:
     """
 
     __slots__ = (
+        "_failed",
         "_is_lost",
         "_ordinals",
         "_refused",
@@ -110,6 +112,7 @@ class CurrentEvent:
         self.epoch = epoch
         self._is_lost = is_lost
         self._ordinals = itertools.count()
+        self._failed: list[tuple[tuple[object, ...], int]] | None = None
         self._refused = False
         self._set_aside = set_aside
 
@@ -148,6 +151,30 @@ class CurrentEvent:
     def next_ordinal(self) -> int:
         """0, 1, 2, ...: numbers the messages that one handler sends for one event."""
         return next(self._ordinals)
+
+    @contextmanager
+    def numbered(self, *call: object) -> Iterator[int]:
+        """The ordinal of a call that makes something, around the call. An equal call has the same one again
+        after it failed: the first may have been carried out, and must not be a second time.
+
+        :param call: what is called, and the arguments.
+        """
+        ordinal = self._failed_before(call)
+        if ordinal is None:
+            ordinal = self.next_ordinal()
+        try:
+            yield ordinal
+        except Exception:
+            self._failed = [*(self._failed or ()), (call, ordinal)]
+            raise
+
+    def _failed_before(self, call: tuple[object, ...]) -> int | None:
+        failed = self._failed or ()
+        found = next((entry for entry in failed if entry[0] == call), None)
+        if found is None:
+            return None
+        self._failed = [entry for entry in failed if entry is not found]
+        return found[1]
 
     def for_handler(self, handler: str) -> CurrentEvent:
         """The same event as one of its handlers sees it: with its name, and ordinals from 0."""

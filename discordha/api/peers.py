@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from discordha.api.client import ReplicaAccess
-from discordha.blocking.nonces import nonce_for
+from discordha.blocking.nonces import with_token
 from discordha.context import check_fence, current_event
 from discordha.coordination.shared.posts import BROADCAST, EVENT
 from discordha.dispatch.handlers import HandlerRegistry
@@ -162,11 +162,9 @@ class PeerCalls(ReplicaAccess):
 
     def _send(self, call: str, kind: str, name: str, body: Any) -> None:
         check_fence(f"{call}({name!r})")
-        event = current_event()
-        token = None
-        if event is not None and not event.for_itself:
-            token = nonce_for(event, event.next_ordinal())
-        self._blocking(call).posts.send(kind, name, body, token)
+        posts = self._blocking(call).posts
+        with with_token(call, kind, name, body) as token:
+            posts.send(kind, name, body, token)
 
 
 def _check_name(name: Any, what: str, example: str) -> None:

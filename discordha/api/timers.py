@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from discordha.api.client import ReplicaAccess
-from discordha.blocking.nonces import nonce_for
-from discordha.context import check_fence, current_event
+from discordha.blocking.nonces import with_token
+from discordha.context import check_fence
 from discordha.dispatch.handlers.callables import check_arguments, refuse_coroutine
 from discordha.errors import ConfigError
 
@@ -67,11 +67,9 @@ class Timers(ReplicaAccess):
         """
         due = _moment(when)
         check_fence(f"schedule({name!r})")
-        event = current_event()
-        token = None
-        if event is not None and not event.for_itself:
-            token = nonce_for(event, event.next_ordinal())
-        return self._blocking("schedule").timers.schedule(due, name, payload, token)
+        timers = self._blocking("schedule").timers
+        with with_token("schedule", when, name, payload) as token:
+            return timers.schedule(due, name, payload, token)
 
     def unschedule(self, timer: str) -> bool:
         """Deletes a timer by its id; false if it has ended, or never was. A run that began goes on. Blocks

@@ -13,17 +13,18 @@ its messages in random order.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from discordha.context import CurrentEvent, current_event
 
-__all__ = ["add_nonce", "creates_message", "nonce_for"]
+__all__ = ["creates_message", "nonce_for", "numbered_message", "with_nonce", "with_token"]
 
 #: Characters; Discord refuses longer nonces.
 NONCE_LENGTH = 25
@@ -56,16 +57,50 @@ def creates_message(function: Callable[..., Any]) -> bool:
     return _forwards(function)
 
 
-def add_nonce(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """Gives a call that creates a message the handler's next nonce. Returns the positional arguments to call
-    with; changes ``kwargs``.
+@contextlib.contextmanager
+def with_token(*call: object) -> Iterator[str | None]:
+    """What names a call of a handler, around the call: equal in every attempt, and for an equal call after
+    one that failed. ``None`` outside of handlers, and for events that every replica handles.
+    """
+    event = current_event()
+    if event is None or event.for_itself:
+        yield None
+        return
+    with event.numbered(*call) as ordinal:
+        yield nonce_for(event, ordinal)
+
+
+@contextlib.contextmanager
+def numbered_message(
+    function: Callable[..., Any], method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[tuple[Any, ...]]:
+    """Gives a call that creates a message the handler's next nonce, or, if it is made again after it failed,
+    the one that it had. Around the call; yields its positional arguments; changes ``kwargs``.
+
+    :param method: ``function`` of an object.
 
     Does nothing outside of handlers, for events that every replica handles, and when the caller gave a nonce.
     """
+    if kwargs.get("nonce") is not None:
+        yield args
+        return
+    with with_token(function, getattr(method, "__self__", None), args, dict(kwargs)) as nonce:
+        yield args if nonce is None else _put(function, nonce, args, kwargs)
+
+
+def with_nonce(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """The same for a call that nobody makes again: returns the positional arguments; changes ``kwargs``."""
     event = current_event()
     if event is None or event.for_itself or kwargs.get("nonce") is not None:
         return args
-    nonce = nonce_for(event, event.next_ordinal())
+    return _put(function, nonce_for(event, event.next_ordinal()), args, kwargs)
+
+
+def _put(
+    function: Callable[..., Any], nonce: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
     if not _forwards(function):
         kwargs["nonce"] = nonce
     elif "destination" in kwargs:

@@ -29,7 +29,7 @@ from types import MethodType
 from typing import Any
 
 from discordha.blocking.bridge import Bridge
-from discordha.blocking.nonces import add_nonce, creates_message
+from discordha.blocking.nonces import creates_message, numbered_message
 from discordha.blocking.values import View, argument, register_views, result, wrap
 from discordha.context import unfenced
 
@@ -164,11 +164,11 @@ def blocking_caller(function: Callable[..., Any]) -> Caller:
             args = tuple([argument(value, bridge) for value in args])
         if kwargs:
             kwargs = {name: argument(value, bridge) for name, value in kwargs.items()}
-        if sends:
-            args = add_nonce(function, args, kwargs)
-        awaitable = method(*args, **kwargs)
         limit = None if timeout is None else _limit(kwargs.get("timeout", timeout.default))
-        return wrap(bridge.call(awaitable, limit), bridge)
+        if not sends:
+            return wrap(bridge.call(method(*args, **kwargs), limit), bridge)
+        with numbered_message(function, method, args, kwargs) as args:
+            return wrap(bridge.call(method(*args, **kwargs), limit), bridge)
 
     return call
 

@@ -13,11 +13,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from discordha.api.client import ReplicaAccess
-from discordha.blocking.nonces import nonce_for
-from discordha.context import check_fence, current_event
+from discordha.blocking.nonces import with_token
+from discordha.context import check_fence
 from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.coordination.voice.records import ACTIONS, VoiceCommand, check_module
-from discordha.errors import ConfigError
+from discordha.errors import ConfigError, VoiceCommandExpired
 
 if TYPE_CHECKING:
     from discordha.voice.worker import VoiceWorker
@@ -84,13 +84,16 @@ class VoiceCalls(ReplicaAccess):
         elif action in {"play", "overlay"} and not command.file:
             raise ConfigError(f"{action} needs a file", field="file")
         check_fence("send_voice_command")
-        event = current_event()
-        command_id = None
-        if event is not None and event.fencing_token:
-            command_id = f"e{nonce_for(event, event.next_ordinal())}"
-        fields = asdict(command)
         voice = self._blocking("send_voice_command").voice
-        voice.send(**fields, action=action, wait=wait, command_id=command_id)
+        expired: VoiceCommandExpired | None = None
+        with with_token("send_voice_command", command, action) as token:
+            command_id = None if token is None else f"e{token}"
+            try:
+                voice.send(**asdict(command), action=action, wait=wait, command_id=command_id)
+            except VoiceCommandExpired as error:  # it is gone: an equal one after it is another
+                expired = error
+        if expired is not None:
+            raise expired
 
     def watch_voice_commands(self, module_id: str) -> VoiceConsumer:
         """Takes a module's commands on this replica. Iterate, carry each command out, ``ack`` it, and close

@@ -21,7 +21,6 @@ import clock
 import discord
 
 import discordha
-from discordha.blocking import nonces
 
 PROCESS = os.environ["DISCORDHA_REPLICA_ID"]
 #: Handlers take up to so long, seconds.
@@ -62,11 +61,11 @@ def handle(kind, key, send):
     try:
         send(text)
     except OSError:  # the connection broke: discord.py does not try again, so this bot does, as a bot should
-        persist(lambda: send(text, nonce=nonces.nonce_for(discordha.current_event(), 0)))
+        persist(lambda: send(text))
 
 
 def persist(send):
-    """Tries again for a while. The nonce is that of the first try, which may have arrived."""
+    """Tries again for a while. The same call has the nonce of the first try, which may have arrived."""
     for wait in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2):
         pause.wait(wait)
         try:
@@ -174,7 +173,7 @@ def on_raw_typing(payload):
 
 def answer(kind, interaction):
     try:
-        handle(kind, interaction.id, lambda text, nonce=None: interaction.response.send_message(text))
+        handle(kind, interaction.id, interaction.response.send_message)
     except discord.HTTPException:
         # Taken over too late, or answered by a replica that died right after.
         logging.info("interaction %s can't be answered any more", interaction.id)

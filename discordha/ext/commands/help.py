@@ -17,7 +17,7 @@ from discord.ext import commands as theirs
 from discord.ext.commands.help import _HelpCommandImpl
 
 from discordha.blocking import unwrap
-from discordha.blocking.nonces import add_nonce
+from discordha.blocking.nonces import with_nonce
 from discordha.blocking.sides import on_loop_side
 from discordha.commands.declared import Checks
 from discordha.commands.trampoline import adapt
@@ -38,7 +38,7 @@ class _Destination:
 
     async def send(self, *args: Any, **kwargs: Any) -> Any:
         send = self._channel.send
-        return await send(*add_nonce(send, args, kwargs), **kwargs)
+        return await send(*with_nonce(send, args, kwargs), **kwargs)
 
 
 class _Implementation(Command, _HelpCommandImpl):

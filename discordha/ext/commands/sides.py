@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ClassVar, TypeVar
 
 from discordha.blocking import Bridge, unwrap, wrap
-from discordha.blocking.nonces import add_nonce, creates_message
+from discordha.blocking.nonces import creates_message, with_nonce
 from discordha.blocking.sides import loop_side, on_loop_side
 from discordha.blocking.views import blocking_caller
 from discordha.commands.declared import is_theirs
@@ -232,7 +232,7 @@ def _asking(owner: Any, name: str, function: Callable[..., Any]) -> Callable[...
         inherited = getattr(super(owner, self), name)
         if on_loop_side():
             if numbered:
-                args = add_nonce(function, args, kwargs)
+                args = with_nonce(function, args, kwargs)
             return inherited(*args, **kwargs)
 
         def ask(*args: Any, **kwargs: Any) -> Any:

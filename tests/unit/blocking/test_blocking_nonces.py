@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import discord
 import pytest
 from view_world import World, event
 
 from discordha.blocking.kinds import is_model
+from discordha.blocking.nonces import with_token
 from discordha.context import handler_scope
-from discordha.errors import LockLost
+from discordha.errors import LockLost, StoreUnavailable
 
 
 def nonces(world: World) -> list[str]:
@@ -76,6 +78,61 @@ def test_discord_py_chooses_nonces_outside_of_handlers_and_for_events_of_every_r
         world.view.channel.send("b")
     assert len(set(nonces(world))) == 3
     assert all(nonce.isdigit() for nonce in nonces(world))
+
+
+def test_a_message_that_is_sent_again_after_a_failure_keeps_its_nonce(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, outcomes = world.http.send_message, iter([OSError, OSError, None, None, None])
+
+    async def fails(channel_id: int, *, params: Any) -> dict[str, Any]:
+        sent = await send(channel_id, params=params)
+        error = next(outcomes)
+        if error is not None:
+            raise error
+        return sent
+
+    monkeypatch.setattr(world.http, "send_message", fails)
+    channel = world.view.channel
+    with handler_scope(event(), "h"):
+        for content in ("a", "b"):
+            with pytest.raises(OSError):
+                channel.send(content)
+        channel.send("b")  # again
+        channel.send("a")  # again
+        channel.send("a")  # one more
+    first, second, *later = nonces(world)
+    assert later[:2] == [second, first]
+    assert later[2] not in {first, second}
+    monkeypatch.undo()
+    with handler_scope(event(attempt=2), "h"):  # nothing fails
+        for content in ("a", "b", "a"):
+            channel.send(content)
+    assert nonces(world)[5:] == [first, second, later[2]]
+
+
+def test_other_calls_of_a_handler_have_names_of_their_own() -> None:
+    def names(*calls: tuple[object, bool]) -> list[str | None]:
+        found = []
+        for call, succeeds in calls:
+            try:
+                with with_token("schedule", call) as token:
+                    found.append(token)
+                    if not succeeds:
+                        raise StoreUnavailable("etcd does not answer")
+            except StoreUnavailable:
+                pass
+        return found
+
+    with handler_scope(event(), "h"):
+        first, again, other, more = names(("a", False), ("a", True), ("b", True), ("a", True))
+    assert again == first
+    assert len({first, other, more}) == 3
+    with handler_scope(event(attempt=2), "h"):
+        assert names(("a", True), ("b", True), ("a", True)) == [first, other, more]
+    with handler_scope(event(token=0, for_itself=True), "h"):
+        assert names(("a", True)) == [None]
+    assert names(("a", True)) == [None]
 
 
 def test_messages_keep_their_nonces_without_etcd(world: World) -> None:
