@@ -4,7 +4,8 @@ Guarantees
 - A lone operation costs one round trip and waits for nobody. While a transaction is in flight, operations are
   collected for the next one, so the cost of an operation falls as load rises.
 - Each operation gets its own answer, or the error of the transaction that carried it. A transaction that
-  fails for its contents is split until the operation at fault is alone; the others are not harmed by it.
+  fails for its contents is split until the operation at fault is alone; the others are not harmed by it. The
+  next ones are smaller for a while, in case that etcd takes less than usual.
 - A *persistent* operation is sent again until etcd takes it: for writes that may be repeated. Meanwhile
   it stands in nobody's way but those of its kind (``Holdback``).
 - Operations of one *order* are sent in the order of submission, unanswered ones before later ones.
@@ -31,8 +32,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from discordha.coordination.etcd.operations import Call, Holdback, Operation, leases_of, size_of
-from discordha.coordination.etcd.store import LeaseNotFound, StoreRefused, Transactions, TxnResult
+from discordha.coordination.etcd.operations import (
+    MAX_BYTES,
+    MAX_OPERATIONS,
+    Call,
+    Holdback,
+    Operation,
+    fail,
+    leases_of,
+    size_of,
+    unsent,
+)
+from discordha.coordination.etcd.store import (
+    LeaseNotFound,
+    RequestRefused,
+    StoreRefused,
+    Transactions,
+    TxnResult,
+)
 from discordha.errors import ConfigError, StoreUnavailable
 from discordha.process.threads import unending
 
@@ -46,21 +63,8 @@ RETRY_PAUSE = 0.25
 FAR_APART = 0.1
 #: Operations wait for a ride while the average gap between callers is below this share of it.
 LIKELY = 0.75
-#: etcd's default limit is 128 operations per transaction, less those inside the nested transactions.
-MAX_OPERATIONS = 120
-#: etcd's default limit (``--max-request-bytes``) is 1.5 MiB, less margin for keys and framing.
-MAX_BYTES = 1024 * 1024
-
-
-def _fail(operations: Iterable[Operation], error: Exception) -> None:
-    for operation in operations:
-        operation.error = error
-
-
-def _unsent(outage: StoreUnavailable) -> StoreUnavailable:
-    """The error of an operation that was to follow one without an answer."""
-    refused = isinstance(outage, StoreRefused)
-    return StoreRefused(str(outage)) if refused else StoreUnavailable(str(outage))
+#: Batches grow towards ``MAX_BYTES`` after a refusal, by this share each.
+GROWTH = 0.125
 
 
 class GroupCommit:
@@ -68,8 +72,7 @@ class GroupCommit:
 
     :param root: what all keys begin with; the next component tells the kind (``kind_of``).
     :param linger: seconds that an operation may wait for others if no caller waits for it.
-    :param ride: the same while callers come so often that the next one probably arrives within it and takes
-        the operation along: one transaction less, and one message less on every replica's watch.
+    :param ride: the same while the next caller probably comes within it and takes the operation along.
     :param last_words: for how many seconds ``stop`` begins to send what is pending.
     """
 
@@ -94,6 +97,7 @@ class GroupCommit:
         self._lock = threading.Lock()
         self._pending: deque[Operation] = deque()
         self._held = Holdback(root, RETRY_PAUSE)
+        self._room, self._splits = MAX_BYTES, 0  # of a batch, and how often one was split: the sender's
         self._sending = False
         self._armed = False  # the background thread knows that something is pending
         self._closed = False
@@ -116,7 +120,8 @@ class GroupCommit:
 
     def stop(self) -> None:
         """Sends once more what is pending, then joins the thread; later operations fail with
-        ``StoreUnavailable``. Blocks for ``last_words`` and the store's timeout at most. Idempotent."""
+        ``StoreUnavailable``. Blocks for ``last_words`` and the store's timeout at most. Idempotent.
+        """
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -188,7 +193,7 @@ class GroupCommit:
             written: set[str] = set()
             held_back: set[str] = set()
             deferred: list[Operation] = []
-            room = MAX_BYTES
+            room = self._room
             while pending and len(batch) < MAX_OPERATIONS:
                 operation = pending[0]
                 if held:
@@ -222,13 +227,17 @@ class GroupCommit:
         if not batch:
             return False
         self.operations += len(batch)
+        splits = self._splits
         outage = self._send(batch)
+        if self._splits != splits:
+            self._room = sum(size_of(operation.txn) for operation in batch) // 2
+        elif self._room < MAX_BYTES:
+            self._room = min(self._room + int(self._room * GROWTH) + 1, MAX_BYTES)
         self._answer(batch)
         return outage is None
 
     def _send(self, batch: Sequence[Operation]) -> StoreUnavailable | None:
-        """Gives each operation its result or its error. Returns the error if etcd did not answer: the rest
-        is not sent then."""
+        """Gives each operation its result or its error. Returns the error if etcd did not answer."""
         self.transactions += 1
         try:
             if len(batch) == 1:
@@ -245,16 +254,17 @@ class GroupCommit:
             batch[0].error = error
         except StoreUnavailable as error:
             if not (isinstance(error, StoreRefused) and error.by_key):
-                _fail(batch, error)
+                fail(batch, error)
                 return error
             kinds = self._by_kind(batch)
             if len(kinds) > 1:
                 return self._send_parts(kinds)
-            _fail(batch, error)
+            fail(batch, error)
         except ConfigError as error:
-            _fail(batch, error)
+            fail(batch, error)
         except Exception as error:  # noqa: BLE001 - the request is at fault, or this library
             if len(batch) > 1:
+                self._splits += isinstance(error, RequestRefused)
                 half = len(batch) // 2
                 return self._send_parts((batch[:half], batch[half:]))
             batch[0].error = error
@@ -267,13 +277,13 @@ class GroupCommit:
         return list(kinds.values())
 
     def _send_parts(self, parts: Iterable[Sequence[Operation]]) -> StoreUnavailable | None:
-        """Sends one after another, until etcd does not answer: the rest is not sent."""
+        """Sends one after another, until etcd does not answer."""
         outage: StoreUnavailable | None = None
         for part in parts:
             if outage is None:
                 outage = self._send(part)
             else:
-                _fail(part, _unsent(outage))
+                fail(part, unsent(outage))
         return outage
 
     def _send_without_dead_leases(self, batch: Sequence[Operation]) -> StoreUnavailable | None:
@@ -282,11 +292,11 @@ class GroupCommit:
             rest = batch[index + 1 :]
             outage = self._send((operation,))
             if outage is not None:
-                _fail(rest, _unsent(outage))
+                fail(rest, unsent(outage))
                 return outage
             leases = leases_of(operation.txn)
             if isinstance(operation.error, LeaseNotFound) and len(leases) == 1:
-                _fail([each for each in rest if leases & leases_of(each.txn)], operation.error)
+                fail([each for each in rest if leases & leases_of(each.txn)], operation.error)
                 living = [each for each in rest if each.error is None]
                 return self._send(living) if living else None
         return None

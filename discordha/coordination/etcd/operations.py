@@ -15,9 +15,25 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from discordha.coordination.etcd.store import Guarded, Put, StoreRefused, Txn, TxnResult
+from discordha.errors import StoreUnavailable
 
-__all__ = ["Call", "Holdback", "Operation", "kind_of", "leases_of", "size_of"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_OPERATIONS",
+    "Call",
+    "Holdback",
+    "Operation",
+    "fail",
+    "kind_of",
+    "leases_of",
+    "size_of",
+    "unsent",
+]
 
+#: etcd's default limit is 128 operations per transaction, less those inside the nested transactions.
+MAX_OPERATIONS = 120
+#: etcd's default limit (``--max-request-bytes``) is 1.5 MiB, less margin for keys and framing.
+MAX_BYTES = 1024 * 1024
 #: Bytes of an operation beside its keys and values, about.
 OVERHEAD = 100
 #: The longest pause between two tries, seconds.
@@ -73,6 +89,18 @@ class Operation:
             raise self.error
         assert self.result is not None
         return self.result
+
+
+def fail(operations: Iterable[Operation], error: Exception) -> None:
+    """Gives all of them an error for an answer."""
+    for operation in operations:
+        operation.error = error
+
+
+def unsent(outage: StoreUnavailable) -> StoreUnavailable:
+    """The error of an operation that was to follow one without an answer."""
+    refused = isinstance(outage, StoreRefused)
+    return StoreRefused(str(outage)) if refused else StoreUnavailable(str(outage))
 
 
 def _puts(txn: Txn | Guarded) -> Iterator[tuple[str, bytes, int]]:

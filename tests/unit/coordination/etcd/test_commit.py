@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from discordha.coordination.etcd import group_commit as commit_module
-from discordha.coordination.etcd.group_commit import MAX_OPERATIONS, Call, GroupCommit, Operation
+from discordha.coordination.etcd.group_commit import Call, GroupCommit, Operation
+from discordha.coordination.etcd.operations import MAX_OPERATIONS
 from discordha.coordination.etcd.store import LeaseNotFound, Put, PutDone, RequestRefused, Txn, TxnResult
 from discordha.errors import StoreUnavailable
 from discordha.testing import wait_for
@@ -376,6 +377,31 @@ def test_a_refused_batch_is_split_until_the_refused_one_is_alone(poisoned: int) 
     assert isinstance(operations[poisoned].error, RequestRefused)
     assert len(store.batches) <= 16
     assert [key for batch in store.batches for key in batch] == [f"k{i}" for i in range(100) if i != poisoned]
+
+
+def test_batches_become_smaller_where_etcd_takes_less_and_grow_again() -> None:
+    store = Limited(600)
+    group = GroupCommit(store)
+    for number in range(50):
+        operations = [large(f"k{number}.{i}", 100) for i in range(20)]
+        group.execute(operations)
+        assert all(operation.value().succeeded for operation in operations)
+    refused = sum(size > store.limit for size in store.sizes)
+    assert refused < len(store.sizes) / 4
+    store.limit = 1024 * 1024
+    group.execute([put(f"more.{i}") for i in range(600)])
+    store.sizes.clear()
+    group.execute([put(f"most.{i}") for i in range(100)])
+    assert len(store.sizes) <= 2
+
+
+def test_a_poisonous_operation_makes_later_batches_little_smaller() -> None:
+    store = Limited(1024 * 1024, poison="k50")
+    group = GroupCommit(store)
+    group.execute([put(f"k{i}") for i in range(100)])
+    store.sizes.clear()
+    group.execute([put(f"more.{i}") for i in range(100)])
+    assert len(store.sizes) <= 3
 
 
 def test_a_dead_lease_costs_a_few_transactions(gate: Gate) -> None:

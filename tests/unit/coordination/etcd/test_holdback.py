@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from discordha.coordination.etcd import group_commit as commit_module
-from discordha.coordination.etcd.group_commit import MAX_OPERATIONS, GroupCommit, Operation
+from discordha.coordination.etcd.group_commit import GroupCommit, Operation
+from discordha.coordination.etcd.operations import MAX_OPERATIONS
 from discordha.coordination.etcd.store import Put, PutDone, StoreRefused, Txn, TxnResult
 from discordha.errors import StoreUnavailable
 from discordha.testing import wait_for
