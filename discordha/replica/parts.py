@@ -123,6 +123,7 @@ class ReplicaParts:
         self.gateway = Gateway(config, self, self.limits)
         self.node.presence.listen(self.gateway.set_presence)
         self.shards = ShardIndex(self.gateway, node.plan if node else None)
+        self.voice.serves = self.shards.serves
         self.all_clients = AllClients(self._clients, lambda: self.gateway.client)
         self.identify = self._identify(node) if node else LocalIdentify()
 

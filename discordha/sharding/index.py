@@ -44,13 +44,20 @@ class ShardIndex:
             if first <= key < first + SPAN
         }
 
+    def serves(self, guild_id: int) -> bool:
+        """Whether this replica is connected for a guild: there are no shards, or it hosts the guild's, and
+        has received the guild.
+        """
+        count = self._count()
+        client = self.clients().get(number_for(guild_id, count)) if count > 1 else None
+        return count <= 1 or (client is not None and client.get_guild(guild_id) is not None)
+
     def client_for(self, guild_id: int) -> discord.Client:
         """The client of a guild's shard.
 
         :raises DiscordHAError: this replica does not host the shard.
         """
-        count = self._plan.count if self._plan is not None else self._gateway.client.shard_count
-        number = number_for(guild_id, count or 1)
+        number = number_for(guild_id, self._count())
         client = self.clients().get(number)
         if client is None:
             raise DiscordHAError(
@@ -58,3 +65,9 @@ class ShardIndex:
                 "work through any client, such as ha.client"
             )
         return client
+
+    def _count(self) -> int:
+        if self._plan is not None:
+            return self._plan.count or 1
+        client = next(iter(self._gateway.clients.values()), None)
+        return (client.shard_count if client is not None else None) or 1

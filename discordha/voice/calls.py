@@ -104,7 +104,7 @@ class VoiceCalls(ReplicaAccess):
                     play(delivery.command, start=delivery.position)
                     delivery.ack()
 
-        A guild's next ``play`` comes after the acknowledgement of the one before. Iterating blocks, and ends
+        With shards, commands of guilds whose shards this replica hosts. A guild's next ``play`` comes after the acknowledgement of the one before. Iterating blocks, and ends
         when the bot stops. Several threads may iterate at once.
 
         :raises ConfigError: the name is impossible.

@@ -53,6 +53,7 @@ class VoiceConsumer:
     """Takes a module's commands; iterate for deliveries. Made by ``VoiceQueue.consume``; a context manager.
 
     :param locked: tells whether ``lock_voice`` has a guild's voice.
+    :param serves: tells whether this replica is connected for a guild.
     :param linger: seconds that a guild without commands stays owned.
     """
 
@@ -61,8 +62,9 @@ class VoiceConsumer:
         backend: VoiceBackend,
         view: VoiceView,
         module_id: str,
-        locked: Callable[[int], bool],
         *,
+        locked: Callable[[int], bool],
+        serves: Callable[[int], bool],
         linger: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,10 +73,13 @@ class VoiceConsumer:
         self._backend = backend
         self._view = view
         self._locked = locked
+        self._serves = serves
         self._linger = linger
         self._clock = clock
         self._lock = threading.Lock()
-        self._guilds = OwnedGuilds(backend, view, module_id, lambda: self._hold, clock)
+        self._guilds = OwnedGuilds(
+            backend, view, module_id, serves=serves, hold=lambda: self._hold, clock=clock
+        )
         self._ended = threading.Event()
         self._draining = False
         self._ready: queue.SimpleQueue[VoiceDelivery | None] = queue.SimpleQueue()
@@ -146,7 +151,9 @@ class VoiceConsumer:
             if delivery is None:
                 self._ready.put(None)  # for other waiting threads
                 return None
-            if not delivery.lost:
+            if not self._serves(delivery.guild_id):
+                self._nudge()  # the thread gives the guild back
+            elif not delivery.lost:
                 return delivery
 
     def __iter__(self) -> Iterator[VoiceDelivery]:
@@ -271,6 +278,7 @@ class VoiceConsumer:
         """One turn of the thread; returns the seconds until the next is due."""
         grant = self._backend.session.current
         self._guilds.forget_lost()
+        self._guilds.release_unserved()
         if grant is None or self._draining:
             return LONGEST_WAIT
         self._register(grant)

@@ -32,6 +32,7 @@ AVOID_FOR = 10.0
 class OwnedGuilds:
     """See the module.
 
+    :param serves: whether this replica is connected for a guild; others are left to its peers.
     :param hold: returns the lease of positions that are left for others.
     :param clock: monotonic seconds.
     """
@@ -41,10 +42,13 @@ class OwnedGuilds:
         backend: VoiceBackend,
         view: VoiceView,
         module_id: str,
+        *,
+        serves: Callable[[int], bool],
         hold: Callable[[], int],
         clock: Callable[[], float],
     ) -> None:
         self._backend = backend
+        self._serves = serves
         self._view = view
         self._module_id = module_id
         self._hold = hold
@@ -94,6 +98,9 @@ class OwnedGuilds:
                 ours = owner.module_id == self._module_id and owner.replica_id == self._backend.replica_id
                 if ours and owner.lease == grant.lease_id:
                     self._adopt(guild_id, owner.token, grant)
+                continue
+            if not self._serves(guild_id):
+                self._seen_free.pop(guild_id, None)
                 continue
             due = self._seen_free.setdefault(guild_id, now) + self._rank(guild_id) * self._backend.grace
             due = max(due, self._avoid.get(guild_id, due))
@@ -150,6 +157,14 @@ class OwnedGuilds:
         self._backend.commit.execute(operations)
         for owned in guilds:
             self._drop(owned)
+
+    def release_unserved(self) -> None:
+        """Gives back the guilds that this replica is not connected for any more: what plays goes on
+        elsewhere. Blocks for a round trip.
+        """
+        away = [owned for owned in self.all() if not owned.lost and not self._serves(owned.guild_id)]
+        if away:
+            self.release(away)
 
     def release_idle(
         self, commands: Commands, locked: Callable[[int], bool], linger: float, longest: float

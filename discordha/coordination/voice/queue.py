@@ -65,6 +65,9 @@ class VoiceQueue:
         self._numbers = itertools.count()
         self._consumers: list[VoiceConsumer] = []
         self._locked: dict[int, str] = {}
+        #: Whether this replica is connected for a guild: only then its consumers take the guild's commands.
+        #: Must not block; asked on their threads.
+        self.serves: Callable[[int], bool] = lambda guild_id: True
         self.view = VoiceView(backend.keys.watched)
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -234,6 +237,9 @@ class VoiceQueue:
 
     # -- workers ---------------------------------------------------------------------------------------------
 
+    def _is_served(self, guild_id: int) -> bool:
+        return self.serves(guild_id)
+
     def consume(self, module_id: str, *, linger: float = 1.0) -> VoiceConsumer:
         """Starts a consumer of a module's commands, to be closed at the end. Blocks until the queue is known.
 
@@ -249,7 +255,13 @@ class VoiceQueue:
                 )
             self._consumers = [consumer for consumer in self._consumers if not consumer.closed]
             consumer = VoiceConsumer(
-                self._backend, self.view, module_id, self.locked, linger=linger, clock=self._clock
+                self._backend,
+                self.view,
+                module_id,
+                locked=self.locked,
+                serves=self._is_served,
+                linger=linger,
+                clock=self._clock,
             )
             self._consumers.append(consumer)
         consumer.start()
