@@ -104,8 +104,9 @@ class VoiceCalls(ReplicaAccess):
                     play(delivery.command, start=delivery.position)
                     delivery.ack()
 
-        With shards, commands of guilds whose shards this replica hosts. A guild's next ``play`` comes after the acknowledgement of the one before. Iterating blocks, and ends
-        when the bot stops. Several threads may iterate at once.
+        With shards, only of guilds whose shard this replica hosts. A guild's next ``play`` comes after the
+        acknowledgement of the one before. Iterating blocks, and ends when the bot stops. Several threads may
+        iterate at once.
 
         :raises ConfigError: the name is impossible.
         :raises DiscordHAError: this replica watches the module already.
