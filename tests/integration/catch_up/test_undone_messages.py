@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from fleet import BOTS, answered, logs, per_replica
+from fleet import BOTS, answered, logs, per_replica, values
 
-from discordha.testing import LocalDiscord, wait_for
+from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
 #: Messages, and how long the handler takes for each: much more than the drain has.
@@ -14,7 +14,7 @@ COUNT, SLOW = 12, "0.5"
 
 
 def test_messages_without_a_turn_before_a_drain_was_over_come_back(
-    replicas: ReplicasFactory, local_discord: LocalDiscord
+    replicas: ReplicasFactory, local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:
     fleet = replicas(
         BOTS / "slow.py",
@@ -24,6 +24,7 @@ def test_messages_without_a_turn_before_a_drain_was_over_come_back(
         per_replica_env=per_replica(local_discord),
     )
     fleet.wait_ready(60)
+    wait_for(lambda: values(local_etcd, f"/discordha/v1/{namespace}/p/"), 20, "the bot's first point")
     channel = local_discord.channel_ids[0]
     for number in range(COUNT):
         local_discord.send(channel, f"!ping {number}")
