@@ -143,6 +143,12 @@ class LeaderService:
         if shard is not None:
             shard.set_connected(connected)
 
+    def identifies(self, shard_id: int) -> None:
+        """An IDENTIFY leaves for the shard. Gateway thread."""
+        shard = self._shards.get(shard_id)
+        if shard is not None:
+            shard.journal.questions.identifies()
+
     def new_session(self, shard_id: int) -> None:
         """The gateway began a new session for the shard. Gateway thread."""
         shard = self._shards.get(shard_id)

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from fleet import doubtful_runs
 
+from discordha.leader.shard import AMBIGUOUS
 from discordha.testing import LocalDiscord, Replicas, WaitTimeout, wait_for
 from discordha.testing.discord.records import Sent
 
-__all__ = ["check", "seen"]
+__all__ = ["NumberedRuns", "check", "seen"]
 
 
 def seen(discord: LocalDiscord) -> list[tuple[str, int, float]]:
@@ -75,3 +76,54 @@ def check(
                     if message.content.startswith("seen ") and f"/{target} " in message.content
                 ][number - 3 : number + 6],
             }
+
+
+class NumberedRuns:
+    """What the bot says it has handled of numbered reactions of one lane. The numbers tell equal events
+    apart: else one that is lost and one that is run again would make good for each other.
+    """
+
+    def __init__(self, discord: LocalDiscord) -> None:
+        self._discord = discord
+        self._heard = 0
+        self.all: list[tuple[int, str, str]] = []  # number, replica, and how the record tells it
+        self.numbers: set[int] = set()
+
+    def read(self) -> int:
+        """Reads on; returns how many runs are new."""
+        messages = self._discord.messages(self._heard)
+        self._heard += len(messages)
+        before = len(self.all)
+        for message in messages:
+            if message.content.startswith("seen "):
+                number = int(message.content.split()[4])
+                self.all.append((number, message.replica, f"{message.at:.3f} {message.replica} {number}"))
+                self.numbers.add(number)
+        return len(self.all) - before
+
+    def has(self, sent: Sequence[Sent]) -> bool:
+        """Whether all of those are handled."""
+        self.read()
+        return self.numbers.issuperset(each.number for each in sent)
+
+    def check(self, sent: Sequence[Sent], fleet: Replicas, timeout: float = 60.0) -> dict[str, int]:
+        """Each is handled, in order. A replica may run as many again as it says may have been handled
+        (guarantees.md); returns how many each has.
+        """
+        with contextlib.suppress(WaitTimeout):
+            wait_for(lambda: self.has(sent), timeout, "every reaction", interval=0.1)
+        first: set[int] = set()
+        again: dict[str, list[str]] = defaultdict(list)
+        disordered = []
+        for number, replica, told in self.all:
+            if number in first:
+                again[replica].append(told)
+            elif first and number < max(first):
+                disordered.append(told)
+            first.add(number)
+        said = {f"r{replica.index}": replica.log_text().count(AMBIGUOUS) for replica in fleet}
+        lost = [f"{each.at:.3f} {each.number} {each.key}" for each in sent if each.number not in first]
+        repeated = {name: told for name, told in again.items() if len(told) > said[name]}
+        report = {"lost": lost, "repeated": repeated, "said": said, "disordered": disordered}
+        assert not any((lost, repeated, disordered)), report
+        return {name: len(told) for name, told in again.items()}
