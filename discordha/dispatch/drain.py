@@ -61,12 +61,16 @@ class Drain:
         router.look_at_all()
 
     def run(
-        self, timeout: float, stop: threading.Event, hurry: Callable[[], bool] | None, undone: int
+        self,
+        timeout: float,
+        stop: threading.Event,
+        hurry: Callable[[], bool] | None,
+        undone: Callable[[], int],
     ) -> None:
         """Begins, and waits for the events that are only ours. Blocks for ``timeout`` seconds at the most, or
         until ``hurry`` or ``stop``.
 
-        :param undone: leader events that were not started.
+        :param undone: how many leader events were not started; asked last, when peers have told most.
         """
         deadline = self._clock() + timeout
         router, pending = self._router, self._pending
@@ -80,16 +84,16 @@ class Drain:
             if all(map(router.gives_back, [*pending.standing(State.DELAYED), *pending.held(), *unlooked])):
                 break
         unstarted = [*pending.standing(State.WAITING), *pending.standing(State.DELAYED), *pending.held()]
-        undone += sum(not router.gives_back(item) for item in unstarted)
-        undone += len(self._lanes.clear(self._is_only_ours))
+        left = sum(not router.gives_back(item) for item in unstarted) + undone()
+        left += len(self._lanes.clear(self._is_only_ours))
         router.drained = True
-        if undone:
+        if left:
             _log.error(
-                "%d events were not started before the drain timed out, and no other replica is known to "
-                "have received them",
-                undone,
+                "%d events were not started before this replica left, and no other replica is known to have "
+                "received them",
+                left,
             )
-            self._stats.add("dropped", "undone", undone)
+            self._stats.add("dropped", "undone", left)
 
     def _is_only_ours(self, item: LaneItem) -> bool:
         """Whether a waiting event is neither to be claimed nor in a journal."""

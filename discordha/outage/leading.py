@@ -1,9 +1,9 @@
 """The leader's part: carries the points of its shards on, notices gaps, and works on them.
 
-Guarantees: a shard's point moves only as far as overlapping reaches carry it (``points``). Where nobody's
-reach
-overlaps it, there is a gap, which grows when whoever had received what followed is gone. A shard that took
-over from an earlier generation of shards without a pause has no gap.
+Guarantees: a shard's point moves only as far as overlapping reaches carry it (``points``), also those of
+members that are gone by now. Where no living one's overlaps it, there is a gap, which grows when whoever had
+received what followed is gone. A shard that took over from an earlier generation of shards without a pause
+has no gap.
 
 Threads and locks: no lock. The service's thread alone calls it; it blocks on etcd, which refuses the writes
 of a leadership that has ended.
@@ -161,12 +161,15 @@ class GapLeader:
             self._note_gap(shard, term, state)
             return
         reaches, unknown = self._reaches.all(shard, mine)
-        if any(reach.since <= point.moment for reach in reaches):
-            moment = carried(point.moment, reaches)
-            if moment >= point.moment + POINT_STEP:
-                self._advance(shard, moment, term)
-                self._forget_earlier(shard, term)
-        elif not unknown:
+        moment = carried(point.moment, [*reaches, *self._reaches.gone(shard)])
+        is_held = any(reach.since <= point.moment for reach in reaches)
+        if moment >= point.moment + (POINT_STEP if is_held else GRAIN):
+            self._advance(shard, moment, term)
+            self._forget_earlier(shard, term)
+            if not is_held:  # perhaps it is there
+                self._next_point[shard] = now
+                return
+        elif not is_held and not unknown:
             state = self._begin_gap(shard, term, point, min(reach.since for reach in reaches) + GRAIN)
         self._note_gap(shard, term, state)
 

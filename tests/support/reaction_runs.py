@@ -14,6 +14,9 @@ from discordha.testing.discord.records import Sent
 
 __all__ = ["NumberedRuns", "check", "seen"]
 
+#: Equal events that were sent within so many seconds may be taken for each other: so long may a lane wait.
+TOGETHER = 10.0
+
 
 def seen(discord: LocalDiscord) -> list[tuple[str, int, float]]:
     """What the bot says it has handled: key, channel, when (by its own word)."""
@@ -79,14 +82,17 @@ def check(
 
 
 class NumberedRuns:
-    """What the bot says it has handled of numbered reactions of one lane. The numbers tell equal events
-    apart: else one that is lost and one that is run again would make good for each other.
+    """What the bot says it has handled of numbered reactions of one lane.
+
+    Equal events stand for each other (guarantees.md): one may be run twice, and the other not at all. The
+    numbers tell whether the two could be taken for each other, which needs that they were under way together.
+    Else an event that is lost and a later one that is run again would make good for each other.
     """
 
     def __init__(self, discord: LocalDiscord) -> None:
         self._discord = discord
         self._heard = 0
-        self.all: list[tuple[int, str, str]] = []  # number, replica, and how the record tells it
+        self.all: list[tuple[int, str, float]] = []  # number, replica, when
         self.numbers: set[int] = set()
 
     def read(self) -> int:
@@ -97,33 +103,61 @@ class NumberedRuns:
         for message in messages:
             if message.content.startswith("seen "):
                 number = int(message.content.split()[4])
-                self.all.append((number, message.replica, f"{message.at:.3f} {message.replica} {number}"))
+                self.all.append((number, message.replica, message.at))
                 self.numbers.add(number)
         return len(self.all) - before
 
     def has(self, sent: Sequence[Sent]) -> bool:
         """Whether all of those are handled."""
         self.read()
-        return self.numbers.issuperset(each.number for each in sent)
+        lost, _ = self._count(sent)
+        return not lost
 
-    def check(self, sent: Sequence[Sent], fleet: Replicas, timeout: float = 60.0) -> dict[str, int]:
-        """Each is handled, in order. A replica may run as many again as it says may have been handled
-        (guarantees.md); returns how many each has.
+    def _count(self, sent: Sequence[Sent]) -> tuple[list[Sent], list[tuple[int, str, float]]]:
+        """The events that nothing stands for, and the runs that stand for none."""
+        events = {each.number: each for each in sent}
+        ran: set[int] = set()
+        again: dict[str, list[tuple[int, str, float]]] = defaultdict(list)
+        for run in self.all:
+            if run[0] in events:
+                if run[0] in ran:
+                    again[events[run[0]].key].append(run)
+                ran.add(run[0])
+        lost = []
+        for each in sent:
+            if each.number in ran:
+                continue
+            equal = again[each.key]
+            for at, (number, _, when) in enumerate(equal):
+                if when > each.at and abs(events[number].at - each.at) < TOGETHER:
+                    del equal[at]
+                    break
+            else:
+                lost.append(each)
+        return lost, [run for runs in again.values() for run in runs]
+
+    def check(self, sent: Sequence[Sent], fleet: Replicas, timeout: float = 60.0) -> int:
+        """Each is handled, in order. A replica may run as many again as it says may have been handled.
+
+        :return: how many all have run again.
         """
         with contextlib.suppress(WaitTimeout):
-            wait_for(lambda: self.has(sent), timeout, "every reaction", interval=0.1)
-        first: set[int] = set()
-        again: dict[str, list[str]] = defaultdict(list)
-        disordered = []
-        for number, replica, told in self.all:
-            if number in first:
-                again[replica].append(told)
-            elif first and number < max(first):
-                disordered.append(told)
-            first.add(number)
+            wait_for(lambda: self.has(sent), timeout, "every reaction", interval=0.5)
+        lost, again = self._count(sent)
         said = {f"r{replica.index}": replica.log_text().count(AMBIGUOUS) for replica in fleet}
-        lost = [f"{each.at:.3f} {each.number} {each.key}" for each in sent if each.number not in first]
-        repeated = {name: told for name, told in again.items() if len(told) > said[name]}
-        report = {"lost": lost, "repeated": repeated, "said": said, "disordered": disordered}
-        assert not any((lost, repeated, disordered)), report
-        return {name: len(told) for name, told in again.items()}
+        by = Counter(replica for _, replica, _ in again)
+        last, disordered, ran = -1, [], set()
+        for number, replica, at in self.all:
+            if number not in ran and number < last:
+                disordered.append((number, replica, at))
+            last = max(last, number)
+            ran.add(number)
+        report = {
+            "lost": [(f"{each.at:.3f}", each.number, each.key) for each in lost],
+            "run again and not said": {name: count for name, count in by.items() if count > said[name]},
+            "disordered": disordered,
+            "run again": again,
+            "said": said,
+        }
+        assert not any(list(report.values())[:3]), report
+        return len(again)
