@@ -181,11 +181,11 @@ class Tallies:
         if entry is None or lane in tally.unplaced_lanes():
             return None
         entry.occurrence = tally.occurrence(entry)
-        said = tally.may_be_handled(entry)
+        entry.ambiguous = tally.may_be_handled(entry)
         entry.state = EntryState.FINISHED
         low = min((each.revision for each in tally if each.state is EntryState.HELD), default=-1)
         began = tally.sessions.began(entry)
-        return entry.sequence, entry.occurrence, entry.revision, began, low, said
+        return entry.sequence, entry.occurrence, entry.revision, began, low, entry.ambiguous
 
 
 def _held(tally: Tally) -> str:
@@ -219,6 +219,7 @@ def _freeze(value: Any) -> Any:
             value.revision,
             value.state.value,
             value.occurrence,
+            value.ambiguous,
         )
     if isinstance(value, dict):
         return tuple(

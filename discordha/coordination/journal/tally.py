@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
 from discordha.coordination.journal.entries import (
@@ -99,14 +100,17 @@ class Tally:
             self.ambiguous.add(entry, self._present(entry.name))
         self._spread(entry.name)
 
-    def _present(self, name: str) -> list[JournalEntry]:
+    def _equal(self, name: str) -> Iterator[JournalEntry]:
         """The equal entries of this session."""
-        return [entry for entry in self.entries.equal(name) if self.sessions.is_present(entry)]
+        return (entry for entry in self.entries.equal(name) if self.sessions.is_present(entry))
+
+    def _present(self, name: str) -> list[JournalEntry]:
+        """A copy of them."""
+        return list(self._equal(name))
 
     def _first(self, name: str) -> JournalEntry | None:
         """The oldest of them."""
-        present = (entry for entry in self.entries.equal(name) if self.sessions.is_present(entry))
-        return next(present, None)
+        return next(self._equal(name), None)
 
     def _spread(self, name: str) -> None:
         """Makes as many equal entries ambiguous as there are uncertain marks of their name."""
@@ -165,8 +169,13 @@ class Tally:
                 entry.replayed = True
 
     def may_be_handled(self, entry: JournalEntry) -> bool:
-        """Whether an earlier leader may have handled an entry: a mark was seen that may be about it."""
-        return entry.revision < self._led and self.ambiguous.may_be_handled(entry)
+        """Whether an earlier leader may have handled an entry: a mark was seen that may be about it. Of equal
+        ones as many as there are such marks, the oldest.
+        """
+        if entry.revision >= self._led or not self.ambiguous.may_be_handled(entry):
+            return False
+        doubtful = (other for other in self._equal(entry.name) if other in self.ambiguous)
+        return entry in islice(doubtful, self.ambiguous.uncertain(entry.name))
 
     def waits_for_earlier(self, entry: JournalEntry) -> bool:
         """Whether the mark of an equal entry before it is on the way."""
@@ -331,6 +340,8 @@ class Tally:
         if entry is not None:
             in_order = self._first(name) in (None, entry)
             self.forget(entry)
+            if entry.ambiguous and mark.writer == self._replica_id:
+                self.ambiguous.explain(name)  # whether it was run once more, or for the first time
             if certain:
                 if self.ambiguous and in_order:
                     self._strike_ambiguous(entry, mark.session)
