@@ -100,17 +100,14 @@ class Tally:
             self.ambiguous.add(entry, self._present(entry.name))
         self._spread(entry.name)
 
-    def _equal(self, name: str) -> Iterator[JournalEntry]:
-        """The equal entries of this session."""
-        return (entry for entry in self.entries.equal(name) if self.sessions.is_present(entry))
-
     def _present(self, name: str) -> list[JournalEntry]:
-        """A copy of them."""
-        return list(self._equal(name))
+        """The equal entries of this session."""
+        return [entry for entry in self.entries.equal(name) if self.sessions.is_present(entry)]
 
     def _first(self, name: str) -> JournalEntry | None:
         """The oldest of them."""
-        return next(self._equal(name), None)
+        present = (entry for entry in self.entries.equal(name) if self.sessions.is_present(entry))
+        return next(present, None)
 
     def _spread(self, name: str) -> None:
         """Makes as many equal entries ambiguous as there are uncertain marks of their name."""
@@ -174,7 +171,7 @@ class Tally:
         """
         if entry.revision >= self._led or not self.ambiguous.may_be_handled(entry):
             return False
-        doubtful = (other for other in self._equal(entry.name) if other in self.ambiguous)
+        doubtful = (other for other in self.entries.equal(entry.name) if other in self.ambiguous)
         return entry in islice(doubtful, self.ambiguous.uncertain(entry.name))
 
     def waits_for_earlier(self, entry: JournalEntry) -> bool:
