@@ -27,6 +27,9 @@ __all__ = ["Drain"]
 
 _log = logging.getLogger(__name__)
 
+#: So long the peers have to tell that they received or handled what a leader leaves to them, seconds.
+NEWS = 1.0
+
 
 class Drain:
     """The drain of one replica's dispatcher.
@@ -70,9 +73,9 @@ class Drain:
         """Begins, and waits for the events that are only ours. Blocks for ``timeout`` seconds at the most, or
         until ``hurry`` or ``stop``.
 
-        :param undone: how many leader events were not started; asked last, when peers have told most.
+        :param undone: how many leader events were not started, as far as peers have told by now.
         """
-        deadline = self._clock() + timeout
+        deadline, told = self._clock() + timeout, self._clock() + NEWS
         router, pending = self._router, self._pending
         self.begin()
         while self._clock() < deadline and not stop.wait(0.005):
@@ -81,7 +84,8 @@ class Drain:
             if any(self._lanes.sizes()) or self._last_attempts.waits:
                 continue
             unlooked = [item for item in pending.standing(State.PARKED) if item.look is not None]
-            if all(map(router.gives_back, [*pending.standing(State.DELAYED), *pending.held(), *unlooked])):
+            open_ = [*pending.standing(State.DELAYED), *pending.held(), *unlooked]
+            if all(map(router.gives_back, open_)) and (self._clock() >= told or not undone()):
                 break
         unstarted = [*pending.standing(State.WAITING), *pending.standing(State.DELAYED), *pending.held()]
         left = sum(not router.gives_back(item) for item in unstarted) + undone()

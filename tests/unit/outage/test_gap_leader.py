@@ -111,3 +111,18 @@ def test_without_it_the_gap_is_a_whole_one() -> None:
     bench = Bench(80.0, Reach(90.0, 95.0))
     bench.lead()
     assert bench.gaps == [(80.0, 90.0)]
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [(88.0, "was received by replicas that are gone"), (82.0, "no replica received, or only some")],
+)
+def test_the_log_says_whether_a_replica_is_known_to_have_received_it(
+    until: float, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(80.0, Reach(90.0, 95.0))
+    bench.point = Point(until)  # all of it that was finished
+    bench.gone("old", 70.0, until)
+    bench.lead()
+    assert len(bench.gaps) == 1
+    assert said in caplog.text
