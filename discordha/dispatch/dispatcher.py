@@ -304,11 +304,11 @@ class Dispatcher:
         """Gives the waiting events to the other replicas that have received them. Never blocks."""
         self._drain.begin()
 
-    def drain(self, timeout: float, hurry: Callable[[], bool] | None = None, *, undone: int = 0) -> list[str]:
+    def drain(self, timeout: float, hurry: Callable[[], bool] | None, undone: Callable[[], int]) -> list[str]:
         """Leaves waiting events to the other replicas, and works to the end those that no other has received.
         Blocks for ``timeout`` seconds at the most, or until ``hurry``.
 
-        :param undone: leader events that were not started; told with those found here.
+        :param undone: how many leader events were not started; told with those found here.
         :return: the handlers that still run; other replicas retry their events once the session is revoked.
         """
         self._drain.run(timeout, self._stop, hurry, undone)

@@ -27,6 +27,9 @@ __all__ = ["Drain"]
 
 _log = logging.getLogger(__name__)
 
+#: So long the peers have to tell that they received or handled what a leader leaves to them, seconds.
+NEWS = 1.0
+
 
 class Drain:
     """The drain of one replica's dispatcher.
@@ -61,14 +64,18 @@ class Drain:
         router.look_at_all()
 
     def run(
-        self, timeout: float, stop: threading.Event, hurry: Callable[[], bool] | None, undone: int
+        self,
+        timeout: float,
+        stop: threading.Event,
+        hurry: Callable[[], bool] | None,
+        undone: Callable[[], int],
     ) -> None:
         """Begins, and waits for the events that are only ours. Blocks for ``timeout`` seconds at the most, or
         until ``hurry`` or ``stop``.
 
-        :param undone: leader events that were not started.
+        :param undone: how many leader events were not started, as far as peers have told by now.
         """
-        deadline = self._clock() + timeout
+        deadline, told = self._clock() + timeout, self._clock() + NEWS
         router, pending = self._router, self._pending
         self.begin()
         while self._clock() < deadline and not stop.wait(0.005):
@@ -77,19 +84,20 @@ class Drain:
             if any(self._lanes.sizes()) or self._last_attempts.waits:
                 continue
             unlooked = [item for item in pending.standing(State.PARKED) if item.look is not None]
-            if all(map(router.gives_back, [*pending.standing(State.DELAYED), *pending.held(), *unlooked])):
+            open_ = [*pending.standing(State.DELAYED), *pending.held(), *unlooked]
+            if all(map(router.gives_back, open_)) and (self._clock() >= told or not undone()):
                 break
         unstarted = [*pending.standing(State.WAITING), *pending.standing(State.DELAYED), *pending.held()]
-        undone += sum(not router.gives_back(item) for item in unstarted)
-        undone += len(self._lanes.clear(self._is_only_ours))
+        left = sum(not router.gives_back(item) for item in unstarted) + undone()
+        left += len(self._lanes.clear(self._is_only_ours))
         router.drained = True
-        if undone:
+        if left:
             _log.error(
-                "%d events were not started before the drain timed out, and no other replica is known to "
-                "have received them",
-                undone,
+                "%d events were not started before this replica left, and no other replica is known to have "
+                "received them",
+                left,
             )
-            self._stats.add("dropped", "undone", undone)
+            self._stats.add("dropped", "undone", left)
 
     def _is_only_ours(self, item: LaneItem) -> bool:
         """Whether a waiting event is neither to be claimed nor in a journal."""

@@ -242,6 +242,7 @@ class ShardClient(TappedClient):
         if self._permit is not None and not self._permit.sent():
             raise ReconnectWebSocket(self.number, resume=False)
         self._current.identifies += 1
+        self._listener.on_identify(self.key)
         self.presence.identified()
 
     def _session_began(self) -> None:

@@ -30,6 +30,9 @@ class GatewayListener(Protocol):
     async def before_identify(self, shard_id: int) -> IdentifyPermit | None:
         """Waits until a shard may identify; ``None``: nothing limits IDENTIFYs."""
 
+    def on_identify(self, shard_id: int) -> None:
+        """Takes note that an IDENTIFY leaves; a session that begins by it receives only what happens now."""
+
     def on_new_session(self, shard_id: int) -> None:
         """Takes note that a shard begins a session; its first event follows."""
 

@@ -97,6 +97,12 @@ class SessionCatchUp:
         """A gateway session began: ask as soon as the leader should know of it. Gateway thread."""
         self._ask_at, self._ask_pause = self._clock() + AWARE, ASK_AGAIN
 
+    def leads(self, revision: int) -> None:
+        """This replica leads, and has seen a revision: later events are to be told from those that an earlier
+        leader may have handled. Does not block.
+        """
+        self._probe.beat(self._shard_id, revision)
+
     def due(self) -> float:
         """In how many seconds ``tend`` is due."""
         if self._questions.unplaced:

@@ -76,6 +76,7 @@ class LeaderService:
         self._clock = time.monotonic
         self._lock = threading.Lock()
         self._shards: dict[int, LeaderShard] = {}
+        self._handed_over: dict[LeaderShard, float] = {}  # by a drain, and when
         self._stop = threading.Event()
         #: Called on the leader's thread when this replica begins to act as the leader of a shard; must not
         #: block.
@@ -143,6 +144,12 @@ class LeaderService:
         if shard is not None:
             shard.set_connected(connected)
 
+    def identifies(self, shard_id: int) -> None:
+        """An IDENTIFY leaves for the shard. Gateway thread."""
+        shard = self._shards.get(shard_id)
+        if shard is not None:
+            shard.journal.questions.identifies()
+
     def new_session(self, shard_id: int) -> None:
         """The gateway began a new session for the shard. Gateway thread."""
         shard = self._shards.get(shard_id)
@@ -177,15 +184,13 @@ class LeaderService:
                 return
             self._stop.wait(0.005)
 
-    def hand_over(self, timeout: float) -> int:
-        """Gives up all leaderships and candidatures, for good. Blocks for about ``timeout`` seconds at most.
-
-        :return: how many events were not started that no other replica is known to have received.
+    def hand_over(self, timeout: float) -> None:
+        """Gives up all leaderships and candidatures, for good. Blocks for about ``timeout`` seconds at
+        most.
         """
         shards = self._all()
         for shard in shards:
             shard.leave()
-        undone = 0
         deadline = self._clock() + timeout
         for shard in shards:
             leads = shard.election.is_leader
@@ -193,9 +198,17 @@ class LeaderService:
                 text = "shard %d is not handed over: etcd does not answer; this replica leads it to its end"
                 _log.warning(text, shard.number)
             if leads:
-                moments = shard.journal.unstarted()
-                undone += sum(not self._has_received(shard.key, moment) for moment in moments)
-        return undone
+                self._handed_over[shard] = self._clock()
+
+    def undone(self) -> int:
+        """How many events this leader had received and not started as it handed over, that no mark has struck
+        out since, and that no other replica is known to have received. No I/O; any thread.
+        """
+        return sum(
+            moment <= left and not self._has_received(shard.key, moment)
+            for shard, left in self._handed_over.items()
+            for moment in shard.journal.unstarted()
+        )
 
     def election(self, shard_id: int) -> Election | None:
         """The election of a shard that this replica takes part in, or observes."""

@@ -139,5 +139,7 @@ class Takeover:
         shard.elected = None
         if leadership.alive:
             _log.info("leads shard %d (token %d)", shard.number, leadership.fencing_token)
-            shard.journal.activate(leadership)
+            since = self._coordination.watch.revision
+            shard.catch_up.leads(since)
+            shard.journal.activate(leadership, since)
             shard.journal.bury_orphans()

@@ -1,9 +1,9 @@
 """The leader's part: carries the points of its shards on, notices gaps, and works on them.
 
-Guarantees: a shard's point moves only as far as overlapping reaches carry it (``points``). Where nobody's
-reach
-overlaps it, there is a gap, which grows when whoever had received what followed is gone. A shard that took
-over from an earlier generation of shards without a pause has no gap.
+Guarantees: a shard's point moves only as far as overlapping reaches carry it (``points``), also those of
+members that are gone by now. Where no living one's overlaps it, there is a gap, which grows when whoever had
+received what followed is gone. A shard that took over from an earlier generation of shards without a pause
+has no gap.
 
 Threads and locks: no lock. The service's thread alone calls it; it blocks on etcd, which refuses the writes
 of a leadership that has ended.
@@ -32,6 +32,7 @@ from discordha.events import EVENTS, Event, Scope, identify
 from discordha.gateway import Gateway
 from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
+from discordha.outage.coverage import LAG
 from discordha.outage.reaches import Reaches
 from discordha.outage.run import GapRun, LeadershipEnded, RunHost
 from discordha.stats import Stats
@@ -51,6 +52,9 @@ GRAIN = 0.005
 RESHARD_SETTLE = 30.0
 #: How long the watch may take to show a write, seconds.
 SHOWN = 2.0
+#: Of what is fetched: some member's last record tells that it received all of it, or none does.
+ONLY_GONE = "was received by replicas that are gone, and may not have been finished"
+NOBODY = "no replica received, or only some that are gone and may not have finished it"
 #: A leader remembers so many revisions of etcd, with when it knew them.
 REVISIONS = 600
 
@@ -161,12 +165,15 @@ class GapLeader:
             self._note_gap(shard, term, state)
             return
         reaches, unknown = self._reaches.all(shard, mine)
-        if any(reach.since <= point.moment for reach in reaches):
-            moment = carried(point.moment, reaches)
-            if moment >= point.moment + POINT_STEP:
-                self._advance(shard, moment, term)
-                self._forget_earlier(shard, term)
-        elif not unknown:
+        moment = carried(point.moment, [*reaches, *self._reaches.gone(shard)])
+        is_held = any(reach.since <= point.moment for reach in reaches)
+        if moment >= point.moment + (POINT_STEP if is_held else GRAIN):
+            self._advance(shard, moment, term)
+            self._forget_earlier(shard, term)
+            if not is_held:  # perhaps it is there
+                self._next_point[shard] = now
+                return
+        elif not is_held and not unknown:
             state = self._begin_gap(shard, term, point, min(reach.since for reach in reaches) + GRAIN)
         self._note_gap(shard, term, state)
 
@@ -225,12 +232,16 @@ class GapLeader:
             state = GapState(1, point.moment, until, fetch_since)
         else:
             state = before.following(point.moment, until, fetch_since)
+        received = any(
+            reach.since <= point.moment and reach.connected and reach.until + LAG >= until
+            for reach in self._reaches.gone(shard)
+        )
         _log.warning(
-            "shard %d: what happened in about %.1f s, until %.1f s ago, no replica received, or only some "
-            "that are gone and may not have finished it; it is fetched%s",
+            "shard %d: what happened in about %.1f s, until %.1f s ago, %s; it is fetched%s",
             number_of(shard),
             until - point.moment,
             max(now - until, 0.0),
+            ONLY_GONE if received else NOBODY,
             f" as far as catch_up={self._config.catch_up:g} reaches" if fetch_since > point.moment else "",
         )
         self._stats.add("gaps", str(number_of(shard)))

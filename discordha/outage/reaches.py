@@ -120,3 +120,8 @@ class Reaches:
             elif member != self._replica_id and "reach" not in record:
                 unknown = unknown or session_age(record, shard) is not None
         return reaches, unknown
+
+    def gone(self, shard: int) -> list[Reach]:
+        """What members that are gone had said of a shard in their last records: it stays true."""
+        found = (Reach.of(departure.record, shard) for departure in self._members.departures.latest())
+        return [reach for reach in found if reach is not None]

@@ -159,8 +159,8 @@ class ReplicaLifecycle:
                 clock.wait(self._start_over.is_set, clock.until_end(END_RESERVE))
             parts.gateway.refuse_shards()
             with clock.cutting(self._cut):
-                undone = self._hand_over(clock, hurry)
-                left = self._finish_handlers(clock, undone)
+                self._hand_over(clock, hurry)
+                left = self._finish_handlers(clock)
                 self._end_parts(clock, handlers_left=bool(left))
             return left
         finally:
@@ -172,8 +172,8 @@ class ReplicaLifecycle:
         self.parts.node.cut()
         self.parts.gateway.interrupt()
 
-    def _hand_over(self, clock: StopClock, hurry: Callable[[], bool]) -> int:
-        """Moves shards and leadership; returns the number of events that perhaps no other replica has."""
+    def _hand_over(self, clock: StopClock, hurry: Callable[[], bool]) -> None:
+        """Moves shards and leadership."""
         parts = self.parts
         parts.readiness.drain()
         if parts.catch_up is not None:
@@ -186,12 +186,11 @@ class ReplicaLifecycle:
         if parts.hosting is not None:
             parts.hosting.give_away(leave_at - self._clock(), hurry)
             parts.hosting.stop()
-        if parts.leaders is None:
-            return 0
-        parts.leaders.finish(leave_at - self._clock(), hurry)
-        return parts.leaders.hand_over(timeout=min(RESIGN_TIMEOUT, clock.until_end(END_RESERVE)))
+        if parts.leaders is not None:
+            parts.leaders.finish(leave_at - self._clock(), hurry)
+            parts.leaders.hand_over(timeout=min(RESIGN_TIMEOUT, clock.until_end(END_RESERVE)))
 
-    def _finish_handlers(self, clock: StopClock, undone: int) -> list[str]:
+    def _finish_handlers(self, clock: StopClock) -> list[str]:
         """Lets loops, voice and handlers finish, and writes their marks; returns the handlers that run on."""
         parts = self.parts
         parts.loops.pause()
@@ -202,7 +201,9 @@ class ReplicaLifecycle:
             worker.stop(max(clock.left() / 2, 1.0))
         at_least = min(clock.timeout / 2, clock.left(REVOKE_RESERVE))
         left = parts.dispatcher.drain(
-            max(clock.left(CLEANUP_RESERVE), at_least), lambda: clock.hurried, undone=undone
+            max(clock.left(CLEANUP_RESERVE), at_least),
+            lambda: clock.hurried,
+            parts.leaders.undone if parts.leaders is not None else lambda: 0,
         )
         parts.waiters.close()
         if left:

@@ -195,11 +195,7 @@ class ReplicaParts:
         )
         self.loops = LeaderLoops(loops, self.node.runs, self.leading.term, stats, has_peers=config.ha)
         self.wheel = TimerWheel(
-            self.timers,
-            timers,
-            self.dispatcher,
-            self.node.claims.hint,
-            self._first_shard,
+            self.timers, timers, self.dispatcher, self.node.claims.hint, self._first_shard
         )
         self.node.router.subscribe(self.wheel, "tp")
         self.inbox = Inbox(
@@ -316,6 +312,11 @@ class ReplicaParts:
     async def before_identify(self, shard_id: int) -> IdentifyPermit:
         """Waits for the shard's turn."""
         return await self.identify.turn(shard_id)
+
+    def on_identify(self, shard_id: int) -> None:
+        """Tells the leader service."""
+        if self.leaders is not None:
+            self.leaders.identifies(shard_id)
 
     def on_new_session(self, shard_id: int) -> None:
         """Tells the leader service."""

@@ -22,6 +22,7 @@ __all__ = [
     "AnyWriterStrikesEarlierSessions",
     "CertainByTime",
     "CountsDoubtful",
+    "DeafBeforeReady",
     "EarlyMarksFitAll",
     "FinishedIsHandled",
     "ForgetsUnplaced",
@@ -390,9 +391,9 @@ class KeepsQuestion(Tally):
 class Unforgetting(Uncapped):
     """What was asked is remembered."""
 
-    def begin(self) -> None:
+    def begin(self, uncertain: Mapping[str, int]) -> None:
         asked = dict(self._asked)
-        super().begin()
+        super().begin(uncertain)
         self._asked.update(asked)
 
     def gone(self, entry: JournalEntry) -> None:
@@ -403,3 +404,10 @@ class Unforgetting(Uncapped):
     def handled(self, left: Mapping[str, int], unplaced: Mapping[str, int]) -> dict[str, int]:
         self._asked = {name: asked for name, asked in self._asked.items() if name in self._counts}
         return super().handled(left, unplaced)
+
+
+class DeafBeforeReady(Tally):
+    """Deploys under load: marks that come while READY is on its way tell nothing of events behind it."""
+
+    def identifies(self) -> None:
+        pass

@@ -8,7 +8,8 @@ can't drift from it. What surrounds the tally (``Journal``, ``LeaderService``, e
 here; names are theirs.
 
 What is a step: an event reaches a replica, its watch shows it a revision, a leader runs an event, the mark
-reaches etcd; a connection ends, its successor begins, the marker is written, is noted; a connection
+reaches etcd; a connection ends, IDENTIFY leaves, Discord sends READY, which comes, the marker is written, is
+noted; a connection
 breaks, and is taken up; a frame is lost, and missed; a leader dies, etcd ends its lease, another leads;
 seconds pass; a watch begins anew from a snapshot.
 
@@ -39,7 +40,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from explore import Step
-from sessions_state import Marker, Replica, State, tell
+from sessions_state import Ahead, Marker, Replica, State, tell
 from tallies import Mark, Tallies, lane_of
 
 from discordha.coordination.journal.tally import Tally
@@ -64,6 +65,8 @@ class SessionsModel:
         ``own_marker``: whether only that of the present session counts (``Journal.note_session`` refuses that
         of another).
     :param polite: a young replica leads only when no older one lives (``CandidacyPolicy``).
+    :param late_ready: whether marks may be seen while READY is on its way; else a session begins at once.
+    :param says: whether who runs an event again has to say so (``Journal.begin``).
     """
 
     _beats_for: tuple[type, ...] = (Marker,)
@@ -96,6 +99,8 @@ class SessionsModel:
         lively: bool = True,
         low_water: bool = False,
         repeats: bool = True,
+        late_ready: bool = False,
+        says: bool = False,
     ) -> None:
         self._count = replicas
         self._stream = stream
@@ -121,6 +126,8 @@ class SessionsModel:
         self._lively = lively
         self._low_water = low_water
         self._repeats = repeats
+        self._late_ready = late_ready
+        self._says = says
         self._tallies = Tallies(tally)
 
     def initial(self) -> State:
@@ -314,35 +321,7 @@ class SessionsModel:
 
     def _begins_session(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
         if not replica.connected:
-            # Discord's new session brings what happens from some moment on that is not before anything that
-            # anybody has received.
-            first = self._heard(state)
-            if state.leader == number and state.ran:
-                return  # carries are the other model's
-            node, _ = self._tallies.do(replica.node, "new_session")
-            if not self._markers:
-                node, _ = self._tallies.do(node, "note_session", replica.seen)
-            leader = None if state.leader == number else state.leader
-            for since in range(first, len(self._stream) + 1):
-                begun = replica._replace(
-                    node=node,
-                    received=since,
-                    since=since,
-                    connected=True,
-                    session=replica.session + 1,
-                    fresh=self._markers,
-                    young=True,
-                    live=True,
-                    beats=(),
-                    missing=False,
-                    noted=0,
-                    reached=0,
-                )
-                begun = self._beat(self._set(state, number, begun), begun)
-                yield Step(
-                    f"{number} has a new session from {since} on",
-                    self._set(state, number, begun, leader=leader),
-                )
+            yield from self._connects(state, number, replica)
             return
         if replica.fresh:
             marker = Marker(number, replica.session)
@@ -361,6 +340,51 @@ class SessionsModel:
             node, _ = self._tallies.do(replica.node, "note_session", max(markers.values()))
             noted = replica._replace(node=node, noted=self._last_mark(state, replica))
             yield Step(f"{number} notes its marker", self._set(state, number, noted))
+
+    def _connects(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
+        if replica.ahead == Ahead.NONE:
+            node, _ = self._tallies.do(replica.node, "identifies")
+            identifies = replica._replace(node=node, ahead=Ahead.IDENTIFY)
+            if self._late_ready:
+                yield Step(f"{number} sends IDENTIFY", self._set(state, number, identifies))
+                return
+            replica = identifies
+        if replica.ahead == Ahead.IDENTIFY:
+            # Discord's new session brings what happens from some moment on that is not before anything that
+            # anybody has received.
+            for since in range(self._heard(state), len(self._stream) + 1):
+                greeted = replica._replace(received=since, since=since, ahead=Ahead.READY)
+                after = self._set(state, number, greeted)
+                if self._late_ready:
+                    yield Step(f"Discord sends {number} READY, from {since} on", after)
+                else:
+                    yield from self._is_ready(after, number, greeted)
+            return
+        yield from self._is_ready(state, number, replica)
+
+    def _is_ready(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
+        if state.leader == number and state.ran:
+            return  # carries are the other model's
+        node, _ = self._tallies.do(replica.node, "new_session")
+        if not self._markers:
+            node, _ = self._tallies.do(node, "note_session", replica.seen)
+        leader = None if state.leader == number else state.leader
+        begun = replica._replace(
+            node=node,
+            ahead=Ahead.NONE,
+            connected=True,
+            session=replica.session + 1,
+            fresh=self._markers,
+            young=True,
+            live=True,
+            beats=(),
+            missing=False,
+            noted=0,
+            reached=0,
+        )
+        begun = self._beat(self._set(state, number, begun), begun)
+        after = self._set(state, number, begun, leader=leader)
+        yield Step(f"{number} has a new session from {replica.since} on", after)
 
     @staticmethod
     def _last_mark(state: State, replica: Replica) -> int:
@@ -381,14 +405,17 @@ class SessionsModel:
                 if at != number
             )
             if not (self._polite and replica.young and older):
-                yield Step(f"{number} leads", state._replace(leader=number, ran=()))
+                if self._says:
+                    node, _ = self._tallies.do(replica.node, "leads", replica.seen + 1)
+                    replica = replica._replace(node=node)
+                yield Step(f"{number} leads", self._set(state, number, replica, leader=number, ran=()))
         if state.leader != number:
             return
         for lane in sorted({lane_of(content) for content in self._stream}):
             node, ran = self._tallies.do(replica.node, "runs", lane)
             if ran is None:
                 continue
-            index, occurrence, stamp, session, low = ran
+            index, occurrence, stamp, session, low, said = ran
             if not self._low_water:
                 low = 0
             elif low < 0:
@@ -404,6 +431,8 @@ class SessionsModel:
                 wire=(*state.wire, mark),
                 ran=(*state.ran, (content, index)),
             )
+            if said and self._says:
+                after = after._replace(said=tuple(sorted((*after.said, (number, content)))))
             yield Step(f"{number} runs {content} ({index})", self._judge(after, content, number))
 
     def _judge(self, state: State, content: str, number: int) -> State:
@@ -414,6 +443,8 @@ class SessionsModel:
         worth = state._replace(runs=self._less(state.runs, content))
         again = (number, content)
         if not self._repeats or state.again.count(again) < self._doubts(state, number, content):
+            if self._says and state.again.count(again) >= state.said.count(again):
+                return state._replace(wrong=f"P4: {content} is run again, and its leader does not say so")
             return worth._replace(again=tuple(sorted((*state.again, again))))
         if content in state.excused:
             return worth._replace(excused=state.excused.replace(content, "", 1))

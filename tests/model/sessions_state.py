@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 from tallies import Mark
 
-__all__ = ["Answer", "Checkpoint", "Low", "Marker", "Question", "Replica", "State", "Write", "tell"]
+__all__ = ["Ahead", "Answer", "Checkpoint", "Low", "Marker", "Question", "Replica", "State", "Write", "tell"]
 
 
 class Marker(NamedTuple):
@@ -64,6 +65,14 @@ class Low(NamedTuple):
 Write = Mark | Marker | Question | Answer | Checkpoint | Low
 
 
+class Ahead(IntEnum):
+    """What is on its way of a replica's next session."""
+
+    NONE = 0
+    IDENTIFY = 1
+    READY = 2
+
+
 class Replica(NamedTuple):
     """``node``: its tally, by number. ``received``: the next event of the gateway's. ``seen``: revisions so
     far. ``session``: of how many it has heard; ``since``: the first event of the last one at Discord.
@@ -73,6 +82,7 @@ class Replica(NamedTuple):
     it left. ``missing``: the next frame was lost. ``noted``: how far its watch had come when it noted its
     marker; ``question``: the one that is open; ``told``: bits of events that its leader has told it of, as
     handled. ``reached``: everything older has arrived, as its tally was told where marks waited for that.
+    ``ahead``: of its next session.
     """
 
     node: int
@@ -94,13 +104,15 @@ class Replica(NamedTuple):
     question: int = 0
     told: int = 0
     reached: int = 0
+    ahead: Ahead = Ahead.NONE
 
 
 class State(NamedTuple):
     """Everything. ``log``: etcd's revisions; ``wire``: marks on their way, in order; ``ran``: what the
     present leader has run and not marked; ``runs``: of each event, by the entry that was run; ``excused``:
     what may be run once more, because its leader died before the mark; ``again``: by whom what was run again
-    that its leader could not know to be over; ``answer``: one on its way.
+    that its leader could not know to be over; ``said``: by whom what was run that had perhaps been handled,
+    by its own word; ``answer``: one on its way.
     """
 
     replicas: tuple[Replica, ...]
@@ -111,6 +123,7 @@ class State(NamedTuple):
     runs: tuple[int, ...] = ()
     excused: str = ""
     again: tuple[tuple[int, str], ...] = ()
+    said: tuple[tuple[int, str], ...] = ()
     deaths: int = 0
     sessions: int = 0
     calms: int = 0

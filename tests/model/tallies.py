@@ -158,6 +158,9 @@ class Tallies:
     def _do_passed(self, tally: WatermarkTally, low: int, began: int) -> int:
         return tally.passed(low, began)
 
+    def _do_identifies(self, tally: Tally) -> None:
+        tally.identifies()
+
     def _do_new_session(self, tally: Tally) -> None:
         self._clock.now += 0.001
         tally.new_session()
@@ -168,15 +171,21 @@ class Tallies:
     def _do_passes(self, tally: Tally) -> None:
         self._clock.now += SETTLE + 1
 
-    def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int | None, int] | None:
+    def _do_leads(self, tally: Tally, revision: int) -> None:
+        """``Journal.activate``."""
+        tally.leads(revision)
+
+    def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int | None, int, bool] | None:
         """From ``Journal.begin`` to its mark: the first of a lane that has not been run."""
         entry = tally.entries.first_to_run(lane)
         if entry is None or lane in tally.unplaced_lanes():
             return None
         entry.occurrence = tally.occurrence(entry)
+        entry.ambiguous = tally.may_be_handled(entry)
         entry.state = EntryState.FINISHED
         low = min((each.revision for each in tally if each.state is EntryState.HELD), default=-1)
-        return entry.sequence, entry.occurrence, entry.revision, tally.sessions.began(entry), low
+        began = tally.sessions.began(entry)
+        return entry.sequence, entry.occurrence, entry.revision, began, low, entry.ambiguous
 
 
 def _held(tally: Tally) -> str:
@@ -210,6 +219,7 @@ def _freeze(value: Any) -> Any:
             value.revision,
             value.state.value,
             value.occurrence,
+            value.ambiguous,
         )
     if isinstance(value, dict):
         return tuple(

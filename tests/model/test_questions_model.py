@@ -37,6 +37,14 @@ def test_a_young_replica_asks() -> None:
     assert model.settled[False] > 100
 
 
+def test_what_was_marked_while_ready_was_on_its_way_is_not_run_again() -> None:
+    states, model = check(2, "a", late_ready=True, **ENDED)
+    assert states > 2_000
+    assert model.settled[False] > 50
+    with pytest.raises(Violation, match="run again"):
+        check(2, "a", late_ready=True, tally=broken_tallies.DeafBeforeReady, **ENDED)
+
+
 @pytest.mark.parametrize(
     ("replicas", "stream", "begins", "options"),
     [
@@ -68,6 +76,8 @@ def test_what_its_leader_let_go_is_kept() -> None:
     [
         (2, "aa", (), {**ENDED}),
         (2, "aa", (), {**ENDED, "calms": 1}),
+        (2, "aa", (), {**ENDED, "late_ready": True}),
+        (2, "ab", (), {**ENDED, "late_ready": True}),
         (2, "ab", (), {**ENDED}),
         (2, "aA", (), {**ENDED}),
         # The mark of an event that is yet to come counts no more once nothing is doubtful: it runs again.

@@ -149,10 +149,20 @@ def test_a_tally_that_is_wrong_about_younger_leaders_is_found_out(
         check(2, "aa" if begins else "a", begins, tally=tally, **options)
 
 
+def test_a_leader_that_runs_an_event_again_says_so() -> None:
+    """Also where its mark was seen before READY came, or before the event itself."""
+    options = {**OVERTAKING, "overtake": False, "late_ready": True, "says": True}
+    assert check(2, "a", **options).states > 1_000
+    with pytest.raises(Violation, match="does not say so"):
+        check(2, "a", tally=broken_tallies.DeafBeforeReady, **options)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("replicas", "stream", "options"),
     [
+        (2, "aa", {"calms": 0, "sessions": 0, "ended": True, "says": True}),
+        (2, "aa", {"calms": 0, "sessions": 0, "ended": True, "late_ready": True, "says": True}),
         (2, "aa", {"calms": 1, "breaks": 1}),
         (2, "aa", {"calms": 0, "sessions": 0, "ended": True, "breaks": 1, "losses": 1, "repeats": False}),
         (2, "ab", {"calms": 1, "polite": False}),

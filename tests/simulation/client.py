@@ -79,6 +79,7 @@ class SimulatedClient:
                 continue
             self._permit = permit
             self._current.identifies += 1
+            self._gateway.listener.on_identify(self.key)
             self._gateway.soon(self._set_up, connection, False)
             self._session = self._discord.identify(connection)
             self._sequence = 0

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 
 from fleet import doubtful_runs
 
+from discordha.leader.shard import AMBIGUOUS
 from discordha.testing import LocalDiscord, Replicas, WaitTimeout, wait_for
 from discordha.testing.discord.records import Sent
 
-__all__ = ["check", "seen"]
+__all__ = ["NumberedRuns", "check", "seen"]
+
+#: Equal events that were sent within so many seconds may be taken for each other: so long may a lane wait.
+TOGETHER = 10.0
 
 
 def seen(discord: LocalDiscord) -> list[tuple[str, int, float]]:
@@ -75,3 +79,85 @@ def check(
                     if message.content.startswith("seen ") and f"/{target} " in message.content
                 ][number - 3 : number + 6],
             }
+
+
+class NumberedRuns:
+    """What the bot says it has handled of numbered reactions of one lane.
+
+    Equal events stand for each other (guarantees.md): one may be run twice, and the other not at all. The
+    numbers tell whether the two could be taken for each other, which needs that they were under way together.
+    Else an event that is lost and a later one that is run again would make good for each other.
+    """
+
+    def __init__(self, discord: LocalDiscord) -> None:
+        self._discord = discord
+        self._heard = 0
+        self.all: list[tuple[int, str, float]] = []  # number, replica, when
+        self.numbers: set[int] = set()
+
+    def read(self) -> int:
+        """Reads on; returns how many runs are new."""
+        messages = self._discord.messages(self._heard)
+        self._heard += len(messages)
+        before = len(self.all)
+        for message in messages:
+            if message.content.startswith("seen "):
+                number = int(message.content.split()[4])
+                self.all.append((number, message.replica, message.at))
+                self.numbers.add(number)
+        return len(self.all) - before
+
+    def has(self, sent: Sequence[Sent]) -> bool:
+        """Whether all of those are handled."""
+        self.read()
+        lost, _ = self._count(sent)
+        return not lost
+
+    def _count(self, sent: Sequence[Sent]) -> tuple[list[Sent], list[tuple[int, str, float]]]:
+        """The events that nothing stands for, and the runs that stand for none."""
+        events = {each.number: each for each in sent}
+        ran: set[int] = set()
+        again: dict[str, list[tuple[int, str, float]]] = defaultdict(list)
+        for run in self.all:
+            if run[0] in events:
+                if run[0] in ran:
+                    again[events[run[0]].key].append(run)
+                ran.add(run[0])
+        lost = []
+        for each in sent:
+            if each.number in ran:
+                continue
+            equal = again[each.key]
+            for at, (number, _, when) in enumerate(equal):
+                if when > each.at and abs(events[number].at - each.at) < TOGETHER:
+                    del equal[at]
+                    break
+            else:
+                lost.append(each)
+        return lost, [run for runs in again.values() for run in runs]
+
+    def check(self, sent: Sequence[Sent], fleet: Replicas, timeout: float = 60.0) -> int:
+        """Each is handled, in order. A replica may run as many again as it says may have been handled.
+
+        :return: how many all have run again.
+        """
+        with contextlib.suppress(WaitTimeout):
+            wait_for(lambda: self.has(sent), timeout, "every reaction", interval=0.5)
+        lost, again = self._count(sent)
+        said = {f"r{replica.index}": replica.log_text().count(AMBIGUOUS) for replica in fleet}
+        by = Counter(replica for _, replica, _ in again)
+        last, disordered, ran = -1, [], set()
+        for number, replica, at in self.all:
+            if number not in ran and number < last:
+                disordered.append((number, replica, at))
+            last = max(last, number)
+            ran.add(number)
+        report = {
+            "lost": [(f"{each.at:.3f}", each.number, each.key) for each in lost],
+            "run again and not said": {name: count for name, count in by.items() if count > said[name]},
+            "disordered": disordered,
+            "run again": again,
+            "said": said,
+        }
+        assert not any(list(report.values())[:3]), report
+        return len(again)

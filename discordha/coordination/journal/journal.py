@@ -27,7 +27,7 @@ from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import KeyValue, LeaseNotFound, Op, Put, WatchEvent
-from discordha.coordination.journal.entries import UNDER_WAY, EntryState, JournalEntry
+from discordha.coordination.journal.entries import NEVER, UNDER_WAY, EntryState, JournalEntry
 from discordha.coordination.journal.marks import JournalWriter
 from discordha.coordination.journal.questions import JournalQuestions
 from discordha.coordination.journal.tally import Tally
@@ -142,8 +142,8 @@ class Journal:
         """The lanes in which nothing may begin now. Caller holds the lock."""
         return self._tally.blocked_lanes() | self._aside
 
-    def activate(self, leadership: LeaderTerm) -> None:
-        """This replica leads and has seen all marks of its predecessors: it runs what they left undone."""
+    def activate(self, leadership: LeaderTerm, since: int = NEVER) -> None:
+        """This replica leads. It has seen all marks of earlier leaders, up to ``since``; it runs the rest."""
         with self._lock:
             self._leadership = leadership
             self._leads_no_more.clear()
@@ -154,10 +154,7 @@ class Journal:
                 entry.refused = False
                 entry.leadership, entry.carry = leadership, 0
                 entry.occurrence = self._tally.occurrence(entry)
-            for entry in self._tally:
-                if entry.state is EntryState.HELD:
-                    entry.replayed = True
-                    entry.ambiguous = self._tally.ambiguous.may_be_handled(entry)
+            self._tally.leads(since)
             self._release()
         for entry in unmarked:
             self._mark(entry)
@@ -219,6 +216,8 @@ class Journal:
             entry.leadership = leadership
             entry.occurrence = self._tally.occurrence(entry)
             entry.epoch = self._tally.epochs.of(entry.name)
+            if self._tally.may_be_handled(entry):
+                entry.ambiguous = entry.replayed = True
             known = self._tally.records.attempts.get((entry.name, entry.occurrence))
             if not entry.replayed and known is None:
                 return True

@@ -52,6 +52,11 @@ class JournalQuestions:
         # An answer to another life of this replica's, or to another journal of the shard's, must not fit.
         self._last = secrets.randbelow(2**48)
 
+    def identifies(self) -> None:
+        """An IDENTIFY leaves. Takes the lock."""
+        with self._lock:
+            self._tally.identifies()
+
     def new_session(self) -> None:
         """A gateway session began."""
         self._complete = True

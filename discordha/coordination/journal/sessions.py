@@ -165,11 +165,14 @@ class AmbiguousEntries:
         if name not in self._asked:
             self._counts.pop(name, None)
 
-    def begin(self) -> None:
-        """A new session: nothing is ambiguous yet."""
+    def begin(self, uncertain: Mapping[str, int]) -> None:
+        """A new session: nothing is ambiguous yet. ``uncertain``: marks of before, by name, that may be about
+        events of it.
+        """
         for kept in (self._entries, self._uncertain, self._moved_at, self._counts, self._asked):
             kept.clear()
         self._gone_earlier.clear()
+        self._uncertain.update(uncertain)
 
     def note_uncertain(self, name: str) -> None:
         """A mark was seen that may be about one of the entries, and struck none out."""

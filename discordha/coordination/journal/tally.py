@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
 from discordha.coordination.journal.entries import (
@@ -69,6 +70,8 @@ class Tally:
         self.epochs = MarkEpochs(clock)
         self._seen_snapshot = False
         self._told_at = 0.0  # when etcd last said anything
+        self._led = NEVER
+        self._ahead: dict[str, int] | None = None  # marks since the last IDENTIFY, by name; none: READY came
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -153,6 +156,24 @@ class Tally:
         """The version that the entry's mark will get."""
         return self._versions.get(entry.name, 0) + 1 + self.entries.equal(entry.name).index(entry)
 
+    def leads(self, revision: int) -> None:
+        """This replica leads, and earlier leaders wrote nothing behind a revision. They may have begun what
+        is held.
+        """
+        self._led = revision
+        for entry in self:
+            if entry.state is EntryState.HELD:
+                entry.replayed = True
+
+    def may_be_handled(self, entry: JournalEntry) -> bool:
+        """Whether an earlier leader may have handled an entry: a mark was seen that may be about it. Of equal
+        ones as many as there are such marks, the oldest.
+        """
+        if entry.revision >= self._led or not self.ambiguous.may_be_handled(entry):
+            return False
+        doubtful = (other for other in self.entries.equal(entry.name) if other in self.ambiguous)
+        return entry in islice(doubtful, self.ambiguous.uncertain(entry.name))
+
     def waits_for_earlier(self, entry: JournalEntry) -> bool:
         """Whether the mark of an equal entry before it is on the way."""
         return any(
@@ -184,10 +205,15 @@ class Tally:
             if at not in here and record.attempt >= max_attempts
         ]
 
+    def identifies(self) -> None:
+        """An IDENTIFY leaves. Marks that come before its READY may be about events that come behind it."""
+        self._ahead = {}
+
     def new_session(self) -> None:
         """A gateway session begins."""
         self.sessions.begin(self.entries.oldest)
-        self.ambiguous.begin()
+        self.ambiguous.begin(self._ahead or {})
+        self._ahead = None
         self.early.clear()
         self.unplaced.clear()
         self._inferred.clear()
@@ -306,9 +332,13 @@ class Tally:
         """Counts one mark: strikes out its entry, or notes that it is early, unplaced or uncertain."""
         certain = self.sessions.covers(mark.revision)
         entry = self._find(name, mark)
+        if entry is None and self._ahead is not None:
+            self._ahead[name] = self._ahead.get(name, 0) + 1
         if entry is not None:
             in_order = self._first(name) in (None, entry)
             self.forget(entry)
+            if entry.ambiguous and mark.writer == self._replica_id:
+                self.ambiguous.explain(name)  # whether it was run once more, or for the first time
             if certain:
                 if self.ambiguous and in_order:
                     self._strike_ambiguous(entry, mark.session)

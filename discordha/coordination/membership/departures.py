@@ -1,6 +1,7 @@
-"""Departures: how other replicas ended, as the watch on the member records shows it. For people to see.
+"""Departures: how other replicas ended, as the watch on the member records shows it. For people to see, and
+for what was said in their last records and stays true (``Reaches.gone``).
 
-Guarantees: ``KEPT`` ends are remembered; their numbers grow without a gap. Nothing is decided by them.
+Guarantees: ``KEPT`` ends are remembered; their numbers grow without a gap.
 
 Threads and locks: the watch's thread calls ``note`` and ``compare``; any thread calls ``latest``, which reads
 a tuple that is replaced as a whole.
@@ -9,6 +10,7 @@ a tuple that is replaced as a whole.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 __all__ = ["KEPT", "LEAVING_STATES", "Departure", "Departures"]
@@ -20,11 +22,12 @@ KEPT = 20
 
 
 class Departure(NamedTuple):
-    """The end of a replica. ``drained``: it had said that it leaves."""
+    """The end of a replica. ``drained``: it had said that it leaves; ``record``: its last one."""
 
     number: int
     replica: str
     drained: bool
+    record: Mapping[str, Any] = MappingProxyType({})
 
 
 class Departures:
@@ -42,7 +45,7 @@ class Departures:
         """A replica's record is gone; ``record`` is the last one."""
         if replica != self._replica_id:
             number = self._latest[-1].number + 1 if self._latest else 1
-            end = Departure(number, replica, record.get("state") in LEAVING_STATES)
+            end = Departure(number, replica, record.get("state") in LEAVING_STATES, record)
             self._latest = (*self._latest, end)[-KEPT:]
 
     def compare(self, known: Mapping[str, Mapping[str, Any]], there: Collection[str]) -> None:

@@ -302,7 +302,8 @@ class DiscordUsers(ABC):
         """Lets users act at a steady rate until ``count`` or ``duration`` is reached, or ``Load.stop``.
 
         :param kind: ``message``, ``edit``, ``edit once`` (each message), ``delete``, ``reaction``,
-            ``typing``, ``join``, ``slash`` or ``button``.
+            ``numbered reaction`` (the message's author in the event is the action's number), ``typing``,
+            ``join``, ``slash`` or ``button``.
         :param rate: actions a second; 0 for as many as possible.
         :param template: a message's content, with ``{n}`` for the action's number; a slash command's name; a
             button's custom id.

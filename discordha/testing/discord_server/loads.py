@@ -87,6 +87,7 @@ class Loads:
             "edit once": partial(self._edits, once=True),
             "delete": self._deletes,
             "reaction": self._reactions,
+            "numbered reaction": partial(self._reactions, numbered=True),
             "typing": self._typing,
             "join": self._joins,
             "slash": self._slash,
@@ -135,7 +136,9 @@ class Loads:
 
         return act
 
-    def _reactions(self, channels: Sequence[int], template: str, users: Sequence[int]) -> Action:
+    def _reactions(
+        self, channels: Sequence[int], template: str, users: Sequence[int], *, numbered: bool = False
+    ) -> Action:
         """Equal events again and again: add, remove, add, ... by few users on few messages."""
         made: dict[int, int] = {}
         emojis = ["\N{THUMBS UP SIGN}", "\N{PARTY POPPER}"]
@@ -148,10 +151,8 @@ class Loads:
             message_id = made[channel_id]
             user_id = users[cycle // len(channels) % len(users)]
             emoji = emojis[cycle // (len(channels) * len(users)) % len(emojis)]
-            if adds == 0:
-                self.world.react(channel_id, message_id, emoji, user_id)
-            else:
-                self.world.unreact(channel_id, message_id, emoji, user_id)
+            act = self.world.unreact if adds else self.world.react
+            act(channel_id, message_id, emoji, user_id, number if numbered else None)
             return f"{'add' if adds == 0 else 'remove'}/{user_id}/{emoji}/{message_id}", channel_id
 
         return act

@@ -57,6 +57,7 @@ class World:
             self._add_guild(index, name)
         backend.subscribers.append(emit)
         self._emit = emit
+        self._number: int | None = None
 
     def _add_guild(self, index: int, name: str) -> None:
         backend, options = self.backend, self.options
@@ -93,6 +94,8 @@ class World:
         """A payload as the gateway sends it: of a guild's message, the author and those who are mentioned
         come as members.
         """
+        if self._number is not None and name.startswith("MESSAGE_REACTION_"):
+            return {**payload, "message_author_id": str(self._number)}
         if name not in ("MESSAGE_CREATE", "MESSAGE_UPDATE") or payload.get("guild_id") is None:
             return payload
         guild = self.backend.guilds[int(payload["guild_id"])]
@@ -163,13 +166,29 @@ class World:
         """Deletes several messages at once, as a moderator."""
         self.backend.bulk_delete_messages(channel_id, message_ids)
 
-    def react(self, channel_id: int, message_id: int, emoji: str, user_id: int) -> None:
-        """Adds a user's reaction."""
-        self.backend.set_reaction(channel_id, message_id, emoji, user_id, True)
+    def react(
+        self, channel_id: int, message_id: int, emoji: str, user_id: int, number: int | None = None
+    ) -> None:
+        """Adds a user's reaction.
 
-    def unreact(self, channel_id: int, message_id: int, emoji: str, user_id: int) -> None:
-        """Removes a user's reaction."""
-        self.backend.set_reaction(channel_id, message_id, emoji, user_id, False)
+        :param number: stands for the message's author in the event: tells equal events apart.
+        """
+        self._set_reaction(channel_id, message_id, emoji, user_id, True, number)
+
+    def unreact(
+        self, channel_id: int, message_id: int, emoji: str, user_id: int, number: int | None = None
+    ) -> None:
+        """Removes a user's reaction. ``number``: as ``react``."""
+        self._set_reaction(channel_id, message_id, emoji, user_id, False, number)
+
+    def _set_reaction(  # noqa: PLR0917
+        self, channel_id: int, message_id: int, emoji: str, user_id: int, adds: bool, number: int | None
+    ) -> None:
+        self._number = number
+        try:
+            self.backend.set_reaction(channel_id, message_id, emoji, user_id, adds)
+        finally:
+            self._number = None
 
     def typing(self, channel_id: int, user_id: int) -> None:
         """Lets a user type."""

@@ -97,3 +97,35 @@ def test_a_leader_whose_gateway_lags_behind_its_watch(
     old.kill()
     wait_for(lambda: "leads shard 0" in young.log_text(), 20, "the other one to lead")
     check(local_discord, load.stop())
+
+
+def test_what_is_marked_while_ready_is_on_its_way_is_not_run_again(
+    replicas: ReplicasFactory, local_discord: LocalDiscord
+) -> None:
+    """The young replica's watch shows the marks of its first events before its gateway shows READY."""
+    with addresses(1) as ports:
+        old = start(replicas, local_discord, "r0")
+        old.wait_ready(60)
+        wait_for(lambda: "leads shard 0" in old.log_text(), 20, "it to lead")
+        channels = local_discord.channel_ids
+        load = local_discord.load("reaction", rate=RATE, channels=channels[:2])
+        wait_for(lambda: seen(local_discord), 20, "it to be at work")
+        local_discord.fault("r1", delay=BEHIND)
+        young = start(replicas, local_discord, "r1", DISCORDHA_HTTP_ADDRESS=f"127.0.0.1:{ports[0]}")
+        wait_for(lambda: len(local_discord.sessions()) == 2, 30, "the other's session", interval=0.002)
+        before = len(load.sent())
+        wait_for(lambda: len(load.sent()) >= before + 20, 20, "what is handled before READY comes")
+        count = len(load.stop())
+        wait_for(lambda: len(seen(local_discord)) >= count, 30, "all of them")
+        local_discord.clear_faults()
+        # These say nothing of those, but that events come.
+        messages = local_discord.load(rate=20, channels=channels[2:3])
+        young.wait_ready(30)
+        wait_for(lambda: value(ports, "discordha_journal_events") == 0, 40, young.tail)
+        old.kill()
+        wait_for(lambda: "leads shard 0" in young.log_text(), 20, "the other one to lead")
+        messages.stop()
+        others = local_discord.load("reaction", rate=50, count=20, channels=channels[2:3])
+        others.wait(20)
+        check(local_discord, [*load.sent(), *others.sent()])
+        assert AMBIGUOUS not in old.log_text() + young.log_text()

@@ -239,6 +239,6 @@ def test_events_that_the_drain_leaves_are_logged(
     assert fleet[0].wait_exit(20) == 0
     left = 60 - len(answered(local_discord))
     assert left > 20, "the test comes too late"
-    said = re.search(r"(\d+) events were not started before the drain timed out", fleet[0].run_text())
+    said = re.search(r"(\d+) events were not started before this replica left", fleet[0].run_text())
     assert said is not None
     assert left - 2 <= int(said[1]) <= left

@@ -19,7 +19,8 @@ def say(what, payload):
     channel = ha.wrap(ha.client.get_channel(payload.channel_id))
     occurrence = discordha.current_event().occurrence
     key = f"{what}/{payload.user_id}/{payload.emoji.name}/{payload.message_id}"
-    channel.send(f"seen {key} {occurrence} {time.monotonic():.3f}")
+    number = payload.message_author_id  # of a "numbered reaction"
+    channel.send(f"seen {key} {occurrence} {time.monotonic():.3f} {number}")
 
 
 @ha.event

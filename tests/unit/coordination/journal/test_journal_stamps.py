@@ -9,7 +9,7 @@ from typing import Any, cast
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
-from discordha.coordination.etcd.store import Compare, Put
+from discordha.coordination.etcd.store import Compare, KeyValue, Put, TxnResult, WatchEvent
 from discordha.coordination.journal.entries import JournalEntry, digest
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
@@ -118,6 +118,10 @@ class Committed:
     def submit(self, operations: Sequence[Operation]) -> None:
         self.operations += operations
 
+    def execute(self, operations: Sequence[Operation]) -> None:
+        for operation in operations:
+            operation.result = TxnResult(True, 1, [])
+
     def marks(self) -> list[bytes]:
         puts = [op for operation in self.operations for op in operation.txn.success if isinstance(op, Put)]
         return [put.value for put in puts]
@@ -157,3 +161,39 @@ def test_an_answer_to_another_of_the_same_name_is_none_to_this_one() -> None:
         assert asked is not None
         numbers.add(asked[0])
     assert len(numbers) == 2
+
+
+def mark_unaware(bench: Bench, key: str) -> None:
+    """A leader that does not know of the session has handled an event of this content."""
+    mark = KeyValue(f"/j/{name(key)}", b"leader 1 0", 1, 8, 1, 0)
+    bench.journal.on_events([WatchEvent("put", mark)])
+
+
+def test_an_event_that_comes_after_its_mark_to_a_new_leader_may_have_been_handled_too() -> None:
+    """It was not here yet as the leadership began: it is run, and counts as run again."""
+    bench = Bench()
+    bench.journal.on_snapshot([])
+    bench.new_session()
+    bench.note(6)
+    bench.stamp = 7
+    mark_unaware(bench, "one")
+    bench.journal.activate(bench.term, 9)
+    late, other = bench.receive("one"), bench.receive("other")
+    assert bench.journal.begin(late)
+    assert bench.journal.begin(other)
+    assert (late.ambiguous, late.attempt) == (True, 2)
+    assert (other.ambiguous, other.attempt) == (False, 1)
+
+
+def test_what_is_younger_than_a_leadership_is_not_run_again() -> None:
+    """The mark was about an event from before the session: no earlier leader has this one."""
+    bench = Bench()
+    bench.journal.on_snapshot([])
+    bench.new_session()
+    bench.note(6)
+    mark_unaware(bench, "one")
+    bench.journal.activate(bench.term, 9)
+    bench.stamp = 9  # the heartbeat that the leadership began with is answered
+    entry = bench.receive("one")
+    assert bench.journal.begin(entry)
+    assert (entry.ambiguous, entry.attempt) == (False, 1)

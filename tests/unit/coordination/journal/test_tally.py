@@ -287,3 +287,26 @@ def test_an_event_that_may_have_been_handled_is_known() -> None:
     settled = bench.receive("add")
     assert settled is not None
     assert not bench.tally.ambiguous.may_be_handled(settled)
+
+
+def test_of_equal_ones_as_many_may_have_been_handled_as_marks_were_seen() -> None:
+    """The oldest. Each of them that is run again, here, accounts for one of the marks."""
+    bench = Bench()
+    bench.new_session()
+    entries = [bench.receive("add") for _ in range(3)]
+    bench.mark("add", received=SESSION - 1)
+
+    def doubtful() -> list[int]:
+        return [
+            at for at, each in enumerate(entries) if each is not None and bench.tally.may_be_handled(each)
+        ]
+
+    assert doubtful() == [0]
+    first = entries[0]
+    assert first is not None
+    first.ambiguous = True
+    first.state = EntryState.FINISHED
+    assert doubtful() == [0], "the next ones are not"
+    bench.mark("add", received=SESSION - 1, by="me")
+    assert first.state is EntryState.GONE
+    assert doubtful() == []

@@ -286,3 +286,49 @@ def test_an_answer_strikes_out_nothing_that_a_waiting_mark_will() -> None:
     assert bench.tally.settle({digest("add"): 1}) == 0
     bench.tally.reached(100)
     assert bench.left() == ["add"]
+
+
+@pytest.mark.parametrize(
+    "known", [True, False], ids=["after an old session", "after one that was never noted"]
+)
+def test_marks_that_come_before_ready_may_be_about_events_that_come_behind_it(known: bool) -> None:
+    """Its thread is late with READY, and the watch is not: the leader has handled the session's first events.
+    Its answer strikes them out, however few marks were seen since.
+    """
+    bench = Bench()
+    if not known:
+        bench.new_session()
+    bench.tally.identifies()
+    bench.mark("add")
+    bench.mark("add")
+    bench.new_session()
+    entries = [bench.receive("add"), bench.receive("add"), bench.receive("add")]
+    bench.seen()
+    doubtful = [entry is not None and bench.tally.may_be_handled(entry) for entry in entries]
+    assert doubtful == [True, True, False]
+    bench.tally.ask()
+    assert bench.tally.settle({digest("add"): 1}) == 2
+    assert list(bench.tally) == entries[2:]
+
+
+def test_marks_from_before_an_identify_are_about_none_of_its_session() -> None:
+    bench = Bench()
+    bench.tally.identifies()
+    bench.mark("add")
+    bench.tally.identifies()  # the first one was refused
+    bench.new_session()
+    bench.mark("remove")
+    bench.new_session()  # of a RESUME that was refused
+    assert bench.receive("add") is not None
+    assert bench.tally.ambiguous.uncertain(digest("add")) == 0
+    assert bench.tally.ambiguous.uncertain(digest("remove")) == 0
+
+
+def test_what_strikes_out_an_entry_before_ready_is_about_that() -> None:
+    bench = Bench()
+    bench.receive("add")
+    bench.tally.identifies()
+    bench.mark("add")
+    bench.new_session()
+    assert bench.receive("add") is not None
+    assert bench.tally.ambiguous.uncertain(digest("add")) == 0
