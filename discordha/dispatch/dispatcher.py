@@ -167,8 +167,8 @@ class Dispatcher:
             return
         self._stats.add("caught_up", name)
         payload = decode_payload(raw)
-        for scope, ordering, part, wanted in by_claim(handlers, self._config.ordering):
-            if scope is Scope.LEADER and name in caught_up.handled:
+        for scope, ordering, part, wanted in by_claim(handlers, self._config.ordering, late=True):
+            if scope is Scope.LEADER and caught_up.was_handled(name, part):
                 continue
             every = scope is Scope.EVERY
             claimed = scope if every else Scope.CLAIM

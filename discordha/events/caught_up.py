@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-__all__ = ["CaughtUp"]
+__all__ = ["LED", "CaughtUp", "part_of"]
+
+#: Stands before the part of a leader's handlers, where others claim the event under its own name.
+LED = "/=leader"
 
 
 class CaughtUp:
@@ -12,7 +15,8 @@ class CaughtUp:
 
     :param moment: when it happened, by Discord's clock, seconds since 1970.
     :param happened_at: the same by this process's monotonic clock, about.
-    :param handled: the names of its events that were handled before.
+    :param handled: what a leader has handled of it before, or will: names of events, or parts of them
+        (``part_of``).
     :ivar keys: the events to be claimed that it has become here.
     """
 
@@ -23,3 +27,12 @@ class CaughtUp:
         self.happened_at = happened_at
         self.handled = handled
         self.keys: list[str] = []
+
+    def was_handled(self, name: str, part: str) -> bool:
+        """Whether a leader's part of one of its events needs no run."""
+        return name in self.handled or part_of(name, part) in self.handled
+
+
+def part_of(name: str, part: str) -> str:
+    """Names the part of an event whose key ends in ``part``."""
+    return name + (part.removeprefix(LED) or "/=")

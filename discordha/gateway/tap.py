@@ -47,6 +47,8 @@ _LATE = frozenset({"ready", "guild_available", "guild_join"})
 _OWN = frozenset({"READY", "RESUMED", "GUILD_CREATE", "GUILD_MEMBERS_CHUNK", "VOICE_SERVER_UPDATE"})
 #: Marks the stored frame of an event that was caught up, with the moment at which it happened.
 CAUGHT_UP = "caught_up"
+#: And what leaders had handled of it before.
+HANDLED = "handled"
 #: Without these there is no session.
 _VITAL = frozenset({"READY", "RESUMED"})
 
@@ -221,7 +223,7 @@ class TappedClient(discord.Client):
             moment = frame.get(CAUGHT_UP)
             if moment is not None:
                 now = time.monotonic()
-                self.catch_up(kind, data, CaughtUp(moment, now - self.age_of(moment)))
+                self.catch_up(kind, data, CaughtUp(moment, now - self.age_of(moment), frame.get(HANDLED, ())))
                 return
         except (ValueError, TypeError, KeyError, AttributeError):
             frame = {}
@@ -252,7 +254,9 @@ class TappedClient(discord.Client):
         forget(self, kind, data)
         channel: Any = self._connection.get_channel(int(data.get("channel_id") or 0))
         last = getattr(channel, "last_message_id", None)
-        frame = {"op": 0, "s": None, "t": kind, "d": data, CAUGHT_UP: caught_up.moment}
+        frame: dict[str, Any] = {"op": 0, "s": None, "t": kind, "d": data, CAUGHT_UP: caught_up.moment}
+        if caught_up.handled:
+            frame[HANDLED] = list(caught_up.handled)
         self._caught_up = caught_up
         try:
             self._parse_again(json.dumps(frame), frame)

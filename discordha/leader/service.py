@@ -236,9 +236,9 @@ class LeaderService:
         if shard is not None:
             shard.note_gap(gap, leadership)
 
-    def names_handled(self, shard_id: int, events: Sequence[Event], since: int) -> set[str]:
-        """The names of those events, each without an identity of its own, that a leader has handled, or
-        that this leader keeps.
+    def handled(self, shard_id: int, events: Sequence[Event], since: int) -> set[str]:
+        """The keys of those events, each without an identity of its own, that a leader has handled, or that
+        this leader keeps.
 
         :param since: marks from before this revision are about other events.
         """
@@ -250,7 +250,7 @@ class LeaderService:
             key = event.key
             mark = self._coordination.journals.mark(f"{shard.partition(event)}/{digest(key)}")
             if key in kept or (mark is not None and mark.mod_revision > since):
-                found.add(event.name)
+                found.add(key)
         return found
 
     def passed_over(self, shard_id: int, before: float) -> bool:
@@ -266,6 +266,13 @@ class LeaderService:
         """When the oldest event in a shard's journal was received."""
         shard = self._shards.get(shard_id)
         return shard.journal.oldest if shard is not None else None
+
+    def greeting(self, shard_id: int) -> int | None:
+        """The revision of etcd at which this replica told of its present gateway session of a shard; ``None``
+        until it has. Any thread.
+        """
+        shard = self._shards.get(shard_id)
+        return shard.journal.questions.greeting if shard is not None else None
 
     def busy(self, shard_id: int) -> bool:
         """Whether events of a shard run here, or wait for their mark, or wait to be run by this leader."""

@@ -29,6 +29,7 @@ from discordha.coordination.membership.shard_keys import generation_of, key_of, 
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.events import EVENTS, Event, Scope, identify
+from discordha.events.caught_up import part_of
 from discordha.gateway import Gateway
 from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
@@ -292,22 +293,21 @@ class GapLeader:
         )
 
     def _handled(self, shard: int, missed: Missed, received: bool) -> Sequence[str]:
-        """The names under which the leader has handled an event, or will, since it received it, too."""
+        """What the leader has handled of an event, or will, since it received it, too: names, or parts."""
         names = [name for name in self._registry.led if EVENTS[name].gateway == missed.type]
         if received or not names:
             return names
         raw, point = json.dumps({"t": missed.type, "d": missed.payload}), self._node.points.get(shard)
         args = (SimpleNamespace(id=int(missed.payload.get("id") or 0)),)  # all that an identity needs of it
-        events = [
-            Event(
-                name,
-                args,
-                identify(name, args, missed.payload, ordering=self._config.ordering),
-                shard,
-                raw,
-                0.0,
-            )
-            for name in names
-        ]
-        handled = self._leaders.names_handled(shard, events, point.revision if point is not None else 0)
-        return sorted(handled)
+        handled: list[str] = []
+        for name in names:
+            identity = identify(name, args, missed.payload, ordering=self._config.ordering)
+            parts = self._registry.led_parts(name)
+            events = [Event(name, args, identity, shard, raw, 0.0, part=part) for part in parts]
+            found = self._leaders.handled(shard, events, point.revision if point is not None else 0)
+            if len(found) == len(parts):
+                handled.append(name)
+            else:
+                pairs = zip(parts, events, strict=True)
+                handled += [part_of(name, part) for part, event in pairs if event.key in found]
+        return handled

@@ -1,7 +1,9 @@
 """Reaches: what this replica and the others know of their shards.
 
 Guarantees: a replica claims nothing for a shard that it is deaf to. A replica counts as one that lives for
-sure only once it has written its record in time while this one watched.
+sure only once it has written its record in time while this one watched. Another's session counts as one that
+outlived the beginning of this replica's only once Discord has acknowledged a heartbeat on it that left after
+this replica's greeting: all sessions may have ended together, and one replica may notice later than another.
 
 Threads and locks: no lock. ``began`` and ``on_change`` run on the gateway's thread, ``on_point`` on the
 watch's; any thread asks. ``_coverage`` is replaced as a whole.
@@ -20,6 +22,9 @@ from discordha.leader.service import LeaderService
 from discordha.outage.coverage import Coverage
 
 __all__ = ["Reaches"]
+
+#: What ages in records lose by rounding, seconds.
+GRAIN = 0.01
 
 
 class Reaches:
@@ -47,12 +52,14 @@ class Reaches:
         self._is_deaf = is_deaf
         self._clock = clock
         self._coverage: Mapping[int, Coverage] = {}  # by shard
+        self._began: dict[int, float] = {}  # when this replica's sessions began, by shard
 
     def began(self, shard: int) -> None:
         """A gateway session begins."""
         if shard not in self._coverage:
             self._coverage = {**self._coverage, shard: Coverage(self._gateway.dates)}
-        self._coverage[shard].began(self._clock())
+        now = self._began[shard] = self._clock()
+        self._coverage[shard].began(now)
 
     def on_change(self) -> None:
         """A connection was made or lost."""
@@ -84,6 +91,15 @@ class Reaches:
             if reach is not None
         }
 
+    def acknowledged(self) -> dict[str, int]:
+        """For the member record, before ``reaches``: a session that lived then may be over now."""
+        clients = self._gateway.clients
+        return {
+            str(shard): client.acknowledged_revision
+            for shard, client in clients.items()
+            if shard in self._coverage
+        }
+
     def on_point(self, shard: int, point: Point) -> None:
         """A point was written. Watch thread."""
         coverage = self._coverage.get(shard)
@@ -93,11 +109,15 @@ class Reaches:
     def is_covered(self, shard: int, point: Point, after: float) -> bool:
         """Whether a replica that lives for sure has received everything since the point.
 
-        :param after: only records count that came after this moment: sessions may end together.
+        :param after: only records count that came after this moment, and tell of a session that lived after
+            the beginning of this replica's.
         """
         mine = self.reach(shard)
         if mine is not None and mine.since <= point.moment:
             return True
+        greeting = self._leaders.greeting(shard)
+        if greeting is None or not self._is_announced(shard):
+            return False
         for member, record in self._members.records().items():
             if member == self._replica_id or not self._members.is_heard(member):
                 continue
@@ -105,10 +125,16 @@ class Reaches:
                 continue
             theirs = Reach.of(record, shard)
             if theirs is not None and theirs.connected and theirs.since <= point.moment:
-                return True
-            if theirs is None and "reach" not in record and session_age(record, shard) is not None:
+                if _has_lived(record, shard, greeting):
+                    return True
+            elif theirs is None and "reach" not in record and session_age(record, shard) is not None:
                 return True  # an earlier version's
         return False
+
+    def _is_announced(self, shard: int) -> bool:
+        """Whether this replica knows what older ones owe to its present session (``Members.owes``)."""
+        began, seen = self._began.get(shard), self._members.session_began(shard)
+        return began is not None and seen is not None and seen >= began - GRAIN
 
     def all(self, shard: int, mine: Reach) -> tuple[list[Reach], bool]:
         """What all members know of a shard, and whether one may know more than it says."""
@@ -125,3 +151,13 @@ class Reaches:
         """What members that are gone had said of a shard in their last records: it stays true."""
         found = (Reach.of(departure.record, shard) for departure in self._members.departures.latest())
         return [reach for reach in found if reach is not None]
+
+def _has_lived(record: Mapping[str, object], shard: int, greeting: int) -> bool:
+    """Whether a member's session has outlived a greeting, which its connection has acknowledged. Records of
+    earlier versions do not tell.
+    """
+    acknowledged = record.get("acknowledged")
+    if not isinstance(acknowledged, dict):
+        return True
+    revision = acknowledged.get(str(shard))
+    return isinstance(revision, int) and revision >= greeting

@@ -228,7 +228,7 @@ class GapRun:
             following = dataclasses.replace(
                 state,
                 frames=state.frames + bool(events),
-                waiting=sorted(self._waiting) if self._waiting is not None else None,
+                waiting=self._still_waiting(state),
                 counts=counts,
                 progress=dict(self._progress),
             )
@@ -237,6 +237,13 @@ class GapRun:
             for _ in range(taken):
                 self._fetched.popleft()
         return state
+
+    def _still_waiting(self, state: GapState) -> list[str] | None:
+        """The channels whose events are not all in frames; ``None`` before the plan for the whole gap: it may
+        have become longer since the fetch began.
+        """
+        known = self._waiting is not None and self._fetched_until >= state.until
+        return sorted(self._waiting or ()) if known else None
 
     def _event(self, missed: Missed) -> FrameEvent:
         handled = self._host.handled(self._shard, missed, missed.snowflake > self._until)
@@ -267,15 +274,13 @@ class GapRun:
 
     def _delete_done(self) -> bool:
         """Deletes the frames that are done, from the first on. Whether any is left."""
-        frames, _ = self._node.gaps.frames(self._shard, (0, 0))
-        undone = [self._host.undone(self._shard, frame.place) for frame in frames]
-        done = [frame.place for frame, left in zip(frames, undone, strict=True) if left == 0]
-        self._under_way = sum(
-            len(frame.events) if left is None else left for frame, left in zip(frames, undone, strict=True)
-        )
+        places = self._node.gaps.places(self._shard)
+        undone = [self._host.undone(self._shard, place) for place in places]
+        done = [place for place, left in zip(places, undone, strict=True) if left == 0]
+        self._under_way = sum(FRAME_EVENTS if left is None else left for left in undone)
         if done:
             self._node.gaps.delete_frames(self._shard, done, self.term.guard())
-        return len(done) < len(frames)
+        return len(done) < len(places)
 
     # -- marks -----------------------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ Guarantees
 Not guaranteed: events of handlers that only some replicas have, which their reach does not tell.
 
 Threads and locks: ``discordha-catch-up``, started by ``start``, joined by ``stop``. It blocks on etcd, and
-alone has the tables below, but for ``_keys``, ``_shut_since`` and ``_closed``, whose entries the gateway's
-thread makes. At a lost lease or watch it waits; writes of an ended leadership are refused by etcd. At a
-drain, ``pause`` and ``settle``, then ``stop``.
+alone has the tables below, but for ``_keys``, whose entries the gateway's thread fills, and ``_shut_since``,
+which that thread alone changes. At a lost lease or watch it waits; writes of an ended leadership are refused
+by etcd. At a drain, ``pause`` and ``settle``, then ``stop``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from discordha.catch_up.fetch import HistoryFetcher
 from discordha.config import Config
 from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.gaps.points import Point
-from discordha.coordination.gaps.stream import Frame, GapState, summary
+from discordha.coordination.gaps.stream import FrameEvent, GapState, summary
 from discordha.coordination.membership.shard_keys import generation_of, number_of
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch import Dispatcher
@@ -39,6 +40,7 @@ from discordha.events import CaughtUp
 from discordha.gateway import Gateway
 from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
+from discordha.outage.intake import Intake
 from discordha.outage.leading import GapLeader, gap_of
 from discordha.outage.reaches import Reaches
 from discordha.outage.run import LeadershipEnded
@@ -84,7 +86,9 @@ class CatchUp:
         self._dispatcher = dispatcher
         self._clock = time.monotonic
         self.enabled = config.catch_up > 0
-        self._shut_since: dict[int, float] = {}  # shards whose new events wait
+        self._shut_since: dict[int, float] = {}  # shards whose new events wait, and since which session
+        self._cut_off_at: dict[int, float] = {}  # when a shard could not be decided about last
+        self._intake = Intake(gateway.soon, self._clock)
         self._reaches = Reaches(
             node.members, gateway, leaders, dispatcher, replica_id, is_deaf=is_deaf, clock=self._clock
         )
@@ -106,7 +110,8 @@ class CatchUp:
             fetcher=fetcher,
         )
         self._keys: dict[tuple[int, tuple[int, int]], list[str] | None] = {}  # of the frames taken here
-        self._closed: dict[int, Collection[str] | None] = {}  # what the barrier was told last
+        self._seen: dict[int, float | None] = {}  # by shard: for which session the barrier is set
+        self._closed: dict[int, tuple[float, Collection[str] | None]] = {}  # what it was told last, for which
         self._taken: dict[int, tuple[int, int]] = {}  # the last frame that was taken
         self._pausing = False
         self._stop = threading.Event()
@@ -153,20 +158,27 @@ class CatchUp:
         if not self._pausing and self._node.points.get(shard) is not None:
             self._dispatcher.barrier.set(shard, None)
             self._shut_since[shard] = self._clock()
-            self._closed[shard] = None
         self._wake.set()
 
-    def _take(self, client: ShardClient, shard: int, frame: Frame) -> None:
-        keys: list[str] = []
-        for event in frame.events:
-            caught_up = CaughtUp(event.moment, self._clock() - client.age_of(event.moment), event.handled)
-            try:
-                client.catch_up(event.kind, event.data, caught_up)
-            except Exception:  # noqa: BLE001 - whatever is wrong with one payload
-                _log.exception("shard %d: a %s can't be caught up", number_of(shard), event.kind)
+    def _take(self, client: ShardClient, event: FrameEvent, keys: list[str]) -> None:
+        caught_up = CaughtUp(event.moment, self._clock() - client.age_of(event.moment), event.handled)
+        try:
+            client.catch_up(event.kind, event.data, caught_up)
+        finally:
             keys += caught_up.keys
-        self._keys[shard, frame.place] = keys
+
+    def _end_frame(self, shard: int, place: tuple[int, int], keys: list[str]) -> None:
+        self._keys[shard, place] = keys
         self._wake.set()
+
+    def _narrow(self, shard: int, since: float, closed: Collection[str] | None) -> None:
+        """Sets the barrier, unless another session has begun since that was thought."""
+        if self._shut_since.get(shard) != since:
+            return
+        if closed is not None and not closed:
+            del self._shut_since[shard]
+        if self._dispatcher.barrier.is_closed(shard):
+            self._dispatcher.barrier.set(shard, closed)
 
     # -- the thread ------------------------------------------------------------------------------------------
 
@@ -188,6 +200,7 @@ class CatchUp:
                     self._stop.wait(0.2)
 
     def _tend(self, shard: int, client: ShardClient) -> None:
+        self._seen[shard] = self._shut_since.get(shard)  # before anything else is read
         if client.state().ready:
             state = self._take_frames(shard, client)
             self._leaders.note_gap(shard, gap_of(state))
@@ -204,7 +217,13 @@ class CatchUp:
         for frame in frames:
             self._keys[shard, frame.place] = None
             self._taken[shard] = frame.place
-            self._gateway.soon(self._take, client, shard, frame)
+            keys: list[str] = []
+            self._intake.put(
+                [
+                    *(partial(self._take, client, event, keys) for event in frame.events),
+                    partial(self._end_frame, shard, frame.place, keys),
+                ]
+            )
         if state is not None and state.over:
             for key in [key for key in self._keys if key[0] == shard and key[1][0] <= state.number]:
                 del self._keys[key]
@@ -213,26 +232,21 @@ class CatchUp:
     # -- the barrier -----------------------------------------------------------------------------------------
 
     def _set_barrier(self, shard: int, state: GapState | None) -> None:
-        since = self._shut_since.get(shard)
-        if since is None:
-            return
-        closed = self._to_close(shard, state, since)
-        if closed is not None and not closed:
-            self._let_go(shard)
-            return
-        if closed == self._closed.get(shard):
-            return
-        self._closed[shard] = closed
-        self._gateway.soon(self._narrow, shard, closed)
+        since = self._seen[shard]
+        if since is not None:
+            after = max(since, self._cut_off_at.get(shard, since))
+            self._tell_barrier(shard, since, self._to_close(shard, state, after))
 
     def _let_go(self, shard: int) -> None:
-        self._shut_since.pop(shard, None)
-        self._closed.pop(shard, None)
-        self._gateway.soon(self._narrow, shard, ())
+        since = self._seen[shard]
+        if since is not None:
+            self._tell_barrier(shard, since, ())
 
-    def _narrow(self, shard: int, closed: Collection[str] | None) -> None:
-        if self._dispatcher.barrier.is_closed(shard):
-            self._dispatcher.barrier.set(shard, closed)
+    def _tell_barrier(self, shard: int, since: float, closed: Collection[str] | None) -> None:
+        """Has the barrier set, behind the frames that were taken."""
+        if self._closed.get(shard, (since, None)) != (since, closed):
+            self._intake.put([partial(self._narrow, shard, since, closed)])
+        self._closed[shard] = since, closed
 
     def _to_close(self, shard: int, state: GapState | None, since: float) -> Collection[str] | None:
         """The channels of a shard whose new events have to wait; ``None``: all."""
@@ -254,7 +268,7 @@ class CatchUp:
         elif self._reaches.is_covered(shard, point, since):
             return ()
         if not self._node.watch.alive or self._node.session.current is None:
-            self._shut_since[shard] = self._clock()
+            self._cut_off_at[shard] = self._clock()
         elif self._clock() - since > DECISION_LIMIT:
             _log.warning(
                 "shard %d: no leader has said for %.0f s what was missed; new events go on, and may come "
@@ -300,6 +314,10 @@ class CatchUp:
     def reaches(self) -> dict[str, list[float]]:
         """For the member record."""
         return self._reaches.reaches() if self.enabled else {}
+
+    def acknowledged(self) -> dict[str, int]:
+        """For the member record, before ``reaches``."""
+        return self._reaches.acknowledged() if self.enabled else {}
 
     def tell_again(self, shard: int) -> None:
         """See ``Telling``."""

@@ -101,6 +101,7 @@ def describe(replica: ReplicaView) -> dict[str, JSON]:
         "incidents": replica.incidents.listed(),
         "hears": leaders.ages() if leaders is not None else {},
         "events": {key: state.events for key, state in states.items()},
+        "acknowledged": replica.catch_up.acknowledged() if replica.catch_up is not None else {},
         "reach": replica.catch_up.reaches() if replica.catch_up is not None else {},
         "commands": dict(replica.commands.digests),
         "heard": {key: state.heard for key, state in states.items()},

@@ -123,11 +123,17 @@ class Frame(NamedTuple):
     @classmethod
     def parse(cls, kv: KeyValue) -> Frame | None:
         """Reads the stored form; ``None`` if this version can't."""
+        place = _place(kv.key)
         try:
-            number, _, n = kv.key.rsplit("/", 1)[1].partition("-")
-            return cls((int(number), int(n)), [FrameEvent(*event) for event in json.loads(kv.value)])
+            return cls(place, [FrameEvent(*event) for event in json.loads(kv.value)]) if place else None
         except (ValueError, TypeError, RecursionError):
             return None
+
+
+def _place(key: str) -> tuple[int, int] | None:
+    """The place of a frame's key; ``None`` if it is none."""
+    number, _, n = key.rsplit("/", 1)[1].partition("-")
+    return (int(number), int(n)) if number.isdecimal() and n.isdecimal() else None
 
 
 class GapStreams(KeyView):
@@ -155,12 +161,23 @@ class GapStreams(KeyView):
         return GapState.parse(kv) if kv is not None else None
 
     def frames(self, shard: int, after: tuple[int, int]) -> tuple[list[Frame], GapState | None]:
-        """The frames behind a place, in order, and the state that goes with them."""
-        keys, prefix = self.keys, f"{self._prefix}{shard}/f/"
+        """The frames behind a place, in order, and the state that goes with them. One that can't be read
+        holds nothing.
+        """
+        keys = self.keys
         state = keys.get(f"{self._prefix}{shard}/state")
-        found = [Frame.parse(kv) for key, kv in keys.items() if key.startswith(prefix)]
-        frames = sorted(frame for frame in found if frame is not None and frame.place > after)
+        new = [(place, kv) for place, kv in self._placed(keys, shard) if place > after]  # each is read once
+        frames = [Frame.parse(kv) or Frame(place, ()) for place, kv in new]
         return frames, GapState.parse(state) if state is not None else None
+
+    def places(self, shard: int) -> list[tuple[int, int]]:
+        """The places of all frames, in order."""
+        return [place for place, _ in self._placed(self.keys, shard)]
+
+    def _placed(self, keys: Mapping[str, KeyValue], shard: int) -> list[tuple[tuple[int, int], KeyValue]]:
+        prefix = f"{self._prefix}{shard}/f/"
+        found = [(_place(key), kv) for key, kv in keys.items() if key.startswith(prefix)]
+        return sorted((place, kv) for place, kv in found if place is not None)
 
     def cursors(self, shard: int) -> dict[str, int]:
         """Up to where each source stands in frames."""

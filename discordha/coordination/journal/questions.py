@@ -67,6 +67,11 @@ class JournalQuestions:
         self._complete = False
 
     @property
+    def greeting(self) -> int | None:
+        """The revision of the gateway session's greeting; ``None`` until it is noted."""
+        return self._tally.sessions.revision
+
+    @property
     def may_ask(self) -> bool:
         """Whether there is something to ask the leader."""
         with self._lock:

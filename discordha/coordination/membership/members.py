@@ -277,6 +277,10 @@ class Members:
         """See ``Unreceived``: an older member has to finish an event of a channel first. No I/O."""
         return self._unreceived.owes(order, shard)
 
+    def session_began(self, shard: int) -> float | None:
+        """See ``Unreceived.began``: what ``owes`` says is about this session. No I/O."""
+        return self._unreceived.began(shard)
+
     def review(self) -> None:
         """Looks again at what is owed: members that owe it may be silent by now. No I/O."""
         if self._unreceived.any_owed:

@@ -60,6 +60,7 @@ class Unreceived:
         self._rhythm = rhythm
         self._skew = skew
         self._owed: dict[int, frozenset[str]] = {}  # ordering keys, by shard
+        self._own_began: dict[int, float] = {}  # the sessions for which that holds, by shard
 
     @property
     def any_owed(self) -> bool:
@@ -71,20 +72,28 @@ class Unreceived:
         owed = self._owed.get(shard)
         return owed is not None and (order in owed or ALL in owed)
 
+    def began(self, shard: int) -> float | None:
+        """When this replica's gateway session of a shard began, monotonic, as far as its record has been
+        seen here: what older members owe is told for this session.
+        """
+        return self._own_began.get(shard)
+
     def update(self, records: Mapping[str, Mapping[str, Any]]) -> bool:
         """Takes the newest member records; whether that changes anything."""
         owed: dict[int, frozenset[str]] = {}
+        own: dict[int, float] = {}
         for shard in _ages(records.get(self._own, {})):
             began = self._began(records, self._own, shard)
             if began is None:
                 continue
+            own[int(shard)] = began
             keys: set[str] = set()
             for member in records:
                 if member != self._own and not self._rhythm.is_silent(member):
                     keys.update(self._owed_by(records, member, shard, began))
             if keys:
                 owed[int(shard)] = frozenset(keys)
-        before, self._owed = self._owed, owed
+        before, self._owed, self._own_began = self._owed, owed, own
         return owed != before
 
     def _owed_by(

@@ -26,6 +26,7 @@ from discordha.dispatch.handlers.callables import (
 )
 from discordha.errors import ConfigError
 from discordha.events import EVENTS, EventSpec, Scope, suggest
+from discordha.events.caught_up import LED
 
 __all__ = ["Handler", "HandlerRegistry", "by_claim", "check_ordering"]
 
@@ -185,6 +186,11 @@ class HandlerRegistry:
             name for name, handlers in named if any(each.scope is Scope.LEADER for each in handlers)
         )
 
+    def led_parts(self, name: str) -> list[str]:
+        """What may end the keys of a leader's events of a name; see ``by_claim``. Any thread."""
+        led = {each.ordering for each in self._by_event.get(name, ()) if each.scope is Scope.LEADER}
+        return ["", *(f"/={ordering}" for ordering in ORDERINGS)] if len(led) > 1 else [""]
+
     def select(
         self, name: str, args: Sequence[Any], *, caught_up: bool = False, late_by: float = 0.0
     ) -> Sequence[Handler]:
@@ -269,13 +275,14 @@ def _unlike(name: str, known: set[str]) -> str:
 
 
 def by_claim(
-    handlers: Sequence[Handler], usual: str, *, claimable: bool = True
+    handlers: Sequence[Handler], usual: str, *, claimable: bool = True, late: bool = False
 ) -> list[tuple[Scope, str, str, Sequence[Handler]]]:
     """The handlers of an event by the claim under which they run: scope, ordering, and what ends the
     claim's name. Equal on all replicas that run the same code.
 
     :param usual: the ordering of handlers that name none.
     :param claimable: else the leader has the event, in the place of who claims it.
+    :param late: what is the leader's is claimed, too, since the event is caught up.
     """
 
     def scope_of(handler: Handler) -> Scope:
@@ -291,6 +298,8 @@ def by_claim(
     named: set[Scope] = set()  # one claim of each scope has the event's own name
     for scope, ordering in sorted(groups, key=lambda group: (group[1] != usual, group[1])):
         part = f"/={ordering}" if scope in named else ""
+        if late and scope is Scope.LEADER and any(other is Scope.CLAIM for other, _ in groups):
+            part = LED + part
         named.add(scope)
         found.append((scope, ordering, part, groups[scope, ordering]))
     return found
