@@ -18,6 +18,8 @@ TOGETHER = tests -m "not long and not alone" --numprocesses $(WORKERS) --dist lo
 ALONE    = $(shell grep -rlE --include='test_*.py' 'mark\.alone' tests) -m "not long and alone"
 run_tests = $(1) $(TOGETHER) $(2) $(ARGS) $(MAY_BE_NONE) && $(1) $(ALONE) $(2) $(ARGS) $(MAY_BE_NONE)
 MAY_BE_NONE = $(if $(strip $(ARGS)),|| [ $$? = 5 ])
+# What pytest makes of the tests' asserts is kept: else each worker, and each later run, makes it anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Another etcd for the tests: make test ETCD=/path/to/etcd
 ifdef ETCD
 export PATH := $(dir $(abspath $(ETCD))):$(PATH)
