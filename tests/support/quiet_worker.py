@@ -1,4 +1,4 @@
-"""One pytest worker more, for the files that compute and hardly wait, at low priority.
+"""One pytest worker more, for the files that compute or are patient, at low priority.
 
 The other workers' tests wait for most of their time, for leases to end and processes to start, and leave half
 of the cores idle; one more of their kind would make them late. So ``--quiet-worker`` has the last worker take
@@ -19,9 +19,17 @@ from xdist.workermanage import WorkerController
 
 __all__ = ["QuietScheduling", "give_way", "is_quiet"]
 
-#: Folders of files that start hardly any process.
-QUIET = ("tests/unit/", "tests/model/", "tests/simulation/")
-NICENESS = 10
+#: Folders of files that compute, or wait with so much patience that a slow machine is none of their business.
+QUIET = (
+    "tests/unit/",
+    "tests/model/",
+    "tests/simulation/",
+    "tests/integration/examples/",
+    "tests/integration/ext/",
+    "tests/integration/operations/",
+    "tests/integration/testing/",
+)
+NICENESS = 5
 
 
 def is_quiet(scope: str) -> bool:
