@@ -24,9 +24,12 @@ QUIET = (
     "tests/unit/",
     "tests/model/",
     "tests/simulation/",
+    "tests/integration/blocking/",
+    "tests/integration/commands/",
     "tests/integration/examples/",
     "tests/integration/ext/",
     "tests/integration/operations/",
+    "tests/integration/peers/",
     "tests/integration/testing/",
 )
 NICENESS = 5
