@@ -26,6 +26,8 @@ QUIET = (
     "tests/simulation/",
     "tests/integration/blocking/",
     "tests/integration/commands/",
+    "tests/integration/coordination/memory/",
+    "tests/integration/coordination/shared/",
     "tests/integration/examples/",
     "tests/integration/ext/",
     "tests/integration/operations/",
