@@ -11,13 +11,16 @@ PYTEST := $(BIN)/python -m pytest
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg). More than half of the time tests wait, for a lease to
 # end or a watch to tell, so one file more than there are cores runs at a time: WORKERS=1 for one after another. They start in the order of
-# their names: integration before unit, so that none of the long ones is left for the end. Tests that measure run alone, afterwards;
-# only their files are collected again. It is no error when ARGS leave one of the two parts without a test.
+# their names. One more worker, at low priority, takes files that compute or are patient: see tests/support/quiet_worker.py. Tests that
+# measure run alone, afterwards; only their files are collected again. It is no error when ARGS leave one of the two parts without a test.
 WORKERS ?= $(or $(shell cores=$$(nproc 2>/dev/null) && echo $$((cores + 1))),logical)
-TOGETHER = tests -m "not long and not alone" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+TOGETHER = tests -m "not long and not alone" --numprocesses $(QUIET_AND_OTHERS) --dist loadfile --no-loadscope-reorder
+QUIET_AND_OTHERS = $(if $(filter-out 0 1 auto logical,$(WORKERS)),$(shell echo $$(($(WORKERS) + 1))) --quiet-worker,$(WORKERS))
 ALONE    = $(shell grep -rlE --include='test_*.py' 'mark\.alone' tests) -m "not long and alone"
 run_tests = $(1) $(TOGETHER) $(2) $(ARGS) $(MAY_BE_NONE) && $(1) $(ALONE) $(2) $(ARGS) $(MAY_BE_NONE)
 MAY_BE_NONE = $(if $(strip $(ARGS)),|| [ $$? = 5 ])
+# What pytest makes of the tests' asserts is kept: else each worker, and each later run, makes it anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Another etcd for the tests: make test ETCD=/path/to/etcd
 ifdef ETCD
 export PATH := $(dir $(abspath $(ETCD))):$(PATH)

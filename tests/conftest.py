@@ -9,6 +9,7 @@ from __future__ import annotations
 import compileall
 import gc
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +21,33 @@ import discordha
 # Machines that run these are small and shared: a slow example is no failure, a wrong one is.
 settings.register_profile("discordha", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("discordha")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option of ``make test``."""
+    parser.addoption(
+        "--quiet-worker",
+        action="store_true",
+        help="with --dist loadfile: the last worker takes unit tests and models only, at low priority",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lowers the priority of the quiet worker, if there is one."""
+    if config.getoption("--quiet-worker"):
+        from quiet_worker import give_way
+
+        give_way(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The scheduler for ``--quiet-worker``; else xdist's own."""
+    if not config.getoption("--quiet-worker"):
+        return None
+    from quiet_worker import QuietScheduling
+
+    return QuietScheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

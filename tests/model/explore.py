@@ -10,8 +10,10 @@ check of ``stuck`` is CTL's AG EF goal over the edges that are not faults.
 
 from __future__ import annotations
 
+import gc
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, NamedTuple, TypeVar
 
 __all__ = ["Result", "Step", "Violation", "explore", "follow"]
@@ -60,51 +62,76 @@ def explore(
     :raises AssertionError: there are more than ``most`` states: the model's budget is too large to be
     finished.
     """
-    came: dict[State, tuple[State, str] | None] = {initial: None}
-    depth = {initial: 0}
-    before: dict[State, list[State]] = {}
-    goals: list[State] = []
+    with _without_collections():
+        return _explore(initial, steps, invariant, goal, most)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """States hold no cycles, and there are so many that looking for cycles takes longer than the steps."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _explore(
+    initial: State,
+    steps: Callable[[State], Iterable[Step[State]]],
+    invariant: Callable[[State], str | None],
+    goal: Callable[[State], bool],
+    most: int,
+) -> Result:
+    # To hash or compare a state is slow: it is done once an edge. All else goes by the states' numbers.
+    numbers = {initial: 0}
+    found = [initial]
+    came: list[tuple[int, str] | None] = [None]
+    depth = [0]
+    before: list[list[int]] = [[]]
+    reached: list[bool] = [False]
+    back: deque[int] = deque()
     edges = 0
-    queue = deque([initial])
-    while queue:
-        state = queue.popleft()
+    for number, state in enumerate(found):  # which grows
         wrong = invariant(state)
         if wrong is not None:
-            raise Violation(wrong, list(_trace(state, came)))
+            raise Violation(wrong, list(_trace(number, found, came)))
         if goal(state):
-            goals.append(state)
+            reached[number] = True
+            back.append(number)
         for step in steps(state):
             edges += 1
-            if step.state not in came:
-                came[step.state] = (state, step.name)
-                depth[step.state] = depth[state] + 1
-                queue.append(step.state)
-                assert len(came) <= most, f"over {most:,} states: a smaller budget, please"
+            after = numbers.setdefault(step.state, len(found))
+            if after == len(found):
+                found.append(step.state)
+                came.append((number, step.name))
+                depth.append(depth[number] + 1)
+                before.append([])
+                reached.append(False)
+                assert len(found) <= most, f"over {most:,} states: a smaller budget, please"
             if not step.fault:
-                before.setdefault(step.state, []).append(state)
-    reached = set(goals)
-    back = deque(goals)
+                before[after].append(number)
     while back:
-        for state in before.get(back.popleft(), ()):
-            if state not in reached:
-                reached.add(state)
-                back.append(state)
-    for state in came:  # in the order of their depth
-        if state not in reached:
-            raise Violation(
-                "stuck: without another fault nothing leads to the goal", list(_trace(state, came))
-            )
-    return Result(len(came), edges, max(depth.values()))
+        for number in before[back.popleft()]:
+            if not reached[number]:
+                reached[number] = True
+                back.append(number)
+    if not all(reached):
+        trace = _trace(reached.index(False), found, came)  # numbers are in the order of depth
+        raise Violation("stuck: without another fault nothing leads to the goal", list(trace))
+    return Result(len(found), edges, max(depth))
 
 
-def _trace(state: State, came: dict[State, tuple[State, str] | None]) -> Iterator[str]:
+def _trace(number: int, found: Sequence[State], came: Sequence[tuple[int, str] | None]) -> Iterator[str]:
     names = []
-    at: State = state
+    at = number
     while (link := came[at]) is not None:
         at, name = link
         names.append(name)
     yield from reversed(names)
-    yield f"= {state}"
+    yield f"= {found[number]}"
 
 
 def follow(initial: State, steps: Callable[[State], Iterable[Step[State]]], names: Iterable[str]) -> State:

@@ -25,7 +25,7 @@ from typing import Any
 from explore import Step
 from sessions_model import SessionsModel
 from sessions_state import Answer, Question, Replica, State, tell
-from tallies import Mark
+from tallies import Mark, revision_of
 
 from discordha.coordination.journal.entries import NEVER
 
@@ -154,7 +154,7 @@ class QuestionsModel(SessionsModel):
         """Which events an answer tells of, as handled: those whose marks its writer had seen. As many of them
         stay hidden as there are equal ones that came in at its writer, or were marked, too late for that.
         """
-        revision = self._tallies.ask(replica.node, lambda tally: tally.sessions.revision)
+        revision = self._tallies.ask(replica.node, revision_of)
         marks = {write.index: write for write in state.log[: replica.seen] if isinstance(write, Mark)}
         known = {write.index for write in state.log[: answer.seen] if isinstance(write, Mark)}
         told = 0

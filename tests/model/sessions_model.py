@@ -41,7 +41,7 @@ from typing import Any
 
 from explore import Step
 from sessions_state import Ahead, Marker, Replica, State, tell
-from tallies import Mark, Tallies, lane_of
+from tallies import Mark, Tallies, lane_of, revision_of, waits_to_place
 
 from discordha.coordination.journal.tally import Tally
 
@@ -280,7 +280,7 @@ class SessionsModel:
 
     def _waits_to_place(self, replica: Replica) -> bool:
         """Whether its tally has marks that wait until everything older has arrived."""
-        return bool(self._tallies.ask(replica.node, lambda tally: tally.unplaced.last))
+        return bool(self._tallies.ask(replica.node, waits_to_place))
 
     def _reaches(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
         """``SessionCatchUp``: what heartbeats have proven is told to the tally."""
@@ -393,7 +393,7 @@ class SessionsModel:
         return next(marks, 0)
 
     def _is_noted(self, replica: Replica) -> bool:
-        return bool(self._tallies.ask(replica.node, lambda tally: tally.sessions.revision is not None))
+        return self._tallies.ask(replica.node, revision_of) is not None
 
     # -- leadership ------------------------------------------------------------------------------------------
 
@@ -458,7 +458,7 @@ class SessionsModel:
         taken for each other.
         """
         replica = state.replicas[number]
-        revision = self._tallies.ask(replica.node, lambda tally: tally.sessions.revision)
+        revision = self._tallies.ask(replica.node, revision_of)
         marks = [
             (at, write)
             for at, write in enumerate(state.log)

@@ -21,7 +21,7 @@ from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, Ga
 from discordha.coordination.journal.tables import EarlyMarks, EntryIndex, RunRecords, UnplacedMarks
 from discordha.coordination.journal.tally import Tally
 
-__all__ = ["Mark", "Tallies", "lane_of"]
+__all__ = ["Mark", "Tallies", "lane_of", "revision_of", "waits_to_place"]
 
 MARKS = "/j/"
 
@@ -88,7 +88,8 @@ class Tallies:
         return found
 
     def ask(self, node: int, question: Callable[[Tally], Any]) -> Any:
-        key = (node, question.__code__)
+        """What a function of the tally gives; a function of a module, which is the same at each call."""
+        key = (node, question)
         found = self._done.get(key)
         if found is None:
             found = self._done[key] = node, question(self._load(node)[0])
@@ -186,6 +187,16 @@ class Tallies:
         low = min((each.revision for each in tally if each.state is EntryState.HELD), default=-1)
         began = tally.sessions.began(entry)
         return entry.sequence, entry.occurrence, entry.revision, began, low, entry.ambiguous
+
+
+def revision_of(tally: Tally) -> int | None:
+    """When its gateway session began, once that is noted."""
+    return tally.sessions.revision
+
+
+def waits_to_place(tally: Tally) -> bool:
+    """Whether it has marks that wait until everything older has arrived."""
+    return bool(tally.unplaced.last)
 
 
 def _held(tally: Tally) -> str:

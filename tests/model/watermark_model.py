@@ -25,7 +25,7 @@ from typing import Any
 from explore import Step
 from sessions_model import SessionsModel
 from sessions_state import Checkpoint, Low, Marker, Replica, State, tell
-from tallies import Mark
+from tallies import Mark, revision_of
 from watermark_tally import WatermarkTally
 
 from discordha.coordination.journal.tally import Tally
@@ -81,7 +81,7 @@ class WatermarkModel(SessionsModel):
     def _writes_checkpoint(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
         if not self._is_noted(replica):
             return
-        if not self._through and not self._tallies.ask(replica.node, lambda tally: tally.may_ask):
+        if not self._through and not self._tallies.ask(replica.node, _may_ask):
             return
         if not self._through:
             node, _ = self._tallies.do(replica.node, "checkpoint", 0)
@@ -104,7 +104,7 @@ class WatermarkModel(SessionsModel):
             _, low = self._tallies.do(replica.node, "low", acknowledged)
             reached = max((at for at in seen if at <= low), default=0)
             if reached > told:
-                began = self._tallies.ask(replica.node, lambda tally: tally.sessions.revision)
+                began = self._tallies.ask(replica.node, revision_of)
                 write = Low(number, reached, began if self._since else 0)
                 arrived = self._set(state, number, proven, log=(*state.log, write))
                 yield Step(f"{tell(write)} arrives", arrived, fault=True)
@@ -146,7 +146,7 @@ class WatermarkModel(SessionsModel):
             for at, write in enumerate(state.log)
             if isinstance(write, Checkpoint) and write.replica == number
         ]
-        revision = self._tallies.ask(replica.node, lambda tally: tally.sessions.revision)
+        revision = self._tallies.ask(replica.node, revision_of)
         if not own or own[-1][0] > low.low or revision is None:
             return 0
         at, checkpoint = own[-1]
@@ -198,3 +198,7 @@ class WatermarkModel(SessionsModel):
         return self._stream[replica.received] != THROUGH_DISCORD or any(
             isinstance(write, Checkpoint) for write in state.log
         )
+
+
+def _may_ask(tally: Tally) -> bool:
+    return tally.may_ask

@@ -20,7 +20,8 @@ from discordha.errors import DiscordHAError, LockLost
 from discordha.limits.session_limits import IDENTIFY_INTERVAL, SessionLimits
 from simulation.client import Waits
 from simulation.discord_side import SimulatedDiscord
-from simulation.etcd import SimulatedEtcd, store_of_this_machine
+from simulation.etcd import SimulatedEtcd
+from simulation.etcd_client import store_of_this_machine
 from simulation.gateway import SimulatedGateway, send
 from simulation.primitives import sleep
 from simulation.record import Record, Run

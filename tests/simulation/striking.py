@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from simulation.record import Record, Trouble
@@ -37,7 +38,7 @@ class Replica:
         self.lost_answers = 0
 
 
-class Striking:
+class Striking(ABC):
     """The part of a cluster that breaks it."""
 
     scheduler: Scheduler
@@ -46,11 +47,13 @@ class Striking:
     discord: SimulatedDiscord
     replicas: list[Replica]
 
+    @abstractmethod
     def _start(self, replica: Replica) -> None:
-        raise NotImplementedError
+        """Begins the next life of a replica."""
 
+    @abstractmethod
     def _note(self, text: str) -> None:
-        raise NotImplementedError
+        """Adds a line to the history."""
 
     def _trouble(self, fault: Fault, who: str | None, lasts: float) -> None:
         now = self.scheduler.now

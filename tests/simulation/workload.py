@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ CHANNELS = 4
 PAUSE = 0.13
 
 
-class Loading:
+class Loading(ABC):
     """The part of a cluster that keeps it busy."""
 
     plan: Plan
@@ -35,11 +36,13 @@ class Loading:
     _emitting: bool
     _held: dict[str, tuple[int, Any, Task]]
 
+    @abstractmethod
     def _note(self, text: str) -> None:
-        raise NotImplementedError
+        """Adds a line to the history."""
 
+    @abstractmethod
     def _as(self, task: Task, ask: Callable[[], Any]) -> Any:
-        raise NotImplementedError
+        """Asks as another thread would."""
 
     def _emit(self) -> None:
         if not self._emitting:

@@ -118,4 +118,6 @@ def wait_members(etcd: LocalEtcd, name: str, count: int, timeout: float = 30.0) 
     def ready() -> int:
         return sum(record["state"] == "ready" for record in members(etcd, name).values())
 
-    wait_for(lambda: ready() == count, timeout, lambda: f"{count} ready replicas, not {ready()}")
+    wait_for(
+        lambda: ready() == count, timeout, lambda: f"{count} ready replicas, not {ready()}", interval=0.05
+    )

@@ -64,5 +64,7 @@ class ForwardProxy:
             while data := source.recv(65536):
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # one side has ended
+        except OSError:  # one side has ended without a word: the other one is told
+            for each in (source, sink):
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from simulation.etcd import SimulatedEtcd, SimulatedStore
+from simulation.etcd import SimulatedEtcd
+from simulation.etcd_client import SimulatedStore
 from simulation.scheduler import Scheduler
 
 __all__ = ["SteppedStore"]

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from discordha.testing.certificates import Certificates
-from discordha.testing.discord.records import BotMessage, Load, Request, Sent
+from discordha.testing.discord.records import BotMessage, BotMessages, Load, Request, Sent
 from discordha.testing.discord.users import DiscordUsers
 from discordha.testing.discord.voice_records import VoiceRecording
 from discordha.testing.discord_server.options import DEFAULT_BOT_ID, Options, token_of
@@ -81,6 +81,7 @@ class LocalDiscord(DiscordUsers):
         self._options = Options(**self._fixed, **options)
         self._log = Path(self._holder.name) / "server.log"
         self._lock = threading.Lock()
+        self._messages = BotMessages(self)
         self._connection: http.client.HTTPConnection | None = None
         self._process: ChildProcess | None = None
         self._about: dict[str, Any] = {}
@@ -119,6 +120,7 @@ class LocalDiscord(DiscordUsers):
         if self._process is not None:
             self._process.kill()
             self._process = None
+        self._messages.forget()
 
     def restart(self) -> None:
         """Starts the server anew at the same address, with nothing remembered."""
@@ -141,6 +143,7 @@ class LocalDiscord(DiscordUsers):
             return
         self._process.resume()
         self.control("reset", **asdict(self._options))
+        self._messages.forget()
         self._about = self.control("describe")
 
     def pause(self) -> None:
@@ -224,13 +227,11 @@ class LocalDiscord(DiscordUsers):
 
     def requests(self, since: int = 0) -> list[Request]:
         """The recorded REST calls, from number ``since`` on."""
-        fields = Request._fields
-        return [Request(*(r[field] for field in fields)) for r in self.control("requests", since=since)]
+        return [Request(*(r[f] for f in Request._fields)) for r in self.control("requests", since=since)]
 
     def messages(self, since: int = 0) -> list[BotMessage]:
         """The messages that the bot created, from number ``since`` on."""
-        fields = BotMessage._fields
-        return [BotMessage(*(m[field] for field in fields)) for m in self.control("messages", since=since)]
+        return self._messages.since(since)
 
     def unknown_requests(self) -> list[str]:
         """The calls that were answered with 501, as this Discord does not know them."""
@@ -273,13 +274,12 @@ class LocalDiscord(DiscordUsers):
 
         :raises WaitTimeout: it takes longer than ``timeout`` seconds.
         """
-        wait_for(
-            lambda: sum(1 for s in self.sessions() if s["attached"]) >= count, timeout, f"{count} sessions"
-        )
+        wait_for(lambda: sum(s["attached"] for s in self.sessions()) >= count, timeout, f"{count} sessions")
 
     def trim(self) -> None:
         """Clears the record."""
         self.control("trim")
+        self._messages.forget()
 
     # -- faults ----------------------------------------------------------------------------------------------
 

@@ -1,12 +1,15 @@
-"""The records of a local Discord, as its handle returns them. Plain data, but for ``Load``."""
+"""The records of a local Discord, as its handle returns them. Plain data, but for ``Load`` and
+``BotMessages``.
+"""
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple, Protocol
 
 from discordha.testing.waiting import wait_for
 
-__all__ = ["BotMessage", "Load", "Request", "Sent"]
+__all__ = ["BotMessage", "BotMessages", "Load", "Request", "Sent"]
 
 
 class Request(NamedTuple):
@@ -46,6 +49,33 @@ class Sent(NamedTuple):
 
 class _Controllable(Protocol):
     def control(self, name: str, /, **arguments: Any) -> Any: ...
+
+
+class BotMessages:
+    """The messages on record. Each is read from the server once, since a test that waits for an answer asks a
+    hundred times a second. A message on record never changes.
+
+    Any thread. ``_lock`` guards what is known, and is held while the server is asked for what is new.
+    """
+
+    def __init__(self, discord: _Controllable) -> None:
+        self._discord = discord
+        self._lock = threading.Lock()
+        self._known: list[BotMessage] = []
+
+    def since(self, number: int) -> list[BotMessage]:
+        """The messages from a number on."""
+        fields = BotMessage._fields
+        with self._lock:
+            new = self._known[-1].number + 1 if self._known else 0
+            found = self._discord.control("messages", since=new)
+            self._known += [BotMessage(*(message[field] for field in fields)) for message in found]
+            return self._known[max(number - self._known[0].number, 0) :] if self._known else []
+
+    def forget(self) -> None:
+        """The server has a new record."""
+        with self._lock:
+            self._known.clear()
 
 
 class Load:

@@ -20,7 +20,7 @@ from discordha.coordination.membership.placement import order
 from discordha.testing import FaultProxy, LocalDiscord, LocalEtcd, Replica, Replicas, WaitTimeout, wait_for
 from discordha.testing.plugin import ReplicasFactory
 
-TTL = 6.0
+TTL = 5.0
 STEPS = ("before_claim", "after_claim", "in_handler", "before_mark")
 FAULTS = ("kill", "pause", "etcd", "gateway")
 KILL, PAUSE, ETCD, GATEWAY = range(4)

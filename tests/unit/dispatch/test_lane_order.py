@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from order_world import GRACE, Replica, World
+from order_replica import GRACE, Replica
+from order_world import World
 
 from discordha.dispatch.runner import Outcome
 

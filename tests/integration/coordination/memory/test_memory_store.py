@@ -161,13 +161,19 @@ def stores() -> Iterator[tuple[Any, ...]]:
 _numbers = itertools.count()
 
 
+#: etcd takes 0.1 s to begin a watch in the past: a third of the histories is read by such a one, too.
+AGAIN = st.sampled_from([False, False, True])
+
+
 @settings(max_examples=150)
-@example([Put("b", b"", 1), Put("a", b"", 1), "revoke 1"])
-@example([Put("a", b"", 1), Put("a", b"", 2), Put("b", b"", 1), Put("b", b"", 0), "revoke 1", "revoke 2"])
-@example([Put("a", b"", 1), Delete("a"), Put("a", b"", 0), "revoke 1", Put("b", b"", 1)])
-@given(st.lists(steps, max_size=12))
+@example([Put("b", b"", 1), Put("a", b"", 1), "revoke 1"], True)
+@example(
+    [Put("a", b"", 1), Put("a", b"", 2), Put("b", b"", 1), Put("b", b"", 0), "revoke 1", "revoke 2"], True
+)
+@example([Put("a", b"", 1), Delete("a"), Put("a", b"", 0), "revoke 1", Put("b", b"", 1)], True)
+@given(st.lists(steps, max_size=12), AGAIN)
 def test_the_same_calls_have_the_same_answers_and_changes(
-    stores: tuple[Any, ...], calls: Sequence[Any]
+    stores: tuple[Any, ...], calls: Sequence[Any], again: bool
 ) -> None:
     root = f"/discordha/v1/{LocalEtcd.namespace('same')}{next(_numbers)}/"
     real, *others = (Side(store, root) for store in stores)
@@ -177,6 +183,6 @@ def test_the_same_calls_have_the_same_answers_and_changes(
         for call in calls:
             answer = real.do(call)
             assert [side.do(call) for side in others] == [answer, answer], call
-        for again in (False, True):
-            changes = real.changes(again=again)
-            assert [side.changes(again=again) for side in others] == [changes, changes]
+        for late in (False, True) if again else (False,):
+            changes = real.changes(again=late)
+            assert [side.changes(again=late) for side in others] == [changes, changes]

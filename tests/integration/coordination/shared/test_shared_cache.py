@@ -175,6 +175,7 @@ class TestEitherKind:
                     else:
                         assert asked - begun[ttl] < ttl + 5.0
             slowest = max(slowest, time.monotonic() - round_begun)
+            threading.Event().wait(0.005)  # other tests need the processor, too
         late = sorted(end - ttl for ttl, end in ends.items())
         print(f"late by {[f'{each * 1000:.0f} ms' for each in late]}; slowest round {slowest * 1000:.0f} ms")
         assert late[len(late) // 2] < 0.1 + 2 * slowest
