@@ -42,6 +42,7 @@ _SWALLOWED = (
     "caught LockLost; the event is run again. Let LockLost pass"
 )
 
+_FOREGROUND = nullcontext()
 ErrorHook = Callable[[CurrentEvent, Handler, BaseException], Any]
 
 
@@ -51,6 +52,9 @@ class Outcome(enum.Enum):
     HANDLED = "handled"
     FAILED = "failed"
     LOST = "lost"
+
+    def __init__(self, label: str) -> None:
+        self.label = label  # as ``value``, which Python code looks up
 
 
 @dataclass(slots=True)
@@ -110,7 +114,7 @@ class Runner:
             ended = Outcome.HANDLED
             function = handler.function if trace is None else trace.runs(handler.function, handler.name)
             try:
-                with in_background() if context.caught_up else nullcontext(), scope:
+                with in_background() if context.caught_up else _FOREGROUND, scope:
                     refuse_result(function(*views), handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
@@ -122,7 +126,7 @@ class Runner:
             if scope.refused and ended is not Outcome.LOST:
                 _log.warning(_SWALLOWED, handler.name, context)
                 ended = Outcome.LOST
-            self._stats.add("handlers", ended.value)
+            self._stats.add("handlers", ended.label)
             if ended is not Outcome.HANDLED:
                 outcome = ended
             if ended is Outcome.LOST:

@@ -189,9 +189,10 @@ class GroupCommit:
             held_back: set[str] = set()
             deferred: list[Operation] = []
             room = MAX_BYTES
+            holds = bool(held)
             while pending and len(batch) < MAX_OPERATIONS:
                 operation = pending[0]
-                if held:
+                if holds:
                     if operation.persistent and held.keeps(operation, now):
                         pending.popleft()
                         continue

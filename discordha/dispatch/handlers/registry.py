@@ -277,13 +277,13 @@ def by_claim(
     :param usual: the ordering of handlers that name none.
     :param claimable: else the leader has the event, in the place of who claims it.
     """
+    first = handlers[0]
+    if len(handlers) == 1 and claimable:  # most events
+        return [(first.scope, first.ordering or usual, "", handlers)]
 
     def scope_of(handler: Handler) -> Scope:
         return Scope.LEADER if handler.scope is Scope.CLAIM and not claimable else handler.scope
 
-    first = handlers[0]
-    if len(handlers) == 1:
-        return [(scope_of(first), first.ordering or usual, "", handlers)]
     groups: dict[tuple[Scope, str], list[Handler]] = {}
     for handler in handlers:
         groups.setdefault((scope_of(handler), handler.ordering or usual), []).append(handler)
