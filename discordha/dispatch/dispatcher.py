@@ -48,7 +48,7 @@ SLOW_CHECK = 1.0
 SILENCE_CHECK = 0.25
 #: An event that is older than the newest by so many seconds may come again, and have its mark.
 LOOK_FIRST_AGE = 2.0
-_NEED_PAYLOAD = frozenset(name for name, spec in EVENTS.items() if spec.needs_payload)
+_NEED_PAYLOAD = {name for name, spec in EVENTS.items() if spec.needs_payload}
 
 
 class Dispatcher:
@@ -228,7 +228,6 @@ class Dispatcher:
     def _admit(
         self, event: Event, handlers: Sequence[Handler], *, alone: bool = False, age: float = 0.0
     ) -> None:
-        """``age``: by how many seconds the event is older than the newest."""
         name, identity, key = event.name, event.identity, event.key
         attempt = (self._claims.previous_attempts(key) or 0) + 1
         # A message has the id of the thread that begins with it, whose events it must not wait for.
@@ -242,11 +241,11 @@ class Dispatcher:
             self._drop(name, refused)
             if refused == "queue_full" and not self._full:
                 self._full = True
-                _log.error(
+                told = (
                     "the queue is full (queue_size=%d): new events are left to other replicas; handlers are "
-                    "too slow, or etcd has been away for long",
-                    self._config.queue_size,
+                    "too slow, or etcd has been away for long"
                 )
+                _log.error(told, self._config.queue_size)
             return
         self._full = False
         self._orphans.received(key)
