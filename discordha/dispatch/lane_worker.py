@@ -138,7 +138,7 @@ class LaneWorker:
             self._router.give_back(items)
             self._router.withdraw(items[0].lane)
             return
-        begun = [item for item in items if self._pending.begin(item)]
+        begun = self._pending.begin(items)
         if len(begun) < len(items):
             self._router.give_back([item for item in items if item not in begun])
             items = begun

@@ -158,18 +158,16 @@ class PendingEvents:
             self._set(item, State.WAITING)
             return True
 
-    def begin(self, item: ClaimItem) -> bool:
-        """Lets a waiting item run; false when it does not wait, or an older one of its lane is not ours: then
-        it is parked."""
+    def begin(self, items: Sequence[ClaimItem]) -> list[ClaimItem]:
+        """Lets waiting items run while all older ones of their lane are ours, and parks the others. Returns
+        those that run."""
         with self._lock:
-            if item.state is not State.WAITING:
-                return False
-            front = self._lanes[item.lane].find_front()
-            if front is not None and front.sequence < item.sequence:
-                self._set(item, State.PARKED)
-                return False
-            self._set(item, State.RUNNING)
-            return True
+            waiting = [item for item in items if item.state is State.WAITING]
+            for item in waiting:
+                front = self._lanes[item.lane].find_front()
+                ours = front is None or front.sequence >= item.sequence
+                self._set(item, State.RUNNING if ours else State.PARKED)
+            return [item for item in waiting if item.state is State.RUNNING]
 
     def give_up(self, item: ClaimItem) -> tuple[bool, Claim | None]:
         """Parks an item, unless its handlers have ended. Returns whether it is parked, and the claim that it

@@ -17,7 +17,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +41,6 @@ _SWALLOWED = (
     "caught LockLost; the event is run again. Let LockLost pass"
 )
 
-_FOREGROUND = nullcontext()
 ErrorHook = Callable[[CurrentEvent, Handler, BaseException], Any]
 
 
@@ -113,8 +111,10 @@ class Runner:
             scope = handler_scope(context, handler.name)
             ended = Outcome.HANDLED
             function = handler.function if trace is None else trace.runs(handler.function, handler.name)
+            if context.caught_up:
+                function = in_background()(function)
             try:
-                with in_background() if context.caught_up else _FOREGROUND, scope:
+                with scope:
                     refuse_result(function(*views), handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)

@@ -193,7 +193,11 @@ class HandlerRegistry:
         :param caught_up: see ``CurrentEvent``, which ``where`` finds with ``current_event``.
         """
         handlers, source = self._by_event.get(name, ()), self._sources.get(name)
-        wanting = [each for each in handlers if each.where is None or each.wants(args, caught_up, late_by)]
+        wanting: Sequence[Handler] = handlers  # as they are, unless one of them has a predicate
+        for handler in handlers:
+            if handler.where is not None:
+                wanting = [each for each in handlers if each.wants(args, caught_up, late_by)]
+                break
         if source is None:
             return wanting
         try:
