@@ -177,7 +177,12 @@ class CurrentEvent:
         return found[1]
 
     def for_handler(self, handler: str) -> CurrentEvent:
-        """The same event as one of its handlers sees it: with its name, and ordinals from 0."""
+        """The same event as one of its handlers sees it: with its name, and ordinals from 0. The first
+        handler gets this object: most events have no second one.
+        """
+        if not self.handler:
+            self.handler = handler
+            return self
         return CurrentEvent(
             self.identity,
             self.name,

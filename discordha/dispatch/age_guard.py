@@ -52,23 +52,27 @@ class AgeGuard:
         self._warned_ahead = False
         self._warned_old = False
 
-    def refuses(self, snowflake: int, name: str = "") -> bool:
-        """True when the event, of this name, may be older than its mark."""
+    def note(self, snowflake: int, name: str = "") -> float:
+        """Takes note of an event that comes now, of this name. Returns by how many seconds it is older than
+        the newest."""
         created = (snowflake >> SHIFT) / 1000
-        now = self._clock()
-        offset = created - now
+        offset = created - self._clock()
         if self._offset is None or offset > self._offset:
             self._move(offset, created, name)
         else:
             self._in_a_row = 0
-        if self._offset is None or self._offset - offset <= self._retention:
+        return 0.0 if self._offset is None else self._offset - offset
+
+    def refuses(self, age: float) -> bool:
+        """True when an event that is so much older than the newest may be older than its mark."""
+        if age <= self._retention:
             return False
         if not self._warned_old:
             self._warned_old = True
             _log.warning(
                 "events are dropped as too_old: one is %.0f s older than the newest, and marks are kept for "
                 "retention=%g s. After a replay this is right; otherwise raise retention",
-                self._offset - offset,
+                age,
                 self._retention,
             )
         return True
@@ -110,12 +114,19 @@ class AgeGuards:
         self._on_ahead = on_ahead
         self._guards: dict[int, AgeGuard] = {}
 
-    def refuses(self, shard_id: int, snowflake: int, name: str) -> bool:
-        """True when a shard's event, of this name, may be older than its mark."""
+    def note(self, shard_id: int, snowflake: int | None, name: str) -> float:
+        """Takes note of a shard's event that comes now, of this name. Returns by how many seconds it is older
+        than the newest; 0 where that is unknown."""
+        if snowflake is None:
+            return 0.0
         guard = self._guards.get(shard_id)
         if guard is None:
             guard = self._guards[shard_id] = AgeGuard(self._retention, self._clock, on_ahead=self._on_ahead)
-        return guard.refuses(snowflake, name)
+        return guard.note(snowflake, name)
+
+    def refuses(self, shard_id: int, age: float) -> bool:
+        """True when a shard's event of that age may be older than its mark."""
+        return age > self._retention and self._guards[shard_id].refuses(age)
 
     def age(self, shard_id: int, snowflake: int | None) -> float:
         """By how many seconds a shard's event is older than the newest; 0 where that is unknown."""

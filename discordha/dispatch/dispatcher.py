@@ -48,6 +48,7 @@ SLOW_CHECK = 1.0
 SILENCE_CHECK = 0.25
 #: An event that is older than the newest by so many seconds may come again, and have its mark.
 LOOK_FIRST_AGE = 2.0
+_NEED_PAYLOAD = {name for name, spec in EVENTS.items() if spec.needs_payload}
 
 
 class Dispatcher:
@@ -129,11 +130,10 @@ class Dispatcher:
             return
         self._stats.add("received", name)
         payload: Mapping[str, Any] | None = None
-        spec = EVENTS[name]
-        if raw is not None and spec.needs_payload:
+        if raw is not None and name in _NEED_PAYLOAD:
             payload = decode_payload(raw)
         claimable = not (
-            spec.else_leader and identify(name, args, payload, ordering="none").scope is Scope.LEADER
+            EVENTS[name].else_leader and identify(name, args, payload, ordering="none").scope is Scope.LEADER
         )
         for scope, ordering, part, wanted in by_claim(handlers, self._config.ordering, claimable=claimable):
             identity = identify(name, args, payload, ordering=ordering, scope=scope)
@@ -144,10 +144,11 @@ class Dispatcher:
             event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision, part)
             if scope is Scope.CLAIM:
                 alone = ordering == "none"
-                if self._is_too_old(event):
+                age = self._guards.note(shard_id, identity.snowflake, name)
+                if self._is_too_old(event, age):
                     self._drop(name, "too_old")
                 elif alone or not self.barrier.holds(event, wanted):
-                    self._admit(event, wanted, alone=alone)
+                    self._admit(event, wanted, alone=alone, age=age)
             elif scope is Scope.LEADER:
                 self._to_leader(event, wanted, self._sequence)
             else:
@@ -187,7 +188,8 @@ class Dispatcher:
     def _admit_next(self, event: Event, handlers: Sequence[Handler], *, alone: bool = False) -> None:
         """Admits an event behind all that were admitted before. Gateway thread."""
         self._sequence += 1
-        self._admit(event, handlers, alone=alone)
+        age = self._guards.age(event.shard_id, event.identity.snowflake)
+        self._admit(event, handlers, alone=alone, age=age)
 
     def offer(self, event: Event, handlers: Sequence[Handler]) -> None:
         """Takes an event of the bot's own, which one replica claims. Never blocks; any thread."""
@@ -218,14 +220,14 @@ class Dispatcher:
         """Whether an event to be claimed is on its way here. Any thread."""
         return self._pending.get(key) is not None
 
-    def _is_too_old(self, event: Event) -> bool:
+    def _is_too_old(self, event: Event, age: float) -> bool:
         """Whether an event may be older than its mark. One that was taken over has its record in etcd."""
-        snowflake = event.identity.snowflake
-        if snowflake is None or self._claims.previous_attempts(event.key) is not None:
-            return False
-        return self._guards.refuses(event.shard_id, snowflake, event.name)
+        old = age > self._config.retention and self._claims.previous_attempts(event.key) is None
+        return old and self._guards.refuses(event.shard_id, age)
 
-    def _admit(self, event: Event, handlers: Sequence[Handler], *, alone: bool = False) -> None:
+    def _admit(
+        self, event: Event, handlers: Sequence[Handler], *, alone: bool = False, age: float = 0.0
+    ) -> None:
         name, identity, key = event.name, event.identity, event.key
         attempt = (self._claims.previous_attempts(key) or 0) + 1
         # A message has the id of the thread that begins with it, whose events it must not wait for.
@@ -239,15 +241,14 @@ class Dispatcher:
             self._drop(name, refused)
             if refused == "queue_full" and not self._full:
                 self._full = True
-                _log.error(
+                told = (
                     "the queue is full (queue_size=%d): new events are left to other replicas; handlers are "
-                    "too slow, or etcd has been away for long",
-                    self._config.queue_size,
+                    "too slow, or etcd has been away for long"
                 )
+                _log.error(told, self._config.queue_size)
             return
         self._full = False
         self._orphans.received(key)
-        age = self._guards.age(event.shard_id, identity.snowflake)
         if event.caught_up is not None or age >= LOOK_FIRST_AGE:
             self._router.look_first(item)
         self._router.route(item)
@@ -267,7 +268,7 @@ class Dispatcher:
         items: list[ClaimItem] = []
         for key, attempt in freed:
             item = self._pending.get(key)
-            if item is None or item.state in {State.RUNNING, State.FINISHED, State.GONE}:
+            if item is None or item.state in (State.RUNNING, State.FINISHED, State.GONE):
                 continue
             item.attempt = max(item.attempt, attempt + 1)
             if item.state is State.PARKED:

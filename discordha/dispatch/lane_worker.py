@@ -138,7 +138,7 @@ class LaneWorker:
             self._router.give_back(items)
             self._router.withdraw(items[0].lane)
             return
-        begun = [item for item in items if self._pending.begin(item)]
+        begun = self._pending.begin(items)
         if len(begun) < len(items):
             self._router.give_back([item for item in items if item not in begun])
             items = begun
@@ -283,7 +283,7 @@ class LaneWorker:
             set_aside=set_aside,
         )
         outcome = self._run(item, context, item.claimed_at)
-        if outcome is Outcome.LOST or (claim.lost and outcome is Outcome.FAILED):
+        if outcome is Outcome.LOST or (outcome is Outcome.FAILED and claim.lost):
             return False
         item.ended_at = self._clock()
         self._pending.move(item, State.FINISHED)
@@ -298,7 +298,8 @@ class LaneWorker:
             if item.trace is not None:
                 item.trace.marked(item.ended_at, now, marked)
             self._pending.forget(item)
-        self._last_attempts.leave(claim.key)
+        if claim.attempt > 1:
+            self._last_attempts.leave(claim.key)
         if not marked:
             self._stats.add("dropped", "mark_refused")
 
@@ -387,7 +388,7 @@ class LaneWorker:
         ended = self._clock()
         if item.trace is not None:
             mark_follows = isinstance(item, ClaimItem) and outcome is not Outcome.LOST
-            item.trace.handled(outcome.value, None if mark_follows else ended)
+            item.trace.handled(outcome.label, None if mark_follows else ended)
         duration = ended - started
         known = self._durations.get(event.name)
         # A slow run counts at once, fast ones slowly: a batch must not be too long.
@@ -396,5 +397,5 @@ class LaneWorker:
         )
         self._stats.observe("handler", duration)
         self._stats.observe("event", ended - event.received_at)
-        self._stats.add(outcome.value, event.name)
+        self._stats.add(outcome.label, event.name)
         return outcome

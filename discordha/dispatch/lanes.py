@@ -7,6 +7,10 @@ within ``lend`` does not count. A thread may let its lane go while it still work
 works the rest. Lanes that begin with an item that is late (caught up after an outage) get half of ``workers``
 at the most, and only what the others leave. The dispatcher bounds the number of items.
 
+One thread is called at a time, and calls the next once it has a lane, so none is woken for what another is
+about to take. While many items come at once (``gather``), one is called every ``GATHER`` seconds: else both
+would take turns at Python's one interpreter, an item a turn.
+
 Threads and locks: owns ``discordha-handler-N``, which ``stop`` ends and joins. ``_lock`` (that of
 ``_ready_changed``) guards lanes, ready queue and thread counts; no work is done under it.
 """
@@ -31,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds without work after which a thread beyond the base size ends.
 IDLE = 10.0
+#: How seldom threads are called within ``gather``, seconds: Python's own interval for switching threads.
+GATHER = 0.005
 
 
 class LaneItem(Protocol):
@@ -91,6 +97,10 @@ class Lanes:
         self._working: set[Lane] = set()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
+        self._called = False  # an idle thread is on its way, and has not looked yet
+        self._starting = 0  # threads that have not looked yet
+        self._gathers = False  # more items follow at once
+        self._gathering_until = 0.0  # and no thread is called until then
         self._started = 0
         self._lent = 0  # threads that wait within ``lend``
         self._apart = 0  # threads that still work on an item whose lane they have let go
@@ -109,25 +119,50 @@ class Lanes:
                 lane.items.append(item)
             if not lane.is_ready and lane not in self._working:
                 self._make_ready(lane)
+                if not self._holds():
+                    self._call_thread()
 
     def _make_ready(self, lane: Lane) -> None:
         lane.ready_since = self._clock()
         lane.is_ready = True
         (self._ready_late if lane.items[0].is_late else self._ready).append(lane)
         self._on_ready(lane.ready_since)
-        self._call_thread()
+
+    def _holds(self) -> bool:
+        """Whether no thread is to be called yet. Caller holds the lock."""
+        if not self._gathers:
+            return False
+        now = self._clock()
+        if now < self._gathering_until:
+            return True
+        self._gathering_until = now + GATHER
+        return False
 
     def _call_thread(self) -> None:
         """Has a thread work the next lane that may be worked, if there is one. Caller holds the lock."""
         waiting = self._waiting()
-        if waiting and self._room(self._workers) > 0 and waiting > self._idle:
+        if not waiting or self._called or self._starting:
+            return
+        if waiting > self._idle and self._room(self._workers) > 0:
             self._spawn()
-        elif waiting and self._idle:
+        elif self._idle:
+            self._called = True
             self._ready_changed.notify()
 
     def _waiting(self) -> int:
         """How many ready lanes may be worked. Caller holds the lock."""
         return len(self._ready) + min(len(self._ready_late), max(self._most_late - self._late, 0))
+
+    def gather(self) -> None:
+        """More items follow at once: until ``hand_over`` a thread is called every ``GATHER`` seconds only."""
+        self._gathering_until = self._clock() + GATHER
+        self._gathers = True
+
+    def hand_over(self) -> None:
+        """Calls a thread for what has been gathered."""
+        self._gathers = False
+        with self._lock:
+            self._call_thread()
 
     def take(self, lane: Lane, limit: int) -> list[LaneItem]:
         """Removes and returns the first items of a lane that the calling thread works."""
@@ -237,6 +272,7 @@ class Lanes:
                 return False
             self._apart += 1
             self._end_work(lane)
+            self._call_thread()
             return True
 
     @contextmanager
@@ -257,6 +293,7 @@ class Lanes:
         with self._lock:
             waiting = self._waiting()
             if not waiting or self._idle:
+                self._call_thread()
                 return
             first = (self._ready or self._ready_late)[0]
             if self._clock() - first.ready_since < self._patience:
@@ -296,11 +333,14 @@ class Lanes:
             self._shortage = error
             return
         self._threads.add(thread)
+        self._starting += 1
         self._shortage = None
 
     def _run(self) -> None:
         work = self._work
         assert work is not None
+        with self._lock:
+            self._starting -= 1
         while True:
             lane = self._next_lane()
             if lane is None:
@@ -335,10 +375,12 @@ class Lanes:
                     lane.working_since = self._clock()
                     lane.worker = threading.current_thread()
                     self._working.add(lane)
+                    self._call_thread()
                     return lane
                 self._idle += 1
                 notified = self._ready_changed.wait(IDLE)
                 self._idle -= 1
+                self._called = False
                 extra = len(self._threads) > self._workers + self._lent
                 if extra and not notified and not self._waiting():
                     break
@@ -346,7 +388,7 @@ class Lanes:
             return None
 
     def _end_work(self, lane: Lane) -> None:
-        """Caller holds the lock."""
+        """Caller holds the lock, and looks for the next lane or calls a thread that does."""
         self._working.discard(lane)
         lane.working_since = None
         lane.worker = None
@@ -354,7 +396,5 @@ class Lanes:
         self._late -= was_late
         if lane.items:
             self._make_ready(lane)
-        elif was_late:
-            self._call_thread()
         else:
             self._lanes.pop(lane.key, None)

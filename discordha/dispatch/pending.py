@@ -26,10 +26,11 @@ from discordha.dispatch.items import ClaimItem, Look, State
 
 __all__ = ["PendingEvents"]
 
-_UNDECIDED = frozenset({Look.FIRST, Look.HELP})
-_STANDBY = frozenset({State.PARKED, State.DELAYED})
-_UNSTARTED = _STANDBY | {State.WAITING}
-_OURS = frozenset({State.WAITING, State.RUNNING, State.FINISHED})
+# Tuples: an enum's hash is computed in Python, and each event asks a dozen times.
+_UNDECIDED = (Look.FIRST, Look.HELP)
+_STANDBY = (State.PARKED, State.DELAYED)
+_UNSTARTED = (*_STANDBY, State.WAITING)
+_OURS = (State.WAITING, State.RUNNING, State.FINISHED)
 
 
 class _LaneOrder:
@@ -157,24 +158,22 @@ class PendingEvents:
             self._set(item, State.WAITING)
             return True
 
-    def begin(self, item: ClaimItem) -> bool:
-        """Lets a waiting item run; false when it does not wait, or an older one of its lane is not ours: then
-        it is parked."""
+    def begin(self, items: Sequence[ClaimItem]) -> list[ClaimItem]:
+        """Lets waiting items run while all older ones of their lane are ours, and parks the others. Returns
+        those that run."""
         with self._lock:
-            if item.state is not State.WAITING:
-                return False
-            front = self._lanes[item.lane].find_front()
-            if front is not None and front.sequence < item.sequence:
-                self._set(item, State.PARKED)
-                return False
-            self._set(item, State.RUNNING)
-            return True
+            waiting = [item for item in items if item.state is State.WAITING]
+            for item in waiting:
+                front = self._lanes[item.lane].find_front()
+                ours = front is None or front.sequence >= item.sequence
+                self._set(item, State.RUNNING if ours else State.PARKED)
+            return [item for item in waiting if item.state is State.RUNNING]
 
     def give_up(self, item: ClaimItem) -> tuple[bool, Claim | None]:
         """Parks an item, unless its handlers have ended. Returns whether it is parked, and the claim that it
         had."""
         with self._lock:
-            if item.state in {State.GONE, State.FINISHED}:
+            if item.state in (State.GONE, State.FINISHED):
                 return False, None
             self._set(item, State.PARKED)
             return True, self._take_claim(item)
@@ -195,7 +194,7 @@ class PendingEvents:
     def attach(self, item: ClaimItem, claim: Claim) -> bool:
         """Gives an item the claim that was made ahead; false when it has no use for that any more."""
         with self._lock:
-            if item.state in {State.WAITING, State.RUNNING} and item.claim is None:
+            if item.state in (State.WAITING, State.RUNNING) and item.claim is None:
                 item.claim = claim
             return item.state in _OURS
 
@@ -347,7 +346,7 @@ class PendingEvents:
 
     def _set(self, item: ClaimItem, to: State) -> None:
         if item.aside:
-            if to in {State.RUNNING, State.FINISHED}:
+            if to in (State.RUNNING, State.FINISHED):
                 item.state = to
                 return
             self._rejoin_lane(item)

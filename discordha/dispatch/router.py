@@ -94,7 +94,7 @@ class Router:
                 return
 
     def _go(self, item: ClaimItem, *, follows: bool) -> bool:
-        """Moves a parked front on; whether it is the front no longer."""
+        """Moves a parked front on; whether one behind it may be the front now."""
         hint = self._claims.hint(item.key)
         if hint is Hint.DONE:
             self._pending.forget(item)
@@ -103,15 +103,15 @@ class Router:
             excused = self._is_excused(item) and self._pending.excuse(item)
             self._look_later(item)
             return excused
-        if item.look in {Look.FIRST, Look.HELP} and self._claims.can_look:
+        if item.look in (Look.FIRST, Look.HELP) and self._claims.can_look:
             return False  # the answer moves it on
         if self.gives_back(item) or (not follows and self._is_owed(item)):
             self._look_later(item)  # others may finish it
             return False
         rank = 0 if follows else self._rank(item)
         now = self._clock()
-        if rank == 0:
-            return self._queue(item, now)
+        if rank == 0:  # whatever comes behind it from now on finds it in its lane
+            return self._queue(item, now) and item.younger is not None
         due = now + rank * self._grace
         self._pending.delay(item, rank, due)
         self._wake(due)

@@ -17,7 +17,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +50,9 @@ class Outcome(enum.Enum):
     HANDLED = "handled"
     FAILED = "failed"
     LOST = "lost"
+
+    def __init__(self, label: str) -> None:
+        self.label = label  # as ``value``, which Python code looks up
 
 
 @dataclass(slots=True)
@@ -109,8 +111,10 @@ class Runner:
             scope = handler_scope(context, handler.name)
             ended = Outcome.HANDLED
             function = handler.function if trace is None else trace.runs(handler.function, handler.name)
+            if context.caught_up:
+                function = in_background()(function)
             try:
-                with in_background() if context.caught_up else nullcontext(), scope:
+                with scope:
                     refuse_result(function(*views), handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
@@ -122,7 +126,7 @@ class Runner:
             if scope.refused and ended is not Outcome.LOST:
                 _log.warning(_SWALLOWED, handler.name, context)
                 ended = Outcome.LOST
-            self._stats.add("handlers", ended.value)
+            self._stats.add("handlers", ended.label)
             if ended is not Outcome.HANDLED:
                 outcome = ended
             if ended is Outcome.LOST:

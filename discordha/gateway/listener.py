@@ -41,6 +41,12 @@ class GatewayListener(Protocol):
     ) -> None:
         """Takes an event of discord.py, with the text of its frame and a revision older than the event."""
 
+    def on_burst(self) -> None:
+        """Takes note that frames come at once: ``on_burst_over`` follows once the loop waits for more."""
+
+    def on_burst_over(self) -> None:
+        """Takes note that the frames that came at once have been taken."""
+
     def on_caught_up(
         self, event: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
     ) -> None:

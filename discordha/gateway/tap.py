@@ -49,6 +49,8 @@ _OWN = frozenset({"READY", "RESUMED", "GUILD_CREATE", "GUILD_MEMBERS_CHUNK", "VO
 CAUGHT_UP = "caught_up"
 #: And what leaders had handled of it before.
 HANDLED = "handled"
+#: Frames that follow one another faster may be many, seconds.
+AT_ONCE = 0.001
 #: Without these there is no session.
 _VITAL = frozenset({"READY", "RESUMED"})
 
@@ -108,6 +110,7 @@ class TappedClient(discord.Client):
         self._current = GatewayState(number)
         self._changed_at = time.monotonic()
         self._last_frame = time.monotonic()
+        self._bursts = False  # frames come at once, in this turn of the loop
         self._guilds_seen = 0
         self._told_ready = False
         self._acknowledged_revision = 0
@@ -134,8 +137,7 @@ class TappedClient(discord.Client):
         """Takes an event that discord.py dispatches. Gateway thread, while the frame is parsed."""
         if event == "socket_raw_receive":
             self._raw = args[0]
-            self._last_frame = time.monotonic()
-            self._current.frames += 1
+            self._note_frame()
             if is_acknowledgement(args[0]) and isinstance(self.ws, CountedSocket):
                 self.ws.note_acknowledgement()
             return
@@ -157,6 +159,20 @@ class TappedClient(discord.Client):
                 self._listener.on_dispatch(event, args, raw, self.key, self.acknowledged_revision)
         except Exception:  # noqa: BLE001 - one event that cannot be taken must not end the connection
             _log.exception("shard %d: on_%s could not be taken", self.number, event)
+
+    def _note_frame(self) -> None:
+        now = time.monotonic()
+        if not self._bursts and now - self._last_frame < AT_ONCE:
+            self._bursts = True
+            self._listener.on_burst()
+            self.loop.call_soon(self._end_burst)
+        self._last_frame = now
+        self._current.frames += 1
+
+    def _end_burst(self) -> None:
+        """All frames that had arrived have been parsed: discord.py takes them in one turn of the loop."""
+        self._bursts = False
+        self._listener.on_burst_over()
 
     @property
     def acknowledged_revision(self) -> int:

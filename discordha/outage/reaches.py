@@ -152,6 +152,7 @@ class Reaches:
         found = (Reach.of(departure.record, shard) for departure in self._members.departures.latest())
         return [reach for reach in found if reach is not None]
 
+
 def _has_lived(record: Mapping[str, object], shard: int, greeting: int) -> bool:
     """Whether a member's session has outlived a greeting, which its connection has acknowledged. Records of
     earlier versions do not tell.

@@ -132,6 +132,7 @@ class ReplicaParts:
             self.gateway.bridge, stats, handler_timeout=config.handler_timeout, on_error=on_error
         )
         self.lanes = Lanes(workers=config.workers, max_workers=config.workers * 4, patience=config.grace)
+        self.on_burst, self.on_burst_over = self.lanes.gather, self.lanes.hand_over  # the gateway's listener
         members = self._preference(self.node)
         self.leaders = (
             LeaderService(

@@ -61,6 +61,10 @@ class Line:
 
     def on_change(self) -> None: ...
 
+    def on_burst(self) -> None: ...
+
+    def on_burst_over(self) -> None: ...
+
     # --
 
     def open(self) -> None:

@@ -127,8 +127,10 @@ class Claims:
     def hint(self, key: str) -> Hint:
         """The state of an event that nobody works on here; no I/O. A claim of this session is *unknown*: its
         answer was lost, or it is being released, and the next claim tells."""
-        grant = self._session.current if self._session is not None else None
-        return self._hints.hint(key, own_lease=grant.lease_id if grant is not None else 0)
+        hint = self._hints.hint(key)
+        if hint is not Hint.RUNNING or self._session is None or (grant := self._session.current) is None:
+            return hint
+        return self._hints.hint(key, own_lease=grant.lease_id)
 
     @property
     def can_look(self) -> bool:
@@ -284,10 +286,11 @@ class Claims:
     ) -> Claim | Held | Done | None:
         """``None`` if nobody owns the event, and its record is not the known one."""
         if result.succeeded:
-            reason = request.burial(self._known(request), self._max_attempts)
-            if reason is not None:
-                _log.error("%s is a dead letter: %s", request.key, reason)
-                return Done(buried=True)
+            if request.attempt > 1 or request.refused is not None:
+                reason = request.burial(self._known(request), self._max_attempts)
+                if reason is not None:
+                    _log.error("%s is a dead letter: %s", request.key, reason)
+                    return Done(buried=True)
             return self._won(request, request.attempt, result.revision, grant)
         found = result.responses[0]
         assert isinstance(found, list)

@@ -14,8 +14,9 @@ listener once, after the hints have changed. Hints may be outdated: a miss leads
 decides. A look that is older than what is known changes nothing. After a snapshot, every waiting event is
 reviewed (``on_resync``).
 
-Threads and locks: ``_lock`` guards the tables, and ``_report_lock``, which is taken last, the keys that the
-log has named. The listener is called on the watch's thread and on that of the looks, without a lock.
+Threads and locks: ``_lock`` guards changes of the tables, and ``_report_lock``, which is taken last, the keys
+that the log has named. Single look-ups take no lock, which the watch's thread holds for a whole batch. The
+listener is called on the watch's thread and on that of the looks, without a lock.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from cachetools import FIFOCache
-
+from discordha.coordination.claims.recent import Recent, TTLSet
 from discordha.coordination.claims.records import (
     Attempts,
     ClaimListener,
@@ -38,7 +38,7 @@ from discordha.coordination.claims.records import (
 )
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent, WatchListener
 
-__all__ = ["ClaimHints", "TTLSet"]
+__all__ = ["ClaimHints"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,39 +52,6 @@ MAX_HELD = 100_000
 MAX_GONE = 10_000
 #: A claim that looks have missed for so many seconds is gone, even if the watch has not told its end.
 MISSING = 1.0
-
-
-class TTLSet:
-    """Keys that are known for ``ttl`` seconds after they were added last, unless ``size`` newer ones came.
-
-    Each key costs one float and no object that the garbage collector visits, since a replica keeps up to
-    100,000 of them: ``cachetools.TTLCache`` has an object with five references for each. No lock: the owner
-    guards it."""
-
-    def __init__(self, size: int, ttl: float, clock: Callable[[], float]) -> None:
-        self._ttl = ttl
-        self._clock = clock
-        self._until: FIFOCache[str, float] = FIFOCache(size)
-
-    def __contains__(self, key: str) -> bool:
-        until = self._until.get(key)
-        return until is not None and until > self._clock()
-
-    def __len__(self) -> int:
-        return len(self._until)
-
-    def add(self, key: str) -> None:
-        """Adds a key or renews it, and drops what has expired."""
-        now = self._clock()
-        known = self._until
-        known.pop(key, None)  # so that the first one is the oldest
-        known[key] = now + self._ttl
-        while known[next(iter(known))] <= now:
-            known.popitem()
-
-    def discard(self, key: str) -> None:
-        """Drops a key, if it is known."""
-        self._until.pop(key, None)
 
 
 class ClaimHints(WatchListener):
@@ -102,13 +69,13 @@ class ClaimHints(WatchListener):
         self._listener: ClaimListener | None = None
         self._lock = threading.Lock()
         self._clock = clock
-        self._held: FIFOCache[str, Held] = FIFOCache(MAX_HELD)
-        self._gone: FIFOCache[str, int] = FIFOCache(MAX_GONE)  # keys that were deleted, and at which revision
+        self._held: Recent[Held] = Recent(MAX_HELD)
+        self._gone: Recent[int] = Recent(MAX_GONE)  # keys that were deleted, and at which revision
         self._snapshot = 0  # the revision of the last one, which has all claims that were held then
-        self._missing: FIFOCache[str, float] = FIFOCache(MAX_GONE)  # held ones that a look did not find
+        self._missing: Recent[float] = Recent(MAX_GONE)  # held ones that a look did not find
         self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
-        self._traces: FIFOCache[str, str] = FIFOCache(MAX_TRACES)  # of owners that are gone without a mark
+        self._traces: Recent[str] = Recent(MAX_TRACES)  # of owners that are gone without a mark
         self._report_lock = threading.Lock()
         self._reported = TTLSet(MAX_REPORTED, retention, clock)  # unreadable keys that the log has named
         self.unreadable = 0
@@ -122,11 +89,10 @@ class ClaimHints(WatchListener):
 
         :param own_lease: claims under this lease do not count.
         """
-        with self._lock:
-            held = self._held.get(key)
-            if held is not None and not (own_lease and held.lease == own_lease):
-                return Hint.RUNNING
-            return Hint.DONE if key in self._done else Hint.UNKNOWN
+        held = self._held.get(key)  # in this order, and without the lock: what ends is noted as done first
+        if held is not None and not (own_lease and held.lease == own_lease):
+            return Hint.RUNNING
+        return Hint.DONE if key in self._done else Hint.UNKNOWN
 
     def owner(self, key: str) -> str | None:
         """The replica that holds an event, as far as is known; ``?`` if that cannot be read."""
@@ -139,8 +105,7 @@ class ClaimHints(WatchListener):
         return held is not None and held.aside
 
     def attempts(self, key: str) -> Attempts | None:
-        """The record ``a/<key>``, which exists from the second attempt on. One look-up, without the lock: the
-        watch's thread holds it for a whole batch, and the gateway's asks for every event."""
+        """The record ``a/<key>``, which exists from the second attempt on. No I/O; any thread."""
         return self._attempts.get(key)
 
     def traceparent(self, key: str) -> str | None:
@@ -155,9 +120,9 @@ class ClaimHints(WatchListener):
             self._finish(key)
 
     def _finish(self, key: str) -> None:
+        self._done.add(key)
         self._held.pop(key, None)
         self._traces.pop(key, None)
-        self._done.add(key)
 
     def note_held(self, key: str, held: Held) -> None:
         """Notes who holds an event after a refused claim or a look, unless the watch has told its end or more
@@ -222,7 +187,7 @@ class ClaimHints(WatchListener):
     # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        held: FIFOCache[str, Held] = FIFOCache(MAX_HELD)
+        held: Recent[Held] = Recent(MAX_HELD)
         attempts: dict[str, Attempts] = {}
         finished: set[str] = set()
         # All ``a/`` come before all ``e/``, which say who runs an event. Without the lock: may be many.
@@ -232,12 +197,12 @@ class ClaimHints(WatchListener):
             if kv.key.startswith(self._attempts_prefix):
                 self._note_attempts(kv, attempts)
         with self._lock:
+            for key in done:
+                self._done.add(key)
             before, self._held, self._attempts = self._held, held, attempts
             for key, was in before.items():
                 if was.traceparent is not None and key not in held and key not in finished:
                     self._traces[key] = was.traceparent
-            for key in done:
-                self._done.add(key)
             self._snapshot = snapshot.revision
             self._gone.clear()
             self._missing.clear()
@@ -256,7 +221,7 @@ class ClaimHints(WatchListener):
     def _apply(
         self,
         events: Sequence[WatchEvent],
-        held: FIFOCache[str, Held],
+        held: Recent[Held],
         done: TTLSet | set[str],
         attempts: dict[str, Attempts],
     ) -> tuple[list[str], list[tuple[str, int]], set[str]]:
@@ -288,16 +253,16 @@ class ClaimHints(WatchListener):
                     held[key] = Held("?", known.attempt if known is not None else 1, kv.mod_revision)
                 self._warn(kv.key, kv.value, "claim", "the event is left to its writer")
             elif parsed[0] == "d":
+                done.add(key)
                 held.pop(key, None)
                 self._traces.pop(key, None)
-                done.add(key)
                 finished.append(key)
             else:
                 held[key] = held_by(parsed, kv)
         return finished, freed, concerned
 
     def _apply_delete(
-        self, key: str, kv: KeyValue, held: FIFOCache[str, Held], done: TTLSet | set[str]
+        self, key: str, kv: KeyValue, held: Recent[Held], done: TTLSet | set[str]
     ) -> int | None:
         """Applies a delete, which may be told after what has followed it. Returns the attempt of the claim
         that is gone; ``None`` if it was a mark, or another claim has followed."""

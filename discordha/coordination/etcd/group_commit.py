@@ -194,9 +194,10 @@ class GroupCommit:
             held_back: set[str] = set()
             deferred: list[Operation] = []
             room = self._room
+            holds = bool(held)
             while pending and len(batch) < MAX_OPERATIONS:
                 operation = pending[0]
-                if held:
+                if holds:
                     if operation.persistent and held.keeps(operation, now):
                         pending.popleft()
                         continue

@@ -199,7 +199,11 @@ class HandlerRegistry:
         :param caught_up: see ``CurrentEvent``, which ``where`` finds with ``current_event``.
         """
         handlers, source = self._by_event.get(name, ()), self._sources.get(name)
-        wanting = [each for each in handlers if each.where is None or each.wants(args, caught_up, late_by)]
+        wanting: Sequence[Handler] = handlers  # as they are, unless one of them has a predicate
+        for handler in handlers:
+            if handler.where is not None:
+                wanting = [each for each in handlers if each.wants(args, caught_up, late_by)]
+                break
         if source is None:
             return wanting
         try:
@@ -284,13 +288,13 @@ def by_claim(
     :param claimable: else the leader has the event, in the place of who claims it.
     :param late: what is the leader's is claimed, too, since the event is caught up.
     """
+    first = handlers[0]
+    if len(handlers) == 1 and claimable:  # most events
+        return [(first.scope, first.ordering or usual, "", handlers)]
 
     def scope_of(handler: Handler) -> Scope:
         return Scope.LEADER if handler.scope is Scope.CLAIM and not claimable else handler.scope
 
-    first = handlers[0]
-    if len(handlers) == 1:
-        return [(scope_of(first), first.ordering or usual, "", handlers)]
     groups: dict[tuple[Scope, str], list[Handler]] = {}
     for handler in handlers:
         groups.setdefault((scope_of(handler), handler.ordering or usual), []).append(handler)

@@ -39,7 +39,8 @@ class Machine:
 
     def refuses(self, ago: float) -> bool:
         """Whether an event is refused that happened so many seconds before the right moment."""
-        return self.guard.refuses(snowflake(BEGAN + self.now - 1000.0 + self.slept - ago), "message")
+        created = snowflake(BEGAN + self.now - 1000.0 + self.slept - ago)
+        return self.guard.refuses(self.guard.note(created, "message"))
 
 
 def test_refuses_an_event_that_is_older_than_its_mark(caplog: pytest.LogCaptureFixture) -> None:

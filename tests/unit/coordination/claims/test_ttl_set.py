@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from discordha.coordination.claims.hints import TTLSet
+from discordha.coordination.claims.recent import TTLSet
 
 
 class Bench:
