@@ -1,6 +1,4 @@
-"""The parts of one replica, each made with everything that it needs.
-
-``ReplicaParts`` starts nothing: ``ReplicaLifecycle`` starts and stops the parts.
+"""The parts of one replica, each made with everything that it needs. ``ReplicaLifecycle`` starts them.
 
 Threads and locks: no state of its own. The gateway thread calls the methods of ``GatewayListener``, and the
 watch thread ``_on_command``; neither may block. Any thread calls the rest.
