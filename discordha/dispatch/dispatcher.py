@@ -159,8 +159,7 @@ class Dispatcher:
         self, name: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
     ) -> None:
         """Takes an event that happened while no replica was connected. Never blocks; gateway thread. One
-        replica claims a leader event, too, behind its channel's messages: by the identity that it had if it
-        was received once, so that its messages have the nonces of then, or else by its moment.
+        replica claims a leader event, too: by the identity and with the nonces that it had if it was received.
         """
         late_by = max(self._clock() - caught_up.happened_at, 0.0)
         handlers = self._registry.select(name, args, caught_up=True, late_by=late_by)
@@ -199,9 +198,8 @@ class Dispatcher:
     def receive_own(
         self, name: str, args: tuple[Any, ...], id: str, raw: str, shard_id: int, *, is_old: bool
     ) -> None:
-        """Takes an event that the bot has dispatched. Never blocks; any one thread.
+        """Takes an event that the bot has dispatched, with its identity. Never blocks; any one thread.
 
-        :param id: the event's identity.
         :param is_old: it was dispatched before this replica ran, and only claimed handlers run for it.
         """
         handlers = self._registry.select(name, args)

@@ -44,8 +44,7 @@ _log = logging.getLogger(__name__)
 #: A handler thread claims as many events of a lane at once as recently ran within this many seconds.
 BATCH_SECONDS = 0.005
 MAX_BATCH = 64
-#: Claims ahead that may wait for etcd at once. Each holds a dozen objects, and a backlog of thousands of them
-#: costs more in Python's cyclic collector than all else together.
+#: Claims ahead that may wait for etcd at once. Each holds a dozen objects, which Python's collector visits.
 MAX_AHEAD = 256
 
 

@@ -238,9 +238,7 @@ class LeaderService:
 
     def handled(self, shard_id: int, events: Sequence[Event], since: int) -> set[str]:
         """The keys of those events, each without an identity of its own, that a leader has handled, or that
-        this leader keeps.
-
-        :param since: marks from before this revision are about other events.
+        this leader keeps. ``since``: marks from before this revision are about other events.
         """
         shard = self._shards.get(shard_id)
         if shard is None:

@@ -148,8 +148,7 @@ class Claims:
         return self._open_on_loss and self._session is not None and self._session.current is None
 
     def previous_attempts(self, key: str) -> int | None:
-        """How often the event has been started, from ``a/<key>``; ``None`` without a record: once at most.
-        0 for a dead letter that an operator replays. No I/O."""
+        """How often the event was started; ``None``: once at most. 0: an operator replays it. No I/O."""
         known = self._hints.attempts(key)
         return known.attempt if known is not None else None
 
@@ -386,9 +385,7 @@ class Claims:
 
     def set_aside(self, claim: Claim, traceparent: str | None = None) -> None:
         """Tells the other replicas, in the background, that an event under way holds up no younger one. Never
-        blocks. If etcd does not take it, they wait for the event's end.
-
-        :param traceparent: that of the claim.
+        blocks. If etcd does not take it, they wait for the event's end. ``traceparent``: that of the claim.
         """
         if self._session is None or claim.grant is self._no_lease:
             return
