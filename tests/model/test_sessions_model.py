@@ -157,6 +157,23 @@ def test_a_leader_that_runs_an_event_again_says_so() -> None:
         check(2, "a", tally=broken_tallies.DeafBeforeReady, **options)
 
 
+#: The first leader handled an event unaware, and the second one, whose session is young, runs it again.
+RUNS_AGAIN = (
+    *("1 has a new session from 0", "0 receives a (0)", "0 runs a", "1 receives a (0)"),
+    *("the mark of a (0)", "1 sees", "2 receives a (0)", "2 sees", "0 dies", "etcd ends the lease of 0"),
+    *("1 leads", "1 runs a (0)"),
+)
+
+
+def test_the_second_mark_of_an_event_that_ran_again_may_cost_an_equal_one() -> None:
+    """docs/guarantees.md says so. A replica that was in no doubt takes it for the mark of the next equal
+    event, and leads before anybody has handled that.
+    """
+    options = {**OVERTAKING, "overtake": False, "polite": False, "deaths": 2, "lively": False}
+    with pytest.raises(Violation, match="lost"):
+        check(3, "aa", RUNS_AGAIN, **options)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("replicas", "stream", "options"),

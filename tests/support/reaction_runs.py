@@ -110,8 +110,11 @@ class NumberedRuns:
     def has(self, sent: Sequence[Sent]) -> bool:
         """Whether all of those are handled."""
         self.read()
-        lost, _ = self._count(sent)
-        return not lost
+        return self.numbers.issuperset(each.number for each in sent) or not self.missing(sent)
+
+    def missing(self, sent: Sequence[Sent]) -> list[Sent]:
+        """Those that nothing stands for."""
+        return self._count(sent)[0]
 
     def _count(self, sent: Sequence[Sent]) -> tuple[list[Sent], list[tuple[int, str, float]]]:
         """The events that nothing stands for, and the runs that stand for none."""

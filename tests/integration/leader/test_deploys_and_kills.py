@@ -4,14 +4,13 @@ coming: each kill falls into the first second of a new gateway session.
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 import pytest
 from fleet import BOTS, doubtful_runs, per_replica
 from reaction_runs import NumberedRuns
 
-from discordha.testing import LocalDiscord, Replica, Replicas, WaitTimeout, wait_for
+from discordha.testing import LocalDiscord, Replica, Replicas, wait_for
 from discordha.testing.discord.records import Load
 from discordha.testing.plugin import ReplicasFactory
 
@@ -53,8 +52,7 @@ def deploy(discord: LocalDiscord, fleet: Replicas, runs: NumberedRuns, load: Loa
         leader.start()
         wait_for(lambda: begun(discord, leader) > before, 60, "its new session", interval=0.01)  # noqa: B023
         sent = load.sent()
-        with contextlib.suppress(WaitTimeout):  # what is missing then is lost
-            wait_for(lambda: runs.has(sent), 30, "what was sent by then")  # noqa: B023
+        wait_for(lambda: runs.has(sent), 60, lambda: f"what was sent by then: {runs.missing(sent)}")  # noqa: B023
     return killed_after
 
 
