@@ -5,7 +5,8 @@ delays no other while a thread is free. When all are busy for longer than ``pati
 ``max_workers``; a thread beyond ``workers`` ends after ``IDLE`` seconds without work. A thread that waits
 within ``lend`` does not count. A thread may let its lane go while it still works on an item: then another one
 works the rest. Lanes that begin with an item that is late (caught up after an outage) get half of ``workers``
-at the most, and only what the others leave. The dispatcher bounds the number of items.
+at the most, and only what the others leave; among them go those first in which items that are not late wait
+behind such. The dispatcher bounds the number of items.
 
 Threads and locks: owns ``discordha-handler-N``, which ``stop`` ends and joins. ``_lock`` (that of
 ``_ready_changed``) guards lanes, ready queue and thread counts; no work is done under it.
@@ -57,6 +58,7 @@ class Lane:
     key: str
     items: list[LaneItem] = field(default_factory=list)
     is_ready: bool = False  # stands in a ready queue
+    queue: deque[Lane] | None = None  # the last ready queue that it stood in
     counts_as_late: bool = False  # is worked as one that began with a late item
     ready_since: float = 0.0
     named_up_to: int = -1  # ``behind`` has named the items up to this sequence number
@@ -85,7 +87,8 @@ class Lanes:
         self._ready_changed = threading.Condition(self._lock)
         self._lanes: dict[str, Lane] = {}
         self._ready: deque[Lane] = deque()
-        self._ready_late: deque[Lane] = deque()  # those that begin with a late item
+        self._ready_late: deque[Lane] = deque()  # those that hold late items alone
+        self._ready_mixed: deque[Lane] = deque()  # those that begin with one, and hold others
         self._late = 0  # how many such lanes are worked
         self._most_late = max(workers // 2, 1)
         self._working: set[Lane] = set()
@@ -107,15 +110,30 @@ class Lanes:
                 insort(lane.items, item, key=_sequence_of)
             else:
                 lane.items.append(item)
-            if not lane.is_ready and lane not in self._working:
+            if lane.is_ready:
+                self._move_up(lane)
+            elif lane not in self._working:
                 self._make_ready(lane)
 
     def _make_ready(self, lane: Lane) -> None:
         lane.ready_since = self._clock()
         lane.is_ready = True
-        (self._ready_late if lane.items[0].is_late else self._ready).append(lane)
+        lane.queue = self._queue_of(lane)
+        lane.queue.append(lane)
         self._on_ready(lane.ready_since)
         self._call_thread()
+
+    def _queue_of(self, lane: Lane) -> deque[Lane]:
+        if not lane.items[0].is_late:
+            return self._ready
+        return self._ready_late if lane.items[-1].is_late else self._ready_mixed
+
+    def _move_up(self, lane: Lane) -> None:
+        """An item that is not late waits in a ready lane by now. Caller holds the lock."""
+        if lane.queue is self._ready_late and not lane.items[-1].is_late:
+            self._ready_late.remove(lane)
+            lane.queue = self._ready_mixed
+            lane.queue.append(lane)
 
     def _call_thread(self) -> None:
         """Has a thread work the next lane that may be worked, if there is one. Caller holds the lock."""
@@ -127,7 +145,8 @@ class Lanes:
 
     def _waiting(self) -> int:
         """How many ready lanes may be worked. Caller holds the lock."""
-        return len(self._ready) + min(len(self._ready_late), max(self._most_late - self._late, 0))
+        late = len(self._ready_mixed) + len(self._ready_late)
+        return len(self._ready) + min(late, max(self._most_late - self._late, 0))
 
     def take(self, lane: Lane, limit: int) -> list[LaneItem]:
         """Removes and returns the first items of a lane that the calling thread works."""
@@ -194,7 +213,7 @@ class Lanes:
         """Lanes ready to be worked, items or lanes being worked, items waiting."""
         with self._lock:
             waiting = sum(len(lane.items) for lane in self._lanes.values())
-            ready = len(self._ready) + len(self._ready_late)
+            ready = len(self._ready) + len(self._ready_mixed) + len(self._ready_late)
             return ready, len(self._working) + self._apart, waiting
 
     @property
@@ -205,7 +224,7 @@ class Lanes:
     @property
     def active(self) -> bool:
         """Whether a lane is being worked, or ready to be."""
-        return bool(self._working or self._ready or self._ready_late)
+        return bool(self._working or self._ready or self._ready_mixed or self._ready_late)
 
     @property
     def threads(self) -> int:
@@ -258,7 +277,7 @@ class Lanes:
             waiting = self._waiting()
             if not waiting or self._idle:
                 return
-            first = (self._ready or self._ready_late)[0]
+            first = (self._ready or self._ready_mixed or self._ready_late)[0]
             if self._clock() - first.ready_since < self._patience:
                 return
             for _ in range(min(self._room(self._max_workers), waiting)):
@@ -325,7 +344,7 @@ class Lanes:
             while not self._stopping:
                 if self._waiting():
                     is_late = not self._ready
-                    lane = (self._ready_late if is_late else self._ready).popleft()
+                    lane = (self._ready or self._ready_mixed or self._ready_late).popleft()
                     lane.is_ready = False
                     if not lane.items:
                         self._lanes.pop(lane.key, None)

@@ -97,8 +97,13 @@ class Runner:
         handlers: Sequence[Handler],
         args: Sequence[Any],
         trace: EventTrace | None = None,
+        *,
+        is_late: bool = False,
     ) -> Outcome:
-        """Runs all handlers of one event, inside spans of ``trace``. Blocks for as long as they do."""
+        """Runs all handlers of one event, inside spans of ``trace``. Blocks for as long as they do.
+
+        :param is_late: their requests give way to others'.
+        """
         outcome = Outcome.HANDLED
         bridge = self._bridge
         views = [wrap(arg, bridge) for arg in args]
@@ -110,7 +115,7 @@ class Runner:
             ended = Outcome.HANDLED
             function = handler.function if trace is None else trace.runs(handler.function, handler.name)
             try:
-                with in_background() if context.caught_up else nullcontext(), scope:
+                with in_background() if is_late else nullcontext(), scope:
                     refuse_result(function(*views), handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
