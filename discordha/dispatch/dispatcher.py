@@ -159,7 +159,7 @@ class Dispatcher:
         self, name: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
     ) -> None:
         """Takes an event that happened while no replica was connected. Never blocks; gateway thread. One
-        replica claims a leader event, too: by the identity and with the nonces that it had if it was received.
+        replica claims a leader event, too: by the identity that it had if it was received, with those nonces.
         """
         late_by = max(self._clock() - caught_up.happened_at, 0.0)
         handlers = self._registry.select(name, args, caught_up=True, late_by=late_by)

@@ -65,8 +65,8 @@ class Item:
 
     @property
     def is_late(self) -> bool:
-        """Whether its event was caught up after an outage: others go first."""
-        return self.event.caught_up is not None
+        """Whether nobody received its event as it happened: others go first."""
+        return self.event.caught_up is not None and self.event.caught_up.is_late
 
 
 @dataclass(slots=True, eq=False)

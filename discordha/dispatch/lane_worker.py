@@ -383,7 +383,7 @@ class LaneWorker:
             item.trace = self._begin_trace(item, context.attempt, None)
             if item.trace is not None:
                 item.trace.waited(event.received_at, started)
-        outcome = self._runner.run(context, item.handlers, event.args, item.trace)
+        outcome = self._runner.run(context, item.handlers, event.args, item.trace, is_late=item.is_late)
         ended = self._clock()
         if item.trace is not None:
             mark_follows = isinstance(item, ClaimItem) and outcome is not Outcome.LOST

@@ -5,7 +5,8 @@ delays no other while a thread is free. When all are busy for longer than ``pati
 ``max_workers``; a thread beyond ``workers`` ends after ``IDLE`` seconds without work. A thread that waits
 within ``lend`` does not count. A thread may let its lane go while it still works on an item: then another one
 works the rest. Lanes that begin with an item that is late (caught up after an outage) get half of ``workers``
-at the most, and only what the others leave. The dispatcher bounds the number of items.
+at the most, and only what the others leave; among them go those first in which items that are not late wait
+behind such. The dispatcher bounds the number of items.
 
 One thread is called at a time, and calls the next once it has a lane, so none is woken for what another is
 about to take. While many items come at once (``gather``), one is called every ``GATHER`` seconds: else both
@@ -63,6 +64,7 @@ class Lane:
     key: str
     items: list[LaneItem] = field(default_factory=list)
     is_ready: bool = False  # stands in a ready queue
+    queue: deque[Lane] | None = None  # the last ready queue that it stood in
     counts_as_late: bool = False  # is worked as one that began with a late item
     ready_since: float = 0.0
     named_up_to: int = -1  # ``behind`` has named the items up to this sequence number
@@ -91,7 +93,8 @@ class Lanes:
         self._ready_changed = threading.Condition(self._lock)
         self._lanes: dict[str, Lane] = {}
         self._ready: deque[Lane] = deque()
-        self._ready_late: deque[Lane] = deque()  # those that begin with a late item
+        self._ready_late: deque[Lane] = deque()  # those that hold late items alone
+        self._ready_mixed: deque[Lane] = deque()  # those that begin with one, and hold others
         self._late = 0  # how many such lanes are worked
         self._most_late = max(workers // 2, 1)
         self._working: set[Lane] = set()
@@ -117,7 +120,9 @@ class Lanes:
                 insort(lane.items, item, key=_sequence_of)
             else:
                 lane.items.append(item)
-            if not lane.is_ready and lane not in self._working:
+            if lane.is_ready:
+                self._move_up(lane)
+            elif lane not in self._working:
                 self._make_ready(lane)
                 if not self._holds():
                     self._call_thread()
@@ -125,7 +130,8 @@ class Lanes:
     def _make_ready(self, lane: Lane) -> None:
         lane.ready_since = self._clock()
         lane.is_ready = True
-        (self._ready_late if lane.items[0].is_late else self._ready).append(lane)
+        lane.queue = self._queue_of(lane)
+        lane.queue.append(lane)
         self._on_ready(lane.ready_since)
 
     def _holds(self) -> bool:
@@ -137,6 +143,18 @@ class Lanes:
             return True
         self._gathering_until = now + GATHER
         return False
+
+    def _queue_of(self, lane: Lane) -> deque[Lane]:
+        if not lane.items[0].is_late:
+            return self._ready
+        return self._ready_late if lane.items[-1].is_late else self._ready_mixed
+
+    def _move_up(self, lane: Lane) -> None:
+        """An item that is not late waits in a ready lane by now. Caller holds the lock."""
+        if lane.queue is self._ready_late and not lane.items[-1].is_late:
+            self._ready_late.remove(lane)
+            lane.queue = self._ready_mixed
+            lane.queue.append(lane)
 
     def _call_thread(self) -> None:
         """Has a thread work the next lane that may be worked, if there is one. Caller holds the lock."""
@@ -151,7 +169,8 @@ class Lanes:
 
     def _waiting(self) -> int:
         """How many ready lanes may be worked. Caller holds the lock."""
-        return len(self._ready) + min(len(self._ready_late), max(self._most_late - self._late, 0))
+        late = len(self._ready_mixed) + len(self._ready_late)
+        return len(self._ready) + min(late, max(self._most_late - self._late, 0))
 
     def gather(self) -> None:
         """More items follow at once: until ``hand_over`` a thread is called every ``GATHER`` seconds only."""
@@ -229,7 +248,7 @@ class Lanes:
         """Lanes ready to be worked, items or lanes being worked, items waiting."""
         with self._lock:
             waiting = sum(len(lane.items) for lane in self._lanes.values())
-            ready = len(self._ready) + len(self._ready_late)
+            ready = len(self._ready) + len(self._ready_mixed) + len(self._ready_late)
             return ready, len(self._working) + self._apart, waiting
 
     @property
@@ -240,7 +259,7 @@ class Lanes:
     @property
     def active(self) -> bool:
         """Whether a lane is being worked, or ready to be."""
-        return bool(self._working or self._ready or self._ready_late)
+        return bool(self._working or self._ready or self._ready_mixed or self._ready_late)
 
     @property
     def threads(self) -> int:
@@ -295,7 +314,7 @@ class Lanes:
             if not waiting or self._idle:
                 self._call_thread()
                 return
-            first = (self._ready or self._ready_late)[0]
+            first = (self._ready or self._ready_mixed or self._ready_late)[0]
             if self._clock() - first.ready_since < self._patience:
                 return
             for _ in range(min(self._room(self._max_workers), waiting)):
@@ -365,7 +384,7 @@ class Lanes:
             while not self._stopping:
                 if self._waiting():
                     is_late = not self._ready
-                    lane = (self._ready_late if is_late else self._ready).popleft()
+                    lane = (self._ready or self._ready_mixed or self._ready_late).popleft()
                     lane.is_ready = False
                     if not lane.items:
                         self._lanes.pop(lane.key, None)

@@ -99,8 +99,13 @@ class Runner:
         handlers: Sequence[Handler],
         args: Sequence[Any],
         trace: EventTrace | None = None,
+        *,
+        is_late: bool = False,
     ) -> Outcome:
-        """Runs all handlers of one event, inside spans of ``trace``. Blocks for as long as they do."""
+        """Runs all handlers of one event, inside spans of ``trace``. Blocks for as long as they do.
+
+        :param is_late: their requests give way to others'.
+        """
         outcome = Outcome.HANDLED
         bridge = self._bridge
         views = [wrap(arg, bridge) for arg in args]
@@ -111,7 +116,7 @@ class Runner:
             scope = handler_scope(context, handler.name)
             ended = Outcome.HANDLED
             function = handler.function if trace is None else trace.runs(handler.function, handler.name)
-            if context.caught_up:
+            if is_late:
                 function = in_background()(function)
             try:
                 with scope:

@@ -17,15 +17,24 @@ class CaughtUp:
     :param happened_at: the same by this process's monotonic clock, about.
     :param handled: what a leader has handled of it before, or will: names of events, or parts of them
         (``part_of``).
+    :param is_late: nobody received it as it happened. Else it is fetched for the replicas that did not.
     :ivar keys: the events to be claimed that it has become here.
     """
 
-    __slots__ = ("handled", "happened_at", "keys", "moment")
+    __slots__ = ("handled", "happened_at", "is_late", "keys", "moment")
 
-    def __init__(self, moment: float, happened_at: float, handled: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        moment: float,
+        happened_at: float,
+        handled: Collection[str] = (),
+        *,
+        is_late: bool = True,
+    ) -> None:
         self.moment = moment
         self.happened_at = happened_at
         self.handled = handled
+        self.is_late = is_late
         self.keys: list[str] = []
 
     def was_handled(self, name: str, part: str) -> bool:

@@ -20,6 +20,7 @@ by etcd. At a drain, ``pause`` and ``settle``, then ``stop``.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -160,8 +161,9 @@ class CatchUp:
             self._shut_since[shard] = self._clock()
         self._wake.set()
 
-    def _take(self, client: ShardClient, event: FrameEvent, keys: list[str]) -> None:
-        caught_up = CaughtUp(event.moment, self._clock() - client.age_of(event.moment), event.handled)
+    def _take(self, client: ShardClient, event: FrameEvent, until: float, keys: list[str]) -> None:
+        happened_at, is_late = self._clock() - client.age_of(event.moment), event.moment <= until
+        caught_up = CaughtUp(event.moment, happened_at, event.handled, is_late=is_late)
         try:
             client.catch_up(event.kind, event.data, caught_up)
         finally:
@@ -214,13 +216,14 @@ class CatchUp:
     def _take_frames(self, shard: int, client: ShardClient) -> GapState | None:
         """Takes the frames that are new here; returns the state that goes with them."""
         frames, state = self._node.gaps.frames(shard, self._taken.get(shard, (0, -1)))
+        until = state.until if state is not None else math.inf
         for frame in frames:
             self._keys[shard, frame.place] = None
             self._taken[shard] = frame.place
             keys: list[str] = []
             self._intake.put(
                 [
-                    *(partial(self._take, client, event, keys) for event in frame.events),
+                    *(partial(self._take, client, event, until, keys) for event in frame.events),
                     partial(self._end_frame, shard, frame.place, keys),
                 ]
             )

@@ -281,7 +281,7 @@ class Replica:
 
     # The runner's part
 
-    def run(self, context: Any, handlers: Any, args: Sequence[Any], trace: None) -> Outcome:
+    def run(self, context: Any, handlers: Any, args: Sequence[Any], trace: None, **more: Any) -> Outcome:
         self.world.set_aside = context.set_aside
         return self.world.handle(self, args[0])
 

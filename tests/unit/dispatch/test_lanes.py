@@ -304,3 +304,30 @@ def test_the_timer_calls_threads_for_what_was_never_handed_over() -> None:
     world.lanes.tend()
     assert world.begun.acquire(timeout=10)
     world.end()
+
+
+def test_lanes_in_which_others_wait_behind_late_items_go_first_among_the_late() -> None:
+    gate, order, begun = threading.Event(), list[str](), threading.Semaphore(0)
+
+    def work(lane: Lane) -> None:
+        (job,) = lanes.take(lane, 1)
+        order.append(job.lane)
+        begun.release()
+        gate.wait(10)
+
+    lanes = Lanes(workers=2, max_workers=2)
+    lanes.start(work)
+    lanes.put(Job(0, "first", is_late=True))
+    assert begun.acquire(timeout=10)
+    for number in range(20):
+        for sequence in range(3):
+            lanes.put(Job(sequence, f"late{number}", is_late=True))
+    lanes.put(Job(3, "late17"))
+    lanes.put(Job(4, "late17"))
+    gate.set()
+    for _ in range(62):
+        assert begun.acquire(timeout=10)
+    assert order[1:4] == ["late17"] * 3, order
+    assert order.index("late0") > 0
+    assert lanes.stop(5)
+    assert len(order) == 63
