@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 
 from discordha.coordination.claims.last_attempts import LastAttempts
-from discordha.dispatch.items import ClaimItem, LeaderItem, State
-from discordha.dispatch.lanes import LaneItem, Lanes
+from discordha.dispatch.items import ClaimItem, LaneItem, LeaderItem, State
+from discordha.dispatch.lanes import Lanes
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.stats import Stats

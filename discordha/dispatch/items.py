@@ -20,11 +20,34 @@ from discordha.events import Event
 if TYPE_CHECKING:
     from discordha.telemetry import EventTrace
 
-__all__ = ["ClaimItem", "ClaimStore", "Item", "LeaderItem", "LeaderRole", "Look", "Preference", "State"]
+__all__ = [
+    "ClaimItem",
+    "ClaimStore",
+    "Item",
+    "LaneItem",
+    "LeaderItem",
+    "LeaderRole",
+    "Look",
+    "Preference",
+    "State",
+]
 
 ClaimStore = Claims
 #: Which replica claims first.
 Preference = Members | ShardPreference
+
+
+class LaneItem(Protocol):
+    """An event in a lane."""
+
+    lane: str  # the lane's key
+    sequence: int  # grows in the order of the gateway
+    event_name: str
+    attempt: int
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it was caught up."""
 
 
 class State(enum.Enum):

@@ -26,8 +26,8 @@ from discordha.context import CurrentEvent
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
 from discordha.coordination.membership.shard_keys import number_of
-from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LeaderItem, State
-from discordha.dispatch.lanes import Lane, LaneItem, Lanes
+from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LaneItem, LeaderItem, State
+from discordha.dispatch.lanes import Lane, Lanes
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Outcome, Runner

@@ -8,9 +8,8 @@ works the rest. Lanes that begin with an item that is late (caught up after an o
 at the most, and only what the others leave; among them go those first in which items that are not late wait
 behind such. The dispatcher bounds the number of items.
 
-One thread is called at a time, and calls the next once it has a lane, so none is woken for what another is
-about to take. While many items come at once (``gather``), one is called every ``GATHER`` seconds: else both
-would take turns at Python's one interpreter, an item a turn.
+One thread is called at a time, and calls the next once it has a lane. While many items come at once
+(``gather``), one is called every ``GATHER`` seconds: else both would take turns at Python, an item a turn.
 
 Threads and locks: owns ``discordha-handler-N``, which ``stop`` ends and joins. ``_lock`` (that of
 ``_ready_changed``) guards lanes, ready queue and thread counts; no work is done under it.
@@ -26,11 +25,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from discordha.dispatch.items import LaneItem
 from discordha.process.threads import note_failure
 
-__all__ = ["Lane", "LaneItem", "Lanes"]
+__all__ = ["Lane", "Lanes"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,23 +37,6 @@ _log = logging.getLogger(__name__)
 IDLE = 10.0
 #: How seldom threads are called within ``gather``, seconds: Python's own interval for switching threads.
 GATHER = 0.005
-
-
-class LaneItem(Protocol):
-    """An event in a lane."""
-
-    lane: str  # the lane's key
-    sequence: int  # grows in the order of the gateway
-    event_name: str
-    attempt: int
-
-    @property
-    def is_late(self) -> bool:
-        """Whether it was caught up."""
-
-
-def _sequence_of(item: LaneItem) -> int:
-    return item.sequence
 
 
 @dataclass(slots=True, eq=False)
@@ -100,8 +82,7 @@ class Lanes:
         self._working: set[Lane] = set()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
-        self._called = False  # an idle thread is on its way, and has not looked yet
-        self._starting = 0  # threads that have not looked yet
+        self._called, self._starting = False, 0  # an idle thread, and new ones, are on their way to look
         self._gathers = False  # more items follow at once
         self._gathering_until = 0.0  # and no thread is called until then
         self._started = 0
@@ -117,7 +98,7 @@ class Lanes:
             if lane is None:
                 lane = self._lanes[item.lane] = Lane(item.lane)
             if lane.items and lane.items[-1].sequence > item.sequence:
-                insort(lane.items, item, key=_sequence_of)
+                insort(lane.items, item, key=lambda each: each.sequence)
             else:
                 lane.items.append(item)
             if lane.is_ready:
@@ -152,7 +133,7 @@ class Lanes:
     def _move_up(self, lane: Lane) -> None:
         """An item that is not late waits in a ready lane by now. Caller holds the lock."""
         if lane.queue is self._ready_late and not lane.items[-1].is_late:
-            self._ready_late.remove(lane)
+            lane.queue.remove(lane)
             lane.queue = self._ready_mixed
             lane.queue.append(lane)
 
@@ -237,7 +218,7 @@ class Lanes:
                 if lane.working_since is not None and now - lane.working_since >= seconds
             ]
             for lane in slow:
-                first = bisect_right(lane.items, lane.named_up_to, key=_sequence_of)
+                first = bisect_right(lane.items, lane.named_up_to, key=lambda each: each.sequence)
                 named = lane.items[first : first + max(limit // len(slow), 1)]
                 if named:
                     found.extend(named)
@@ -248,7 +229,7 @@ class Lanes:
         """Lanes ready to be worked, items or lanes being worked, items waiting."""
         with self._lock:
             waiting = sum(len(lane.items) for lane in self._lanes.values())
-            ready = len(self._ready) + len(self._ready_mixed) + len(self._ready_late)
+            ready = sum(map(len, (self._ready, self._ready_mixed, self._ready_late)))
             return ready, len(self._working) + self._apart, waiting
 
     @property
