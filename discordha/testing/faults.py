@@ -246,6 +246,8 @@ class FaultProxy:
         except OSError:
             return  # the client has left already
         connection.setblocking(False)
+        # asyncio does so by itself for sockets alone that were made with the protocol's number.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accepted += 1
         task = asyncio.get_running_loop().create_task(self._serve(connection))
         self._tasks.add(task)

@@ -249,3 +249,36 @@ def test_between_a_client_and_etcd(local_etcd: LocalEtcd) -> None:
         before = local_etcd.revision()
         # On a shared store, leases of others end at any time.
         assert before <= local_etcd.api.revision(url) <= local_etcd.revision()
+
+
+class TwoParts(socketserver.StreamRequestHandler):
+    """Answers each line in two writes, as TLS and gRPC do."""
+
+    def handle(self) -> None:
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):
+            for line in self.rfile:
+                self.wfile.write(line[:1])
+                time.sleep(0.002)  # so that the proxy writes twice, too
+                self.wfile.write(line[1:])
+
+
+def test_small_writes_are_not_held_back_until_the_one_before_is_acknowledged() -> None:
+    """Else each answer in two parts takes the 40 ms of a delayed acknowledgement."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), TwoParts) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with (
+                FaultProxy("127.0.0.1", server.server_address[1]) as proxy,
+                socket.create_connection((proxy.host, proxy.port), timeout=5.0) as client,
+            ):
+                took = []
+                for _ in range(40):
+                    begun = time.monotonic()
+                    assert ask(client, b"hello\n") == b"hello\n"
+                    took.append(time.monotonic() - begun)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert min(took[20:]) < 0.03, sorted(took)
