@@ -299,6 +299,18 @@ def test_what_is_lost_in_a_gap_makes_no_later_equal_event_late() -> None:
     assert [round(answer.sent) for answer in judgement.answers if answer.answered] == [15, 20, 25, 30]
 
 
+def test_a_lost_event_hides_no_equal_one_that_is_answered_twice() -> None:
+    story = Story()
+    for at in (12.0, 15.0, 40.0, 41.0):
+        story.asks("reaction", "add/1", at)
+    story.nobody_hears("everybody dies", 10.0, 13.0)
+    for at in (15.2, 40.2, 41.2, 41.4):
+        story.runs("reaction", "add/1", at, "r0-2")
+    judgement = story.verdict()
+    assert _kinds(judgement) == ["repeated"]
+    assert (judgement.events["reaction"].excused, judgement.events["reaction"].repeated) == (1, 1)
+
+
 def test_edits_that_are_caught_up_are_in_order_among_themselves() -> None:
     story = Story()
     for number, at in enumerate((8.0, 11.0, 12.0, 16.0, 17.0)):

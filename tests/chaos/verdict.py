@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from evidence import Evidence, Run, describe, history_of, near, runs_of, split
+from evidence import Evidence, Run, describe, history_of, runs_of, split
 from faults import FAULTS
 from observer import BEST_EFFORT, worst
 from world import TTL, Hit
@@ -54,6 +54,8 @@ _COSTLY = frozenset(fault.name for fault in FAULTS if fault.costs_sessions)
 ORDERED = frozenset({"edit", "reaction"})
 #: Answered in the channel in which they happened.
 IN_CHANNEL = frozenset({"message", "edit", "delete", "reaction"})
+#: The longest that an answer takes, seconds: one that comes later is that of no equal event before it.
+ANSWERED = 15.0
 #: A voice command waits for the handler that sends it, then for its worker: seconds beyond a fault's bound.
 VOICE = 2.0
 #: An interaction has to be answered in this time, seconds.
@@ -154,9 +156,11 @@ def _judge_kind(  # noqa: PLR0917
     excused: list[tuple[str, float]] = []
     for key, sent in when.items():
         messages, known = by_key.get((kind, key), ()), runs.get((kind, key), ())
-        tally.handled += min(len(sent), len(messages))
-        unanswered = _unanswered(sent, [message.at for message in messages])
-        for at, message in zip(_without(sent, unanswered), messages, strict=False):
+        unanswered, extra = _unanswered(sent, [message.at for message in messages])
+        tally.handled += len(sent) - len(unanswered)
+        once = _without([message.at for message in messages], extra)
+        by_time = {message.at: message for message in messages}
+        for at, message in zip(_without(sent, unanswered), map(by_time.__getitem__, once), strict=False):
             latencies.append(message.at - at)
             process = split(message.content)[2][0]
             result.answers.append(Answer(kind, key, at, message.at, process))
@@ -168,9 +172,9 @@ def _judge_kind(  # noqa: PLR0917
                 continue
             tally.lost += 1
             violation("lost", key, at)
-        if len(messages) > len(sent):
-            tally.repeated += len(messages) - len(sent)
-            violation("repeated", key, messages[len(sent)].at, len(messages) - len(sent))
+        if extra:
+            tally.repeated += len(extra)
+            violation("repeated", key, extra[0], len(extra))
         more = len(known) - len(sent)
         if more > 0:
             allowed = min(more, sum(_may_run_again(run, evidence) for run in known))
@@ -192,8 +196,9 @@ def _judge_kind(  # noqa: PLR0917
         for channel, at, text in disorder:
             tally.out_of_order += 1
             if kind in ORDERED:
-                around = [(hit.begun, f"fault {describe(hit)}") for hit in near(evidence.hits, at)]
-                result.violations.append(Violation(f"out of order in {channel}: {kind} {text}", at, around))
+                known = runs.get((kind, text), ())
+                history = history_of(when[text], by_key.get((kind, text), ()), known, evidence, at)
+                result.violations.append(Violation(f"out of order in {channel}: {kind} {text}", at, history))
 
 
 def _is_excused(kind: str, at: float, evidence: Evidence) -> bool:
@@ -207,30 +212,35 @@ def _is_excused(kind: str, at: float, evidence: Evidence) -> bool:
     )
 
 
-def _unanswered(sent: Sequence[float], answered: Sequence[float]) -> list[float]:
-    """Which of equal events have no answer: each answer is taken for that of the last one before it."""
-    if len(answered) >= len(sent):
-        return []
+def _unanswered(sent: Sequence[float], answered: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Which of equal events have no answer, and which answers have no event: each is taken for that of the
+    last one before it, of at most ``ANSWERED`` seconds ago, where several are equal. So a lost event hides no
+    answer that comes twice.
+    """
+    oldest = ANSWERED if len(sent) > 1 else math.inf
     waiting: list[float] = []
+    extra: list[float] = []
     moments = [(at, 0) for at in sent] + [(at, 1) for at in answered]
     for at, is_answer in sorted(moments):
         if not is_answer:
             waiting.append(at)
-        elif waiting:
+        elif waiting and waiting[-1] >= at - oldest:
             waiting.pop()
-    return waiting
+        else:
+            extra.append(at)
+    return waiting, extra
 
 
-def _without(sent: Sequence[float], unanswered: Sequence[float]) -> list[float]:
-    """Those of equal events that have an answer: no answer counts for an event that has none."""
-    left = Counter(unanswered)
-    answered = []
-    for at in sent:
+def _without(moments: Sequence[float], some: Sequence[float]) -> list[float]:
+    """The moments without some of them."""
+    left = Counter(some)
+    kept = []
+    for at in moments:
         if left[at]:
             left[at] -= 1
         else:
-            answered.append(at)
-    return answered
+            kept.append(at)
+    return kept
 
 
 def _judge_fence(
