@@ -12,8 +12,10 @@ values.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from discordha.coordination.gaps.points import Reach
 from discordha.coordination.journal.sessions import SETTLE
 from discordha.coordination.membership.members import Members, session_age
 
@@ -24,7 +26,9 @@ YIELD = 1.0
 #: Sessions that began within so many seconds count as equally old.
 SAME_AGE = 0.05
 #: States in which a replica does not stand for election.
-NOT_CANDIDATES = frozenset({"draining", "stopping", "deaf"})
+NOT_CANDIDATES = frozenset({"draining", "stopping"})
+#: The state of a replica that is not ready, for whatever reason: it stands if it is connected to Discord.
+NOT_READY = "deaf"
 
 
 class CandidacyPolicy:
@@ -88,6 +92,12 @@ class CandidacyPolicy:
             since = session_age(record, self._shard_id)
             if replica == self._replica_id or since is None or record.get("state") in NOT_CANDIDATES:
                 continue
+            if record.get("state") == NOT_READY and not self._is_connected(record):
+                continue
             if since + self._members.silence(replica) > age + SAME_AGE:
                 return True
         return False
+
+    def _is_connected(self, record: Mapping[str, Any]) -> bool:
+        reach = Reach.of(record, self._shard_id)
+        return reach is not None and reach.connected

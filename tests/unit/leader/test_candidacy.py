@@ -89,6 +89,16 @@ def test_nobody_else_is_waited_for(peer: dict[str, Any]) -> None:
     assert scene.may_stand(1.0)
 
 
+@pytest.mark.parametrize("connected", [True, False])
+def test_one_that_is_not_ready_but_connected_has_received_more(connected: bool) -> None:
+    """etcd has refused it until a moment ago, say."""
+    scene = Scene()
+    scene.peer(60.0, state="deaf")
+    scene.peers.said["peer"]["reach"] = {"3": [1.0, 2.0, int(connected)]}
+    assert scene.may_stand(1.0) is not connected
+    assert scene.may_stand(1.0 + YIELD)
+
+
 def test_a_record_ages_with_its_silence() -> None:
     scene = Scene()
     scene.peer(0.9, ago=0.3)
