@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from discordha.errors import DiscordHAError, LockLost
 
@@ -112,7 +112,7 @@ class CurrentEvent:
         self.epoch = epoch
         self._is_lost = is_lost
         self._ordinals = itertools.count()
-        self._failed: list[tuple[tuple[object, ...], int]] | None = None
+        self._failed: list[tuple[Any, int]] | None = None
         self._refused = False
         self._set_aside = set_aside
 
@@ -165,7 +165,7 @@ class CurrentEvent:
         try:
             yield ordinal
         except Exception:
-            self._failed = [*(self._failed or ()), (call, ordinal)]
+            self._failed = [*(self._failed or ()), (_as_it_is(call), ordinal)]
             raise
 
     def _failed_before(self, call: tuple[object, ...]) -> int | None:
@@ -198,6 +198,16 @@ class CurrentEvent:
             late_by=self.late_by,
             set_aside=self._set_aside,
         )
+
+
+def _as_it_is(value: Any) -> Any:
+    """A value whose containers are copied: whoever changes them later makes another call."""
+    if isinstance(value, dict):
+        return {key: _as_it_is(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        copied = [_as_it_is(each) for each in value]
+        return copied if isinstance(value, list) else tuple(copied)
+    return value
 
 
 class HeldLock(Protocol):

@@ -92,12 +92,13 @@ class CandidacyPolicy:
             since = session_age(record, self._shard_id)
             if replica == self._replica_id or since is None or record.get("state") in NOT_CANDIDATES:
                 continue
-            if record.get("state") == NOT_READY and not self._is_connected(record):
+            if record.get("state") == NOT_READY and self._is_cut_off(record):
                 continue
             if since + self._members.silence(replica) > age + SAME_AGE:
                 return True
         return False
 
-    def _is_connected(self, record: Mapping[str, Any]) -> bool:
+    def _is_cut_off(self, record: Mapping[str, Any]) -> bool:
+        """Whether a replica says that it is not connected. Without ``catch_up`` none does."""
         reach = Reach.of(record, self._shard_id)
-        return reach is not None and reach.connected
+        return reach is not None and not reach.connected

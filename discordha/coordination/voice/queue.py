@@ -66,7 +66,7 @@ class VoiceQueue:
         self._consumers: list[VoiceConsumer] = []
         self._locked: dict[int, str] = {}
         #: Whether this replica is connected for a guild: only then its consumers take the guild's commands.
-        #: Must not block; asked on their threads.
+        #: Must not block; asked on their threads. Set before the first ``consume``.
         self.serves: Callable[[int], bool] = lambda guild_id: True
         self.view = VoiceView(backend.keys.watched)
 
@@ -237,9 +237,6 @@ class VoiceQueue:
 
     # -- workers ---------------------------------------------------------------------------------------------
 
-    def _is_served(self, guild_id: int) -> bool:
-        return self.serves(guild_id)
-
     def consume(self, module_id: str, *, linger: float = 1.0) -> VoiceConsumer:
         """Starts a consumer of a module's commands, to be closed at the end. Blocks until the queue is known.
 
@@ -259,7 +256,7 @@ class VoiceQueue:
                 self.view,
                 module_id,
                 locked=self.locked,
-                serves=self._is_served,
+                serves=self.serves,
                 linger=linger,
                 clock=self._clock,
             )

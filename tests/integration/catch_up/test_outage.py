@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +289,37 @@ def test_what_discord_refuses_harms_one_channel_alone_and_is_said(
     check_sample("gaps", "discordha gaps", said, {})
 
 
+def all_die_of(
+    act: Callable[[int, int, str], object],
+    replicas: ReplicasFactory,
+    discord: LocalDiscord,
+    *,
+    etcd: LocalEtcd,
+    namespace: str,
+    survived: Path,
+) -> tuple[Replicas, int, int]:
+    """A user acts upon a message with the fatal emoji: one replica dies right after its answer, then the
+    others do, and all come back. Returns them, and the channel and the message.
+    """
+    reports, channel, *_ = discord.channel_ids
+    fleet = replicas(
+        BOTS / "outage.py",
+        2,
+        discord=None,
+        env={"DISCORDHA_SESSION_TTL": TTL, "REPORTS": str(reports), "SURVIVED": str(survived)},
+        per_replica_env=per_replica(discord),
+    )
+    fleet.wait_ready(60)
+    wait_for(lambda: point(etcd, namespace), 20, "a point")
+    message = discord.send(channel, "hello")
+    act(channel, message, "\N{SKULL}")
+    wait_for(lambda: not all(replica.alive for replica in fleet), 20, "a death")
+    for replica in fleet:
+        replica.kill()
+    restart(fleet)
+    return fleet, channel, message
+
+
 def test_an_equal_reaction_after_the_outage_is_none_that_was_under_way_before(
     replicas: ReplicasFactory,
     local_discord: LocalDiscord,
@@ -297,22 +328,8 @@ def test_an_equal_reaction_after_the_outage_is_none_that_was_under_way_before(
     tmp_path: Path,
 ) -> None:
     """Nobody has the event that ran as all died; Discord remembers its message's nonce."""
-    reports, channel, *_ = local_discord.channel_ids
-    fleet = replicas(
-        BOTS / "outage.py",
-        2,
-        discord=None,
-        env={"DISCORDHA_SESSION_TTL": TTL, "REPORTS": str(reports), "SURVIVED": str(tmp_path / "survived")},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    wait_for(lambda: point(local_etcd, namespace), 20, "a point")
-    message = local_discord.send(channel, "hello")
-    local_discord.react(channel, message, "\N{SKULL}")
-    wait_for(lambda: not all(replica.alive for replica in fleet), 20, "a death")
-    for replica in fleet:
-        replica.kill()
-    restart(fleet)
+    scene = {"etcd": local_etcd, "namespace": namespace, "survived": tmp_path / "survived"}
+    fleet, channel, message = all_die_of(local_discord.react, replicas, local_discord, **scene)
     local_discord.unreact(channel, message, "\N{SKULL}")
     local_discord.react(channel, message, "\N{SKULL}")
 
@@ -331,22 +348,8 @@ def test_an_edit_that_is_caught_up_makes_no_second_message_of_one_that_ran_as_al
     tmp_path: Path,
 ) -> None:
     """No other event is equal, so Discord's memory of nonces tells that it was answered."""
-    reports, channel, *_ = local_discord.channel_ids
-    fleet = replicas(
-        BOTS / "outage.py",
-        2,
-        discord=None,
-        env={"DISCORDHA_SESSION_TTL": TTL, "REPORTS": str(reports), "SURVIVED": str(tmp_path / "survived")},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    wait_for(lambda: point(local_etcd, namespace), 20, "a point")
-    message = local_discord.send(channel, "hello")
-    local_discord.edit(channel, message, "\N{SKULL}")
-    wait_for(lambda: not all(replica.alive for replica in fleet), 20, "a death")
-    for replica in fleet:
-        replica.kill()
-    restart(fleet)
+    scene = {"etcd": local_etcd, "namespace": namespace, "survived": tmp_path / "survived"}
+    fleet, _, _ = all_die_of(local_discord.edit, replicas, local_discord, **scene)
     wait_for(lambda: is_over(local_etcd, namespace), 60, "the end of the gap")
     assert len(answered(local_discord, "seen edit")) == 1, logs(fleet)
     assert runs_again(local_discord) == 1, logs(fleet)

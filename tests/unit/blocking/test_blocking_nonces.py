@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import Any
 
@@ -9,6 +10,7 @@ import discord
 import pytest
 from view_world import World, event
 
+from discordha.blocking import wrap
 from discordha.blocking.kinds import is_model
 from discordha.blocking.nonces import with_token
 from discordha.context import handler_scope
@@ -133,6 +135,31 @@ def test_other_calls_of_a_handler_have_names_of_their_own() -> None:
     with handler_scope(event(token=0, for_itself=True), "h"):
         assert names(("a", True)) == [None]
     assert names(("a", True)) == [None]
+
+
+def test_what_is_sent_elsewhere_or_was_changed_meanwhile_is_another_call(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = world.http.send_message
+
+    async def fails(channel_id: int, *, params: Any) -> dict[str, Any]:
+        await send(channel_id, params=params)
+        raise OSError
+
+    monkeypatch.setattr(world.http, "send_message", fails)
+    with handler_scope(event(), "h"):
+        for channel in (7, 8):
+            with pytest.raises(OSError):
+                wrap(world.client.get_partial_messageable(channel), world.bridge).send("a")
+        note = {"n": [1]}
+        names = []
+        for number in (1, 2):
+            note["n"][0] = number
+            with contextlib.suppress(StoreUnavailable), with_token("broadcast", note) as token:
+                names.append(token)
+                raise StoreUnavailable("etcd does not answer")
+    assert len(set(nonces(world))) == 2
+    assert len(set(names)) == 2
 
 
 def test_messages_keep_their_nonces_without_etcd(world: World) -> None:

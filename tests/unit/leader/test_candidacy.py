@@ -79,7 +79,6 @@ def test_the_wait_begins_anew_when_somebody_has_led_meanwhile() -> None:
         {"age": 0.5},
         {"age": 1.04},  # as old
         {"age": 60.0, "state": "draining"},
-        {"age": 60.0, "state": "deaf"},
         {"age": 60.0, "shard": "4"},
     ],
 )
@@ -89,13 +88,22 @@ def test_nobody_else_is_waited_for(peer: dict[str, Any]) -> None:
     assert scene.may_stand(1.0)
 
 
-@pytest.mark.parametrize("connected", [True, False])
-def test_one_that_is_not_ready_but_connected_has_received_more(connected: bool) -> None:
+@pytest.mark.parametrize(
+    ("said", "waits"),
+    [
+        ({"reach": {"3": [1.0, 2.0, 1]}}, True),
+        ({"reach": {"3": [1.0, 2.0, 0]}}, False),
+        ({}, True),  # without ``catch_up``
+    ],
+)
+def test_one_that_is_not_ready_may_have_received_more_unless_it_is_cut_off(
+    said: dict[str, Any], waits: bool
+) -> None:
     """etcd has refused it until a moment ago, say."""
     scene = Scene()
     scene.peer(60.0, state="deaf")
-    scene.peers.said["peer"]["reach"] = {"3": [1.0, 2.0, int(connected)]}
-    assert scene.may_stand(1.0) is not connected
+    scene.peers.said["peer"].update(said)
+    assert scene.may_stand(1.0) is not waits
     assert scene.may_stand(1.0 + YIELD)
 
 
