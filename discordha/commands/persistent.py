@@ -6,7 +6,8 @@ like any event with an identity, and its callback runs on the loop for the handl
 Guarantees
 - A press is claimed if its view has no timeout and its item a custom id, however the view was registered. A
   replica that does not know the view leaves the press to others.
-- Everything else stays as in discord.py: a view with a timeout is answered where it was sent.
+- Everything else stays as in discord.py: a view with a timeout is answered where it was sent. A press that
+  arrives before Discord's answer to the request that sent the view waits for it, for up to 3 s.
 - Not guaranteed: that a view's attributes are equal on all replicas. Each has an object of its own.
 
 Threads and locks: one thread declares before the bot starts. ``attach`` and ``presses`` run on the gateway
@@ -16,6 +17,8 @@ thread, without a lock; the callbacks run on the loop.
 from __future__ import annotations
 
 import functools
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -26,6 +29,11 @@ from discord.ui.view import BaseView, ViewStore
 from discordha.errors import ConfigError
 
 __all__ = ["PersistentViews", "Press"]
+
+#: Seconds within which Discord takes the answer to an interaction.
+ANSWERABLE = 3.0
+#: Presses of unknown views that are kept at once. Replicas that did not send the message keep them, too.
+UNKNOWN_PRESSES = 200
 
 
 class Press(NamedTuple):
@@ -90,15 +98,46 @@ class PersistentViews:
         return store.presses(interaction) if isinstance(store, _ClaimingStore) else []
 
 
+class _UnknownPress(NamedTuple):
+    """A press of an item that no view here has; ``at``: when it came, by ``time.monotonic``."""
+
+    message_id: int
+    key: tuple[int, str]
+    at: float
+    interaction: discord.Interaction[Any]
+
+
 class _ClaimingStore(ViewStore):
     """discord.py's store, without the callbacks whose presses are claimed."""
+
+    def __init__(self, state: Any) -> None:
+        super().__init__(state)
+        self._unknown: deque[_UnknownPress] = deque(maxlen=UNKNOWN_PRESSES)
 
     def dispatch_view(
         self, component_type: int, custom_id: str, interaction: discord.Interaction[Any]
     ) -> None:
         """Runs, at reception, the callbacks of views that only this replica knows."""
-        if self._persistent(component_type, custom_id, interaction) is None:
-            super().dispatch_view(component_type, custom_id, interaction)
+        if self._persistent(component_type, custom_id, interaction) is not None:
+            return
+        key, message = (component_type, custom_id), interaction.message
+        if message is not None and not any(key in self._views.get(at, ()) for at in (message.id, None)):
+            self._unknown.append(_UnknownPress(message.id, key, time.monotonic(), interaction))
+        super().dispatch_view(component_type, custom_id, interaction)
+
+    def add_view(self, view: Any, message_id: int | None = None) -> None:
+        """Registers a view, and runs its callbacks for presses that came before it."""
+        super().add_view(view, message_id)
+        if not self._unknown or message_id is None:
+            return
+        since = time.monotonic() - ANSWERABLE
+        kept, self._unknown = self._unknown, deque(maxlen=UNKNOWN_PRESSES)
+        for press in kept:
+            if press.message_id == message_id and press.key in self._views.get(message_id, ()):
+                if press.at > since:
+                    self.dispatch_view(*press.key, press.interaction)
+            elif press.at > since:
+                self._unknown.append(press)
 
     def dispatch_dynamic_items(
         self, component_type: int, custom_id: str, interaction: discord.Interaction[Any]

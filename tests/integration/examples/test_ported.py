@@ -303,6 +303,17 @@ class TestViews:
         assert message.content == "About high availability"
         assert buttons(body)[0][0]["url"].endswith("?q=high+availability")
 
+    def test_a_press_before_the_answer_to_the_message(self, scene: Scene) -> None:
+        """Users see a message before the bot has Discord's answer to the request that sent it."""
+        here = scene.channels[4]
+        path = f"/channels/{here}/messages"
+        scene.discord.fault_rest(
+            method="POST", path=path, replica=self.NAME, delay=0.5, when="after", count=1
+        )
+        message, body = scene.open(self.NAME, "$card", here)
+        body = scene.click(self.NAME, custom_ids(body)["0 of 3"], message.id, here)
+        assert custom_ids(body).keys() == {"1 of 3"}
+
     def test_a_game(self, scene: Scene) -> None:
         here = scene.channels[3]
         message, body = scene.open(self.NAME, "$board", here)

@@ -347,6 +347,30 @@ class TestPersistentViews:
         lasting.timeout = 60.0
         assert self.pressed(client, "lasting:yes") == []
 
+    def test_a_press_waits_for_its_view(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It may overtake the answer to the request that sent the view."""
+        client = discord.Client(intents=discord.Intents.none())
+        PersistentViews().attach(client)
+        store = client._connection._view_store
+        ran: list[tuple[Any, str]] = []
+        view = Lasting()
+        view.add_item(discord.ui.Button(label="no id of its own"))  # so it is not persistent
+        monkeypatch.setattr(
+            view, "_dispatch_item", lambda item, interaction: ran.append((interaction, item.custom_id))
+        )
+        first, other = (SimpleNamespace(message=SimpleNamespace(id=message)) for message in (5, 6))
+        store.dispatch_view(2, "lasting:yes", first)  # type: ignore[arg-type]
+        store.dispatch_view(2, "lasting:yes", other)  # type: ignore[arg-type]
+        store.dispatch_view(2, "lasting:no", first)  # type: ignore[arg-type]
+        assert not ran
+        client._connection.store_view(view, 5)
+        assert ran == [(first, "lasting:yes")]
+        client._connection.store_view(view, 5)
+        assert len(ran) == 1, "a press ran twice"
+        monkeypatch.setattr("discordha.commands.persistent.ANSWERABLE", 0.0)
+        client._connection.store_view(view, 6)
+        assert len(ran) == 1, "a press ran that can't be answered any more"
+
     def test_views_that_are_not_persistent_are_refused(self) -> None:
         with pytest.raises(ConfigError, match="timeout=None, and each item a custom_id"):
             bot().add_view(discord.ui.View())
