@@ -8,7 +8,7 @@ from fleet import BOTS
 
 from discordha.testing import LocalDiscord, wait_for
 
-__all__ = ["BOT", "TTL", "per_replica", "syncs", "wait_looked", "wait_synced"]
+__all__ = ["BOT", "TTL", "contents", "per_replica", "say_until", "syncs", "wait_looked", "wait_synced"]
 
 BOT = BOTS / "commands.py"
 TTL = "2"
@@ -41,3 +41,22 @@ def wait_looked(discord: LocalDiscord, interaction: int) -> None:
         10,
         "the second attempt to look",
     )
+
+
+def contents(discord: LocalDiscord) -> list[str]:
+    """The texts of the bot's messages."""
+    return [message.content for message in discord.messages()]
+
+
+def say_until(
+    discord: LocalDiscord, channel: int, content: str, heard: Callable[[], bool], timeout: float = 10.0
+) -> None:
+    """Sends a message until it is received: a handler waits for it only after its question is seen."""
+
+    def said() -> bool:
+        if heard():
+            return True
+        discord.send(channel, content)
+        return False
+
+    wait_for(said, timeout, lambda: f"{content!r} to be heard, not {contents(discord)[-3:]}", interval=0.5)
