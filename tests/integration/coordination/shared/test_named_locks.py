@@ -6,23 +6,14 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from shared_node import Holder, LoneNode, Node, in_line
-from store_helpers import settings_of
+from shared_node import Holder, LoneNode, in_line
 
 from discordha.context import CurrentEvent, current_fence, handler_scope
 from discordha.errors import DiscordHAError, LockLost
-from discordha.testing import LocalEtcd, wait_for
-
-
-@pytest.fixture
-def nodes(local_etcd: LocalEtcd, root: str) -> Iterator[Any]:
-    """Makes nodes; stops them all at the end."""
-    with ExitStack() as ends:
-        yield lambda name, **options: ends.enter_context(Node(settings_of(local_etcd), root, name, **options))
+from discordha.testing import wait_for
 
 
 @pytest.fixture(params=["etcd", "memory"])
