@@ -283,9 +283,9 @@ class Dispatcher:
             self._orphans.note(key, attempts)
             self.timer.poke()
 
-    def on_resync(self) -> None:
-        """The watch begins anew from a snapshot: every parked event is routed again."""
-        self._router.revive(self._pending.standing(State.PARKED))
+    def on_resync(self, attempted: Sequence[str]) -> None:
+        """The watch begins anew from a snapshot: see ``Router.resync``."""
+        self._router.resync(attempted)
 
     def on_ready(self, now: float) -> None:
         """A lane is to be worked: the timer ticks while it is. Never blocks; any thread."""

@@ -202,6 +202,16 @@ class Router:
         if waiting and self._claims.can_look:
             self._look(waiting, Look.AGAIN)
 
+    def resync(self, attempted: Sequence[str]) -> None:
+        """After a gap of the watch, has all events looked at that wait for others, and those that may be
+        orphans. Where there are no looks, routes what waits again."""
+        if self._claims.can_look:
+            self.look_at_all()
+            if attempted:
+                self._claims.look(attempted)
+        else:
+            self.revive(self._pending.standing(State.PARKED))
+
     def looked(self, keys: Sequence[str]) -> None:
         """These events have been looked at. Never blocks."""
         items = [item for item in map(self._pending.get, keys) if item is not None]

@@ -22,6 +22,7 @@ import bench_curves
 import bench_events
 import bench_shards
 import bench_shared_state
+import bench_start
 import bench_steady
 import table
 
@@ -55,6 +56,7 @@ BENCHMARKS = {
     "steady": Benchmark("Five minutes at 1,000 events a second", bench_steady.steady, when_asked=True),
     "curves": Benchmark("How it scales", bench_curves.curves),
     "shared_state": Benchmark("Caches, counters, locks", _shared_state),
+    "start": Benchmark("A replica's start beside many marks", bench_start.start),
     "shards": Benchmark("Shards", bench_shards.shards),
     "scaling": Benchmark("Eight replicas with eight shards against two with two", bench_shards.scaling),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 import bench
 import bench_events
 import bench_shards
+import bench_start
 import bench_steady
 import pytest
 import table
@@ -41,6 +42,12 @@ def test_original_and_ours_handle_a_burst_once_and_stand_in_the_table(tmp_path: 
     shown = io.StringIO()
     table.show({"original": found}, Console(file=shown, width=140))
     assert "the original's protocol: events/s" in shown.getvalue()
+
+
+def test_a_start_reads_no_marks() -> None:
+    found = bench_start.start(marks=20_000, rounds=1)["rounds"]
+    without, read = found["without"][0], found["with"][0]
+    assert without["cpu"] < read["cpu"] / 2, found
 
 
 PAGE = "# Title\n<!-- written by make bench -->\nold\n<!-- end -->\nafter\n"

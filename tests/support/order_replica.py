@@ -63,9 +63,10 @@ class SteppedClaims:
         self._seen: dict[str, Value] = {}  # as far as it knows
         self._gone: dict[str, int] = {}  # keys whose delete the watch has shown, and its revision
         self._known: dict[str, int] = {}  # revisions of what is seen
-        self._snapshot = 0  # the revision of the last one, which had all claims that were held then
+        self._snapshot = 0  # the revision of the last one
+        self._unsure: set[str] = set()  # claims that were seen before it, and may be gone since
         self.queue: deque[tuple[str, Value, int]] = deque()  # claims that are gone
-        self.looks: deque[tuple[list[str], dict[str, Value], dict[str, int]]] = deque()
+        self.looks: deque[tuple[list[str], dict[str, Value], dict[str, int], int]] = deque()
         self.listener: Dispatcher
 
     def listen(self, listener: Dispatcher) -> None:
@@ -131,44 +132,45 @@ class SteppedClaims:
 
     def look(self, keys: Iterable[str]) -> None:
         world = self._world
-        self.looks.append((list(keys), dict(world.etcd), dict(world.revisions)))
+        self.looks.append((list(keys), dict(world.etcd), dict(world.revisions), world.revision))
 
     def answer(self, *, stale: bool = False, lost: bool = False) -> None:
         """The next look has its answer."""
         world = self._world
-        keys, found, revisions = self.looks.popleft()
+        keys, found, revisions, revision = self.looks.popleft()
         if lost:
             self.look(keys)
             return
         if not stale:
-            found, revisions = world.etcd, world.revisions
+            found, revisions, revision = world.etcd, world.revisions, world.revision
+        freed: list[tuple[str, int]] = []
         for key in keys:
             if key in found:
-                self._note(key, found[key], revisions[key])
+                if found[key][0] == "d" or revision >= self._snapshot or key in self._seen:
+                    self._note(key, found[key], revisions[key])
+                self._unsure.discard(key)
+            elif key in self._unsure and revision >= self._snapshot:
+                self._unsure.discard(key)
+                was = self._seen.pop(key, None)
+                freed += [] if was is None else [(key, was[2])]
+        self.listener.on_free(freed)
         self.listener.on_looked(keys)
 
     def _note(self, key: str, value: Value, revision: int) -> None:
-        gone = self._gone.get(key, 0 if key in self._seen else self._snapshot)
-        if gone < revision and self._known.get(key, 0) <= revision:
+        if self._gone.get(key, 0) < revision and self._known.get(key, 0) <= revision:
             self._seen[key], self._known[key] = value, revision
 
     def view(self) -> dict[str, Value]:
         """What it knows, and what looks will tell it at the earliest."""
-        coming = {key: value for _, found, _ in reversed(self.looks) for key, value in found.items()}
+        coming = {key: value for _, found, _, _ in reversed(self.looks) for key, value in found.items()}
         return {**coming, **self._seen}
 
     def resync(self) -> None:
         """The watch is lost, and begins anew from a snapshot."""
         self.queue.clear()
-        before, self._seen = self._seen, dict(self._world.etcd)
-        self._gone.clear()
-        self._known = dict(self._world.revisions)
         self._snapshot = self._world.revision
-        self.listener.on_done([key for key, value in self._seen.items() if value[0] == "d"])
-        self.listener.on_free(
-            [(key, was[2]) for key, was in before.items() if was[0] == "r" and key not in self._seen]
-        )
-        self.listener.on_resync()
+        self._unsure = {key for key, value in self._seen.items() if value[0] == "r"}
+        self.listener.on_resync([])
 
 
 class SteppedMembers:

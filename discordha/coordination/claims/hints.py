@@ -7,12 +7,12 @@ No replica is told of every claim and mark. What it knows comes from four places
 - *answers to claims* that this replica made, and to its marks;
 - *looks* (``Looks``): who runs an event, that it is set aside, or that it is done.
 That the stream lives is told by the member records, which all replicas write in their rhythm. A snapshot,
-at the start and after a gap of the watch, has everything.
+at the start and after a gap of the watch, has the records below ``a/``, but neither claims nor marks: there
+may be hundreds of thousands of marks. So what waits is looked at after it (``on_resync``).
 
 Guarantees: what is known is answered without I/O, and each change that the watch shows is passed to the
 listener once, after the hints have changed. Hints may be outdated: a miss leads to a claim, and the claim
-decides. A look that is older than what is known changes nothing. After a snapshot, every waiting event is
-reviewed (``on_resync``).
+decides. A look that is older than what is known changes nothing.
 
 Threads and locks: ``_lock`` guards changes of the tables, and ``_report_lock``, which is taken last, the keys
 that the log has named. Single look-ups take no lock, which the watch's thread holds for a whole batch. The
@@ -71,7 +71,7 @@ class ClaimHints(WatchListener):
         self._clock = clock
         self._held: Recent[Held] = Recent(MAX_HELD)
         self._gone: Recent[int] = Recent(MAX_GONE)  # keys that were deleted, and at which revision
-        self._snapshot = 0  # the revision of the last one, which has all claims that were held then
+        self._snapshot = 0  # the revision of the last one; deletes between two streams are not told
         self._missing: Recent[float] = Recent(MAX_GONE)  # held ones that a look did not find
         self._done = TTLSet(size, retention, clock)
         self._attempts: dict[str, Attempts] = {}
@@ -132,8 +132,7 @@ class ClaimHints(WatchListener):
 
     def _hold(self, key: str, held: Held) -> None:
         known = self._held.get(key)
-        gone = self._gone.get(key, 0) if known is not None else self._gone.get(key, self._snapshot)
-        if gone < held.revision and (known is None or known.revision <= held.revision):
+        if self._gone.get(key, 0) < held.revision and (known is None or known.revision <= held.revision):
             self._held[key] = held
             self._missing.pop(key, None)
 
@@ -146,7 +145,9 @@ class ClaimHints(WatchListener):
             attempt = self._note_look(key, there.get(key), found.revision)
             if attempt is not None:
                 freed.append((key, attempt))
-        self._tell([], freed, [])
+        with self._lock:
+            orphans = self._orphans(keys)
+        self._tell([], freed, orphans)
         if self._listener is not None:
             self._listener.on_looked(keys)
 
@@ -159,7 +160,8 @@ class ClaimHints(WatchListener):
         if parsed is None:
             self.note_unreadable(key, Held("?", 1, kv.mod_revision), kv.value)
         elif parsed[0] == "r":
-            self.note_held(key, held_by(parsed, kv))
+            if revision >= self._snapshot or key in self._held:  # else its end may have come before that
+                self.note_held(key, held_by(parsed, kv))
         else:
             with self._lock:
                 if self._gone.get(key, 0) < kv.mod_revision:  # else an operator wants it again
@@ -187,30 +189,22 @@ class ClaimHints(WatchListener):
     # -- the coordination watch ------------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        held: Recent[Held] = Recent(MAX_HELD)
         attempts: dict[str, Attempts] = {}
-        finished: set[str] = set()
-        # All ``a/`` come before all ``e/``, which say who runs an event. Without the lock: may be many.
-        events = [WatchEvent("put", kv) for kv in snapshot.items if kv.key.startswith(self._prefix)]
-        done, _, _ = self._apply(events, held, finished, attempts)
         for kv in snapshot.items:
             if kv.key.startswith(self._attempts_prefix):
                 self._note_attempts(kv, attempts)
         with self._lock:
-            for key in done:
-                self._done.add(key)
-            before, self._held, self._attempts = self._held, held, attempts
-            for key, was in before.items():
-                if was.traceparent is not None and key not in held and key not in finished:
-                    self._traces[key] = was.traceparent
+            self._attempts = attempts
             self._snapshot = snapshot.revision
-            self._gone.clear()
-            self._missing.clear()
-            orphans = self._orphans(attempts)
-        gone = [(key, was.attempt) for key, was in before.items() if key not in held and key not in finished]
-        self._tell(done, gone, orphans)
+            for key, held in list(self._held.items()):
+                if held.revision > snapshot.revision:  # etcd has lost its data
+                    del self._held[key]
+                else:  # its end may have gone untold: a look that misses it tells
+                    self._missing[key] = self._clock()
+            if any(revision > snapshot.revision for revision in self._gone.values()):
+                self._gone.clear()
         if self._listener is not None:
-            self._listener.on_resync()
+            self._listener.on_resync(list(attempts))
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         with self._lock:

@@ -148,34 +148,43 @@ class EtcdStore(Store):
         *,
         after: str | None = None,
         until: str | None = None,
+        without: str | None = None,
         limit: int = 0,
         keys_only: bool = False,
         timeout: float | None = None,
     ) -> Snapshot:
-        start = f"{after}\0" if after is not None else prefix or "\0"
+        start = (f"{after}\0" if after is not None else prefix or "\0").encode()
         end = until.encode() if until is not None else prefix_end(prefix.encode())
+        parts = [(start, end)]
+        if without is not None:
+            left_out = without.encode()
+            parts = [(start, left_out), (prefix_end(left_out), end)]
         while True:
             try:
-                return self._read_pages(start.encode(), end, limit, keys_only, timeout)
+                return self._read_pages(parts, limit, keys_only, timeout)
             except Compacted:
                 _log.debug("compacted while %s was read: reading again", prefix)
 
     def _read_pages(
-        self, start: bytes, end: bytes, limit: int, keys_only: bool, timeout: float | None
+        self, parts: Sequence[tuple[bytes, bytes]], limit: int, keys_only: bool, timeout: float | None
     ) -> Snapshot:
         items: list[KeyValue] = []
         revision = 0
-        while True:
-            size = min(PAGE_SIZE, limit - len(items)) if limit else PAGE_SIZE
-            request = etcdrpc.RangeRequest(
-                key=start, range_end=end, limit=size, revision=revision, keys_only=keys_only
-            )
-            page = self._range(request, timeout)
-            revision = revision or page.header.revision
-            items.extend(key_value(kv) for kv in page.kvs)
-            if not page.more or len(items) == limit:
-                return Snapshot(revision, items)
-            start = page.kvs[-1].key + b"\0"
+        for first, end in parts:
+            start, more = first, True
+            while more:
+                size = min(PAGE_SIZE, limit - len(items)) if limit else PAGE_SIZE
+                request = etcdrpc.RangeRequest(
+                    key=start, range_end=end, limit=size, revision=revision, keys_only=keys_only
+                )
+                page = self._range(request, timeout)
+                revision = revision or page.header.revision
+                items.extend(key_value(kv) for kv in page.kvs)
+                if limit and len(items) == limit:
+                    return Snapshot(revision, items)
+                if more := page.more:
+                    start = page.kvs[-1].key + b"\0"
+        return Snapshot(revision, items)
 
     def _range(self, request: Any, timeout: float | None) -> Any:
         return self._call(lambda to, left, head: to.kv.Range(request, left, head), timeout, write=False)

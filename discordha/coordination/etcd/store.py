@@ -329,6 +329,7 @@ class Store(Transactions, Leases, Protocol):
         *,
         after: str | None = None,
         until: str | None = None,
+        without: str | None = None,
         limit: int = 0,
         keys_only: bool = False,
         timeout: float | None = None,
@@ -337,6 +338,7 @@ class Store(Transactions, Leases, Protocol):
 
         :param after: only keys above this one, which begins with the prefix.
         :param until: only keys below this one, which begins with the prefix.
+        :param without: none of the keys below this longer prefix.
         :param limit: so many at the most; 0: all.
         """
 
@@ -374,6 +376,6 @@ class Store(Transactions, Leases, Protocol):
         :param name: of the thread.
         :param heartbeats: keys below the prefix change several times within ``silence``, so that only changes
             count as signs of life.
-        :param quiet: of the keys below this longer prefix, only deletes are told after the snapshot, in no
-            order with the others.
+        :param quiet: of the keys below this longer prefix, only deletes are told, in no order with the
+            others; snapshots leave them out.
         """

@@ -9,8 +9,8 @@ Guarantees
   by itself, and ``revision`` is that of the keys behind ``quiet``.
 - A silent stream (the member is paused, the network swallows everything) is replaced after ``silence``
   seconds by one from another endpoint.
-- Of the keys below ``quiet``, only deletes are told after the snapshot, with what they have deleted. They are
-  a watch of their own on the same stream, so they come in no order with the others.
+- Of the keys below ``quiet``, only deletes are told, with what they have deleted. They are a watch of their
+  own on the same stream, so they come in no order with the others. Snapshots leave these keys out.
 - ``on_lost`` is called once per loss, before the ``on_events`` or ``on_snapshot`` that ends it.
 
 What is delivered happened some time ago; ``sync`` waits until it is current. Across a gap, a snapshot shows
@@ -185,7 +185,7 @@ class EtcdWatch(Watch):
         self._alive = False
 
     def _take_snapshot(self) -> None:
-        found = self._store.range(self._prefix)
+        found = self._store.range(self._prefix, without=self._quiet)
         if self._stop.is_set():
             return
         items = [kv for kv in found.items if kv.key != self._marker]

@@ -123,13 +123,15 @@ class MemoryStore(Store):
         *,
         after: str | None = None,
         until: str | None = None,
+        without: str | None = None,
         limit: int = 0,
         keys_only: bool = False,
         timeout: float | None = None,
     ) -> Snapshot:
         def scan(keys: Keyspace, _: float) -> Snapshot:
             found = [kv for kv in keys.scan(prefix) if after is None or kv.key > after]
-            found = [kv for kv in found if until is None or kv.key < until][: limit or None]
+            found = [kv for kv in found if until is None or kv.key < until]
+            found = [kv for kv in found if without is None or not kv.key.startswith(without)][: limit or None]
             return Snapshot(keys.revision, [kv._replace(value=b"") for kv in found] if keys_only else found)
 
         return self._call(scan, timeout, write=False)

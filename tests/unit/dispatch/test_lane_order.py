@@ -132,7 +132,7 @@ def test_a_dead_owner_does_not_hold_up_new_events_until_its_session_ends(scene: 
     assert scene.world.begun == [(scene.second.name, 1), (scene.second.name, 0)]
 
 
-def test_a_lost_notification_heals_with_the_next_snapshot(scene: Scene) -> None:
+def test_a_lost_notification_heals_with_the_look_after_the_next_snapshot(scene: Scene) -> None:
     oldest, _ = scene.send(2)
     scene.world.put(f"message/{oldest.id}", ("r", scene.second.name, 1))
     scene.turn(scene.first)  # its claim is refused
@@ -141,6 +141,7 @@ def test_a_lost_notification_heals_with_the_next_snapshot(scene: Scene) -> None:
     assert not scene.turn(scene.first)
     assert scene.world.begun == []
     scene.first.claims.resync()
+    scene.first.claims.answer()
     while scene.turn(scene.first):
         pass
     assert scene.world.begun == [(scene.first.name, 0), (scene.first.name, 1)]

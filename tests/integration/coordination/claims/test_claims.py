@@ -366,7 +366,7 @@ class Ears:
     def on_looked(self, keys: Sequence[str]) -> None:
         self.aside.extend(keys)
 
-    def on_resync(self) -> None:
+    def on_resync(self, attempted: Sequence[str]) -> None:
         self.resyncs += 1
 
 

@@ -104,8 +104,10 @@ def test_below_a_quiet_prefix_only_deletes_are_told_with_what_they_deleted(
     store: EtcdStore, root: str
 ) -> None:
     recorder = Recorder()
-    store.put(f"{root}e/0", b"before")
+    for key in ("d/0", "e/0", "e0"):
+        store.put(root + key, b"before")
     with running(store.watch(root, recorder, silence=5.0, heartbeats=True, quiet=f"{root}e/")) as watch:
+        assert [kv.key for kv in recorder.snapshots[0].items] == [f"{root}d/0", f"{root}e0"]
         for key in ("a/1", "e/1", "e/2", "m/1"):
             store.put(root + key, key.encode())
         store.put(f"{root}e/1", b"again")

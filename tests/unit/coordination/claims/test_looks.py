@@ -30,9 +30,11 @@ class Ears:
         self.freed: list[tuple[str, int]] = []
         self.orphans: list[str] = []
         self.looked: list[str] = []
+        self.resyncs: list[list[str]] = []
 
     def on_done(self, keys: Sequence[str]) -> None: ...
-    def on_resync(self) -> None: ...
+    def on_resync(self, attempted: Sequence[str]) -> None:
+        self.resyncs.append(list(attempted))
 
     def on_free(self, freed: Sequence[tuple[str, int]]) -> None:
         self.freed += freed
@@ -87,12 +89,52 @@ def test_a_look_that_is_older_than_what_is_known_changes_nothing(ears: Ears) -> 
     assert ears.finds(b"d b 2 0", 19, at=15) is Hint.UNKNOWN
 
 
-def test_a_snapshot_knows_better_than_what_is_older(ears: Ears) -> None:
+def test_a_claim_may_end_untold_in_a_gap_of_the_watch(ears: Ears) -> None:
     ears.finds(b"r a 1", 5)
     ears.hints.on_snapshot(Snapshot(9, []))
+    assert ears.resyncs == [[]]
+    assert ears.hints.hint(KEY) is Hint.RUNNING
+    ears.now += MISSING
+    assert ears.finds(None, 10) is Hint.UNKNOWN
     assert ears.freed == [(KEY, 1)]
+
+
+def test_a_claim_that_outlives_a_gap_of_the_watch_is_kept(ears: Ears) -> None:
+    ears.finds(b"r a 1", 5)
+    ears.hints.on_snapshot(Snapshot(9, []))
+    assert ears.finds(b"r a 1", 10, at=5) is Hint.RUNNING
+    ears.now += MISSING
+    assert ears.finds(None, 11) is Hint.RUNNING  # the watch tells first, with what attempt it has ended
+    assert ears.freed == []
+
+
+def test_a_look_that_is_older_than_the_gap_brings_no_claim_back(ears: Ears) -> None:
+    ears.hints.on_snapshot(Snapshot(9, []))
     assert ears.finds(b"r a 1", 8, at=5) is Hint.UNKNOWN
     assert ears.finds(b"r b 2", 12) is Hint.RUNNING
+
+
+def test_after_etcd_has_lost_its_data_nobody_holds_anything(ears: Ears) -> None:
+    ears.finds(b"r a 1", 50)
+    ears.told("delete", "e", b"d b 2 0", 60)
+    ears.hints.on_snapshot(Snapshot(3, []))
+    assert ears.hints.hint(KEY) is Hint.UNKNOWN
+    assert ears.finds(b"r c 1", 4) is Hint.RUNNING
+
+
+def test_what_nobody_holds_after_a_gap_of_the_watch_is_an_orphan(ears: Ears) -> None:
+    record = b'{"attempt": 2, "replica": "b", "payload": "{}"}'
+    ears.hints.on_snapshot(Snapshot(9, [kv("a", record, 7)]))
+    assert ears.resyncs == [[KEY]]
+    assert ears.finds(b"r b 2", 10, at=7) is Hint.RUNNING
+    assert ears.orphans == []
+    ears.hints.on_snapshot(Snapshot(12, [kv("a", record, 7)]))
+    ears.now += MISSING
+    assert ears.finds(None, 12) is Hint.UNKNOWN
+    assert ears.orphans == [KEY]
+    ears.orphans.clear()
+    assert ears.finds(b"d b 2 0", 15) is Hint.DONE
+    assert ears.orphans == []
 
 
 def test_a_delete_that_is_told_late_does_not_end_the_claim_that_followed(ears: Ears) -> None:
