@@ -47,6 +47,7 @@ from discordha.coordination.quotas.identify_budget import IdentifyBudget
 from discordha.coordination.quotas.identify_queue import IdentifyQueue
 from discordha.coordination.quotas.request_shares import Meter, Shares
 from discordha.coordination.session import Session
+from discordha.coordination.shared.backoff import Backoff
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.posts import Posts
 from discordha.coordination.shared.presence import PresenceWord
@@ -167,6 +168,7 @@ class CoordinationNode:
                 silence=ttl,
                 max_attempts=config.max_attempts,
                 grace=config.grace,
+                backoff=Backoff(),
             )
         )
         self.router = WatchRouter(root)

@@ -1,7 +1,8 @@
 """Look times: when the events that other replicas run are looked at again.
 
 Guarantees: an event has one time; an earlier one replaces it, a later one does not. The pauses grow with the
-event's age, up to ``LAST_PAUSE``, or up to ``BLOCKING_PAUSE`` while others of its lane wait behind it.
+event's age, up to ``LAST_PAUSE``: from ``BLOCKING_PAUSE`` on more slowly while others of its lane wait behind
+it.
 
 Threads and locks: no thread. ``_lock`` guards the times; nothing is called under it.
 """
@@ -21,6 +22,8 @@ PART_OF_AGE = 0.25
 #: The longest pause, and the longest while others wait behind the event, seconds.
 LAST_PAUSE = 1.0
 BLOCKING_PAUSE = 0.2
+#: An event that others have waited for longer may keep them waiting for this part of its age more.
+BLOCKING_PART = 0.125
 
 
 class LookTimes:
@@ -38,8 +41,8 @@ class LookTimes:
     def add(self, item: ClaimItem, now: float) -> float:
         """Has an event looked at again; returns when."""
         blocks = item.younger is not None and not item.excused
-        longest = BLOCKING_PAUSE if blocks else LAST_PAUSE
         age = now - item.event.received_at
+        longest = min(max(age * BLOCKING_PART, BLOCKING_PAUSE), LAST_PAUSE) if blocks else LAST_PAUSE
         due = now + min(max(age * PART_OF_AGE, self._first), longest)
         with self._lock:
             if item.look_at is None or item.look_at > due:

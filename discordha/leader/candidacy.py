@@ -17,7 +17,7 @@ from typing import Any
 
 from discordha.coordination.gaps.points import Reach
 from discordha.coordination.journal.sessions import SETTLE
-from discordha.coordination.membership.members import Members, session_age
+from discordha.coordination.membership.members import NOT_READY_STATES, Members, session_age
 
 __all__ = ["YIELD", "CandidacyPolicy"]
 
@@ -27,8 +27,6 @@ YIELD = 1.0
 SAME_AGE = 0.05
 #: States in which a replica does not stand for election.
 NOT_CANDIDATES = frozenset({"draining", "stopping"})
-#: The state of a replica that is not ready, for whatever reason: it stands if it is connected to Discord.
-NOT_READY = "deaf"
 
 
 class CandidacyPolicy:
@@ -92,7 +90,7 @@ class CandidacyPolicy:
             since = session_age(record, self._shard_id)
             if replica == self._replica_id or since is None or record.get("state") in NOT_CANDIDATES:
                 continue
-            if record.get("state") == NOT_READY and self._is_cut_off(record):
+            if record.get("state") in NOT_READY_STATES and self._is_cut_off(record):
                 continue
             if since + self._members.silence(replica) > age + SAME_AGE:
                 return True

@@ -11,12 +11,10 @@ of a leadership that has ended.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 
 from discordha.catch_up.fetch import HistoryFetcher
 from discordha.catch_up.missed import Missed
@@ -28,12 +26,12 @@ from discordha.coordination.gaps.stream import GapState
 from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import HandlerRegistry
-from discordha.events import EVENTS, Event, Scope, identify
-from discordha.events.caught_up import part_of
+from discordha.events import EVENTS, Scope
 from discordha.gateway import Gateway
 from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
 from discordha.outage.coverage import LAG
+from discordha.outage.led import led_events
 from discordha.outage.reaches import Reaches
 from discordha.outage.run import GapRun, LeadershipEnded, RunHost
 from discordha.stats import Stats
@@ -294,20 +292,12 @@ class GapLeader:
 
     def _handled(self, shard: int, missed: Missed, received: bool) -> Sequence[str]:
         """What the leader has handled of an event, or will, since it received it, too: names, or parts."""
-        names = [name for name in self._registry.led if EVENTS[name].gateway == missed.type]
-        if received or not names:
-            return names
-        raw, point = json.dumps({"t": missed.type, "d": missed.payload}), self._node.points.get(shard)
-        args = (SimpleNamespace(id=int(missed.payload.get("id") or 0)),)  # all that an identity needs of it
-        handled: list[str] = []
-        for name in names:
-            identity = identify(name, args, missed.payload, ordering=self._config.ordering)
-            parts = self._registry.led_parts(name)
-            events = [Event(name, args, identity, shard, raw, 0.0, part=part) for part in parts]
-            found = self._leaders.handled(shard, events, point.revision if point is not None else 0)
-            if len(found) == len(parts):
-                handled.append(name)
-            else:
-                pairs = zip(parts, events, strict=True)
-                handled += [part_of(name, part) for part, event in pairs if event.key in found]
-        return handled
+        if received:
+            return [name for name in self._registry.led if EVENTS[name].gateway == missed.type]
+        led = led_events(self._registry, self._config.ordering, shard, missed.type, missed.payload)
+        point = self._node.points.get(shard)
+        since = point.revision if point is not None else 0
+        found = self._leaders.handled(shard, [each.event for each in led], since)
+        left = {each.name for each in led if each.event.key not in found}
+        whole = {each.name for each in led} - left
+        return [*sorted(whole), *(each.part for each in led if each.name in left and each.event.key in found)]

@@ -23,7 +23,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,7 @@ from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
 from discordha.outage.intake import Intake
 from discordha.outage.leading import GapLeader, gap_of
+from discordha.outage.led import led_events
 from discordha.outage.reaches import Reaches
 from discordha.outage.run import LeadershipEnded
 from discordha.outage.telling import GAP, Telling
@@ -85,6 +86,7 @@ class CatchUp:
         self._gateway = gateway
         self._leaders = leaders
         self._dispatcher = dispatcher
+        self._registry = registry
         self._clock = time.monotonic
         self.enabled = config.catch_up > 0
         self._shut_since: dict[int, float] = {}  # shards whose new events wait, and since which session
@@ -203,11 +205,12 @@ class CatchUp:
 
     def _tend(self, shard: int, client: ShardClient) -> None:
         self._seen[shard] = self._shut_since.get(shard)  # before anything else is read
+        # Before the frames: a leader begins its journal only when it knows all that its predecessors wrote.
+        term = self._leaders.acting(shard) if not self._pausing else None
         if client.state().ready:
             state = self._take_frames(shard, client)
             self._leaders.note_gap(shard, gap_of(state))
             self._set_barrier(shard, state)
-        term = self._leaders.acting(shard) if not self._pausing else None
         if term is None or not self._node.watch.alive or not client.state().ready:
             self._leader.end_run(shard)
         else:
@@ -220,6 +223,7 @@ class CatchUp:
         for frame in frames:
             self._keys[shard, frame.place] = None
             self._taken[shard] = frame.place
+            self._leave_to_claims(shard, frame.events)
             keys: list[str] = []
             self._intake.put(
                 [
@@ -231,6 +235,19 @@ class CatchUp:
             for key in [key for key in self._keys if key[0] == shard and key[1][0] <= state.number]:
                 del self._keys[key]
         return state
+
+    def _leave_to_claims(self, shard: int, events: Sequence[FrameEvent]) -> None:
+        """Has the journal forget what is caught up: this replica may have received it, and the leader that
+        fetched it not.
+        """
+        claimed = [
+            led.event
+            for each in events
+            for led in led_events(self._registry, self._config.ordering, shard, each.kind, each.data)
+            if led.event.identity.is_unique and not {led.name, led.part} & set(each.handled)
+        ]
+        if claimed:
+            self._leaders.leave_to_claims(shard, claimed)
 
     # -- the barrier -----------------------------------------------------------------------------------------
 

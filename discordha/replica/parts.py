@@ -31,7 +31,8 @@ from discordha.gateway import Gateway
 from discordha.gateway.listener import IdentifyPermit
 from discordha.leader.loop import Loop
 from discordha.leader.loops import LeaderLoops
-from discordha.leader.service import LeaderService, LeadershipStatus, SingleLeader
+from discordha.leader.service import LeaderService
+from discordha.leader.status import LeadershipStatus, SingleLeader
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits, shared_total

@@ -1,6 +1,6 @@
 """Readiness: whether a replica takes its share of events, as it tells its peers, its log and its callers.
 
-A replica is *starting* until it has been ready once, then *ready*, or *deaf* while a reason prevents it;
+A replica is *starting* until it has been ready once, then *ready*, or *unready* while a reason prevents it;
 *draining* is its last state.
 
 Guarantees
@@ -18,6 +18,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+
+from discordha.coordination.membership.members import NOT_READY
 
 __all__ = ["Readiness"]
 
@@ -48,7 +50,7 @@ class Readiness:
         """Takes the reasons why the replica is not ready; no reasons: it is. Ignored while it drains. Never
         blocks.
         """
-        state = "ready" if not reasons else ("starting" if not self._awaited.is_set() else "deaf")
+        state = "ready" if not reasons else ("starting" if not self._awaited.is_set() else NOT_READY)
         with self._lock:
             if self.state in (state, "draining"):
                 return

@@ -22,7 +22,8 @@ from discordha.coordination.node import CoordinationNode
 from discordha.dispatch import Dispatcher, Lanes
 from discordha.dispatch.runner import Runner
 from discordha.gateway import Gateway
-from discordha.leader.service import LeaderService, LeadershipStatus
+from discordha.leader.service import LeaderService
+from discordha.leader.status import LeadershipStatus
 from discordha.limits.identify import Identify
 from discordha.limits.identify_turn import LocalIdentify
 from discordha.limits.rest import RestLimits

@@ -53,6 +53,7 @@ class ForwardProxy:
             self.targets.append(target)
             upstream.sendall(head)
         except (OSError, IndexError):
+            client.close()  # else its end waits for an answer
             return
         back = threading.Thread(target=self._pipe, args=(upstream, client), name="proxy-pipe", daemon=True)
         back.start()

@@ -34,7 +34,7 @@ from discordha.coordination.election.election import FIRST_PAUSE, Election, Lead
 from discordha.coordination.etcd.store import Compare, LeaseNotFound, Snapshot, Store, WatchEvent
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.session import Grant, Session
-from discordha.errors import DiscordHAError
+from discordha.errors import DiscordHAError, StoreUnavailable
 from discordha.process.threads import unending
 
 __all__ = ["Elections"]
@@ -205,6 +205,10 @@ class Elections:
             if election.pause == FIRST_PAUSE:
                 _log.warning("the election of shard %d waits: %s", number_of(election.shard_id), error)
             self._pause(election)
+            if isinstance(error, StoreUnavailable):
+                with self._lock:  # etcd would not take the others' steps either
+                    for other in self._elections.values():
+                        other.retry_at = max(other.retry_at, election.retry_at)
             return False
         election.pause = FIRST_PAUSE
         self._notifier.deliver()

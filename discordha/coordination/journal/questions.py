@@ -17,12 +17,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import KeyValue, Put, Snapshot, Store, WatchEvent
+from discordha.coordination.journal.entries import UNSTARTED
 from discordha.coordination.journal.tally import Tally
 from discordha.coordination.membership.shard_keys import is_number, number_of
 
@@ -65,6 +66,16 @@ class JournalQuestions:
     def dropped(self) -> None:
         """An event was dropped."""
         self._complete = False
+
+    def leave_to_claims(self, names: Iterable[str]) -> None:
+        """Events of these names are caught up, and run by whoever claims them: forgets those that have not
+        begun here. Any thread; never blocks.
+        """
+        with self._lock:
+            for name in names:
+                for entry in [each for each in self._tally.entries.equal(name) if each.state in UNSTARTED]:
+                    self._tally.forget(entry)
+            self._release()
 
     @property
     def greeting(self) -> int | None:

@@ -5,7 +5,7 @@ Guarantees
   outlive a dead replica by one TTL; safety never depends on it.
 - The record is rewritten every ``interval`` seconds. That also keeps every replica's coordination watch busy:
   silence means that the watch is dead.
-- ``rank`` agrees on all replicas that see the same members. Replicas that are draining, deaf or not ready
+- ``rank`` agrees on all replicas that see the same members. Replicas that are draining or not ready
   rank last.
 
 Threads and locks
@@ -50,6 +50,8 @@ __all__ = [
     "CACHED_RANKS",
     "DELIVERY_SKEW",
     "JSON",
+    "NOT_READY",
+    "NOT_READY_STATES",
     "Members",
     "OperatorCommands",
     "session_age",
@@ -59,7 +61,11 @@ _log = logging.getLogger(__name__)
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
-UNPREFERRED_STATES = LEAVING_STATES | {"starting", "deaf"}
+#: The state of a replica that was ready once, and is not, for whatever reason.
+NOT_READY = "unready"
+#: Versions before 0.2 call it "deaf".
+NOT_READY_STATES = frozenset({NOT_READY, "deaf"})
+UNPREFERRED_STATES = LEAVING_STATES | NOT_READY_STATES | {"starting"}
 #: How much later than its rhythm a member's record may come in, seconds.
 LATE = 0.3
 #: How much later than one replica another may receive an event from Discord, seconds.

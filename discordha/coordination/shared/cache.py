@@ -4,7 +4,8 @@ Guarantees
 - A read that begins after a write was answered sees that write or a later one, on any replica. Reads through
   a local copy promise less: see ``local_layer``.
 - A call ends within three ``retry_for``, usually within one. A call that certainly did nothing is repeated
-  until then, which bridges an election in etcd; a write that may have been applied is not.
+  until then, which bridges an election in etcd; a write that may have been applied is not. While etcd takes
+  none, all callers together ask as often as one would (``backoff``).
 - A write with ``guards`` happens only if they hold at its revision: a lock that was lost while the request
   was under way lets nothing through.
 
@@ -14,10 +15,12 @@ and group commit are the caches' own, so that large values do not delay claims. 
 
 from __future__ import annotations
 
+import enum
 import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -34,23 +37,39 @@ from discordha.coordination.etcd.store import (
     Txn,
     TxnResult,
 )
+from discordha.coordination.shared.backoff import Backoff
 from discordha.coordination.shared.expiry import Expiry
 from discordha.coordination.shared.local_layer import LocalLayer
 from discordha.coordination.shared.values import MISSING, Missing, Record, new_stamp
 from discordha.errors import LockLost, StoreUnavailable
 
-__all__ = ["SMALL", "SharedCaches"]
+__all__ = ["SMALL", "Calls", "SharedCaches"]
 
 T = TypeVar("T")
 _quoted = functools.lru_cache(1_000)(functools.partial(quote, safe=""))
 
 #: Writes of at most this many bytes share transactions: 120 of them stay below etcd's limit of 1.5 MiB.
 SMALL = 8 * 1024
-#: Pauses before a call is repeated, seconds: doubled from the first to the last.
+#: The first and the longest pause before a call is repeated, seconds.
 FIRST_RETRY_PAUSE = 0.02
 LAST_RETRY_PAUSE = 0.25
 #: How often a lease may be lost between its grant and the write.
 LEASE_TRIES = 3
+
+
+class Calls(enum.Enum):
+    """What etcd takes or refuses alike: a full disk refuses writes alone, and a role may hide the locks that
+    guards compare.
+    """
+
+    READS = enum.auto()
+    WRITES = enum.auto()
+    GUARDED = enum.auto()
+
+    @staticmethod
+    def writing(guards: Sequence[Compare]) -> Calls:
+        """The kind of a write with these guards."""
+        return Calls.GUARDED if guards else Calls.WRITES
 
 
 class SharedCaches:
@@ -84,10 +103,13 @@ class SharedCaches:
         self._lock = threading.Lock()
         self._layers: dict[str, LocalLayer] = {}
         self.expiry = Expiry(store, clock=clock)
+        self._backoffs = {kind: Backoff(FIRST_RETRY_PAUSE, LAST_RETRY_PAUSE, clock=clock) for kind in Calls}
 
     def stop(self) -> None:
         """Ends all threads and closes all connections. Idempotent."""
         self._stop.set()
+        for backoff in self._backoffs.values():
+            backoff.stop()
         with self._lock:
             layers, self._layers = list(self._layers.values()), {}
         for layer in layers:
@@ -113,13 +135,13 @@ class SharedCaches:
 
     def fetch(self, path: str) -> KeyValue | None:
         """The key's present value in the store."""
-        return self.repeat(lambda left: self._store.get(path, timeout=left), reads=True)
+        return self.repeat(lambda left: self._store.get(path, timeout=left))
 
     def items(self, cache: str, prefix: str = "") -> list[tuple[str, Any]]:
         """All keys that begin with ``prefix``, sorted, with their values, at one moment."""
         folder = self.path(cache, "")
         path = self.path(cache, prefix)
-        found = self.repeat(lambda left: self._store.range(path, timeout=left), reads=True)
+        found = self.repeat(lambda left: self._store.range(path, timeout=left))
         pairs = ((kv.key[len(folder) :], kv) for kv in found.items)
         return [
             (key[key.startswith("~") :], Record.read(kv.value)[0])
@@ -176,7 +198,8 @@ class SharedCaches:
         :raises LockLost: a guard did not hold; nothing was deleted.
         """
         path = self.path(cache, key)
-        result = self.repeat(lambda left: self.run(path, Txn((), (Delete(path),)), guards))
+        txn = Txn((), (Delete(path),))
+        result = self.repeat(lambda left: self.run(path, txn, guards), Calls.writing(guards))
         done = result.responses[0]
         assert isinstance(done, DeleteDone)
         if done.deleted:
@@ -199,7 +222,7 @@ class SharedCaches:
             txn = Txn(compare, (Put(path, record.data(), lease),), (Get(path),))
             return self.run(path, txn, guards, len(value))
 
-        result = self.repeat(lambda left: self.with_lease(ttl, send))
+        result = self.repeat(lambda left: self.with_lease(ttl, send), Calls.writing(guards))
         if result.succeeded:
             self.written(cache, path, result.revision)
             if ttl is not None and record.stamp is not None:
@@ -250,21 +273,28 @@ class SharedCaches:
         if layer is not None:
             layer.wrote(path, revision)
 
-    def repeat(self, call: Callable[[float], T], *, reads: bool = False) -> T:
-        """Makes a call, and repeats it while it certainly did nothing, as one that ``reads`` always does, and
-        time is left. ``call`` is given the seconds left.
+    def repeat(self, call: Callable[[float], T], kind: Calls = Calls.READS, *, harmless: bool = False) -> T:
+        """Makes a call, and repeats it while time is left and it certainly did nothing, as reads always do.
+        ``call`` is given the seconds left.
+
+        :param harmless: repeated, too, when it may have done something.
         """
         deadline = self._clock() + self._retry_for
-        pause = FIRST_RETRY_PAUSE
         while True:
             try:
-                return call(max(deadline - self._clock(), pause))
+                with self.attempt(kind, deadline):
+                    return call(max(deadline - self._clock(), FIRST_RETRY_PAUSE))
             except StoreUnavailable as error:
-                if error.maybe_applied and not reads:
+                if error.maybe_applied and not (harmless or kind is Calls.READS):
                     raise
-                if self._clock() + pause >= deadline or self._stop.wait(pause):
+                if self._clock() >= deadline or self._stop.is_set():
                     raise
-                pause = min(pause * 2, LAST_RETRY_PAUSE)
+
+    def attempt(self, kind: Calls, until: float) -> AbstractContextManager[None]:
+        """A context for one call, in which all callers of its kind take turns while etcd takes none: see
+        ``Backoff.attempt``.
+        """
+        return self._backoffs[kind].attempt(until)
 
     def pause(self, seconds: float) -> None:
         """Blocks for a while, or until ``stop``.

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from discordha.coordination.etcd.store import Compare, Delete, Put, Txn
-from discordha.coordination.shared.cache import SharedCaches
+from discordha.coordination.shared.cache import Calls, SharedCaches
 from discordha.coordination.shared.values import Record
 
 __all__ = ["Cooldowns"]
@@ -73,7 +73,7 @@ class Cooldowns:
 
             # Repeated although it may have been applied: then the use is found in the window.
             write = functools.partial(self._write, per, send)
-            if self._caches.repeat(write, reads=True):
+            if self._caches.repeat(write, Calls.WRITES, harmless=True):
                 return None
             self._caches.pause(random.uniform(0, CONFLICT_PAUSE))
 
@@ -90,7 +90,8 @@ class Cooldowns:
     def reset(self, key: str) -> None:
         """Begins anew. Blocks for a round trip."""
         path = self._caches.path(FOLDER, key)
-        self._caches.repeat(lambda left: self._caches.run(path, Txn((), (Delete(path),)), ()), reads=True)
+        txn = Txn((), (Delete(path),))
+        self._caches.repeat(lambda left: self._caches.run(path, txn, ()), Calls.WRITES, harmless=True)
 
 
 def _read(data: bytes | None, per: float, now: float) -> _Window:

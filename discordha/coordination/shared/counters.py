@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from cachetools import LRUCache
 
 from discordha.coordination.etcd.store import Compare, Get, KeyValue, LeaseNotFound, Put, Txn
-from discordha.coordination.shared.cache import SharedCaches
+from discordha.coordination.shared.cache import Calls, SharedCaches
 from discordha.coordination.shared.values import Record, new_stamp
 from discordha.errors import StoreUnavailable
 
@@ -37,7 +37,7 @@ __all__ = ["WRITERS", "Counter", "Counters", "value_after"]
 
 #: How many processes a counter remembers.
 WRITERS = 12
-#: The longest pause after another process was faster, or the store did not answer, seconds.
+#: The longest pause after another process was faster, seconds.
 LAST_CONFLICT_PAUSE = 0.02
 #: How many counters this process remembers, to write without reading first.
 COUNTERS_REMEMBERED = 1_000
@@ -235,11 +235,12 @@ class Counters:
         pause = 0.0
         while True:
             try:
-                done, found = self._write(cache, path, known, (total, number), ttl, guards)
+                with self._caches.attempt(Calls.writing(guards), deadline):
+                    done, found = self._write(cache, path, known, (total, number), ttl, guards)
             except StoreUnavailable as error:
                 if error.maybe_applied and doubt is None:
                     doubt = known
-                if self._clock() >= deadline or self._stop.wait(LAST_CONFLICT_PAUSE):
+                if self._clock() >= deadline or self._stop.is_set():
                     raise StoreUnavailable(str(error), maybe_applied=doubt is not None) from error
                 continue
             with self._lock:

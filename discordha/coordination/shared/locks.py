@@ -6,7 +6,8 @@ Guarantees
 - Waiters get the lock in the order of their create revisions. The fencing token, the create revision of the
   holder's key, grows from holder to holder.
 - A request whose answer got lost is repeated and recognized by its key; an abandoned one leaves no key. While
-  the store does not answer, ``acquire`` ends within two ``retry_for`` with ``StoreUnavailable``.
+  the store does not answer, ``acquire`` ends within two ``retry_for`` with ``StoreUnavailable``, and all
+  waiters together ask as often as one would (``backoff``).
 
 A lost holder's code may still run: its blocking calls are refused, the store guards its writes to shared
 caches, and everything else needs the fencing token. A waiter whose session is lost queues again.
@@ -41,13 +42,14 @@ from discordha.coordination.etcd.store import (
     WatchEvent,
 )
 from discordha.coordination.session import Grant, Session
+from discordha.coordination.shared.backoff import Backoff
 from discordha.errors import DiscordHAError, StoreUnavailable
 
 __all__ = ["LockHold", "Locks"]
 
 #: A waiter checks its session at least this often, seconds.
 CHECK_SESSION_EVERY = 0.25
-#: Pause before a request is repeated, seconds.
+#: Pause before a waiter looks for a session again, seconds; also the least time that a request is given.
 REQUEST_PAUSE = 0.05
 #: How long the store may take to answer, however short the caller's timeout is, seconds: nothing else tells
 #: whether the lock is free.
@@ -113,6 +115,7 @@ class Locks:
         self._mine: dict[str, LockHold | None] = {}  # keys of waiters (``None``) and of holders
         self._stopped = False
         self._numbers = itertools.count(1)
+        self._backoff = Backoff(clock=clock)
 
     def acquire(self, name: str, timeout: float | None = None, *, space: str = "") -> LockHold:
         """Waits for the lock. Blocks; any thread except the gateway's. Not re-entrant.
@@ -164,6 +167,7 @@ class Locks:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+        self._backoff.stop()
 
     @property
     def under_way(self) -> int:
@@ -211,27 +215,27 @@ class Locks:
         lost. Repeating the request is harmless.
         """
         until = self._clock() + self._retry_for
+        ask_until = until if deadline is None else min(until, deadline)
         put = Put(key, self._replica_id.encode(), grant.lease_id)
         while grant.alive:
-            now = self._clock()
-            left = until - now
-            if deadline is not None:
-                left = min(left, max(deadline - now, ANSWER_WITHIN))
             try:
-                result = self._store.txn(
-                    (Compare.version(key, 0),),
-                    (GetPrefix(folder), put),
-                    (Get(key),),
-                    timeout=max(left, REQUEST_PAUSE),
-                )
+                with self._backoff.attempt(ask_until):
+                    now = self._clock()
+                    left = until - now
+                    if deadline is not None:
+                        left = min(left, max(deadline - now, ANSWER_WITHIN))
+                    result = self._store.txn(
+                        (Compare.version(key, 0),),
+                        (GetPrefix(folder), put),
+                        (Get(key),),
+                        timeout=max(left, REQUEST_PAUSE),
+                    )
             except LeaseNotFound:
                 return None
             except StoreUnavailable as error:
-                if self._clock() + REQUEST_PAUSE >= (min(until, deadline) if deadline is not None else until):
+                self._check_open(name)
+                if self._clock() >= ask_until:
                     raise StoreUnavailable(_failed(name, error)) from error
-                with self._changed:
-                    self._check_open(name)
-                    self._changed.wait(REQUEST_PAUSE)
                 continue
             found = result.responses[0]
             assert isinstance(found, list)

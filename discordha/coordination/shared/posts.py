@@ -39,6 +39,7 @@ from discordha.coordination.etcd.store import (
     WatchEvent,
     WatchListener,
 )
+from discordha.coordination.shared.backoff import Backoff
 from discordha.coordination.shared.values import encode_value
 from discordha.errors import DiscordHAError, StoreUnavailable
 
@@ -55,8 +56,6 @@ LARGEST_POST = 64 * 1024
 KEPT = 0.5
 #: The share of the retention for which one lease is handed out.
 BUCKET = 0.1
-#: The pause between two tries while the store does not answer, seconds.
-RETRY_PAUSE = 0.1
 #: Pauses between two looks for answers, seconds: doubled from the first to the last.
 FIRST_LOOK, LAST_LOOK = 0.01, 0.05
 #: A question's lease outlives its time by so many seconds, should the asker die.
@@ -129,6 +128,7 @@ class Posts(WatchListener):
         self._revision: int | None = None  # everything up to it was delivered
         self._lost_at: float | None = None
         self._stop = threading.Event()
+        self._backoff = Backoff(clock=clock)
         self._lock = threading.Lock()  # guards the next two
         self._lease = 0
         self._lease_until = 0.0
@@ -160,6 +160,7 @@ class Posts(WatchListener):
     def stop(self) -> None:
         """Ends the watch, and all calls that wait. Blocks for the watch's last call. Idempotent."""
         self._stop.set()
+        self._backoff.stop()
         watch = self._watch
         if watch is not None:
             watch.stop()
@@ -180,14 +181,15 @@ class Posts(WatchListener):
         deadline = self._clock() + self._retry_for
         while True:
             try:
-                self._put(id, value, self._current_lease())
+                with self._backoff.attempt(deadline):
+                    self._put(id, value, self._current_lease())
                 return id
             except LeaseNotFound:
                 with self._lock:
                     self._lease_until = 0.0
             except StoreUnavailable:
                 # The same key keeps a repeated post from being written twice.
-                if self._clock() >= deadline or self._stop.wait(RETRY_PAUSE):
+                if self._clock() >= deadline or self._stop.is_set():
                     raise
 
     def _value(self, kind: str, name: str, body: Any, lease: int = 0) -> bytes:

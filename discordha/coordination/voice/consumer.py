@@ -44,8 +44,9 @@ _log = logging.getLogger(__name__)
 TAKEN_AHEAD = 500
 #: How many commands are taken, or marked as done, in one write.
 COMMANDS_PER_WRITE = 100
-#: The longest wait for a change, and the pause after the store did not answer, seconds.
+#: The longest wait for a change, seconds.
 LONGEST_WAIT = 0.5
+#: The first pause after the store did not answer, seconds. It doubles up to ``LONGEST_WAIT``.
 TURN_PAUSE = 0.1
 
 
@@ -212,7 +213,9 @@ class VoiceConsumer:
             lease = leases.current()
             puts = [Operation(Txn((owned.guard,), (Put(path, DONE, lease),)), (path,)) for path in paths]
             try:
-                if not all(result.succeeded for result in self._backend.write(puts)):
+                with self._backend.backoff.attempt(deadline):
+                    done = all(result.succeeded for result in self._backend.write(puts))
+                if not done:
                     owned.gone = True
                     raise LockLost(f"this replica has lost the voice of guild {owned.guild_id}")
                 break
@@ -221,7 +224,7 @@ class VoiceConsumer:
                 if not renewed and (self._clock() >= deadline or self._ended.wait(TURN_PAUSE)):
                     raise
             except StoreUnavailable:
-                if owned.lost or self._clock() >= deadline or self._ended.wait(TURN_PAUSE):
+                if owned.lost or self._clock() >= deadline or self._ended.is_set():
                     raise
         with self._lock:
             owned.delivered.update(entry.id for entry in entries)
@@ -257,14 +260,18 @@ class VoiceConsumer:
             self._view.changed.notify_all()
 
     def _run(self) -> None:
+        after_failure = TURN_PAUSE
         while not self._ended.is_set():
             with self._view.changed:
                 version, self._nudged = self._view.version, False
             try:
                 pause = self._turn()
+                after_failure = TURN_PAUSE
             except (DiscordHAError, LeaseNotFound) as error:
-                _log.warning("the voice queue of %s waits for etcd: %s", self.module_id, error)
-                pause, version = TURN_PAUSE, -1
+                if after_failure == TURN_PAUSE:
+                    _log.warning("the voice queue of %s waits for etcd: %s", self.module_id, error)
+                pause, version = after_failure, -1
+                after_failure = min(2 * after_failure, LONGEST_WAIT)
                 self._hold_due = 0.0  # the lost lease may be this one
             except Exception as error:  # noqa: BLE001 - a fault of this program must not end the thread
                 _log.exception("the voice queue of %s failed; it tries again", self.module_id)

@@ -17,6 +17,7 @@ from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import Compare, Store, TxnResult
 from discordha.coordination.session import Grant, Session
+from discordha.coordination.shared.backoff import Backoff
 from discordha.coordination.voice.records import PlayMark, QueuedCommand, VoiceCommand, VoiceKeys
 from discordha.errors import LockLost
 
@@ -31,6 +32,7 @@ class VoiceBackend(NamedTuple):
     :param timeout: seconds that the store is given to answer.
     :param silence: seconds after which a silent watch is opened again.
     :param grace: seconds that each worker waits for every other one that is preferred to it.
+    :param backoff: when writes are made again that etcd did not take.
     """
 
     store: Store
@@ -44,6 +46,7 @@ class VoiceBackend(NamedTuple):
     silence: float
     max_attempts: int
     grace: float
+    backoff: Backoff
 
     def write(self, operations: Sequence[Operation]) -> list[TxnResult]:
         """Sends operations and returns their answers; raises the error of the first that has none. Blocks."""

@@ -94,6 +94,7 @@ class VoiceQueue:
     def stop(self) -> None:
         """Ends all consumers and the watch. Blocks for a few round trips. Idempotent; any thread."""
         self._stop.set()
+        self._backend.backoff.stop()
         self.view.close()
         with self._lock:
             consumers, self._consumers = self._consumers, []
@@ -152,7 +153,8 @@ class VoiceQueue:
             sent_at = self._clock()
             try:
                 txn = Txn((Compare.version(key, 0),), (put,), (Get(key),))
-                (result,) = self._backend.write((Operation(txn, (key,)),))
+                with self._backend.backoff.attempt(deadline):
+                    (result,) = self._backend.write((Operation(txn, (key,)),))
                 found = result.responses[0] if not result.succeeded else []
                 return sent_at + self._ttl, isinstance(found, list) and any(kv.version > 1 for kv in found)
             except LeaseNotFound:
@@ -161,7 +163,7 @@ class VoiceQueue:
                     raise
             except StoreUnavailable:
                 # The same key keeps a repeated command from being queued twice.
-                if self._clock() >= deadline or self._stop.wait(WRITE_PAUSE):
+                if self._clock() >= deadline or self._stop.is_set():
                     raise
 
     def _withdraw(self, command: QueuedCommand) -> None:
@@ -171,10 +173,11 @@ class VoiceQueue:
         txn = Txn((Compare.version(key, 1),), (Delete(key),), (Get(key),))
         while True:
             try:
-                (result,) = self._backend.write((Operation(txn, (key,)),))
+                with self._backend.backoff.attempt(deadline):
+                    (result,) = self._backend.write((Operation(txn, (key,)),))
                 break
             except StoreUnavailable:
-                if self._clock() >= deadline or self._stop.wait(WRITE_PAUSE):
+                if self._clock() >= deadline or self._stop.is_set():
                     raise
         if result.succeeded or result.responses == [[]]:
             raise VoiceCommandExpired(

@@ -21,10 +21,17 @@ from discordha.testing.discord_server.sessions import GatewaySession, GatewaySes
 from discordha.testing.discord_server.voice.server import VoiceServer
 from discordha.testing.discord_server.world import World
 
-__all__ = ["GatewayServer"]
+__all__ = ["GatewayServer", "host_of"]
 
 _PRIVILEGED_INTENTS = ("members", "presences", "message_content")
 _MEMBERS_PER_CHUNK = 1000
+
+
+def host_of(request: web.Request) -> str:
+    """The ``host:port`` by which a client came. aiohttp's own ``host`` loses the port where a proxy hands the
+    whole address on.
+    """
+    return request.headers.get("Host") or request.host
 
 
 class GatewayServer:
@@ -50,7 +57,7 @@ class GatewayServer:
         ws = web.WebSocketResponse(heartbeat=None, max_msg_size=0, timeout=1.0)
         await ws.prepare(request)
         frames = Frames(ws, request.query.get("compress"))
-        connection = _Connection(self, frames, replica, request.host)
+        connection = _Connection(self, frames, replica, host_of(request))
         try:
             await connection.run()
         finally:

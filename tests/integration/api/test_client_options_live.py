@@ -114,6 +114,20 @@ def test_rest_and_gateway_go_through_the_proxy(scene: Scene) -> None:
     assert any("/api/" in target for target in targets)
 
 
+def test_a_connection_that_is_closed_resumes_through_the_proxy_at_once(scene: Scene) -> None:
+    before = {session["id"] for session in scene.sessions()}
+    assert scene.discord.disconnect("r1", code=4000) == 2
+    wait_for(
+        lambda: (
+            {session["id"] for session in scene.sessions() if session["resumed"]}
+            and len(scene.sessions()) == 4
+        ),
+        4.0,  # a first try that fails takes 5 s
+        lambda: logs(scene.fleet),
+    )
+    assert {session["id"] for session in scene.sessions()} == before
+
+
 def test_options_hold_after_every_reconnect(scene: Scene) -> None:
     before, known = len(scene.mentions(0)), len(scene.discord.identifies())
     assert scene.discord.disconnect("r1") == 2

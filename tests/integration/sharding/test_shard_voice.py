@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fleet import BOTS, answered, logs, per_replica
+from fleet import BOTS, answered, logs, per_replica, whole_logs
 
 from discordha.testing import LocalDiscord, Replicas, wait_for
 from discordha.testing.plugin import ReplicasFactory
@@ -29,6 +29,13 @@ def play(discord: LocalDiscord, fleet: Replicas, numbers: range) -> None:
     )
 
 
+def wait_done(fleet: Replicas, numbers: range) -> None:
+    """What is played and not acknowledged is played again if its worker dies."""
+    log = lambda: whole_logs(fleet)  # noqa: E731
+    for number in numbers:
+        wait_for(lambda number=number: f"done with !play {number}." in log(), 10, f"the end of {number}")
+
+
 def test_a_guild_is_played_where_its_shard_is(replicas: ReplicasFactory) -> None:
     with LocalDiscord(guilds=2 * SHARDS, shards=SHARDS, channels=1) as discord:
         fleet = replicas(
@@ -44,6 +51,7 @@ def test_a_guild_is_played_where_its_shard_is(replicas: ReplicasFactory) -> None
         )
         fleet.wait_ready(90)
         play(discord, fleet, range(24))
+        wait_done(fleet, range(24))
         fleet[0].kill()
         play(discord, fleet, range(24, 48))
         fleet[1].drain()

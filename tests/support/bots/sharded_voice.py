@@ -35,6 +35,7 @@ def play(deliveries):
             f"{'played' if can_play else 'mute'} {delivery.file}"
         )
         delivery.ack()
+        logging.info("done with %s.", delivery.file)
 
 
 @ha.event

@@ -33,9 +33,20 @@ def test_the_pauses_grow_with_the_events_age(make: Callable[[float], ClaimItem])
 
 
 def test_what_holds_up_others_is_looked_at_more_often(make: Callable[[float], ClaimItem]) -> None:
-    item = make(900.0)
-    item.younger = make(900.0)
+    for age, pause in [
+        (0.4, 0.1),
+        (1.0, BLOCKING_PAUSE),
+        (1.6, BLOCKING_PAUSE),
+        (4.0, 0.5),
+        (100.0, LAST_PAUSE),
+    ]:
+        old = make(1000.0 - age)
+        old.younger = make(1000.0)
+        assert LookTimes(FIRST).add(old, 1000.0) == pytest.approx(1000.0 + pause)
+    item = make(998.5)
+    item.younger = make(998.5)
     assert LookTimes(FIRST).add(item, 1000.0) == pytest.approx(1000.0 + BLOCKING_PAUSE)
+    item.event.received_at = 900.0
     item.excused = True
     assert LookTimes(FIRST).add(item, 1000.0) == pytest.approx(1000.0 + BLOCKING_PAUSE)  # it is earlier
     item.look_at = None
@@ -45,7 +56,7 @@ def test_what_holds_up_others_is_looked_at_more_often(make: Callable[[float], Cl
 def test_each_is_due_once_at_its_earliest_time(make: Callable[[float], ClaimItem]) -> None:
     times = LookTimes(FIRST)
     assert times.next_due() is None
-    item, gone = make(900.0), make(900.0)
+    item, gone = make(998.5), make(900.0)
     times.add(item, 1000.0)
     item.younger = gone
     times.add(item, 1000.0)  # sooner

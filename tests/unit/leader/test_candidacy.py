@@ -101,7 +101,7 @@ def test_one_that_is_not_ready_may_have_received_more_unless_it_is_cut_off(
 ) -> None:
     """etcd has refused it until a moment ago, say."""
     scene = Scene()
-    scene.peer(60.0, state="deaf")
+    scene.peer(60.0, state="unready")
     scene.peers.said["peer"].update(said)
     assert scene.may_stand(1.0) is not waits
     assert scene.may_stand(1.0 + YIELD)

@@ -39,7 +39,7 @@ def status(**changes: Any) -> dict[str, Any]:
                 "handled": 7,
                 "reasons": [],
             },
-            "bot-1": {"state": "deaf", "reasons": ["shard 0 is deaf [sic]"]},
+            "bot-1": {"state": "unready", "reasons": ["shard 0 is deaf [sic]"]},
             "odd": {},
         },
         "etcd": [
@@ -85,7 +85,7 @@ def test_a_pipe_gets_each_thing_on_one_line() -> None:
     """However many members and reasons there are; a terminal wraps them at its own width."""
     member = {"endpoint": "etcd-0.etcd.default.svc.cluster.local:2379", "error": "x" * 200}
     reason = "shard 0 is deaf: " + "y" * 200
-    found = status(etcd=[member], replicas={"bot-0": {"state": "deaf", "reasons": [reason]}})
+    found = status(etcd=[member], replicas={"bot-0": {"state": "unready", "reasons": [reason]}})
     lines = shown(found, "z" * 200, fleet_commands.UNCUT).splitlines()
     assert lines[-4:] == [
         f"etcd {member['endpoint']}: {'x' * 200}",

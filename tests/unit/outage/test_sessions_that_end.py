@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from discordha.coordination.gaps.points import Point
-from discordha.coordination.gaps.stream import GapState
+from discordha.coordination.gaps.stream import Frame, FrameEvent, GapState
+from discordha.dispatch.handlers import HandlerRegistry
 from discordha.outage.intake import TURN, Intake
 from discordha.outage.reaches import Reaches
 from discordha.outage.service import CatchUp
@@ -153,6 +154,7 @@ class Service:
     def __init__(self) -> None:
         self.loop, self.barrier, self.state = Loop(), Barrier(), None
         self.covered = False
+        self.frames: list[Frame] = []
         client: Any = SimpleNamespace(state=lambda: SimpleNamespace(ready=True))
         self.client = client
         gateway: Any = SimpleNamespace(
@@ -161,7 +163,7 @@ class Service:
         node: Any = SimpleNamespace(
             members=SimpleNamespace(),
             gaps=SimpleNamespace(
-                frames=lambda shard, after: ([], self.state), state=lambda shard: self.state
+                frames=lambda shard, after: (self.frames, self.state), state=lambda shard: self.state
             ),
             points=SimpleNamespace(get=lambda shard: Point(60.0)),
             plan=SimpleNamespace(serving=None),
@@ -227,3 +229,31 @@ def test_channels_open_as_their_events_stand_in_frames() -> None:
     scene.look()
     scene.loop.turn()
     assert not scene.barrier.is_closed(0)
+
+
+def test_the_journal_forgets_what_frames_leave_to_claims_before_its_leader_begins() -> None:
+    """What a leader had handled before, or keeps, and what has no name of its own, stays in the journals."""
+    scene, calls = Service(), list[tuple[str, Any]]()
+    registry = HandlerRegistry()
+    registry.add(lambda payload: None, "raw_message_edit")
+    leaders: Any = scene.service._leaders
+    leaders.acting = lambda shard: calls.append(("acting", shard))
+    leaders.leave_to_claims = lambda shard, events: calls.append(("left", [event.key for event in events]))
+    leaders.note_gap = lambda shard, gap: calls.append(("noted", gap))
+    scene.service._registry = registry
+
+    def edit(id: int, edited_at: str | None, *handled: str) -> FrameEvent:
+        payload = {"id": str(id), "channel_id": "5", "edited_timestamp": edited_at}
+        return FrameEvent("MESSAGE_UPDATE", payload, 65.0, handled)
+
+    events = [
+        edit(1, "2026-01-01"),
+        edit(2, "2026-01-02", "raw_message_edit"),
+        edit(3, "2026-01-03", "raw_message_edit/="),
+        edit(4, None),
+        FrameEvent("MESSAGE_CREATE", {"id": "6", "channel_id": "5"}, 65.0),
+    ]
+    scene.frames = [Frame((1, 0), events)]
+    scene.state = GapState(1, 60.0, 70.0, 60.0)  # type: ignore[assignment]
+    scene.look()
+    assert calls == [("acting", 0), ("left", ["raw_message_edit/1/2026-01-01"]), ("noted", 70_000)]

@@ -17,7 +17,7 @@ def test_each_change_is_announced_once() -> None:
         scene.readiness.note(reasons)
     scene.readiness.drain()
     scene.readiness.note([])  # a look that ends late
-    assert scene.said == ["ready", "deaf", "ready", "draining"]
+    assert scene.said == ["ready", "unready", "ready", "draining"]
     assert scene.readiness.state == "draining"
 
 

@@ -20,7 +20,7 @@ from simcord.backend.errors import BackendError
 from simcord.http import router
 from simcord.http import routes as _routes  # noqa: F401 - importing it registers every route
 
-from discordha.testing.discord_server.gateway import GatewayServer
+from discordha.testing.discord_server.gateway import GatewayServer, host_of
 from discordha.testing.discord_server.options import Options
 from discordha.testing.discord_server.rest.limits import Limits
 from discordha.testing.discord_server.rest.listings import Listings
@@ -173,7 +173,7 @@ class RestServer:
         if not public and request.headers.get("Authorization") != f"Bot {self.options.token}":
             return 401, {"message": "401: Unauthorized", "code": 0}, {}
         if path in ("/gateway", "/gateway/bot"):
-            answer: dict[str, Any] = {"url": f"ws://{request.host}/gateway/{record['replica']}"}
+            answer: dict[str, Any] = {"url": f"ws://{host_of(request)}/gateway/{record['replica']}"}
             if path == "/gateway/bot":
                 answer.update(
                     shards=self.options.shards, session_start_limit=self.gateway.session_start_limit()

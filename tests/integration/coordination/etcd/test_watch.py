@@ -84,6 +84,7 @@ def test_a_snapshot_then_every_change_each_revision_whole(store: EtcdStore, root
     store.put(f"{root}before", b"1")
     with running(store.watch(root, recorder, silence=5.0)) as watch, Writers(store, root) as writers:
         wait_for(lambda: writers.written > 200, 30, "200 transactions")
+        wait_for(lambda: recorder.batches, 10, "some of them to be told")
     with running(store.watch(root, Recorder(), silence=5.0)):
         pass
     assert recorder.calls[0] == "snapshot"

@@ -17,6 +17,7 @@ from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import Store
 from discordha.coordination.memory.store import MemoryStore
 from discordha.coordination.session import Session
+from discordha.coordination.shared.backoff import Backoff
 from discordha.coordination.voice.deliveries import HARMLESS, VoiceBackend, VoiceDelivery
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import PlayMark, VoiceKeys
@@ -49,6 +50,7 @@ class Node:
                 silence=5.0,
                 max_attempts=3,
                 grace=0.05,
+                backoff=Backoff(),
             ),
             ttl=ttl,
         )

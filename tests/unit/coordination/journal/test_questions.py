@@ -170,3 +170,16 @@ def test_marks_are_told_before_an_answer_whatever_else_came_with_them() -> None:
     assert told == ["marks", "answer 7"]
     router.on_snapshot(Snapshot(3, [items[0], items[2], items[1]]))
     assert told == ["marks", "answer 7"] * 2
+
+
+def test_what_whoever_claims_it_runs_is_forgotten_unless_it_has_begun() -> None:
+    kept = Kept()
+    kept.new_session(10)
+    kept.lead()
+    kept.receive("edit/1", "edit/2", "edit/3", "add", "edit/2")
+    first = next(entry for entry in kept.journal._tally if entry.key == "edit/1")
+    assert kept.journal.begin(first)
+    kept.journal.questions.leave_to_claims([name("edit/1"), name("edit/2"), name("edit/9")])
+    assert kept.left() == ["edit/1", "edit/3", "add"]
+    kept.journal.finished(first, handled=False)
+    assert kept.left() == ["edit/1", "edit/3", "add"]

@@ -53,7 +53,7 @@ def test_a_session_has_what_came_after_its_begin(age: float, ago: float, expecte
     assert members(peer=hears(age)).has_received(0, NOW - ago) is expected
 
 
-@pytest.mark.parametrize("state", ["starting", "deaf", "draining", "stopping"])
+@pytest.mark.parametrize("state", ["starting", "unready", "deaf", "draining", "stopping"])
 def test_who_is_not_ready_or_leaves_does_not_count(state: str) -> None:
     seen = members(peer=hears(60.0, state))
     assert not seen.has_received(0, NOW)
