@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import simulation.gateway
@@ -13,12 +14,14 @@ from discordha.api.cache import Cache
 from discordha.context import Fence
 from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.records import Claim
+from discordha.coordination.election import task_runs
 from discordha.coordination.election.candidates import CandidateList, CandidateStore
 from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.session import Grant
 from discordha.coordination.shared import counters
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.locks import Locks
+from discordha.coordination.shared.timers import TimerStore
 from simulation.threads import current_thread
 
 __all__ = ["BROKEN", "built"]
@@ -145,6 +148,35 @@ def _computed_alone() -> Restore:
     return lambda: (undo(), more())  # type: ignore[func-returns-value]
 
 
+def _timer_ends_first() -> Restore:
+    """A timer is deleted before its function runs."""
+    exists = TimerStore.exists
+
+    def end_it(self: TimerStore, id: str) -> bool:
+        found = exists(self, id)
+        self.end(id)
+        return found
+
+    return _replace(TimerStore, "exists", end_it)
+
+
+def _timer_not_asked() -> Restore:
+    """A due timer runs, whether it was cancelled or not."""
+    return _replace(TimerStore, "exists", lambda self, id: True)
+
+
+def _loop_not_held() -> Restore:
+    """A run of a loop begins while another one goes on."""
+
+    real = task_runs.Compare
+    careless = SimpleNamespace(
+        version=lambda key, number: real.version(key + "-not", number),
+        mod_revision=real.mod_revision,
+        create_revision=real.create_revision,
+    )
+    return _replace(task_runs, "Compare", careless)
+
+
 BROKEN: dict[str, Callable[[], Restore]] = {
     "claim-not-compared": _claim_not_compared,
     "never-marked": _never_marked,
@@ -157,6 +189,9 @@ BROKEN: dict[str, Callable[[], Restore]] = {
     "leader-not-awaited": _leader_not_awaited,
     "counted-again": _counted_again,
     "computed-alone": _computed_alone,
+    "timer-ends-first": _timer_ends_first,
+    "timer-not-asked": _timer_not_asked,
+    "loop-not-held": _loop_not_held,
 }
 
 

@@ -23,6 +23,7 @@ from simulation.discord_side import SimulatedDiscord
 from simulation.etcd import SimulatedEtcd
 from simulation.etcd_client import store_of_this_machine
 from simulation.gateway import SimulatedGateway, send
+from simulation.on_time import OnTime, OnTimeRecord
 from simulation.primitives import sleep
 from simulation.record import Record, Run
 from simulation.scheduler import Machine, Scheduler, Task, begin
@@ -40,6 +41,8 @@ READY_WITHIN = 30.0
 #: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
 SETTLES = 8.0
 WATCHED_EVERY = 0.01
+#: The handler of one message in so many schedules a timer.
+SCHEDULES = 8
 
 
 class Plan:
@@ -67,14 +70,14 @@ class Plan:
         self.only = only
 
 
-class Cluster(Striking, Loading):
+class Cluster(OnTime, Striking, Loading):
     """See the module. ``run`` gives the record."""
 
     def __init__(self, seed: int | str, faults: Sequence[Fault], plan: Plan) -> None:
         self.seed = seed
         self.faults = list(faults)
         self.plan = plan
-        self.record = Record()
+        self.record = Record(OnTimeRecord())
         scheduler = self.scheduler = Scheduler(f"cluster {seed}")
         scheduler._overtakes = scheduler.random.choice((0.01, 0.05, 0.2))
         begin(scheduler)
@@ -97,6 +100,7 @@ class Cluster(Striking, Loading):
         self._grace = scheduler.random.choice((0.01, 0.05))
         self._ttl = scheduler.random.choice((2.0, 5.0))
         self.record.ttl = self._ttl
+        self._choose_times(plan.seconds + plan.calm + 20.0)
         self._connect_parts()
 
     def _connect_parts(self) -> None:
@@ -120,7 +124,7 @@ class Cluster(Striking, Loading):
             first = scheduler.now + FIRST_READY
             while scheduler.now < first and not all(map(self._is_ready, self.replicas)):
                 scheduler.run(scheduler.now + 1.0)
-            began = scheduler.now
+            began = self.record.began = scheduler.now
             for fault in self.faults:
                 scheduler.at(began + fault.at, functools.partial(self._strike, fault))
             scheduler.run(began + self.plan.seconds)
@@ -129,6 +133,7 @@ class Cluster(Striking, Loading):
             scheduler.run(scheduler.now + self.plan.calm * 0.75)
             self._emitting = False
             scheduler.run(scheduler.now + self.plan.calm * 0.25)
+            self.record.over = scheduler.now
             self._look_into_journals()
             self._look_for_unready(scheduler.now)
             for error in scheduler.errors:
@@ -178,6 +183,7 @@ class Cluster(Striking, Loading):
             bot = DiscordHA(config)
             bot.event(self._handler(bot, machine, "on_message"))
             bot.event(self._handler(bot, machine, "on_raw_reaction_add"))
+            self._declare_on_time(bot, machine)
             try:
                 bot.start()
                 break
@@ -198,6 +204,8 @@ class Cluster(Striking, Loading):
             chance = self.scheduler.random
             try:
                 sleep(chance.expovariate(1 / 0.02) if chance.random() < 0.95 else chance.uniform(0.2, 1.5))
+                if name == "on_message" and what.id % SCHEDULES == 0:
+                    self._schedule(bot, f"after/{key}", 3.0)
                 channel = what.channel.id if name == "on_message" else what.channel_id
                 send(self.discord, channel, key)
             except LockLost:
@@ -213,21 +221,24 @@ class Cluster(Striking, Loading):
     def _begin(self, key: str, name: str, machine: Machine, event: Any, what: Any) -> Run:
         now, record = self.scheduler.now, self.record
         run = Run(key, machine.name, event.attempt, event.fencing_token, now)
-        self._note(f"{machine.name} begins {key} attempt {event.attempt} token {event.fencing_token}")
-        task = self.scheduler.current
-        assert task is not None
+        self._note_begin(run, event, alone=name == "on_message")
         if name == "on_message":
-            for other, context, holder in self._open_runs.get(key, ()):
-                if holder.machine.alive and not self._as(holder, lambda context=context: context.lost):
-                    record.violation(now, "two at a time", f"{key} by {other.machine} and {machine.name}")
             self._check_order(key, machine, now)
         else:
             if event.fencing_token < self._leader_token and not event.lost:
                 record.violation(now, "token went back", f"{key} by {machine.name}: {event.fencing_token}")
             self._leader_token = max(self._leader_token, event.fencing_token)
         record.runs.setdefault(key, []).append(run)
-        self._open_runs.setdefault(key, []).append((run, event, task))
         return run
+
+    def _note_begin(self, run: Run, event: Any, *, alone: bool = True) -> None:
+        task, key, now = self.scheduler.current, run.name, self.scheduler.now
+        assert task is not None
+        self._note(f"{run.machine} begins {key} attempt {run.attempt} token {run.token}")
+        for other, context, holder in self._open_runs.get(key, ()) if alone else ():
+            if holder.machine.alive and not self._as(holder, lambda context=context: context.lost):
+                self.record.violation(now, "two at a time", f"{key} by {other.machine} and {run.machine}")
+        self._open_runs.setdefault(key, []).append((run, event, task))
 
     def _end(self, key: str, run: Run) -> None:
         run.ended = self.scheduler.now

@@ -6,11 +6,13 @@ import bisect
 import collections
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from linearizability import MODELS, Call, Model, TooManyStates, check
 
 from simulation.record import Happening, Record, Run
+from simulation.verdict_on_time import judge_on_time
 
 __all__ = ["Verdict", "judge"]
 
@@ -57,6 +59,7 @@ def judge(
         _judge_event(record, name, happenings, made.get(name, []), identified, violations, excused)
         if happenings[0].kind == "message":
             _judge_runs(record, name, record.runs.get(name, []), violations, excused)
+    judge_on_time(record, made, violations, excused, _judge_runs)
     _judge_identifies(record, identified, interval, violations)
     checked = _judge_histories(record, violations)
     counted = {
@@ -64,6 +67,9 @@ def judge(
         "messages": len(messages),
         "operations": checked,
         "runs": sum(map(len, record.runs.values())),
+        "timers": len(record.on_time.timers),
+        "runs of timers": sum(len(timer.runs) for timer in record.on_time.timers.values()),
+        "runs of loops": len(record.on_time.ticks) + sum(map(len, record.on_time.dailies.values())),
         "faults": record.faults,
     }
     return Verdict(sorted(violations), dict(excused), counted)
@@ -119,7 +125,7 @@ def _judge_event(  # noqa: PLR0917
 def _judge_runs(
     record: Record,
     name: str,
-    runs: list[Run],
+    runs: Sequence[Run],
     violations: list[tuple[float, str, str]],
     excused: collections.Counter[str],
 ) -> None:

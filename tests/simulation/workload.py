@@ -44,6 +44,10 @@ class Loading(ABC):
     def _as(self, task: Task, ask: Callable[[], Any]) -> Any:
         """Asks as another thread would."""
 
+    @abstractmethod
+    def _schedule_or_cancel(self, bot: DiscordHA, client: str, number: Callable[[], int]) -> None:
+        """Schedules a timer, or cancels one."""
+
     def _emit(self) -> None:
         if not self._emitting:
             return
@@ -81,7 +85,7 @@ class Loading(ABC):
         while self._emitting:
             sleep(chance.expovariate(1 / PAUSE) * self.plan.replicas)
             part = int(self.scheduler.now / 10)
-            what = chance.choice(("increment", "get_or_set", "get", "set", "lock"))
+            what = chance.choice(("increment", "get_or_set", "get", "set", "lock", "timer"))
             if what == "increment":
                 key = f"counter/{part}"
                 self._operate(client, key, what, 1, lambda key=key: cache.increment(key))
@@ -101,6 +105,8 @@ class Loading(ABC):
             elif what == "set":
                 key, value = f"register/{part}", next(self._numbers)
                 self._operate(client, key, what, value, lambda key=key, value=value: cache.set(key, value))
+            elif what == "timer":
+                self._schedule_or_cancel(bot, client, lambda: next(self._numbers))
             else:
                 self._with_lock(bot, client, f"lock/{chance.randrange(2)}")
 
