@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import math
@@ -17,12 +18,13 @@ from discordha.bot import DiscordHA
 from discordha.config import Config
 from discordha.context import current_event
 from discordha.errors import DiscordHAError, LockLost
-from discordha.limits.session_limits import IDENTIFY_INTERVAL, SessionLimits
+from discordha.replica.status import reasons
 from simulation.client import Waits
 from simulation.discord_side import SimulatedDiscord
 from simulation.etcd import SimulatedEtcd
 from simulation.etcd_client import store_of_this_machine
 from simulation.gateway import SimulatedGateway, send
+from simulation.leading import FLEET_READY, WATCHED_EVERY, Leading, limits_for
 from simulation.on_time import OnTime, OnTimeRecord
 from simulation.primitives import sleep
 from simulation.record import Record, Run
@@ -35,12 +37,13 @@ from simulation.workload import Loading
 __all__ = ["Cluster", "Plan"]
 
 #: Faults begin when all replicas are ready, or so many seconds after the start.
-FIRST_READY = 60.0
+FIRST_READY = 90.0
 #: A replica is ready so many seconds after its start, and after the last fault.
 READY_WITHIN = 30.0
+#: A bot with shards is left alone for so long, seconds: sessions begin one after another.
+CALM_SHARDED = 60.0
 #: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
 SETTLES = 8.0
-WATCHED_EVERY = 0.01
 #: The handler of one message in so many schedules a timer.
 SCHEDULES = 8
 
@@ -52,6 +55,8 @@ class Plan:
     :param calm: for how long the cluster is left alone at the end, seconds.
     :param rate: events a second.
     :param only: these kinds of faults; empty: all.
+    :param shards: how many; 0: the bot has none.
+    :param reshard: how many shards the bot has from a third of the time on; 0: as many as before.
     """
 
     def __init__(
@@ -62,15 +67,30 @@ class Plan:
         calm: float = 40.0,
         rate: float = 6.0,
         only: Sequence[str] = (),
+        shards: int = 0,
+        reshard: int = 0,
     ) -> None:
         self.replicas = replicas
         self.seconds = seconds
         self.calm = calm
         self.rate = rate
         self.only = only
+        self.shards = shards
+        self.reshard = reshard
+
+    def sharded(self) -> Plan:
+        """The same with shards: 4, then 8, on 4 replicas."""
+        made = copy.copy(self)
+        made.replicas, made.shards, made.reshard = max(self.replicas, 4), 4, 8
+        made.calm = max(self.calm, CALM_SHARDED)
+        return made
+
+    def mixed(self, seed: int) -> Plan:
+        """The same for two seeds of three, with shards for the third."""
+        return self.sharded() if seed % 3 == 0 else self
 
 
-class Cluster(OnTime, Striking, Loading):
+class Cluster(OnTime, Leading, Striking, Loading):
     """See the module. ``run`` gives the record."""
 
     def __init__(self, seed: int | str, faults: Sequence[Fault], plan: Plan) -> None:
@@ -84,16 +104,15 @@ class Cluster(OnTime, Striking, Loading):
         Thread._numbers = itertools.count(1)
         self.etcd = SimulatedEtcd(scheduler)
         self.discord = SimulatedDiscord(scheduler)
-        # A large fleet would take minutes to identify.
-        interval = min(IDENTIFY_INTERVAL, 40 / plan.replicas)
-        self.discord.limits = SessionLimits(1, 1000, 1000, 86400.0, 1, interval)
+        self.discord.limits = limits_for(plan.replicas, max(plan.shards, plan.reshard))
         self.replicas = [Replica(number) for number in range(plan.replicas)]
         self.by_machine: dict[Machine, Replica] = {}
         self._open_runs: dict[str, list[tuple[Run, Any, Task]]] = {}
         self._numbers = itertools.count(1)
         self._register: dict[str, int] = {}
         self._reactions_at = 0
-        self._leader_token = 0
+        self._leader_token: dict[str, int] = {}  # by shard, and by guild
+        self._resharded = False
         self._held: dict[str, tuple[int, Any, Task]] = {}
         self._ends = math.inf
         self._emitting = True
@@ -127,6 +146,8 @@ class Cluster(OnTime, Striking, Loading):
             began = self.record.began = scheduler.now
             for fault in self.faults:
                 scheduler.at(began + fault.at, functools.partial(self._strike, fault))
+            if self.plan.reshard:
+                scheduler.at(began + self.plan.seconds / 3, self._reshard)
             scheduler.run(began + self.plan.seconds)
             self._ends = scheduler.now
             self._mend()
@@ -136,6 +157,7 @@ class Cluster(OnTime, Striking, Loading):
             self.record.over = scheduler.now
             self._look_into_journals()
             self._look_for_unready(scheduler.now)
+            self._look_for_shards(scheduler.now)
             for error in scheduler.errors:
                 self.record.violation(scheduler.now, "a thread ended", error)
             return self.record
@@ -178,6 +200,7 @@ class Cluster(OnTime, Striking, Loading):
             catch_up=0.0,
             requests_per_second=0,
             drain_timeout=10.0,
+            shard_count=self.plan.shards or None,
         )
         while True:
             bot = DiscordHA(config)
@@ -225,9 +248,12 @@ class Cluster(OnTime, Striking, Loading):
         if name == "on_message":
             self._check_order(key, machine, now)
         else:
-            if event.fencing_token < self._leader_token and not event.lost:
-                record.violation(now, "token went back", f"{key} by {machine.name}: {event.fencing_token}")
-            self._leader_token = max(self._leader_token, event.fencing_token)
+            for whose in (f"shard {event.shard_id}", f"guild {record.by_name[key][0].guild}"):
+                last = self._leader_token.get(whose, 0)
+                if event.fencing_token < last and not event.lost:
+                    text = f"{key} by {machine.name}: {event.fencing_token} after {last} of {whose}"
+                    record.violation(now, "token went back", text)
+                self._leader_token[whose] = max(last, event.fencing_token)
         record.runs.setdefault(key, []).append(run)
         return run
 
@@ -270,49 +296,21 @@ class Cluster(OnTime, Striking, Loading):
         finally:
             scheduler.current, scheduler._overtakes = before, overtakes
 
-    def _watch_leaders(self) -> None:
-        """Never two replicas that lead by their own clocks."""
-        self.scheduler.after(WATCHED_EVERY, self._watch_leaders)
-        leads: list[str] = []
-        for replica in self.replicas:
-            machine, bot = replica.machine, replica.bot
-            if (
-                machine is None
-                or not machine.alive
-                or bot is None
-                or bot._replica is None
-                or not machine.tasks
-            ):
-                continue
-            leaders = bot._replica.parts.leaders
-            task = next(iter(machine.tasks))
-            if leaders is not None and self._as(task, lambda leaders=leaders: leaders.leads(0)):
-                leads.append(machine.name)
-        if len(leads) > 1:
-            self.record.violation(self.scheduler.now, "two leaders", ", ".join(leads))
-
     def _look_for_unready(self, now: float) -> None:
+        within = READY_WITHIN + (FLEET_READY if self.plan.shards else 0.0)
         for replica in self.replicas:
             machine = replica.machine
-            if machine is None or not machine.alive or now - max(replica.began, self._ends) < READY_WITHIN:
+            if machine is None or not machine.alive or now - max(replica.began, self._ends) < within:
                 continue
             if not self._is_ready(replica):
-                self.record.violation(now, "not ready", machine.name)
+                self.record.violation(now, "not ready", f"{machine.name}: {self._why_unready(replica)}")
 
-    def _look_into_journals(self) -> None:
-        for replica in self.replicas:
-            machine, bot = replica.machine, replica.bot
-            if machine is None or not machine.alive or bot is None or bot._replica is None:
-                continue
-            leaders = bot._replica.parts.leaders
-            assert leaders is not None
-            task = next(iter(machine.tasks))
-            if self._as(task, functools.partial(leaders.leads, 0)):
-                continue
-            journal = leaders._shards[0].journal
-            keys: list[str] = self._as(task, journal.keys)
-            named = [key.split("/") for key in keys]
-            self.record.kept[machine.name] = {f"{part[2]}/{part[1]}/{part[4]}" for part in named}
+    def _why_unready(self, replica: Replica) -> str:
+        machine, bot = replica.machine, replica.bot
+        if machine is None or bot is None or bot._replica is None or not machine.tasks:
+            return "it has not started"
+        parts = bot._replica.parts
+        return str(self._as(next(iter(machine.tasks)), lambda: reasons(parts)))
 
     # -- what the stand-ins tell -----------------------------------------------------------------------------
 

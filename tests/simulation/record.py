@@ -23,6 +23,8 @@ class Happening:
     name: str
     channel: int
     at: float
+    guild: int | None = None
+    sessions: int = 0  # that were to receive it
     received: dict[str, float] = dataclasses.field(default_factory=dict)  # by process
 
 
