@@ -87,7 +87,7 @@ chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=..., CHAOS_OVERLA
 SEEDS ?= 1000
 REPLICAS ?= 3
 simulate: venv ## whole clusters in virtual time (SEEDS=1000, REPLICAS=3, ARGS='--seed 7' repeats one)
-	PYTHONPATH=.:tests:tests/support $(BIN)/python -m simulation --seeds $(SEEDS) --replicas $(REPLICAS) $(ARGS)
+	PYTHONPATH=.:tests:tests/support $(BIN)/python -m simulation --mix --seeds $(SEEDS) --replicas $(REPLICAS) $(ARGS)
 
 bench: venv ## all benchmarks as one table: minutes (BENCH=fleet,latency picks some; BENCH=steady is one more)
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)

@@ -264,6 +264,12 @@ class LeaderService:
         shard = self._shards.get(shard_id)
         return shard.journal.oldest if shard is not None else None
 
+    def youngest(self, shard_id: int, before: float) -> float | None:
+        """When the youngest event of those from before a moment was received that waits in a journal."""
+        shard = self._shards.get(shard_id)
+        waiting = shard.journal.unstarted() if shard is not None else []
+        return max((moment for moment in waiting if moment < before), default=None)
+
     def greeting(self, shard_id: int) -> int | None:
         """The revision of etcd at which this replica told of its present gateway session of a shard; ``None``
         until it has. Any thread.

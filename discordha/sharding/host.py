@@ -198,6 +198,7 @@ class ShardHost:
         self._planner.write()
         wanted = self._wanted()
         for hosted in list(self._hosted.values()):
+            self._stand_anew(hosted.key)
             self._step(hosted, hosted.key in wanted)
         for key in sorted(wanted - self._hosted.keys()):
             if self._stop.is_set() or self._clock() < self._retry_at:
@@ -220,7 +221,7 @@ class ShardHost:
         if count is None:
             return
         guard = (self._plan.guard(key),)
-        self._leaders.open(key, number, count, guard=guard, may_act=lambda: self._may_act(generation))
+        self._leaders.open(key, number, count, guard=guard, may_act=lambda: self._may_act(key))
         try:
             self._gateway.open_shard(key, number, count)
         except ConfigError:
@@ -232,11 +233,26 @@ class ShardHost:
             return
         self._hosted = {**self._hosted, key: _Hosted(key)}
 
-    def _may_act(self, generation: int) -> bool:
-        """Whether leaders of a generation may act: it serves, and the one before has no leader."""
-        first = key_of(generation, 0)
-        elections = self._coordination.elections
-        return self._plan.serving == generation and not elections.has_candidate_below(first)
+    def _may_act(self, key: int) -> bool:
+        """Whether this replica may act as a shard's leader: the shard's generation serves, the one before
+        has no leader, and this leader's fencing token is newer than all of that one's.
+        """
+        generation, elections = generation_of(key), self._coordination.elections
+        if self._plan.serving != generation or elections.has_candidate_below(key_of(generation, 0)):
+            return False
+        election = self._leaders.election(key)
+        term = election.leadership if election is not None else None
+        return term is not None and term.fencing_token > self._plan.serving_since
+
+    def _stand_anew(self, key: int) -> None:
+        """Has a candidate from before its generation served stand once more, for a fencing token that is
+        newer than those of the generation before. It has not acted yet.
+        """
+        election, plan = self._leaders.election(key), self._plan
+        if election is None or generation_of(key) != plan.serving:
+            return
+        if 0 < election.revision < plan.serving_since and not election.leaving:
+            election.resign(True)
 
     def _step(self, hosted: _Hosted, wanted: bool) -> None:
         if hosted.phase == "in":
@@ -339,7 +355,11 @@ class ShardHost:
         oldest = self._leaders.oldest(key)
         if oldest is None or oldest >= moment:
             return False
-        return self._leaders.busy(key) or self._clock() - oldest < MAX_SETTLING
+        if self._leaders.busy(key):
+            return True
+        # What nobody will ever handle here must not hide what came after it.
+        youngest = self._leaders.youngest(key, moment)
+        return youngest is not None and self._clock() - youngest < MAX_SETTLING
 
     def _resign(self, hosted: _Hosted) -> None:
         hosted.phase = "resigning"

@@ -19,6 +19,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="virtual seconds with faults")
     parser.add_argument("--calm", type=float, default=40.0, help="virtual seconds without faults at the end")
     parser.add_argument("--rate", type=float, default=6.0, help="events a second")
+    parser.add_argument("--shards", type=int, help="0: the bot has none")
+    parser.add_argument("--reshard", type=int, default=0, help="the number of shards later on")
+    parser.add_argument("--mix", action="store_true", help="shards, and a reshard, for each third seed")
     parser.add_argument("--only", default="", help="these kinds of faults, with commas between")
     parser.add_argument("--script", help="the faults instead of the seed's, as a failure prints them")
     parser.add_argument("--broken", help="a broken build, or 'all'")
@@ -35,7 +38,7 @@ def main() -> int:
 
     loading.install()
     from simulation import running
-    from simulation.broken import BROKEN
+    from simulation.broken import BROKEN, SHARDED
     from simulation.cluster import Plan
     from simulation.script import Fault
 
@@ -44,17 +47,21 @@ def main() -> int:
         seconds=args.seconds,
         calm=args.calm,
         rate=args.rate,
+        shards=args.shards or 0,
+        reshard=args.reshard,
         only=[kind for kind in args.only.split(",") if kind],
     )
     seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.seeds)
     if args.broken == "all":
-        return _all_broken(running, list(BROKEN), plan, seeds)
+        plans = {name: plan.sharded() if name in SHARDED else plan for name in BROKEN}
+        return _all_broken(running, plans, seeds)
     script = None
     if args.script:
         script = [Fault.read(each) for each in args.script.split(",") if each != "none"]
     begun, failed, totals = time.monotonic(), [], {}
     for seed in seeds:
-        result = running.simulate(seed, faults=script, plan=plan, breaking=args.broken)
+        here = plan.mixed(seed) if args.mix and args.shards is None else plan
+        result = running.simulate(seed, faults=script, plan=here, breaking=args.broken)
         if args.history:
             print("\n".join(result.lines))
         if args.json:
@@ -81,8 +88,8 @@ def main() -> int:
         if result.failed:
             failed.append(seed)
             if script is None:
-                result = running.shrunk(result, plan, breaking=args.broken, tries=args.tries)
-            print(running.report(result, plan, breaking=args.broken), flush=True)
+                result = running.shrunk(result, here, breaking=args.broken, tries=args.tries)
+            print(running.report(result, here, breaking=args.broken), flush=True)
             if not args.keep_going:
                 break
     if not args.json:
@@ -93,9 +100,9 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _all_broken(running, names, plan, seeds) -> int:  # type: ignore[no-untyped-def]
+def _all_broken(running, plans, seeds) -> int:  # type: ignore[no-untyped-def]
     missed = 0
-    for name in names:
+    for name, plan in plans.items():
         failed = running.many(seeds, plan, breaking=name)
         if failed:
             kinds = sorted({kind for _, kind, _ in failed[0].verdict.violations})

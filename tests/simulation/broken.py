@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import simulation.gateway
@@ -13,15 +14,18 @@ from discordha.api.cache import Cache
 from discordha.context import Fence
 from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.records import Claim
+from discordha.coordination.election import task_runs
 from discordha.coordination.election.candidates import CandidateList, CandidateStore
 from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.session import Grant
 from discordha.coordination.shared import counters
 from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.locks import Locks
+from discordha.coordination.shared.timers import TimerStore
+from discordha.sharding.host import ShardHost
 from simulation.threads import current_thread
 
-__all__ = ["BROKEN", "built"]
+__all__ = ["BROKEN", "SHARDED", "built"]
 
 Restore = Callable[[], None]
 
@@ -145,6 +149,65 @@ def _computed_alone() -> Restore:
     return lambda: (undo(), more())  # type: ignore[func-returns-value]
 
 
+def _timer_ends_first() -> Restore:
+    """A timer is deleted before its function runs."""
+    exists = TimerStore.exists
+
+    def end_it(self: TimerStore, id: str) -> bool:
+        found = exists(self, id)
+        self.end(id)
+        return found
+
+    return _replace(TimerStore, "exists", end_it)
+
+
+def _timer_not_asked() -> Restore:
+    """A due timer runs, whether it was cancelled or not."""
+    return _replace(TimerStore, "exists", lambda self, id: True)
+
+
+def _loop_not_held() -> Restore:
+    """A run of a loop begins while another one goes on."""
+
+    real = task_runs.Compare
+    careless = SimpleNamespace(
+        version=lambda key, number: real.version(key + "-not", number),
+        mod_revision=real.mod_revision,
+        create_revision=real.create_revision,
+    )
+    return _replace(task_runs, "Compare", careless)
+
+
+def _leaves_at_once() -> Restore:
+    """A host leaves a shard before its successors are ready for it."""
+    undo = _replace(ShardHost, "_has_successors", lambda self, key: True)
+    more = _replace(ShardHost, "_has_caught_up", lambda self, hosted: True)
+    return lambda: (undo(), more())  # type: ignore[func-returns-value]
+
+
+def _both_generations_act() -> Restore:
+    """Leaders of the next generation of shards act beside those of the present one."""
+    return _replace(ShardHost, "_may_act", lambda self, key: True)
+
+
+def _does_not_stand_anew() -> Restore:
+    """Leaders of the next generation keep the tokens that they had before it served."""
+    undo = _replace(ShardHost, "_stand_anew", lambda self, key: None)
+    may_act = ShardHost._may_act
+
+    def may(self: ShardHost, key: int) -> bool:
+        since, self._plan.serving_since = self._plan.serving_since, 0
+        try:
+            return may_act(self, key)
+        finally:
+            self._plan.serving_since = since
+
+    more = _replace(ShardHost, "_may_act", may)
+    return lambda: (undo(), more())  # type: ignore[func-returns-value]
+
+
+#: These show with shards only.
+SHARDED = {"leaves-at-once", "both-generations-act", "does-not-stand-anew"}
 BROKEN: dict[str, Callable[[], Restore]] = {
     "claim-not-compared": _claim_not_compared,
     "never-marked": _never_marked,
@@ -157,6 +220,12 @@ BROKEN: dict[str, Callable[[], Restore]] = {
     "leader-not-awaited": _leader_not_awaited,
     "counted-again": _counted_again,
     "computed-alone": _computed_alone,
+    "leaves-at-once": _leaves_at_once,
+    "both-generations-act": _both_generations_act,
+    "does-not-stand-anew": _does_not_stand_anew,
+    "timer-ends-first": _timer_ends_first,
+    "timer-not-asked": _timer_not_asked,
+    "loop-not-held": _loop_not_held,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,10 @@ NEXT_EVENT_TIMEOUT = 30.0
 class SimulatedClient:
     """One shard's client. Everything runs on the gateway's thread, except ``state`` and where it says so."""
 
-    def __init__(self, gateway: SimulatedGateway, key: int, number: int) -> None:
+    def __init__(self, gateway: SimulatedGateway, key: int, number: int, count: int | None) -> None:
         self.key = key
         self.number = number
+        self.shard_count = count
         self._gateway = gateway
         self._discord = gateway.discord
         self._current = GatewayState(number)
@@ -46,6 +48,7 @@ class SimulatedClient:
         self._beats_sent = self._beats_answered = 0
         self._again = False
         self._permit: Any = None
+        self._awaited: Any = None  # what the connection waits for
         self.down_until = 0.0
         self.closed = False
         self.presence = SimpleNamespace(set=lambda word: None)
@@ -62,7 +65,7 @@ class SimulatedClient:
             sleep(self.down_until - scheduler.now)
         while not self.closed:
             sleep(WAY + scheduler.random.expovariate(1 / WAY_MEAN) * 10)
-            connection = Connection(scheduler, self._gateway.take)
+            connection = Connection(scheduler, self._arrived)
             connection.lag = self._gateway.lag
             session = self._session
             if session is not None:
@@ -72,16 +75,19 @@ class SimulatedClient:
                 self._session = None
                 continue
             try:
-                permit = drive(self._gateway.listener.before_identify(self.key))
+                permit = drive(self._gateway.listener.before_identify(self.key), self._wait_for)
             except CancelledError:  # the replica stops
                 return
-            if self.closed or not permit.sent():
+            if self.closed:
+                permit.over()
+                return
+            if not permit.sent():
                 continue
             self._permit = permit
             self._current.identifies += 1
             self._gateway.listener.on_identify(self.key)
             self._gateway.soon(self._set_up, connection, False)
-            self._session = self._discord.identify(connection)
+            self._session = self._discord.identify(connection, self.number, self.shard_count)
             self._sequence = 0
             return
 
@@ -102,6 +108,8 @@ class SimulatedClient:
             return
         self._connection.open = False
         self._connection = None
+        if self._permit is not None:
+            self._permit.over()
         self._acknowledged = self._in_order
         if not resume:
             self._session = None
@@ -109,13 +117,30 @@ class SimulatedClient:
         if not self.closed:
             self.begin()
 
+    def _wait_for(self, future: Any) -> Any:
+        self._awaited = future
+        return future.result()
+
     def end(self) -> None:
         """Closes the client; any thread."""
         self.closed = True
+        if self._awaited is not None:
+            self._awaited.cancel()
+        if self._permit is not None:
+            self._permit.over()
         if self._connection is not None:
             self._connection.open = False
         if self._session is not None:
             self._session.valid = False
+
+    def leave(self, answer: Any) -> None:
+        """Ends the session; gateway's thread."""
+        self.end()
+        self._set_connected(False)
+        answer.set_result(None)
+
+    def _arrived(self, connection: Connection, kind: str, what: Any) -> None:
+        self._gateway.inbox_put(self.take, connection, kind, what)
 
     def take(self, connection: Connection, kind: str, what: Any) -> None:
         """Something arrived."""
@@ -160,8 +185,9 @@ class SimulatedClient:
         self._gateway.on_received(kind, data)
         if kind == "MESSAGE_CREATE":
             channel = SimpleNamespace(id=int(data["channel_id"]))
+            guild = SimpleNamespace(id=int(data["guild_id"])) if "guild_id" in data else None
             args: Any = SimpleNamespace(
-                id=int(data["id"]), channel=channel, guild=None, content=data["content"]
+                id=int(data["id"]), channel=channel, guild=guild, content=data["content"]
             )
             listener.on_dispatch("message", (args,), raw, self.key, revision)
         elif kind == "MESSAGE_REACTION_ADD":
@@ -272,7 +298,7 @@ class SimulatedClient:
         return 0.0
 
 
-def drive(coroutine: Any) -> Any:
+def drive(coroutine: Any, wait: Callable[[Any], Any] = lambda future: future.result()) -> Any:
     """Runs a coroutine that waits for futures only. Blocks."""
     value: Any = None
     while True:
@@ -280,7 +306,7 @@ def drive(coroutine: Any) -> Any:
             waits_for = coroutine.send(value)
         except StopIteration as ended:
             return ended.value
-        value = waits_for.result()
+        value = wait(waits_for)
 
 
 class Waits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import math
@@ -17,12 +18,14 @@ from discordha.bot import DiscordHA
 from discordha.config import Config
 from discordha.context import current_event
 from discordha.errors import DiscordHAError, LockLost
-from discordha.limits.session_limits import IDENTIFY_INTERVAL, SessionLimits
+from discordha.replica.status import reasons
 from simulation.client import Waits
 from simulation.discord_side import SimulatedDiscord
 from simulation.etcd import SimulatedEtcd
 from simulation.etcd_client import store_of_this_machine
 from simulation.gateway import SimulatedGateway, send
+from simulation.leading import FLEET_READY, WATCHED_EVERY, Leading, limits_for
+from simulation.on_time import OnTime, OnTimeRecord
 from simulation.primitives import sleep
 from simulation.record import Record, Run
 from simulation.scheduler import Machine, Scheduler, Task, begin
@@ -34,12 +37,15 @@ from simulation.workload import Loading
 __all__ = ["Cluster", "Plan"]
 
 #: Faults begin when all replicas are ready, or so many seconds after the start.
-FIRST_READY = 60.0
+FIRST_READY = 90.0
 #: A replica is ready so many seconds after its start, and after the last fault.
 READY_WITHIN = 30.0
+#: A bot with shards is left alone for so long, seconds: sessions begin one after another.
+CALM_SHARDED = 60.0
 #: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
 SETTLES = 8.0
-WATCHED_EVERY = 0.01
+#: The handler of one message in so many schedules a timer.
+SCHEDULES = 8
 
 
 class Plan:
@@ -49,6 +55,8 @@ class Plan:
     :param calm: for how long the cluster is left alone at the end, seconds.
     :param rate: events a second.
     :param only: these kinds of faults; empty: all.
+    :param shards: how many; 0: the bot has none.
+    :param reshard: how many shards the bot has from a third of the time on; 0: as many as before.
     """
 
     def __init__(
@@ -59,44 +67,59 @@ class Plan:
         calm: float = 40.0,
         rate: float = 6.0,
         only: Sequence[str] = (),
+        shards: int = 0,
+        reshard: int = 0,
     ) -> None:
         self.replicas = replicas
         self.seconds = seconds
         self.calm = calm
         self.rate = rate
         self.only = only
+        self.shards = shards
+        self.reshard = reshard
+
+    def sharded(self) -> Plan:
+        """The same with shards: 4, then 8, on 4 replicas."""
+        made = copy.copy(self)
+        made.replicas, made.shards, made.reshard = max(self.replicas, 4), 4, 8
+        made.calm = max(self.calm, CALM_SHARDED)
+        return made
+
+    def mixed(self, seed: int) -> Plan:
+        """The same for two seeds of three, with shards for the third."""
+        return self.sharded() if seed % 3 == 0 else self
 
 
-class Cluster(Striking, Loading):
+class Cluster(OnTime, Leading, Striking, Loading):
     """See the module. ``run`` gives the record."""
 
     def __init__(self, seed: int | str, faults: Sequence[Fault], plan: Plan) -> None:
         self.seed = seed
         self.faults = list(faults)
         self.plan = plan
-        self.record = Record()
+        self.record = Record(OnTimeRecord())
         scheduler = self.scheduler = Scheduler(f"cluster {seed}")
         scheduler._overtakes = scheduler.random.choice((0.01, 0.05, 0.2))
         begin(scheduler)
         Thread._numbers = itertools.count(1)
         self.etcd = SimulatedEtcd(scheduler)
         self.discord = SimulatedDiscord(scheduler)
-        # A large fleet would take minutes to identify.
-        interval = min(IDENTIFY_INTERVAL, 40 / plan.replicas)
-        self.discord.limits = SessionLimits(1, 1000, 1000, 86400.0, 1, interval)
+        self.discord.limits = limits_for(plan.replicas, max(plan.shards, plan.reshard))
         self.replicas = [Replica(number) for number in range(plan.replicas)]
         self.by_machine: dict[Machine, Replica] = {}
         self._open_runs: dict[str, list[tuple[Run, Any, Task]]] = {}
         self._numbers = itertools.count(1)
         self._register: dict[str, int] = {}
         self._reactions_at = 0
-        self._leader_token = 0
+        self._leader_token: dict[str, int] = {}  # by shard, and by guild
+        self._resharded = False
         self._held: dict[str, tuple[int, Any, Task]] = {}
         self._ends = math.inf
         self._emitting = True
         self._grace = scheduler.random.choice((0.01, 0.05))
         self._ttl = scheduler.random.choice((2.0, 5.0))
         self.record.ttl = self._ttl
+        self._choose_times(plan.seconds + plan.calm + 20.0)
         self._connect_parts()
 
     def _connect_parts(self) -> None:
@@ -120,17 +143,21 @@ class Cluster(Striking, Loading):
             first = scheduler.now + FIRST_READY
             while scheduler.now < first and not all(map(self._is_ready, self.replicas)):
                 scheduler.run(scheduler.now + 1.0)
-            began = scheduler.now
+            began = self.record.began = scheduler.now
             for fault in self.faults:
                 scheduler.at(began + fault.at, functools.partial(self._strike, fault))
+            if self.plan.reshard:
+                scheduler.at(began + self.plan.seconds / 3, self._reshard)
             scheduler.run(began + self.plan.seconds)
             self._ends = scheduler.now
             self._mend()
             scheduler.run(scheduler.now + self.plan.calm * 0.75)
             self._emitting = False
             scheduler.run(scheduler.now + self.plan.calm * 0.25)
+            self.record.over = scheduler.now
             self._look_into_journals()
             self._look_for_unready(scheduler.now)
+            self._look_for_shards(scheduler.now)
             for error in scheduler.errors:
                 self.record.violation(scheduler.now, "a thread ended", error)
             return self.record
@@ -173,11 +200,13 @@ class Cluster(Striking, Loading):
             catch_up=0.0,
             requests_per_second=0,
             drain_timeout=10.0,
+            shard_count=self.plan.shards or None,
         )
         while True:
             bot = DiscordHA(config)
             bot.event(self._handler(bot, machine, "on_message"))
             bot.event(self._handler(bot, machine, "on_raw_reaction_add"))
+            self._declare_on_time(bot, machine)
             try:
                 bot.start()
                 break
@@ -198,6 +227,8 @@ class Cluster(Striking, Loading):
             chance = self.scheduler.random
             try:
                 sleep(chance.expovariate(1 / 0.02) if chance.random() < 0.95 else chance.uniform(0.2, 1.5))
+                if name == "on_message" and what.id % SCHEDULES == 0:
+                    self._schedule(bot, f"after/{key}", 3.0)
                 channel = what.channel.id if name == "on_message" else what.channel_id
                 send(self.discord, channel, key)
             except LockLost:
@@ -213,21 +244,27 @@ class Cluster(Striking, Loading):
     def _begin(self, key: str, name: str, machine: Machine, event: Any, what: Any) -> Run:
         now, record = self.scheduler.now, self.record
         run = Run(key, machine.name, event.attempt, event.fencing_token, now)
-        self._note(f"{machine.name} begins {key} attempt {event.attempt} token {event.fencing_token}")
-        task = self.scheduler.current
-        assert task is not None
+        self._note_begin(run, event, alone=name == "on_message")
         if name == "on_message":
-            for other, context, holder in self._open_runs.get(key, ()):
-                if holder.machine.alive and not self._as(holder, lambda context=context: context.lost):
-                    record.violation(now, "two at a time", f"{key} by {other.machine} and {machine.name}")
             self._check_order(key, machine, now)
         else:
-            if event.fencing_token < self._leader_token and not event.lost:
-                record.violation(now, "token went back", f"{key} by {machine.name}: {event.fencing_token}")
-            self._leader_token = max(self._leader_token, event.fencing_token)
+            for whose in (f"shard {event.shard_id}", f"guild {record.by_name[key][0].guild}"):
+                last = self._leader_token.get(whose, 0)
+                if event.fencing_token < last and not event.lost:
+                    text = f"{key} by {machine.name}: {event.fencing_token} after {last} of {whose}"
+                    record.violation(now, "token went back", text)
+                self._leader_token[whose] = max(last, event.fencing_token)
         record.runs.setdefault(key, []).append(run)
-        self._open_runs.setdefault(key, []).append((run, event, task))
         return run
+
+    def _note_begin(self, run: Run, event: Any, *, alone: bool = True) -> None:
+        task, key, now = self.scheduler.current, run.name, self.scheduler.now
+        assert task is not None
+        self._note(f"{run.machine} begins {key} attempt {run.attempt} token {run.token}")
+        for other, context, holder in self._open_runs.get(key, ()) if alone else ():
+            if holder.machine.alive and not self._as(holder, lambda context=context: context.lost):
+                self.record.violation(now, "two at a time", f"{key} by {other.machine} and {run.machine}")
+        self._open_runs.setdefault(key, []).append((run, event, task))
 
     def _end(self, key: str, run: Run) -> None:
         run.ended = self.scheduler.now
@@ -259,49 +296,21 @@ class Cluster(Striking, Loading):
         finally:
             scheduler.current, scheduler._overtakes = before, overtakes
 
-    def _watch_leaders(self) -> None:
-        """Never two replicas that lead by their own clocks."""
-        self.scheduler.after(WATCHED_EVERY, self._watch_leaders)
-        leads: list[str] = []
-        for replica in self.replicas:
-            machine, bot = replica.machine, replica.bot
-            if (
-                machine is None
-                or not machine.alive
-                or bot is None
-                or bot._replica is None
-                or not machine.tasks
-            ):
-                continue
-            leaders = bot._replica.parts.leaders
-            task = next(iter(machine.tasks))
-            if leaders is not None and self._as(task, lambda leaders=leaders: leaders.leads(0)):
-                leads.append(machine.name)
-        if len(leads) > 1:
-            self.record.violation(self.scheduler.now, "two leaders", ", ".join(leads))
-
     def _look_for_unready(self, now: float) -> None:
+        within = READY_WITHIN + (FLEET_READY if self.plan.shards else 0.0)
         for replica in self.replicas:
             machine = replica.machine
-            if machine is None or not machine.alive or now - max(replica.began, self._ends) < READY_WITHIN:
+            if machine is None or not machine.alive or now - max(replica.began, self._ends) < within:
                 continue
             if not self._is_ready(replica):
-                self.record.violation(now, "not ready", machine.name)
+                self.record.violation(now, "not ready", f"{machine.name}: {self._why_unready(replica)}")
 
-    def _look_into_journals(self) -> None:
-        for replica in self.replicas:
-            machine, bot = replica.machine, replica.bot
-            if machine is None or not machine.alive or bot is None or bot._replica is None:
-                continue
-            leaders = bot._replica.parts.leaders
-            assert leaders is not None
-            task = next(iter(machine.tasks))
-            if self._as(task, functools.partial(leaders.leads, 0)):
-                continue
-            journal = leaders._shards[0].journal
-            keys: list[str] = self._as(task, journal.keys)
-            named = [key.split("/") for key in keys]
-            self.record.kept[machine.name] = {f"{part[2]}/{part[1]}/{part[4]}" for part in named}
+    def _why_unready(self, replica: Replica) -> str:
+        machine, bot = replica.machine, replica.bot
+        if machine is None or bot is None or bot._replica is None or not machine.tasks:
+            return "it has not started"
+        parts = bot._replica.parts
+        return str(self._as(next(iter(machine.tasks)), lambda: reasons(parts)))
 
     # -- what the stand-ins tell -----------------------------------------------------------------------------
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from simulation.primitives import EPOCH
 from simulation.scheduler import Scheduler
 
-__all__ = ["WAY", "WAY_MEAN", "Connection", "Session", "SimulatedDiscord"]
+__all__ = ["WAY", "WAY_MEAN", "Begun", "Connection", "Session", "SimulatedDiscord"]
 
 #: One way between a replica and Discord: the least, and what is added on average, seconds.
 WAY = 0.002
@@ -25,11 +25,25 @@ DISCORD_EPOCH = 1_420_070_400.0
 class Session:
     """One gateway session."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, shard: int, count: int | None) -> None:
         self.number = number
+        self.shard = shard
+        self.count = count
         self.valid = True
         self.sent: list[str] = []  # frames, by sequence number - 1
         self.connection: Connection | None = None
+
+    def serves(self, guild: int | None) -> bool:
+        """Whether the guild's events go to this session."""
+        return self.valid and (self.count is None or (guild or 0) // (1 << 22) % self.count == self.shard)
+
+
+class Begun(NamedTuple):
+    """When a session began, and for which shard."""
+
+    at: float
+    shard: int
+    count: int | None
 
 
 class Connection:
@@ -64,7 +78,8 @@ class SimulatedDiscord:
         self.requests: list[tuple[float, str, str, bool]] = []  # when, who, content, new
         self.limits: Any = None  # of sessions, as it tells them
         self.loses = 0.0  # how probably an answer to a request gets lost
-        self.identified: list[float] = []
+        self.identified: list[Begun] = []
+        self._sessions = itertools.count(1)
         self._nonces: set[tuple[int, str]] = set()
         self._increment = itertools.count()
 
@@ -73,11 +88,13 @@ class SimulatedDiscord:
         ms = int((EPOCH + self.scheduler.now - DISCORD_EPOCH) * 1000)
         return (ms << 22) + next(self._increment) % (1 << 22)
 
-    def emit(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Something happens: all sessions are told."""
-        for session in self.sessions:
-            if session.valid:
-                self._to(session, kind, data)
+    def emit(self, kind: str, data: Mapping[str, Any]) -> int:
+        """Something happens: all sessions of the guild's shard are told. Returns how many."""
+        guild = int(data["guild_id"]) if "guild_id" in data else None
+        told = [session for session in self.sessions if session.serves(guild)]
+        for session in told:
+            self._to(session, kind, data)
+        return len(told)
 
     def _to(self, session: Session, kind: str, data: Any) -> None:
         text = json.dumps({"op": 0, "s": len(session.sent) + 1, "t": kind, "d": data})
@@ -85,12 +102,12 @@ class SimulatedDiscord:
         if session.connection is not None and session.connection.open:
             session.connection.send("frame", (len(session.sent), text))
 
-    def identify(self, connection: Connection) -> Session:
+    def identify(self, connection: Connection, shard: int = 0, count: int | None = None) -> Session:
         """A new session, which begins with READY."""
-        session = Session(len(self.sessions) + 1)
+        session = Session(next(self._sessions), shard, count)
         session.connection = connection
-        self.sessions.append(session)
-        self.identified.append(self.scheduler.now)
+        self.sessions = [*(each for each in self.sessions if each.valid), session]
+        self.identified.append(Begun(self.scheduler.now, shard, count))
         self._to(session, "READY", {"session_id": session.number})
         return session
 

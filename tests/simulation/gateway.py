@@ -15,7 +15,7 @@ from discordha.errors import DiscordHAError
 from discordha.gateway.clock import DiscordClock
 from discordha.gateway.state import GatewayState
 from simulation.client import SimulatedClient, drive
-from simulation.discord_side import WAY, WAY_MEAN, Connection, SimulatedDiscord
+from simulation.discord_side import WAY, WAY_MEAN, SimulatedDiscord
 from simulation.futures import Future
 from simulation.primitives import SimpleQueue, sleep
 from simulation.scheduler import Machine, current
@@ -26,6 +26,7 @@ __all__ = ["SimulatedGateway", "send"]
 HEARTBEAT = 20.0
 RESEND_PAUSE = 0.2
 NEXT_EVENT_TIMEOUT = 30.0
+LEAVE_TIMEOUT = 5.0
 
 
 class SimulatedGateway:
@@ -43,6 +44,7 @@ class SimulatedGateway:
         self.dates = DiscordClock()
         self.loop = None
         self._clients: dict[int, SimulatedClient] = {}
+        self._left: dict[int, SimulatedClient] = {}
         self._inbox: SimpleQueue = SimpleQueue()
         self._stopping = self._refusing = False
         self._thread = Thread(target=self._run, name="discordha-gateway", daemon=True)
@@ -74,9 +76,27 @@ class SimulatedGateway:
     def open_shard(self, key: int, number: int = 0, shard_count: int | None = None) -> None:
         if self._refusing:
             raise DiscordHAError("the bot stops")
-        client = SimulatedClient(self, key, number)
+        client = SimulatedClient(self, key, number, shard_count)
         self._clients = {**self._clients, key: client}
         client.begin()
+
+    def leave_shard(self, key: int) -> None:
+        client = self._take(key)
+        if client is not None:
+            self._left[key] = client
+            answer: Any = Future()
+            self.soon(client.leave, answer)
+            answer.result(LEAVE_TIMEOUT)
+
+    def close_shard(self, key: int) -> None:
+        client = self._take(key) or self._left.pop(key, None)
+        if client is not None:
+            client.end()
+
+    def _take(self, key: int) -> SimulatedClient | None:
+        client = self._clients.get(key)
+        self._clients = {known: other for known, other in self._clients.items() if known != key}
+        return client
 
     def inject(self, raw: str, shard_id: int) -> None:
         client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
@@ -136,11 +156,6 @@ class SimulatedGateway:
         if not self._stopping:
             self._inbox._items.append((call, args))
             self._inbox._changed.notify()
-
-    def take(self, connection: Connection, kind: str, what: Any) -> None:
-        """Something has arrived."""
-        for client in self._clients.values():
-            self.inbox_put(client.take, connection, kind, what)
 
     def on_received(self, kind: str, data: Any) -> None:
         """Notes that an event has reached the replica."""

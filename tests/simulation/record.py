@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulation.on_time import OnTimeRecord
 
 __all__ = ["Happening", "Operation", "Record", "Run", "Trouble"]
 
@@ -19,6 +23,8 @@ class Happening:
     name: str
     channel: int
     at: float
+    guild: int | None = None
+    sessions: int = 0  # that were to receive it
     received: dict[str, float] = dataclasses.field(default_factory=dict)  # by process
 
 
@@ -61,7 +67,8 @@ class Trouble:
 class Record:
     """Everything, in the order of the moments."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_time: OnTimeRecord) -> None:
+        self.on_time = on_time
         self.lines: list[str] = []
         self.happenings: list[Happening] = []
         self.by_name: dict[str, list[Happening]] = {}
@@ -74,6 +81,8 @@ class Record:
         self.kept: dict[str, set[str]] = {}  # by process: the reactions that wait in its journal at the end
         self.draining: dict[str, float] = {}  # since when
         self.ttl = 5.0
+        self.began = math.inf  # from when on all replicas were ready
+        self.over = math.inf
         self.violations: list[tuple[float, str, str]] = []
         self.faults = 0
 

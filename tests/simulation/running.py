@@ -57,7 +57,7 @@ def simulate(
         logging.disable(disabled)
     scheduler = cluster.scheduler
     discord = cluster.discord
-    verdict = judge(record, discord.messages, discord.identified, interval=discord.limits.interval)
+    verdict = judge(record, discord.messages, discord.identified, discord.limits)
     digest = hashlib.blake2b(
         "\n".join([*record.lines, scheduler.trace, repr(verdict.counted)]).encode(), digest_size=16
     ).hexdigest()
@@ -107,6 +107,7 @@ def report(result: Result, plan: Plan, *, breaking: str | None = None) -> str:
     broke = f" --broken {breaking}" if breaking else ""
     script = f" --script {','.join(map(str, result.faults))}" if result.faults else " --script none"
     sizes = f"--replicas {plan.replicas} --seconds {plan.seconds:g} --calm {plan.calm:g} --rate {plan.rate:g}"
+    sizes += f" --shards {plan.shards}" + (f" --reshard {plan.reshard}" if plan.reshard else "")
     lines.append(f"repeat: make simulate ARGS='--seed {result.seed} {sizes}{broke}{script}'")
     return "\n".join(lines)
 

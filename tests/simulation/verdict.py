@@ -6,11 +6,15 @@ import bisect
 import collections
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from linearizability import MODELS, Call, Model, TooManyStates, check
 
+from discordha.limits.session_limits import SessionLimits
+from simulation.discord_side import Begun
 from simulation.record import Happening, Record, Run
+from simulation.verdict_on_time import judge_on_time
 
 __all__ = ["Verdict", "judge"]
 
@@ -23,6 +27,8 @@ SESSION_BEFORE, SESSION_AFTER = 4.0, 30.0
 MAX_ATTEMPTS = 3
 #: How much more than its TTL a takeover may take, seconds.
 TAKEN_WITHIN = 1.5
+#: A dead host of a shard is replaced within so many seconds.
+REPLACED_WITHIN = 30.0
 #: While nothing is wrong, also during drains, an event is answered within so many seconds.
 LATE = 5.0
 
@@ -38,15 +44,14 @@ class Verdict(NamedTuple):
 def judge(
     record: Record,
     messages: list[tuple[float, int, str, str]],
-    identified: list[float],
-    *,
-    interval: float = 5.0,
+    identified: list[Begun],
+    limits: SessionLimits,
 ) -> Verdict:
     """The verdict on a run.
 
     :param messages: what Discord created: (when, channel, content, nonce).
-    :param identified: when each gateway session began.
-    :param interval: how many seconds Discord wants between two.
+    :param identified: the gateway sessions.
+    :param limits: what Discord wants of them.
     """
     violations = list(record.violations)
     excused: collections.Counter[str] = collections.Counter()
@@ -54,16 +59,21 @@ def judge(
     for at, _, content, _ in messages:
         made.setdefault(content, []).append(at)
     for name, happenings in record.by_name.items():
-        _judge_event(record, name, happenings, made.get(name, []), identified, violations, excused)
+        begun = _begun_for(identified, happenings[0].guild)
+        _judge_event(record, name, happenings, made.get(name, []), begun, violations, excused)
         if happenings[0].kind == "message":
             _judge_runs(record, name, record.runs.get(name, []), violations, excused)
-    _judge_identifies(record, identified, interval, violations)
+    judge_on_time(record, made, violations, excused, _judge_runs)
+    _judge_identifies(record, identified, limits, violations)
     checked = _judge_histories(record, violations)
     counted = {
         "events": len(record.happenings),
         "messages": len(messages),
         "operations": checked,
         "runs": sum(map(len, record.runs.values())),
+        "timers": len(record.on_time.timers),
+        "runs of timers": sum(len(timer.runs) for timer in record.on_time.timers.values()),
+        "runs of loops": len(record.on_time.ticks) + sum(map(len, record.on_time.dailies.values())),
         "faults": record.faults,
     }
     return Verdict(sorted(violations), dict(excused), counted)
@@ -90,6 +100,10 @@ def _judge_event(  # noqa: PLR0917
 ) -> None:
     """P2 and P5. Equal reactions are counted: nobody can tell them apart."""
     kind, first = happenings[0].kind, happenings[0].at
+    for each in happenings:
+        alone = not each.sessions and each.at >= record.began
+        if alone and not record.troubled(each.at - REPLACED_WITHIN, each.at):
+            violations.append((each.at, "nobody connected", f"{kind} {name}"))
     covered = [each for each in happenings if any(_survives(record, who, kind) for who in each.received)]
     if len(made) < len(covered):
         runs = record.runs.get(name, [])
@@ -119,7 +133,7 @@ def _judge_event(  # noqa: PLR0917
 def _judge_runs(
     record: Record,
     name: str,
-    runs: list[Run],
+    runs: Sequence[Run],
     violations: list[tuple[float, str, str]],
     excused: collections.Counter[str],
 ) -> None:
@@ -150,13 +164,27 @@ def _judge_runs(
             violations.append((later[0].begun, "started again", text))
 
 
+def _begun_for(identified: list[Begun], guild: int | None) -> list[float]:
+    """When the sessions began that receive a guild's events."""
+    number = (guild or 0) >> 22
+    return [each.at for each in identified if each.count is None or number % each.count == each.shard]
+
+
 def _judge_identifies(
-    record: Record, identified: list[float], interval: float, violations: list[tuple[float, str, str]]
+    record: Record,
+    identified: list[Begun],
+    limits: SessionLimits,
+    violations: list[tuple[float, str, str]],
 ) -> None:
-    """One IDENTIFY in each interval; without etcd each replica spaces its own only."""
-    for before, after in itertools.pairwise(identified):
-        if after - before < interval - 0.01 and not record.troubled(before - 2 * SETTLES, after):
-            violations.append((after, "identified too soon", f"{after - before:.3f} s after the last"))
+    """One IDENTIFY of each bucket in each interval; without etcd each replica spaces its own only."""
+    buckets: dict[int, list[float]] = {}
+    for each in identified:
+        buckets.setdefault(each.shard % limits.max_concurrency, []).append(each.at)
+    for begun in buckets.values():
+        for before, after in itertools.pairwise(begun):
+            close = after - before < limits.interval - 0.01
+            if close and not record.troubled(before - 2 * SETTLES, after):
+                violations.append((after, "identified too soon", f"{after - before:.3f} s after the last"))
 
 
 def model_of(key: str) -> Model:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from discordha.errors import DiscordHAError
+from simulation.leading import channels_of, guild_of
 from simulation.primitives import sleep
 from simulation.record import Happening, Operation, Record
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Loading"]
 
-CHANNELS = 4
 #: How long each of a lone replica's two workers rests between two operations on average, seconds.
 PAUSE = 0.13
 
@@ -44,30 +44,44 @@ class Loading(ABC):
     def _as(self, task: Task, ask: Callable[[], Any]) -> Any:
         """Asks as another thread would."""
 
+    @abstractmethod
+    def _schedule_or_cancel(self, bot: DiscordHA, client: str, number: Callable[[], int]) -> None:
+        """Schedules a timer, or cancels one."""
+
     def _emit(self) -> None:
         if not self._emitting:
             return
         scheduler, chance = self.scheduler, self.scheduler.random
         scheduler.after(chance.expovariate(self.plan.rate), self._emit)
-        number, channel, now = next(self._numbers), 1 + chance.randrange(CHANNELS), scheduler.now
+        shards = max(self.plan.shards, self.plan.reshard)
+        number, channel, now = next(self._numbers), 1 + chance.randrange(channels_of(shards)), scheduler.now
+        guild = guild_of(channel, shards)
+        place: dict[str, Any] = {"guild_id": str(guild)} if guild is not None else {}
         if chance.random() < 0.7:
             snowflake = self.discord.snowflake()
-            self.record.happened(Happening(number, "message", str(snowflake), channel, now))
+            happening = Happening(number, "message", str(snowflake), channel, now, guild)
+            self.record.happened(happening)
             self._note(f"message {snowflake} in {channel}")
-            self.discord.emit(
+            happening.sessions = self.discord.emit(
                 "MESSAGE_CREATE",
-                {"id": str(snowflake), "channel_id": str(channel), "content": "!", "token": number},
+                {"id": str(snowflake), "channel_id": str(channel), "content": "!", "token": number, **place},
             )
             return
         target, user, emoji = int(now / 4), chance.randrange(2), chance.choice("ab")
+        if guild is None:
+            channel = 1
+        else:
+            target = target * 10_000 + channel
         name = f"{target}/{user}/{emoji}"
-        self.record.happened(Happening(number, "reaction", name, 1, now))
+        happening = Happening(number, "reaction", name, channel, now, guild)
+        self.record.happened(happening)
         self._note(f"reaction {name}")
-        self.discord.emit(
+        happening.sessions = self.discord.emit(
             "MESSAGE_REACTION_ADD",
             {
                 "message_id": str(target),
-                "channel_id": "1",
+                "channel_id": str(channel),
+                **place,
                 "user_id": str(user),
                 "emoji": {"name": emoji, "id": None},
                 "token": number,
@@ -81,7 +95,7 @@ class Loading(ABC):
         while self._emitting:
             sleep(chance.expovariate(1 / PAUSE) * self.plan.replicas)
             part = int(self.scheduler.now / 10)
-            what = chance.choice(("increment", "get_or_set", "get", "set", "lock"))
+            what = chance.choice(("increment", "get_or_set", "get", "set", "lock", "timer"))
             if what == "increment":
                 key = f"counter/{part}"
                 self._operate(client, key, what, 1, lambda key=key: cache.increment(key))
@@ -101,6 +115,8 @@ class Loading(ABC):
             elif what == "set":
                 key, value = f"register/{part}", next(self._numbers)
                 self._operate(client, key, what, value, lambda key=key, value=value: cache.set(key, value))
+            elif what == "timer":
+                self._schedule_or_cancel(bot, client, lambda: next(self._numbers))
             else:
                 self._with_lock(bot, client, f"lock/{chance.randrange(2)}")
 

@@ -18,6 +18,7 @@ __all__ = [
     "EXAMPLES",
     "answer",
     "answered",
+    "created",
     "doubtful_runs",
     "logs",
     "members",
@@ -92,6 +93,16 @@ def logs(fleet: Replicas) -> str:
 def whole_logs(fleet: Replicas) -> str:
     """All logs, over all runs."""
     return "\n".join(replica.log_text() for replica in fleet)
+
+
+def created(etcd: LocalEtcd, prefix: str, *, changed: bool = False) -> dict[str, int]:
+    """The revisions at which the keys below a prefix were created, or changed last."""
+    below = base64.b64encode(prefix.encode()).decode()
+    end = base64.b64encode((prefix[:-1] + chr(ord(prefix[-1]) + 1)).encode()).decode()
+    url = next(etcd.url(member.index) for member in etcd.members if member.alive and not member.paused)
+    found = etcd.api.call(url, "kv/range", {"key": below, "range_end": end}).get("kvs", [])
+    what = "mod_revision" if changed else "create_revision"
+    return {base64.b64decode(kv["key"]).decode(): int(kv[what]) for kv in found}
 
 
 def values(etcd: LocalEtcd, prefix: str) -> dict[str, tuple[bytes, int]]:

@@ -54,6 +54,7 @@ class ShardPlan(WatchListener):
         self._lock = threading.Lock()
         self.generations: dict[int, int] = {}  # replaced as a whole
         self.serving: int | None = None
+        self.serving_since = 0  # the revision from which on ``serving`` serves
         self._placements: dict[int, tuple[int, Placement]] = {}  # with the revision of its write
         self._ready: dict[int, frozenset[str]] = {}
         #: Called after each change, on the watch's thread. Filled before the watch starts.
@@ -148,6 +149,7 @@ class ShardPlan(WatchListener):
                     generations[int(rest)] = int(json.loads(kv.value)["count"])
                 self.generations = dict(sorted(generations.items()))
             elif what == "serving":
+                self.serving_since = kv.mod_revision
                 self.serving = int(kv.value) if kind == "put" else None
             elif what == "p":
                 self._placements.pop(int(rest), None)

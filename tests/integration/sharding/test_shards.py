@@ -12,7 +12,7 @@ from typing import Any
 import discord as discord_py
 import pytest
 from click.testing import CliRunner
-from fleet import answered, doubtful_runs, logs, values, verdict
+from fleet import answered, created, doubtful_runs, logs, values, verdict
 from shard_watch import ShardWatch, start
 
 from discordha import DiscordHA, current_event
@@ -191,6 +191,11 @@ def test_a_reshard_under_load(
             return found
 
         assert status()["shards"] == {"count": 8, "next": None}
+        # The leaders' fencing tokens are newer than all of the generation before.
+        root = f"/discordha/v1/{namespace}/"
+        switched = created(local_etcd, f"{root}s/serving", changed=True)
+        leaders = created(local_etcd, f"{root}l/")
+        assert min(leaders.values()) > max(switched.values()), (leaders, switched)
         wait_for(
             lambda: sorted(map(int, status()["leaders"])) == list(range(8)),
             20,
