@@ -18,7 +18,7 @@ import threading
 from discordha.coordination.gaps.points import Reach
 from discordha.gateway.clock import DiscordClock
 
-__all__ = ["LAG", "Coverage"]
+__all__ = ["LAG", "SETTLE", "Coverage"]
 
 #: How much later than it happened Discord may deliver an event, seconds.
 LAG = 3.0

@@ -113,7 +113,7 @@ class Reaches:
             the beginning of this replica's.
         """
         mine = self.reach(shard)
-        if mine is not None and mine.since <= point.moment:
+        if mine is not None and point.is_held(mine):
             return True
         greeting = self._leaders.greeting(shard)
         if greeting is None or not self._is_announced(shard):
@@ -124,7 +124,7 @@ class Reaches:
             if self._clock() - self._members.silence(member) < after:
                 continue
             theirs = Reach.of(record, shard)
-            if theirs is not None and theirs.connected and theirs.since <= point.moment:
+            if theirs is not None and theirs.connected and point.is_held(theirs):
                 if _has_lived(record, shard, greeting):
                     return True
             elif theirs is None and "reach" not in record and session_age(record, shard) is not None:

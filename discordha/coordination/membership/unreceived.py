@@ -2,15 +2,17 @@
 
 Each member record lists under ``unfinished`` the ordering keys with an unfinished event, and the age of the
 oldest. A replica whose gateway session began later than that did not receive the event, so it must not begin
-younger ones of the channel.
+younger ones of the channel. While a bot is resharded, two generations of shards bring the same events: what
+an older member received on a shard of one counts for this replica's shards of the other, too.
 
 Guarantees: a channel is *owed* as long as the record of an older member that is not silent lists an event
 from before this replica's session, or the member has not written a record since. Of two members, one at most
 counts the other as older, so they never wait for each other. Once an older member's record lists nothing
 from before, nothing of that member is owed until this replica's next session.
 
-Not guaranteed: a member with more than ``MOST`` such keys owes every channel, and events that were evicted
-from a full queue are not listed.
+Not guaranteed: a member with more than ``MOST`` such keys owes every channel, also on shards of the other
+generation: nothing here tells which shards have a guild in common. Events that were evicted from a full queue
+are not listed.
 
 Threads and locks: no lock. ``update`` runs on the watch's thread and the timer's, and replaces the table as a
 whole; any thread may ask.
@@ -22,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from discordha.coordination.membership.rhythm import Rhythm
+from discordha.coordination.membership.shard_keys import generation_of, is_number
 
 __all__ = ["LISTED_AFTER", "MOST", "Unreceived", "listed"]
 
@@ -82,17 +85,21 @@ class Unreceived:
         """Takes the newest member records; whether that changes anything."""
         owed: dict[int, frozenset[str]] = {}
         own: dict[int, float] = {}
-        for shard in _ages(records.get(self._own, {})):
-            began = self._began(records, self._own, shard)
-            if began is None:
-                continue
-            own[int(shard)] = began
+        for name in _ages(records.get(self._own, {})):
+            began = self._began(records, self._own, name)
+            if began is not None and is_number(name):
+                own[int(name)] = began
+        for shard, began in own.items():
             keys: set[str] = set()
-            for member in records:
-                if member != self._own and not self._rhythm.is_silent(member):
-                    keys.update(self._owed_by(records, member, shard, began))
+            for member, record in records.items():
+                if member == self._own or self._rhythm.is_silent(member):
+                    continue
+                for other in _shards(record):
+                    if other == shard or generation_of(other) != generation_of(shard):
+                        since = min(began, own.get(other, began))  # it is received from the first session on
+                        keys.update(self._owed_by(records, member, str(other), since))
             if keys:
-                owed[int(shard)] = frozenset(keys)
+                owed[shard] = frozenset(keys)
         before, self._owed, self._own_began = self._owed, owed, own
         return owed != before
 
@@ -123,3 +130,10 @@ class Unreceived:
 def _ages(record: Mapping[str, Any]) -> Mapping[str, Any]:
     ages = record.get("hears")
     return ages if isinstance(ages, dict) else {}
+
+
+def _shards(record: Mapping[str, Any]) -> set[int]:
+    """The shards that a member hosts, or has unfinished events of."""
+    unfinished = record.get("unfinished")
+    names = {*_ages(record), *(unfinished if isinstance(unfinished, dict) else ())}
+    return {int(name) for name in names if is_number(name)}

@@ -295,6 +295,43 @@ def test_a_refusal_harms_one_channel_alone(local_discord: LocalDiscord, status: 
             assert found.contents(bad) == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize("status", [403, 404, 429, 503])
+@pytest.mark.usefixtures("quick")
+def test_a_refusal_between_two_pages_harms_one_channel_alone(
+    local_discord: LocalDiscord, status: int
+) -> None:
+    bad, *good = local_discord.channel_ids[:3]
+    since = moment_now()
+    for channel in (bad, *good):
+        local_discord.load(rate=0, count=150, channels=[channel], template="{n}").wait(30)
+    is_refused = False
+
+    async def deliver(event: Missed) -> None:
+        nonlocal is_refused
+        if event.order_key == str(bad) and not is_refused:
+            is_refused = True
+            path = f"/channels/{bad}/messages"
+            await asyncio.to_thread(
+                local_discord.fault_rest, path=path, status=status, retry_after=0.3, count=2
+            )
+
+    with on_line(local_discord) as line:
+        found = fetched(line, since, wanted=MESSAGES, deliver=deliver)
+    order = [event.order_key for event in found.events]
+    for channel in good:
+        assert order.count(str(channel)) == 150
+    if status < 429:
+        assert list(found.skipped) == [f"channel:{bad}"], "said"
+        assert str(status) in found.skipped[f"channel:{bad}"]
+        assert order.count(str(bad)) == 100
+        last = max(event.snowflake for event in found.events if event.order_key == str(bad))
+        assert found.done[f"channel:{bad}"] == last, "nothing behind it counts as handed on"
+    else:
+        assert found.skipped == {}
+        assert order.count(str(bad)) == 150
+        assert set(order[-50:]) == {str(bad)}, "the others went first"
+
+
 @pytest.mark.usefixtures("quick")
 def test_an_endless_refusal_is_given_up(local_discord: LocalDiscord, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "RETRY_FOR", 0.5)

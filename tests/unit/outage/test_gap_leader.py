@@ -9,6 +9,7 @@ import pytest
 
 from discordha.coordination.gaps.points import Point, Reach
 from discordha.coordination.membership.departures import Departure
+from discordha.outage.coverage import SETTLE
 from discordha.outage.leading import GapLeader
 from discordha.outage.reaches import Reaches
 
@@ -19,7 +20,7 @@ class Bench:
     """A leader whose own session is young. ``point``: the shard's; ``gaps``: those that it noticed."""
 
     def __init__(self, point: float, mine: Reach) -> None:
-        self.point = Point(point)
+        self.points = [Point(point)]
         self.mine = mine
         self.records: dict[str, dict[str, Any]] = {}
         self.ends: list[Departure] = []
@@ -29,7 +30,7 @@ class Bench:
         node: Any = SimpleNamespace(
             gaps=SimpleNamespace(state=lambda shard: None, write=self.write_gap),
             points=SimpleNamespace(
-                get=lambda shard: self.point,
+                get=lambda shard: self.points[-1] if self.points else None,
                 has=lambda shard: True,
                 advance=self.advance,
                 knows_before=lambda generation: False,
@@ -72,8 +73,12 @@ class Bench:
         return 1
 
     def advance(self, shard: int, point: Point, *, guard: Any) -> int:
-        self.point = point
+        self.points.append(point)
         return 1
+
+    @property
+    def point(self) -> Point:
+        return self.points[-1]
 
     def gone(self, name: str, since: float, until: float) -> None:
         record = {"reach": {str(SHARD): [since, until, True]}}
@@ -83,6 +88,11 @@ class Bench:
         client: Any = None
         term: Any = SimpleNamespace(guard=lambda: None)
         self.leader.lead(SHARD, client, term)
+
+    def again(self) -> None:
+        """Later, when the next point is due."""
+        self.leader._next_point.clear()
+        self.lead()
 
 
 def test_what_a_member_said_before_it_was_gone_is_no_gap() -> None:
@@ -107,6 +117,22 @@ def test_a_gap_begins_where_that_ends() -> None:
     assert bench.gaps == [(82.0, 90.0)]
 
 
+def test_a_bots_first_point_stands_before_its_first_session_though_nothing_is_done_yet() -> None:
+    bench = Bench(80.0, Reach(90.0, 85.0))
+    bench.points.clear()
+    bench.records = {"peer": {"reach": {str(SHARD): [88.0, 84.0, True]}}}
+    bench.lead()
+    assert bench.point.moment <= 88.0 - SETTLE, "the READY of the peer's session"
+    assert bench.told, "there is no gap"
+    founded = bench.point
+    bench.again()
+    assert bench.point == founded
+    assert bench.gaps == []
+    bench.records = {}  # the peer is gone: nobody knows what only it received
+    bench.again()
+    assert bench.gaps == [(founded.moment, 90.0)]
+
+
 def test_without_it_the_gap_is_a_whole_one() -> None:
     bench = Bench(80.0, Reach(90.0, 95.0))
     bench.lead()
@@ -121,7 +147,7 @@ def test_the_log_says_whether_a_replica_is_known_to_have_received_it(
     until: float, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(80.0, Reach(90.0, 95.0))
-    bench.point = Point(until)  # all of it that was finished
+    bench.points = [Point(until)]  # all of it that was finished
     bench.gone("old", 70.0, until)
     bench.lead()
     assert len(bench.gaps) == 1

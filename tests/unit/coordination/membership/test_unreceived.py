@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discordha.coordination.membership.rhythm import Rhythm
+from discordha.coordination.membership.shard_keys import key_of
 from discordha.coordination.membership.unreceived import LISTED_AFTER, MOST, SAME_AGE, Unreceived, listed
 
 INTERVAL = 2.0
+#: A shard of the next generation.
+NEXT = key_of(1, 0)
 
 
 class View:
@@ -25,8 +28,19 @@ class View:
 
     def writes(self, member: str, began: float, **unfinished: float) -> None:
         """A member writes its record: its session began then, and its oldest events came then."""
-        keys = {order: self.now - received for order, received in unfinished.items()}
-        self.records[member] = {"hears": {"0": self.now - began}, "unfinished": {"0": keys}}
+        self.hears(member, {0: began}, {0: unfinished})
+
+    def hears(
+        self, member: str, began: dict[int, float], unfinished: dict[int, dict[str, float]] | None = None
+    ) -> None:
+        """The same with several shards."""
+        self.records[member] = {
+            "hears": {str(shard): self.now - moment for shard, moment in began.items()},
+            "unfinished": {
+                str(shard): {order: self.now - received for order, received in keys.items()}
+                for shard, keys in (unfinished or {}).items()
+            },
+        }
         self.rhythm.arrived(member)
         self.unreceived.update(self.records)
 
@@ -136,13 +150,39 @@ class TestUnreceived:
         view.unreceived.update(view.records)
         assert not view.unreceived.any_owed
 
-    @given(st.floats(-3, 3), st.tuples(*[st.floats(0, 0.4)] * 4), st.floats(0.5, 5))
+    def test_what_came_on_shards_of_another_generation_is_owed(self) -> None:
+        view = View()
+        view.now = 110.0
+        view.hears("me", {NEXT: 105.0})
+        view.hears("old", {0: 50.0, 1: 50.0, NEXT: 105.1}, {1: {"a": 104.0, "b": 107.0}})
+        assert view.unreceived.owes("a", NEXT)
+        assert not view.unreceived.owes("b", NEXT)
+        view.hears("old", {0: 50.0, NEXT: 105.1}, {1: {"a": 104.0}})
+        assert view.unreceived.owes("a", NEXT), "it has left the shard, and has still to finish that"
+        view.hears("old", {0: 50.0, NEXT: 105.1})
+        assert not view.unreceived.any_owed
+
+    def test_what_this_replica_received_on_such_a_shard_too_is_not_owed(self) -> None:
+        view = View()
+        view.now = 110.0
+        view.hears("me", {1: 100.0, NEXT: 105.0})
+        view.hears("old", {0: 50.0, 1: 50.0, NEXT: 105.1}, {1: {"a": 104.0, "b": 99.0}})
+        assert not view.unreceived.owes("a", NEXT)
+        assert view.unreceived.owes("b", NEXT)
+        assert view.unreceived.owes("b", 1)
+
+    @given(
+        st.floats(-3, 3),
+        st.tuples(*[st.floats(0, 0.4)] * 4),
+        st.floats(0.5, 5),
+        st.tuples(*[st.sampled_from([0, NEXT])] * 2),
+    )
     def test_no_two_members_wait_for_each_other(
-        self, apart: float, ways: tuple[float, ...], wait: float
+        self, apart: float, ways: tuple[float, ...], wait: float, on: tuple[int, int]
     ) -> None:
         """Whatever the ways of their records take: up to 0.4 s, less than ``SAME_AGE``."""
         assert SAME_AGE > 0.4
-        began = {"a": 100.0, "b": 100.0 + apart}
+        began, shards = {"a": 100.0, "b": 100.0 + apart}, dict(zip("ab", on, strict=True))
         delays = dict(zip([(writer, viewer) for writer in "ab" for viewer in "ab"], ways, strict=True))
         written = max(began.values()) + wait
         owed = []
@@ -153,10 +193,10 @@ class TestUnreceived:
             for writer in sorted("ab", key=lambda writer: delays[writer, viewer]):
                 view.now = written + delays[writer, viewer]
                 view.records[writer] = {
-                    "hears": {"0": written - began[writer]},
-                    "unfinished": {"0": {"c": written - 90.0}},
+                    "hears": {str(shards[writer]): written - began[writer]},
+                    "unfinished": {str(shards[writer]): {"c": written - 90.0}},
                 }
                 view.rhythm.arrived(writer)
             view.unreceived.update(view.records)
-            owed.append(view.unreceived.owes("c", 0))
+            owed.append(view.unreceived.owes("c", shards[viewer]))
         assert not all(owed)
