@@ -213,11 +213,11 @@ class PendingEvents:
                         due.append(item)
         return due
 
-    def delayed(self, before: float, most: int) -> list[str]:
-        """The keys of ``most`` items that still wait for their grace, without those that are younger."""
+    def delayed(self, most: int) -> list[str]:
+        """The keys of so many items that still wait for their grace."""
         with self._lock:
-            waiting = (item for queue in self._delayed.values() for _, item in queue if item.state is DELAYED)
-            return [item.key for item in islice(waiting, most) if item.event.received_at <= before]
+            queued = (item for queue in self._delayed.values() for _, item in queue)
+            return list(islice((item.key for item in queued if item.state is DELAYED), most))
 
     def next_due(self) -> float | None:
         """The end of the first grace among the items that still wait for one; ``None`` when none does."""

@@ -17,7 +17,7 @@ channel to the older ones until they have finished what it did not receive (``Me
 Nobody is told of what peers claim and finish. An event is *looked at* (``Claims.look``) when its grace is
 over, before this replica helps; again and again while another replica runs it (``LookTimes``); and before
 anything else if it is old enough to be marked. A look at the front of a lane takes those behind it along,
-and one at events whose grace is over those that have waited for a quarter of theirs: most are done by then.
+and one at events whose grace is over all others that wait: most are claimed by then, if not done.
 
 Threads and locks: no lock; any thread may call ``route``, ``advance`` and ``looked``. ``take_due``,
 ``note_ranks``, ``note_lateness`` and ``look_around`` belong to the timer's thread.
@@ -268,10 +268,10 @@ class Router:
         over = self._pending.due(now)
         if self._claims.can_look:
             if over:  # along go those that need no look of their own if they are done by now
-                along = self._pending.delayed(now - self._grace / 4, LOOK_ALONG)
+                along = self._pending.delayed(LOOK_ALONG)
                 self._look(over, Look.HELP, along)
                 if len(along) < LOOK_ALONG:
-                    self._next_over = now + self._grace * 3 / 4
+                    self._next_over = now + self._grace
             again = self._look_times.due(now)
             if again:
                 self._look(again, Look.AGAIN)
