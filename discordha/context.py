@@ -361,7 +361,7 @@ class _Scope:
 
 def handler_scope(event: CurrentEvent, handler: str) -> _Scope:
     """Makes ``event`` the current one of this thread while the handler of that qualified name runs."""
-    return _Scope(Fence(event.for_handler(handler)))
+    return _Scope(tuple.__new__(Fence, (event.for_handler(handler), ())))  # half the time of its constructor
 
 
 def _never() -> bool:

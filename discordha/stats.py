@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import weakref
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import NamedTuple
 
 __all__ = ["BUCKETS", "STAGES", "Histogram", "Stats"]
@@ -89,6 +90,24 @@ class Stats:
             values = latencies[name] = [0] * (len(BUCKETS) + 2)
         values[bisect_left(BUCKETS, seconds)] += 1
         values[-1] += seconds
+
+    def note(self, counts: Iterable[tuple[str, str]], latencies: Iterable[tuple[str, float]]) -> None:
+        """Adds one to each counter, by name and label, and each latency, by name and seconds. Never blocks
+        for long; any thread.
+        """
+        try:
+            cell = self._local.cell
+        except AttributeError:
+            cell = self._new_cell()
+        counters, known = cell.counters, cell.latencies
+        for key in counts:
+            counters[key] = counters.get(key, 0) + 1
+        for name, seconds in latencies:
+            values = known.get(name)
+            if values is None:
+                values = known[name] = [0] * (len(BUCKETS) + 2)
+            values[bisect_left(BUCKETS, seconds)] += 1
+            values[-1] += seconds
 
     def count(self, name: str, label: str | None = None) -> int:
         """One counter; the sum over all labels where ``label`` is ``None``."""

@@ -137,7 +137,7 @@ class Dispatcher:
         )
         for scope, ordering, part, wanted in by_claim(handlers, self._config.ordering, claimable=claimable):
             identity = identify(name, args, payload, ordering=ordering, scope=scope)
-            if payload is None and raw is not None and identity.is_empty:
+            if not identity.is_unique and payload is None and raw is not None and identity.is_empty:
                 payload = decode_payload(raw)
                 identity = identify(name, args, payload, ordering=ordering, scope=scope)
             self._sequence += 1
@@ -145,7 +145,7 @@ class Dispatcher:
             if scope is Scope.CLAIM:
                 alone = ordering == "none"
                 age = self._guards.note(shard_id, identity.snowflake, name)
-                if self._is_too_old(event, age):
+                if age > self._config.retention and self._is_too_old(event, age):
                     self._drop(name, "too_old")
                 elif alone or not self.barrier.holds(event, wanted):
                     self._admit(event, wanted, alone=alone, age=age)
@@ -220,8 +220,8 @@ class Dispatcher:
 
     def _is_too_old(self, event: Event, age: float) -> bool:
         """Whether an event may be older than its mark. One that was taken over has its record in etcd."""
-        old = age > self._config.retention and self._claims.previous_attempts(event.key) is None
-        return old and self._guards.refuses(event.shard_id, age)
+        unknown = self._claims.previous_attempts(event.key) is None
+        return unknown and self._guards.refuses(event.shard_id, age)
 
     def _admit(
         self, event: Event, handlers: Sequence[Handler], *, alone: bool = False, age: float = 0.0

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from discordha.telemetry import EventTrace
 
 __all__ = [
+    "DELAYED",
+    "FINISHED",
+    "GONE",
+    "PARKED",
+    "RUNNING",
+    "WAITING",
     "ClaimItem",
     "ClaimStore",
     "Item",
@@ -61,6 +67,10 @@ class State(enum.Enum):
     GONE = "gone"
 
 
+# For what each event passes: Python takes ten times as long to find a member in its class.
+PARKED, DELAYED, WAITING, RUNNING, FINISHED, GONE = State
+
+
 class Look(enum.Enum):
     """Why an event is being looked at."""
 
@@ -99,7 +109,7 @@ class ClaimItem(Item):
     key: str = ""
     claim: Claim | None = None
     ahead: bool = False  # a claim ahead was asked for
-    state: State = State.PARKED
+    state: State = PARKED
     excused: bool = False  # its owner is silent, or has set it aside: it holds no younger events back
     aside: bool = False  # its handler waits, or has waited: while it runs here, it stands in no lane
     older: ClaimItem | None = None  # its neighbours among the events of its lane that are not done
@@ -107,7 +117,8 @@ class ClaimItem(Item):
     look: Look | None = None  # one is under way
     look_at: float | None = None  # when the next one is due, monotonic; ``LookTimes`` alone changes it
     silent_owner: str | None = None  # was silent when the last look found that it owns the event
-    claimed_at: float | None = None  # monotonic; of the claim that a handler thread made
+    asked_at: float = 0.0  # monotonic; when a handler thread asked for its claim
+    claimed_at: float | None = None  # and when that was answered
     ended_at: float = 0.0  # monotonic; the end of its handlers
 
     @property
@@ -117,14 +128,28 @@ class ClaimItem(Item):
         return identity.order or identity.key or self.event_name
 
     @property
+    def is_undecided(self) -> bool:
+        """Whether the answer to a look decides who runs it."""
+        return self.look is not None and self.look is not Look.AGAIN
+
+    @property
     def is_ordered(self) -> bool:
         """Whether its lane may hold other events."""
         identity = self.event.identity
         return bool(identity.order) and identity.order != identity.key
 
+    def stages(self, started: float) -> tuple[tuple[str, float], ...]:
+        """How long the stages before its handlers took (``STAGES``), which began just then."""
+        asked, answered, received = self.asked_at, self.claimed_at, self.event.received_at
+        if answered is None:  # it was claimed ahead
+            return (("wait", started - received),)
+        return (("wait", asked - received), ("claim", answered - asked), ("start", started - answered))
+
     def request(self) -> ClaimRequest:
         """The claim to make. The payload goes along from the second attempt on, or where nobody will send
         the event again."""
+        if self.attempt == 1 and self.trace is None and self.event.caught_up is None:  # most events
+            return ClaimRequest(self.key, 1, None, self.event.shard_id)
         recorded = self.event.caught_up is not None
         raw = self.event.raw if self.attempt > 1 or recorded else None
         traceparent = self.trace.traceparent if self.trace is not None else None

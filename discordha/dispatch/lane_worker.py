@@ -20,13 +20,13 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from discordha.context import CurrentEvent
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
 from discordha.coordination.membership.shard_keys import number_of
-from discordha.dispatch.items import ClaimItem, ClaimStore, Item, LaneItem, LeaderItem, State
+from discordha.dispatch.items import FINISHED, GONE, ClaimItem, ClaimStore, Item, LaneItem, LeaderItem, State
 from discordha.dispatch.lanes import Lane, Lanes
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
@@ -46,6 +46,10 @@ BATCH_SECONDS = 0.005
 MAX_BATCH = 64
 #: Claims ahead that may wait for etcd at once. Each holds a dozen objects, which Python's collector visits.
 MAX_AHEAD = 256
+
+
+_UNKNOWN = Hint.UNKNOWN
+_LOST, _EVERY = Outcome.LOST, Scope.EVERY
 
 
 def _never() -> bool:
@@ -84,9 +88,8 @@ class LaneWorker:
     def work(self, lane: Lane) -> None:
         """One turn of a handler thread with one lane. Blocks for as long as claims and handlers do."""
         items = self._lanes.take(lane, self._batch_size(lane))
-        claimable = [item for item in items if isinstance(item, ClaimItem)]
-        if claimable:  # a lane holds items of one kind
-            self._work_claimed(lane, claimable)
+        if items and isinstance(items[0], ClaimItem):  # a lane holds items of one kind
+            self._work_claimed(lane, cast(list[ClaimItem], items))
             return
         while items:
             item = items.pop(0)
@@ -97,7 +100,7 @@ class LaneWorker:
                     item.leader.finished(item, self._run(item, context))
             elif isinstance(item, Item):
                 set_aside = functools.partial(self._let_go, lane, items)
-                self._run(item, self._context(item, attempt=1, token=0, is_lost=_never, set_aside=set_aside))
+                self._run(item, self._context(item, 1, 0, _never, set_aside))
 
     def _let_go(self, lane: Lane, rest: list[LaneItem]) -> None:
         """The handler of an event of the replica itself waits: another thread works the rest of its lane."""
@@ -123,7 +126,7 @@ class LaneWorker:
 
     def _batch_size(self, lane: Lane) -> int:
         head = lane.items[:MAX_BATCH]
-        if not head:
+        if len(head) <= 1:
             return 1
         duration = self._durations.get(head[0].event_name, BATCH_SECONDS)
         size = int(BATCH_SECONDS / duration) if duration > 0 else MAX_BATCH
@@ -142,8 +145,9 @@ class LaneWorker:
             self._router.give_back([item for item in items if item not in begun])
             items = begun
         last = [item for item in items if item.attempt > 1 and self._is_last(item)]
-        refused = [item for item in last if not self._enter(item)]
-        items = [item for item in items if item not in refused]
+        refused = [item for item in last if not self._enter(item)] if last else last
+        if refused:
+            items = [item for item in items if item not in refused]
         try:
             self._work_begun(lane, items)
         except Exception:  # noqa: BLE001 - events must not stay between two states
@@ -152,7 +156,7 @@ class LaneWorker:
                 if item.state is State.RUNNING:
                     self._router.try_later(item)
         for item in last:
-            if item not in refused and item.state is not State.FINISHED:  # else its mark is on the way
+            if item not in refused and item.state is not FINISHED:  # else its mark is on the way
                 self._last_attempts.leave(item.key)
 
     def _is_last(self, item: ClaimItem) -> bool:
@@ -177,25 +181,28 @@ class LaneWorker:
                 continue
             item.claim = None
             hint = self._claims.hint(item.key)
-            if hint is Hint.RUNNING and not item.ahead:
-                break
-            if hint is Hint.DONE:
-                self._pending.forget(item)
-            else:
+            if hint is _UNKNOWN:
                 unclaimed.append(item)
+            elif hint is Hint.DONE:
+                self._pending.forget(item)
+            elif item.ahead:
+                unclaimed.append(item)
+            else:
+                break
         if unclaimed:
             self._claim(unclaimed)
         for index, item in enumerate(items):
-            if item.state is State.GONE:
+            if item.state is GONE:
                 continue
             if self._router.gives_back(item):
                 self._router.give_back(items[index:])
                 return
-            lost = item.claim is not None and item.claim.lost
-            if item.claim is not None and not lost:
+            claim = item.claim
+            lost = claim is not None and claim.lost
+            if claim is not None and not lost:
                 self._lanes.touch(lane)
                 set_aside = functools.partial(self._set_aside, lane, items, item)
-                lost = not self._run_claimed(item, item.claim, set_aside)
+                lost = not self._run_claimed(item, claim, set_aside)
                 if not lost:
                     continue
             self._router.give_back(items[index + 1 :])
@@ -215,9 +222,7 @@ class LaneWorker:
             if isinstance(answer, Claim):
                 item.claim = answer
                 item.attempt = answer.attempt
-                item.claimed_at = answered
-                self._stats.observe("wait", started - item.event.received_at)
-                self._stats.observe("claim", answered - started)
+                item.asked_at, item.claimed_at = started, answered
             elif isinstance(answer, Done):
                 if answer.buried:
                     self._stats.add("dead", item.event_name)
@@ -274,18 +279,11 @@ class LaneWorker:
         if claim.attempt > 1:
             self._stats.add("taken_over", item.event_name)
             _log.info("%s is taken over (attempt %d)", item.key, claim.attempt)
-        context = self._context(
-            item,
-            attempt=claim.attempt,
-            token=claim.token,
-            is_lost=lambda: claim.lost,
-            set_aside=set_aside,
-        )
-        outcome = self._run(item, context, item.claimed_at)
-        if outcome is Outcome.LOST or (outcome is Outcome.FAILED and claim.lost):
+        context = self._context(item, claim.attempt, claim.token, lambda: claim.lost, set_aside)
+        outcome = self._run(item, context)
+        if outcome is _LOST or (outcome is Outcome.FAILED and claim.lost):
             return False
-        item.ended_at = self._clock()
-        self._pending.move(item, State.FINISHED)
+        self._pending.move(item, FINISHED)
         self._claims.mark(claim, self._on_marked)
         return True
 
@@ -346,55 +344,52 @@ class LaneWorker:
     def _context(
         self,
         item: Item,
-        *,
         attempt: int,
         token: int,
         is_lost: Callable[[], bool],
         set_aside: Callable[[], None],
     ) -> CurrentEvent:
         event = item.event
-        caught_up = event.caught_up
+        identity, caught_up = event.identity, event.caught_up
         return CurrentEvent(
-            identity=event.identity.key or event.name,
-            name=event.name,
-            attempt=attempt,
-            shard_id=number_of(event.shard_id),
-            fencing_token=token,
-            occurrence=1,
-            is_lost=is_lost,
-            for_itself=event.identity.scope is Scope.EVERY,
+            identity.key or event.name,
+            event.name,
+            attempt,
+            number_of(event.shard_id),
+            token,
+            1,
+            is_lost,
+            for_itself=identity.scope is _EVERY,
             caught_up=caught_up is not None,
             late_by=max(self._clock() - caught_up.happened_at, 0.0) if caught_up is not None else 0.0,
             set_aside=set_aside,
         )
 
-    def _run(
-        self, item: Item | LeaderItem, context: CurrentEvent, claimed_at: float | None = None
-    ) -> Outcome:
-        """Runs an event's handlers. ``claimed_at``: the answer to the claim, if it was made in this turn."""
+    def _run(self, item: Item | LeaderItem, context: CurrentEvent) -> Outcome:
+        """Runs an event's handlers, and counts the run."""
         event = item.event
+        name, claimed = event.name, isinstance(item, ClaimItem)
         started = self._clock()
         self._promptest = min(self._promptest, started - item.waits_since)
-        if claimed_at is not None:
-            self._stats.observe("start", started - claimed_at)
-        else:
-            self._stats.observe("wait", started - event.received_at)
-        if self._telemetry is not None and not isinstance(item, ClaimItem):
+        if self._telemetry is not None and not claimed:
             item.trace = self._begin_trace(item, context.attempt, None)
             if item.trace is not None:
                 item.trace.waited(event.received_at, started)
         outcome = self._runner.run(context, item.handlers, event.args, item.trace, is_late=item.is_late)
         ended = self._clock()
         if item.trace is not None:
-            mark_follows = isinstance(item, ClaimItem) and outcome is not Outcome.LOST
-            item.trace.handled(outcome.label, None if mark_follows else ended)
+            item.trace.handled(outcome.label, None if claimed and outcome is not _LOST else ended)
         duration = ended - started
-        known = self._durations.get(event.name)
+        known = self._durations.get(name)
         # A slow run counts at once, fast ones slowly: a batch must not be too long.
-        self._durations[event.name] = (
+        self._durations[name] = (
             duration if known is None or duration > known else known + 0.1 * (duration - known)
         )
-        self._stats.observe("handler", duration)
-        self._stats.observe("event", ended - event.received_at)
-        self._stats.add(outcome.label, event.name)
+        times = [("handler", duration), ("event", ended - event.received_at)]
+        if isinstance(item, ClaimItem):
+            item.ended_at = ended
+            times += item.stages(started)
+        else:
+            times.append(("wait", started - event.received_at))
+        self._stats.note(((outcome.label, name),), times)
         return outcome

@@ -139,8 +139,7 @@ class Lanes:
 
     def _call_thread(self) -> None:
         """Has a thread work the next lane that may be worked, if there is one. Caller holds the lock."""
-        waiting = self._waiting()
-        if not waiting or self._called or self._starting:
+        if self._called or self._starting or not (waiting := self._waiting()):
             return
         if waiting > self._idle and self._room(self._workers) > 0:
             self._spawn()
@@ -151,7 +150,7 @@ class Lanes:
     def _waiting(self) -> int:
         """How many ready lanes may be worked. Caller holds the lock."""
         late = len(self._ready_mixed) + len(self._ready_late)
-        return len(self._ready) + min(late, max(self._most_late - self._late, 0))
+        return len(self._ready) + (min(late, max(self._most_late - self._late, 0)) if late else 0)
 
     def gather(self) -> None:
         """More items follow at once: until ``hand_over`` a thread is called every ``GATHER`` seconds only."""

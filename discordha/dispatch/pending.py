@@ -20,17 +20,17 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
+from itertools import islice
 
 from discordha.coordination.claims.records import Claim
-from discordha.dispatch.items import ClaimItem, Look, State
+from discordha.dispatch.items import DELAYED, FINISHED, GONE, PARKED, RUNNING, WAITING, ClaimItem, State
 
 __all__ = ["PendingEvents"]
 
 # Tuples: an enum's hash is computed in Python, and each event asks a dozen times.
-_UNDECIDED = (Look.FIRST, Look.HELP)
-_STANDBY = (State.PARKED, State.DELAYED)
-_UNSTARTED = (*_STANDBY, State.WAITING)
-_OURS = (State.WAITING, State.RUNNING, State.FINISHED)
+_STANDBY = (PARKED, DELAYED)
+_UNSTARTED = (*_STANDBY, WAITING)
+_OURS = (WAITING, RUNNING, FINISHED)
 
 
 class _LaneOrder:
@@ -119,21 +119,17 @@ class PendingEvents:
 
     def admit(self, item: ClaimItem) -> tuple[str | None, ClaimItem | None]:
         """Adds a parked item. Returns why not (``duplicate``, ``queue_full``), and which one made room."""
-        evicted: ClaimItem | None = None
+        evicted = None
         with self._lock:
             if item.key in self._known:
                 return "duplicate", None
             if len(self._known) >= self._size:
-                evicted = next(iter(self._parked.values()), None)
-                if evicted is None:
+                if (evicted := next(iter(self._parked.values()), None)) is None:
                     return "queue_full", None
                 self._remove(evicted)
             self._known[item.key] = item
             self._parked[item.key] = item
-            lane = self._lanes.get(item.lane)
-            if lane is None:
-                lane = self._lanes[item.lane] = _LaneOrder()
-            lane.append(item)
+            self._lane(item).append(item)
         return None, evicted
 
     def get(self, key: str) -> ClaimItem | None:
@@ -145,7 +141,7 @@ class PendingEvents:
     def move(self, item: ClaimItem, to: State, *, only_from: Sequence[State] | None = None) -> bool:
         """Changes an item's state; false when it is gone, or in none of the states ``only_from``."""
         with self._lock:
-            if item.state is State.GONE or (only_from is not None and item.state not in only_from):
+            if item.state is GONE or (only_from is not None and item.state not in only_from):
                 return False
             self._set(item, to)
             return True
@@ -153,29 +149,27 @@ class PendingEvents:
     def enqueue(self, item: ClaimItem) -> bool:
         """Makes the parked front of a lane ours; false when it is not that."""
         with self._lock:
-            if item.state is not State.PARKED or self._lanes[item.lane].find_front() is not item:
+            if item.state is not PARKED or self._lanes[item.lane].find_front() is not item:
                 return False
-            self._set(item, State.WAITING)
+            self._set(item, WAITING)
             return True
 
     def begin(self, items: Sequence[ClaimItem]) -> list[ClaimItem]:
-        """Lets waiting items run while all older ones of their lane are ours, and parks the others. Returns
-        those that run."""
+        """Lets waiting items run while all older ones of their lane are ours, and parks the others."""
         with self._lock:
-            waiting = [item for item in items if item.state is State.WAITING]
+            waiting = [item for item in items if item.state is WAITING]
             for item in waiting:
                 front = self._lanes[item.lane].find_front()
                 ours = front is None or front.sequence >= item.sequence
-                self._set(item, State.RUNNING if ours else State.PARKED)
-            return [item for item in waiting if item.state is State.RUNNING]
+                self._set(item, RUNNING if ours else PARKED)
+            return [item for item in waiting if item.state is RUNNING]
 
     def give_up(self, item: ClaimItem) -> tuple[bool, Claim | None]:
-        """Parks an item, unless its handlers have ended. Returns whether it is parked, and the claim that it
-        had."""
+        """Parks an item, unless its handlers have ended. Returns whether it is parked, and its claim."""
         with self._lock:
-            if item.state in (State.GONE, State.FINISHED):
+            if item.state in (GONE, FINISHED):
                 return False, None
-            self._set(item, State.PARKED)
+            self._set(item, PARKED)
             return True, self._take_claim(item)
 
     def withdraw(self, lane: str) -> list[tuple[ClaimItem, Claim | None]]:
@@ -185,8 +179,8 @@ class PendingEvents:
             order = self._lanes.get(lane)
             item = order.find_front() if order is not None else None
             while item is not None:
-                if item.state is State.WAITING:
-                    self._set(item, State.PARKED)
+                if item.state is WAITING:
+                    self._set(item, PARKED)
                     withdrawn.append((item, self._take_claim(item)))
                 item = item.younger
         return withdrawn
@@ -194,16 +188,16 @@ class PendingEvents:
     def attach(self, item: ClaimItem, claim: Claim) -> bool:
         """Gives an item the claim that was made ahead; false when it has no use for that any more."""
         with self._lock:
-            if item.state in (State.WAITING, State.RUNNING) and item.claim is None:
+            if item.state in (WAITING, RUNNING) and item.claim is None:
                 item.claim = claim
             return item.state in _OURS
 
     def delay(self, item: ClaimItem, rank: int, due: float) -> bool:
         """Lets a parked item wait for its rank's grace; false when it is no longer parked."""
         with self._lock:  # all items of a rank wait equally long, so each queue is in order of time
-            if item.state is not State.PARKED:
+            if item.state is not PARKED:
                 return False
-            self._set(item, State.DELAYED)
+            self._set(item, DELAYED)
             self._delayed.setdefault(rank, deque()).append((due, item))
             return True
 
@@ -214,28 +208,31 @@ class PendingEvents:
             for queue in self._delayed.values():
                 while queue and queue[0][0] <= now:
                     item = queue.popleft()[1]
-                    if item.state is State.DELAYED:
-                        self._set(item, State.PARKED)
+                    if item.state is DELAYED:
+                        self._set(item, PARKED)
                         due.append(item)
         return due
 
+    def delayed(self, most: int) -> list[str]:
+        """The keys of so many items that still wait for their grace."""
+        with self._lock:
+            queued = (item for queue in self._delayed.values() for _, item in queue)
+            return list(islice((item.key for item in queued if item.state is DELAYED), most))
+
     def next_due(self) -> float | None:
         """The end of the first grace among the items that still wait for one; ``None`` when none does."""
-        first: float | None = None
         with self._lock:
             for queue in self._delayed.values():
-                while queue and queue[0][1].state is not State.DELAYED:
+                while queue and queue[0][1].state is not DELAYED:
                     queue.popleft()
-                if queue and (first is None or queue[0][0] < first):
-                    first = queue[0][0]
-        return first
+            return min((queue[0][0] for queue in self._delayed.values() if queue), default=None)
 
     # -- order -----------------------------------------------------------------------------------------------
 
     def set_aside(self, item: ClaimItem) -> bool:
         """Takes a running item out of its lane; false when it does not run, or stands in none."""
         with self._lock:
-            if item.state is not State.RUNNING or item.aside:
+            if item.state is not RUNNING or item.aside:
                 return False
             item.aside = True
             self._leave_lane(item)
@@ -250,13 +247,13 @@ class PendingEvents:
     def excuse(self, item: ClaimItem) -> bool:
         """Lets those behind a parked item go on without it; false when it is not parked."""
         with self._lock:
-            item.excused = item.state is State.PARKED
+            item.excused = item.state is PARKED
             return item.excused
 
     def recall(self, item: ClaimItem) -> None:
         """Ends an excuse."""
         with self._lock:
-            if item.excused and item.state is not State.GONE:
+            if item.excused and item.state is not GONE:
                 item.excused = False
                 self._lanes[item.lane].fall_back(item)
 
@@ -266,7 +263,7 @@ class PendingEvents:
             return [
                 item
                 for item in self._parked.values()
-                if item.look in _UNDECIDED or self._lanes[item.lane].find_front() is not item
+                if item.is_undecided or self._lanes[item.lane].find_front() is not item
             ]
 
     def behind(self, item: ClaimItem, most: int) -> list[ClaimItem]:
@@ -274,7 +271,7 @@ class PendingEvents:
         found: list[ClaimItem] = []
         with self._lock:
             while (younger := item.younger) is not None and len(found) < most:
-                if younger.state is State.PARKED:
+                if younger.state is PARKED:
                     found.append(younger)
                 item = younger
         return found
@@ -296,9 +293,8 @@ class PendingEvents:
         """Removes those of the events that wait for another replica. Returns the lanes that may go on."""
         lanes: dict[str, None] = {}
         with self._lock:
-            for key in keys:
-                item = self._known.get(key)
-                if item is None or item.state not in _STANDBY:
+            for item in filter(None, map(self._known.get, keys)):
+                if item.state not in _STANDBY:
                     continue
                 self._remove(item)
                 if item.lane in self._lanes:
@@ -340,29 +336,37 @@ class PendingEvents:
         """The number of items in each state."""
         with self._lock:
             found = Counter(item.state for item in self._known.values())
-        return {state.value: found[state] for state in State if state is not State.GONE}
+        return {state.value: found[state] for state in State if state is not GONE}
 
     # -- under the lock --------------------------------------------------------------------------------------
 
     def _set(self, item: ClaimItem, to: State) -> None:
         if item.aside:
-            if to in (State.RUNNING, State.FINISHED):
+            if to in (RUNNING, FINISHED):
                 item.state = to
                 return
             self._rejoin_lane(item)
         was, item.state = item.state, to
-        lane = self._lanes[item.lane]
-        if to in _OURS:
-            if was not in _OURS:
-                lane.ours += 1
-                item.excused = False
-        elif was in _OURS:
+        was_ours, is_ours = was in _OURS, to in _OURS
+        if is_ours and was_ours:
+            return
+        if is_ours:
+            self._lanes[item.lane].ours += 1
+            item.excused = False
+        elif was_ours:
+            lane = self._lanes[item.lane]
             lane.ours -= 1
             lane.fall_back(item)
-        if to is State.PARKED:
+        if to is PARKED:
             self._parked[item.key] = item
-        elif was is State.PARKED:
+        elif was is PARKED:
             self._parked.pop(item.key, None)
+
+    def _lane(self, item: ClaimItem) -> _LaneOrder:
+        lane = self._lanes.get(item.lane)
+        if lane is None:
+            lane = self._lanes[item.lane] = _LaneOrder()
+        return lane
 
     @staticmethod
     def _take_claim(item: ClaimItem) -> Claim | None:
@@ -371,11 +375,11 @@ class PendingEvents:
         return claim
 
     def _remove(self, item: ClaimItem) -> None:
-        if item.state is State.GONE:
+        if item.state is GONE:
             return
         if not item.aside:
             self._leave_lane(item)
-        item.state = State.GONE
+        item.state = GONE
         del self._known[item.key]
         self._parked.pop(item.key, None)
 
@@ -390,9 +394,7 @@ class PendingEvents:
     def _rejoin_lane(self, item: ClaimItem) -> None:
         """Gives an item that was set aside its old place again."""
         item.aside = False
-        lane = self._lanes.get(item.lane)
-        if lane is None:
-            lane = self._lanes[item.lane] = _LaneOrder()
+        lane = self._lane(item)
         lane.insert(item)
         if item.state in _OURS:
             lane.ours += 1

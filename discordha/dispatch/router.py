@@ -16,7 +16,8 @@ channel to the older ones until they have finished what it did not receive (``Me
 
 Nobody is told of what peers claim and finish. An event is *looked at* (``Claims.look``) when its grace is
 over, before this replica helps; again and again while another replica runs it (``LookTimes``); and before
-anything else if it is old enough to be marked. A look at the front of a lane takes those behind it along.
+anything else if it is old enough to be marked. A look at the front of a lane takes those behind it along,
+and one at events whose grace is over all others that wait: most are claimed by then, if not done.
 
 Threads and locks: no lock; any thread may call ``route``, ``advance`` and ``looked``. ``take_due``,
 ``note_ranks``, ``note_lateness`` and ``look_around`` belong to the timer's thread.
@@ -29,7 +30,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from discordha.coordination.claims.records import Claim, Hint
-from discordha.dispatch.items import ClaimItem, ClaimStore, Look, Preference, State
+from discordha.dispatch.items import DELAYED, PARKED, ClaimItem, ClaimStore, Look, Preference
 from discordha.dispatch.lanes import Lanes
 from discordha.dispatch.look_times import LookTimes
 from discordha.dispatch.pending import PendingEvents
@@ -42,10 +43,12 @@ __all__ = ["HELP_WITHIN", "TRY_LATER", "Router"]
 HELP_WITHIN = 10
 #: Seconds until an event is tried again whose turn failed for a reason that nobody foresaw.
 TRY_LATER = 1.0
-#: So many events are looked at along with the front of their lane.
+#: So many events are looked at along with the front of their lane, and with those whose grace is over.
 LOOK_BEHIND = 32
+LOOK_ALONG = 100
 #: Stands for the rank of such an event: they all wait equally long.
 FAILED = -1
+_UNKNOWN = Hint.UNKNOWN
 
 
 class Router:
@@ -77,6 +80,7 @@ class Router:
         # The timer's own:
         self._ranked_by: object = members.version
         self._late_until = 0.0
+        self._next_over = 0.0  # all whose grace ends before are being looked at; set by any thread
         self._owing = False  # a lane waits for what is owed; set by any thread
 
     # -- moving on -------------------------------------------------------------------------------------------
@@ -90,22 +94,22 @@ class Router:
         """Moves the front of a lane on, and those behind it for as long as they may follow."""
         while True:
             item, follows = self._pending.front(lane)
-            if item is None or item.state is not State.PARKED or not self._go(item, follows=follows):
+            if item is None or item.state is not PARKED or not self._go(item, follows=follows):
                 return
 
     def _go(self, item: ClaimItem, *, follows: bool) -> bool:
         """Moves a parked front on; whether one behind it may be the front now."""
         hint = self._claims.hint(item.key)
-        if hint is Hint.DONE:
-            self._pending.forget(item)
-            return True
-        if hint is Hint.RUNNING:
+        if hint is not _UNKNOWN:
+            if hint is Hint.DONE:
+                self._pending.forget(item)
+                return True
             excused = self._is_excused(item) and self._pending.excuse(item)
             self._look_later(item)
             return excused
-        if item.look in (Look.FIRST, Look.HELP) and self._claims.can_look:
+        if item.look is not None and item.is_undecided and self._claims.can_look:
             return False  # the answer moves it on
-        if self.gives_back(item) or (not follows and self._is_owed(item)):
+        if (self.draining and self.gives_back(item)) or (not follows and self._is_owed(item)):
             self._look_later(item)  # others may finish it
             return False
         rank = 0 if follows else self._rank(item)
@@ -132,7 +136,7 @@ class Router:
 
     def _is_owed(self, item: ClaimItem) -> bool:
         """Whether an older replica has events to finish first that this one did not receive."""
-        if not item.is_ordered or not self._members.owes(item.order, item.event.shard_id):
+        if not self._members.owes(item.order, item.event.shard_id) or not item.is_ordered:
             return False
         self._owing = True
         return not self._claims.is_open
@@ -185,8 +189,8 @@ class Router:
         if self._claims.can_look and self._claims.hint(item.key) is Hint.UNKNOWN:
             self._look([item], Look.FIRST)
 
-    def _look(self, items: Sequence[ClaimItem], why: Look) -> None:
-        keys: dict[str, None] = {}
+    def _look(self, items: Sequence[ClaimItem], why: Look, along: Sequence[str] = ()) -> None:
+        keys = dict.fromkeys(along)
         for item in items:
             item.look = why
             keys[item.key] = None
@@ -198,7 +202,7 @@ class Router:
 
     def look_at_all(self) -> None:
         """Has all events looked at that wait for others."""
-        waiting = [item for item in self._pending.standing(State.PARKED) if item.look is None]
+        waiting = [item for item in self._pending.standing(PARKED) if item.look is None]
         if waiting and self._claims.can_look:
             self._look(waiting, Look.AGAIN)
 
@@ -210,16 +214,19 @@ class Router:
             if attempted:
                 self._claims.look(attempted)
         else:
-            self.revive(self._pending.standing(State.PARKED))
+            self.revive(self._pending.standing(PARKED))
 
     def looked(self, keys: Sequence[str]) -> None:
         """These events have been looked at. Never blocks."""
         items = [item for item in map(self._pending.get, keys) if item is not None]
         self.resume([item.key for item in items if self._claims.hint(item.key) is Hint.DONE])
+        if any(item.state is DELAYED and self._claims.hint(item.key) is _UNKNOWN for item in items):
+            self._next_over = 0.0  # nobody has claimed it yet: the end of its grace counts
+            self._wake(self.next_due() or math.inf)
         now = self._clock()
         for item in items:
             why, item.look = item.look, None
-            if why is None or item.state is not State.PARKED:
+            if why is None or item.state is not PARKED:
                 continue  # it was looked at along with another
             owner = self._claims.owner(item.key)
             if owner is not None:
@@ -270,8 +277,11 @@ class Router:
         Where there are no looks, queues those whose grace is over and that nobody has claimed."""
         over = self._pending.due(now)
         if self._claims.can_look:
-            if over:
-                self._look(over, Look.HELP)
+            if over:  # along go those that need no look of their own if they are done by now
+                along = self._pending.delayed(LOOK_ALONG)
+                self._look(over, Look.HELP, along)
+                if len(along) < LOOK_ALONG:
+                    self._next_over = now + self._grace
             again = self._look_times.due(now)
             if again:
                 self._look(again, Look.AGAIN)
@@ -295,8 +305,11 @@ class Router:
 
     def next_due(self) -> float | None:
         """When something is due next; ``None`` when nothing is."""
-        times = (self._pending.next_due(), self._look_times.next_due())
-        return min((due for due in times if due is not None), default=None)
+        over = self._pending.next_due()
+        if over is not None and self._claims.can_look:  # a tick later, so that a look is about more of them
+            over = max(over, self._next_over) + self._grace / 4
+        again = self._look_times.next_due()
+        return over if again is None or (over is not None and over < again) else again
 
     def note_ranks(self) -> None:
         """After ranks have changed, routes the delayed items that this replica is now preferred for, and
@@ -306,8 +319,8 @@ class Router:
             return
         self._ranked_by = version
         self._look_times.hurry(self._clock())  # whoever has left may have finished them before
-        for item in self._pending.standing(State.DELAYED):
-            if self._rank(item) == 0 and self._pending.move(item, State.PARKED, only_from=(State.DELAYED,)):
+        for item in self._pending.standing(DELAYED):
+            if self._rank(item) == 0 and self._pending.move(item, PARKED, only_from=(DELAYED,)):
                 self.look_first(item)  # whoever was preferred may have claimed it
                 self.advance(item.lane)
         self._advance_blocked()

@@ -17,7 +17,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from discordha.blocking import Bridge, wrap
@@ -55,17 +54,12 @@ class Outcome(enum.Enum):
         self.label = label  # as ``value``, which Python code looks up
 
 
-@dataclass(slots=True)
-class _Running:
-    context: CurrentEvent
-    handler: Handler
-    started: float
-    warned: bool = False
-
-
 def log_error(event: CurrentEvent, handler: Handler, error: BaseException) -> None:
     """The default ``on_error``: one log entry, with the traceback."""
     _log.error("%s failed on %s", handler.name, event, exc_info=(type(error), error, error.__traceback__))
+
+
+_HANDLED = Outcome.HANDLED
 
 
 class Runner:
@@ -89,7 +83,9 @@ class Runner:
         self._stats = stats
         self._handler_timeout = handler_timeout
         self._clock = clock
-        self._running: dict[int, _Running] = {}  # by thread id
+        #: By thread id: the event, the handler, and when that began.
+        self._running: dict[int, tuple[CurrentEvent, Handler, float]] = {}
+        self._warned: dict[int, float] = {}  # by thread id: when the last handler began that was reported
         self._on_error = on_error or log_error
         watch_unawaited()
 
@@ -106,21 +102,22 @@ class Runner:
 
         :param is_late: their requests give way to others'.
         """
-        outcome = Outcome.HANDLED
+        outcome = _HANDLED
         bridge = self._bridge
         views = [wrap(arg, bridge) for arg in args]
         thread = threading.get_ident()
         for handler in handlers:
-            running = _Running(context, handler, self._clock())
-            self._running[thread] = running
+            self._running[thread] = (context, handler, self._clock())
             scope = handler_scope(context, handler.name)
-            ended = Outcome.HANDLED
+            ended = _HANDLED
             function = handler.function if trace is None else trace.runs(handler.function, handler.name)
             if is_late:
                 function = in_background()(function)
             try:
                 with scope:
-                    refuse_result(function(*views), handler.name)
+                    result = function(*views)
+                    if result is not None:
+                        refuse_result(result, handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
                 ended = Outcome.LOST
@@ -132,8 +129,9 @@ class Runner:
                 _log.warning(_SWALLOWED, handler.name, context)
                 ended = Outcome.LOST
             self._stats.add("handlers", ended.label)
-            if ended is not Outcome.HANDLED:
-                outcome = ended
+            if ended is _HANDLED:
+                continue
+            outcome = ended
             if ended is Outcome.LOST:
                 break
         return outcome
@@ -152,17 +150,20 @@ class Runner:
     def warn_of_slow_handlers(self) -> None:
         """Logs each handler that exceeds ``handler_timeout``, once, with its stack. For the timer."""
         limit, now = self._handler_timeout, self._clock()
-        for thread, running in list(self._running.items()):
-            if limit is None or running.warned or now - running.started < limit:
+        if limit is None:
+            return
+        for thread, (context, handler, started) in list(self._running.items()):
+            if now - started < limit or self._warned.get(thread) == started:
                 continue
-            running.warned = True
+            self._warned = {known: at for known, at in self._warned.items() if known in self._running}
+            self._warned[thread] = started
             self._stats.add("handlers", "slow")
             frame = sys._current_frames().get(thread)
             stack = "".join(traceback.format_stack(frame)) if frame is not None else "(ended meanwhile)\n"
-            slow = HandlerTimeout(f"{running.handler.name} runs for over {limit:g} s on {running.context}")
+            slow = HandlerTimeout(f"{handler.name} runs for over {limit:g} s on {context}")
             _log.warning("%s: %s; it is at\n%s", type(slow).__name__, slow, stack)
 
     def running(self) -> list[str]:
         """The handlers that run now, and on what."""
         now = list(self._running.values())
-        return [f"{each.context.name}/{each.context.identity} ({each.handler.name})" for each in now]
+        return [f"{context.name}/{context.identity} ({handler.name})" for context, handler, _ in now]

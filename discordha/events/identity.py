@@ -138,11 +138,12 @@ def _compile(path: str) -> _Part:
 class _Rule:
     """A row of the table, ready to be applied."""
 
-    __slots__ = ("alone", "else_leader", "has_snowflake", "is_unique", "order", "parts", "scope")
+    __slots__ = ("alone", "else_leader", "has_snowflake", "is_unique", "order", "part", "parts", "scope")
 
     def __init__(self, spec: EventSpec) -> None:
         self.scope = spec.scope
         self.parts = [_compile(path) for path in spec.id]
+        self.part = self.parts[0] if len(self.parts) == 1 else None
         self.order = _compile(spec.order) if spec.order else None
         self.has_snowflake = spec.has_snowflake
         self.else_leader = spec.else_leader
@@ -151,6 +152,8 @@ class _Rule:
         self.alone = spec.has_snowflake and spec.id == (spec.order,)
 
 
+_EVERY = Scope.EVERY
+_make = tuple.__new__  # builds a NamedTuple in half the time of its own constructor
 _RULES = {name: _Rule(spec) for name, spec in EVENTS.items()}
 
 
@@ -171,12 +174,12 @@ def identify(
     """
     rule = _RULES[name]
     scope = scope or rule.scope
-    if scope is Scope.EVERY:
+    if scope is _EVERY:
         return Identity(scope, name, name, None)
     if payload is None:
         payload = {}
-    if len(rule.parts) == 1:
-        value = rule.parts[0](args, payload)
+    if rule.part is not None:
+        value = rule.part(args, payload)
         key = str(value) if type(value) is int else _text(value)
         snowflake = value if rule.has_snowflake and type(value) is int else None
         is_unique = rule.is_unique and value is not None
@@ -192,7 +195,7 @@ def identify(
     if len(key) > MAX_IDENTITY:
         key = blake2b(key.encode(), digest_size=16).hexdigest()
     if ordering == "none" or rule.alone:
-        return Identity(scope, key, key, snowflake, is_unique)
+        return _make(Identity, (scope, key, key, snowflake, is_unique))
     order: Any = None
     if ordering == "guild":
         order = payload.get("guild_id") if payload else _guild_id(args)
@@ -201,7 +204,7 @@ def identify(
             order = rule.order(args, payload)
         else:
             order = payload.get("channel_id") or payload.get("guild_id") or _guild_id(args)
-    return Identity(scope, key, str(order) if order is not None else name, snowflake, is_unique)
+    return _make(Identity, (scope, key, str(order) if order is not None else name, snowflake, is_unique))
 
 
 def _guild_id(args: tuple[Any, ...]) -> Any:

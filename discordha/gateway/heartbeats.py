@@ -29,7 +29,14 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from discordha.gateway.state import NETWORK_ERRORS
 
-__all__ = ["CountedSocket", "Heartbeats", "UnreadableFrame", "counted_socket", "is_acknowledgement"]
+__all__ = [
+    "MAX_ACKNOWLEDGEMENT_CHARACTERS",
+    "CountedSocket",
+    "Heartbeats",
+    "UnreadableFrame",
+    "counted_socket",
+    "is_acknowledgement",
+]
 
 #: Longer frames are no acknowledgements.
 MAX_ACKNOWLEDGEMENT_CHARACTERS = 64

@@ -29,7 +29,7 @@ from discord.gateway import DiscordWebSocket
 from discordha.config import Config
 from discordha.events import CaughtUp
 from discordha.gateway.clock import DiscordClock
-from discordha.gateway.heartbeats import CountedSocket, is_acknowledgement
+from discordha.gateway.heartbeats import MAX_ACKNOWLEDGEMENT_CHARACTERS, CountedSocket, is_acknowledgement
 from discordha.gateway.injection import forget
 from discordha.gateway.listener import GatewayListener
 from discordha.gateway.presence import Presence
@@ -138,7 +138,8 @@ class TappedClient(discord.Client):
         if event == "socket_raw_receive":
             self._raw = args[0]
             self._note_frame()
-            if is_acknowledgement(args[0]) and isinstance(self.ws, CountedSocket):
+            short = len(args[0]) < MAX_ACKNOWLEDGEMENT_CHARACTERS
+            if short and is_acknowledgement(args[0]) and isinstance(self.ws, CountedSocket):
                 self.ws.note_acknowledgement()
             return
         if event == "socket_event_type":
@@ -187,9 +188,9 @@ class TappedClient(discord.Client):
         connection notices the gap, too.
         """
         ws, before = self.ws, self._before
-        if self._replaying or ws is None or ws.sequence is None or before is None:
+        if self._replaying or ws is None or before is None or (sequence := ws.sequence) is None:
             return False
-        return ws.sequence <= before or self._is_gap(before, ws)
+        return sequence != before + 1 and (sequence <= before or self._is_gap(before, ws))
 
     def _is_gap(self, before: int | None, ws: DiscordWebSocket) -> bool:
         """Whether frames are missing between a number and that of the current frame. A gap that RESUME has
@@ -204,7 +205,7 @@ class TappedClient(discord.Client):
             self._current.heard += 1
             # Events before RESUMED reached the other replicas long ago, and say nothing about this moment.
             self._current.events += self._current.connected
-        if kind == "GUILD_CREATE":
+        elif kind == "GUILD_CREATE":
             self._guilds_seen += 1
             if not self._told_ready:
                 self.loop.call_soon(self._listener.on_change)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import discord
 
@@ -14,6 +14,7 @@ from discordha.config import Config
 from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.last_attempts import LastAttempts
+from discordha.coordination.claims.looks import Looks
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.memory.store import MemoryStore
@@ -67,9 +68,11 @@ class Scene:
     """A dispatcher whose clock stands still, and whose timer ticks when it is told to.
 
     :param running: its clock and its timer run by themselves.
+    :param looks: whether it looks before it helps: ``asked`` has the keys, and the test answers.
     """
 
-    def __init__(self, *, running: bool = False) -> None:
+    def __init__(self, *, running: bool = False, looks: bool = False) -> None:
+        self.asked: list[str] = []
         self.now = 100.0
         clock: Callable[[], float] = time.monotonic if running else lambda: self.now
         self.begun: list[int] = []
@@ -82,14 +85,16 @@ class Scene:
             token="x" * 60, intents=discord.Intents.none(), ha=False, grace=GRACE, workers=4, queue_size=100
         )
         store = MemoryStore()
+        self.hints = ClaimHints("/", retention=600.0)
         self.claims = Claims(
             None,
             GroupCommit(store),
             RetentionLeases(store, retention=600.0),
-            ClaimHints("/", retention=600.0),
+            self.hints,
             root="/",
             replica_id="r0",
             max_attempts=config.max_attempts,
+            looks=cast(Looks, SimpleNamespace(ask=self.asked.extend)) if looks else None,
         )
         self.members = members = _Members()
         lanes = Lanes(workers=4, max_workers=16, patience=GRACE, clock=clock)

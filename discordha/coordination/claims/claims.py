@@ -72,6 +72,7 @@ _log = logging.getLogger(__name__)
 RETRY_PAUSE = 0.25
 #: The pause doubles up to this one, seconds.
 LAST_RETRY_PAUSE = 1.0
+_UNKNOWN = Hint.UNKNOWN
 
 
 class Claims:
@@ -128,7 +129,7 @@ class Claims:
         """The state of an event that nobody works on here; no I/O. A claim of this session is *unknown*: its
         answer was lost, or it is being released, and the next claim tells."""
         hint = self._hints.hint(key)
-        if hint is not Hint.RUNNING or self._session is None or (grant := self._session.current) is None:
+        if hint is _UNKNOWN or self._session is None or (grant := self._session.current) is None:
             return hint
         return self._hints.hint(key, own_lease=grant.lease_id)
 
@@ -170,8 +171,7 @@ class Claims:
         if self._session is None:
             return [self._win_without_lease(request, next(self._tokens)) for request in requests]
         answers: list[Claim | Held | Done | None] = [None] * len(requests)
-        open_ = list(range(len(requests)))
-        requests = list(requests)
+        open_, requests = list(range(len(requests))), list(requests)
         pause = RETRY_PAUSE
         while open_ and not self._stop.is_set():
             grant = self._session.current

@@ -54,6 +54,9 @@ MAX_GONE = 10_000
 MISSING = 1.0
 
 
+_UNKNOWN = Hint.UNKNOWN
+
+
 class ClaimHints(WatchListener):
     """The hints of one replica. Listens to the components ``e`` and ``a`` below the key prefix ``root``.
 
@@ -92,7 +95,7 @@ class ClaimHints(WatchListener):
         held = self._held.get(key)  # in this order, and without the lock: what ends is noted as done first
         if held is not None and not (own_lease and held.lease == own_lease):
             return Hint.RUNNING
-        return Hint.DONE if key in self._done else Hint.UNKNOWN
+        return Hint.DONE if key in self._done else _UNKNOWN
 
     def owner(self, key: str) -> str | None:
         """The replica that holds an event, as far as is known; ``?`` if that cannot be read."""
@@ -141,44 +144,39 @@ class ClaimHints(WatchListener):
         cut = len(self._prefix)
         there = {kv.key[cut:]: kv for kv in found.items}
         freed: list[tuple[str, int]] = []
-        for key in keys:
-            attempt = self._note_look(key, there.get(key), found.revision)
-            if attempt is not None:
-                freed.append((key, attempt))
+        unreadable: list[tuple[str, KeyValue]] = []
         with self._lock:
+            for key in keys:
+                kv = there.get(key)
+                if kv is None:
+                    attempt = self._miss(key, found.revision)
+                    if attempt is not None:
+                        freed.append((key, attempt))
+                elif (parsed := parse_claim(kv.value)) is None:
+                    unreadable.append((key, kv))
+                elif parsed[0] == "r":
+                    if found.revision >= self._snapshot or key in self._held:  # else it may have ended before
+                        self._hold(key, held_by(parsed, kv))
+                elif self._gone.get(key, 0) < kv.mod_revision:  # else an operator wants it again
+                    self._finish(key)
             orphans = self._orphans(keys)
+        for key, kv in unreadable:
+            self.note_unreadable(key, Held("?", 1, kv.mod_revision), kv.value)
         self._tell([], freed, orphans)
         if self._listener is not None:
             self._listener.on_looked(keys)
 
-    def _note_look(self, key: str, kv: KeyValue | None, revision: int) -> int | None:
-        """Notes what a member of etcd had at a revision: a claim, a mark, or nothing. Returns the attempt of
-        a claim that is gone though the watch has not told so."""
-        parsed = parse_claim(kv.value) if kv is not None else None
-        if kv is None:
-            return self._miss(key, revision)
-        if parsed is None:
-            self.note_unreadable(key, Held("?", 1, kv.mod_revision), kv.value)
-        elif parsed[0] == "r":
-            if revision >= self._snapshot or key in self._held:  # else its end may have come before that
-                self.note_held(key, held_by(parsed, kv))
-        else:
-            with self._lock:
-                if self._gone.get(key, 0) < kv.mod_revision:  # else an operator wants it again
-                    self._finish(key)
-        return None
-
     def _miss(self, key: str, revision: int) -> int | None:
-        """Nobody holds the event. The watch tells, within milliseconds, with what attempt it has ended."""
-        with self._lock:
-            held = self._held.get(key)
-            if held is None or held.revision > revision:
-                return None
-            now = self._clock()
-            if now - self._missing.setdefault(key, now) < MISSING:
-                return None
-            del self._held[key], self._missing[key]
-            return held.attempt
+        """Nobody holds an event, as a look has shown. The watch tells, within milliseconds, with what attempt
+        it has ended; if it has not for long, that is returned. Caller holds the lock."""
+        held = self._held.get(key)
+        if held is None or held.revision > revision:
+            return None
+        now = self._clock()
+        if now - self._missing.setdefault(key, now) < MISSING:
+            return None
+        del self._held[key], self._missing[key]
+        return held.attempt
 
     def note_unreadable(self, key: str, held: Held, value: bytes) -> None:
         """Notes that a claim was refused by something that cannot be read: its writer holds the event until

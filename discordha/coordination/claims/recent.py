@@ -42,8 +42,7 @@ class TTLSet:
         self._until: OrderedDict[str, float] = OrderedDict()
 
     def __contains__(self, key: str) -> bool:
-        until = self._until.get(key)
-        return until is not None and until > self._clock()
+        return key in self._until and self._until[key] > self._clock()
 
     def __len__(self) -> int:
         return len(self._until)

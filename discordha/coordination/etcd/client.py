@@ -218,7 +218,8 @@ class EtcdStore(Store):
 
             for group, answer in zip(some, self._call(read, timeout, write=False), strict=True):
                 revisions.append(answer.header.revision)
-                found += [kv for kv in map(key_value, answer.kvs) if kv.key in group]
+                wanted = set(group)
+                found += [kv for kv in map(key_value, answer.kvs) if kv.key in wanted]
                 if answer.more:  # much lies in between
                     last = answer.kvs[-1].key.decode()
                     groups.append([key for key in group if key > last])

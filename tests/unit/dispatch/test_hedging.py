@@ -76,6 +76,46 @@ def test_help_is_offered_again_once_the_lateness_is_over(scene: Scene) -> None:
     wait_for(lambda: 7 in scene.begun, 10, "the peer's to be taken")
 
 
+def test_a_look_takes_along_what_would_be_due_soon() -> None:
+    scene = Scene(looks=True)
+    try:
+        scene.receive(7, THEIRS)
+        scene.now += GRACE / 2
+        scene.receive(8, THEIRS + 1)
+        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 3 / 4), "a tick after the grace"
+        scene.tick(GRACE * 3 / 4)
+        assert sorted(scene.asked) == ["message/7", "message/8"]
+        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 5 / 4), "until the answer"
+        for number in (7, 8):
+            scene.hints.note_done(f"message/{number}")
+        scene.receive(9, THEIRS + 2)
+        scene.dispatcher.on_looked(scene.asked)
+        assert scene.dispatcher.queue()["delayed"] == 1
+        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 5 / 4), "8 needs no look of its own"
+    finally:
+        scene.stop()
+
+
+def test_what_nobody_has_claimed_by_an_early_look_is_taken_after_its_own_grace() -> None:
+    scene = Scene(looks=True)
+    try:
+        scene.receive(7, THEIRS)
+        scene.now += GRACE / 2
+        scene.receive(8, THEIRS + 1)
+        scene.tick(GRACE * 3 / 4)
+        scene.hints.note_done("message/7")
+        scene.dispatcher.on_looked(scene.asked)
+        assert scene.begun == []
+        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE / 2), "a tick after its grace"
+        scene.asked.clear()
+        scene.tick(GRACE / 2)
+        assert scene.asked == ["message/8"]
+        scene.dispatcher.on_looked(scene.asked)
+        wait_for(lambda: scene.begun == [8], 10, "it to be taken")
+    finally:
+        scene.stop()
+
+
 def test_the_timer_sleeps_until_something_is_due(scene: Scene) -> None:
     timer = scene.dispatcher
     assert timer.pause(scene.now) is None
