@@ -12,26 +12,18 @@ the replacement of ``_shards``, which is read without it. ``Takeover`` has the t
 
 from __future__ import annotations
 
-import itertools
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from cachetools import LRUCache
-
 from discordha.config import Config
-from discordha.context import CurrentEvent
 from discordha.coordination.election.election import Election, LeaderTerm
 from discordha.coordination.election.elections import Elections
 from discordha.coordination.etcd.store import Compare
 from discordha.coordination.journal.entries import JournalEntry, digest
-from discordha.coordination.membership.shard_keys import number_of
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import Handler
-from discordha.dispatch.items import LeaderItem
-from discordha.dispatch.runner import Outcome
 from discordha.errors import NotLeader
 from discordha.events import Event
 from discordha.leader.catch_up import GatewayProbe
@@ -39,16 +31,12 @@ from discordha.leader.shard import LeaderParts, LeaderShard
 from discordha.leader.takeover import Takeover
 from discordha.stats import Stats
 
-__all__ = ["LeaderService", "LeadershipStatus", "SingleLeader"]
+__all__ = ["LeaderService", "LeadershipStatus"]
 
 _log = logging.getLogger(__name__)
 
 #: A starting replica that is ``in_doubt`` is not ready, for so many seconds at the most.
 DOUBT_LIMIT = 3.0
-
-
-def _always() -> bool:
-    return True
 
 
 class LeaderService:
@@ -108,7 +96,7 @@ class LeaderService:
         count: int | None = None,
         *,
         guard: Sequence[Compare] = (),
-        may_act: Callable[[], bool] = _always,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         """Begins to keep a shard's journal and to observe its election. Does not block on etcd.
 
@@ -137,6 +125,12 @@ class LeaderService:
         shard = self._shards.get(event.shard_id)
         if shard is not None:
             shard.received(event, handlers, sequence)
+
+    def passes(self, shard_id: int, guild: int, message: int) -> None:
+        """A message came in, in its place among the events of its guild. Never blocks; gateway thread."""
+        shard = self._shards.get(shard_id)
+        if shard is not None:
+            shard.journal.questions.passes(str(guild), str(message))
 
     def set_connected(self, shard_id: int, connected: bool) -> None:
         """The shard is connected to Discord, or has not been for too long. Does not block."""
@@ -359,41 +353,3 @@ class LeadershipStatus:
         if election is not None:
             return election.leader
         return self._elections.first(key) if self._elections is not None else None
-
-
-class SingleLeader:
-    """Leads always: the way of leader events for a replica without peers. Nothing outlives the process.
-
-    The gateway thread alone calls ``received``; nothing else has a state.
-    """
-
-    under_way = 0
-
-    def __init__(self, put: Callable[[JournalEntry], None]) -> None:
-        self._put = put
-        self._occurrences: LRUCache[str, int] = LRUCache(20_000)
-        self._tokens = itertools.count(1)
-        self._epoch = secrets.randbits(62)  # Discord remembers the nonces of the last process
-
-    def received(self, event: Event, handlers: Sequence[Handler], sequence: int) -> None:
-        """Puts an event into its lane."""
-        item = LeaderItem(event, handlers, sequence, self)
-        item.occurrence = self._occurrences[item.key] = self._occurrences.get(item.key, 0) + 1
-        self._put(item)
-
-    def begin(self, item: LeaderItem) -> CurrentEvent | None:
-        """The event, as its handlers see it."""
-        event, token = item.event, next(self._tokens)
-        return CurrentEvent(
-            identity=event.identity.key,
-            name=event.name,
-            attempt=1,
-            shard_id=number_of(event.shard_id),
-            fencing_token=token,
-            occurrence=item.occurrence,
-            is_lost=lambda: False,
-            epoch=self._epoch + token,
-        )
-
-    def finished(self, item: LeaderItem, outcome: Outcome) -> None:
-        """Nobody else needs to know."""

@@ -45,9 +45,9 @@ class Peer(Node):
     def _listen(self) -> None:
         self.exchange.listen(0, on_question=lambda revision: None, on_answer=self._on_answer)
 
-    def _on_answer(self, number: int, left: Any) -> None:
+    def _on_answer(self, number: int, left: Any, landmarks: Any) -> None:
         self.told.append(f"answer with {len(self.journal)} kept")
-        self.journal.questions.on_answer(number, left)
+        self.journal.questions.on_answer(number, left, landmarks)
 
     def identify(self) -> None:
         """Its gateway begins a new session; etcd does not know of it yet (``note_session``)."""
@@ -60,7 +60,8 @@ class Peer(Node):
         assert question is not None
         assert grant is not None
         number, names = question
-        self.exchange.ask(0, number, names, lease=grant.lease_id)
+        guilds = self.journal.questions.guilds
+        self.exchange.ask(0, number, names, guilds, lease=grant.lease_id)
         return number
 
     def asked(self, replica: str, number: int) -> Question:
@@ -78,7 +79,7 @@ class Peer(Node):
         left, term = self.journal.questions.answer(question.names), self.election.leadership
         assert left is not None
         assert term is not None
-        return self.exchange.answer(question, left, term)
+        return self.exchange.answer(question, left, term, self.journal.questions.landmarks(left))
 
     def catch_up(self) -> SessionCatchUp:
         """Asks and answers as the leader's thread does."""
@@ -192,11 +193,11 @@ def test_whose_term_is_over_answers_nothing(peer: Peers, local_etcd: LocalEtcd, 
     left = leader.journal.questions.answer(question.names)
     assert left is not None
     assert leader.election.resign(False, timeout=15)
-    assert not leader.exchange.answer(question, left, term)
+    assert not leader.exchange.answer(question, left, term, {})
     wait_for(lambda: not leader.election.is_leader, 10, "the end of its term")
     assert leader.journal.questions.answer(question.names) is None
     other.lead()
-    assert not leader.exchange.answer(question, left, term)
+    assert not leader.exchange.answer(question, left, term, {})
     assert keys(local_etcd, root, "jr") == []
     assert len(young.journal) == 4
     # Its successor answers instead.

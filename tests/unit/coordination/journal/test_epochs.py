@@ -11,7 +11,7 @@ from discordha.blocking.nonces import nonce_for
 from discordha.context import CurrentEvent, current_event
 from discordha.coordination.journal import epochs as module
 from discordha.coordination.journal.epochs import NONCE_MEMORY, MarkEpochs
-from discordha.leader.service import SingleLeader
+from discordha.leader.single import SingleLeader
 
 
 class Scene:
