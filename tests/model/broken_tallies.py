@@ -11,6 +11,7 @@ from typing import Any
 
 from discordha.coordination.etcd.store import WatchEvent
 from discordha.coordination.journal.entries import EntryState, JournalEntry, JournalMark
+from discordha.coordination.journal.landmarks import Landmarks
 from discordha.coordination.journal.matching import EARLY_MARK_LIFE
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
 from discordha.coordination.journal.tables import EarlyMarks, UnplacedMarks
@@ -27,6 +28,7 @@ __all__ = [
     "EarlyMarksFitAll",
     "FinishedIsHandled",
     "ForgetsUnplaced",
+    "KeepsNumbers",
     "KeepsQuestion",
     "KeepsSurplus",
     "LaterMayBeMeant",
@@ -43,6 +45,7 @@ __all__ = [
     "SnapshotsAreCertain",
     "StrikesByHash",
     "SurplusTellsNothing",
+    "TellsInDoubt",
     "UncertainStrike",
     "YoungerLeadersTellNothing",
 ]
@@ -415,6 +418,18 @@ class SecondRunsStrike(Tally):
 
     def acknowledge(self, name: str, mark: JournalMark) -> None:
         super().acknowledge(name, mark._replace(again=False))
+
+
+class KeepsNumbers(Tally):
+    """The model: a leader had told the number of an event, another ran an event again, and then the message
+    came behind which the number counts.
+    """
+
+    def leads(self, revision: int) -> None:
+        told, self.landmarks = self.landmarks, Landmarks()
+        super().leads(revision)
+        self.landmarks = told
+        self.landmarks.forget = lambda name: None  # type: ignore[method-assign]
 
 
 class TellsInDoubt(Tally):

@@ -10,7 +10,7 @@ from discordha.coordination.journal.entries import AGAIN, JournalEntry, digest
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
 
-__all__ = ["GUILD", "Kept", "name"]
+__all__ = ["GUILD", "Kept", "KeptEntry", "name"]
 
 
 def name(key: str) -> str:

@@ -277,7 +277,7 @@ class AmbiguousEntries:
             count = min(received - left[name] - gone - unplaced[name], self.uncertain(name))
             if count > 0:
                 more[name] = count
-            explained = uncertain if self._counts[name].received == received else max(count, 0)
+            explained = max(count, uncertain if self._counts[name].received == received else 0)
             if explained:
                 self._lower(name, explained)
         return more

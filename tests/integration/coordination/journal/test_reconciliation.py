@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from journal_node import Node
+from kept_journal import GUILD
 from store_helpers import store_of
 
 from discordha.coordination.etcd.store import KeyValue
@@ -159,6 +160,27 @@ def test_the_leader_says_what_it_has_handled(peer: Peers, local_etcd: LocalEtcd,
     wait_for(lambda: young.settled(0), 10, "the second answer")
     assert not young.journal.questions.may_ask
     assert young.journal.questions.ask() is None
+
+
+def test_the_leader_says_where_it_is_while_equal_events_keep_coming(peer: Peers) -> None:
+    leader, young = peer("a"), peer("b")
+    leader.lead()
+    doubt(leader, young)
+    question = leader.asked("b", young.ask())
+    leader.journal.questions.want([question])
+    for message in range(5):
+        for each in (leader, young):
+            each.receive("add")
+            each.journal.questions.passes(GUILD, str(message))
+    for each in (leader, young):
+        each.receive("add")
+    leader.work(2)
+    wait_for(lambda: leader.settled(5), 10, "the leader to see its marks")
+    assert leader.answer(question)
+    wait_for(lambda: young.settled(5), 10, "the answer")
+    leader.work(5)
+    wait_for(lambda: young.settled(0), 10, "the last mark")
+    assert not young.journal.questions.may_ask
 
 
 def test_an_answer_comes_after_the_marks_that_it_counts(peer: Peers) -> None:
