@@ -120,6 +120,7 @@ class SessionCatchUp:
             if self._election.is_leader:
                 self._answer()
             else:
+                self._questions.want(())
                 self._ask()
         except (DiscordHAError, LeaseNotFound) as error:
             _log.debug(

@@ -425,11 +425,21 @@ class KeepsNumbers(Tally):
     came behind which the number counts.
     """
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.landmarks = Unvoided()
+
     def leads(self, revision: int) -> None:
         told, self.landmarks = self.landmarks, Landmarks()
         super().leads(revision)
         self.landmarks = told
-        self.landmarks.forget = lambda name: None  # type: ignore[method-assign]
+
+
+class Unvoided(Landmarks):
+    """Numbers stay what they were."""
+
+    def forget(self, name: str) -> None:
+        pass
 
 
 class TellsInDoubt(Tally):

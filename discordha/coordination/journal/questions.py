@@ -50,6 +50,7 @@ class JournalQuestions:
         self._complete = True  # no event of the gateway session was dropped
         self._open = 0  # the number of the last question; 0 while none is open
         self._wanted: dict[str, set[str]] = {}  # names that a leader is asked about, by guild
+        self._answering: set[tuple[str, int]] = set()  # replicas and numbers of their questions
         self._landmarks: dict[str, tuple[str, dict[str, int]]] = {}  # the last message since then, by guild
         # An answer to another life of this replica's, or to another journal of the shard's, must not fit.
         self._last = secrets.randbelow(2**48)
@@ -63,6 +64,7 @@ class JournalQuestions:
         """A gateway session began."""
         self._complete = True
         self._open = 0
+        self._landmarks.clear()
 
     def dropped(self) -> None:
         """An event was dropped."""
@@ -116,15 +118,17 @@ class JournalQuestions:
                 )
 
     def want(self, questions: Sequence[Question]) -> None:
-        """The questions that this leader is going to answer."""
+        """The questions that this leader is going to answer; none, while it does not lead."""
+        asked = {(question.replica, question.number) for question in questions}
         wanted: dict[str, set[str]] = {}
         for question in questions:
             for guild, names in question.guilds.items():
                 wanted.setdefault(guild, set()).update(names)
         with self._lock:
             self._wanted = wanted
-            for guild in self._landmarks.keys() - wanted.keys():
-                del self._landmarks[guild]
+            if not asked <= self._answering:  # what is told was counted after the question had been seen
+                self._landmarks.clear()
+            self._answering = asked
 
     def on_answer(
         self, number: int, left: Mapping[str, int], landmarks: Mapping[str, Mapping[str, int]]

@@ -66,6 +66,7 @@ class Questions:
         self.wanted: Sequence[Question] = ()
 
     def want(self, questions: Sequence[Question]) -> None:
+        """Told what it will answer."""
         self.wanted = questions
 
     def landmarks(self, names: Mapping[str, int]) -> dict[str, dict[str, int]]:

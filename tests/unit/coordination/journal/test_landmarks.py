@@ -220,3 +220,21 @@ def test_only_the_last_messages_are_remembered() -> None:
     marks.received("name")
     marks.open({"name": 1, "private": 1}, {"name": "7"}.get)
     assert marks.guilds == {"7": {"name": 1}}
+
+
+def test_what_was_counted_before_a_question_is_not_told() -> None:
+    """A second run may have made it void before the asker listened."""
+    pair = Pair()
+    pair.receive(2)
+    pair.mark(certain=False)
+    pair.ask()
+    pair.leader.message(77)
+    pair.leader.receive("add")
+    pair.ask()
+    assert pair.answer() == {}
+    pair.ask()
+    pair.leader.message(78)
+    assert pair.answer() == {"78": {ADD: 3}}
+    pair.leader.new_session(30)
+    pair.leader.lead()
+    assert pair.leader.journal.questions.landmarks({ADD}) == {}
