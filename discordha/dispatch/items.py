@@ -15,7 +15,7 @@ from discordha.coordination.membership.members import Members
 from discordha.coordination.membership.preference import ShardPreference
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.runner import Outcome
-from discordha.events import Event
+from discordha.events import Event, decode_payload
 
 if TYPE_CHECKING:
     from discordha.telemetry import EventTrace
@@ -202,3 +202,9 @@ class LeaderItem(JournalEntry):
         self.waits_since = event.received_at
         self.gap: int | None = None  # the last one before it; see ``LeaderShard.note_gap``
         self.trace: EventTrace | None = None
+
+    @property
+    def guild(self) -> str | None:
+        """The guild in which it happened, if any."""
+        found = decode_payload(self.event.raw).get("guild_id") if self.event.raw is not None else None
+        return found if isinstance(found, str) else None

@@ -41,6 +41,9 @@ class GatewayListener(Protocol):
     ) -> None:
         """Takes an event of discord.py, with the text of its frame and a revision older than the event."""
 
+    def on_message(self, shard_id: int, guild: int, message: int) -> None:
+        """Takes note of a message, in its place among the events of its guild."""
+
     def on_burst(self) -> None:
         """Takes note that frames come at once: ``on_burst_over`` follows once the loop waits for more."""
 

@@ -157,6 +157,8 @@ class TappedClient(discord.Client):
             if self._caught_up is not None:
                 self._listener.on_caught_up(event, args, raw or "", self.key, self._caught_up)
             else:
+                if event == "message" and args[0].guild is not None and not self._replaying:
+                    self._listener.on_message(self.key, args[0].guild.id, args[0].id)
                 self._listener.on_dispatch(event, args, raw, self.key, self.acknowledged_revision)
         except Exception:  # noqa: BLE001 - one event that cannot be taken must not end the connection
             _log.exception("shard %d: on_%s could not be taken", self.number, event)

@@ -120,6 +120,7 @@ class SessionCatchUp:
             if self._election.is_leader:
                 self._answer()
             else:
+                self._questions.want(())
                 self._ask()
         except (DiscordHAError, LeaseNotFound) as error:
             _log.debug(
@@ -150,7 +151,8 @@ class SessionCatchUp:
             return
         self._ask_at = self._clock() + self._ask_pause
         self._ask_pause = min(2 * self._ask_pause, ASK_LAST)
-        self._exchange.ask(self._shard_id, *question, lease=grant.lease_id)
+        guilds = self._questions.guilds
+        self._exchange.ask(self._shard_id, *question, guilds=guilds, lease=grant.lease_id)
 
     def _waiting(self) -> list[Question]:
         """The questions that this leader can answer, and has not."""
@@ -167,6 +169,7 @@ class SessionCatchUp:
         if proof is not None and not proof.done():
             return
         waiting = self._waiting()
+        self._questions.want(waiting)
         proven = [q for q in waiting if q.seen_at + CONNECTION_LAG <= self._proof_begun and _is_true(proof)]
         for question in proven:
             self._answer_one(question)
@@ -180,7 +183,8 @@ class SessionCatchUp:
         left, leadership = self._questions.answer(question.names), self._election.leadership
         if left is None or leadership is None:
             return
-        if self._exchange.answer(question, left, leadership):
+        landmarks = self._questions.landmarks(left)
+        if self._exchange.answer(question, left, leadership, landmarks):
             self._answered[question.replica] = question.number
 
 

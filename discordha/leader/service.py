@@ -37,10 +37,6 @@ _log = logging.getLogger(__name__)
 DOUBT_LIMIT = 3.0
 
 
-def _always() -> bool:
-    return True
-
-
 class LeaderService:
     """See the module.
 
@@ -98,7 +94,7 @@ class LeaderService:
         count: int | None = None,
         *,
         guard: Sequence[Compare] = (),
-        may_act: Callable[[], bool] = _always,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         """Begins to keep a shard's journal and to observe its election. Does not block on etcd.
 
@@ -127,6 +123,12 @@ class LeaderService:
         shard = self._shards.get(event.shard_id)
         if shard is not None:
             shard.received(event, handlers, sequence)
+
+    def passes(self, shard_id: int, guild: int, message: int) -> None:
+        """A message came in, in its place among the events of its guild. Never blocks; gateway thread."""
+        shard = self._shards.get(shard_id)
+        if shard is not None:
+            shard.journal.questions.passes(str(guild), str(message))
 
     def set_connected(self, shard_id: int, connected: bool) -> None:
         """The shard is connected to Discord, or has not been for too long. Does not block."""

@@ -94,6 +94,9 @@ class SingleLeader:
         item.occurrence = self._occurrences[item.key] = self._occurrences.get(item.key, 0) + 1
         self._put(item)
 
+    def passes(self, shard_id: int, guild: int, message: int) -> None:
+        """Nobody counts with this replica."""
+
     def begin(self, item: LeaderItem) -> CurrentEvent | None:
         """The event, as its handlers see it."""
         event, token = item.event, next(self._tokens)

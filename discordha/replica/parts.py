@@ -133,19 +133,14 @@ class ReplicaParts:
         self.lanes = Lanes(workers=config.workers, max_workers=config.workers * 4, patience=config.grace)
         self.on_burst, self.on_burst_over = self.lanes.gather, self.lanes.hand_over  # the gateway's listener
         members = self._preference(self.node)
-        self.leaders = (
-            LeaderService(
-                config,
-                node,
-                replica_id,
-                stats,
-                put=self.lanes.put,
-                probe=self.gateway,
-                has_received=members.has_received,
+        self.leaders = None
+        if node:
+            put, received = self.lanes.put, members.has_received
+            self.leaders = LeaderService(
+                config, node, replica_id, stats, put=put, probe=self.gateway, has_received=received
             )
-            if node
-            else None
-        )
+        leading = self.leaders or SingleLeader(self.lanes.put)
+        self.on_message = leading.passes  # the gateway's listener
         self.dispatcher = Dispatcher(
             config,
             registry,
@@ -153,7 +148,7 @@ class ReplicaParts:
             stats,
             claims=self.node.claims,
             members=members,
-            to_leader=(self.leaders or SingleLeader(self.lanes.put)).received,
+            to_leader=leading.received,
             lanes=self.lanes,
             inject=self._inject,
             hosts=lambda key: not self._sharded or key in self.gateway.clients,

@@ -11,9 +11,11 @@ from typing import Any
 
 from discordha.coordination.etcd.store import WatchEvent
 from discordha.coordination.journal.entries import EntryState, JournalEntry, JournalMark
+from discordha.coordination.journal.landmarks import Landmarks
+from discordha.coordination.journal.matching import EARLY_MARK_LIFE
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
 from discordha.coordination.journal.tables import EarlyMarks, UnplacedMarks
-from discordha.coordination.journal.tally import EARLY_MARK_LIFE, Tally
+from discordha.coordination.journal.tally import Tally
 
 __all__ = [
     "AllMarksStrike",
@@ -26,12 +28,14 @@ __all__ = [
     "EarlyMarksFitAll",
     "FinishedIsHandled",
     "ForgetsUnplaced",
+    "KeepsNumbers",
     "KeepsQuestion",
     "KeepsSurplus",
     "LaterMayBeMeant",
     "LowWater",
     "NoSettle",
     "PlacesAtOnce",
+    "SecondRunsStrike",
     "RunsUnplaced",
     "SettledFirst",
     "SettlesForUnplaced",
@@ -41,6 +45,7 @@ __all__ = [
     "SnapshotsAreCertain",
     "StrikesByHash",
     "SurplusTellsNothing",
+    "TellsInDoubt",
     "UncertainStrike",
     "YoungerLeadersTellNothing",
 ]
@@ -98,8 +103,8 @@ class KeepsSurplus(Tally):
 class UncertainStrike(Tally):
     """Marks that are not certain strike out what is doubtful."""
 
-    def _find(self, name: str, mark: JournalMark) -> JournalEntry | None:
-        return super()._find(name, mark) or next(iter(self.entries.equal(name)), None)
+    def _find(self, name: str, mark: JournalMark, *, certain: bool) -> JournalEntry | None:
+        return super()._find(name, mark, certain=certain) or next(iter(self.entries.equal(name)), None)
 
 
 class NoSettle(Tally):
@@ -129,12 +134,12 @@ class InWhateverOrder(Tally):
 class SettledFirst(NoSettle, InWhateverOrder):
     """Chaos: a certain mark about a doubtful event struck out a later one."""
 
-    def _find(self, name: str, mark: JournalMark) -> JournalEntry | None:
+    def _find(self, name: str, mark: JournalMark, *, certain: bool) -> JournalEntry | None:
         same = self.entries.equal(name)
         finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
         own = mark.writer == self._replica_id
-        if not self.sessions.covers(mark.revision) or (own and finished is not None):
-            return super()._find(name, mark)
+        if not certain or (own and finished is not None):
+            return super()._find(name, mark, certain=certain)
         return next((entry for entry in same if self.sessions.is_settled(entry)), next(iter(same), None))
 
 
@@ -144,9 +149,9 @@ class LaterMayBeMeant(InWhateverOrder):
     marks were about what had been before the session.
     """
 
-    def _find(self, name: str, mark: JournalMark) -> JournalEntry | None:
-        found = super()._find(name, mark)
-        if found is None or not self.sessions.covers(mark.revision) or found.state is EntryState.FINISHED:
+    def _find(self, name: str, mark: JournalMark, *, certain: bool) -> JournalEntry | None:
+        found = super()._find(name, mark, certain=certain)
+        if found is None or not certain or found.state is EntryState.FINISHED:
             return found
         doubtful = [entry for entry in self._present(name) if not self.sessions.is_settled(entry)]
         if len(doubtful) > self.ambiguous.uncertain(name):
@@ -404,6 +409,44 @@ class Unforgetting(Uncapped):
     def handled(self, left: Mapping[str, int], unplaced: Mapping[str, int]) -> dict[str, int]:
         self._asked = {name: asked for name, asked in self._asked.items() if name in self._counts}
         return super().handled(left, unplaced)
+
+
+class SecondRunsStrike(Tally):
+    """Deploys whose leaders were killed: the mark of a second run struck out the next equal event at a
+    replica that had been in no doubt, and whatever was ambiguous before that in its lane.
+    """
+
+    def acknowledge(self, name: str, mark: JournalMark) -> None:
+        super().acknowledge(name, mark._replace(again=False))
+
+
+class KeepsNumbers(Tally):
+    """The model: a leader had told the number of an event, another ran an event again, and then the message
+    came behind which the number counts.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.landmarks = Unvoided()
+
+    def leads(self, revision: int) -> None:
+        told, self.landmarks = self.landmarks, Landmarks()
+        super().leads(revision)
+        self.landmarks = told
+
+
+class Unvoided(Landmarks):
+    """Numbers stay what they were."""
+
+    def forget(self, name: str) -> None:
+        pass
+
+
+class TellsInDoubt(Tally):
+    """A leader that may yet run events again tells the number of the last one, as if it would not."""
+
+    def may_be_handled(self, entry: JournalEntry) -> bool:
+        return False
 
 
 class DeafBeforeReady(Tally):

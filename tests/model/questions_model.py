@@ -19,7 +19,7 @@ Assumptions and checks, each of which can be dropped:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from explore import Step
@@ -29,12 +29,15 @@ from tallies import Mark, revision_of
 
 from discordha.coordination.journal.entries import NEVER
 
-__all__ = ["QuestionsModel"]
+__all__ = ["LANDMARK", "QuestionsModel"]
+
+#: A message: all receive it, in its place among the events.
+LANDMARK = "M"
 
 
 class QuestionsModel(SessionsModel):
     """Steps, invariant and goal. ``settled``: what answers did that were looked at: how many struck something
-    out, by whether the leader's own session had been a new one.
+    out, by whether the leader's own session had been a new one; ``placed``: how often a landmark counted.
 
     :param asks: how many questions there are.
     :param options: those of ``SessionsModel``.
@@ -61,6 +64,7 @@ class QuestionsModel(SessionsModel):
         self._forgotten = forgotten
         self._guarded = guarded
         self.settled = {False: 0, True: 0}
+        self.placed = 0
 
     def steps(self, state: State) -> Iterator[Step[State]]:
         """All that may happen next."""
@@ -122,6 +126,10 @@ class QuestionsModel(SessionsModel):
             if not left:
                 continue  # it can't tell of any
             answer = Answer(question.replica, question, left, replica.seen, replica.session)
+            if replica.landmark is not None:
+                message, last = replica.landmark
+                known = tuple(each for each in last if each[0] in dict(left))
+                answer = answer._replace(landmark=message, last=known)
             yield Step(f"{number} gives {tell(answer)}", state._replace(answer=answer), fault=True)
 
     def _sees(self, state: State, number: int, replica: Replica) -> Step[State]:
@@ -141,7 +149,35 @@ class QuestionsModel(SessionsModel):
         node, struck = self._tallies.do(replica.node, "settle", *answer.left)
         self.settled[answer.session > 0] += struck > 0
         told = replica.told | self._told(state, replica, answer)
+        if answer.landmark:
+            node, placed = self._tallies.do(node, "told", answer.landmark, *answer.last)
+            told |= self._all_of(placed)
         return self._set(state, number, replica._replace(node=node, question=0, told=told))
+
+    def _all_of(self, contents: Collection[str]) -> int:
+        """Bits of all equal events: what is counted as the leader counts them leaves no doubt any more."""
+        self.placed += len(contents)
+        return sum(1 << at for at, content in enumerate(self._stream) if content in contents)
+
+    # -- landmarks -------------------------------------------------------------------------------------------
+
+    def _receives(self, state: State, number: int, replica: Replica) -> Step[State]:
+        """``JournalQuestions.passes``."""
+        at = replica.received
+        if self._stream[at] != LANDMARK:
+            return super()._receives(state, number, replica)
+        message = f"{LANDMARK}{at}"
+        node, placed = self._tallies.do(replica.node, "landmark", message)
+        told = replica.told | self._all_of(placed)
+        come = replica._replace(
+            node=node, received=at + 1, missing=False, in_order=replica.stamp, told=told, landmark=None
+        )
+        asked = [write for write in state.log[: replica.seen] if isinstance(write, Question)]
+        if state.leader == number and asked:
+            contents = sorted({content for question in asked for content, _ in question.names})
+            _, last = self._tallies.do(node, "last", *contents)
+            come = come._replace(landmark=(message, last) if last else None)
+        return Step(f"{number} receives {message}", self._set(state, number, come))
 
     def _fails(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
         for step in super()._fails(state, number, replica):
@@ -175,7 +211,7 @@ class QuestionsModel(SessionsModel):
                 yield step
                 continue
             question = 0 if self._forgotten else begun.question
-            begun = begun._replace(told=0, question=question)
+            begun = begun._replace(told=0, question=question, landmark=None)
             after = self._set(step.state, number, begun)
             if state.leader == number and self._guarded:
                 after = after._replace(answer=None)

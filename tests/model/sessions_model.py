@@ -43,6 +43,7 @@ from explore import Step
 from sessions_state import Ahead, Marker, Replica, State, tell
 from tallies import Mark, Tallies, lane_of, revision_of, waits_to_place
 
+from discordha.coordination.journal.entries import NEVER
 from discordha.coordination.journal.tally import Tally
 
 __all__ = ["SessionsModel"]
@@ -405,9 +406,9 @@ class SessionsModel:
                 if at != number
             )
             if not (self._polite and replica.young and older):
-                if self._says:
-                    node, _ = self._tallies.do(replica.node, "leads", replica.seen + 1)
-                    replica = replica._replace(node=node)
+                led = replica.seen + 1 if self._says else NEVER
+                node, _ = self._tallies.do(replica.node, "leads", led)
+                replica = replica._replace(node=node)
                 yield Step(f"{number} leads", self._set(state, number, replica, leader=number, ran=()))
         if state.leader != number:
             return
@@ -421,7 +422,7 @@ class SessionsModel:
             elif low < 0:
                 low = replica.seen
             content = self._stream[index]
-            mark = Mark(content, number, stamp, session, occurrence, index, low)
+            mark = Mark(content, number, stamp, session, occurrence, index, low, said)
             runs = (*state.runs[:index], state.runs[index] + 1, *state.runs[index + 1 :])
             after = self._set(
                 state,
@@ -465,11 +466,13 @@ class SessionsModel:
             if isinstance(write, Mark)
             and write.replica != number
             and write.index >= replica.since
-            and not replica.told >> write.index & 1
+            and (write.again or not replica.told >> write.index & 1)
             and lane_of(write.content) == lane_of(content)
         ]
         uncertain = [
-            mark for at, mark in marks if revision is None or mark.stamp < revision or at < replica.noted
+            mark
+            for at, mark in marks
+            if mark.again or revision is None or mark.stamp < revision or at < replica.noted
         ]
         unclear = {mark.content for mark in uncertain}
         clear = [

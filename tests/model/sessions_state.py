@@ -31,7 +31,8 @@ class Question(NamedTuple):
 
 class Answer(NamedTuple):
     """One revision of etcd, or on its way there. ``seen``: how far its writer's watch had come; ``session``:
-    which of its sessions that was: only the model knows that.
+    which of its sessions that was: only the model knows that. ``landmark``: a message, if one came in since
+    it was asked; ``last``: the numbers of the last equal events before it.
     """
 
     replica: int
@@ -39,6 +40,8 @@ class Answer(NamedTuple):
     left: tuple[tuple[str, int], ...]
     seen: int
     session: int
+    landmark: str = ""
+    last: tuple[tuple[str, int], ...] = ()
 
 
 class Checkpoint(NamedTuple):
@@ -82,7 +85,7 @@ class Replica(NamedTuple):
     it left. ``missing``: the next frame was lost. ``noted``: how far its watch had come when it noted its
     marker; ``question``: the one that is open; ``told``: bits of events that its leader has told it of, as
     handled. ``reached``: everything older has arrived, as its tally was told where marks waited for that.
-    ``ahead``: of its next session.
+    ``ahead``: of its next session. ``landmark``: the last one, and what it counted there as the leader.
     """
 
     node: int
@@ -105,6 +108,7 @@ class Replica(NamedTuple):
     told: int = 0
     reached: int = 0
     ahead: Ahead = Ahead.NONE
+    landmark: tuple[str, tuple[tuple[str, int], ...]] | None = None
 
 
 class State(NamedTuple):
@@ -147,6 +151,7 @@ def tell(write: Write) -> str:
     if isinstance(write, Question):
         return f"question {write.number} of {write.replica}: {dict(write.names)}"
     if isinstance(write, Answer):
-        return f"the answer to {write.question.number}: {dict(write.left)}"
+        landmark = f", before {write.landmark} {dict(write.last)}" if write.landmark else ""
+        return f"the answer to {write.question.number}: {dict(write.left)}{landmark}"
     received = f"received at {write.stamp}, session {write.session}"
     return f"the mark of {write.content} ({write.index}) by {write.replica}, {received}"

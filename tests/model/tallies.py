@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from watermark_tally import WatermarkTally
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.entries import EntryState, JournalEntry, digest
+from discordha.coordination.journal.entries import AGAIN, EntryState, JournalEntry, digest
+from discordha.coordination.journal.landmarks import Landmarks
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
 from discordha.coordination.journal.tables import EarlyMarks, EntryIndex, RunRecords, UnplacedMarks
 from discordha.coordination.journal.tally import Tally
@@ -24,6 +25,7 @@ from discordha.coordination.journal.tally import Tally
 __all__ = ["Mark", "Tallies", "lane_of", "revision_of", "waits_to_place"]
 
 MARKS = "/j/"
+GUILD = "1"
 
 
 class Clock:
@@ -40,7 +42,8 @@ class Mark(NamedTuple):
     """One revision of etcd, or on its way there. ``stamp``: what was proven at its writer when it received
     the event; ``session``: when the gateway session began in which that was, or ``None`` where it had not
     noted that. ``index``: which event it was, which nobody knows. ``low``: everything that its writer
-    received before it had seen so much is marked; only where that is tried.
+    received before it had seen so much is marked; only where that is tried. ``again``: an earlier leader may
+    have handled the event.
     """
 
     content: str
@@ -50,6 +53,17 @@ class Mark(NamedTuple):
     occurrence: int
     index: int
     low: int = 0
+    again: bool = False
+
+
+class Entry(JournalEntry):
+    """All happen in one guild."""
+
+    __slots__ = ()
+
+    @property
+    def guild(self) -> str:
+        return GUILD
 
 
 class Tallies:
@@ -63,6 +77,7 @@ class Tallies:
         self._stored: list[bytes] = []
         self._numbers: dict[Any, int] = {}
         self._done: dict[tuple[Any, ...], tuple[int, Any]] = {}
+        self._contents: dict[str, str] = {}  # by name
 
     def settled(self, replica_id: str) -> int:
         """One whose gateway session began long ago."""
@@ -109,7 +124,8 @@ class Tallies:
 
     def _come(self, content: str, index: int, revision: int) -> JournalEntry:
         self._clock.now += 0.001
-        return JournalEntry(
+        self._contents[digest(content)] = content
+        return Entry(
             content, lane_of(content), sequence=index, received_at=self._clock.now, revision=revision
         )
 
@@ -135,8 +151,7 @@ class Tallies:
 
     def _do_ask(self, tally: Tally) -> tuple[tuple[str, int], ...]:
         """``Journal.ask``: contents, each with what all that it stands for is younger than."""
-        contents = {entry.name: entry.key for entry in tally}
-        return tuple(sorted((contents[name], since) for name, since in tally.ask().items()))
+        return tuple(sorted((self._contents[name], since) for name, since in tally.ask().items()))
 
     def _do_left(self, tally: Tally, *names: tuple[str, int]) -> tuple[tuple[str, int], ...]:
         """``Journal.answer``; nothing where the tally can't tell of any."""
@@ -158,6 +173,33 @@ class Tallies:
 
     def _do_passed(self, tally: WatermarkTally, low: int, began: int) -> int:
         return tally.passed(low, began)
+
+    def _do_landmark(self, tally: Tally, message: str) -> tuple[str, ...]:
+        """``Tally.passes``: contents that are counted as the leader counts them since."""
+        return self._note_placed(tally, lambda: tally.passes(GUILD, message))
+
+    def _do_told(self, tally: Tally, message: str, *last: tuple[str, int]) -> tuple[str, ...]:
+        """``JournalQuestions.on_answer``: a landmark."""
+        return self._note_placed(
+            tally, lambda: tally.told(message, {digest(content): at for content, at in last})
+        )
+
+    def _note_placed(self, tally: Tally, call: Callable[[], None]) -> tuple[str, ...]:
+        placed, place = [], tally.place
+
+        def note(name: str, last: int, after: int) -> None:
+            placed.append(self._contents[name])
+            place(name, last, after)
+
+        tally.place = note  # type: ignore[method-assign]
+        call()
+        del tally.place
+        return tuple(placed)
+
+    def _do_last(self, tally: Tally, *contents: str) -> tuple[tuple[str, int], ...]:
+        """``JournalQuestions.passes`` of a leader."""
+        told = ((content, tally.last(digest(content))) for content in contents)
+        return tuple((content, last) for content, last in told if last is not None)
 
     def _do_identifies(self, tally: Tally) -> None:
         tally.identifies()
@@ -212,6 +254,8 @@ def _value(mark: Mark, revision: int) -> KeyValue:
     """``JournalWriter.mark``."""
     session = "-" if mark.session is None else mark.session
     content = f"{mark.replica} {mark.stamp} {session}{f' {mark.low}' if mark.low else ''}"
+    if mark.again:
+        content = f"{mark.replica} {mark.stamp} {session} {mark.low} {AGAIN}"
     return KeyValue(f"{MARKS}{digest(mark.content)}", content.encode(), 1, revision, mark.occurrence, 0)
 
 
@@ -240,10 +284,13 @@ def _freeze(value: Any) -> Any:
         )
     if isinstance(value, EntryIndex):
         return tuple(_freeze(entry) for entry in value)
-    if isinstance(value, EarlyMarks | RunRecords | UnplacedMarks | GatewaySessions):
+    if isinstance(value, EarlyMarks | RunRecords | UnplacedMarks | GatewaySessions | Landmarks):
         return _freeze(vars(value))
     if isinstance(value, AmbiguousEntries):
-        return tuple(_freeze(entry) for entry in value), _freeze({**vars(value), "_entries": None})
+        first = {name: entry.revision for name, entry in value._first.items()}
+        return tuple(_freeze(entry) for entry in value), _freeze(
+            {**vars(value), "_entries": None, "_first": first}
+        )
     if hasattr(value, "since"):  # what is counted of a name
         return value.received, value.struck, value.since
     if isinstance(value, deque):

@@ -23,6 +23,8 @@ class Line:
     def __init__(self, discord_: LocalDiscord, *, endpoint: str | None = None, **settings: Any) -> None:
         self.discord = discord_
         self.messages: list[str] = []
+        self.raws: list[str] = []  # their frames
+        self.landmarks: list[tuple[int, int]] = []  # guild and id of each message
         self.fatal: list[BaseException] = []
         self.close_asked = 0
         self.seen = 0  # of etcd
@@ -43,6 +45,7 @@ class Line:
         if event == "message":
             self.stamps[args[0].content] = (acknowledged_revision, self.seen)
             self.messages.append(args[0].content)
+            self.raws.append(raw or "")
 
     def on_fatal(self, error: BaseException) -> None:
         self.fatal.append(error)
@@ -60,6 +63,9 @@ class Line:
     def on_new_session(self, shard_id: int) -> None: ...
 
     def on_change(self) -> None: ...
+
+    def on_message(self, shard_id: int, guild: int, message: int) -> None:
+        self.landmarks.append((guild, message))
 
     def on_burst(self) -> None: ...
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kept_journal import KeptEntry
+
 from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.election import Election, LeaderTerm
@@ -127,7 +129,7 @@ class Node:
         for key in keys:
             self.sequence += 1
             self.journal.received(
-                JournalEntry(
+                KeptEntry(
                     key,
                     lane,
                     sequence=self.sequence,

@@ -6,16 +6,30 @@ from typing import Any
 
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.entries import JournalEntry, digest
+from discordha.coordination.journal.entries import AGAIN, JournalEntry, digest
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
 
-__all__ = ["Kept", "name"]
+__all__ = ["GUILD", "Kept", "KeptEntry", "name"]
 
 
 def name(key: str) -> str:
     """That of its entry."""
     return f"0/{digest(key)}"
+
+
+#: Where everything happens.
+GUILD = "7"
+
+
+class KeptEntry(JournalEntry):
+    """An event of the guild."""
+
+    __slots__ = ()
+
+    @property
+    def guild(self) -> str:
+        return GUILD
 
 
 class Kept:
@@ -53,10 +67,16 @@ class Kept:
         term: Any = self
         self.journal.activate(term)
 
-    def mark(self, key: str, *, certain: bool = True) -> None:
-        """A leader that has received all has handled it; ``certain``: it knew of the session."""
+    def message(self, id: int, *, guild: str = GUILD) -> None:
+        """Comes in, in its place among the events."""
+        self.journal.questions.passes(guild, str(id))
+
+    def mark(self, key: str, *, certain: bool = True, again: bool = False) -> None:
+        """A leader that has received all has handled it; ``certain``: it knew of the session; ``again``: an
+        earlier one may have handled it.
+        """
         self.versions[key] = self.versions.get(key, 0) + 1
-        content = f"leader {self.stamp if certain else 1} 0".encode()
+        content = f"leader {self.stamp if certain else 1} 0{f' 0 {AGAIN}' if again else ''}".encode()
         mark = KeyValue(f"/x/j/{name(key)}", content, 1, 1, self.versions[key], 0)
         self.journal.on_events([WatchEvent("put", mark)])
 
@@ -68,7 +88,7 @@ class Kept:
             self.now += 0.001
             self.received += 1
             self.journal.received(
-                JournalEntry(
+                KeptEntry(
                     key,
                     "lane",
                     sequence=self.received,

@@ -24,6 +24,8 @@ __all__ = [
 
 #: Later than any revision.
 NEVER = 2**63
+#: What the mark says of an entry that may have been handled before.
+AGAIN = "again"
 
 
 class JournalMark(NamedTuple):
@@ -33,6 +35,7 @@ class JournalMark(NamedTuple):
     revision: int  # one that is older than the event
     session: int  # when the gateway session began in which its writer received the event
     number: int  # the writer's sequence number: orders the marks of one transaction
+    again: bool = False  # perhaps a second run: an earlier leader may have handled the event
     written: int = 0  # the revision of the mark itself
 
     @classmethod
@@ -40,13 +43,15 @@ class JournalMark(NamedTuple):
         """Reads the stored form. A missing part says nothing."""
         writer, *said = value.decode(errors="replace").split(" ")
         revision, session, number = (int(n) if is_number(n) else None for n in (*said, "0", "0", "0")[:3])
-        return cls(writer, revision or 0, NEVER if session is None else session, number or 0)
+        again = said[3:4] == [AGAIN]
+        return cls(writer, revision or 0, NEVER if session is None else session, number or 0, again)
 
     @staticmethod
     def of(entry: JournalEntry, writer: str) -> bytes:
         """The stored form of an entry's mark."""
         session = "-" if entry.began is None else entry.began
-        return f"{writer} {entry.revision} {session} {entry.sequence}".encode()
+        again = f" {AGAIN}" if entry.ambiguous else ""
+        return f"{writer} {entry.revision} {session} {entry.sequence}{again}".encode()
 
 
 class AttemptRecord(NamedTuple):
@@ -130,6 +135,11 @@ class JournalEntry:
     def is_late(self) -> bool:
         """Whether others go first: never."""
         return False
+
+    @property
+    def guild(self) -> str | None:
+        """The guild in which it happened, if any."""
+        return None
 
     @property
     def lost(self) -> bool:

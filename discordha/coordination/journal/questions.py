@@ -17,7 +17,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -50,6 +50,9 @@ class JournalQuestions:
         self._release = release
         self._complete = True  # no event of the gateway session was dropped
         self._open = 0  # the number of the last question; 0 while none is open
+        self._wanted: dict[str, set[str]] = {}  # names that a leader is asked about, by guild
+        self._answering: set[tuple[str, int]] = set()  # replicas and numbers of their questions
+        self._landmarks: dict[str, tuple[str, dict[str, int]]] = {}  # the last message since then, by guild
         # An answer to another life of this replica's, or to another journal of the shard's, must not fit.
         self._last = secrets.randbelow(2**48)
 
@@ -62,6 +65,7 @@ class JournalQuestions:
         """A gateway session began."""
         self._complete = True
         self._open = 0
+        self._landmarks.clear()
 
     def dropped(self) -> None:
         """An event was dropped."""
@@ -104,13 +108,51 @@ class JournalQuestions:
             self._open = self._last
             return self._open, names
 
-    def on_answer(self, number: int, left: Mapping[str, int]) -> None:
+    @property
+    def guilds(self) -> dict[str, dict[str, int]]:
+        """The names of the last question by guild, as far as their events belong to one."""
+        with self._lock:
+            return {guild: {**names} for guild, names in self._tally.landmarks.guilds.items()}
+
+    def passes(self, guild: str, message: str) -> None:
+        """A message came in, in its place among the events of its guild. Gateway thread."""
+        if not self._wanted and not self._tally.landmarks.guilds:
+            return
+        with self._lock:
+            self._tally.passes(guild, message)
+            names = self._wanted.get(guild)
+            if names is not None and self._can_tell():
+                told = {name: self._tally.last(name) for name in names}
+                self._landmarks[guild] = (
+                    message,
+                    {name: last for name, last in told.items() if last is not None},
+                )
+
+    def want(self, questions: Sequence[Question]) -> None:
+        """The questions that this leader is going to answer; none, while it does not lead."""
+        asked = {(question.replica, question.number) for question in questions}
+        wanted: dict[str, set[str]] = {}
+        for question in questions:
+            for guild, names in question.guilds.items():
+                wanted.setdefault(guild, set()).update(names)
+        with self._lock:
+            self._wanted = wanted
+            if not asked <= self._answering:  # what is told was counted after the question had been seen
+                self._landmarks.clear()
+            self._answering = asked
+
+    def on_answer(
+        self, number: int, left: Mapping[str, int], landmarks: Mapping[str, Mapping[str, int]]
+    ) -> None:
         """Takes the leader's answer, after all marks that were written before it."""
         with self._lock:
             if number != self._open or self._leadership() is not None:
                 return
             self._open = 0
-            handled, ambiguous = self._tally.settle(left), self._tally.ambiguous.held
+            handled = self._tally.settle(left)
+            for message, last in landmarks.items():
+                self._tally.told(message, last)
+            ambiguous = self._tally.ambiguous.held
         if handled:
             _log.info(
                 "shard %d: its leader has handled %d events that were in doubt; %d are left",
@@ -141,6 +183,17 @@ class JournalQuestions:
         with self._lock:
             return (self._tally.left(names) or None) if self._can_tell() else None
 
+    def landmarks(self, names: Container[str]) -> dict[str, dict[str, int]]:
+        """The last message of each guild that this leader is asked about, with the number of the last equal
+        event before it, by name.
+        """
+        with self._lock:
+            told = {
+                message: {name: number for name, number in last.items() if name in names}
+                for message, last in self._landmarks.values()
+            }
+            return {message: last for message, last in told.items() if last}
+
     def _can_tell(self) -> bool:
         leadership = self._leadership()
         return leadership is not None and leadership.alive and self._complete
@@ -148,8 +201,8 @@ class JournalQuestions:
 
 #: Called with the revision of a greeting or question, this replica's own included.
 OnQuestion = Callable[[int], None]
-#: Called with the number of this replica's question, and what is left of each name.
-OnAnswer = Callable[[int, Mapping[str, int]], None]
+#: Called with the number of this replica's question, what is left of each name, and landmarks.
+OnAnswer = Callable[[int, Mapping[str, int], Mapping[str, Mapping[str, int]]], None]
 
 
 class Question(NamedTuple):
@@ -158,6 +211,7 @@ class Question(NamedTuple):
     replica: str
     number: int
     names: Mapping[str, int]
+    guilds: Mapping[str, Mapping[str, int]]
     seen_at: float
 
 
@@ -199,18 +253,32 @@ class QuestionExchange:
         """
         return self.ask(shard_id, 0, {}, lease=lease)
 
-    def ask(self, shard_id: int, number: int, names: Mapping[str, int], *, lease: int) -> int:
+    def ask(
+        self,
+        shard_id: int,
+        number: int,
+        names: Mapping[str, int],
+        guilds: Mapping[str, Mapping[str, int]] | None = None,
+        *,
+        lease: int,
+    ) -> int:
         """Asks, and ends the question before; returns the question's revision. Blocks and raises as
         ``greet``.
         """
-        value = json.dumps({"number": number, "names": dict(names)})
+        value = json.dumps({"number": number, "names": dict(names), "guilds": guilds or {}})
         key = f"{self._questions_at}{shard_id}/{self._replica_id}"
         return self._store.put(key, value.encode(), lease=lease)
 
-    def answer(self, question: Question, left: Mapping[str, int], leadership: LeaderTerm) -> bool:
+    def answer(
+        self,
+        question: Question,
+        left: Mapping[str, int],
+        leadership: LeaderTerm,
+        landmarks: Mapping[str, Mapping[str, int]],
+    ) -> bool:
         """Answers; false when the leadership is over. Raises as ``greet``."""
         key = f"{self._answers_at}{leadership.shard_id}/{question.replica}"
-        value = json.dumps({"number": question.number, "left": left}).encode()
+        value = json.dumps({"number": question.number, "left": left, "landmarks": landmarks}).encode()
         return self._store.txn((leadership.guard(),), (Put(key, value, leadership.lease_id),)).succeeded
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
@@ -234,7 +302,7 @@ class QuestionExchange:
                 if kind == "put" and listener is not None:
                     listener[0](kv.mod_revision)
             elif kind == "put" and replica == self._replica_id:
-                answer = self._read(kv, "left")
+                answer = self._read(kv, "left", "landmarks")
                 if answer is not None and listener is not None:
                     listener[1](*answer)
 
@@ -242,7 +310,7 @@ class QuestionExchange:
         """No action needed: the snapshot brings what still stands."""
 
     def _note(self, shard_id: int, replica: str, kv: KeyValue | None) -> None:
-        read = self._read(kv, "names") if kv is not None else None
+        read = self._read(kv, "names", "guilds") if kv is not None else None
         with self._lock:
             questions = self._questions.setdefault(shard_id, {})
             questions.pop(replica, None)
@@ -250,12 +318,15 @@ class QuestionExchange:
                 questions[replica] = Question(replica, *read, self._clock())
 
     @staticmethod
-    def _read(kv: KeyValue, field: str) -> tuple[int, dict[str, int]] | None:
-        """Number and counts of a question or an answer; ``None`` when something else wrote the key."""
+    def _read(
+        kv: KeyValue, field: str, more: str
+    ) -> tuple[int, dict[str, int], dict[str, dict[str, int]]] | None:
+        """Number, counts, and counts by guild or message; ``None`` when something else wrote the key."""
         with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
             data = json.loads(kv.value)
-            number, counts = data["number"], data[field]
-            if all(type(each) is int and each >= 0 for each in (number, *counts.values())):  # not ``True``
-                return number, counts
+            number, counts, parts = data["number"], data[field], data.get(more, {})
+            told = [number, *counts.values(), *(each for part in parts.values() for each in part.values())]
+            if all(type(each) is int and each >= 0 for each in told):  # not ``True``
+                return number, counts, parts
         _log.warning("the key %s can't be read (%.40r): ignored", kv.key, kv.value)
         return None

@@ -121,6 +121,7 @@ class AmbiguousEntries:
         self._counts: dict[str, _Count] = {}
         self._asked: dict[str, tuple[int, int]] = {}  # by name: how many were received, and uncertain
         self._gone_earlier: dict[str, int] = {}  # of earlier sessions, since this one began, by name
+        self._first: dict[str, JournalEntry] = {}  # the first one of each name, though it is gone
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -134,6 +135,7 @@ class AmbiguousEntries:
     def add(self, entry: JournalEntry, equal: Iterable[JournalEntry]) -> None:
         """Adds an entry; ``equal``: all equal entries of this session, with it."""
         self._entries[entry] = None
+        self._first.setdefault(entry.name, entry)
         if entry.name not in self._counts:
             self._counts[entry.name] = count = _Count(entry.revision)
             for each in equal:
@@ -164,6 +166,8 @@ class AmbiguousEntries:
         """No entry of a name is left: counting begins anew with the next."""
         if name not in self._asked:
             self._counts.pop(name, None)
+        if name not in self._uncertain:
+            self._first.pop(name, None)
 
     def begin(self, uncertain: Mapping[str, int]) -> None:
         """A new session: nothing is ambiguous yet. ``uncertain``: marks of before, by name, that may be about
@@ -172,6 +176,7 @@ class AmbiguousEntries:
         for kept in (self._entries, self._uncertain, self._moved_at, self._counts, self._asked):
             kept.clear()
         self._gone_earlier.clear()
+        self._first.clear()
         self._uncertain.update(uncertain)
 
     def note_uncertain(self, name: str) -> None:
@@ -188,6 +193,7 @@ class AmbiguousEntries:
         for name in [name for name in self._uncertain if name not in present]:
             if self._moved_at.get(name, before) <= before:
                 self._lower(name, self._uncertain[name])
+                self._first.pop(name, None)
 
     def uncertain(self, name: str) -> int:
         """The number of uncertain marks of a name."""
@@ -211,6 +217,13 @@ class AmbiguousEntries:
             self._uncertain.pop(name, None)
             self._moved_at.pop(name, None)
 
+    def settled(self, name: str) -> None:
+        """Nothing of a name is ambiguous any more, and no mark of it is uncertain."""
+        for entry in [entry for entry in self._entries if entry.name == name]:
+            del self._entries[entry]
+        for kept in (self._uncertain, self._moved_at, self._counts, self._asked, self._first):
+            kept.pop(name, None)
+
     def may_be_handled(self, entry: JournalEntry) -> bool:
         """Whether a mark was seen that may have been about an entry, and did not strike it out."""
         return self.uncertain(entry.name) > 0 and entry in self._entries
@@ -219,6 +232,13 @@ class AmbiguousEntries:
     def held(self) -> int:
         """The number of ambiguous entries that have not begun here."""
         return sum(entry.state is EntryState.HELD for entry in self._entries)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an ambiguous entry that has not begun here, or was one of a name that still has
+        uncertain marks.
+        """
+        return self.held > 0 or any(name in self._first for name in self._uncertain)
 
     def ask(self) -> dict[str, int]:
         """Ends the last question; returns names, each with a revision that is older than all its entries."""
@@ -229,7 +249,15 @@ class AmbiguousEntries:
                 self._asked[name] = self._counts[name].received, self.uncertain(name)
                 if len(self._asked) == ASKED:
                     break
-        return {name: self._counts[name].since for name in self._asked}
+        names = {name: self._counts[name].since for name in self._asked}
+        for name in self._uncertain:  # equal ones may come at any moment
+            if name in self._first and len(names) < ASKED:
+                names.setdefault(name, self._first[name].revision)
+        return names
+
+    def guild(self, name: str) -> str | None:
+        """The guild of a name's events, if any."""
+        return self._first[name].guild if name in self._first else None
 
     def handled(self, left: Mapping[str, int], unplaced: Mapping[str, int]) -> dict[str, int]:
         """Ends the question. Returns, by name, how many more entries of this session to strike out.
@@ -249,7 +277,7 @@ class AmbiguousEntries:
             count = min(received - left[name] - gone - unplaced[name], self.uncertain(name))
             if count > 0:
                 more[name] = count
-            explained = uncertain if self._counts[name].received == received else max(count, 0)
+            explained = max(count, uncertain if self._counts[name].received == received else 0)
             if explained:
                 self._lower(name, explained)
         return more

@@ -149,6 +149,15 @@ class EarlyMarks:
             del self._waiting[name]
         return mark
 
+    def count(self, name: str) -> int:
+        """The number of marks of a name."""
+        now = self._clock()
+        return sum(until > now for until, _ in self._waiting.get(name, ()))
+
+    def drop(self, name: str) -> None:
+        """Forgets the marks of a name."""
+        self._waiting.pop(name, None)
+
     def expire(self) -> None:
         """Forgets the names whose marks have all ended."""
         now = self._clock()
@@ -202,6 +211,12 @@ class UnplacedMarks:
     def count(self, name: str) -> int:
         """The number of marks of a name."""
         return len(self._waiting.get(name, ()))
+
+    def drop(self, name: str) -> None:
+        """Forgets the marks of a name."""
+        self._waiting.pop(name, None)
+        if not self._waiting:
+            self.last = 0
 
     def clear(self) -> None:
         """Forgets all marks."""

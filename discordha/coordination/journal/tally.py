@@ -1,14 +1,8 @@
-"""Tally: matches marks with entries, by content. docs/design.md says which event a mark is about, and why.
+"""Tally: what a journal holds, and what etcd and the gateway tell of it. ``MarkMatching`` matches both.
 
-Guarantees: no entry goes without a mark, and no mark without an entry: each strikes out one, waits for one,
-or leaves one ambiguous. A certain mark strikes out the oldest equal entry of this session that its writer
-has received, and with it the ambiguous entries before that in its lane. An uncertain mark strikes out an
-entry of an earlier session, if it is certain for that one and its writer has received the event; nothing of
-this session, so that no event is lost that nobody has handled. A certain mark by a leader whose own session
-may be younger than all equal entries waits until everything older than the mark has arrived: then its event
-is among them.
-
-Rests on leaders that handle all they receive, lane by lane in order: ``tests/model/sessions_model.py``.
+Guarantees: marks count in the order in which they were written, those that the watch has missed included. A
+replica's answer to a question tells only of names of which it must have received everything that the asker
+has.
 
 Threads and locks: no I/O, no thread; the journal's lock guards all of it.
 """
@@ -16,35 +10,26 @@ Threads and locks: no I/O, no thread; the journal's lock guards all of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
 from discordha.coordination.journal.entries import (
     NEVER,
-    UNSTARTED,
     AttemptRecord,
     EntryState,
     JournalEntry,
     JournalMark,
 )
 from discordha.coordination.journal.epochs import MarkEpochs
-from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
-from discordha.coordination.journal.tables import (
-    EarlyMark,
-    EarlyMarks,
-    EntryIndex,
-    RunRecords,
-    UnplacedMarks,
-)
+from discordha.coordination.journal.matching import MarkMatching
+from discordha.coordination.journal.sessions import SETTLE
+from discordha.coordination.journal.tables import RunRecords
 
-__all__ = ["EARLY_MARK_LIFE", "Tally"]
-
-#: An early mark waits so long for its event, seconds.
-EARLY_MARK_LIFE = 60.0
+__all__ = ["Tally"]
 
 
-class Tally:
+class Tally(MarkMatching):
     """See the module. ``marks``, ``carries`` and ``attempts`` are prefixes of keys."""
 
     def __init__(
@@ -56,81 +41,13 @@ class Tally:
         replica_id: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(replica_id=replica_id, clock=clock)
         self._marks_at = marks
-        self._replica_id = replica_id
-        self._clock = clock
-        self.entries = EntryIndex()
         self.records = RunRecords(carries, attempts)
-        self.sessions = GatewaySessions(clock)
-        self.ambiguous = AmbiguousEntries()
-        self.early = EarlyMarks(EARLY_MARK_LIFE, clock)
-        self.unplaced = UnplacedMarks()
-        self._inferred = EarlyMarks(SETTLE, clock)  # marks to come of entries that were struck out before
-        self._versions: dict[str, int] = {}
         self.epochs = MarkEpochs(clock)
         self._seen_snapshot = False
         self._told_at = 0.0  # when etcd last said anything
         self._led = NEVER
-        self._ahead: dict[str, int] | None = None  # marks since the last IDENTIFY, by name; none: READY came
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __iter__(self) -> Iterator[JournalEntry]:
-        return iter(self.entries)
-
-    def take_early_mark(self, entry: JournalEntry) -> bool:
-        """Whether an entry's mark was here before it; the mark is used up. Once for each that comes in."""
-        self.reached(entry.revision)
-        mark = self.early.take(entry.name)
-        if mark is None:
-            return False
-        if mark.written and mark.session > entry.revision:  # perhaps about a later one
-            self.unplaced.put(entry.name, mark.written, mark.session)
-            return False
-        if self.ambiguous:
-            self._strike_ambiguous(entry, mark.session)
-        return True
-
-    def add(self, entry: JournalEntry) -> None:
-        """Adds an entry behind all others."""
-        self.entries.add(entry)
-        self.ambiguous.received(entry)
-        if not self.sessions.is_settled(entry):
-            self.ambiguous.add(entry, self._present(entry.name))
-        self._spread(entry.name)
-
-    def _present(self, name: str) -> list[JournalEntry]:
-        """The equal entries of this session."""
-        return [entry for entry in self.entries.equal(name) if self.sessions.is_present(entry)]
-
-    def _first(self, name: str) -> JournalEntry | None:
-        """The oldest of them."""
-        present = (entry for entry in self.entries.equal(name) if self.sessions.is_present(entry))
-        return next(present, None)
-
-    def _spread(self, name: str) -> None:
-        """Makes as many equal entries ambiguous as there are uncertain marks of their name."""
-        more = self.ambiguous.uncertain(name)
-        if not more:
-            return
-        self.ambiguous.moved(name, self._clock())
-        present = self._present(name)
-        more -= sum(entry in self.ambiguous for entry in present)
-        for entry in present:
-            if more > 0 and entry not in self.ambiguous:
-                self.ambiguous.add(entry, present)
-                more -= 1
-
-    def forget(self, entry: JournalEntry) -> None:
-        """Removes an entry."""
-        self.entries.remove(entry)
-        if self.sessions.is_present(entry):
-            self.ambiguous.gone(entry)
-        else:
-            self.ambiguous.gone_earlier(entry)
-        if entry.name not in self.entries:
-            self.ambiguous.none_left(entry.name)
 
     def drop_oldest(self) -> bool:
         """Makes room; false when the oldest entry is more than held."""
@@ -147,6 +64,7 @@ class Tally:
         self.epochs.expire()
         if not self.sessions.is_young:
             self.ambiguous.forget_idle(self._clock() - SETTLE, self.entries)
+            self._placed = {name: more for name, more in self._placed.items() if name in self.entries}
         old = [e for e in self if e.received_at < before and e.state is EntryState.HELD]
         for entry in old:
             self.forget(entry)
@@ -161,6 +79,7 @@ class Tally:
         is held.
         """
         self._led = revision
+        self.landmarks.close()
         for entry in self:
             if entry.state is EntryState.HELD:
                 entry.replayed = True
@@ -217,21 +136,8 @@ class Tally:
         self.early.clear()
         self.unplaced.clear()
         self._inferred.clear()
-
-    def reached(self, revision: int) -> None:
-        """Every event has arrived that is older than a revision: strikes out an entry for each unplaced mark
-        that was written by then. Leaders of younger gateway sessions receive the later ones of equal events.
-        """
-        if not self.unplaced:
-            return
-        for name, session in self.unplaced.take(revision):
-            present = self._present(name)
-            fitting = [entry for entry in present if entry.revision < session] or present
-            if not fitting:
-                # The mark of a later equal event has struck out its entry.
-                self.early.put(name, EarlyMark(NEVER))
-            elif all(entry.state in UNSTARTED for entry in fitting):  # else one was run twice
-                self.forget(fitting[-1])
+        self._placed.clear()
+        self.landmarks.close()
 
     @property
     def in_doubt(self) -> bool:
@@ -244,11 +150,13 @@ class Tally:
     @property
     def may_ask(self) -> bool:
         """Whether there is something to ask the leader."""
-        return self.sessions.revision is not None and self.ambiguous.held > 0
+        return self.sessions.revision is not None and self.ambiguous.is_open
 
     def ask(self) -> dict[str, int]:
         """The names to ask the leader for, each with a revision that is older than all its entries."""
-        return self.ambiguous.ask() if self.sessions.revision is not None else {}
+        names = self.ambiguous.ask() if self.sessions.revision is not None else {}
+        self.landmarks.open(names, self.ambiguous.guild)
+        return names
 
     def left(self, names: Mapping[str, int]) -> dict[str, int]:
         """A leader's answer: how many entries there are of each name that this replica can tell of."""
@@ -269,6 +177,26 @@ class Tally:
         for entry in handled:
             self.forget(entry)
         return len(handled)
+
+    def passes(self, guild: str, message: str) -> None:
+        """A message came in, in its place among the events of its guild."""
+        for name, last, after in self.landmarks.passes(guild, message):
+            self.place(name, last, after)
+
+    def told(self, message: str, last: Mapping[str, int]) -> None:
+        """The leader has told of a message that came in, or will."""
+        for name, number, after in self.landmarks.told(message, last):
+            self.place(name, number, after)
+
+    def last(self, name: str) -> int | None:
+        """The number of the last equal event that came in, by the marks: the version that its mark has or
+        will get. ``None`` while this replica can't tell.
+        """
+        here = self.entries.equal(name)
+        if any(map(self.may_be_handled, here)) or self.unplaced.count(name) or self._inferred.count(name):
+            return None
+        last = self._versions.get(name, 0) + len(here) - self.early.count(name)
+        return last if last >= 0 else None  # the key expired meanwhile, and counts anew
 
     def snapshot(self, items: Sequence[KeyValue]) -> None:
         """Replaces the view; the versions tell which marks were missed."""
@@ -327,60 +255,6 @@ class Tally:
         missed = version - known if version >= known else version
         for left in range(missed, 0, -1):
             self.acknowledge(name, mark if settled or left == 1 else uncertain)
-
-    def acknowledge(self, name: str, mark: JournalMark) -> None:
-        """Counts one mark: strikes out its entry, or notes that it is early, unplaced or uncertain."""
-        certain = self.sessions.covers(mark.revision)
-        entry = self._find(name, mark)
-        if entry is None and self._ahead is not None:
-            self._ahead[name] = self._ahead.get(name, 0) + 1
-        if entry is not None:
-            in_order = self._first(name) in (None, entry)
-            self.forget(entry)
-            if entry.ambiguous and mark.writer == self._replica_id:
-                self.ambiguous.explain(name)  # whether it was run once more, or for the first time
-            if certain:
-                if self.ambiguous and in_order:
-                    self._strike_ambiguous(entry, mark.session)
-                self._spread(name)
-        elif certain and self._first(name) is None:
-            if self._inferred.take(name) is None:
-                self.early.put(name, EarlyMark(mark.session, mark.written))
-        elif certain:
-            self.unplaced.put(name, mark.written, mark.session)
-        elif self.ambiguous or self.sessions.is_young:
-            self.ambiguous.note_uncertain(name)
-            self._spread(name)
-
-    def _find(self, name: str, mark: JournalMark) -> JournalEntry | None:
-        """The equal entry that a mark is about."""
-        same = self.entries.equal(name)
-        if mark.writer == self._replica_id:
-            finished = next((entry for entry in same if entry.state is EntryState.FINISHED), None)
-            if finished is not None:
-                return finished
-        if not self.sessions.covers(mark.revision):
-            earlier = (entry for entry in same if not self.sessions.is_present(entry))
-            return next((entry for entry in earlier if self.sessions.may_be_of(entry, mark)), None)
-        first = self._first(name)
-        if first is None:
-            return next(iter(same), None)
-        # The oldest that its writer has received for sure. A later one would take the entries before it, too.
-        if mark.session <= first.revision:
-            return first
-        return next((entry for entry in self._present(name) if mark.session <= entry.revision), None)
-
-    def _strike_ambiguous(self, struck: JournalEntry, session: int) -> None:
-        """Strikes out what stands before a struck entry in its lane, and came in its leader's gateway
-        session.
-        """
-        for entry in self.ambiguous:
-            before = entry.lane == struck.lane and entry.sequence < struck.sequence
-            if before and entry.state is EntryState.HELD and session <= entry.revision:
-                self.forget(entry)
-                if not self.ambiguous.explain(entry.name):
-                    # Its mark is late, because etcd did not take it at once.
-                    self._inferred.put(entry.name, EarlyMark(session))
 
 
 def _read_mark(kv: KeyValue) -> JournalMark:

@@ -38,13 +38,15 @@ class Etcd:
     def questions(self, shard_id: int) -> Sequence[Question]:
         return tuple(self.open.get(shard_id, ()))
 
-    def ask(self, shard_id: int, number: int, names: Mapping[str, int], *, lease: int) -> None:
+    def ask(self, shard_id: int, number: int, names: Mapping[str, int], *, guilds: Any, lease: int) -> None:
+        assert guilds == {"5": {"name": 20}}
         if self.error is not None:
             raise self.error
         self.asked.append((shard_id, number, names, lease))
 
-    def answer(self, question: Question, left: Mapping[str, int], leadership: Any) -> bool:
+    def answer(self, question: Question, left: Mapping[str, int], leadership: Any, landmarks: Any) -> bool:
         assert leadership == "term"
+        assert landmarks == {"77": dict.fromkeys(left, 3)}
         if self.error is not None:
             raise self.error
         if not self.refuses:
@@ -60,6 +62,15 @@ class Questions:
         self.number = 0
         self.own: int | None = 10
         self.unplaced = 0
+        self.guilds = {"5": {"name": 20}}
+        self.wanted: Sequence[Question] = ()
+
+    def want(self, questions: Sequence[Question]) -> None:
+        """Told what it will answer."""
+        self.wanted = questions
+
+    def landmarks(self, names: Mapping[str, int]) -> dict[str, dict[str, int]]:
+        return {"77": dict.fromkeys(names, 3)}
 
     def reached(self, revision: int) -> None:
         if revision >= self.unplaced:
@@ -135,7 +146,7 @@ class Bench:
     def question(self, replica: str = "young", number: int = 1, *, shard: int = 0, **names: int) -> None:
         """Is seen now."""
         kept = [each for each in self.etcd.open.get(shard, []) if each.replica != replica]
-        self.etcd.open[shard] = [*kept, Question(replica, number, names or {"name": 20}, self.now)]
+        self.etcd.open[shard] = [*kept, Question(replica, number, names or {"name": 20}, {}, self.now)]
 
     def run(self, shard: Shard, seconds: float, step: float = ANSWER_CHECK) -> None:
         """Tends the shard as the leader's thread does, at the latest when something is due."""
@@ -353,7 +364,7 @@ def test_a_leader_answers_what_it_can_tell_of_a_question() -> None:
 def test_a_greeting_is_no_question() -> None:
     bench = Bench()
     shard = bench.shard(leads=True)
-    bench.etcd.open[0] = [Question("young", 0, {}, bench.now)]
+    bench.etcd.open[0] = [Question("young", 0, {}, {}, bench.now)]
     shard.questions.may_answer = lambda names: True
     bench.run(shard, 5)
     assert bench.proofs == []

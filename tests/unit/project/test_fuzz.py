@@ -160,14 +160,16 @@ def test_an_unreadable_claim_is_logged(caplog: pytest.LogCaptureFixture) -> None
     assert "/x/e/message/1" in caplog.text
 
 
-QUESTION: dict[str, Any] = {"number": 1, "names": {"0/a": 5}}
-ANSWER: dict[str, Any] = {"number": 1, "left": {"0/a": 1}}
+QUESTION: dict[str, Any] = {"number": 1, "names": {"0/a": 5}, "guilds": {"7": {"0/a": 5}}}
+ANSWER: dict[str, Any] = {"number": 1, "left": {"0/a": 1}, "landmarks": {"8": {"0/a": 2}}}
 ASKED = st.one_of(
     VALUES,
     st.builds(
         lambda record, changes: json.dumps({**record, **changes}).encode(),
         st.sampled_from([QUESTION, ANSWER]),
-        st.dictionaries(st.sampled_from(["number", "names", "left"]), JSONS, max_size=2),
+        st.dictionaries(
+            st.sampled_from(["number", "names", "left", "guilds", "landmarks"]), JSONS, max_size=2
+        ),
     ),
 )
 SHARDS = st.sampled_from(["0", "1", "", "-1", "00", "²", "٣", "1.5", "x", "9" * 5000]) | st.text(max_size=4)
@@ -188,10 +190,11 @@ def test_foreign_questions_and_answers_acknowledge_nothing(
     number, names = kept.ask()
     told: list[int] = []
 
-    def on_answer(answered: int, left: Any) -> None:
-        assert all(type(count) is int and count >= 0 for count in left.values())
+    def on_answer(answered: int, left: Any, landmarks: Any) -> None:
+        for counts in (left, *landmarks.values()):
+            assert all(type(count) is int and count >= 0 for count in counts.values())
         told.append(answered)
-        kept.journal.questions.on_answer(answered, left)
+        kept.journal.questions.on_answer(answered, left, landmarks)
 
     exchange = QuestionExchange(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
     exchange.listen(0, on_question=lambda revision: None, on_answer=on_answer)
@@ -203,11 +206,14 @@ def test_foreign_questions_and_answers_acknowledge_nothing(
         assert all(type(since) is int and since >= 0 for since in question.names.values())
         assert kept.journal.questions.may_answer(question.names) is False  # it leads nothing
         assert kept.journal.questions.answer(question.names) is None
+        kept.journal.questions.want([question])
+        kept.journal.questions.passes("7", "9")
+        assert kept.journal.questions.landmarks(question.names) == {}
     assert number not in told
     assert len(kept.journal) == 3
     exchange.on_events(100, [WatchEvent("delete", item._replace(value=b"")) for item in items])
     assert exchange.questions(0) == exchange.questions(1) == ()
-    kept.journal.questions.on_answer(number, dict.fromkeys(names, 0))
+    kept.journal.questions.on_answer(number, dict.fromkeys(names, 0), {})
     assert len(kept.journal) == 0
 
 
@@ -242,6 +248,9 @@ BAD = [
                 {"names": {"0/a": True}},
                 {"names": {"0/a": None}},
                 {"names": {"0/a": 1, "0/b": "2"}},
+                {"guilds": None},
+                {"guilds": {"7": ["0/a"]}},
+                {"guilds": {"7": {"0/a": "5"}}},
             )
         ),
         *(
@@ -256,6 +265,10 @@ BAD = [
                 {"left": {"0/a": 0.5}},
                 {"left": {"0/a": False}},
                 {"left": {"0/a": None}},
+                {"landmarks": ["8"]},
+                {"landmarks": {"8": 2}},
+                {"landmarks": {"8": {"0/a": True}}},
+                {"landmarks": {"8": {"0/a": -1}}},
             )
         ),
     ],
@@ -266,7 +279,7 @@ def test_an_unreadable_question_or_answer_is_logged(
     exchange = QuestionExchange(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
     told: list[int] = []
     asked: list[int] = []
-    exchange.listen(0, on_question=asked.append, on_answer=lambda number, left: told.append(number))
+    exchange.listen(0, on_question=asked.append, on_answer=lambda number, *_: told.append(number))
     good = kv(f"/x/{key}", json.dumps({**QUESTION, **ANSWER}).encode(), 1)
     exchange.on_events(1, [WatchEvent("put", good)])
     assert len(exchange.questions(0)) + len(told) == 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from journal_node import Node
+from kept_journal import GUILD
 from store_helpers import store_of
 
 from discordha.coordination.etcd.store import KeyValue
@@ -45,9 +46,9 @@ class Peer(Node):
     def _listen(self) -> None:
         self.exchange.listen(0, on_question=lambda revision: None, on_answer=self._on_answer)
 
-    def _on_answer(self, number: int, left: Any) -> None:
+    def _on_answer(self, number: int, left: Any, landmarks: Any) -> None:
         self.told.append(f"answer with {len(self.journal)} kept")
-        self.journal.questions.on_answer(number, left)
+        self.journal.questions.on_answer(number, left, landmarks)
 
     def identify(self) -> None:
         """Its gateway begins a new session; etcd does not know of it yet (``note_session``)."""
@@ -60,7 +61,8 @@ class Peer(Node):
         assert question is not None
         assert grant is not None
         number, names = question
-        self.exchange.ask(0, number, names, lease=grant.lease_id)
+        guilds = self.journal.questions.guilds
+        self.exchange.ask(0, number, names, guilds, lease=grant.lease_id)
         return number
 
     def asked(self, replica: str, number: int) -> Question:
@@ -78,7 +80,7 @@ class Peer(Node):
         left, term = self.journal.questions.answer(question.names), self.election.leadership
         assert left is not None
         assert term is not None
-        return self.exchange.answer(question, left, term)
+        return self.exchange.answer(question, left, term, self.journal.questions.landmarks(left))
 
     def catch_up(self) -> SessionCatchUp:
         """Asks and answers as the leader's thread does."""
@@ -160,6 +162,27 @@ def test_the_leader_says_what_it_has_handled(peer: Peers, local_etcd: LocalEtcd,
     assert young.journal.questions.ask() is None
 
 
+def test_the_leader_says_where_it_is_while_equal_events_keep_coming(peer: Peers) -> None:
+    leader, young = peer("a"), peer("b")
+    leader.lead()
+    doubt(leader, young)
+    question = leader.asked("b", young.ask())
+    leader.journal.questions.want([question])
+    for message in range(5):
+        for each in (leader, young):
+            each.receive("add")
+            each.journal.questions.passes(GUILD, str(message))
+    for each in (leader, young):
+        each.receive("add")
+    leader.work(2)
+    wait_for(lambda: leader.settled(5), 10, "the leader to see its marks")
+    assert leader.answer(question)
+    wait_for(lambda: young.settled(5), 10, "the answer")
+    leader.work(5)
+    wait_for(lambda: young.settled(0), 10, "the last mark")
+    assert not young.journal.questions.may_ask
+
+
 def test_an_answer_comes_after_the_marks_that_it_counts(peer: Peers) -> None:
     """Marks that are certain strike out themselves; the answer finds nothing more to do."""
     leader, young = peer("a"), peer("b")
@@ -192,11 +215,11 @@ def test_whose_term_is_over_answers_nothing(peer: Peers, local_etcd: LocalEtcd, 
     left = leader.journal.questions.answer(question.names)
     assert left is not None
     assert leader.election.resign(False, timeout=15)
-    assert not leader.exchange.answer(question, left, term)
+    assert not leader.exchange.answer(question, left, term, {})
     wait_for(lambda: not leader.election.is_leader, 10, "the end of its term")
     assert leader.journal.questions.answer(question.names) is None
     other.lead()
-    assert not leader.exchange.answer(question, left, term)
+    assert not leader.exchange.answer(question, left, term, {})
     assert keys(local_etcd, root, "jr") == []
     assert len(young.journal) == 4
     # Its successor answers instead.

@@ -22,14 +22,14 @@ def test_an_answer_to_another_question_is_passed_over() -> None:
     second, _ = kept.ask()
     handled = {name("add"): 0}
     for number in (first, second + 1, 0):
-        kept.journal.questions.on_answer(number, handled)
+        kept.journal.questions.on_answer(number, handled, {})
     assert len(kept.journal) == 1
-    kept.journal.questions.on_answer(second, handled)
+    kept.journal.questions.on_answer(second, handled, {})
     assert len(kept.journal) == 0
     assert kept.journal.questions.ask() is None
     # Nor does it come twice (a snapshot of the watch's brings what still stands).
     kept.receive("add")
-    kept.journal.questions.on_answer(second, handled)
+    kept.journal.questions.on_answer(second, handled, {})
     assert len(kept.journal) == 1
 
 
@@ -51,10 +51,10 @@ def test_a_new_session_ends_the_question() -> None:
     number, *_ = kept.ask()
     kept.new_session(20)
     kept.receive("add")
-    kept.journal.questions.on_answer(number, {name("add"): 0})
+    kept.journal.questions.on_answer(number, {name("add"): 0}, {})
     assert len(kept.journal) == 2
     kept.ask()
-    kept.journal.questions.on_answer(number, {name("add"): 0})
+    kept.journal.questions.on_answer(number, {name("add"): 0}, {})
     assert len(kept.journal) == 2
 
 
@@ -66,13 +66,13 @@ def test_what_the_leader_can_not_tell_of_is_asked_again() -> None:
     kept.mark("remove", certain=False)
     number, names = kept.ask()
     assert list(names) == [name("add"), name("remove")]
-    kept.journal.questions.on_answer(number, {name("add"): 0})
+    kept.journal.questions.on_answer(number, {name("add"): 0}, {})
     assert kept.left() == ["remove"]
-    kept.journal.questions.on_answer(number, {name("remove"): 0})  # that question is over
+    kept.journal.questions.on_answer(number, {name("remove"): 0}, {})  # that question is over
     assert kept.left() == ["remove"]
     number, names = kept.ask()
     assert list(names) == [name("remove")]
-    kept.journal.questions.on_answer(number, {name("remove"): 0})
+    kept.journal.questions.on_answer(number, {name("remove"): 0}, {})
     assert kept.left() == []
 
 
@@ -159,7 +159,7 @@ def test_marks_are_told_before_an_answer_whatever_else_came_with_them() -> None:
     exchange.listen(
         0,
         on_question=lambda revision: None,
-        on_answer=lambda number, left: told.append(f"answer {number}"),
+        on_answer=lambda number, left, landmarks: told.append(f"answer {number}"),
     )
     router.subscribe(Marks(told), "j")
     router.subscribe(exchange, "jq", "jr")

@@ -9,9 +9,9 @@ from tally_bench import EARLIER, SESSION, Bench, value
 
 from discordha.coordination.etcd.store import WatchEvent
 from discordha.coordination.journal.entries import NEVER, EntryState, JournalMark, digest
+from discordha.coordination.journal.matching import EARLY_MARK_LIFE
 from discordha.coordination.journal.sessions import SETTLE
 from discordha.coordination.journal.tables import EntryIndex
-from discordha.coordination.journal.tally import EARLY_MARK_LIFE
 
 
 def test_each_mark_strikes_the_oldest_of_its_content() -> None:
