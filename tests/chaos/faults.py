@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lines import black_hole, cut, delay, gateway, gateway_fault, refused, rest
 from ways import (
     DENIED,
     DENIED_DATA,
@@ -24,8 +25,6 @@ from ways import (
     users_switched_off,
 )
 from world import DEAF_AFTER, ETCD_TIMEOUT, TTL, Hit, World
-
-from discordha.testing import FaultProxy, LocalDiscord
 
 __all__ = ["FAULTS", "PLACES", "Fault"]
 
@@ -63,13 +62,6 @@ class Fault:
         begun, world.woken, world.gap = time.monotonic(), 0.0, None
         target, since = self.run(world)
         return Hit(self.name, target, begun, since, time.monotonic(), woken=world.woken, gap=world.gap)
-
-
-def _let_it_show(world: World) -> float:
-    """What is done in a moment is felt for a while; returns the moment."""
-    moment = time.monotonic()
-    world.rest(0.5, 1.5)
-    return moment
 
 
 def _kill(world: World) -> tuple[int | None, float]:
@@ -229,102 +221,6 @@ def _certificate_missing(world: World) -> tuple[int | None, float]:
     return None, time.monotonic()
 
 
-Links = Callable[[World, int], list[FaultProxy]]
-LINKS: dict[str, Links] = {
-    "etcd": lambda world, replica: world.etcd_links[replica],
-    "gateway": lambda world, replica: [world.gateway_links[replica]],
-    "REST": lambda world, replica: [world.rest_links[replica]],
-}
-
-
-def _cut(which: str) -> Callable[[World], tuple[int | None, float]]:
-    def run(world: World) -> tuple[int | None, float]:
-        victim = world.victim().index
-        for link in LINKS[which](world, victim):
-            link.cut()
-        return victim, _let_it_show(world)
-
-    return run
-
-
-def _refused(which: str) -> Callable[[World], tuple[int | None, float]]:
-    """Nothing listens at the other end for a while."""
-
-    def run(world: World) -> tuple[int | None, float]:
-        victim = world.victim().index
-        links = LINKS[which](world, victim)
-        for link in links:
-            link.down()
-        world.rest(0.3, 2)
-        for link in links:
-            link.heal()
-        return victim, time.monotonic()
-
-    return run
-
-
-def _black_hole(which: str, *, counts_from_begin: bool) -> Callable[[World], tuple[int | None, float]]:
-    def run(world: World) -> tuple[int | None, float]:
-        victim = world.victim().index
-        links = LINKS[which](world, victim)
-        begun = time.monotonic()
-        for link in links:
-            link.black_hole()
-        world.rest(0.5, TTL * 2)
-        for link in links:
-            link.heal()
-        return victim, begun if counts_from_begin else time.monotonic()
-
-    return run
-
-
-def _delay(which: str, seconds: float) -> Callable[[World], tuple[int | None, float]]:
-    def run(world: World) -> tuple[int | None, float]:
-        victim = world.victim().index
-        links = LINKS[which](world, victim)
-        for link in links:
-            link.delay(seconds)
-        world.rest(0.5, 3)
-        for link in links:
-            link.heal()
-        return victim, time.monotonic()
-
-    return run
-
-
-def _gateway(act: Callable[[LocalDiscord, str], object]) -> Callable[[World], tuple[int | None, float]]:
-    def run(world: World) -> tuple[int | None, float]:
-        victim = world.victim().index
-        act(world.discord, f"r{victim}")
-        return victim, _let_it_show(world)
-
-    return run
-
-
-def _gateway_fault(**changes: object) -> Callable[[World], tuple[int | None, float]]:
-    def run(world: World) -> tuple[int | None, float]:
-        victim = world.victim().index
-        begun = time.monotonic()
-        world.discord.fault(f"r{victim}", **changes)
-        world.rest(0.5, 3)
-        world.discord.clear_faults(f"r{victim}")
-        return victim, begun
-
-    return run
-
-
-def _rest(every: bool = False, **fault: object) -> Callable[[World], tuple[int | None, float]]:
-    """The next few calls of one replica, or of all."""
-
-    def run(world: World) -> tuple[int | None, float]:
-        victim = world.victim().index
-        path = "/channels/*"
-        world.discord.fault_rest(path=path, replica="*" if every else f"r{victim}", **fault)  # type: ignore[arg-type]
-        return None if every else victim, _let_it_show(world)
-
-    return run
-
-
 def _slow_handlers(world: World) -> tuple[int | None, float]:
     victim = world.victim().index
     world.control(victim, slow=0.3)
@@ -376,29 +272,29 @@ FAULTS = [
     Fault("etcd denies some keys", _denies_some, _REFUSED, 3),
     Fault("etcd denies all, kill -9", _refuses_and_kills(), _TAKEOVER + _REFUSED, costs_sessions=True),
     Fault("etcd denies attempts, kill -9", _refuses_and_kills("a", "ja"), _TAKEOVER, costs_sessions=True),
-    Fault("etcd link cut", _cut("etcd"), _TAKEOVER),
-    Fault("etcd link black-holed", _black_hole("etcd", counts_from_begin=True), _TAKEOVER, 2),
-    Fault("etcd link slow", _delay("etcd", 0.08), 1.0),
-    Fault("gateway link cut", _cut("gateway"), _DEAF),
-    Fault("gateway link black-holed", _black_hole("gateway", counts_from_begin=True), _DEAF),
-    Fault("gateway link slow", _delay("gateway", 0.3), 1.0),
-    Fault("gateway drop, RESUME", _gateway(lambda d, name: d.disconnect(name)), _DEAF, 2),
-    Fault("gateway RECONNECT", _gateway(lambda d, name: d.reconnect(name)), _DEAF),
-    Fault("gateway drop, session lost", _gateway(lambda d, name: d.disconnect(name, end=True)), _DEAF),
-    Fault("gateway INVALID_SESSION", _gateway(lambda d, name: d.invalidate(name)), _DEAF),
-    Fault("gateway duplicates", _gateway_fault(duplicate=True), 1.0),
-    Fault("gateway slow", _gateway_fault(delay=0.5), 1.5),
-    Fault("gateway silent", _gateway_fault(silent=True), _DEAF),
-    Fault("gateway deaf", _gateway_fault(deaf=True), _DEAF),
-    Fault("gateway loses frames", _gateway_fault(drop=0.2), _DEAF),
-    Fault("REST link cut", _cut("REST"), _REST),
-    Fault("REST link down", _refused("REST"), _REST),
-    Fault("REST link black-holed", _black_hole("REST", counts_from_begin=False), _REST),
-    Fault("REST link slow", _delay("REST", 0.1), 1.0),
+    Fault("etcd link cut", cut("etcd"), _TAKEOVER),
+    Fault("etcd link black-holed", black_hole("etcd", counts_from_begin=True), _TAKEOVER, 2),
+    Fault("etcd link slow", delay("etcd", 0.08), 1.0),
+    Fault("gateway link cut", cut("gateway"), _DEAF),
+    Fault("gateway link black-holed", black_hole("gateway", counts_from_begin=True), _DEAF),
+    Fault("gateway link slow", delay("gateway", 0.3), 1.0),
+    Fault("gateway drop, RESUME", gateway(lambda d, name: d.disconnect(name)), _DEAF, 2),
+    Fault("gateway RECONNECT", gateway(lambda d, name: d.reconnect(name)), _DEAF),
+    Fault("gateway drop, session lost", gateway(lambda d, name: d.disconnect(name, end=True)), _DEAF),
+    Fault("gateway INVALID_SESSION", gateway(lambda d, name: d.invalidate(name)), _DEAF),
+    Fault("gateway duplicates", gateway_fault(duplicate=True), 1.0),
+    Fault("gateway slow", gateway_fault(delay=0.5), 1.5),
+    Fault("gateway silent", gateway_fault(silent=True), _DEAF),
+    Fault("gateway deaf", gateway_fault(deaf=True), _DEAF),
+    Fault("gateway loses frames", gateway_fault(drop=0.2), _DEAF),
+    Fault("REST link cut", cut("REST"), _REST),
+    Fault("REST link down", refused("REST"), _REST),
+    Fault("REST link black-holed", black_hole("REST", counts_from_begin=False), _REST),
+    Fault("REST link slow", delay("REST", 0.1), 1.0),
     # discord.py waits 1, 3, 5 s: three in a row for one call would be 9 s, where the victim makes no other.
-    Fault("REST 502", _rest(status=502, count=2), _REST),
-    Fault("REST answer lost", _rest(True, method="POST", status=502, count=5, when="after"), _REST),
-    Fault("REST slow", _rest(True, delay=0.3, count=30), 2.0),
+    Fault("REST 502", rest(status=502, count=2), _REST),
+    Fault("REST answer lost", rest(True, method="POST", status=502, count=5, when="after"), _REST),
+    Fault("REST slow", rest(True, delay=0.3, count=30), 2.0),
     Fault("slow handlers", _slow_handlers, 2.0),
     Fault("clock jump", _clock_jump, 1.0),
 ]
