@@ -17,10 +17,11 @@ is called under it.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 
 from discordha.coordination.claims.records import Claim
 from discordha.dispatch.items import DELAYED, FINISHED, GONE, PARKED, RUNNING, WAITING, ClaimItem, State
@@ -106,7 +107,8 @@ class PendingEvents:
         self._lock = threading.Lock()
         self._known: dict[str, ClaimItem] = {}
         self._parked: dict[str, ClaimItem] = {}  # in the order of parking; part of ``_known``
-        self._delayed: dict[int, deque[tuple[float, ClaimItem]]] = {}
+        self._delayed: list[tuple[float, int, ClaimItem]] = []  # a heap of when each grace ends
+        self._numbers = itertools.count()
         self._lanes: dict[str, _LaneOrder] = {}
 
     def __len__(self) -> int:
@@ -192,40 +194,38 @@ class PendingEvents:
                 item.claim = claim
             return item.state in _OURS
 
-    def delay(self, item: ClaimItem, rank: int, due: float) -> bool:
-        """Lets a parked item wait for its rank's grace; false when it is no longer parked."""
-        with self._lock:  # all items of a rank wait equally long, so each queue is in order of time
+    def delay(self, item: ClaimItem, due: float) -> bool:
+        """Lets a parked item wait until its grace is over; false when it is no longer parked."""
+        with self._lock:
             if item.state is not PARKED:
                 return False
             self._set(item, DELAYED)
-            self._delayed.setdefault(rank, deque()).append((due, item))
+            heapq.heappush(self._delayed, (due, next(self._numbers), item))
             return True
 
     def due(self, now: float) -> list[ClaimItem]:
         """Parks and returns the items whose grace is over."""
         due: list[ClaimItem] = []
         with self._lock:
-            for queue in self._delayed.values():
-                while queue and queue[0][0] <= now:
-                    item = queue.popleft()[1]
-                    if item.state is DELAYED:
-                        self._set(item, PARKED)
-                        due.append(item)
+            while self._delayed and self._delayed[0][0] <= now:
+                item = heapq.heappop(self._delayed)[2]
+                if item.state is DELAYED:
+                    self._set(item, PARKED)
+                    due.append(item)
         return due
 
     def delayed(self, most: int) -> list[str]:
         """The keys of so many items that still wait for their grace."""
         with self._lock:
-            queued = (item for queue in self._delayed.values() for _, item in queue)
-            return list(islice((item.key for item in queued if item.state is DELAYED), most))
+            waiting = (item.key for _, _, item in self._delayed if item.state is DELAYED)
+            return list(itertools.islice(waiting, most))
 
     def next_due(self) -> float | None:
         """The end of the first grace among the items that still wait for one; ``None`` when none does."""
         with self._lock:
-            for queue in self._delayed.values():
-                while queue and queue[0][1].state is not DELAYED:
-                    queue.popleft()
-            return min((queue[0][0] for queue in self._delayed.values() if queue), default=None)
+            while self._delayed and self._delayed[0][2].state is not DELAYED:
+                heapq.heappop(self._delayed)
+            return self._delayed[0][0] if self._delayed else None
 
     # -- order -----------------------------------------------------------------------------------------------
 

@@ -46,8 +46,6 @@ TRY_LATER = 1.0
 #: So many events are looked at along with the front of their lane, and with those whose grace is over.
 LOOK_BEHIND = 32
 LOOK_ALONG = 100
-#: Stands for the rank of such an event: they all wait equally long.
-FAILED = -1
 _UNKNOWN = Hint.UNKNOWN
 
 
@@ -116,10 +114,19 @@ class Router:
         now = self._clock()
         if rank == 0:  # whatever comes behind it from now on finds it in its lane
             return self._queue(item, now) and item.younger is not None
-        due = now + rank * self._grace
-        self._pending.delay(item, rank, due)
+        due = self._end_of_grace(item, rank, now)
+        self._pending.delay(item, due)
         self._wake(due)
         return False
+
+    def _end_of_grace(self, item: ClaimItem, rank: int, now: float) -> float:
+        """When this replica looks at an event of another's. One that is late itself has no help to offer, and
+        looks less and less often."""
+        pause = rank * self._grace
+        if now < self._late_until:
+            age = now - item.event.received_at
+            pause = max(pause, min(age / 2, HELP_WITHIN * pause - age))
+        return now + pause
 
     def _is_excused(self, item: ClaimItem) -> bool:
         """Whether the replica that owns a parked event holds up none behind it."""
@@ -147,7 +154,7 @@ class Router:
         if parked:
             self._release(claim)
             due = self._clock() + TRY_LATER
-            self._pending.delay(item, FAILED, due)
+            self._pending.delay(item, due)
             self._wake(due)
         self.withdraw(item.lane)
 
@@ -297,7 +304,7 @@ class Router:
         if now < self._late_until:
             rank = self._rank(item)
             if now - item.event.received_at < HELP_WITHIN * rank * self._grace:
-                self._pending.delay(item, rank, now + rank * self._grace)
+                self._pending.delay(item, self._end_of_grace(item, rank, now))
                 return
         if self._queue(item, now):
             self._stats.add("hedged", item.event_name)

@@ -34,6 +34,9 @@ def throughput(events: int = 5_000, rounds: int = 3) -> dict[str, Any]:
         "without etcd (ha=False)": ("ha", {"etcd": False}),
         "with etcd": ("ha", {}),
         "with etcd, tuned collector": ("ha", {"COLLECTOR": "tuned"}),
+        # What would be left if discordha cost nothing; see the bot.
+        "floor without etcd": ("floor", {"etcd": False}),
+        "floor with etcd": ("floor", {}),
     }
     found: dict[str, list[Burst]] = {name: [] for name in kinds}
     with ExitStack() as ends:

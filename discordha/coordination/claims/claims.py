@@ -285,15 +285,15 @@ class Claims:
     ) -> Claim | Held | Done | None:
         """``None`` if nobody owns the event, and its record is not the known one."""
         if result.succeeded:
-            if request.attempt > 1 or request.refused is not None:
-                reason = request.burial(self._known(request), self._max_attempts)
-                if reason is not None:
-                    _log.error("%s is a dead letter: %s", request.key, reason)
-                    return Done(buried=True)
+            if request.attempt <= 1 and request.refused is None:  # most events
+                return Claim(request.key, request.attempt, result.revision, grant, recorded=request.recorded)
+            reason = request.burial(self._known(request), self._max_attempts)
+            if reason is not None:
+                _log.error("%s is a dead letter: %s", request.key, reason)
+                return Done(buried=True)
             return self._won(request, request.attempt, result.revision, grant)
         found = result.responses[0]
-        assert isinstance(found, list)
-        if not found:
+        if not (isinstance(found, list) and found):
             return None
         kv: KeyValue = found[0]
         parsed = parse_claim(kv.value)

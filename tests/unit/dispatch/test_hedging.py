@@ -65,6 +65,27 @@ def test_a_replica_that_is_late_itself_waits_longer_but_not_for_ever(scene: Scen
     wait_for(lambda: 7 in scene.begun, 10, "it to be taken all the same")
 
 
+def test_a_replica_that_is_late_itself_looks_less_and_less_often() -> None:
+    scene = Scene(looks=True)
+    try:
+        scene.receive(7, THEIRS)
+        for first, pause in ((10, GRACE), (12, GRACE * 2), (14, GRACE * 3)):
+            scene.is_late(first)
+            scene.asked.clear()
+            scene.tick(GRACE / 100)
+            assert scene.asked == ["message/7"]
+            scene.dispatcher.on_looked(scene.asked)
+            scene.dispatcher.pause(scene.now)  # a tick, for the lanes that were used
+            assert scene.dispatcher.pause(scene.now) == pytest.approx(pause + GRACE / 4, rel=0.05)
+        scene.is_late(16)
+        scene.is_late(18)
+        scene.tick(GRACE / 100)
+        scene.dispatcher.on_looked(["message/7"])
+        wait_for(lambda: 7 in scene.begun, 10, "it to be taken all the same")
+    finally:
+        scene.stop()
+
+
 def test_help_is_offered_again_once_the_lateness_is_over(scene: Scene) -> None:
     scene.is_late()
     scene.receive(7, THEIRS)

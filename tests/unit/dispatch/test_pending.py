@@ -56,9 +56,9 @@ def test_only_one_of_two_moves_it() -> None:
 def test_delays_end_in_order_and_only_for_those_that_still_wait() -> None:
     pending = PendingEvents(10)
     a, b, c = admitted(pending, "a", "b", "c")
-    assert pending.delay(a, 1, 1.0)
-    assert pending.delay(b, 2, 0.5)
-    assert pending.delay(c, 1, 2.0)
+    assert pending.delay(a, 1.0)
+    assert pending.delay(b, 0.5)
+    assert pending.delay(c, 2.0)
     pending.forget_standby(["a"])
     assert pending.due(1.0) == [b]
     assert b.state is State.PARKED
@@ -93,9 +93,9 @@ def test_next_due_passes_over_what_is_done() -> None:
     for known in (a, b, c):
         pending.admit(known)
     assert pending.next_due() is None
-    pending.delay(a, 1, 1.0)
-    pending.delay(b, 1, 2.0)
-    pending.delay(c, 2, 1.5)
+    pending.delay(a, 1.0)
+    pending.delay(b, 2.0)
+    pending.delay(c, 1.5)
     assert pending.next_due() == 1.0
     pending.forget_standby(["a"])
     assert pending.next_due() == 1.5
