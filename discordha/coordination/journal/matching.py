@@ -112,12 +112,12 @@ class MarkMatching:
         if entry is None and self._ahead is not None:
             self._ahead[name] = self._ahead.get(name, 0) + 1
         if entry is not None:
-            in_order = self._first(name) in (None, entry)
+            in_order = certain and bool(self.ambiguous) and self._first(name) in (None, entry)
             self.forget(entry)
             if entry.ambiguous and mark.writer == self._replica_id:
                 self.ambiguous.explain(name)  # whether it was run once more, or for the first time
             if certain:
-                if self.ambiguous and in_order:
+                if in_order:
                     self._strike_ambiguous(entry, mark.session)
                 self._spread(name)
         elif certain and self._first(name) is None:
