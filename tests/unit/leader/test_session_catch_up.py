@@ -353,12 +353,20 @@ def test_a_leader_answers_what_it_can_tell_of_a_question() -> None:
     bench.question(number=1, old=14, young=15)
     bench.question("none", number=1, old=14)
     bench.run(shard, 1)
+    assert [question.replica for question in shard.questions.wanted] == ["young"]
     bench.proofs[0][2].set_result(True)
     bench.run(shard, 5)
     assert bench.etcd.answered == [("young", 1, {"young": 1})]
     # Once, though a part is left: who is still in doubt asks again.
     assert len(bench.proofs) == 1
     assert shard.catch_up.due() == math.inf
+    # A message tells nothing more, once it does not lead.
+    bench.question(number=2, young=15)
+    bench.run(shard, ANSWER_CHECK)
+    assert len(shard.questions.wanted) == 1
+    shard.election.is_leader = False
+    bench.run(shard, ANSWER_CHECK)
+    assert not shard.questions.wanted
 
 
 def test_a_greeting_is_no_question() -> None:
