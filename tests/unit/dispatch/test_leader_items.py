@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from dispatcher_scene import Scene
 
 from discordha.context import CurrentEvent
