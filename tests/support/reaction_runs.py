@@ -116,6 +116,26 @@ class NumberedRuns:
         """Those that nothing stands for."""
         return self._count(sent)[0]
 
+    def tell_missing(self, sent: Sequence[Sent]) -> str:
+        """Those, in bursts; when which leader began, and what was run again."""
+        lost, again = self._count(sent)
+        bursts: list[list[Sent]] = []
+        for each in lost:
+            if bursts and each.number == bursts[-1][-1].number + 1:
+                bursts[-1].append(each)
+            else:
+                bursts.append([each])
+        told = [
+            f"{burst[0].number} to {burst[-1].number}, sent from {burst[0].at:.3f} to {burst[-1].at:.3f}"
+            for burst in bursts
+        ]
+        leaders = [f"{replica} ran {number} at {at:.3f}" for number, replica, at in self._first_runs()]
+        return f"{len(lost)} of {len(sent)}: {told}; leaders: {leaders[-12:]}; run again: {again[-20:]}"
+
+    def _first_runs(self) -> list[tuple[int, str, float]]:
+        """The first run of each leader, in order."""
+        return [run for at, run in enumerate(self.all) if at == 0 or self.all[at - 1][1] != run[1]]
+
     def _count(self, sent: Sequence[Sent]) -> tuple[list[Sent], list[tuple[int, str, float]]]:
         """The events that nothing stands for, and the runs that stand for none."""
         events = {each.number: each for each in sent}

@@ -178,6 +178,19 @@ def test_who_is_in_doubt_asks_soon_and_again_after_ever_longer_pauses() -> None:
     assert bench.etcd.asked[:2] == [(3, 1, {"name": 20}, 7), (3, 2, {"name": 20}, 7)]
 
 
+def test_a_doubt_that_comes_once_others_are_over_is_asked_about_as_soon_as_the_first() -> None:
+    """The mark of a second run, say."""
+    bench = Bench()
+    shard = bench.shard(3)
+    bench.run(shard, 40)
+    shard.questions.may_ask = False
+    bench.run(shard, 40)
+    asked = len(bench.etcd.asked)
+    shard.questions.may_ask = True
+    bench.run(shard, 3.5)
+    assert len(bench.etcd.asked) == asked + 3
+
+
 def test_a_new_session_asks_soon() -> None:
     bench = Bench()
     shard = bench.shard()
