@@ -112,6 +112,21 @@ class NumberedRuns:
         self.read()
         return self.numbers.issuperset(each.number for each in sent) or not self.missing(sent)
 
+    def wait(self, sent: Sequence[Sent], patience: float = 60.0) -> None:
+        """Blocks until all of those are handled. A backlog may take its time while it becomes less:
+        on a busy machine a leader works more slowly than users act.
+
+        :raises WaitTimeout: for ``patience`` seconds none of them was.
+        """
+        left = len(sent) + 1
+        while not self.has(sent):
+            now = len({each.number for each in sent} - self.numbers)
+            if now == left:
+                raise WaitTimeout(f"for {patience:g} s nobody handled {self.tell_missing(sent)}")
+            left = now
+            with contextlib.suppress(WaitTimeout):
+                wait_for(lambda: self.has(sent), patience, "what was sent by then", interval=0.2)
+
     def missing(self, sent: Sequence[Sent]) -> list[Sent]:
         """Those that nothing stands for."""
         return self._count(sent)[0]
@@ -165,7 +180,7 @@ class NumberedRuns:
         :return: how many all have run again.
         """
         with contextlib.suppress(WaitTimeout):
-            wait_for(lambda: self.has(sent), timeout, "every reaction", interval=0.5)
+            self.wait(sent, timeout)
         lost, again = self._count(sent)
         said = {f"r{replica.index}": replica.log_text().count(AMBIGUOUS) for replica in fleet}
         by = Counter(replica for _, replica, _ in again)
