@@ -148,6 +148,7 @@ class SessionCatchUp:
             return
         question = self._questions.ask()
         if question is None:
+            self._ask_pause = ASK_AGAIN  # if another doubt comes, that is a new one
             return
         self._ask_at = self._clock() + self._ask_pause
         self._ask_pause = min(2 * self._ask_pause, ASK_LAST)

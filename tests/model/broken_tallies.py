@@ -45,7 +45,6 @@ __all__ = [
     "SnapshotsAreCertain",
     "StrikesByHash",
     "SurplusTellsNothing",
-    "TellsInDoubt",
     "UncertainStrike",
     "YoungerLeadersTellNothing",
 ]
@@ -440,13 +439,6 @@ class Unvoided(Landmarks):
 
     def forget(self, name: str) -> None:
         pass
-
-
-class TellsInDoubt(Tally):
-    """A leader that may yet run events again tells the number of the last one, as if it would not."""
-
-    def may_be_handled(self, entry: JournalEntry) -> bool:
-        return False
 
 
 class DeafBeforeReady(Tally):

@@ -13,7 +13,7 @@ import broken_tallies
 import pytest
 from beginnings import BOTH, DOUBT, ENDED, HANDLED, NEW, NEXT_LEADER, OUTAGE, TWICE, YOUNG_LEADER, YOUNGER
 from explore import Violation, explore, follow
-from questions_model import QuestionsModel
+from questions_model import LANDMARK, QuestionsModel
 
 #: An answer strikes out no more than there were marks: that alone would hide what else is wrong with it.
 UNCAPPED = {"tally": broken_tallies.SettlesWithoutMarks}
@@ -68,6 +68,57 @@ def test_what_only_a_replica_that_asks_has_is_not_lost_by_the_answer() -> None:
 
 def test_what_its_leader_let_go_is_kept() -> None:
     assert check(2, "a", drops=1, lively=False, repeats=False, **ENDED)[0] > 2000
+
+
+#: Its leader has told the number of the last event before a message, dies, and the replica leads without that
+#: message. Its second run of the event has a mark, too: numbers are those of the events no more.
+TOLD_BEFORE = (
+    *(
+        *DOUBT,
+        "1 asks",
+        "0 sees",
+        "0 receives M1",
+        "the mark of a (0)",
+        "1 sees",
+        "0 gives the answer",
+        "0 dies",
+    ),
+    *("the answer", "1 sees", "etcd ends", "1 leads", "1 runs a (0)"),
+)
+
+
+def test_a_message_ends_its_doubts_while_equal_events_keep_coming() -> None:
+    """Nothing runs again once the leader has told of one. What it told holds until there is a second run."""
+    states, model = check(2, f"a{LANDMARK}", DOUBT, **ENDED)
+    assert states > 2_000
+    assert model.placed > 100
+    assert check(2, f"a{LANDMARK}a", TOLD_BEFORE, **ENDED)[0] > 20
+    with pytest.raises(Violation, match="lost"):
+        check(2, f"a{LANDMARK}a", TOLD_BEFORE, tally=broken_tallies.KeepsNumbers, **ENDED)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("replicas", "stream", "begins", "options"),
+    [
+        (2, "aMa", DOUBT, {**ENDED}),
+        (2, "aMa", NEW, {**ENDED}),
+        (2, "aM", (), {**ENDED}),
+        (2, "aaM", DOUBT, {**ENDED}),
+        (2, "abM", DOUBT, {**ENDED}),
+        (2, "aM", DOUBT, {**ENDED, "breaks": 1}),
+        (2, "aM", DOUBT, {**ENDED, "snapshots": 1}),
+        (2, "aM", YOUNGER, {**ENDED, **BOTH}),
+        (3, "aM", NEXT_LEADER, {**ENDED, "cut": (1, 2), "lively": False}),
+    ],
+    ids=str,
+)
+def test_larger_bounds_with_a_message(
+    replicas: int, stream: str, begins: Sequence[str], options: dict[str, Any]
+) -> None:
+    states, model = check(replicas, stream, begins, most=1_500_000, **options)
+    assert states > 5_000
+    assert model.placed > 20
 
 
 @pytest.mark.long

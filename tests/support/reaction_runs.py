@@ -112,9 +112,44 @@ class NumberedRuns:
         self.read()
         return self.numbers.issuperset(each.number for each in sent) or not self.missing(sent)
 
+    def wait(self, sent: Sequence[Sent], patience: float = 60.0) -> None:
+        """Blocks until all of those are handled. A backlog may take its time while it becomes less:
+        on a busy machine a leader works more slowly than users act.
+
+        :raises WaitTimeout: for ``patience`` seconds none of them was.
+        """
+        left = len(sent) + 1
+        while not self.has(sent):
+            now = len({each.number for each in sent} - self.numbers)
+            if now == left:
+                raise WaitTimeout(f"for {patience:g} s nobody handled {self.tell_missing(sent)}")
+            left = now
+            with contextlib.suppress(WaitTimeout):
+                wait_for(lambda: self.has(sent), patience, "what was sent by then", interval=0.2)
+
     def missing(self, sent: Sequence[Sent]) -> list[Sent]:
         """Those that nothing stands for."""
         return self._count(sent)[0]
+
+    def tell_missing(self, sent: Sequence[Sent]) -> str:
+        """Those, in bursts; when which leader began, and what was run again."""
+        lost, again = self._count(sent)
+        bursts: list[list[Sent]] = []
+        for each in lost:
+            if bursts and each.number == bursts[-1][-1].number + 1:
+                bursts[-1].append(each)
+            else:
+                bursts.append([each])
+        told = [
+            f"{burst[0].number} to {burst[-1].number}, sent from {burst[0].at:.3f} to {burst[-1].at:.3f}"
+            for burst in bursts
+        ]
+        leaders = [f"{replica} ran {number} at {at:.3f}" for number, replica, at in self._first_runs()]
+        return f"{len(lost)} of {len(sent)}: {told}; leaders: {leaders[-12:]}; run again: {again[-20:]}"
+
+    def _first_runs(self) -> list[tuple[int, str, float]]:
+        """The first run of each leader, in order."""
+        return [run for at, run in enumerate(self.all) if at == 0 or self.all[at - 1][1] != run[1]]
 
     def _count(self, sent: Sequence[Sent]) -> tuple[list[Sent], list[tuple[int, str, float]]]:
         """The events that nothing stands for, and the runs that stand for none."""
@@ -145,7 +180,7 @@ class NumberedRuns:
         :return: how many all have run again.
         """
         with contextlib.suppress(WaitTimeout):
-            wait_for(lambda: self.has(sent), timeout, "every reaction", interval=0.5)
+            self.wait(sent, timeout)
         lost, again = self._count(sent)
         said = {f"r{replica.index}": replica.log_text().count(AMBIGUOUS) for replica in fleet}
         by = Counter(replica for _, replica, _ in again)

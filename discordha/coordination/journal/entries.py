@@ -39,12 +39,12 @@ class JournalMark(NamedTuple):
     written: int = 0  # the revision of the mark itself
 
     @classmethod
-    def parse(cls, value: bytes) -> JournalMark:
+    def parse(cls, value: bytes, written: int = 0) -> JournalMark:
         """Reads the stored form. A missing part says nothing."""
         writer, *said = value.decode(errors="replace").split(" ")
-        revision, session, number = (int(n) if is_number(n) else None for n in (*said, "0", "0", "0")[:3])
         again = said[3:4] == [AGAIN]
-        return cls(writer, revision or 0, NEVER if session is None else session, number or 0, again)
+        revision, session, number = [int(n) if is_number(n) else None for n in (*said, "0", "0", "0")[:3]]
+        return cls(writer, revision or 0, NEVER if session is None else session, number or 0, again, written)
 
     @staticmethod
     def of(entry: JournalEntry, writer: str) -> bytes:

@@ -112,12 +112,12 @@ class MarkMatching:
         if entry is None and self._ahead is not None:
             self._ahead[name] = self._ahead.get(name, 0) + 1
         if entry is not None:
-            in_order = self._first(name) in (None, entry)
+            in_order = certain and bool(self.ambiguous) and self._first(name) in (None, entry)
             self.forget(entry)
             if entry.ambiguous and mark.writer == self._replica_id:
                 self.ambiguous.explain(name)  # whether it was run once more, or for the first time
             if certain:
-                if self.ambiguous and in_order:
+                if in_order:
                     self._strike_ambiguous(entry, mark.session)
                 self._spread(name)
         elif certain and self._first(name) is None:
@@ -132,12 +132,13 @@ class MarkMatching:
     def _is_certain(self, name: str, mark: JournalMark) -> bool:
         """Whether a mark is about an event of this session."""
         before = self._placed.get(name)
-        if before is None:
-            return self.sessions.covers(mark.revision)
-        own = mark.writer == self._replica_id
-        if before:
-            self._placed[name] = 0 if own else before - 1
-        return own or not before
+        covers = self.sessions.covers(mark.revision)
+        if not before:
+            return covers or before == 0
+        # A lane's marks come in its order: those of earlier sessions first.
+        covers = covers or mark.writer == self._replica_id
+        self._placed[name] = 0 if covers else before - 1
+        return covers
 
     def _find(self, name: str, mark: JournalMark, *, certain: bool) -> JournalEntry | None:
         """The equal entry that a mark is about."""

@@ -250,12 +250,11 @@ class Tally(MarkMatching):
         one.
         """
         known = self._versions.get(name, 0)
-        uncertain = mark._replace(revision=0)
         # A lower version: the key expired meanwhile, and counts anew.
         missed = version - known if version >= known else version
         for left in range(missed, 0, -1):
-            self.acknowledge(name, mark if settled or left == 1 else uncertain)
+            self.acknowledge(name, mark if settled or left == 1 else mark._replace(revision=0))
 
 
 def _read_mark(kv: KeyValue) -> JournalMark:
-    return JournalMark.parse(kv.value)._replace(written=kv.mod_revision)
+    return JournalMark.parse(kv.value, kv.mod_revision)

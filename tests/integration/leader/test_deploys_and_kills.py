@@ -52,7 +52,7 @@ def deploy(discord: LocalDiscord, fleet: Replicas, runs: NumberedRuns, load: Loa
         leader.start()
         wait_for(lambda: begun(discord, leader) > before, 60, "its new session", interval=0.01)  # noqa: B023
         sent = load.sent()
-        wait_for(lambda: runs.has(sent), 60, lambda: f"what was sent by then: {runs.missing(sent)}")  # noqa: B023
+        runs.wait(sent)
     return killed_after
 
 

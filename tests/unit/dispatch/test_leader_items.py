@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from dispatcher_scene import Scene
 
 from discordha.context import CurrentEvent
 from discordha.dispatch.items import LeaderItem
 from discordha.dispatch.runner import Outcome
+from discordha.events import Event, Identity, Scope
 from discordha.testing import wait_for
 
 
@@ -61,6 +63,21 @@ def test_equal_events_have_one_name_and_their_guild_tells_them_apart(scene: Scen
     }
     assert sorted(name.split("/")[0] for name in names) == ["0", "77"]
     assert len({name.split("/")[1] for name in names}) == 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "guild"),
+    [
+        ('{"d": {"guild_id": "77"}}', "77"),
+        ('{"d": {"guild_id": 77}}', None),
+        ('{"d": {"guild_id": null}}', None),
+        ('{"d": {}}', None),
+        (None, None),
+    ],
+)
+def test_an_event_tells_the_guild_in_which_it_happened(raw: str | None, guild: str | None) -> None:
+    event = Event("raw_reaction_add", (), Identity(Scope.LEADER, "1", "5", None), 0, raw, 1.0)
+    assert LeaderItem(event, (), 1, Leader()).guild == guild
 
 
 def test_the_leader_is_asked_before_a_run_and_told_of_its_end(scene: Scene) -> None:

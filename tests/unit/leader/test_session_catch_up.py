@@ -178,6 +178,19 @@ def test_who_is_in_doubt_asks_soon_and_again_after_ever_longer_pauses() -> None:
     assert bench.etcd.asked[:2] == [(3, 1, {"name": 20}, 7), (3, 2, {"name": 20}, 7)]
 
 
+def test_a_doubt_that_comes_once_others_are_over_is_asked_about_as_soon_as_the_first() -> None:
+    """The mark of a second run, say."""
+    bench = Bench()
+    shard = bench.shard(3)
+    bench.run(shard, 40)
+    shard.questions.may_ask = False
+    bench.run(shard, 40)
+    asked = len(bench.etcd.asked)
+    shard.questions.may_ask = True
+    bench.run(shard, 3.5)
+    assert len(bench.etcd.asked) == asked + 3
+
+
 def test_a_new_session_asks_soon() -> None:
     bench = Bench()
     shard = bench.shard()
@@ -353,12 +366,20 @@ def test_a_leader_answers_what_it_can_tell_of_a_question() -> None:
     bench.question(number=1, old=14, young=15)
     bench.question("none", number=1, old=14)
     bench.run(shard, 1)
+    assert [question.replica for question in shard.questions.wanted] == ["young"]
     bench.proofs[0][2].set_result(True)
     bench.run(shard, 5)
     assert bench.etcd.answered == [("young", 1, {"young": 1})]
     # Once, though a part is left: who is still in doubt asks again.
     assert len(bench.proofs) == 1
     assert shard.catch_up.due() == math.inf
+    # A message tells nothing more, once it does not lead.
+    bench.question(number=2, young=15)
+    bench.run(shard, ANSWER_CHECK)
+    assert len(shard.questions.wanted) == 1
+    shard.election.is_leader = False
+    bench.run(shard, ANSWER_CHECK)
+    assert not shard.questions.wanted
 
 
 def test_a_greeting_is_no_question() -> None:

@@ -433,3 +433,22 @@ def test_what_such_an_answer_strikes_out_it_explains() -> None:
     young.asked()
     assert young.settle(add=1) == 0
     assert not young.tally.ambiguous.may_be_handled(later)
+
+
+def test_a_name_is_asked_for_while_its_marks_are_uncertain_though_none_is_held_just_now() -> None:
+    """Equal events that keep coming are handled one by one: at most moments there is none."""
+    young = Young()
+    young.receive("add")
+    young.uncertain("add")
+    young.uncertain("add")
+    young.mark("add", received=SESSION)
+    assert len(young.tally) == 0
+    assert young.tally.may_ask
+    assert young.tally.ask() == {digest("add"): SESSION}
+    assert young.settle() == 0
+    # Names of which nothing ever came leave nothing to be told.
+    young.uncertain("remove")
+    assert young.tally.ask() == {digest("add"): SESSION}
+    young.now += SETTLE + 1
+    young.tally.expire(0.0)
+    assert not young.tally.may_ask

@@ -8,7 +8,7 @@ import pytest
 from tally_bench import EARLIER, SESSION, Bench, value
 
 from discordha.coordination.etcd.store import WatchEvent
-from discordha.coordination.journal.entries import NEVER, EntryState, JournalMark, digest
+from discordha.coordination.journal.entries import NEVER, EntryState, JournalEntry, JournalMark, digest
 from discordha.coordination.journal.matching import EARLY_MARK_LIFE
 from discordha.coordination.journal.sessions import SETTLE
 from discordha.coordination.journal.tables import EntryIndex
@@ -186,6 +186,10 @@ def test_an_own_mark_is_about_what_was_run_here() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
+        (b"me 7 5 3 again", ("me", 7, 5, 3, True)),
+        (b"me 7 5 3 again later", ("me", 7, 5, 3, True)),
+        (b"me 7 5 3 later", ("me", 7, 5, 3, False)),
+        (b"me 7 again", ("me", 7, NEVER, 0, False)),
         (b"me 7 5 3", ("me", 7, 5, 3)),
         (b"me 7 5", ("me", 7, 5, 0)),
         (b"me 7 0", ("me", 7, 0, 0)),
@@ -199,8 +203,17 @@ def test_an_own_mark_is_about_what_was_run_here() -> None:
         (b"me \xff \xff", ("me", 0, NEVER, 0)),
     ],
 )
-def test_marks_as_they_are_stored(content: bytes, expected: tuple[str, int, int, int]) -> None:
-    assert JournalMark.parse(content)[:4] == expected
+def test_marks_as_they_are_stored(content: bytes, expected: tuple[object, ...]) -> None:
+    assert JournalMark.parse(content, 9)[: len(expected)] == expected
+    assert JournalMark.parse(content, 9).written == 9
+
+
+def test_the_mark_of_an_event_that_may_have_been_handled_says_so() -> None:
+    entry = JournalEntry("add", "lane", sequence=3, received_at=0.0, revision=7)
+    entry.began = 5
+    assert JournalMark.of(entry, "me") == b"me 7 5 3"
+    entry.ambiguous = True
+    assert JournalMark.parse(JournalMark.of(entry, "me")) == JournalMark("me", 7, 5, 3, again=True)
 
 
 def test_the_marks_of_one_transaction_count_in_their_writers_order() -> None:
