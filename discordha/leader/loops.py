@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 #: How often a loop checks whether it may run, seconds.
 LOOP_CHECK = 0.05
+#: The pause between two tries to write a run's end, seconds.
+SETTLE_PAUSE = 0.5
 #: A run that begins so many seconds after it was due is on time.
 ON_TIME = 1.0
 #: How often a run for a time of day begins before it is given up.
@@ -109,6 +111,9 @@ class _Thread:
     def _run(self) -> None:
         loop, loops = self._loop, self._loops
         while not loops.pausing:
+            if not self._runs.settle(loop.name):
+                loops.wait(SETTLE_PAUSE)
+                continue
             if not loop.is_running():
                 if not self._runs.is_running(loop.name):
                     self._finish()

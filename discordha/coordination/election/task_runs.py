@@ -5,6 +5,7 @@ Guarantees
   key exists, also if leadership has moved while the old leader still runs the task.
 - Each begin is counted once in the task's state ``lc/<name>``, together with what was told to all replicas:
   whether the task is stopped, and another schedule. A fleet that starts anew forgets that state.
+- A run whose end was not written is ended later; a begin whose answer was lost is taken back: ``settle``.
 - A *point* (a time at which a run was due) is noted in ``lt/<name>`` when its run begins, and again when it
   ends. The note outlives the fleet: no point gets two runs that end, and one that nobody ran can be made up.
 
@@ -111,7 +112,10 @@ class TaskRuns(WatchListener):
         self._wall = wall
         self._changed = threading.Condition()
         self._begun: dict[str, float] = {}
-        self._held: set[str] = set()
+        self._held: dict[str, KeyValue] = {}  # as the watch shows it
+        self._running: dict[str, int] = {}  # numbers of the runs that go on here
+        self._unended: dict[str, tuple[TaskRun, Point | None]] = {}  # ended here, and not in the store
+        self._leases: set[int] = set()  # of the sessions that runs began under here
         self._states: dict[str, TaskState] = {}
         self._points: dict[str, Point] = {}
 
@@ -173,6 +177,7 @@ class TaskRuns(WatchListener):
             Put(state_key, _dump_state(after)),
         ]
         if term is not None:
+            self._leases.add(term.lease_id)
             compare.append(term.guard())
         if point is not None:
             compare.append(Compare.mod_revision(point_key, point.revision))
@@ -185,6 +190,7 @@ class TaskRuns(WatchListener):
             self._learn(result)
             return None
         with self._changed:
+            self._running[name] = result.revision
             self._begun[name] = self._clock()
             self._note_state(name, after, result.revision)
             if point is not None:
@@ -192,9 +198,40 @@ class TaskRuns(WatchListener):
         return TaskRun(name, result.revision, term)
 
     def end(self, run: TaskRun, point: Point | None = None) -> None:
-        """Ends a run, and its point if one is given. Blocks; if the store does not answer, the key vanishes
-        with the session.
+        """Ends a run, and its point if one is given. Blocks; ``settle`` tries it again."""
+        with self._changed:
+            self._running.pop(run.name, None)
+            self._unended[run.name] = run, point
+        self.settle(run.name)
+
+    def settle(self, name: str) -> bool:
+        """Ends in the store what does not go on here: a run whose end was not written, or one whose begin was
+        committed without an answer. Whether nothing is left to do. Blocks on the store if something is. Only
+        for the thread that begins and ends the task's runs.
         """
+        with self._changed:
+            unended, held = self._unended.get(name), self._held.get(name)
+            running = self._running.get(name)
+        if unended is not None:
+            if not self._end(*unended):
+                return False
+            with self._changed:
+                self._unended.pop(name, None)
+            return True
+        if held is None or held.lease not in self._leases or held.create_revision == running:
+            return True
+        try:
+            self._store.txn((Compare.create_revision(held.key, held.create_revision),), (Delete(held.key),))
+        except DiscordHAError:
+            return False
+        with self._changed:
+            if self._held.get(name) is held:
+                del self._held[name]
+                self._changed.notify_all()
+        return True
+
+    def _end(self, run: TaskRun, point: Point | None) -> bool:
+        """Writes a run's end; whether the store has answered."""
         key = f"{self._root}lp/{run.name}"
         mine = Compare.create_revision(key, run.number)
         writes: list[Delete | Put] = [Delete(key)]
@@ -204,10 +241,14 @@ class TaskRuns(WatchListener):
         try:
             result = self._store.txn((mine,), writes)
         except DiscordHAError:
-            return
-        if result.succeeded and point is not None:
-            with self._changed:
+            return False
+        with self._changed:
+            held = self._held.get(run.name)
+            if held is not None and held.create_revision == run.number:
+                del self._held[run.name]
+            if result.succeeded and point is not None:
                 self._note_point(run.name, point, result.revision)
+        return True
 
     def note_point(self, name: str, point: Point, term: LeaderTerm | None) -> bool:
         """Notes a point without a run; false if another replica was faster, or the store does not answer.
@@ -274,7 +315,7 @@ class TaskRuns(WatchListener):
     def _put(self, kv: KeyValue) -> None:
         component, _, name = kv.key[len(self._root) :].partition("/")
         if component == "lp":
-            self._held.add(name)
+            self._held[name] = kv
             self._begun[name] = self._clock()
         elif component == "lc":
             state = _parse_state(kv.value)
@@ -292,7 +333,7 @@ class TaskRuns(WatchListener):
     def _delete(self, kv: KeyValue) -> None:
         component, _, name = kv.key[len(self._root) :].partition("/")
         if component == "lp":
-            self._held.discard(name)
+            self._held.pop(name, None)
         elif component == "lc":
             if self._states.get(name, TaskState()).revision < kv.mod_revision:
                 self._states.pop(name, None)
@@ -306,7 +347,7 @@ class TaskRuns(WatchListener):
     def on_snapshot(self, snapshot: Snapshot) -> None:
         with self._changed:
             there = {kv.key[len(self._root) :] for kv in snapshot.items}
-            self._held = set()
+            self._held = {}
             self._states = {name: state for name, state in self._states.items() if f"lc/{name}" in there}
             self._points = {name: point for name, point in self._points.items() if f"lt/{name}" in there}
             begun = dict(self._begun)
