@@ -13,6 +13,7 @@ import bench_steady
 import pytest
 import table
 from rich.console import Console
+from rig import Rig
 from table import Row
 
 
@@ -41,6 +42,14 @@ def test_original_and_ours_handle_a_burst_once_and_stand_in_the_table(tmp_path: 
     shown = io.StringIO()
     table.show({"original": found}, Console(file=shown, width=140))
     assert "the original's protocol: events/s" in shown.getvalue()
+
+
+@pytest.mark.parametrize("etcd", [False, True])
+def test_the_floor_handles_a_burst(etcd: bool) -> None:
+    with Rig(["floor"], etcd=etcd, warm_up=0) as rig:
+        burst = rig.burst(100)
+    assert burst.handled == 100
+    assert (burst.writes > 0) is etcd
 
 
 PAGE = "# Title\n<!-- written by make bench -->\nold\n<!-- end -->\nafter\n"
