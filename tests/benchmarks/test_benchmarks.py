@@ -14,6 +14,7 @@ import bench_steady
 import pytest
 import table
 from rich.console import Console
+from rig import Rig
 from table import Row
 
 
@@ -48,6 +49,14 @@ def test_a_start_reads_no_marks() -> None:
     found = bench_start.start(marks=20_000, rounds=1)["rounds"]
     without, read = found["without"][0], found["with"][0]
     assert without["cpu"] < read["cpu"] / 2, found
+
+
+@pytest.mark.parametrize("etcd", [False, True])
+def test_the_floor_handles_a_burst(etcd: bool) -> None:
+    with Rig(["floor"], etcd=etcd, warm_up=0) as rig:
+        burst = rig.burst(100)
+    assert burst.handled == 100
+    assert (burst.writes > 0) is etcd
 
 
 PAGE = "# Title\n<!-- written by make bench -->\nold\n<!-- end -->\nafter\n"
