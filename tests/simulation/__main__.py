@@ -21,7 +21,10 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=6.0, help="events a second")
     parser.add_argument("--shards", type=int, help="0: the bot has none")
     parser.add_argument("--reshard", type=int, default=0, help="the number of shards later on")
-    parser.add_argument("--mix", action="store_true", help="shards, and a reshard, for each third seed")
+    parser.add_argument(
+        "--mix", action="store_true", help="shards for a third of the seeds, outages for another"
+    )
+    parser.add_argument("--catch-up", action="store_true", help="catch up, and let all replicas die")
     parser.add_argument("--only", default="", help="these kinds of faults, with commas between")
     parser.add_argument("--script", help="the faults instead of the seed's, as a failure prints them")
     parser.add_argument("--broken", help="a broken build, or 'all'")
@@ -38,7 +41,7 @@ def main() -> int:
 
     loading.install()
     from simulation import running
-    from simulation.broken import BROKEN, SHARDED
+    from simulation.broken import BROKEN, CATCHES_UP, SHARDED
     from simulation.cluster import Plan
     from simulation.script import Fault
 
@@ -48,19 +51,23 @@ def main() -> int:
         calm=args.calm,
         rate=args.rate,
         shards=args.shards or 0,
+        catch_up=args.catch_up,
         reshard=args.reshard,
         only=[kind for kind in args.only.split(",") if kind],
     )
     seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.seeds)
     if args.broken == "all":
-        plans = {name: plan.sharded() if name in SHARDED else plan for name in BROKEN}
+        plans = {
+            name: plan.sharded() if name in SHARDED else plan.with_outages() if name in CATCHES_UP else plan
+            for name in BROKEN
+        }
         return _all_broken(running, plans, seeds)
     script = None
     if args.script:
         script = [Fault.read(each) for each in args.script.split(",") if each != "none"]
     begun, failed, totals = time.monotonic(), [], {}
     for seed in seeds:
-        here = plan.mixed(seed) if args.mix and args.shards is None else plan
+        here = plan.mixed(seed) if args.mix and args.shards is None and not args.catch_up else plan
         result = running.simulate(seed, faults=script, plan=here, breaking=args.broken)
         if args.history:
             print("\n".join(result.lines))

@@ -11,6 +11,8 @@ from typing import Any
 
 import simulation.gateway
 from discordha.api.cache import Cache
+from discordha.catch_up.fetch import HistoryFetcher
+from discordha.catch_up.missed import Outcome
 from discordha.context import Fence
 from discordha.coordination.claims.claims import Claims
 from discordha.coordination.claims.records import Claim
@@ -25,7 +27,7 @@ from discordha.coordination.shared.timers import TimerStore
 from discordha.sharding.host import ShardHost
 from simulation.threads import current_thread
 
-__all__ = ["BROKEN", "SHARDED", "built"]
+__all__ = ["BROKEN", "CATCHES_UP", "SHARDED", "built"]
 
 Restore = Callable[[], None]
 
@@ -206,6 +208,17 @@ def _does_not_stand_anew() -> Restore:
     return lambda: (undo(), more())  # type: ignore[func-returns-value]
 
 
+def _nothing_fetched() -> Restore:
+    """A catch-up takes every history for empty."""
+
+    async def run(self: HistoryFetcher, deliver: Any, progressed: Any) -> Outcome:
+        return Outcome({}, 0, (), frozenset())
+
+    return _replace(HistoryFetcher, "run", run)
+
+
+#: These show with a catch-up only.
+CATCHES_UP = {"nothing-fetched"}
 #: These show with shards only.
 SHARDED = {"leaves-at-once", "both-generations-act", "does-not-stand-anew"}
 BROKEN: dict[str, Callable[[], Restore]] = {
@@ -223,6 +236,7 @@ BROKEN: dict[str, Callable[[], Restore]] = {
     "leaves-at-once": _leaves_at_once,
     "both-generations-act": _both_generations_act,
     "does-not-stand-anew": _does_not_stand_anew,
+    "nothing-fetched": _nothing_fetched,
     "timer-ends-first": _timer_ends_first,
     "timer-not-asked": _timer_not_asked,
     "loop-not-held": _loop_not_held,

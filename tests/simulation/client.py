@@ -9,10 +9,15 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import discord
+
+from discordha.events import CaughtUp
 from discordha.gateway.state import GatewayState
+from discordha.gateway.tap import CAUGHT_UP, HANDLED
 from simulation.discord_side import WAY, WAY_MEAN, Connection, Session
 from simulation.futures import CancelledError
 from simulation.primitives import monotonic, sleep
+from simulation.rest import SimulatedHTTP, guilds_of
 from simulation.scheduler import current
 from simulation.threads import Thread
 
@@ -48,6 +53,11 @@ class SimulatedClient:
         self._beats_sent = self._beats_answered = 0
         self._again = False
         self._permit: Any = None
+        self._last_messages: dict[int, int] = {}  # by channel
+        self.http = SimulatedHTTP(self, self._discord)
+        self.intents = discord.Intents(guild_messages=True)
+        self.shard_id = number if count else None
+        self.private_channels = ()
         self._awaited: Any = None  # what the connection waits for
         self.down_until = 0.0
         self.closed = False
@@ -165,6 +175,8 @@ class SimulatedClient:
         kind, data = frame["t"], frame["d"]
         listener = self._gateway.listener
         if kind == "READY":
+            history = self._discord.history
+            self._last_messages = {channel: int(sent[-1]["id"]) for channel, sent in history.items()}
             listener.on_new_session(self.key)
             self._set_connected(True)
             self._current.ready = True
@@ -179,17 +191,25 @@ class SimulatedClient:
             self._current.events += self._current.connected
             self.dispatch(kind, data, text)
 
-    def dispatch(self, kind: str, data: Any, raw: str) -> None:
+    def dispatch(self, kind: str, data: Any, raw: str, caught_up: CaughtUp | None = None) -> None:
         """Hands an event on as the tap does."""
-        listener, revision = self._gateway.listener, self._acknowledged
+        listener = self._gateway.listener
         self._gateway.on_received(kind, data)
+
+        def hand_on(name: str, args: Any) -> None:
+            if caught_up is not None:
+                listener.on_caught_up(name, (args,), raw, self.key, caught_up)
+            else:
+                listener.on_dispatch(name, (args,), raw, self.key, self._acknowledged)
+
         if kind == "MESSAGE_CREATE":
             channel = SimpleNamespace(id=int(data["channel_id"]))
-            guild = SimpleNamespace(id=int(data["guild_id"])) if "guild_id" in data else None
+            guild = SimpleNamespace(id=int(data["guild_id"]))
+            self._last_messages[channel.id] = max(self._last_messages.get(channel.id, 0), int(data["id"]))
             args: Any = SimpleNamespace(
                 id=int(data["id"]), channel=channel, guild=guild, content=data["content"]
             )
-            listener.on_dispatch("message", (args,), raw, self.key, revision)
+            hand_on("message", args)
         elif kind == "MESSAGE_REACTION_ADD":
             args = SimpleNamespace(
                 message_id=int(data["message_id"]),
@@ -198,12 +218,41 @@ class SimulatedClient:
                 emoji=data["emoji"]["name"],
                 token=data["token"],
             )
-            listener.on_dispatch("raw_reaction_add", (args,), raw, self.key, revision)
+            hand_on("raw_reaction_add", args)
 
     def replay(self, raw: str) -> None:
         """Gives a stored event to the listener again."""
         frame = json.loads(raw)
-        self.dispatch(frame["t"], frame["d"], raw)
+        moment = frame.get(CAUGHT_UP)
+        if moment is None:
+            self.dispatch(frame["t"], frame["d"], raw)
+        else:
+            at = monotonic() - self.age_of(moment)
+            self.catch_up(frame["t"], frame["d"], CaughtUp(moment, at, frame.get(HANDLED, ())))
+
+    def catch_up(self, kind: str, data: dict[str, Any], caught_up: CaughtUp) -> None:
+        """Gives an event of the history to the listener; gateway's thread."""
+        frame = {"op": 0, "s": None, "t": kind, "d": data, CAUGHT_UP: caught_up.moment}
+        if caught_up.handled:
+            frame[HANDLED] = list(caught_up.handled)
+        self.dispatch(kind, data, json.dumps(frame), caught_up)
+
+    # -- what a catch-up asks --------------------------------------------------------------------------------
+
+    def channels(self) -> dict[int, int]:
+        """The channels of the shard, with their guilds."""
+        count = self.shard_count or 1
+        found = self._discord.channels.items()
+        return {channel: guild for channel, guild in found if (guild >> 22) % count == self.number}
+
+    @property
+    def guilds(self) -> list[Any]:
+        """The shard's guilds, as the cache has them."""
+        return guilds_of(self, self._last_messages)
+
+    def note_date(self, date: str, began: float) -> None:
+        """Takes the date of an answer of the REST API."""
+        self._gateway.dates.note(date, began)
 
     def _set_connected(self, connected: bool) -> None:
         if connected != self._current.connected:
@@ -294,8 +343,9 @@ class SimulatedClient:
         )
 
     def age_of(self, moment: float) -> float:
-        """Not known here."""
-        return 0.0
+        """See the tap; any thread."""
+        now = self._gateway.dates.earliest(monotonic())
+        return max(now - moment, 0.0) if now is not None else 0.0
 
 
 def drive(coroutine: Any, wait: Callable[[Any], Any] = lambda future: future.result()) -> Any:

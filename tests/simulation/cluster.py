@@ -24,7 +24,7 @@ from simulation.discord_side import SimulatedDiscord
 from simulation.etcd import SimulatedEtcd
 from simulation.etcd_client import store_of_this_machine
 from simulation.gateway import SimulatedGateway, send
-from simulation.leading import FLEET_READY, WATCHED_EVERY, Leading, limits_for
+from simulation.leading import FLEET_READY, WATCHED_EVERY, Leading, channels_of, guild_of, limits_for
 from simulation.on_time import OnTime, OnTimeRecord
 from simulation.primitives import sleep
 from simulation.record import Record, Run
@@ -40,8 +40,8 @@ __all__ = ["Cluster", "Plan"]
 FIRST_READY = 90.0
 #: A replica is ready so many seconds after its start, and after the last fault.
 READY_WITHIN = 30.0
-#: A bot with shards is left alone for so long, seconds: sessions begin one after another.
-CALM_SHARDED = 60.0
+#: With shards, or after outages, a bot is left alone for so long, seconds: sessions begin one after another.
+CALM_LONG = 60.0
 #: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
 SETTLES = 8.0
 #: The handler of one message in so many schedules a timer.
@@ -56,6 +56,7 @@ class Plan:
     :param rate: events a second.
     :param only: these kinds of faults; empty: all.
     :param shards: how many; 0: the bot has none.
+    :param catch_up: whether replicas fetch what none of them received; then all of them may die.
     :param reshard: how many shards the bot has from a third of the time on; 0: as many as before.
     """
 
@@ -69,6 +70,7 @@ class Plan:
         only: Sequence[str] = (),
         shards: int = 0,
         reshard: int = 0,
+        catch_up: bool = False,
     ) -> None:
         self.replicas = replicas
         self.seconds = seconds
@@ -77,17 +79,24 @@ class Plan:
         self.only = only
         self.shards = shards
         self.reshard = reshard
+        self.catch_up = catch_up
 
     def sharded(self) -> Plan:
         """The same with shards: 4, then 8, on 4 replicas."""
         made = copy.copy(self)
         made.replicas, made.shards, made.reshard = max(self.replicas, 4), 4, 8
-        made.calm = max(self.calm, CALM_SHARDED)
+        made.calm = max(self.calm, CALM_LONG)
+        return made
+
+    def with_outages(self) -> Plan:
+        """The same with a catch-up, and with times in which no replica is connected."""
+        made = copy.copy(self)
+        made.catch_up, made.calm = True, max(self.calm, CALM_LONG)
         return made
 
     def mixed(self, seed: int) -> Plan:
-        """The same for two seeds of three, with shards for the third."""
-        return self.sharded() if seed % 3 == 0 else self
+        """The same for one seed of three, with shards for the next, and with outages for the third."""
+        return (self.sharded(), self.with_outages(), self)[seed % 3]
 
 
 class Cluster(OnTime, Leading, Striking, Loading):
@@ -119,6 +128,9 @@ class Cluster(OnTime, Leading, Striking, Loading):
         self._grace = scheduler.random.choice((0.01, 0.05))
         self._ttl = scheduler.random.choice((2.0, 5.0))
         self.record.ttl = self._ttl
+        self.record.catches_up = plan.catch_up
+        shards = max(plan.shards, plan.reshard)
+        self.discord.channels = {number + 1: guild_of(number + 1) for number in range(channels_of(shards))}
         self._choose_times(plan.seconds + plan.calm + 20.0)
         self._connect_parts()
 
@@ -197,7 +209,7 @@ class Cluster(OnTime, Leading, Striking, Loading):
             session_ttl=self._ttl,
             grace=self._grace,
             workers=4,
-            catch_up=0.0,
+            catch_up=600.0 if self.plan.catch_up else 0.0,
             requests_per_second=0,
             drain_timeout=10.0,
             shard_count=self.plan.shards or None,
@@ -207,6 +219,8 @@ class Cluster(OnTime, Leading, Striking, Loading):
             bot.event(self._handler(bot, machine, "on_message"))
             bot.event(self._handler(bot, machine, "on_raw_reaction_add"))
             self._declare_on_time(bot, machine)
+            if self.plan.catch_up:
+                bot.event(self._on_gap(machine))
             try:
                 bot.start()
                 break
@@ -240,6 +254,12 @@ class Cluster(OnTime, Leading, Striking, Loading):
 
         handle.__name__ = handle.__qualname__ = name
         return handle
+
+    def _on_gap(self, machine: Machine) -> Callable[[Any], None]:
+        def on_gap(gap: Any) -> None:
+            self._note(f"{machine.name} is told of a gap from {gap.since} to {gap.until}")
+
+        return on_gap
 
     def _begin(self, key: str, name: str, machine: Machine, event: Any, what: Any) -> Run:
         now, record = self.scheduler.now, self.record

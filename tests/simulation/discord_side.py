@@ -33,9 +33,9 @@ class Session:
         self.sent: list[str] = []  # frames, by sequence number - 1
         self.connection: Connection | None = None
 
-    def serves(self, guild: int | None) -> bool:
+    def serves(self, guild: int) -> bool:
         """Whether the guild's events go to this session."""
-        return self.valid and (self.count is None or (guild or 0) // (1 << 22) % self.count == self.shard)
+        return self.valid and (self.count is None or (guild >> 22) % self.count == self.shard)
 
 
 class Begun(NamedTuple):
@@ -74,6 +74,8 @@ class SimulatedDiscord:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.sessions: list[Session] = []
+        self.channels: dict[int, int] = {}  # the guild of each
+        self.history: dict[int, list[dict[str, Any]]] = {}  # messages by channel
         self.messages: list[tuple[float, int, str, str]] = []  # when, channel, content, nonce
         self.requests: list[tuple[float, str, str, bool]] = []  # when, who, content, new
         self.limits: Any = None  # of sessions, as it tells them
@@ -90,7 +92,9 @@ class SimulatedDiscord:
 
     def emit(self, kind: str, data: Mapping[str, Any]) -> int:
         """Something happens: all sessions of the guild's shard are told. Returns how many."""
-        guild = int(data["guild_id"]) if "guild_id" in data else None
+        guild = int(data["guild_id"])
+        if kind == "MESSAGE_CREATE":
+            self.history.setdefault(int(data["channel_id"]), []).append(dict(data))
         told = [session for session in self.sessions if session.serves(guild)]
         for session in told:
             self._to(session, kind, data)

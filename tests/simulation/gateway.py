@@ -17,7 +17,8 @@ from discordha.gateway.state import GatewayState
 from simulation.client import SimulatedClient, drive
 from simulation.discord_side import WAY, WAY_MEAN, SimulatedDiscord
 from simulation.futures import Future
-from simulation.primitives import SimpleQueue, sleep
+from simulation.primitives import SimpleQueue, monotonic, sleep
+from simulation.rest import VirtualLoop, date_of
 from simulation.scheduler import Machine, current
 from simulation.threads import Thread
 
@@ -42,7 +43,7 @@ class SimulatedGateway:
         self.lag = 0.0
         self.bridge = _Bridge()
         self.dates = DiscordClock()
-        self.loop = None
+        self.loop = VirtualLoop() if config.catch_up else None
         self._clients: dict[int, SimulatedClient] = {}
         self._left: dict[int, SimulatedClient] = {}
         self._inbox: SimpleQueue = SimpleQueue()
@@ -52,9 +53,13 @@ class SimulatedGateway:
 
     def start(self) -> None:
         self._thread.start()
+        if self.loop is not None:
+            Thread(target=self.loop.main, name="discordha-loop", daemon=True).start()
 
     def session_limits(self) -> Any:
+        began = monotonic()
         sleep(0.02)
+        self.dates.note(date_of(current().now - 0.01), began)
         return self.discord.limits
 
     def refuse_shards(self) -> None:

@@ -39,9 +39,9 @@ def channels_of(shards: int) -> int:
     return 2 * shards * IN_GUILD if shards else CHANNELS
 
 
-def guild_of(channel: int, shards: int) -> int | None:
-    """The guild of a channel; ``None`` without shards."""
-    return ((channel - 1) // IN_GUILD + 1) << 22 if shards else None
+def guild_of(channel: int) -> int:
+    """The guild of a channel."""
+    return ((channel - 1) // IN_GUILD + 1) << 22
 
 
 def limits_for(replicas: int, shards: int) -> SessionLimits:

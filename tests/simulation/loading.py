@@ -126,6 +126,8 @@ def _futures() -> ModuleType:
     assert spec.loader is not None
     base = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(base)
+    for error in ("CancelledError", "InvalidStateError"):  # asyncio raises the real ones
+        setattr(base, error, getattr(concurrent.futures, error))
     names = {name: getattr(base, name) for name in concurrent.futures._base.__dict__ if hasattr(base, name)}
     return _module("concurrent.futures", concurrent.futures, **names)
 

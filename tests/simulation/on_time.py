@@ -33,7 +33,7 @@ __all__ = ["EVERY", "OnTime", "OnTimeRecord", "Timer", "TimerRun", "due_of"]
 EVERY = 1.0
 #: The least pause between two times of day, seconds; and how many there are at most.
 TIMES_EVERY = 15.0
-TIMES = 20
+TIMES = 8
 #: Seconds by which wall clocks are off at most.
 CLOCKS = 2.0
 CHANNEL = 9

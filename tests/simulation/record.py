@@ -23,7 +23,7 @@ class Happening:
     name: str
     channel: int
     at: float
-    guild: int | None = None
+    guild: int = 0
     sessions: int = 0  # that were to receive it
     received: dict[str, float] = dataclasses.field(default_factory=dict)  # by process
 
@@ -81,6 +81,7 @@ class Record:
         self.kept: dict[str, set[str]] = {}  # by process: the reactions that wait in its journal at the end
         self.draining: dict[str, float] = {}  # since when
         self.ttl = 5.0
+        self.catches_up = False
         self.began = math.inf  # from when on all replicas were ready
         self.over = math.inf
         self.violations: list[tuple[float, str, str]] = []

@@ -44,7 +44,9 @@ def simulate(
     """
     plan = plan or Plan()
     if faults is None:
-        faults = draw(seed, replicas=plan.replicas, seconds=plan.seconds, only=plan.only)
+        faults = draw(
+            seed, replicas=plan.replicas, seconds=plan.seconds, only=plan.only, outages=plan.catch_up
+        )
     cluster = Cluster(seed, faults, plan)
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -107,6 +109,7 @@ def report(result: Result, plan: Plan, *, breaking: str | None = None) -> str:
     broke = f" --broken {breaking}" if breaking else ""
     script = f" --script {','.join(map(str, result.faults))}" if result.faults else " --script none"
     sizes = f"--replicas {plan.replicas} --seconds {plan.seconds:g} --calm {plan.calm:g} --rate {plan.rate:g}"
+    sizes += " --catch-up" if plan.catch_up else ""
     sizes += f" --shards {plan.shards}" + (f" --reshard {plan.reshard}" if plan.reshard else "")
     lines.append(f"repeat: make simulate ARGS='--seed {result.seed} {sizes}{broke}{script}'")
     return "\n".join(lines)

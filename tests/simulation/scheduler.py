@@ -15,6 +15,7 @@ import hashlib
 import heapq
 import math
 import random
+from asyncio.events import _set_running_loop
 from collections.abc import Callable
 from typing import Any
 
@@ -58,12 +59,24 @@ class Machine:
 class Task:
     """One thread."""
 
-    __slots__ = ("blocked", "greenlet", "locals", "machine", "name", "over", "thread", "token", "woken")
+    __slots__ = (
+        "blocked",
+        "greenlet",
+        "locals",
+        "loop",
+        "machine",
+        "name",
+        "over",
+        "thread",
+        "token",
+        "woken",
+    )
 
     def __init__(self, name: str, machine: Machine) -> None:
         self.name = name
         self.machine = machine
         self.greenlet: Any = None
+        self.loop: Any = None  # of asyncio, while the thread runs one
         self.thread: Any = None
         self.blocked = False
         self.woken = False
@@ -166,7 +179,11 @@ class Scheduler:
             self.now += SWITCH_TIME
             note(b"%s %s %r\n" % (machine.name.encode(), task.name.encode(), self.now))
             self.current = task
+            if task.loop is not None:  # asyncio knows one loop for each real thread
+                _set_running_loop(task.loop)
             task.greenlet.switch()
+            if task.loop is not None:
+                _set_running_loop(None)
             self.current = None
 
     def kill(self, machine: Machine) -> None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-__all__ = ["KINDS", "Fault", "draw", "shrink"]
+__all__ = ["ALL", "KINDS", "OUTAGES", "Fault", "draw", "shrink"]
 
 
 class Fault(NamedTuple):
@@ -53,21 +53,36 @@ KINDS = {
 }
 
 
+#: These come in runs with a catch-up only: nothing brings back what no replica received otherwise.
+OUTAGES = {
+    "everybody-dies": (2, 0.5, 12.0),
+    "all-sessions-end": (2, 0.2, 6.0),
+}
+ALL = {**KINDS, **OUTAGES}
+
+
 def draw(
-    seed: int | str, *, replicas: int, seconds: float, pause: float = 3.0, only: Sequence[str] = ()
+    seed: int | str,
+    *,
+    replicas: int,
+    seconds: float,
+    pause: float = 3.0,
+    only: Sequence[str] = (),
+    outages: bool = False,
 ) -> list[Fault]:
     """The faults of a seed: one every ``pause`` seconds on average, several at a time as it comes.
 
     :param only: these kinds; empty: all.
+    :param outages: also those that no replica lives through, if all kinds are asked for.
     """
     chance = random.Random(f"faults {seed}")
-    kinds = list(only) or list(KINDS)
-    weights = [KINDS[kind][0] for kind in kinds]
+    kinds = list(only) or list(ALL if outages else KINDS)
+    weights = [ALL[kind][0] for kind in kinds]
     faults: list[Fault] = []
     at = chance.expovariate(1 / pause)
     while at < seconds:
         kind = chance.choices(kinds, weights)[0]
-        _, least, most = KINDS[kind]
+        _, least, most = ALL[kind]
         faults.append(
             Fault(round(at, 3), kind, chance.randrange(replicas), round(chance.uniform(least, most), 3))
         )

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from simulation.record import Record, Trouble
-from simulation.script import Fault
+from simulation.script import OUTAGES, Fault
 
 if TYPE_CHECKING:
     from discordha.bot import DiscordHA
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Replica", "Striking"]
 
 #: These hit the cluster, not a replica.
-_OF_ETCD = {"no-etcd-leader", "etcd-refuses", "watches-break", "compaction", "lost-posts"}
+_OF_ETCD = {"no-etcd-leader", "etcd-refuses", "watches-break", "compaction", "lost-posts", *OUTAGES}
+#: After a time without any replica new sessions begin one after another, and miss nothing after so many
+#: seconds.
+RECOVERS = 30.0
 #: These excuse nothing.
 _HARMLESS = {"drain"}
 
@@ -66,7 +69,7 @@ class Striking(ABC):
         self._note(f"fault {fault.kind} of r{fault.target} for {fault.lasts} s")
         act = getattr(self, "_" + fault.kind.replace("-", "_"))
         if fault.kind in _OF_ETCD:
-            self._trouble(fault, None, fault.lasts)
+            self._trouble(fault, None, fault.lasts + (RECOVERS if fault.kind in OUTAGES else 0.0))
             act(fault)
         elif machine is not None and machine.alive and not machine.paused and not replica.draining:
             if fault.kind not in _HARMLESS:
@@ -171,6 +174,21 @@ class Striking(ABC):
     def _lost_posts(self, fault: Fault) -> None:
         self.discord.loses = 0.3
         self.scheduler.after(fault.lasts, functools.partial(setattr, self.discord, "loses", 0.0))
+
+    def _everybody_dies(self, fault: Fault) -> None:
+        for replica in self.replicas:
+            machine = replica.machine
+            if machine is None or not machine.alive:
+                continue
+            self._bury(replica, machine, "killed")
+            late = self.scheduler.random.uniform(0.0, 2.0)
+            self.scheduler.after(fault.lasts + late, functools.partial(self._start, replica))
+
+    def _all_sessions_end(self, fault: Fault) -> None:
+        for replica in self.replicas:
+            machine, gateway = replica.machine, replica.gateway
+            if machine is not None and machine.alive and gateway is not None:
+                self._gateway_drops(fault, replica, machine, gateway, valid=False)
 
     def _mend(self) -> None:
         """Ends all faults at once."""

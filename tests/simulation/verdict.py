@@ -27,6 +27,10 @@ SESSION_BEFORE, SESSION_AFTER = 4.0, 30.0
 MAX_ATTEMPTS = 3
 #: How much more than its TTL a takeover may take, seconds.
 TAKEN_WITHIN = 1.5
+#: What nobody received is caught up within so many seconds of its moment.
+CAUGHT_UP_WITHIN = 40.0
+#: Discord delivers an event within so many seconds, or it may be lost in an outage.
+DELIVERED_WITHIN = 3.0
 #: A dead host of a shard is replaced within so many seconds.
 REPLACED_WITHIN = 30.0
 #: While nothing is wrong, also during drains, an event is answered within so many seconds.
@@ -63,6 +67,8 @@ def judge(
         _judge_event(record, name, happenings, made.get(name, []), begun, violations, excused)
         if happenings[0].kind == "message":
             _judge_runs(record, name, record.runs.get(name, []), violations, excused)
+    if record.catches_up:
+        _judge_catch_up(record, made, violations, excused)
     judge_on_time(record, made, violations, excused, _judge_runs)
     _judge_identifies(record, identified, limits, violations)
     checked = _judge_histories(record, violations)
@@ -130,6 +136,31 @@ def _judge_event(  # noqa: PLR0917
             violations.append((made[-1], "repeated", f"{kind} {name}: {len(made)} messages"))
 
 
+def _judge_catch_up(
+    record: Record,
+    made: dict[str, list[float]],
+    violations: list[tuple[float, str, str]],
+    excused: collections.Counter[str],
+) -> None:
+    """P11: messages that no survivor received are caught up."""
+    for name, happenings in record.by_name.items():
+        first = happenings[0]
+        early = first.at < record.began or record.over - first.at < CAUGHT_UP_WITHIN
+        if first.kind != "message" or made.get(name) or early:
+            continue
+        if any(_survives(record, who, first.kind) for who in first.received):
+            continue  # judged by P2
+        arrived = min(first.received.values(), default=math.inf)
+        runs = record.runs.get(name, [])
+        deaths = sum(record.ended.get(run.machine, ("",))[0] == "killed" and not run.ended for run in runs)
+        if deaths >= MAX_ATTEMPTS:
+            excused["dead letter (P8)"] += 1
+        elif math.inf > arrived > first.at + DELIVERED_WITHIN:
+            excused["delivered after more than 3 s (P11)"] += 1
+        else:
+            violations.append((first.at, "not caught up", f"message {name} in {first.channel}"))
+
+
 def _judge_runs(
     record: Record,
     name: str,
@@ -164,9 +195,9 @@ def _judge_runs(
             violations.append((later[0].begun, "started again", text))
 
 
-def _begun_for(identified: list[Begun], guild: int | None) -> list[float]:
+def _begun_for(identified: list[Begun], guild: int) -> list[float]:
     """When the sessions began that receive a guild's events."""
-    number = (guild or 0) >> 22
+    number = guild >> 22
     return [each.at for each in identified if each.count is None or number % each.count == each.shard]
 
 

@@ -55,8 +55,7 @@ class Loading(ABC):
         scheduler.after(chance.expovariate(self.plan.rate), self._emit)
         shards = max(self.plan.shards, self.plan.reshard)
         number, channel, now = next(self._numbers), 1 + chance.randrange(channels_of(shards)), scheduler.now
-        guild = guild_of(channel, shards)
-        place: dict[str, Any] = {"guild_id": str(guild)} if guild is not None else {}
+        guild = guild_of(channel)
         if chance.random() < 0.7:
             snowflake = self.discord.snowflake()
             happening = Happening(number, "message", str(snowflake), channel, now, guild)
@@ -64,14 +63,20 @@ class Loading(ABC):
             self._note(f"message {snowflake} in {channel}")
             happening.sessions = self.discord.emit(
                 "MESSAGE_CREATE",
-                {"id": str(snowflake), "channel_id": str(channel), "content": "!", "token": number, **place},
+                {
+                    "id": str(snowflake),
+                    "channel_id": str(channel),
+                    "guild_id": str(guild),
+                    "author": {"id": "7"},
+                    "content": "!",
+                    "token": number,
+                },
             )
             return
         target, user, emoji = int(now / 4), chance.randrange(2), chance.choice("ab")
-        if guild is None:
-            channel = 1
-        else:
-            target = target * 10_000 + channel
+        if not shards:
+            channel, guild = 1, guild_of(1)
+        target = target * 10_000 + channel
         name = f"{target}/{user}/{emoji}"
         happening = Happening(number, "reaction", name, channel, now, guild)
         self.record.happened(happening)
@@ -81,7 +86,7 @@ class Loading(ABC):
             {
                 "message_id": str(target),
                 "channel_id": str(channel),
-                **place,
+                "guild_id": str(guild),
                 "user_id": str(user),
                 "emoji": {"name": emoji, "id": None},
                 "token": number,
