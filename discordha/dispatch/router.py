@@ -286,9 +286,9 @@ class Router:
         if self._claims.can_look:
             if over:  # along go those that need no look of their own if they are done by now
                 along = self._pending.delayed(LOOK_ALONG)
-                self._look(over, Look.HELP, along)
                 if len(along) < LOOK_ALONG:
-                    self._next_over = now + self._grace
+                    self._next_over = now + self._grace  # before the answer comes, which may end that
+                self._look(over, Look.HELP, along)
             again = self._look_times.due(now)
             if again:
                 self._look(again, Look.AGAIN)

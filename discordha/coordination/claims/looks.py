@@ -6,7 +6,7 @@ at again, and an event that is *absent* is claimed, which etcd refuses if the lo
 
 Guarantees: every event that is asked for gets an answer, after which ``ClaimHints`` know it and the listener
 is told (``on_looked``). While etcd does not answer, it is asked again. Keys that etcd cannot look up count as
-absent. What is asked for while a look is under way goes with the next one.
+absent. What is asked for while a look is under way goes with the next one, which comes ``PACE`` later.
 
 Threads and locks: owns ``discordha-looks``, which blocks on etcd and calls the listener; ``stop`` joins it.
 ``_lock`` guards ``_wanted``; nothing is called under it. ``ask`` never blocks, any thread.
@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.etcd.store import Snapshot, Store
@@ -31,13 +32,28 @@ _log = logging.getLogger(__name__)
 RETRY_PAUSE = 0.25
 #: Keys of one look. A replay of thousands of events is looked at in parts.
 MOST = 500
+#: See ``Looks``. Events that come late and at once ask one by one, before the first of them is looked at.
+PACE = 0.01
 
 
 class Looks:
-    """The looks of one replica, below the key prefix ``root``."""
+    """The looks of one replica, below the key prefix ``root``.
 
-    def __init__(self, store: Store, hints: ClaimHints, root: str) -> None:
+    :param pace: seconds from one look to the next, at least, unless more than ``MOST`` keys wait.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        hints: ClaimHints,
+        root: str,
+        *,
+        pace: float = PACE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
+        self._pace = pace
+        self._clock = clock
         self._hints = hints
         self._prefix = f"{root}e/"
         self._lock = threading.Lock()
@@ -66,12 +82,17 @@ class Looks:
         self._asked.set()
 
     def _run(self) -> None:
+        next_at = self._clock()
         while not self._stop.is_set():
             self._asked.wait()
             self._asked.clear()
-            while keys := self._take():
+            while self._wanted:
+                if len(self._wanted) < MOST and (left := next_at - self._clock()) > 0:
+                    self._stop.wait(left)
                 if self._stop.is_set():
                     return
+                next_at = self._clock() + self._pace
+                keys = self._take()
                 try:
                     found = self._read(keys)
                 except StoreUnavailable:

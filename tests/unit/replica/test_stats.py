@@ -41,6 +41,17 @@ def test_ended_threads_leave_no_cells() -> None:
     assert len(stats._cells) <= 1
 
 
+def test_what_is_noted_at_once_is_what_is_noted_one_by_one() -> None:
+    at_once, one_by_one = Stats(), Stats()
+    for name, seconds in (("wait", 0.0005), ("claim", 0.002), ("claim", 40.0)):
+        at_once.note((("handled", "message"), ("claimed", "message")), ((name, seconds),))
+        one_by_one.add("handled", "message")
+        one_by_one.add("claimed", "message")
+        one_by_one.observe(name, seconds)
+    assert at_once.counters() == one_by_one.counters() != {}
+    assert at_once.histograms() == one_by_one.histograms() != {}
+
+
 def test_new_stats_are_empty() -> None:
     stats = Stats()
     assert stats.count("handled") == 0

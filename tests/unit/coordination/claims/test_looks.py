@@ -198,8 +198,10 @@ class Moody(MemoryStore):
 
     away = False
     error: Exception | None = None
+    looks = 0
 
     def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
+        self.looks += 1
         if self.error is not None:
             raise self.error
         if self.away:
@@ -249,3 +251,17 @@ def test_neighbouring_snowflakes_are_one_range() -> None:
     assert keys in groups
     assert [far] in groups
     assert sorted(len(group) for group in groups) == [1, 1, 1, 1, 3]
+
+
+def test_what_is_asked_for_one_by_one_in_a_burst_shares_a_look(ears: Ears, store: Moody) -> None:
+    looks = Looks(store, ears.hints, ROOT, pace=0.5)
+    looks.start()
+    try:
+        looks.ask([KEY])
+        wait_for(lambda: ears.looked == [KEY], 10, "the first answer, at once")
+        for number in range(2, 50):
+            looks.ask([f"message/{number}"])
+        wait_for(lambda: len(ears.looked) == 49, 10, "all answers")
+        assert store.looks == 2
+    finally:
+        looks.stop()
