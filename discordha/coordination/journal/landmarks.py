@@ -42,7 +42,7 @@ class Landmarks:
                 self._received[name] = 0
 
     def close(self) -> None:
-        """The question is over."""
+        """The question is over: the leader's numbers, told or on their way, count no more."""
         for kept in (self._guilds, self._received, self._passed, self._told):
             kept.clear()
 
@@ -50,10 +50,6 @@ class Landmarks:
     def guilds(self) -> Mapping[str, Mapping[str, int]]:
         """The names that are asked about, by guild, each with its revision."""
         return self._guilds
-
-    def forget(self, name: str) -> None:
-        """The leader's numbers of a name, told or on their way, are those of the events no more."""
-        self._received.pop(name, None)
 
     def received(self, name: str) -> None:
         """An event came in."""
@@ -67,7 +63,7 @@ class Landmarks:
             return iter(())
         if len(self._passed) >= PASSED:
             del self._passed[next(iter(self._passed))]
-        self._passed[message] = {name: self._received[name] for name in names if name in self._received}
+        self._passed[message] = {name: self._received[name] for name in names}
         return self.told(message, self._told.pop(message, {}))
 
     def told(self, message: str, last: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
@@ -82,6 +78,6 @@ class Landmarks:
             [
                 (name, last[name], self._received[name] - before)
                 for name, before in passed.items()
-                if name in last and name in self._received
+                if name in last
             ]
         )
