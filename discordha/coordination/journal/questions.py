@@ -138,10 +138,11 @@ class JournalQuestions:
             if number != self._open or self._leadership() is not None:
                 return
             self._open = 0
-            handled = self._tally.settle(left)
+            before = len(self._tally)
+            self._tally.settle(left)
             for message, last in landmarks.items():
                 self._tally.told(message, last)
-            ambiguous = self._tally.ambiguous.held
+            handled, ambiguous = before - len(self._tally), self._tally.ambiguous.held
         if handled:
             _log.info(
                 "shard %d: its leader has handled %d events that were in doubt; %d are left",
