@@ -5,8 +5,9 @@ replicas that have both received a message have the same events before it, but f
 younger session. The leader tells the number of the last equal event before a message; the replica that asked
 has counted what came in behind that.
 
-Guarantees: what is counted stands from a question to the next one, or to the end of the session. Bounded:
-the last ``PASSED`` messages of the guilds that are asked about.
+Guarantees: what is counted stands from a question to the next one, to the first mark of another leader or of
+a second run, or to the end of the session. Bounded: the last ``PASSED`` messages of the guilds that are asked
+about.
 
 Threads and locks: no I/O, no thread; the journal's lock guards all of it.
 """

@@ -3,10 +3,11 @@ protocol.
 
 Guarantees: the journals hear of marks that were written before an answer before the answer is told. Only the
 answer to a replica's last question counts, while it does not lead. A leader answers only for entries that it
-must have received: its gateway session is older, and it dropped nothing.
+must have received: its gateway session is older, and it dropped nothing. It tells no number that it counted
+before it had seen the question.
 
 Threads and locks: no thread. ``JournalQuestions`` has the journal's lock; ``new_session`` and ``dropped`` are
-called under it. ``QuestionExchange._lock`` guards its tables; listeners are called on the watch's thread,
+called under it; ``passes`` runs on the gateway's thread. ``QuestionExchange._lock`` guards its tables; listeners are called on the watch's thread,
 without it, and must not block; ``greet``, ``ask`` and ``answer`` block on etcd.
 """
 
