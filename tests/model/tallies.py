@@ -180,9 +180,10 @@ class Tallies:
 
     def _do_told(self, tally: Tally, message: str, *last: tuple[str, int]) -> tuple[str, ...]:
         """``JournalQuestions.on_answer``: a landmark."""
-        return self._note_placed(
-            tally, lambda: tally.told(message, {digest(content): at for content, at in last})
-        )
+        numbers = {digest(content): at for content, at in last}
+        placed = self._note_placed(tally, lambda: tally.told(message, numbers))
+        tally.landmarks.answered()
+        return placed
 
     def _note_placed(self, tally: Tally, call: Callable[[], None]) -> tuple[str, ...]:
         placed, place = [], tally.place

@@ -29,9 +29,7 @@ class Landmarks:
         self._guilds: dict[str, dict[str, int]] = {}  # the names that are asked about, by guild
         self._received: dict[str, int] = {}  # since the question, by name
         self._passed: dict[str, dict[str, int]] = {}  # by message: how many had been received
-        self._told: dict[
-            str, Mapping[str, int]
-        ] = {}  # by message that is still to come: the leader's numbers
+        self._told: dict[str, Mapping[str, int]] = {}  # the leader's numbers, by message that is to come
 
     def open(self, names: Mapping[str, int], guild_of: Callable[[str], str | None]) -> None:
         """A question: names, each with a revision, and the guild of its events, if any."""
@@ -46,6 +44,13 @@ class Landmarks:
         """The question is over: the leader's numbers, told or on their way, count no more."""
         for kept in (self._guilds, self._received, self._passed, self._told):
             kept.clear()
+
+    def answered(self) -> None:
+        """The question is answered: messages count no more, but those that the leader told of and that are to
+        come.
+        """
+        if not self._told:
+            self.close()
 
     @property
     def guilds(self) -> Mapping[str, Mapping[str, int]]:
@@ -73,7 +78,8 @@ class Landmarks:
         """
         passed = self._passed.get(message)
         if passed is None:
-            self._told[message] = last
+            if self._guilds:
+                self._told[message] = last
             return iter(())
         return iter(
             [

@@ -7,8 +7,9 @@ must have received: its gateway session is older, and it dropped nothing. It tel
 before it had seen the question.
 
 Threads and locks: no thread. ``JournalQuestions`` has the journal's lock; ``new_session`` and ``dropped`` are
-called under it; ``passes`` runs on the gateway's thread. ``QuestionExchange._lock`` guards its tables; listeners are called on the watch's thread,
-without it, and must not block; ``greet``, ``ask`` and ``answer`` block on etcd.
+called under it; ``passes`` runs on the gateway's thread. ``QuestionExchange._lock`` guards its tables;
+listeners are called on the watch's thread, without it, and must not block; ``greet``, ``ask`` and ``answer``
+block on etcd.
 """
 
 from __future__ import annotations
@@ -143,6 +144,7 @@ class JournalQuestions:
             self._tally.settle(left)
             for message, last in landmarks.items():
                 self._tally.told(message, last)
+            self._tally.landmarks.answered()
             handled, ambiguous = before - len(self._tally), self._tally.ambiguous.held
         if handled:
             _log.info(
