@@ -6,7 +6,7 @@ has to do with answers: they do without it (``Uncapped``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from discordha.coordination.etcd.store import WatchEvent
@@ -428,16 +428,15 @@ class KeepsNumbers(Tally):
         super().__init__(*arguments, **options)
         self.landmarks = Unvoided()
 
-    def leads(self, revision: int) -> None:
-        told, self.landmarks = self.landmarks, Landmarks()
-        super().leads(revision)
-        self.landmarks = told
-
 
 class Unvoided(Landmarks):
-    """Numbers stay what they were."""
+    """Numbers stay what they were until the next question."""
 
-    def forget(self, name: str) -> None:
+    def open(self, names: Mapping[str, int], guild_of: Callable[[str], str | None]) -> None:
+        super().close()
+        super().open(names, guild_of)
+
+    def close(self) -> None:
         pass
 
 

@@ -416,13 +416,13 @@ class SessionsModel:
             node, ran = self._tallies.do(replica.node, "runs", lane)
             if ran is None:
                 continue
-            index, occurrence, stamp, session, low, said = ran
+            index, occurrence, stamp, session, low, said, again = ran
             if not self._low_water:
                 low = 0
             elif low < 0:
                 low = replica.seen
             content = self._stream[index]
-            mark = Mark(content, number, stamp, session, occurrence, index, low, said)
+            mark = Mark(content, number, stamp, session, occurrence, index, low, again)
             runs = (*state.runs[:index], state.runs[index] + 1, *state.runs[index + 1 :])
             after = self._set(
                 state,

@@ -180,9 +180,10 @@ class Tallies:
 
     def _do_told(self, tally: Tally, message: str, *last: tuple[str, int]) -> tuple[str, ...]:
         """``JournalQuestions.on_answer``: a landmark."""
-        return self._note_placed(
-            tally, lambda: tally.told(message, {digest(content): at for content, at in last})
-        )
+        numbers = {digest(content): at for content, at in last}
+        placed = self._note_placed(tally, lambda: tally.told(message, numbers))
+        tally.landmarks.answered()
+        return placed
 
     def _note_placed(self, tally: Tally, call: Callable[[], None]) -> tuple[str, ...]:
         placed, place = [], tally.place
@@ -218,17 +219,18 @@ class Tallies:
         """``Journal.activate``."""
         tally.leads(revision)
 
-    def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int | None, int, bool] | None:
+    def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int | None, int, bool, bool] | None:
         """From ``Journal.begin`` to its mark: the first of a lane that has not been run."""
         entry = tally.entries.first_to_run(lane)
         if entry is None or lane in tally.unplaced_lanes():
             return None
         entry.occurrence = tally.occurrence(entry)
         entry.ambiguous = tally.may_be_handled(entry)
+        again = entry.ambiguous and tally.ambiguous.knows_less(entry.name)
         entry.state = EntryState.FINISHED
         low = min((each.revision for each in tally if each.state is EntryState.HELD), default=-1)
         began = tally.sessions.began(entry)
-        return entry.sequence, entry.occurrence, entry.revision, began, low, entry.ambiguous
+        return entry.sequence, entry.occurrence, entry.revision, began, low, entry.ambiguous, again
 
 
 def revision_of(tally: Tally) -> int | None:

@@ -171,9 +171,21 @@ def test_the_second_mark_of_an_event_that_ran_again_costs_no_equal_one() -> None
     """
     options = {**OVERTAKING, "overtake": False, "polite": False, "deaths": 2, "lively": False}
     assert check(3, "aa", RUNS_AGAIN, **options).states > 100
-    assert check(3, "aab", RUNS_AGAIN, **options).states > 1_000
     with pytest.raises(Violation, match="lost"):
         check(3, "aa", RUNS_AGAIN, tally=broken_tallies.SecondRunsStrike, **options)
+
+
+#: The same, and two replicas were in no doubt.
+TWO_IN_NO_DOUBT = (*RUNS_AGAIN[:8], "3 receives a (0)", "3 sees", *RUNS_AGAIN[8:])
+
+
+@pytest.mark.long
+def test_whoever_leads_after_a_second_run_and_dies_too_costs_no_event() -> None:
+    """The marks of their own second runs are plain: the last one holds what they held."""
+    options = {**OVERTAKING, "overtake": False, "polite": False, "deaths": 3, "lively": False}
+    assert check(4, "aa", TWO_IN_NO_DOUBT, **options).states > 50_000
+    later = (*TWO_IN_NO_DOUBT, "the mark of a (0)", "2 sees", "3 sees", "1 dies", "etcd ends", "2 leads")
+    assert check(4, "aaa", later, **options).states > 500
 
 
 @pytest.mark.long

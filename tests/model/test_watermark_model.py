@@ -61,7 +61,7 @@ IN_THE_WINDOW = [
 def test_an_equal_event_in_the_window_may_run_again() -> None:
     with pytest.raises(Violation, match="run again") as caught:
         check(2, "aa", (*DOUBT, *IN_THE_WINDOW[:5]), exact=True)
-    assert caught.value.trace[:-1] == IN_THE_WINDOW[5:]
+    assert sorted(caught.value.trace[:-1]) == sorted(IN_THE_WINDOW[5:])
 
 
 @pytest.mark.long

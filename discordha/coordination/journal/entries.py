@@ -50,7 +50,7 @@ class JournalMark(NamedTuple):
     def of(entry: JournalEntry, writer: str) -> bytes:
         """The stored form of an entry's mark."""
         session = "-" if entry.began is None else entry.began
-        again = f" {AGAIN}" if entry.ambiguous else ""
+        again = f" {AGAIN}" if entry.again else ""
         return f"{writer} {entry.revision} {session} {entry.sequence}{again}".encode()
 
 
@@ -113,6 +113,7 @@ class JournalEntry:
     state: EntryState = EntryState.HELD
     replayed: bool = False  # an earlier leader may have begun it
     ambiguous: bool = False  # an earlier leader may have handled it
+    again: bool = False  # so may others know better: its mark says so
     passed_over: bool = False  # an entry behind it in its lane is done
     refused: bool = False  # finished here, but its mark was refused
     attempt: int = 1

@@ -218,6 +218,7 @@ class Journal:
             entry.epoch = self._tally.epochs.of(entry.name)
             if self._tally.may_be_handled(entry):
                 entry.ambiguous = entry.replayed = True
+                entry.again = self._tally.ambiguous.knows_less(entry.name)
             known = self._tally.records.attempts.get((entry.name, entry.occurrence))
             if not entry.replayed and known is None:
                 return True

@@ -5,8 +5,9 @@ replicas that have both received a message have the same events before it, but f
 younger session. The leader tells the number of the last equal event before a message; the replica that asked
 has counted what came in behind that.
 
-Guarantees: what is counted stands from a question to the next one, or to the end of the session. Bounded:
-the last ``PASSED`` messages of the guilds that are asked about.
+Guarantees: what is counted stands from a question to the next one, to the first mark of another leader or of
+a second run, or to the end of the session. Bounded: the last ``PASSED`` messages of the guilds that are asked
+about.
 
 Threads and locks: no I/O, no thread; the journal's lock guards all of it.
 """
@@ -28,9 +29,7 @@ class Landmarks:
         self._guilds: dict[str, dict[str, int]] = {}  # the names that are asked about, by guild
         self._received: dict[str, int] = {}  # since the question, by name
         self._passed: dict[str, dict[str, int]] = {}  # by message: how many had been received
-        self._told: dict[
-            str, Mapping[str, int]
-        ] = {}  # by message that is still to come: the leader's numbers
+        self._told: dict[str, Mapping[str, int]] = {}  # the leader's numbers, by message that is to come
 
     def open(self, names: Mapping[str, int], guild_of: Callable[[str], str | None]) -> None:
         """A question: names, each with a revision, and the guild of its events, if any."""
@@ -42,18 +41,21 @@ class Landmarks:
                 self._received[name] = 0
 
     def close(self) -> None:
-        """The question is over."""
+        """The question is over: the leader's numbers, told or on their way, count no more."""
         for kept in (self._guilds, self._received, self._passed, self._told):
             kept.clear()
+
+    def answered(self) -> None:
+        """The question is answered: messages count no more, but those that the leader told of and that are to
+        come.
+        """
+        if not self._told:
+            self.close()
 
     @property
     def guilds(self) -> Mapping[str, Mapping[str, int]]:
         """The names that are asked about, by guild, each with its revision."""
         return self._guilds
-
-    def forget(self, name: str) -> None:
-        """The leader's numbers of a name, told or on their way, are those of the events no more."""
-        self._received.pop(name, None)
 
     def received(self, name: str) -> None:
         """An event came in."""
@@ -67,7 +69,7 @@ class Landmarks:
             return iter(())
         if len(self._passed) >= PASSED:
             del self._passed[next(iter(self._passed))]
-        self._passed[message] = {name: self._received[name] for name in names if name in self._received}
+        self._passed[message] = {name: self._received[name] for name in names}
         return self.told(message, self._told.pop(message, {}))
 
     def told(self, message: str, last: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
@@ -76,12 +78,13 @@ class Landmarks:
         """
         passed = self._passed.get(message)
         if passed is None:
-            self._told[message] = last
+            if self._guilds:
+                self._told[message] = last
             return iter(())
         return iter(
             [
                 (name, last[name], self._received[name] - before)
                 for name, before in passed.items()
-                if name in last and name in self._received
+                if name in last
             ]
         )

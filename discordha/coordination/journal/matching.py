@@ -52,6 +52,7 @@ class MarkMatching:
         #: Names that a landmark has placed, each with the number of marks to come that are about events from
         #: before the session.
         self._placed: dict[str, int] = {}
+        self._writer: str | None = None  # of the last mark
         self._versions: dict[str, int] = {}  # of the marks' keys, by name
         self._ahead: dict[str, int] | None = None  # marks since the last IDENTIFY, by name; none: READY came
 
@@ -105,8 +106,9 @@ class MarkMatching:
         """Counts one mark: strikes out its entry, or notes that it is early, unplaced or uncertain."""
         again = mark.again and mark.writer != self._replica_id
         certain = not again and self._is_certain(name, mark)
-        if mark.again:
-            self.landmarks.forget(name)
+        if mark.again or self._writer not in (None, mark.writer):  # who leads next may run events again
+            self.landmarks.close()
+        self._writer = mark.writer
         # If it was a second run, its event has had its mark: this one must not strike out another.
         entry = None if again else self._find(name, mark, certain=certain)
         if entry is None and self._ahead is not None:
@@ -126,7 +128,7 @@ class MarkMatching:
         elif certain:
             self.unplaced.put(name, mark.written, mark.session)
         elif again or (name not in self._placed and (self.ambiguous or self.sessions.is_young)):
-            self.ambiguous.note_uncertain(name)
+            self.ambiguous.note_uncertain(name, again=again)
             self._spread(name)
 
     def _is_certain(self, name: str, mark: JournalMark) -> bool:

@@ -3,11 +3,13 @@ protocol.
 
 Guarantees: the journals hear of marks that were written before an answer before the answer is told. Only the
 answer to a replica's last question counts, while it does not lead. A leader answers only for entries that it
-must have received: its gateway session is older, and it dropped nothing.
+must have received: its gateway session is older, and it dropped nothing. It tells no number that it counted
+before it had seen the question.
 
 Threads and locks: no thread. ``JournalQuestions`` has the journal's lock; ``new_session`` and ``dropped`` are
-called under it. ``QuestionExchange._lock`` guards its tables; listeners are called on the watch's thread,
-without it, and must not block; ``greet``, ``ask`` and ``answer`` block on etcd.
+called under it; ``passes`` runs on the gateway's thread. ``QuestionExchange._lock`` guards its tables;
+listeners are called on the watch's thread, without it, and must not block; ``greet``, ``ask`` and ``answer``
+block on etcd.
 """
 
 from __future__ import annotations
@@ -149,10 +151,12 @@ class JournalQuestions:
             if number != self._open or self._leadership() is not None:
                 return
             self._open = 0
-            handled = self._tally.settle(left)
+            before = len(self._tally)
+            self._tally.settle(left)
             for message, last in landmarks.items():
                 self._tally.told(message, last)
-            ambiguous = self._tally.ambiguous.held
+            self._tally.landmarks.answered()
+            handled, ambiguous = before - len(self._tally), self._tally.ambiguous.held
         if handled:
             _log.info(
                 "shard %d: its leader has handled %d events that were in doubt; %d are left",

@@ -117,6 +117,7 @@ class AmbiguousEntries:
     def __init__(self) -> None:
         self._entries: dict[JournalEntry, None] = {}  # in order
         self._uncertain: dict[str, int] = {}  # marks that may have been about them, by name
+        self._again: dict[str, int] = {}  # those of second runs among them
         self._moved_at: dict[str, float] = {}  # when an entry or mark of each of those names came last
         self._counts: dict[str, _Count] = {}
         self._asked: dict[str, tuple[int, int]] = {}  # by name: how many were received, and uncertain
@@ -173,15 +174,19 @@ class AmbiguousEntries:
         """A new session: nothing is ambiguous yet. ``uncertain``: marks of before, by name, that may be about
         events of it.
         """
-        for kept in (self._entries, self._uncertain, self._moved_at, self._counts, self._asked):
+        for kept in (self._entries, self._uncertain, self._again, self._moved_at, self._counts, self._asked):
             kept.clear()
         self._gone_earlier.clear()
         self._first.clear()
         self._uncertain.update(uncertain)
 
-    def note_uncertain(self, name: str) -> None:
-        """A mark was seen that may be about one of the entries, and struck none out."""
+    def note_uncertain(self, name: str, *, again: bool = False) -> None:
+        """A mark was seen that may be about one of the entries, and struck none out; ``again``: since it is
+        perhaps that of a second run.
+        """
         self._uncertain[name] = self._uncertain.get(name, 0) + 1
+        if again:
+            self._again[name] = self._again.get(name, 0) + 1
 
     def moved(self, name: str, now: float) -> None:
         """An entry or a mark of a name came."""
@@ -199,6 +204,12 @@ class AmbiguousEntries:
         """The number of uncertain marks of a name."""
         return self._uncertain.get(name, 0)
 
+    def knows_less(self, name: str) -> bool:
+        """Whether another replica may know which entries of a name are handled. Of second runs, all know as
+        little: to all that hold the same entries, the mark of such an entry means that one.
+        """
+        return self.uncertain(name) > self._again.get(name, 0)
+
     def explain(self, name: str) -> bool:
         """One of them was about an entry that has been struck out now; false when there is none."""
         if not self.uncertain(name):
@@ -215,13 +226,14 @@ class AmbiguousEntries:
             self._uncertain[name] = left
         else:
             self._uncertain.pop(name, None)
+            self._again.pop(name, None)
             self._moved_at.pop(name, None)
 
     def settled(self, name: str) -> None:
         """Nothing of a name is ambiguous any more, and no mark of it is uncertain."""
         for entry in [entry for entry in self._entries if entry.name == name]:
             del self._entries[entry]
-        for kept in (self._uncertain, self._moved_at, self._counts, self._asked, self._first):
+        for kept in (self._uncertain, self._again, self._moved_at, self._counts, self._asked, self._first):
             kept.pop(name, None)
 
     def may_be_handled(self, entry: JournalEntry) -> bool:

@@ -217,6 +217,22 @@ def test_only_the_last_messages_are_remembered() -> None:
     assert list(marks.told("1", {"name": 3, "other": 4})) == [("name", 3, PASSED - 1)]
     marks.close()
     assert list(marks.told("1", {"name": 3})) == []
+    assert list(marks.passes("7", "1")) == []
+
+
+def test_messages_count_until_the_question_is_answered() -> None:
+    marks = Landmarks()
+    marks.open({"name": 1}, lambda name: "7")
+    assert list(marks.passes("7", "1")) == []
+    marks.received("name")
+    assert list(marks.told("1", {"name": 3})) == [("name", 3, 1)]
+    marks.answered()
+    assert marks.guilds == {}
+    marks.open({"name": 1}, lambda name: "7")
+    assert list(marks.told("2", {"name": 3})) == []
+    marks.answered()
+    assert list(marks.passes("7", "1")) == []
+    assert list(marks.passes("7", "2")) == [("name", 3, 0)]
     marks.received("name")
     marks.open({"name": 1, "private": 1}, {"name": "7"}.get)
     assert marks.guilds == {"7": {"name": 1}}
