@@ -9,6 +9,10 @@ event again.
 Some marks of a leader with a younger gateway session can't be matched before everything older than they are
 has arrived (``Tally``): a heartbeat tells when.
 
+A replica whose session has just begun holds new events back until others' member records tell that their
+sessions lived on (``outage.reaches``) and what they have unfinished. So the record is written as soon as it
+tells that, not only in its rhythm.
+
 Threads and locks: no thread, no lock. ``new_session`` and ``_on_question`` write single values; all else
 belongs to the leader's thread, and blocks on etcd, never on the gateway.
 """
@@ -27,6 +31,7 @@ from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.journal.questions import JournalQuestions, Question, QuestionExchange
 from discordha.coordination.journal.sessions import AWARE
 from discordha.coordination.membership.shard_keys import number_of
+from discordha.coordination.membership.unreceived import LISTED_AFTER
 from discordha.coordination.session import Session
 from discordha.errors import DiscordHAError
 
@@ -43,6 +48,10 @@ ASK_AGAIN = 1.0
 ASK_LAST = 30.0
 #: How often a leader with open questions, or a replica with unplaced marks, looks at them, seconds.
 ANSWER_CHECK = 0.1
+#: A record tells what is unfinished of the time before another's session began from so many seconds on.
+TELLS_AFTER = 3 * LISTED_AFTER
+#: After so many seconds without an acknowledgement the record's rhythm will do.
+TELLS_WITHIN = 5.0
 
 
 class GatewayProbe(Protocol):
@@ -59,7 +68,11 @@ class GatewayProbe(Protocol):
 
 
 class SessionCatchUp:
-    """One shard's. ``wake`` is called when there is something to do; any thread."""
+    """One shard's.
+
+    :param wake: called when there is something to do; any thread.
+    :param announce: has the member record written; must not block.
+    """
 
     def __init__(  # noqa: PLR0917
         self,
@@ -71,9 +84,12 @@ class SessionCatchUp:
         probe: GatewayProbe,
         wake: Callable[[], None],
         *,
+        announce: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shard_id = shard_id
+        self._announce = announce
+        self._asked: tuple[int, float] | None = None  # the last greeting or question, and when it was seen
         self._questions = questions
         self._election = election
         self._exchange = exchange
@@ -105,7 +121,7 @@ class SessionCatchUp:
 
     def due(self) -> float:
         """In how many seconds ``tend`` is due."""
-        if self._questions.unplaced:
+        if self._questions.unplaced or self._asked is not None:
             return ANSWER_CHECK
         if not self._election.is_leader:
             return max(self._ask_at - self._clock(), ANSWER_CHECK) if self._questions.may_ask else math.inf
@@ -116,6 +132,7 @@ class SessionCatchUp:
     def tend(self) -> None:
         """Asks or answers if that is due. Blocks on etcd."""
         self._place()
+        self._tell()
         try:
             if self._election.is_leader:
                 self._answer()
@@ -139,8 +156,24 @@ class SessionCatchUp:
 
     def _on_question(self, revision: int) -> None:
         """Marks must say soon that events received from now on belong to the asker's session, too."""
+        self._asked = revision, self._clock()
         self._probe.beat(self._shard_id, revision)
         self._wake()
+
+    def _tell(self) -> None:
+        """Has the record written once it tells the last asker what it waits for."""
+        asked = self._asked
+        if asked is None:
+            return
+        revision, seen_for = asked[0], self._clock() - asked[1]
+        if seen_for < TELLS_AFTER:
+            return
+        if self._probe.acknowledged_revision(self._shard_id) >= revision:
+            self._announce()
+        elif seen_for < TELLS_WITHIN:
+            return
+        if self._asked is asked:  # else another has asked meanwhile
+            self._asked = None
 
     def _ask(self) -> None:
         grant = self._session.current

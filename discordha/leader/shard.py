@@ -115,7 +115,14 @@ class LeaderShard:
         self.election.on_vacant = wake  # a young replica may stand now: at once
         exchange, session = coordination.exchange, coordination.session
         self.catch_up = SessionCatchUp(
-            key, self.journal.questions, self.election, exchange, session, probe, wake
+            key,
+            self.journal.questions,
+            self.election,
+            exchange,
+            session,
+            probe,
+            wake,
+            announce=self._members.poke,
         )
 
     @property

@@ -18,7 +18,7 @@ import threading
 from discordha.coordination.gaps.points import Reach
 from discordha.gateway.clock import DiscordClock
 
-__all__ = ["LAG", "SETTLE", "Coverage"]
+__all__ = ["LAG", "Coverage"]
 
 #: How much later than it happened Discord may deliver an event, seconds.
 LAG = 3.0
@@ -60,6 +60,17 @@ class Coverage:
             else:
                 self._floor = self._low(heard_at, oldest)
             self._connected = connected
+
+    def founded(self) -> float | None:
+        """The bot's first leader has this session. Nothing that happened before its READY was the bot's, so
+        the session counts as one that has received everything since then. Returns that moment, by the
+        earlier bound; ``None`` without a session or Discord's time.
+        """
+        with self._lock:
+            ready = self._dates.earliest(self._began) if self._began is not None else None
+            if ready is not None:
+                self._joined = min(self._joined, ready)
+            return ready
 
     def joined(self, moment: float, now: float) -> None:
         """Another replica that had received everything says that all of it is done, up to a moment of

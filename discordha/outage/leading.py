@@ -3,7 +3,8 @@
 Guarantees: a shard's point moves only as far as overlapping reaches carry it (``points``), also those of
 members that are gone by now. Where no living one's overlaps it, there is a gap, which grows when whoever had
 received what followed is gone. A shard that took over from an earlier generation of shards without a pause
-has no gap.
+has no gap. A bot's first point is the READY of its first leader's session, whatever is done by then: should
+all replicas die at once, everything from there on is fetched.
 
 Threads and locks: no lock. The service's thread alone calls it; it blocks on etcd, which refuses the writes
 of a leadership that has ended.
@@ -21,7 +22,7 @@ from discordha.catch_up.missed import Missed
 from discordha.catch_up.plan import KEPT
 from discordha.config import Config
 from discordha.coordination.election.election import LeaderTerm
-from discordha.coordination.gaps.points import Point, Reach
+from discordha.coordination.gaps.points import Point, Reach, carried
 from discordha.coordination.gaps.stream import GapState
 from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
 from discordha.coordination.node import CoordinationNode
@@ -30,7 +31,7 @@ from discordha.events import EVENTS, Scope
 from discordha.gateway import Gateway
 from discordha.gateway.client import ShardClient
 from discordha.leader.service import LeaderService
-from discordha.outage.coverage import LAG, SETTLE
+from discordha.outage.coverage import LAG
 from discordha.outage.led import led_events
 from discordha.outage.reaches import Reaches
 from discordha.outage.run import GapRun, LeadershipEnded, RunHost
@@ -43,8 +44,6 @@ _log = logging.getLogger(__name__)
 #: How often a point is written, seconds, and by how much it has moved at the least.
 POINT_INTERVAL = 2.0
 POINT_STEP = 0.5
-#: A session's READY came at most so much before its reach begins, seconds: a date has whole seconds.
-READY_BEFORE = SETTLE + 1.5
 #: What records and points may lose by rounding, seconds.
 GRAIN = 0.005
 #: How long a new generation of shards lives before its own points replace those of the one before, seconds.
@@ -154,15 +153,17 @@ class GapLeader:
         if mine is None:
             return
         if point is None:
-            self._found(shard, mine, term)
+            ready = self._reaches.founded(shard)
+            if ready is not None:
+                self._advance(shard, ready + GRAIN, term)
             self._note_gap(shard, term, state)
             return
         if not self._node.points.has(shard) and self._has_moved(shard, point, mine, term):
             self._note_gap(shard, term, state)
             return
         reaches, unknown = self._reaches.all(shard, mine)
-        moment = point.carried([*reaches, *self._reaches.gone(shard)])
-        is_held = any(map(point.is_held, reaches))
+        moment = carried(point.moment, [*reaches, *self._reaches.gone(shard)])
+        is_held = any(reach.since <= point.moment for reach in reaches)
         if moment >= point.moment + (POINT_STEP if is_held else GRAIN):
             self._advance(shard, moment, term)
             self._forget_earlier(shard, term)
@@ -172,13 +173,6 @@ class GapLeader:
         elif not is_held and not unknown:
             state = self._begin_gap(shard, term, point, min(reach.since for reach in reaches) + GRAIN)
         self._note_gap(shard, term, state)
-
-    def _found(self, shard: int, mine: Reach, term: LeaderTerm) -> None:
-        """Writes a bot's first point, before its first session received anything: should all replicas die at
-        once, everything from there on is fetched.
-        """
-        first = min(reach.since for reach in self._reaches.all(shard, mine)[0]) + GRAIN
-        self._advance(shard, first - READY_BEFORE, term, first_session=first)
 
     def _note_gap(self, shard: int, term: LeaderTerm, state: GapState | None) -> None:
         self._leaders.note_gap(shard, gap_of(state), term)
@@ -209,8 +203,8 @@ class GapLeader:
         if all(points.has(key_of(generation, number)) for number in range(count)):
             points.forget_before(generation, term.guard())
 
-    def _advance(self, shard: int, moment: float, term: LeaderTerm, *, first_session: float = 0.0) -> None:
-        point = Point(moment, self._revision_before(moment), first_session=first_session)
+    def _advance(self, shard: int, moment: float, term: LeaderTerm) -> None:
+        point = Point(moment, self._revision_before(moment))
         revision = self._node.points.advance(shard, point, guard=(term.guard(),))
         if revision:
             self._node.watch.wait_revision(revision, SHOWN)
@@ -230,7 +224,7 @@ class GapLeader:
         else:
             state = before.following(point.moment, until, fetch_since)
         received = any(
-            point.is_held(reach) and reach.connected and reach.until + LAG >= until
+            reach.since <= point.moment and reach.connected and reach.until + LAG >= until
             for reach in self._reaches.gone(shard)
         )
         _log.warning(

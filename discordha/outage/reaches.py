@@ -100,6 +100,11 @@ class Reaches:
             if shard in self._coverage
         }
 
+    def founded(self, shard: int) -> float | None:
+        """See ``Coverage``."""
+        coverage = self._coverage.get(shard)
+        return coverage.founded() if coverage is not None else None
+
     def on_point(self, shard: int, point: Point) -> None:
         """A point was written. Watch thread."""
         coverage = self._coverage.get(shard)
@@ -113,7 +118,7 @@ class Reaches:
             the beginning of this replica's.
         """
         mine = self.reach(shard)
-        if mine is not None and point.is_held(mine):
+        if mine is not None and mine.since <= point.moment:
             return True
         greeting = self._leaders.greeting(shard)
         if greeting is None or not self._is_announced(shard):
@@ -124,7 +129,7 @@ class Reaches:
             if self._clock() - self._members.silence(member) < after:
                 continue
             theirs = Reach.of(record, shard)
-            if theirs is not None and theirs.connected and point.is_held(theirs):
+            if theirs is not None and theirs.connected and theirs.since <= point.moment:
                 if _has_lived(record, shard, greeting):
                     return True
             elif theirs is None and "reach" not in record and session_age(record, shard) is not None:

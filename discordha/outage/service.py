@@ -357,7 +357,7 @@ class CatchUp:
             )
             if point is None or mine is None or self._reaches.oldest(shard) is not None:
                 continue
-            if (state is not None and not state.over) or not point.is_held(mine):
+            if (state is not None and not state.over) or not mine.since <= point.moment:
                 continue
             try:
                 moment = max(point.moment, mine.until)

@@ -6,10 +6,7 @@ false again: a replica that stood still between its thought and its write does n
 
 What a replica knows is its *reach*: since a moment its gateway session has received everything, and up to
 another one all of that is finished. Reaches that overlap carry the point on, whosever they are
-(``Point.carried``). A point that no reach overlaps stands before a *gap*.
-
-A bot's first point stands before the READY of its first session: nothing that happened before is known. That
-session has received everything since then, though its reach begins later, at the safe end of its bounds.
+(``carried``). A point that no reach overlaps stands before a *gap*.
 
 Guarantees: a write compares with the point that it was thought from, and, for all but a replica that drains,
 with the leadership of the shard.
@@ -21,7 +18,7 @@ Threads and locks: no thread. The watch's thread replaces ``_points`` as a whole
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from discordha.coordination.etcd.store import (
@@ -37,7 +34,7 @@ from discordha.coordination.etcd.store import (
 )
 from discordha.coordination.membership.shard_keys import generation_of, is_number
 
-__all__ = ["Point", "Points", "Reach"]
+__all__ = ["Point", "Points", "Reach", "carried"]
 
 
 class Point(NamedTuple):
@@ -48,14 +45,12 @@ class Point(NamedTuple):
         event behind the point.
     :param clean: everything was finished that its writer had received as it wrote.
     :param written: the revision of the write.
-    :param first_session: of a shard's first point: since when the reach of its first session begins.
     """
 
     moment: float
     revision: int = 0
     clean: bool = False
     written: int = 0
-    first_session: float = 0.0
 
     @classmethod
     def parse(cls, kv: KeyValue) -> Point | None:
@@ -63,36 +58,14 @@ class Point(NamedTuple):
         try:
             data = json.loads(kv.value)
             moment, revision = float(data["moment"]), int(data.get("revision", 0))
-            first = float(data.get("first_session", 0.0))
-            return cls(moment, revision, bool(data.get("clean")), kv.mod_revision, first)
+            return cls(moment, revision, bool(data.get("clean")), kv.mod_revision)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def value(self) -> bytes:
         """The stored form."""
-        data: dict[str, float] = {"moment": int(self.moment * 1000) / 1000, "revision": self.revision}
-        if self.clean:
-            data["clean"] = True
-        if self.first_session:
-            data["first_session"] = round(self.first_session + 0.0005, 3)
-        return json.dumps(data).encode()
-
-    def is_held(self, reach: Reach) -> bool:
-        """Whether a reach overlaps the point."""
-        return reach.since <= max(self.moment, self.first_session)
-
-    def carried(self, reaches: Collection[Reach]) -> float:
-        """How far overlapping reaches carry the point."""
-        moment = self.moment
-        if moment < self.first_session:
-            until = max((reach.until for reach in reaches if self.is_held(reach)), default=moment)
-            if until <= self.first_session:
-                return moment
-            moment = until
-        for reach in sorted(reaches):
-            if reach.since <= moment:
-                moment = max(moment, reach.until)
-        return moment
+        data = {"moment": int(self.moment * 1000) / 1000, "revision": self.revision}
+        return json.dumps({**data, "clean": True} if self.clean else data).encode()
 
 
 class Reach(NamedTuple):
@@ -112,6 +85,14 @@ class Reach(NamedTuple):
         if isinstance(found, list) and len(found) == 3 and all(isinstance(n, int | float) for n in found):
             return cls(found[0], found[1], bool(found[2]))
         return None
+
+
+def carried(moment: float, reaches: Iterable[Reach]) -> float:
+    """How far overlapping reaches carry a point."""
+    for reach in sorted(reaches):
+        if reach.since <= moment:
+            moment = max(moment, reach.until)
+    return moment
 
 
 class Points(WatchListener):

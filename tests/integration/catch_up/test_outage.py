@@ -522,6 +522,7 @@ def test_an_outage_with_resharding_in_between(
         check(discord, load.stop(), fleet)
 
 
+@pytest.mark.alone
 @pytest.mark.long
 def test_ten_thousand_messages_in_200_channels(
     replicas: ReplicasFactory, local_etcd: LocalEtcd, namespace: str

@@ -21,7 +21,7 @@ def test_who_joins_during_a_reshard_waits_for_what_others_received_on_the_old_sh
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DISCORDHA_ETCD_ENDPOINTS", local_etcd.endpoints[0])
-    with LocalDiscord(guilds=4, shards=4, channels=1, users=2) as discord:
+    with LocalDiscord(guilds=4, shards=4, channels=8, users=2) as discord:
         channel, *others = discord.channel_ids
         fleets: list[Replicas] = []
 

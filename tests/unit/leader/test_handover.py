@@ -57,7 +57,8 @@ class Bench:
         self.etcd = Etcd()
         nothing: Any = None
         coordination: Any = SimpleNamespace(
-            **dict.fromkeys(("store", "commit", "leases", "last_attempts", "members", "session")),
+            **dict.fromkeys(("store", "commit", "leases", "last_attempts", "session")),
+            members=SimpleNamespace(poke=lambda: None),
             root="/",
             elections=SimpleNamespace(open=lambda *arguments, **options: self.etcd),
             exchange=self.etcd,

@@ -14,6 +14,7 @@ import pytest
 from discordha.coordination.etcd.store import LeaseNotFound
 from discordha.coordination.journal.questions import Question
 from discordha.coordination.journal.sessions import AWARE
+from discordha.coordination.membership.unreceived import LISTED_AFTER
 from discordha.errors import StoreUnavailable
 from discordha.leader.catch_up import ANSWER_CHECK, ASK_AGAIN, ASK_LAST, CONNECTION_LAG, SessionCatchUp
 
@@ -109,6 +110,7 @@ class Shard:
             bench.session,  # type: ignore[arg-type]
             bench,
             bench.wake,
+            announce=bench.announce,
             clock=lambda: bench.now,
         )
         self.catch_up.new_session()
@@ -124,6 +126,7 @@ class Bench:
         self.proofs: list[tuple[int, float, Future[bool]]] = []
         self.beats: list[tuple[int, int]] = []
         self.woken = 0
+        self.announced: list[float] = []  # when the member record was to be written
         self.acknowledged = 0
 
     def beat(self, shard_id: int, seen: int = 0) -> None:
@@ -139,6 +142,9 @@ class Bench:
 
     def wake(self) -> None:
         self.woken += 1
+
+    def announce(self) -> None:
+        self.announced.append(self.now)
 
     def shard(self, key: int = 0, *, leads: bool = False) -> Shard:
         return Shard(self, key, leads=leads)
@@ -466,3 +472,33 @@ def test_a_heartbeat_tells_when_a_mark_can_be_placed() -> None:
     shard.catch_up.tend()
     assert not shard.questions.unplaced
     assert math.isinf(shard.catch_up.due())
+
+
+def test_a_record_is_written_once_it_tells_a_new_session_what_it_waits_for() -> None:
+    bench = Bench()
+    shard = bench.shard()
+    bench.run(shard, 1.0)
+    assert bench.announced == [], "nobody has asked"
+    bench.etcd.listeners[0]["on_question"](30)
+    bench.acknowledged, begun = 29, bench.now
+    bench.run(shard, 1.0)
+    assert bench.announced == [], "the connection may have ended before the greeting"
+    bench.acknowledged = 30
+    bench.run(shard, 3.0)
+    assert len(bench.announced) == 1
+    assert bench.announced[0] <= begun + 1.0 + ANSWER_CHECK
+    bench.etcd.listeners[0]["on_question"](25)
+    asked = bench.now
+    bench.run(shard, 3.0)
+    assert len(bench.announced) == 2
+    assert asked + 2 * LISTED_AFTER < bench.announced[1] < asked + 0.5, "the asker counts no earlier record"
+
+
+def test_a_record_that_no_acknowledgement_comes_for_is_written_in_its_rhythm() -> None:
+    bench = Bench()
+    shard = bench.shard()
+    shard.questions.may_ask = False
+    bench.etcd.listeners[0]["on_question"](30)
+    bench.run(shard, 60.0)
+    assert bench.announced == []
+    assert shard.catch_up.due() == math.inf, "the thread may sleep"

@@ -115,3 +115,22 @@ def test_a_reach_does_not_begin_later_as_clocks_drift() -> None:
     assert first is not None
     assert later is not None
     assert later.since <= first.since
+
+
+def test_the_first_leaders_session_counts_from_its_ready_on() -> None:
+    coverage = Coverage(dates())
+    assert coverage.founded() is None
+    coverage.began(100.0)
+    before = coverage.reach(101.0, 100.1)
+    assert before is not None
+    ready = coverage.founded()
+    assert ready is not None
+    assert ready <= ZERO + 100.0 < before.since
+    after = coverage.reach(101.0, 100.1)
+    assert after is not None
+    assert after.since == ready
+    assert after.until < ready, "what came first is not done"
+    coverage.began(100.2)
+    renewed = coverage.reach(101.0, None)
+    assert renewed is not None
+    assert renewed.since > ZERO + 100.2, "another session has received nothing of that"

@@ -92,6 +92,7 @@ class Peer(Node):
             self.coordination.session,
             self,
             lambda: None,
+            announce=lambda: None,
         )
         self._listen()
         catch_up.new_session()

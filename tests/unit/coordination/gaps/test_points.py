@@ -10,7 +10,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discordha.coordination.gaps.points import Point, Reach
+from discordha.coordination.gaps.points import Reach, carried
 
 
 @st.composite
@@ -42,7 +42,7 @@ def test_everything_up_to_the_point_was_received_and_is_done(
     point = start - 0.5
     for now in range(start, 31):
         reaches = [reach for each in sessions if (reach := reach_of(each, now, done)) is not None]
-        moved = Point(point).carried(reaches)
+        moved = carried(point, reaches)
         assert moved >= point
         for at in range(start, 31):
             if at <= moved:
@@ -54,22 +54,10 @@ def test_everything_up_to_the_point_was_received_and_is_done(
 
 
 def test_reaches_that_overlap_carry_the_point_over_several_replicas() -> None:
-    assert Point(10.0).carried([Reach(25.0, 40.0), Reach(5.0, 20.0), Reach(15.0, 30.0)]) == 40.0
-    assert Point(10.0).carried([Reach(10.1, 40.0)]) == 10.0
-    assert Point(10.0).carried([Reach(5.0, 8.0)]) == 10.0
-    assert Point(10.0).carried([]) == 10.0
-
-
-def test_the_first_point_stands_until_what_came_with_the_first_session_is_done() -> None:
-    first = Point(10.0, first_session=12.0)
-    assert first.is_held(Reach(12.0, 9.0))
-    assert first.carried([Reach(12.0, 9.0)]) == 10.0
-    assert first.carried([Reach(12.0, 11.9), Reach(12.5, 30.0)]) == 10.0, "something of the first is not done"
-    assert first.carried([Reach(12.0, 13.0)]) == 13.0
-    assert first.carried([Reach(12.0, 13.0), Reach(12.5, 30.0)]) == 30.0
-    later = Reach(12.1, 30.0)
-    assert not first.is_held(later), "the first session received what came before"
-    assert first.carried([later]) == 10.0
+    assert carried(10.0, [Reach(25.0, 40.0), Reach(5.0, 20.0), Reach(15.0, 30.0)]) == 40.0
+    assert carried(10.0, [Reach(10.1, 40.0)]) == 10.0
+    assert carried(10.0, [Reach(5.0, 8.0)]) == 10.0
+    assert carried(10.0, []) == 10.0
 
 
 def test_a_record_that_cannot_be_read_claims_nothing() -> None:
