@@ -218,7 +218,8 @@ class TaskRuns(WatchListener):
             with self._changed:
                 self._unended.pop(name, None)
             return True
-        if held is None or held.lease not in self._leases or held.create_revision == running:
+        mine = held is not None and (held.lease in self._leases and held.value == self._replica_id.encode())
+        if held is None or not mine or held.create_revision == running:
             return True
         try:
             self._store.txn((Compare.create_revision(held.key, held.create_revision),), (Delete(held.key),))
