@@ -189,6 +189,8 @@ class SimulatedClient:
         else:
             self._current.heard += 1
             self._current.events += self._current.connected
+            if kind == "MESSAGE_CREATE":
+                listener.on_message(self.key, int(data["guild_id"]), int(data["id"]))
             self.dispatch(kind, data, text)
 
     def dispatch(self, kind: str, data: Any, raw: str, caught_up: CaughtUp | None = None) -> None:

@@ -6,6 +6,7 @@ before. Nothing is guarded: no order, no second thread, no retry, no views, no c
 import os
 import queue
 import threading
+import traceback
 
 import discord
 import yarl
@@ -43,14 +44,14 @@ def take(most: int, timeout: float | None) -> list[discord.Message]:
 
 def handle() -> None:
     store = EtcdStore(store_settings(config)) if config.ha else None
-    lease = store.grant(600.0).id if store is not None else 0
+    lease = store.grant(600.0, timeout=30.0).id if store is not None else 0
     marks: list[Guarded] = []
     while True:
-        messages = take(MAX_OPERATIONS - len(marks), LINGER if marks else None)
+        messages = take(MAX_OPERATIONS // 2, LINGER if marks else None)
         if store is not None:
             keys = [f"{config.root}e/message/{message.id}" for message in messages]
             claims = [Guarded(key, "version", 0, b"r floor 1", lease) for key in keys]
-            answers = store.txn((), [*claims, *marks]).responses
+            answers = store.txn((), [*claims, *marks], timeout=30.0).responses
             marks = [
                 Guarded(key, "create_revision", answer.revision, b"d floor 1 0", lease)
                 for key, answer in zip(keys, answers, strict=False)
@@ -70,5 +71,14 @@ async def on_message(message):
     waiting.put(message)
 
 
-threading.Thread(target=handle, daemon=True).start()
+def work() -> None:
+    """An error ends the bot: else whoever measures it would wait for nothing."""
+    try:
+        handle()
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+        os._exit(1)
+
+
+threading.Thread(target=work, daemon=True).start()
 client.run(os.environ["BOT_TOKEN"], log_handler=None)

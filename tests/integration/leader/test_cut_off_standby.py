@@ -81,6 +81,9 @@ def test_what_came_while_the_standby_was_cut_off_is_not_run_again(
         with contextlib.suppress(TimeoutError):  # the verdict names what is missing
             wait_for(lambda: not sent - told(local_discord), 30, "everything")
         found = told(local_discord)
+        # Whoever became a member less than two seconds before the bot's first READY may be caught up (P11).
+        for member in (key for key in set(found) - set(sent) if key.startswith("join ")):
+            found[member] -= 1
         lost, repeated = sent - found, found - sent
         print(f"{sent.total()} sent, lost {lost.total()}, repeated {repeated.total()}")
         assert not lost, (lost, logs(fleet))
