@@ -33,8 +33,9 @@ waiting: queue.SimpleQueue[discord.Message] = queue.SimpleQueue()
 
 def take(most: int, timeout: float | None) -> list[discord.Message]:
     """What waits, ``most`` events at the most; blocks for the first one."""
+    found: list[discord.Message] = []
     try:
-        found = [waiting.get(timeout=timeout)]
+        found.append(waiting.get(timeout=timeout))
         while len(found) < most:
             found.append(waiting.get_nowait())
     except queue.Empty:

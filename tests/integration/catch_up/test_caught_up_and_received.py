@@ -88,8 +88,6 @@ def test_it_runs_once_also_when_that_one_leads_next(
     wait_for(lambda: answered(local_discord, f"seen edit/{later}"), 20, "what comes behind it in its lane")
     # A join that was caught up may be in flight at the kill.
     requests = [each for each in local_discord.requests() if each.duplicate]
-    again = [
-        each for each in requests if "edit" in each.body["content"]
-    ]
+    again = [each for each in requests if "edit" in each.body["content"]]
     assert not again, (again, logs(fleet))
     assert len(runs()) == 1, logs(fleet)
