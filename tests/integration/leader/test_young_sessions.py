@@ -45,7 +45,7 @@ def test_what_a_leader_handled_unaware_is_not_run_again(
     with FaultProxy.to(local_etcd.endpoints[0]) as proxy, addresses(1) as ports:
         old = start(replicas, local_discord, "r0", DISCORDHA_ETCD_ENDPOINTS=proxy.endpoint)
         old.wait_ready(60)
-        wait_for(lambda: "leads shard 0" in old.log_text(), 20, "it to lead")
+        wait_for(lambda: "takeover: leads shard 0" in old.log_text(), 20, "it to lead")
         proxy.delay(BEHIND, "to_client")  # it learns late of the other one
         channels = local_discord.channel_ids
         load = local_discord.load("reaction", rate=RATE, channels=channels[:2])
@@ -69,7 +69,7 @@ def test_what_a_leader_handled_unaware_is_not_run_again(
         print(f"{told_of(young)} events told of {time.monotonic() - begun:.1f} s after the session began")
         young.wait_ready(30)
         leave(old)
-        wait_for(lambda: "leads shard 0" in young.log_text(), 40, "the other one to lead")
+        wait_for(lambda: "takeover: leads shard 0" in young.log_text(), 40, "the other one to lead")
         messages.stop()
         others = local_discord.load("reaction", rate=50, count=20, channels=channels[2:3])
         others.wait(20)
@@ -85,7 +85,7 @@ def test_a_leader_whose_gateway_lags_behind_its_watch(
     got. Its marks must not be taken for those of equal events that the peer did get.
     """
     old = start(replicas, local_discord, "r0")
-    wait_for(lambda: "leads shard 0" in old.log_text(), 20, "it to lead")
+    wait_for(lambda: "takeover: leads shard 0" in old.log_text(), 20, "it to lead")
     local_discord.fault("r0", delay=BEHIND)
     load = local_discord.load(
         "reaction", rate=RATE, users=local_discord.user_ids[:1], channels=local_discord.channel_ids[:1]
@@ -96,7 +96,7 @@ def test_a_leader_whose_gateway_lags_behind_its_watch(
     count = len(seen(local_discord))
     wait_for(lambda: len(seen(local_discord)) >= count + 2 * RATE, 20, "two seconds")
     old.kill()
-    wait_for(lambda: "leads shard 0" in young.log_text(), 40, "the other one to lead")
+    wait_for(lambda: "takeover: leads shard 0" in young.log_text(), 40, "the other one to lead")
     check(local_discord, load.stop())
 
 
@@ -107,7 +107,7 @@ def test_what_is_marked_while_ready_is_on_its_way_is_not_run_again(
     with addresses(1) as ports:
         old = start(replicas, local_discord, "r0")
         old.wait_ready(60)
-        wait_for(lambda: "leads shard 0" in old.log_text(), 20, "it to lead")
+        wait_for(lambda: "takeover: leads shard 0" in old.log_text(), 20, "it to lead")
         channels = local_discord.channel_ids
         load = local_discord.load("reaction", rate=RATE, channels=channels[:2])
         wait_for(lambda: seen(local_discord), 20, "it to be at work")
@@ -124,7 +124,7 @@ def test_what_is_marked_while_ready_is_on_its_way_is_not_run_again(
         young.wait_ready(30)
         wait_for(lambda: value(ports, "discordha_journal_events") == 0, 40, young.tail)
         old.kill()
-        wait_for(lambda: "leads shard 0" in young.log_text(), 40, "the other one to lead")
+        wait_for(lambda: "takeover: leads shard 0" in young.log_text(), 40, "the other one to lead")
         messages.stop()
         others = local_discord.load("reaction", rate=50, count=20, channels=channels[2:3])
         others.wait(20)
