@@ -112,6 +112,7 @@ class TappedClient(discord.Client):
         self._last_frame = time.monotonic()
         self._bursts = False  # frames come at once, in this turn of the loop
         self._guilds_seen = 0
+        self._has_read_ready = False  # before that, discord.py knows of no guild
         self._told_ready = False
         self._acknowledged_revision = 0
         self.presence = Presence(self, lambda: self.ws if self._current.connected else None)
@@ -149,6 +150,9 @@ class TappedClient(discord.Client):
             return
         if self._listeners:
             super().dispatch(event, *args, **kwargs)
+        if event == "connect":  # discord.py has read READY, and lists the guilds to come
+            self._has_read_ready = True
+            self._listener.on_change()
         if event == "ready":
             self._told_ready = True
             self._listener.on_change()
@@ -213,6 +217,7 @@ class TappedClient(discord.Client):
                 self.loop.call_soon(self._listener.on_change)
         elif kind == "READY":
             self._guilds_seen = 0
+            self._has_read_ready = False
             self._session_began()
             self._set_connected(True)
         elif kind == "RESUMED":
@@ -287,7 +292,8 @@ class TappedClient(discord.Client):
     def state(self) -> GatewayState:
         """The connection at this moment. Any thread."""
         now, current, ws = time.monotonic(), self._current, self.ws
-        knows_guilds = self._told_ready or self._guilds_seen >= len(self._connection._guilds)
+        has_all_guilds = self._has_read_ready and self._guilds_seen >= len(self._connection._guilds)
+        knows_guilds = self._told_ready or has_all_guilds
         return dataclasses.replace(
             current,
             ready=current.connected and knows_guilds,
