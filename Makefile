@@ -10,12 +10,12 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: test-page screenshots audit stubs stubs-check docs docs-check site dist clean
 
 # What a submission must pass. Each test has a time limit of its own (setup.cfg). More than half of the time tests wait, for a lease to
-# end or a watch to tell, so one file more than there are cores runs at a time: WORKERS=1 for one after another. They start in the order of
-# their names. One more worker, at low priority, takes files that compute or are patient: see tests/support/quiet_worker.py. Tests that
+# end or a watch to tell, so one file more than there are cores runs at a time, and fewer on a slow machine (tests/support/machine.py):
+# WORKERS=0 for one after another. They start in the order of their names. One more worker, at low priority, takes files that compute or are patient: see tests/support/quiet_worker.py. Tests that
 # measure run alone, afterwards; only their files are collected again. It is no error when ARGS leave one of the two parts without a test.
-WORKERS ?= $(or $(shell cores=$$(nproc 2>/dev/null) && echo $$((cores + 1))),logical)
+WORKERS ?= $(or $(shell $(PYTHON) tests/support/machine.py 2>/dev/null),logical)
 TOGETHER = tests -m "not long and not alone" --numprocesses $(QUIET_AND_OTHERS) --dist loadfile --no-loadscope-reorder
-QUIET_AND_OTHERS = $(if $(filter-out 0 1 auto logical,$(WORKERS)),$(shell echo $$(($(WORKERS) + 1))) --quiet-worker,$(WORKERS))
+QUIET_AND_OTHERS = $(if $(filter-out 0 auto logical,$(WORKERS)),$(shell echo $$(($(WORKERS) + 1))) --quiet-worker,$(WORKERS))
 ALONE    = $(shell grep -rlE --include='test_*.py' 'mark\.alone' tests) -m "not long and alone"
 run_tests = $(1) $(TOGETHER) $(2) $(ARGS) $(MAY_BE_NONE) && $(1) $(ALONE) $(2) $(ARGS) $(MAY_BE_NONE)
 MAY_BE_NONE = $(if $(strip $(ARGS)),|| [ $$? = 5 ])
@@ -87,7 +87,7 @@ chaos: venv ## long fault tests (CHAOS_SECONDS=600, CHAOS_SEED=..., CHAOS_OVERLA
 SEEDS ?= 1000
 REPLICAS ?= 3
 simulate: venv ## whole clusters in virtual time (SEEDS=1000, REPLICAS=3, ARGS='--seed 7' repeats one)
-	PYTHONPATH=.:tests:tests/support $(BIN)/python -m simulation --mix --seeds $(SEEDS) --replicas $(REPLICAS) $(ARGS)
+	PYTHONPATH=.:tests:tests/support $(BIN)/python -m simulation --mix --short --seeds $(SEEDS) --replicas $(REPLICAS) $(ARGS)
 
 bench: venv ## all benchmarks as one table: minutes (BENCH=fleet,latency picks some; BENCH=steady is one more)
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)

@@ -32,6 +32,7 @@ from discordha.errors import ConfigError, DiscordHAError
 from discordha.leader.loop import Loop
 from discordha.leader.loop_bots import take_free_loops
 from discordha.operations.logs import log_to_stderr
+from discordha.process.collector import imports_frozen
 from discordha.process.host import host_name
 from discordha.process.signals import signals
 from discordha.replica.lifecycle import ReplicaLifecycle, StartInterrupted
@@ -96,18 +97,20 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
 
     @property
     def config(self) -> Config:
-        """The bot's configuration."""
+        """The bot's configuration. No I/O; any thread."""
         return self._config
 
     @property
     def replica_id(self) -> str:
-        """This replica's name among its peers."""
+        """This replica's name among its peers. No I/O; any thread. A start changes it if another live replica
+        has the configured one.
+        """
         return self._replica_id
 
     # -- life ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts this replica. Blocks until etcd and Discord accept it.
+        """Starts this replica. Blocks until etcd and Discord accept it; any thread but the gateway's.
 
         :raises ConfigError: Discord or etcd refuses the configuration; the message names the remedy.
         :raises StoreUnavailable: etcd does not answer.
@@ -168,7 +171,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Blocks until this replica has been ready once: connected, with all guilds known. False after
-        ``timeout`` seconds.
+        ``timeout`` seconds; ``None`` waits for ever. Any thread but the gateway's.
 
         :raises DiscordHAError: the bot does not run; or the error that stopped it.
         """
@@ -205,7 +208,8 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         Unless you set up logging, discordha's messages go to standard error: from ``DISCORDHA_LOG_LEVEL``
         (``INFO``) on, as JSON with ``DISCORDHA_LOG_FORMAT=json``.
 
-        A child that the process forks meanwhile has the signal handlers from before the call.
+        A child that the process forks meanwhile has the signal handlers from before the call. Python's cyclic
+        collector passes over what was imported before the call (``gc.freeze()``), unless you have set it up.
 
         :raises DiscordHAError: the caller is a handler or a loop, or not the main thread.
         :raises BaseException: the error of a part that the replica cannot go on without, after the stop.
@@ -220,7 +224,7 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
         self._hurry = self._signalled = False
         while not self._ends.empty():
             self._ends.get_nowait()
-        with signals(self._on_signal):
+        with signals(self._on_signal), imports_frozen():
             # On a thread of its own, so that a signal ends the start wherever it waits.
             starter = Starter(self.start, self._ends.put)
             try:
@@ -348,7 +352,11 @@ class DiscordHA(Declarations, SharedState, Timers, VoiceCalls, ClientLookups):
 
     @property
     def client(self) -> discord.Client:
-        """discord.py's own client, for calls that the views do not cover; its coroutines need ``call``."""
+        """discord.py's own client, for calls that the views do not cover; its coroutines need ``call``. Does
+        not block; any thread.
+
+        :raises DiscordHAError: the bot does not run.
+        """
         return self._running().gateway.client
 
     def client_for(self, guild_id: int) -> discord.Client:

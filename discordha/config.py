@@ -60,7 +60,7 @@ _CHOICES = {"ordering": ORDERINGS, "on_store_loss": ("hold", "handle")}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The configuration of one replica. All durations are seconds.
+    """The configuration of one replica. Immutable: any thread. All durations are seconds.
 
     :param token: the bot's token.
     :param intents: the events that Discord sends; by default all that need no approval.
@@ -145,7 +145,7 @@ class Config:
 
     @classmethod
     def build(cls, config: Config | None = None, /, **options: Any) -> Config:
-        """A configuration from options, or ``config`` with some options changed.
+        """A configuration from options, or ``config`` with some options changed. No I/O.
 
         :raises ConfigError: an option is unknown (names the nearest) or impossible.
         """

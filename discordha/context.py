@@ -127,13 +127,13 @@ class CurrentEvent:
 
     @property
     def lost(self) -> bool:
-        """Whether this replica may have lost the event: another may handle it by now."""
+        """Whether this replica may have lost the event: another may handle it by now. No I/O; any thread."""
         return self._is_lost()
 
     @property
     def refused(self) -> bool:
         """Whether a call of this handler was refused because the event may be lost. Then its run did not
-        finish, whatever the handler caught.
+        finish, whatever the handler caught. No I/O; any thread.
         """
         return self._refused
 
@@ -153,22 +153,23 @@ class CurrentEvent:
         return next(self._ordinals)
 
     @contextmanager
-    def numbered(self, *call: object) -> Iterator[int]:
+    def numbered(self, call: object, as_it_is: Callable[[Any], Any]) -> Iterator[int]:
         """The ordinal of a call that makes something, around the call. An equal call has the same one again
         after it failed: the first may have been carried out, and must not be a second time.
 
         :param call: what is called, and the arguments.
+        :param as_it_is: gives what it says now, which no later change of the arguments changes.
         """
-        ordinal = self._failed_before(call)
+        ordinal = self._failed_before(as_it_is(call)) if self._failed else None
         if ordinal is None:
             ordinal = self.next_ordinal()
         try:
             yield ordinal
         except Exception:
-            self._failed = [*(self._failed or ()), (_as_it_is(call), ordinal)]
+            self._failed = [*(self._failed or ()), (as_it_is(call), ordinal)]
             raise
 
-    def _failed_before(self, call: tuple[object, ...]) -> int | None:
+    def _failed_before(self, call: object) -> int | None:
         failed = self._failed or ()
         found = next((entry for entry in failed if entry[0] == call), None)
         if found is None:
@@ -198,16 +199,6 @@ class CurrentEvent:
             late_by=self.late_by,
             set_aside=self._set_aside,
         )
-
-
-def _as_it_is(value: Any) -> Any:
-    """A value whose containers are copied: whoever changes them later makes another call."""
-    if isinstance(value, dict):
-        return {key: _as_it_is(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        copied = [_as_it_is(each) for each in value]
-        return copied if isinstance(value, list) else tuple(copied)
-    return value
 
 
 class HeldLock(Protocol):
@@ -247,7 +238,9 @@ _current: ContextVar[Fence] = ContextVar("discordha_fence", default=_OPEN)
 
 
 def current_event() -> CurrentEvent | None:
-    """The event that the calling handler runs for; ``None`` outside of handlers. Never blocks."""
+    """The event that the calling handler runs for; ``None`` outside of handlers. Never blocks; any
+    thread.
+    """
     return _current.get().event
 
 
@@ -383,5 +376,7 @@ def holding(lock: HeldLock) -> _Scope:
 
 
 def unfenced() -> _Scope:
-    """Code in this scope has no fence: for cleaning up after an event or a lock is lost."""
+    """``with unfenced():`` code in this scope has no fence: for cleaning up after an event or a lock is lost.
+    Its calls go out although another replica may handle the event by now. Never blocks; any thread.
+    """
     return _Scope(_OPEN)

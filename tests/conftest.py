@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import compileall
 import gc
+import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import psutil
 import pytest
 import warm_start
 from hypothesis import HealthCheck, settings
+from machine import slowness
 
 import discordha
 
@@ -32,8 +34,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+#: The limit of a test that names none, as setup.cfg has it, seconds.
+LIMIT = 120.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets tests take longer where the machine is slow."""
+    patience = float(os.environ["DISCORDHA_TEST_PATIENCE"])
+    for item in items if patience > 1.0 else ():
+        limit = item.get_closest_marker("timeout")
+        seconds = float(limit.args[0]) if limit is not None and limit.args else LIMIT
+        item.add_marker(pytest.mark.timeout(seconds * patience), append=False)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Lowers the priority of the quiet worker, if there is one."""
+    """Measures the machine, once for all workers. Lowers the priority of the quiet one, if there is one."""
+    os.environ.setdefault("DISCORDHA_TEST_PATIENCE", str(slowness()))
     if config.getoption("--quiet-worker"):
         from quiet_worker import give_way
 

@@ -38,7 +38,8 @@ _DEFAULT: Any = object()
 
 
 class Cache:
-    """A view on one cache, made by ``ha.cache``.
+    """A view on one cache, made by ``ha.cache``. Any number of threads may use it at once, except for the
+    gateway's. Its methods raise ``ValueError`` for a key that is neither text of 1 to 1,024 bytes nor an id.
 
     :param shared: returns the shared state of the running replica.
     :param flights: locks for the computations of ``get_or_set`` in this process.
@@ -68,7 +69,7 @@ class Cache:
         return f"<Cache {self.name!r} ttl={self.ttl}{' local' if self._local else ''}>"
 
     def get(self, key: str | int, default: Any = None) -> Any:
-        """The value, or ``default``. Blocks for a round trip; with ``local`` usually not at all.
+        """The value, or ``default``. Blocks for a round trip; with ``local`` usually not at all. Any thread.
 
         :param key: text, or an id of Discord's.
         :raises StoreUnavailable: etcd does not answer.
@@ -77,9 +78,10 @@ class Cache:
         return default if found is MISSING else self._read(found)
 
     def __getitem__(self, key: str | int) -> Any:
-        """The value; see ``get``.
+        """The value. Blocks as ``get`` does; any thread.
 
         :raises CacheKeyNotExist: the key has no value.
+        :raises StoreUnavailable: etcd does not answer.
         """
         found = self.get(key, _DEFAULT)
         if found is _DEFAULT:
@@ -87,11 +89,11 @@ class Cache:
         return found
 
     def __contains__(self, key: str | int) -> bool:
-        """Whether there is a value; see ``get``."""
+        """Whether there is a value. Blocks and raises as ``get`` does; any thread."""
         return self._shared().caches.get(self.name, key_text(key), local=self._local) is not MISSING
 
     def set(self, key: str | int, value: Any, *, ttl: float | None = _DEFAULT) -> None:
-        """Writes a value, or replaces one. Blocks for a round trip.
+        """Writes a value, or replaces one. Blocks for a round trip; any thread.
 
         :param value: a value that JSON can hold, or a dataclass; up to 1 MiB.
         :param ttl: seconds, instead of the cache's own; ``None``: until the value is deleted.
@@ -109,7 +111,7 @@ class Cache:
         self.set(key, value)
 
     def delete(self, key: str | int) -> bool:
-        """Deletes a value; true if there was one. Blocks for a round trip.
+        """Deletes a value; true if there was one. Blocks for a round trip; any thread.
 
         :raises LockLost: the caller has lost its event or lock; nothing was deleted.
         :raises StoreUnavailable: etcd does not answer.
@@ -127,7 +129,8 @@ class Cache:
             raise CacheKeyNotExist(f"the cache {self.name!r} holds no value under {key!r}")
 
     def increment(self, key: str | int, by: int = 1, *, ttl: float | None = _DEFAULT) -> int:
-        """Adds to a counter, atomically over all replicas; returns its new value. Blocks for a round trip.
+        """Adds to a counter, atomically over all replicas; returns its new value. Blocks for a round trip;
+        any thread.
 
         A new counter begins at 0 and lives for ``ttl`` seconds; increments do not prolong its life.
 
@@ -150,13 +153,15 @@ class Cache:
         ttl: float | None = _DEFAULT,
         timeout: float | None = None,
     ) -> Any:
-        """The value; when there is none, ``compute()`` becomes the value. Blocks.
+        """The value; when there is none, ``compute()`` becomes the value. Blocks; any thread.
 
         Over all replicas one caller computes at a time, and the others wait for its value. When ``compute``
         fails, its caller gets the exception, and the next caller computes. So it is when a replica dies.
 
         :param timeout: seconds to wait while others compute; ``None``: for as long as etcd answers.
         :raises TimeoutError: others did not finish in time.
+        :raises TypeError: JSON cannot hold what ``compute`` returned; names the part.
+        :raises ValueError: what ``compute`` returned is too large.
         :raises LockLost: the caller has lost its event or lock, or its session during ``compute``.
         :raises StoreUnavailable: etcd does not answer.
         """
@@ -178,9 +183,10 @@ class Cache:
         return self._read(found)
 
     def items(self, prefix: str = "") -> list[tuple[str, Any]]:
-        """All keys that begin with ``prefix``, in order, with their values at one moment. Blocks; always asks
-        etcd.
+        """All keys that begin with ``prefix``, in order, with their values at one moment. Blocks for a
+        round trip also with ``local``; any thread.
 
+        :raises TypeError: the prefix is no text.
         :raises StoreUnavailable: etcd does not answer.
         """
         if not isinstance(prefix, str):
@@ -225,12 +231,14 @@ class SharedState(ReplicaAccess):
         self._flights = KeyedLocks()
 
     def cache(self, name: str, ttl: float | None = None, *, local: bool = False, type: Any = None) -> Cache:
-        """A view on the cache ``name``, which all replicas share: JSON values by key. Does not block.
+        """A view on the cache ``name``, which all replicas share: JSON values by key. Does not block; any
+        thread.
 
         :param ttl: seconds that its values live; ``None``: until they are deleted.
         :param local: whether reads come from memory, which a watch keeps fresh. They cost no round trip and
             show other replicas' writes a few milliseconds later. While the watch is down, reads ask etcd.
         :param type: the type of the values: a dataclass, ``list[...]`` of one, and so on.
+        :raises ValueError: the name or ``ttl`` is impossible.
         """
         what = f"ha.cache({name!r})"
         return Cache(
@@ -238,15 +246,16 @@ class SharedState(ReplicaAccess):
         )
 
     def cache_read(self, cache: str, key: str | int, *, type: Any = None) -> Any:
-        """The value under a key. Blocks for a round trip.
+        """The value under a key. Blocks for a round trip; any thread.
 
+        :param type: see ``cache``.
         :raises CacheKeyNotExist: the key has no value.
         :raises StoreUnavailable: etcd does not answer.
         """
         return self.cache(cache, type=type)[key]
 
     def cache_write(self, cache: str, key: str | int, value: Any, ttl: float | None = None) -> None:
-        """Writes a value, or replaces one. Blocks for a round trip. See ``Cache.set``.
+        """Writes a value, or replaces one. Blocks for a round trip; any thread. Raises as ``Cache.set`` does.
 
         :param ttl: seconds that it lives; ``None``: until it is deleted.
         """
@@ -255,12 +264,13 @@ class SharedState(ReplicaAccess):
     def lock(self, name: str, timeout: float | None = None) -> NamedLock:
         """A lock that one holder among all replicas has at a time: ``with ha.lock("import") as lock:``.
 
-        Callers get it in the order in which they asked. When its replica dies, the next caller gets it within
-        ``session_ttl``. Once another caller may hold it, the former holder's blocking calls raise
-        ``LockLost``.
+        Does not block before ``with``; any thread. Callers get the lock in the order in which they asked.
+        When its holder's replica dies, the next caller gets it within ``session_ttl``. Once another caller
+        may hold it, the former holder's blocking calls raise ``LockLost``.
 
         :param timeout: seconds to wait for other holders; ``None``: for as long as etcd answers. The call
             waits a second for etcd's own answer in any case.
+        :raises ValueError: the name or the time-out is impossible.
         """
         what = f"ha.lock({name!r})"
         return NamedLock(lambda: self._blocking(what).shared.locks, name, timeout)

@@ -20,7 +20,8 @@ __all__ = ["NamedLock"]
 
 
 class NamedLock:
-    """A lock that one holder among all replicas has at a time; a context manager, made by ``ha.lock``.
+    """A lock that one holder among all replicas has at a time; a context manager, made by ``ha.lock``. One
+    thread at a time uses an object; several objects of one name are one lock.
 
     :param timeout: seconds to wait; ``None``: for as long as etcd answers.
     """
@@ -43,7 +44,8 @@ class NamedLock:
 
     @property
     def fencing_token(self) -> int:
-        """Greater than the token of every earlier holder: for systems that can refuse an older one.
+        """Greater than the token of every earlier holder: for systems that can refuse an older one. No
+        I/O; any thread.
 
         :raises DiscordHAError: the lock is not held.
         """
@@ -86,7 +88,8 @@ class NamedLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Frees the lock. Blocks for a round trip; without an answer of etcd it is freed later."""
+        """Frees the lock. Blocks for a round trip; without an answer of etcd it is freed later, in the
+        background."""
         held, self._held = self._held, None
         self._scope.__exit__(kind, error, trace)
         if held is not None and self._locks is not None:

@@ -28,7 +28,7 @@ LONGEST_WAIT = 600.0
 
 
 class Answers(dict[str, Any]):
-    """What ``ha.ask_all`` returns: the answers by replica.
+    """What ``ha.ask_all`` returns: the answers by replica. A plain dictionary of the caller's own.
 
     :ivar missing: the replicas that lived when they were asked, and did not answer in time.
     :ivar failed: why replicas have no answer, by replica: their function raised, or they have none.
@@ -103,7 +103,7 @@ class PeerCalls(ReplicaAccess):
     def broadcast(self, name: str, payload: Any = None) -> None:
         """Tells every replica that runs, this one included: each runs its functions of
         ``@ha.on_broadcast(name)`` once, in the order of this replica's broadcasts. Blocks until etcd has it,
-        not until it has run. A handler that runs again broadcasts nothing twice.
+        not until the functions have run; any thread. A handler that runs again broadcasts nothing twice.
 
         :param payload: a value that JSON can hold, of 64 KiB at the most.
         :raises ConfigError: the bot has no ``@ha.on_broadcast(name)``.
@@ -121,7 +121,7 @@ class PeerCalls(ReplicaAccess):
     def dispatch(self, name: str, /, *args: Any) -> None:
         """Sends an event of the bot's own to its handlers: one replica claims and handles it, as it does a
         message, whatever happens to this one; with scope ``"every"`` each replica does. Blocks until etcd has
-        it. A handler that runs again dispatches nothing twice.
+        it; any thread. A handler that runs again dispatches nothing twice.
 
         :param name: one of ``ha.add_event``.
         :param args: values that JSON can hold, of 64 KiB together at the most.
@@ -137,10 +137,12 @@ class PeerCalls(ReplicaAccess):
 
     def ask_all(self, name: str, payload: Any = None, *, timeout: float = 5.0) -> Answers:
         """Asks every replica that lives, this one included; returns what their functions of
-        ``@ha.on_ask(name)`` return, by replica. Blocks until all have answered or died, or to the time-out.
+        ``@ha.on_ask(name)`` return, by replica. Blocks until all have answered or died, or to the time-out;
+        any thread.
 
         :param payload: a value that JSON can hold, of 64 KiB at the most.
-        :param timeout: seconds; then ``missing`` of the result names those that did not answer.
+        :param timeout: seconds, above 0 and at most 600; then ``missing`` of the result names those that did
+            not answer.
         :raises ConfigError: the bot has no ``@ha.on_ask(name)``.
         :raises TypeError: JSON cannot hold the payload; names the place.
         :raises ValueError: the payload is too large, or the time-out is impossible.

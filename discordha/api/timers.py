@@ -56,7 +56,7 @@ class Timers(ReplicaAccess):
         self, when: datetime.datetime | datetime.timedelta | float, name: str, payload: Any = None
     ) -> str:
         """Has ``@ha.timer(name)`` run once, at a time, over restarts and outages; returns the timer's id.
-        Blocks for a round trip. A handler that runs again schedules nothing twice.
+        Blocks for a round trip; any thread. A handler that runs again schedules nothing twice.
 
         :param when: a time with its time zone, or a duration from now, as ``timedelta`` or in seconds.
         :param payload: a value that JSON can hold.
@@ -73,7 +73,7 @@ class Timers(ReplicaAccess):
 
     def unschedule(self, timer: str) -> bool:
         """Deletes a timer by its id; false if it has ended, or never was. A run that began goes on. Blocks
-        for a round trip.
+        for a round trip; any thread.
 
         :raises StoreUnavailable: etcd does not answer; the timer may have been deleted.
         """

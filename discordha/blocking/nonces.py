@@ -14,6 +14,7 @@ its messages in random order.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import inspect
@@ -21,6 +22,9 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import discord
+from discord.ui.view import BaseView
 
 from discordha.context import CurrentEvent, current_event
 
@@ -66,8 +70,36 @@ def with_token(*call: object) -> Iterator[str | None]:
     if event is None or event.for_itself:
         yield None
         return
-    with event.numbered(*call) as ordinal:
+    with event.numbered(call, _as_it_is) as ordinal:
         yield nonce_for(event, ordinal)
+
+
+def _as_it_is(value: Any) -> Any:
+    """What a value says now: whoever changes it later makes another call. Objects that have no equals stay in
+    it, beside what can be changed about them.
+    """
+    if isinstance(value, dict):
+        return {key: _as_it_is(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        found = [_as_it_is(each) for each in value]
+        return found if isinstance(value, list) else tuple(found)
+    if isinstance(value, set | bytearray):
+        return value.copy()
+    if isinstance(value, discord.Embed):
+        return discord.Embed, _as_it_is(value.to_dict())
+    if isinstance(value, BaseView):
+        return value, _as_it_is(value.to_components())
+    if isinstance(value, discord.AllowedMentions):
+        return value, _as_it_is(value.to_dict())
+    if isinstance(value, discord.File):
+        return value, value.filename, value.spoiler, value.description
+    if isinstance(value, discord.Poll):
+        answers = [(answer.text, str(answer.emoji)) for answer in value.answers]
+        return value, value.question, value.duration, value.multiple, answers
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [each.name for each in dataclasses.fields(value)]
+        return type(value), [_as_it_is(getattr(value, name)) for name in names]
+    return value
 
 
 @contextlib.contextmanager

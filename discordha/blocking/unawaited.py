@@ -1,7 +1,7 @@
-"""Tells a handler's author of a coroutine that the handler made and nobody awaits: nothing of it ran.
+"""Tells a handler's author about a coroutine that the handler made and never awaited: it did not run.
 
 Views block, but ``ha.client`` and ``unwrap`` lead to discord.py's own objects, whose methods make coroutines.
-Python warns of one that is dropped, in words for programs with ``await``.
+Python warns of a dropped coroutine, in words for programs with ``await``.
 
 Guarantees: each place in a handler is logged once, as Python's filters have it, with the remedy. The warning
 goes on to whatever showed warnings before.

@@ -124,7 +124,9 @@ def unwrap(view: Viewed[Real]) -> Real: ...
 @overload
 def unwrap(view: Any) -> Any: ...
 def unwrap(view: Any) -> Any:
-    """discord.py's own object behind a view. Looks into containers; returns anything else as it is."""
+    """discord.py's own object behind a view. Looks into containers; returns anything else as it is. Never
+    blocks; any thread, also the loop's.
+    """
     return argument(view, None)
 
 

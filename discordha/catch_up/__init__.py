@@ -2,7 +2,7 @@
 would have sent it.
 
 Asking Discord for the past belongs here; up to where everything is known does not, and lies in
-``coordination``. ``sharding`` and ``replica`` may import it.
+``coordination``. ``outage`` may import it.
 """
 
 __all__ = ()

@@ -194,7 +194,7 @@ class HistoryFetcher:
         if reason is None:
             source.cursor = self._run.until
         else:
-            self._plan.skipped.append(Skipped(source.key, reason, source.cursor))
+            self._plan.skipped.append(Skipped(source.key, reason))
         for follower in source.followers:
             self._add(follower)
         self._report(source, finished=True)

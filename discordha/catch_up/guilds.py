@@ -25,7 +25,7 @@ MEMBERS_PAGE = 1000
 
 class _GuildSource(Source):
     def __init__(self, run: Run, kind: str, guild: discord.Guild, number: int | None = None) -> None:
-        super().__init__(run, f"{kind}:{guild.id if number is None else number}")
+        super().__init__(run, f"{kind}:{guild.id if number is None else number}", guild)
         self._guild = guild
         self._http: Any = run.client.http
 
@@ -103,7 +103,7 @@ class ArchivedThreads(_GuildSource):
 
 class Members(_GuildSource):
     """The members who joined: each by a request of its own where discord.py's cache knows all members and few
-    have joined, else all pages of the guild's list.
+    have joined, else all pages of the guild's list. Not the bot: of that the gateway tells GUILD_CREATE.
     """
 
     def __init__(self, run: Run, guild: discord.Guild) -> None:
@@ -115,7 +115,9 @@ class Members(_GuildSource):
             joined = [
                 member.id
                 for member in guild.members
-                if member.joined_at is not None and self._is_missed(moment_of(member.joined_at))
+                if not self._is_bot(member.id)
+                and member.joined_at is not None
+                and self._is_missed(moment_of(member.joined_at))
             ]
             if len(joined) <= len(guild.members) // MEMBERS_PAGE + 1:
                 self._single = joined
@@ -130,6 +132,10 @@ class Members(_GuildSource):
             return False
         await self.hand_on(_in_order(self._events))
         return True
+
+    def _is_bot(self, user_id: int) -> bool:
+        user = self._run.client.user
+        return user is not None and user.id == user_id
 
     async def _read_one(self, user_id: int) -> None:
         try:
@@ -154,7 +160,7 @@ class Members(_GuildSource):
         for member in members:
             joined_at = member.get("joined_at")
             moment = moment_of(joined_at) if joined_at else 0
-            if self._is_missed(moment):
+            if self._is_missed(moment) and not self._is_bot(int(member["user"]["id"])):
                 payload = {**member, "guild_id": str(self._guild.id)}
                 self._events.append(self.event("GUILD_MEMBER_ADD", payload, moment, self._guild.id))
 
@@ -201,7 +207,7 @@ class ScheduledEvents(_GuildSource):
         events = [
             self.event("GUILD_SCHEDULED_EVENT_CREATE", event, int(event["id"]), self._guild.id)
             for event in answer
-            if self._run.since < int(event["id"]) <= self._run.until
+            if self.cursor < int(event["id"]) <= self._run.until
         ]
         await self.hand_on(_in_order(events))
         return True

@@ -34,15 +34,15 @@ class MessageSource(Source):
     def __init__(
         self, run: Run, channel_id: int, guild: discord.Guild | None, last_message_id: int | None
     ) -> None:
-        super().__init__(run, f"channel:{channel_id}")
+        super().__init__(run, f"channel:{channel_id}", guild)
         self._channel_id = channel_id
         self._guild = guild
         self.newest = last_message_id or math.inf
         self._edits = Timeline() if "MESSAGE_UPDATE" in run.wanted else None
         # Edits of messages before the cursor may be later than it, so their pages are read again.
-        begin = self.cursor if self._edits is None else run.since
+        begin = self.cursor if self._edits is None else self.since
         self._pages = Pages(begin, run.until, limit=run.limit, size=PAGE)
-        if last_message_id is not None and last_message_id <= run.since:
+        if last_message_id is not None and last_message_id <= self.since:
             self._pages.over = True
         self._looks_back = self._edits is not None
 
@@ -60,7 +60,7 @@ class MessageSource(Source):
         return True
 
     async def _look_back(self) -> None:
-        page = await self._ask(PAGE, before=self._run.since + 1)
+        page = await self._ask(PAGE, before=self.since + 1)
         await self._keep_edits(page)
         self._looks_back = False
 

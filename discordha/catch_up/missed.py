@@ -1,7 +1,7 @@
 """What a catch-up finds, and what it reports. Plain data.
 
-A *moment* is a time in the form of a snowflake, so that it compares with ids: the id itself of what has one
-that tells its time; the milliseconds, with the low bits 0, of what has only a time.
+A *moment* is a time in the form of a snowflake, so that it compares with ids. Of an object whose id tells its
+time, it is the id itself; of an object with only a time, the milliseconds with the low bits 0.
 """
 
 from __future__ import annotations
@@ -64,14 +64,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A source that was given up, and why.
-
-    :ivar upto: the moment up to which it was delivered.
-    """
+    """A source that was given up, and why."""
 
     source: str
     reason: str
-    upto: int
 
 
 @dataclass(frozen=True, slots=True)

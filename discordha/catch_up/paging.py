@@ -9,7 +9,7 @@ Guarantees
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from discordha.catch_up.missed import Missed
@@ -32,7 +32,6 @@ class Pages:
         *,
         limit: int,
         size: int = 100,
-        id_of: Callable[[Any], int] = lambda entry: int(entry["id"]),
     ) -> None:
         self.position = since
         self.over = since >= until
@@ -40,7 +39,6 @@ class Pages:
         self._until = until
         self._left = limit
         self._size = size
-        self._id_of = id_of
 
     def next(self) -> tuple[int, int]:
         """``after`` and ``limit`` of the next request. At the limit it asks whether one more is there."""
@@ -49,7 +47,7 @@ class Pages:
     def take(self, page: Sequence[Any]) -> list[Any]:
         """The new entries of the answer, oldest first."""
         asked = self.next()[1]
-        found = {self._id_of(entry): entry for entry in page}
+        found = {int(entry["id"]): entry for entry in page}
         new = sorted(each for each in found if self.position < each <= self._until)
         if not self._left:
             self.over, self.cut = True, bool(new)
@@ -62,7 +60,7 @@ class Pages:
 
 
 class Timeline:
-    """Merges events that come in order with such that are known ahead of their moment."""
+    """Merges events that come in order with events that are known ahead of their moment."""
 
     def __init__(self) -> None:
         self._later: list[tuple[int, int, Missed]] = []

@@ -5,7 +5,7 @@
 - Archived threads of forums, and of channels with new messages.
 - New active threads, members, audit log entries and scheduled events of guilds, where the cache does not
   already say that there are none.
-- What the gateway would not send for want of an intent or a permission is not asked for.
+- Events that the gateway would not send, for want of an intent or a permission, are not asked for.
 
 Discord lists no direct messages' channels, so only those are read that discord.py knows: none after a start.
 """
@@ -73,7 +73,7 @@ class Plan:
         return [*messages, *rest]
 
     def _skip(self, key: str, reason: str) -> None:
-        self.skipped.append(Skipped(key, reason, self._run.done.get(key, self._run.since)))
+        self.skipped.append(Skipped(key, reason))
 
     def _is_done(self, key: str) -> bool:
         return self._run.done.get(key, 0) >= self._run.until

@@ -5,6 +5,7 @@ Guarantees
   step can be repeated.
 - ``cursor`` is a moment up to which all of the source was handed on. A source that begins at the cursor of an
   earlier one hands on the rest. Events of one moment are handed on together: the cursor never parts them.
+- What happened in a guild before the bot joined it is not handed on: no gateway would have sent it.
 
 Threads and locks: everything runs on the gateway's loop; one step of a source at a time.
 """
@@ -22,7 +23,7 @@ from typing import Any
 import aiohttp
 import discord
 
-from discordha.catch_up.missed import LOW_BITS, Missed
+from discordha.catch_up.missed import LOW_BITS, Missed, moment_of
 from discordha.catch_up.payloads import MemberBook
 from discordha.errors import DiscordHAError
 from discordha.limits.rest import in_background
@@ -100,6 +101,12 @@ class Run:
             raise Refused(error) from error
 
 
+def _joined(guild: discord.Guild | None) -> int:
+    """The moment in which the bot joined a guild; 0: unknown, or no guild."""
+    me = guild.me if guild is not None else None
+    return moment_of(me.joined_at) if me is not None and me.joined_at is not None else 0
+
+
 def _forgotten(task: asyncio.Future[Any]) -> None:
     """Takes note of how a request ended that nobody waits for any more."""
     if not task.cancelled():
@@ -110,13 +117,17 @@ class Source(ABC):
     """One source.
 
     :param key: its name in ``Progress`` and among the cursors.
+    :param guild: whose listing it is; ``None``: no guild's.
+    :ivar since: the moment behind which it begins: the catch-up's, or that of the bot's joining if later.
     :ivar followers: sources that may begin once this one has ended, however it ends.
     :ivar newest: the moment of its last entry, as far as known; of what others wait for, infinity.
     """
 
-    def __init__(self, run: Run, key: str) -> None:
+    def __init__(self, run: Run, key: str, guild: discord.Guild | None) -> None:
         self.key = key
-        self.cursor = max(run.done.get(key, run.since), run.since)
+        self._joined = _joined(guild)
+        self.since = max(run.since, self._joined - 1)
+        self.cursor = max(run.done.get(key, self.since), self.since)
         self.followers: list[Source] = []
         self.newest = math.inf
         self._run = run
@@ -125,7 +136,7 @@ class Source(ABC):
     @property
     def begins_at(self) -> int:
         """The first moment of what has only a time."""
-        return self._run.since_time if self._resumed is None else self.cursor + 1
+        return max(self._run.since_time, self._joined) if self._resumed is None else self.cursor + 1
 
     @abstractmethod
     async def step(self) -> bool:

@@ -1,8 +1,8 @@
 """Slash commands, context menus, buttons, selects and modals, as plain functions on handler threads.
 
 Code belongs here if it declares what handles an interaction, runs it, answers Discord, or registers the
-commands. Which replica runs an interaction is the dispatcher's business, not this room's. ``api``, ``bot``,
-``replica`` and ``app_commands`` may import it.
+commands. Which replica runs an interaction is the dispatcher's business, not this room's. ``leader`` and
+the rooms above it may import it.
 """
 
 from discordha.commands.components import Components

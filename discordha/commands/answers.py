@@ -37,9 +37,9 @@ _log = logging.getLogger(__name__)
 
 #: Seconds after the reception for which Discord waits for the first answer.
 ANSWER_TIMEOUT = 3.0
-#: Seconds after the reception.
+#: Seconds after the reception at which an unanswered interaction is deferred.
 DEFER_AFTER = 2.0
-#: Before an answer is sent again that a broken connection took along, seconds.
+#: Pause before an answer is sent again whose connection broke, seconds.
 RETRY_PAUSE = 0.1
 #: Seconds that discord.py keeps a modal without a timeout of its own; most are never submitted.
 MODAL_TIMEOUT = 3600.0
@@ -82,8 +82,8 @@ class Answer(discord.InteractionResponse[Any]):
     # -- called by Interactions ------------------------------------------------------------------------------
 
     async def _begin(self, event: CurrentEvent | None) -> None:
-        """A handler begins. If the replica owns the event anew, what it did under an earlier claim is an
-        earlier owner's, which Discord is asked for.
+        """A handler begins. If the replica has claimed the event anew, an answer under its earlier claim
+        counts as an earlier owner's, and Discord is asked for it.
         """
         claim = (event.attempt, event.fencing_token) if event is not None else None
         async with self._lock:

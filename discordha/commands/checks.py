@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 Decorated = TypeVar("Decorated")
-#: What decides whose uses count together: (interaction) to a number, a text, or a tuple of them.
+#: From an interaction to the key under which uses count together: a number, a text, or a tuple of them.
 Key = Callable[[Any], Any]
 
 

@@ -108,7 +108,11 @@ def adapted_hook(name: str, value: Any) -> Any:
 
 
 class Command(app_commands.Command[Any, ..., Any]):
-    """``discord.app_commands.Command`` with plain functions."""
+    """``discord.app_commands.Command`` with plain functions, which run on a handler thread and may block.
+    Declared by one thread, before ``start``.
+
+    :raises ConfigError: ``callback`` is a coroutine function.
+    """
 
     def __init__(self, *, callback: PlainFunction, **options: Any) -> None:
         super().__init__(callback=_callback(callback), **options)
@@ -132,7 +136,7 @@ class Command(app_commands.Command[Any, ..., Any]):
 
 
 class ContextMenu(app_commands.ContextMenu):
-    """``discord.app_commands.ContextMenu`` with plain functions."""
+    """``discord.app_commands.ContextMenu`` with plain functions; see ``Command``."""
 
     def __init__(self, *, callback: PlainFunction, **options: Any) -> None:
         super().__init__(callback=_callback(callback), **options)
@@ -146,7 +150,7 @@ class ContextMenu(app_commands.ContextMenu):
 
 class Group(app_commands.Group):
     """``discord.app_commands.Group`` with plain functions, also where a subclass overrides
-    ``interaction_check`` and ``on_error``.
+    ``interaction_check`` and ``on_error``; see ``Command``.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -184,6 +188,7 @@ def command(
 
     :param options: ``nsfw``, ``extras``, ``auto_locale_strings`` as in ``discord.app_commands.command``;
         ``defer``, ``ephemeral`` and ``ordering`` as in ``DiscordHA.command``.
+    :raises ConfigError: a coroutine function, or an impossible ``ordering``.
     """
     own = _take_own(options)
 

@@ -99,7 +99,10 @@ class Tree(app_commands.CommandTree[Any]):
         self, *, name: Any = MISSING, guild: Any = MISSING, guilds: Any = MISSING, **options: Any
     ) -> Callable[[Callable[..., Any]], ContextMenu]:
         """Decorator: makes a context menu command of a plain function, whose second argument is annotated
-        with ``discord.Message``, ``discord.Member`` or ``discord.User``.
+        with ``discord.Message``, ``discord.Member`` or ``discord.User``. Before ``start``.
+
+        :param options: see ``discordha.app_commands.command``.
+        :raises ConfigError: a coroutine function, or the bot runs.
         """
         return self._adding(context_menu(name=name, **options), guild, guilds)
 
@@ -122,13 +125,16 @@ class Tree(app_commands.CommandTree[Any]):
         guilds: Any = MISSING,
         **options: Any,
     ) -> Group:
-        """Adds a group to this tree; ``@group.command()`` adds commands to the group."""
+        """Adds a group to this tree; ``@group.command()`` adds commands to the group. Before ``start``.
+
+        :raises ConfigError: the bot runs.
+        """
         made = Group(name=name, description=description, **options)
         self.add_command(made, guild=guild, guilds=guilds)
         return made
 
     def add_command(self, command: Any, /, **options: Any) -> None:
-        """Adds a command, a context menu or a group.
+        """Adds a command, a context menu or a group. Before ``start``.
 
         :raises ConfigError: one of its callbacks is a coroutine function, or the bot runs.
         """
@@ -163,7 +169,9 @@ class Tree(app_commands.CommandTree[Any]):
         return self._check is None or bool(await self._check(interaction))
 
     def error(self, coro: Decorated) -> Decorated:
-        """Decorator: a plain function handles all commands' errors: (interaction, error)."""
+        """Decorator: a plain function handles all commands' errors: (interaction, error). It runs on the
+        handler thread of the interaction, and may block.
+        """
         super().error(adapt(coro, "Error handlers"))
         return coro
 
@@ -237,6 +245,8 @@ class Tree(app_commands.CommandTree[Any]):
         """Registers the commands now, whatever Discord has. Blocks; any thread but the loop's. Needed only
         with ``sync_on_start`` off: else the bot registers changed commands when it starts.
 
+        :param guild: whose commands; ``None``: the global ones.
+        :raises DiscordHAError: the bot does not run.
         :return: Discord's commands afterwards, as ``discord.app_commands.AppCommand``.
         """
         gateway, scope = self._gateway(), None if guild is None else guild.id
@@ -247,13 +257,19 @@ class Tree(app_commands.CommandTree[Any]):
         return self._parsed(gateway.call(sync()))
 
     def fetch_commands(self, *, guild: Any = None) -> Any:
-        """The commands that Discord has. Blocks; any thread but the loop's."""
+        """The commands that Discord has. Blocks; any thread but the loop's.
+
+        :param guild: whose commands; ``None``: the global ones.
+        :raises DiscordHAError: the bot does not run.
+        """
         gateway = self._gateway()
         return self._parsed(gateway.call(fetch_commands(gateway, None if guild is None else guild.id)))
 
     def set_translator(self, translator: app_commands.Translator | None) -> None:  # type: ignore[override]
         """Sets the translator of names and descriptions, before the bot starts. ``translate`` is a coroutine
         on the loop; ``load`` is called before the first sync.
+
+        :raises ConfigError: it is no translator.
         """
         if translator is not None and not isinstance(translator, app_commands.Translator):
             raise ConfigError(f"a translator must be a discord.app_commands.Translator, not {translator!r}")

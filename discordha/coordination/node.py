@@ -17,8 +17,8 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, nullcontext, suppress
 
 from discordha.config import Config, bot_id_from_token
 from discordha.coordination.claims.claims import Claims
@@ -31,10 +31,12 @@ from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
 from discordha.coordination.etcd.group_commit import GroupCommit
 from discordha.coordination.etcd.retention import RetentionLeases
-from discordha.coordination.etcd.router import WatchRouter
+from discordha.coordination.etcd.router import APART, WatchRouter
 from discordha.coordination.etcd.store import Store
+from discordha.coordination.gaps.mark_leases import MarkLeases
 from discordha.coordination.gaps.points import Points
 from discordha.coordination.gaps.stream import GapStreams
+from discordha.coordination.journal.entries import JournalKeys
 from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.router import JournalRouter
 from discordha.coordination.membership.admission import claim_bot_name, claim_replica_id
@@ -42,6 +44,7 @@ from discordha.coordination.membership.formats import incompatibility
 from discordha.coordination.membership.members import JSON, Members
 from discordha.coordination.membership.shard_plan import ShardPlan
 from discordha.coordination.memory.store import MemoryStore
+from discordha.coordination.partitions import UNPARTITIONED, Partitions
 from discordha.coordination.quotas.command_records import CommandRecords
 from discordha.coordination.quotas.identify_budget import IdentifyBudget
 from discordha.coordination.quotas.identify_queue import IdentifyQueue
@@ -55,6 +58,7 @@ from discordha.coordination.shared.timers import TimerStore
 from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import VoiceKeys
+from discordha.coordination.voice.releases import Releases
 from discordha.errors import ConfigError, StoreUnavailable
 from discordha.supervisor import link
 
@@ -104,12 +108,25 @@ class CoordinationNode:
         if self.has_peers:
             link.current().watch_session(self.session, settings)
         self.commit = GroupCommit(self.store, root=root, ride=MARK_RIDE, last_words=config.etcd_timeout)
+        self.mark_leases = MarkLeases(self.store, root)
         self.leases = RetentionLeases(
-            self.store, retention=config.marked_for if self.has_peers else config.retention
+            self.store,
+            retention=config.marked_for if self.has_peers else config.retention,
+            announce=self.mark_leases.announce,
         )
         self.points = Points(self.store, root)
+        self.plan = ShardPlan(self.store, root, replica_id)
+        self._partitions = UNPARTITIONED
         self.gaps = GapStreams(self.store, root)
-        self.members = Members(self.store, self.session, root, replica_id, describe, interval=ttl / 3)
+        self.members = Members(
+            self.store,
+            self.session,
+            root,
+            replica_id,
+            describe,
+            interval=ttl / 3,
+            is_partitioned=lambda: bool(self.partitions),
+        )
         self.hints = ClaimHints(root, retention=config.retention)
         self.looks = Looks(self.store, self.hints, root)
         self.last_attempts = LastAttempts(config.max_attempts)
@@ -126,10 +143,10 @@ class CoordinationNode:
             looks=self.looks if self.has_peers else None,
         )
         self.elections = Elections(self.store, self.session, root, replica_id)
-        self.journals = JournalRouter(root)
-        self.exchange = QuestionExchange(self.store, root, replica_id)
+        self.journal_keys = JournalKeys(root, lambda: self.partitions)
+        self.journals = JournalRouter(self.journal_keys)
+        self.exchange = QuestionExchange(self.store, self.journal_keys, replica_id)
         self.command_records = CommandRecords(self.store, self.session, root, replica_id)
-        self.plan = ShardPlan(self.store, root, replica_id)
         self.identify_queue = IdentifyQueue(self.store, root, replica_id)
         self.identify_budget = IdentifyBudget(self.store, root, replica_id)
         self.runs = TaskRuns(self.store, root, replica_id)
@@ -169,6 +186,7 @@ class CoordinationNode:
                 max_attempts=config.max_attempts,
                 grace=config.grace,
                 backoff=Backoff(),
+                releases=Releases(self.commit),
             )
         )
         self.router = WatchRouter(root)
@@ -177,6 +195,7 @@ class CoordinationNode:
         self.router.subscribe(self.elections, "l")
         self.router.subscribe(self.points, "p")
         self.router.subscribe(self.gaps, "g")
+        self.router.subscribe(self.mark_leases, "ml")
         self.router.subscribe(self.journals, "j", "jc", "ja")
         self.router.subscribe(self.exchange, "jq", "jr")  # after the journals: marks before answers
         self.router.subscribe(self.plan, "s")
@@ -185,13 +204,40 @@ class CoordinationNode:
         self.router.subscribe(self.runs, "lp", "lc", "lt")
         self.router.subscribe(self.shared.locks, "k")
         self.router.subscribe(self.presence, "pr")
-        self.watch = self.store.watch(root, self.router, silence=ttl, heartbeats=True, quiet=f"{root}e/")
+        self.watch = self.store.watch(
+            root, self.router, silence=ttl, heartbeats=True, quiet=f"{root}e/", apart=root + APART
+        )
 
     def share_requests(self, meter: Meter, total: int) -> Shares:
         """Shares this many requests per second with the other replicas. Called before ``start``."""
         self.shares = Shares(self.store, self.session, self.root, self._replica_id, total=total, meter=meter)
         self.router.subscribe(self.shares, "q")
         return self.shares
+
+    @property
+    def partitions(self) -> Partitions:
+        """How keys are partitioned. A replica without shards, which is told of all, leaves that as it was at
+        its start: it may have handled events before others have founded shards."""
+        return self.plan.partitions if self._config.shard_count is not None else self._partitions
+
+    def host(self, shards: Iterable[tuple[int, int]], *, wait: bool = True) -> None:
+        """Has the watch tell of the claims and journals of these shards alone, where keys are partitioned.
+
+        :param shards: each by its number and the number of all shards of its generation.
+        :param wait: block until it does; else it soon will.
+        :raises StoreUnavailable: etcd does not answer.
+        """
+        partitions = self.partitions
+        if not partitions:
+            return
+        others, *spans = partitions.ranges(shards)
+        claims, apart = f"{self.root}e/", self.root + APART[0]
+        deletes = [(claims + first, claims + end) for first, end in (others, *spans)]
+        parts = [(apart + first, apart + end) for first, end in spans]
+        timeout = self._config.etcd_timeout if wait else 0.0
+        with nullcontext() if wait else suppress(StoreUnavailable):
+            if self.watch.narrow(deletes, parts, self.router.on_part, timeout):
+                self.hints.doubt()
 
     def silent_owner(self, key: str) -> bool:
         """Whether another replica holds an event and is late with its member record. No I/O; any thread."""
@@ -215,6 +261,8 @@ class CoordinationNode:
             # Before this replica, or its claim to its name, counts as a member.
             self._until_etcd_answers(self.runs.start_life, timeout)
             self._until_etcd_answers(self.presence.start_life, timeout)
+            self._until_etcd_answers(self.plan.start_life, timeout)
+            self._partitions = self.plan.partitions
             if self.has_peers:
                 self._until_etcd_answers(self._claim_replica_id, timeout)
             self._until_etcd_answers(self._refuse_incompatible, timeout)
@@ -226,6 +274,8 @@ class CoordinationNode:
             self.watch.start()
             if not self.watch.wait_synced(timeout):
                 raise StoreUnavailable(f"etcd has not reported what other replicas do within {timeout:g} s")
+            if self._config.shard_count is None:
+                self.host([(0, 1)])
             self.posts.start(timeout)
             if self.has_peers:
                 self.elections.start()
@@ -268,7 +318,8 @@ class CoordinationNode:
             except (ValueError, RecursionError):
                 continue  # not a member's; the watch will report it
             if isinstance(record, dict):
-                reason = incompatibility(kv.key.rsplit("/", 1)[1], record)
+                member = kv.key.rsplit("/", 1)[1]
+                reason = incompatibility(member, record, bool(self.partitions))
                 if reason is not None:
                     raise ConfigError(reason)
 

@@ -299,4 +299,4 @@ class Session:
         try:
             call(grant)
         except Exception:  # noqa: BLE001 - the session outlives its listeners' faults
-            _log.exception("a listener of the session failed")
+            _log.exception("a listener of the session failed; the session goes on")

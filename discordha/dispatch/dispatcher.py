@@ -48,6 +48,7 @@ SLOW_CHECK = 1.0
 SILENCE_CHECK = 0.25
 #: An event that is older than the newest by so many seconds may come again, and have its mark.
 LOOK_FIRST_AGE = 2.0
+_FULL = "the queue is full (queue_size=%d): other replicas get new events; handlers, or etcd, are too slow"
 _NEED_PAYLOAD = {name for name, spec in EVENTS.items() if spec.needs_payload}
 
 
@@ -122,9 +123,9 @@ class Dispatcher:
     # -- admission (gateway thread) --------------------------------------------------------------------------
 
     def receive(
-        self, name: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+        self, name: str, args: tuple[Any, ...], raw: str | None, shard: int, revision: int, *, home: str = ""
     ) -> None:
-        """Takes one event of discord.py, with what ``Event`` keeps of it. Never blocks; gateway thread."""
+        """Takes one event of discord.py; ``home``: its guild's partition. Never blocks; gateway thread."""
         handlers = self._registry.select(name, args)
         if not handlers:
             return
@@ -141,10 +142,11 @@ class Dispatcher:
                 payload = decode_payload(raw)
                 identity = identify(name, args, payload, ordering=ordering, scope=scope)
             self._sequence += 1
-            event = Event(name, args, identity, shard_id, raw, self._clock(), acknowledged_revision, part)
+            event = Event(name, args, identity, shard, raw, self._clock(), revision, part)
             if scope is Scope.CLAIM:
+                event.key = home + event.key
                 alone = ordering == "none"
-                age = self._guards.note(shard_id, identity.snowflake, name)
+                age = self._guards.note(shard, identity.snowflake, name)
                 if age > self._config.retention and self._is_too_old(event, age):
                     self._drop(name, "too_old")
                 elif alone or not self.barrier.holds(event, wanted):
@@ -156,7 +158,7 @@ class Dispatcher:
                 self._lanes.put(Item(event, wanted, f"every/{lane}", self._sequence))
 
     def catch_up(
-        self, name: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
+        self, name: str, args: tuple[Any, ...], raw: str, shard: int, caught_up: CaughtUp, *, home: str = ""
     ) -> None:
         """Takes an event that happened while no replica was connected. Never blocks; gateway thread. One
         replica claims a leader event, too: by the identity that it had if it was received, with those nonces.
@@ -176,11 +178,12 @@ class Dispatcher:
             if scope is Scope.LEADER and not identity.is_unique:
                 key = f"{identity.key}/{int(caught_up.moment * 1000)}"
                 identity = identity._replace(key=key, snowflake=None)
-            event = Event(name, args, identity, shard_id, raw, self._clock(), part=part, caught_up=caught_up)
+            event = Event(name, args, identity, shard, raw, self._clock(), part=part, caught_up=caught_up)
             if every:
                 self._sequence += 1
                 self._lanes.put(Item(event, wanted, f"every/{name}", self._sequence))
             else:
+                event.key = home + event.key
                 caught_up.keys.append(event.key)
                 self._admit_next(event, wanted, alone=ordering == "none")
 
@@ -226,30 +229,26 @@ class Dispatcher:
     def _admit(
         self, event: Event, handlers: Sequence[Handler], *, alone: bool = False, age: float = 0.0
     ) -> None:
-        name, identity, key = event.name, event.identity, event.key
+        key, order = event.key, event.identity.order
         attempt = (self._claims.previous_attempts(key) or 0) + 1
         # A message has the id of the thread that begins with it, whose events it must not wait for.
-        lane = "claim/" + (key if alone else identity.order or key)
+        lane = "claim/" + (key if alone else order or key)
         item = ClaimItem(event, handlers, lane, self._sequence, attempt, key=key)
-        refused, evicted = self._pending.admit(item)
+        refused, evicted, is_front, follows = self._pending.admit(item)
         if evicted is not None:
             self._drop(evicted.event_name, "standby_evicted")
             self._router.advance(evicted.lane)
         if refused is not None:
-            self._drop(name, refused)
+            self._drop(event.name, refused)
             if refused == "queue_full" and not self._full:
                 self._full = True
-                told = (
-                    "the queue is full (queue_size=%d): new events are left to other replicas; handlers are "
-                    "too slow, or etcd has been away for long"
-                )
-                _log.error(told, self._config.queue_size)
+                _log.error(_FULL, self._config.queue_size)
             return
         self._full = False
         self._orphans.received(key)
         if event.caught_up is not None or age >= LOOK_FIRST_AGE:
             self._router.look_first(item)
-        self._router.route(item)
+        self._router.move_on(item, is_front=is_front, follows=follows)
 
     def _drop(self, name: str, reason: str) -> None:
         self._stats.add("dropped", reason)

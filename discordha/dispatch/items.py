@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from discordha.context import CurrentEvent
@@ -13,9 +15,10 @@ from discordha.coordination.claims.records import Claim, ClaimRequest
 from discordha.coordination.journal.entries import JournalEntry
 from discordha.coordination.membership.members import Members
 from discordha.coordination.membership.preference import ShardPreference
+from discordha.coordination.membership.shard_keys import number_of
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.runner import Outcome
-from discordha.events import Event, decode_payload
+from discordha.events import Event, Scope, decode_payload
 
 if TYPE_CHECKING:
     from discordha.telemetry import EventTrace
@@ -30,12 +33,16 @@ __all__ = [
     "ClaimItem",
     "ClaimStore",
     "Item",
+    "Lane",
     "LaneItem",
+    "LaneOrder",
     "LeaderItem",
     "LeaderRole",
     "Look",
     "Preference",
     "State",
+    "context_of",
+    "times_of",
 ]
 
 ClaimStore = Claims
@@ -56,8 +63,27 @@ class LaneItem(Protocol):
         """Whether it was caught up."""
 
 
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The items of one key. Only ``Lanes`` changes it, under its lock."""
+
+    key: str
+    items: list[LaneItem] = field(default_factory=list)
+    is_ready: bool = False  # stands in a ready queue
+    queue: deque[Lane] | None = None  # the last ready queue that it stood in
+    counts_as_late: bool = False  # is worked as one that began with a late item
+    ready_since: float = 0.0
+    named_up_to: int = -1  # ``behind`` has named the items up to this sequence number
+    working_since: float | None = None
+    worker: threading.Thread | None = None  # works it now
+
+
 class State(enum.Enum):
-    """Where an event to be claimed is."""
+    """Where an event to be claimed is.
+
+    :ivar is_ours: from its turn in its lane to its mark. Each event asks often, and whether a state is among
+        others takes Python several steps.
+    """
 
     PARKED = "parked"  # others own it or an older one of its lane; watch, look or timer moves it on
     DELAYED = "delayed"  # another replica is preferred: it waits for its grace to pass
@@ -66,9 +92,13 @@ class State(enum.Enum):
     FINISHED = "finished"  # its handlers ended; the mark is on its way
     GONE = "gone"
 
+    def __init__(self, name: str) -> None:
+        self.is_ours = name in ("waiting", "running", "finished")
+
 
 # For what each event passes: Python takes ten times as long to find a member in its class.
 PARKED, DELAYED, WAITING, RUNNING, FINISHED, GONE = State
+_EVERY = Scope.EVERY
 
 
 class Look(enum.Enum):
@@ -138,13 +168,6 @@ class ClaimItem(Item):
         identity = self.event.identity
         return bool(identity.order) and identity.order != identity.key
 
-    def stages(self, started: float) -> tuple[tuple[str, float], ...]:
-        """How long the stages before its handlers took (``STAGES``), which began just then."""
-        asked, answered, received = self.asked_at, self.claimed_at, self.event.received_at
-        if answered is None:  # it was claimed ahead
-            return (("wait", started - received),)
-        return (("wait", asked - received), ("claim", answered - asked), ("start", started - answered))
-
     def request(self) -> ClaimRequest:
         """The claim to make. The payload goes along from the second attempt on, or where nobody will send
         the event again."""
@@ -161,6 +184,114 @@ class ClaimItem(Item):
             traceparent=traceparent,
             recorded=recorded,
         )
+
+
+class LaneOrder:
+    """The events of one lane that are not done, as a linked list, and how many of them are ours."""
+
+    __slots__ = ("first", "front", "last", "ours")
+
+    def __init__(self) -> None:
+        self.first: ClaimItem | None = None
+        self.last: ClaimItem | None = None
+        self.front: ClaimItem | None = None  # no event before it is a front
+        self.ours = 0
+
+    def append(self, item: ClaimItem) -> None:
+        item.older = self.last
+        if self.last is None:
+            self.first = item
+        else:
+            self.last.younger = item
+        self.last = item
+        if self.front is None:
+            self.front = item
+
+    def insert(self, item: ClaimItem) -> None:
+        """Puts an event where its sequence number says."""
+        older = self.last
+        while older is not None and older.sequence > item.sequence:
+            older = older.older
+        if older is self.last:
+            self.append(item)
+            return
+        younger = self.first if older is None else older.younger
+        assert younger is not None
+        item.older, item.younger = older, younger
+        younger.older = item
+        if older is None:
+            self.first = item
+        else:
+            older.younger = item
+
+    def remove(self, item: ClaimItem) -> None:
+        older, younger = item.older, item.younger
+        if older is None:
+            self.first = younger
+        else:
+            older.younger = younger
+        if younger is None:
+            self.last = older
+        else:
+            younger.older = older
+        if self.front is item:
+            self.front = younger
+        item.older = item.younger = None
+
+    def find_front(self) -> ClaimItem | None:
+        item = self.front
+        while item is not None and (item.state.is_ours or item.excused):
+            item = item.younger
+        self.front = item
+        return item
+
+    def fall_back(self, item: ClaimItem) -> None:
+        """The event may be the front again."""
+        if self.front is None or item.sequence < self.front.sequence:
+            self.front = item
+
+
+def context_of(  # noqa: PLR0917
+    item: Item,
+    attempt: int,
+    token: int,
+    is_lost: Callable[[], bool],
+    set_aside: Callable[[], None],
+    now: float,
+) -> CurrentEvent:
+    """What an attempt at an event shows to its handlers."""
+    event = item.event
+    identity, caught_up = event.identity, event.caught_up
+    return CurrentEvent(
+        identity.key or event.name,
+        event.name,
+        attempt,
+        number_of(event.shard_id),
+        token,
+        1,
+        is_lost,
+        for_itself=identity.scope is _EVERY,
+        caught_up=caught_up is not None,
+        late_by=max(now - caught_up.happened_at, 0.0) if caught_up is not None else 0.0,
+        set_aside=set_aside,
+    )
+
+
+#: The latencies of an event (``STAGES``) whose claim a handler thread has waited for, and of any other.
+_CLAIMED = ("wait", "claim", "start", "handler", "event")
+_UNCLAIMED = ("wait", "handler", "event")
+
+
+def times_of(
+    item: Item | LeaderItem, started: float, ended: float
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The names of an event's latencies, and each in seconds, by when its handlers started and ended."""
+    received = item.event.received_at
+    if isinstance(item, ClaimItem) and item.claimed_at is not None:
+        asked, answered = item.asked_at, item.claimed_at
+        claim = (asked - received, answered - asked, started - answered)
+        return _CLAIMED, (*claim, ended - started, ended - received)
+    return _UNCLAIMED, (started - received, ended - started, ended - received)
 
 
 class LeaderRole(Protocol):
@@ -205,6 +336,12 @@ class LeaderItem(JournalEntry):
 
     @property
     def guild(self) -> str | None:
-        """The guild in which it happened, if any."""
-        found = decode_payload(self.event.raw).get("guild_id") if self.event.raw is not None else None
+        """The guild in which it happened, if any, and if it came in the order of the gateway."""
+        event = self.event
+        if event.raw is None:
+            return None
+        known = getattr(event.args[0], "guild_id", None) if event.args else None
+        if type(known) is int:
+            return str(known)
+        found = decode_payload(event.raw).get("guild_id")
         return found if isinstance(found, str) else None

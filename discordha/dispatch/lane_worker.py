@@ -19,19 +19,29 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from discordha.context import CurrentEvent
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.claims.records import Claim, ClaimRequest, Done, Held, Hint
 from discordha.coordination.membership.shard_keys import number_of
-from discordha.dispatch.items import FINISHED, GONE, ClaimItem, ClaimStore, Item, LaneItem, LeaderItem, State
+from discordha.dispatch.items import (
+    FINISHED,
+    GONE,
+    ClaimItem,
+    ClaimStore,
+    Item,
+    LaneItem,
+    LeaderItem,
+    State,
+    context_of,
+    times_of,
+)
 from discordha.dispatch.lanes import Lane, Lanes
 from discordha.dispatch.pending import PendingEvents
 from discordha.dispatch.router import Router
 from discordha.dispatch.runner import Outcome, Runner
-from discordha.events import Scope
 from discordha.stats import Stats
 
 if TYPE_CHECKING:
@@ -48,8 +58,8 @@ MAX_BATCH = 64
 MAX_AHEAD = 256
 
 
-_UNKNOWN = Hint.UNKNOWN
-_LOST, _EVERY = Outcome.LOST, Scope.EVERY
+_UNKNOWN, _DONE = Hint.UNKNOWN, Hint.DONE
+_LOST = Outcome.LOST
 
 
 def _never() -> bool:
@@ -93,14 +103,15 @@ class LaneWorker:
             return
         while items:
             item = items.pop(0)
-            self._lanes.touch(lane)
+            started = self._lanes.touch(lane)
             if isinstance(item, LeaderItem):
                 context = item.leader.begin(item)
                 if context is not None:
-                    item.leader.finished(item, self._run(item, context))
+                    item.leader.finished(item, self._run(item, context, self._lanes.touch(lane)))
             elif isinstance(item, Item):
                 set_aside = functools.partial(self._let_go, lane, items)
-                self._run(item, self._context(item, 1, 0, _never, set_aside))
+                context = context_of(item, 1, 0, _never, set_aside, started)
+                self._run(item, context, started)
 
     def _let_go(self, lane: Lane, rest: list[LaneItem]) -> None:
         """The handler of an event of the replica itself waits: another thread works the rest of its lane."""
@@ -110,10 +121,11 @@ class LaneWorker:
             rest.clear()
             self._lanes.let_go(lane)
 
-    def _set_aside(self, lane: Lane, items: list[ClaimItem], item: ClaimItem) -> None:
+    def _set_aside(self, lane: Lane, items: list[ClaimItem], item: ClaimItem, ended: list[Claim]) -> None:
         """The handler of an event waits: its lane goes on without it, here and on all replicas."""
         if lane.worker is not threading.current_thread() or not self._pending.set_aside(item):
             return
+        self._mark(ended)
         rest = items[items.index(item) + 1 :]
         del items[items.index(item) + 1 :]
         for each in rest:
@@ -183,7 +195,7 @@ class LaneWorker:
             hint = self._claims.hint(item.key)
             if hint is _UNKNOWN:
                 unclaimed.append(item)
-            elif hint is Hint.DONE:
+            elif hint is _DONE:
                 self._pending.forget(item)
             elif item.ahead:
                 unclaimed.append(item)
@@ -191,20 +203,30 @@ class LaneWorker:
                 break
         if unclaimed:
             self._claim(unclaimed)
+        ended: list[Claim] = []  # without peers, all marks of a turn are made together
+        try:
+            self._run_begun(lane, items, ended)
+        finally:
+            self._mark(ended)
+
+    def _run_begun(self, lane: Lane, items: list[ClaimItem], ended: list[Claim]) -> None:
+        """Runs events that are claimed, up to the first that is not."""
         for index, item in enumerate(items):
             if item.state is GONE:
                 continue
-            if self._router.gives_back(item):
+            if self._router.draining and self._router.gives_back(item):
                 self._router.give_back(items[index:])
                 return
             claim = item.claim
             lost = claim is not None and claim.lost
             if claim is not None and not lost:
-                self._lanes.touch(lane)
-                set_aside = functools.partial(self._set_aside, lane, items, item)
-                lost = not self._run_claimed(item, claim, set_aside)
-                if not lost:
+                set_aside = functools.partial(self._set_aside, lane, items, item, ended)
+                if self._run_claimed(lane, item, claim, set_aside):
+                    ended.append(claim)
+                    if not self._claims.is_alone:
+                        self._mark(ended)
                     continue
+                lost = True
             self._router.give_back(items[index + 1 :])
             if lost:
                 self._retry(item)
@@ -212,8 +234,15 @@ class LaneWorker:
                 self._park(item)
             return
 
+    def _mark(self, ended: list[Claim]) -> None:
+        if ended:
+            self._claims.mark(ended.copy(), self._on_marked)
+            ended.clear()
+
     def _claim(self, items: list[ClaimItem]) -> None:
         started = self._clock()
+        if not self._claims.is_alone:
+            self._lanes.call_another()
         answers = self._claims.claim([self._request(item) for item in items])
         answered = self._clock()
         for item, answer in zip(items, answers, strict=True):
@@ -271,34 +300,35 @@ class LaneWorker:
         item.attempt += 1
         self._park(item)
 
-    def _run_claimed(self, item: ClaimItem, claim: Claim, set_aside: Callable[[], None]) -> bool:
-        """Runs an event and has its mark written; false if its claim was lost before its end."""
+    def _run_claimed(self, lane: Lane, item: ClaimItem, claim: Claim, set_aside: Callable[[], None]) -> bool:
+        """Runs an event to its end; false if its claim was lost before."""
         if not self._claims.begin(claim):
             return False
         self._stats.add("claimed", item.event_name)
         if claim.attempt > 1:
             self._stats.add("taken_over", item.event_name)
             _log.info("%s is taken over (attempt %d)", item.key, claim.attempt)
-        context = self._context(item, claim.attempt, claim.token, lambda: claim.lost, set_aside)
-        outcome = self._run(item, context)
+        started = self._lanes.touch(lane)
+        context = context_of(item, claim.attempt, claim.token, lambda: claim.lost, set_aside, started)
+        outcome = self._run(item, context, started)
         if outcome is _LOST or (outcome is Outcome.FAILED and claim.lost):
             return False
-        self._pending.move(item, FINISHED)
-        self._claims.mark(claim, self._on_marked)
+        self._pending.finish(item)
         return True
 
-    def _on_marked(self, claim: Claim, marked: bool) -> None:
-        item = self._pending.get(claim.key)
-        if item is not None:
-            now = self._clock()
+    def _on_marked(self, claims: Sequence[Claim], marked: bool) -> None:
+        now = self._clock()
+        items = [item for claim in claims if (item := self._pending.get(claim.key)) is not None]
+        for item in items:
             self._stats.observe("mark", now - item.ended_at)
             if item.trace is not None:
                 item.trace.marked(item.ended_at, now, marked)
-            self._pending.forget(item)
-        if claim.attempt > 1:
-            self._last_attempts.leave(claim.key)
+        self._pending.forget(*items)
+        for claim in claims:
+            if claim.attempt > 1:
+                self._last_attempts.leave(claim.key)
         if not marked:
-            self._stats.add("dropped", "mark_refused")
+            self._stats.add("dropped", "mark_refused", len(claims))
 
     def claim_ahead(self, patience: float) -> None:
         """Claims the events behind handlers that have run for ``patience`` seconds. Never blocks."""
@@ -341,41 +371,18 @@ class LaneWorker:
         promptest, self._promptest = self._promptest, math.inf
         return None if promptest == math.inf else promptest
 
-    def _context(
-        self,
-        item: Item,
-        attempt: int,
-        token: int,
-        is_lost: Callable[[], bool],
-        set_aside: Callable[[], None],
-    ) -> CurrentEvent:
-        event = item.event
-        identity, caught_up = event.identity, event.caught_up
-        return CurrentEvent(
-            identity.key or event.name,
-            event.name,
-            attempt,
-            number_of(event.shard_id),
-            token,
-            1,
-            is_lost,
-            for_itself=identity.scope is _EVERY,
-            caught_up=caught_up is not None,
-            late_by=max(self._clock() - caught_up.happened_at, 0.0) if caught_up is not None else 0.0,
-            set_aside=set_aside,
-        )
-
-    def _run(self, item: Item | LeaderItem, context: CurrentEvent) -> Outcome:
+    def _run(self, item: Item | LeaderItem, context: CurrentEvent, started: float) -> Outcome:
         """Runs an event's handlers, and counts the run."""
         event = item.event
         name, claimed = event.name, isinstance(item, ClaimItem)
-        started = self._clock()
         self._promptest = min(self._promptest, started - item.waits_since)
         if self._telemetry is not None and not claimed:
             item.trace = self._begin_trace(item, context.attempt, None)
             if item.trace is not None:
                 item.trace.waited(event.received_at, started)
-        outcome = self._runner.run(context, item.handlers, event.args, item.trace, is_late=item.is_late)
+        outcome = self._runner.run(
+            context, item.handlers, event.args, item.trace, is_late=item.is_late, started=started
+        )
         ended = self._clock()
         if item.trace is not None:
             item.trace.handled(outcome.label, None if claimed and outcome is not _LOST else ended)
@@ -385,11 +392,8 @@ class LaneWorker:
         self._durations[name] = (
             duration if known is None or duration > known else known + 0.1 * (duration - known)
         )
-        times = [("handler", duration), ("event", ended - event.received_at)]
-        if isinstance(item, ClaimItem):
-            item.ended_at = ended
-            times += item.stages(started)
-        else:
-            times.append(("wait", started - event.received_at))
-        self._stats.note(((outcome.label, name),), times)
+        if claimed:
+            cast(ClaimItem, item).ended_at = ended
+        names, seconds = times_of(item, started, ended)
+        self._stats.note(((outcome.label, name),), names, seconds)
         return outcome

@@ -9,7 +9,8 @@ at the most, and only what the others leave; among them go those first in which 
 behind such. The dispatcher bounds the number of items.
 
 One thread is called at a time, and calls the next once it has a lane. While many items come at once
-(``gather``), one is called every ``GATHER`` seconds: else both would take turns at Python, an item a turn.
+(``gather``), one is called every ``GATHER`` seconds, and works one lane after another: else all would take
+turns at Python, an item a turn. One that is about to wait for etcd calls another; others, ``spread`` does.
 
 Threads and locks: owns ``discordha-handler-N``, which ``stop`` ends and joins. ``_lock`` (that of
 ``_ready_changed``) guards lanes, ready queue and thread counts; no work is done under it.
@@ -24,9 +25,8 @@ from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from discordha.dispatch.items import LaneItem
+from discordha.dispatch.items import Lane, LaneItem
 from discordha.process.threads import note_failure
 
 __all__ = ["Lane", "Lanes"]
@@ -37,21 +37,6 @@ _log = logging.getLogger(__name__)
 IDLE = 10.0
 #: How seldom threads are called within ``gather``, seconds: Python's own interval for switching threads.
 GATHER = 0.005
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """The items of one key. Only ``Lanes`` changes it, under its lock."""
-
-    key: str
-    items: list[LaneItem] = field(default_factory=list)
-    is_ready: bool = False  # stands in a ready queue
-    queue: deque[Lane] | None = None  # the last ready queue that it stood in
-    counts_as_late: bool = False  # is worked as one that began with a late item
-    ready_since: float = 0.0
-    named_up_to: int = -1  # ``behind`` has named the items up to this sequence number
-    working_since: float | None = None
-    worker: threading.Thread | None = None  # works it now
 
 
 class Lanes:
@@ -83,8 +68,7 @@ class Lanes:
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._called, self._starting = False, 0  # an idle thread, and new ones, are on their way to look
-        self._gathers = False  # more items follow at once
-        self._gathering_until = 0.0  # and no thread is called until then
+        self._gathers, self._gathering_until = False, 0.0  # more follow at once; until then no call is made
         self._started = 0
         self._lent = 0  # threads that wait within ``lend``
         self._apart = 0  # threads that still work on an item whose lane they have let go
@@ -117,12 +101,12 @@ class Lanes:
 
     def _holds(self) -> bool:
         """Whether no thread is to be called yet. Caller holds the lock."""
-        if not self._gathers:
+        if not self._gathering_until:  # most of the time
             return False
         now = self._clock()
         if now < self._gathering_until:
-            return True
-        self._gathering_until = now + GATHER
+            return self._gathers or self._called or self._starting > 0 or bool(self._working)
+        self._gathering_until = now + GATHER if self._gathers else 0.0
         return False
 
     def _queue_of(self, lane: Lane) -> deque[Lane]:
@@ -157,9 +141,24 @@ class Lanes:
         self._gathering_until = self._clock() + GATHER
         self._gathers = True
 
-    def hand_over(self) -> None:
-        """Calls a thread for what has been gathered."""
+    def hand_over(self) -> float | None:
+        """Calls a thread for what has been gathered. Returns for how many seconds it works alone, until
+        ``spread``; ``None`` if nothing else waits."""
         self._gathers = False
+        with self._lock:
+            self._gathering_until = self._clock() + GATHER
+            self._call_thread()
+            return GATHER if self._waiting() > 1 else None
+
+    def spread(self) -> None:
+        """Has as many threads work the lanes as there are, unless more items come at once."""
+        with self._lock:
+            if not self._gathers:
+                self._gathering_until = 0.0
+                self._call_thread()
+
+    def call_another(self) -> None:
+        """The calling thread is about to wait, though not for long: another one works the next lane."""
         with self._lock:
             self._call_thread()
 
@@ -258,9 +257,10 @@ class Lanes:
             for _ in range(min(self._room(self._workers), self._waiting())):
                 self._spawn()
 
-    def touch(self, lane: Lane) -> None:
-        """The thread that works the lane begins its next item: ``behind`` counts from now."""
-        lane.working_since = self._clock()
+    def touch(self, lane: Lane) -> float:
+        """The thread that works the lane begins its next item: ``behind`` counts from now. Returns when."""
+        lane.working_since = now = self._clock()
+        return now
 
     def let_go(self, lane: Lane) -> bool:
         """Lets other threads work a lane while the calling one still works on an item of it; false when the
@@ -374,7 +374,8 @@ class Lanes:
                     lane.working_since = self._clock()
                     lane.worker = threading.current_thread()
                     self._working.add(lane)
-                    self._call_thread()
+                    if not self._holds():
+                        self._call_thread()
                     return lane
                 self._idle += 1
                 notified = self._ready_changed.wait(IDLE)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 from discordha.coordination.claims.records import Attempts, Claim, ClaimRequest, Hint
+from discordha.coordination.partitions import bare
 from discordha.dispatch.items import ClaimStore
 from discordha.stats import Stats
 
@@ -88,4 +89,4 @@ class Orphans:
                 self._inject(known.payload, known.shard_id)
 
     def _on_buried(self, request: ClaimRequest, claim: Claim | None) -> None:
-        self._stats.add("dead", request.key.split("/", 1)[0])
+        self._stats.add("dead", bare(request.key).split("/", 1)[0])

@@ -1,9 +1,9 @@
 """Router: where an event to be claimed goes while nobody here works on it.
 
 Guarantees: the front of a lane (see ``PendingEvents``) is claimed at once by the preferred replica; the r-th
-in rank waits r x ``grace``, or up to ``HELP_WITHIN`` times that while its own events begin late. If ranks
-change meanwhile, the newly preferred replica claims at once. A replica that drains leaves events to the
-others, unless no other has received them.
+in rank waits r x ``grace``, or up to ``HELP_WITHIN`` times that while its own events begin late; with an
+event that is caught up, r x ``LATE_GRACE``. If ranks change meanwhile, the newly preferred replica claims at
+once. A replica that drains leaves events to the others, unless no other has received them.
 
 Order, over all replicas: an event goes into its lane here only if each older one of the lane that this
 replica received is done, or ours, or has a silent owner (``Members.is_silent``). So help takes the oldest
@@ -17,7 +17,7 @@ channel to the older ones until they have finished what it did not receive (``Me
 Nobody is told of what peers claim and finish. An event is *looked at* (``Claims.look``) when its grace is
 over, before this replica helps; again and again while another replica runs it (``LookTimes``); and before
 anything else if it is old enough to be marked. A look at the front of a lane takes those behind it along,
-and one at events whose grace is over all others that wait: most are claimed by then, if not done.
+and all others that wait for their grace: most are claimed by then, if not done.
 
 Threads and locks: no lock; any thread may call ``route``, ``advance`` and ``looked``. ``take_due``,
 ``note_ranks``, ``note_lateness`` and ``look_around`` belong to the timer's thread.
@@ -27,12 +27,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from discordha.coordination.claims.records import Claim, Hint
 from discordha.dispatch.items import DELAYED, PARKED, ClaimItem, ClaimStore, Look, Preference
 from discordha.dispatch.lanes import Lanes
-from discordha.dispatch.look_times import LookTimes
+from discordha.dispatch.look_times import LookTimes, late_step
 from discordha.dispatch.pending import PendingEvents
 from discordha.stats import Stats
 
@@ -41,12 +41,15 @@ __all__ = ["HELP_WITHIN", "TRY_LATER", "Router"]
 #: A replica whose lanes all make events wait for longer than ``grace`` has no help to offer: it takes an
 #: event that nobody has claimed only after so many times its rank's grace.
 HELP_WITHIN = 10
+#: The r-th in rank helps with a caught-up event after r times this, seconds: many of them wait in the lanes
+#: of the preferred replica, and live ones need the others.
+LATE_GRACE = 0.5
 #: Seconds until an event is tried again whose turn failed for a reason that nobody foresaw.
 TRY_LATER = 1.0
 #: So many events are looked at along with the front of their lane, and with those whose grace is over.
 LOOK_BEHIND = 32
 LOOK_ALONG = 100
-_UNKNOWN = Hint.UNKNOWN
+_UNKNOWN, _DONE = Hint.UNKNOWN, Hint.DONE
 
 
 class Router:
@@ -88,6 +91,11 @@ class Router:
         parked, goes into its lane, or is delayed."""
         self.advance(item.lane)
 
+    def move_on(self, item: ClaimItem, *, is_front: bool, follows: bool) -> None:
+        """The same for one that is parked just now. See ``Admission``."""
+        if not is_front or self._go(item, follows=follows):
+            self.advance(item.lane)
+
     def advance(self, lane: str) -> None:
         """Moves the front of a lane on, and those behind it for as long as they may follow."""
         while True:
@@ -99,7 +107,7 @@ class Router:
         """Moves a parked front on; whether one behind it may be the front now."""
         hint = self._claims.hint(item.key)
         if hint is not _UNKNOWN:
-            if hint is Hint.DONE:
+            if hint is _DONE:
                 self._pending.forget(item)
                 return True
             excused = self._is_excused(item) and self._pending.excuse(item)
@@ -116,12 +124,19 @@ class Router:
             return self._queue(item, now) and item.younger is not None
         due = self._end_of_grace(item, rank, now)
         self._pending.delay(item, due)
-        self._wake(due)
+        self._wake(self._acts_at(due))
         return False
+
+    def _acts_at(self, over: float) -> float:
+        """When something is done about events whose first grace is over then. Where there are looks, that is
+        two ticks later: a look is about more of them."""
+        return max(over, self._next_over) + self._grace / 2 if self._claims.can_look else over
 
     def _end_of_grace(self, item: ClaimItem, rank: int, now: float) -> float:
         """When this replica looks at an event of another's. One that is late itself has no help to offer, and
         looks less and less often."""
+        if item.is_late:
+            return late_step(now + rank * max(self._grace, LATE_GRACE))
         pause = rank * self._grace
         if now < self._late_until:
             age = now - item.event.received_at
@@ -138,12 +153,15 @@ class Router:
         if owner == item.silent_owner or not self._claims.can_look:
             return True
         if item.look is None:  # by now it may be done, or run by a replica that lives
-            self._look([item], Look.AGAIN)
+            self._look({Look.AGAIN: [item]})
         return False
 
     def _is_owed(self, item: ClaimItem) -> bool:
-        """Whether an older replica has events to finish first that this one did not receive."""
-        if not self._members.owes(item.order, item.event.shard_id) or not item.is_ordered:
+        """Whether an older replica has events to finish first that this one did not receive. None comes
+        before one that is caught up: those stand in frames before it, or are done. What an older replica
+        holds is younger, and may wait for this very event (``Barrier``).
+        """
+        if item.is_late or not self._members.owes(item.order, item.event.shard_id) or not item.is_ordered:
             return False
         self._owing = True
         return not self._claims.is_open
@@ -193,15 +211,16 @@ class Router:
 
     def look_first(self, item: ClaimItem) -> None:
         """Has an event looked at before anything else is done about it, unless it is known."""
-        if self._claims.can_look and self._claims.hint(item.key) is Hint.UNKNOWN:
-            self._look([item], Look.FIRST)
+        if self._claims.can_look and self._claims.hint(item.key) is _UNKNOWN:
+            self._look({Look.FIRST: [item]})
 
-    def _look(self, items: Sequence[ClaimItem], why: Look, along: Sequence[str] = ()) -> None:
+    def _look(self, items: Mapping[Look, Sequence[ClaimItem]], along: Sequence[str] = ()) -> None:
         keys = dict.fromkeys(along)
-        for item in items:
-            item.look = why
-            keys[item.key] = None
-            keys.update((each.key, None) for each in self._pending.behind(item, LOOK_BEHIND))
+        for why, those in items.items():
+            for item in those:
+                item.look = why
+                keys[item.key] = None
+                keys.update((each.key, None) for each in self._pending.behind(item, LOOK_BEHIND))
         self._claims.look(keys)
 
     def _look_later(self, item: ClaimItem) -> None:
@@ -211,7 +230,7 @@ class Router:
         """Has all events looked at that wait for others."""
         waiting = [item for item in self._pending.standing(PARKED) if item.look is None]
         if waiting and self._claims.can_look:
-            self._look(waiting, Look.AGAIN)
+            self._look({Look.AGAIN: waiting})
 
     def resync(self, attempted: Sequence[str]) -> None:
         """After a gap of the watch, has all events looked at that wait for others, and those that may be
@@ -226,7 +245,7 @@ class Router:
     def looked(self, keys: Sequence[str]) -> None:
         """These events have been looked at. Never blocks."""
         items = [item for item in map(self._pending.get, keys) if item is not None]
-        self.resume([item.key for item in items if self._claims.hint(item.key) is Hint.DONE])
+        self.resume([item.key for item in items if self._claims.hint(item.key) is _DONE])
         if any(item.state is DELAYED and self._claims.hint(item.key) is _UNKNOWN for item in items):
             self._next_over = 0.0  # nobody has claimed it yet: the end of its grace counts
             self._wake(self.next_due() or math.inf)
@@ -238,7 +257,7 @@ class Router:
             owner = self._claims.owner(item.key)
             if owner is not None:
                 item.silent_owner = owner if self._members.is_silent(owner) else None
-            if why is not Look.HELP or self._claims.hint(item.key) is not Hint.UNKNOWN:
+            if why is not Look.HELP or self._claims.hint(item.key) is not _UNKNOWN:
                 if item.excused and owner is not None:
                     self._look_later(item)
                 elif item.excused:
@@ -284,20 +303,18 @@ class Router:
         Where there are no looks, queues those whose grace is over and that nobody has claimed."""
         over = self._pending.due(now)
         if self._claims.can_look:
-            if over:  # along go those that need no look of their own if they are done by now
+            again = self._look_times.due(now + self._grace if over else now)  # one look at all of them
+            if over or again:  # along go those that need no look of their own if they are done by now
                 along = self._pending.delayed(LOOK_ALONG)
                 if len(along) < LOOK_ALONG:
                     self._next_over = now + self._grace  # before the answer comes, which may end that
-                self._look(over, Look.HELP, along)
-            again = self._look_times.due(now)
-            if again:
-                self._look(again, Look.AGAIN)
+                self._look({Look.HELP: over, Look.AGAIN: again}, along)
             return
         for item in over:
             hint = self._claims.hint(item.key)
-            if hint is Hint.DONE:
+            if hint is _DONE:
                 self.forget(item)
-            elif hint is Hint.UNKNOWN and not self.gives_back(item) and not self._is_owed(item):
+            elif hint is _UNKNOWN and not self.gives_back(item) and not self._is_owed(item):
                 self._help(item, now)
 
     def _help(self, item: ClaimItem, now: float) -> None:
@@ -313,8 +330,8 @@ class Router:
     def next_due(self) -> float | None:
         """When something is due next; ``None`` when nothing is."""
         over = self._pending.next_due()
-        if over is not None and self._claims.can_look:  # a tick later, so that a look is about more of them
-            over = max(over, self._next_over) + self._grace / 4
+        if over is not None:
+            over = self._acts_at(over)
         again = self._look_times.next_due()
         return over if again is None or (over is not None and over < again) else again
 

@@ -59,7 +59,7 @@ def log_error(event: CurrentEvent, handler: Handler, error: BaseException) -> No
     _log.error("%s failed on %s", handler.name, event, exc_info=(type(error), error, error.__traceback__))
 
 
-_HANDLED = Outcome.HANDLED
+_HANDLED, _FAILED, _LOST = Outcome
 
 
 class Runner:
@@ -97,17 +97,19 @@ class Runner:
         trace: EventTrace | None = None,
         *,
         is_late: bool = False,
+        started: float,
     ) -> Outcome:
         """Runs all handlers of one event, inside spans of ``trace``. Blocks for as long as they do.
 
         :param is_late: their requests give way to others'.
+        :param started: now, by the clock.
         """
-        outcome = _HANDLED
+        outcome, handled = _HANDLED, 0
         bridge = self._bridge
         views = [wrap(arg, bridge) for arg in args]
         thread = threading.get_ident()
         for handler in handlers:
-            self._running[thread] = (context, handler, self._clock())
+            self._running[thread] = (context, handler, started)
             scope = handler_scope(context, handler.name)
             ended = _HANDLED
             function = handler.function if trace is None else trace.runs(handler.function, handler.name)
@@ -120,20 +122,25 @@ class Runner:
                         refuse_result(result, handler.name)
             except LockLost as error:
                 _log.warning("%s on %s stopped: %s", handler.name, context, error)
-                ended = Outcome.LOST
+                ended = _LOST
             except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end its thread
                 ended = self._report(context, handler, error)
             finally:
                 self._running.pop(thread, None)
-            if scope.refused and ended is not Outcome.LOST:
+            if scope.refused and ended is not _LOST:
                 _log.warning(_SWALLOWED, handler.name, context)
-                ended = Outcome.LOST
-            self._stats.add("handlers", ended.label)
+                ended = _LOST
             if ended is _HANDLED:
-                continue
-            outcome = ended
-            if ended is Outcome.LOST:
-                break
+                handled += 1
+            else:
+                self._stats.add("handlers", ended.label)
+                outcome = ended
+                if ended is _LOST:
+                    break
+            if handler is not handlers[-1]:
+                started = self._clock()
+        if handled:
+            self._stats.add("handlers", _HANDLED.label, handled)
         return outcome
 
     def _report(self, context: CurrentEvent, handler: Handler, error: BaseException) -> Outcome:
@@ -145,7 +152,7 @@ class Runner:
         except BaseException:  # noqa: BLE001 - a hook of the user's
             _log.exception("on_error itself failed")
             log_error(context, handler, error)
-        return Outcome.LOST if scope.refused else Outcome.FAILED
+        return _LOST if scope.refused else _FAILED
 
     def warn_of_slow_handlers(self) -> None:
         """Logs each handler that exceeds ``handler_timeout``, once, with its stack. For the timer."""

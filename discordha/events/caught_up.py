@@ -11,14 +11,15 @@ LED = "/=leader"
 
 
 class CaughtUp:
-    """What is known of it beside its payload. The gateway thread alone writes ``keys``.
+    """What is known of a caught-up event beside its payload. The gateway thread alone writes ``keys``.
 
-    :param moment: when it happened, by Discord's clock, seconds since 1970.
+    :param moment: when the event happened, by Discord's clock, seconds since 1970.
     :param happened_at: the same by this process's monotonic clock, about.
-    :param handled: what a leader has handled of it before, or will: names of events, or parts of them
+    :param handled: the parts that a leader has handled before, or will: names of events, or parts of them
         (``part_of``).
-    :param is_late: nobody received it as it happened. Else it is fetched for the replicas that did not.
-    :ivar keys: the events to be claimed that it has become here.
+    :param is_late: no replica received the event as it happened. Else it is fetched for the replicas that did
+        not receive it.
+    :ivar keys: the claimable events that this replica has made of it.
     """
 
     __slots__ = ("handled", "happened_at", "is_late", "keys", "moment")

@@ -61,7 +61,8 @@ class Event:
         heartbeat that left once this replica had seen it. 0 when none is known.
     :param part: ends the key of an event whose handlers run under several claims.
     :param caught_up: set for an event that happened while no replica was connected.
-    :ivar key: names the event and the part among all events.
+    :ivar key: names the event and the part among all events. The dispatcher puts the partition before it if
+        the event is claimed.
     """
 
     __slots__ = (

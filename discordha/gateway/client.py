@@ -176,7 +176,7 @@ class ShardClient(TappedClient):
         except (ConfigError, ClientClosed) as error:
             self._listener.on_fatal(error)
         except Exception as error:  # noqa: BLE001 - without this task the shard would stay silent
-            _log.exception("the client of shard %d failed", self.number)
+            _log.exception("the client of shard %d failed: the replica ends with this error", self.number)
             self._listener.on_fatal(error)
 
     async def _serve(self) -> None:
@@ -285,6 +285,7 @@ class ShardClient(TappedClient):
             self._close_soon(self._socket)
             raise
         self.ws = ws
+        ws._max_heartbeat_timeout = None  # type: ignore[assignment]  # ``_probe`` sees silence, for less
         self._last_frame = time.monotonic()
         self._polling = asyncio.create_task(self._poll(ws))
         try:
@@ -381,18 +382,19 @@ class ShardClient(TappedClient):
         return ws if self._current.connected and isinstance(ws, CountedSocket) else None
 
     async def _probe(self) -> None:
-        """Sends a heartbeat after silence for half of ``deaf_after``, and replaces the connection after all
-        of it.
+        """Sends a heartbeat after silence for half of ``deaf_after``, or of a shorter ``heartbeat_timeout``;
+        replaces the connection after all of it. discord.py's timeout of each frame would cost more.
         """
+        longest = min(self._deaf_after, self._connection.heartbeat_timeout)
         while True:
-            await asyncio.sleep(self._deaf_after / 8)
+            await asyncio.sleep(longest / 8)
             ws = self.ws
             if ws is None or self._polling is None or self._polling.done() or ws._keep_alive is None:
                 continue
             silent = time.monotonic() - self._last_frame
-            if silent >= self._deaf_after:
+            if silent >= longest:
                 _log.warning("shard %d: nothing arrived for %.1f s; it reconnects", self.number, silent)
                 self.drop()
-            elif silent >= self._deaf_after / 2:
+            elif silent >= longest / 2:
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(ws.send_as_json(ws._keep_alive.beat()), self._deaf_after / 8)
+                    await asyncio.wait_for(ws.send_as_json(ws._keep_alive.beat()), longest / 8)

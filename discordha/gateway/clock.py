@@ -1,9 +1,8 @@
 """Discord's clock, as its answers tell it: the time by which its snowflakes are dated.
 
 Guarantees: ``earliest`` is not later, and ``latest`` not earlier, than Discord's own time at a moment, as
-long as
-the answers' ``Date`` tells Discord's time. This machine's clock is never asked, only its monotonic one, which
-may drift by ``DRIFT``.
+long as the answers' ``Date`` tells Discord's time. This machine's clock is never asked, only its monotonic
+one, which may drift by ``DRIFT``.
 
 Not guaranteed: anything before the first answer, or where a proxy dates the answers by a clock that is off.
 

@@ -384,7 +384,8 @@ class Gateway:
             late = time.monotonic() - before - 0.25
             if late > STANDSTILL:
                 _log.warning(
-                    "the gateway's loop stood still for %.1f s: the process lacked CPU or was stopped", late
+                    "the gateway's loop stood still for %.1f s: blocked by code, stopped, or short of CPU",
+                    late,
                 )
 
 

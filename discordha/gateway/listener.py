@@ -37,9 +37,17 @@ class GatewayListener(Protocol):
         """Takes note that a shard begins a session; its first event follows."""
 
     def on_dispatch(
-        self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+        self,
+        event: str,
+        args: tuple[Any, ...],
+        raw: str | None,
+        shard_id: int,
+        acknowledged_revision: int,
+        *,
+        guild: int,
     ) -> None:
-        """Takes an event of discord.py, with the text of its frame and a revision older than the event."""
+        """Takes an event of discord.py, with the text of its frame, a revision older than the event, and the
+        guild that the frame names; 0: none."""
 
     def on_message(self, shard_id: int, guild: int, message: int) -> None:
         """Takes note of a message, in its place among the events of its guild."""
@@ -47,11 +55,15 @@ class GatewayListener(Protocol):
     def on_burst(self) -> None:
         """Takes note that frames come at once: ``on_burst_over`` follows once the loop waits for more."""
 
-    def on_burst_over(self) -> None:
-        """Takes note that the frames that came at once have been taken."""
+    def on_burst_over(self) -> float | None:
+        """Takes note that the frames that came at once have been taken. Returns after how many seconds
+        ``on_burst_settled`` is to be called, if it is."""
+
+    def on_burst_settled(self) -> None:
+        """What came at once has had a moment for itself."""
 
     def on_caught_up(
-        self, event: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
+        self, event: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp, *, guild: int
     ) -> None:
         """Takes an event of discord.py that happened while no replica was connected."""
 

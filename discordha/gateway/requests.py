@@ -1,5 +1,5 @@
-"""Puts Discord's limits and the fence around each REST request of discord.py's, and sends again those that
-a broken connection took along.
+"""Puts Discord's limits and the fence around each REST request of discord.py's, and repeats requests whose
+connection broke.
 
 Guarantees
 - A request of a lost event does not leave, whether it waited for the limits or not.

@@ -45,14 +45,15 @@ _log = logging.getLogger(__name__)
 _LATE = frozenset({"ready", "guild_available", "guild_join"})
 #: Discord sends these to one session only, in answer to what that session did.
 _OWN = frozenset({"READY", "RESUMED", "GUILD_CREATE", "GUILD_MEMBERS_CHUNK", "VOICE_SERVER_UPDATE"})
-#: Marks the stored frame of an event that was caught up, with the moment at which it happened.
+#: The field of a stored frame that marks a caught-up event: the moment at which the event happened.
 CAUGHT_UP = "caught_up"
-#: And what leaders had handled of it before.
+#: The field of such a frame that names the parts of the event which leaders handled before.
 HANDLED = "handled"
-#: Frames that follow one another faster may be many, seconds.
+#: Frames that follow one another faster than this may be a burst, seconds.
 AT_ONCE = 0.001
-#: Without these there is no session.
+#: Events without which there is no session.
 _VITAL = frozenset({"READY", "RESUMED"})
+_ABOUT_GUILDS = frozenset({"GUILD_CREATE", "GUILD_UPDATE", "GUILD_DELETE"})
 
 
 def _spans(config: Config) -> aiohttp.TraceConfig | None:
@@ -102,6 +103,7 @@ class TappedClient(discord.Client):
             {kind: self._guarded(kind, parse) for kind, parse in parsers.items() if kind not in _VITAL}
         )
         self._raw: str | None = None
+        self._guild = 0  # of the current frame
         self._replaying = False
         self._caught_up: CaughtUp | None = None
         self._dates = dates
@@ -124,10 +126,13 @@ class TappedClient(discord.Client):
         when the frame comes again in its turn (``member_join`` of a member that it knows).
         """
 
+        guild_field = "id" if kind in _ABOUT_GUILDS else "guild_id"
+
         def guarded(data: Any) -> None:
             if self._is_passed_over():
                 return
             try:
+                self._guild = int(data.get(guild_field) or 0) if type(data) is dict else 0
                 parse(data)
             except Exception:  # noqa: BLE001 - whatever discord.py makes of it
                 _log.exception("shard %d: discord.py can't read this %s: it is left out", self.number, kind)
@@ -157,15 +162,18 @@ class TappedClient(discord.Client):
             self._told_ready = True
             self._listener.on_change()
         try:
-            raw = None if event in _LATE else self._raw
+            raw, guild = (None, 0) if event in _LATE else (self._raw, self._guild)
             if self._caught_up is not None:
-                self._listener.on_caught_up(event, args, raw or "", self.key, self._caught_up)
+                self._listener.on_caught_up(event, args, raw or "", self.key, self._caught_up, guild=guild)
             else:
                 if event == "message" and args[0].guild is not None and not self._replaying:
                     self._listener.on_message(self.key, args[0].guild.id, args[0].id)
-                self._listener.on_dispatch(event, args, raw, self.key, self.acknowledged_revision)
+                revision = self.acknowledged_revision
+                self._listener.on_dispatch(event, args, raw, self.key, revision, guild=guild)
         except Exception:  # noqa: BLE001 - one event that cannot be taken must not end the connection
-            _log.exception("shard %d: on_%s could not be taken", self.number, event)
+            _log.exception(
+                "shard %d: on_%s could not be taken; the events behind it go on", self.number, event
+            )
 
     def _note_frame(self) -> None:
         now = time.monotonic()
@@ -179,7 +187,9 @@ class TappedClient(discord.Client):
     def _end_burst(self) -> None:
         """All frames that had arrived have been parsed: discord.py takes them in one turn of the loop."""
         self._bursts = False
-        self._listener.on_burst_over()
+        pause = self._listener.on_burst_over()
+        if pause is not None:
+            self.loop.call_later(pause, self._listener.on_burst_settled)
 
     @property
     def acknowledged_revision(self) -> int:
@@ -263,12 +273,12 @@ class TappedClient(discord.Client):
         if parser is None:
             _log.warning("a stored event cannot be replayed: %.80r is no frame of the gateway", raw)
             return
-        before, self._raw = self._raw, raw
+        before, self._raw, guild = self._raw, raw, self._guild
         self._replaying = True
         try:
             parser(frame.get("d"))
         finally:
-            self._raw = before
+            self._raw, self._guild = before, guild
             self._replaying = False
 
     def catch_up(self, kind: str, data: dict[str, Any], caught_up: CaughtUp) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from discordha.coordination.gaps.points import Reach
 from discordha.coordination.journal.sessions import SETTLE
-from discordha.coordination.membership.members import NOT_READY_STATES, Members, session_age
+from discordha.coordination.membership.members import NOT_READY, READY, Members, session_age
 
 __all__ = ["YIELD", "CandidacyPolicy"]
 
@@ -25,8 +25,9 @@ __all__ = ["YIELD", "CandidacyPolicy"]
 YIELD = 1.0
 #: Sessions that began within so many seconds count as equally old.
 SAME_AGE = 0.05
-#: States in which a replica does not stand for election.
-NOT_CANDIDATES = frozenset({"draining", "stopping"})
+#: States in which a replica stands for election, and so is worth waiting for. One that leaves does not, nor,
+#: for all that is known here, one in a state of another version.
+CANDIDATES = frozenset({READY, NOT_READY, "starting"})
 
 
 class CandidacyPolicy:
@@ -88,9 +89,9 @@ class CandidacyPolicy:
         """Whether a candidate is known to have an older gateway session."""
         for replica, record in self._members.records().items():
             since = session_age(record, self._shard_id)
-            if replica == self._replica_id or since is None or record.get("state") in NOT_CANDIDATES:
+            if replica == self._replica_id or since is None or record.get("state") not in CANDIDATES:
                 continue
-            if record.get("state") in NOT_READY_STATES and self._is_cut_off(record):
+            if record.get("state") == NOT_READY and self._is_cut_off(record):
                 continue
             if since + self._members.silence(replica) > age + SAME_AGE:
                 return True

@@ -162,12 +162,16 @@ class LeaderService:
         return shard is None or (shard.resigns is None and shard.election.is_out)
 
     def finish(self, timeout: float, hurry: Callable[[], bool] | None) -> None:
-        """Blocks until all events that this leader received before the call, and no other replica has
-        received, are done; for ``timeout`` seconds at the most, or until ``hurry``.
+        """Blocks until all events that this replica received before the call, and no other has received, are
+        done; for ``timeout`` seconds at the most, or until ``hurry``.
         """
         begun = self._clock()
 
         def may_leave(shard: LeaderShard) -> bool:
+            if shard.misses():
+                shard.is_leaving = True
+                self._takeover.wake()  # it asks for the leadership
+                return False
             oldest = shard.journal.oldest if shard.election.is_leader else None
             return oldest is None or oldest > begun or self._has_received(shard.key, oldest)
 
@@ -222,11 +226,23 @@ class LeaderService:
         shard = self._shards.get(shard_id)
         return shard is None or shard.knows_gap()
 
-    def note_gap(self, shard_id: int, gap: int, leadership: LeaderTerm | None = None) -> None:
+    def session(self, shard_id: int) -> int | None:
+        """The number of a shard's gateway session."""
+        shard = self._shards.get(shard_id)
+        return shard.journal.sessions if shard is not None else None
+
+    def note_gap(
+        self,
+        shard_id: int,
+        gap: int,
+        leadership: LeaderTerm | None = None,
+        *,
+        session: int | None = None,
+    ) -> None:
         """See ``LeaderShard.note_gap``."""
         shard = self._shards.get(shard_id)
         if shard is not None:
-            shard.note_gap(gap, leadership)
+            shard.note_gap(gap, leadership, session=session)
 
     def handled(self, shard_id: int, events: Sequence[Event], since: int) -> set[str]:
         """The keys of those events, each without an identity of its own, that a leader has handled, or that
@@ -251,6 +267,10 @@ class LeaderService:
         if shard is not None:
             names = [f"{shard.partition(event)}/{digest(event.key)}" for event in events]
             shard.journal.questions.leave_to_claims(names)
+
+    def misses(self) -> bool:
+        """Whether this replica keeps an event that the leader of its shard has missed."""
+        return any(shard.misses() for shard in self._all())
 
     def passed_over(self, shard_id: int, before: float) -> bool:
         """Whether this candidate keeps an event that was received before a moment, and that the leader has

@@ -5,7 +5,8 @@ handler's ``CurrentEvent`` is lost when the leadership is, unless the event was 
 
 Threads and locks: no thread. ``received`` runs on the gateway thread, ``begin`` and ``finished`` on handler
 threads; ``begin`` and ``hand_over`` block on etcd. Any thread asks for a change, ``Takeover`` acts upon it.
-``_lock`` guards whether this replica stands for election, and what it is asked for; no I/O under it.
+``_lock`` guards whether this replica stands for election, what it is asked for, and which session was told of
+the last gap; no I/O under it.
 ``_handing_over`` is held by the one thread that hands over, and blocks on etcd.
 """
 
@@ -19,11 +20,13 @@ from typing import NamedTuple
 
 from discordha.config import Config
 from discordha.context import CurrentEvent
+from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import Compare
 from discordha.coordination.journal.entries import JournalEntry
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
+from discordha.coordination.membership.shard_keys import generation_of
 from discordha.coordination.node import CoordinationNode
 from discordha.dispatch.handlers import Handler
 from discordha.dispatch.items import LeaderItem
@@ -41,6 +44,9 @@ _log = logging.getLogger(__name__)
 MIN_CARRY = 0.1
 #: How long a new leader waits until it knows whether events were missed, seconds.
 GAP_LIMIT = 5.0
+#: A follower that keeps an event which the leader has missed asks it to resign after so many seconds, in
+#: which the event's mark may still come; then again and again; and gives up in the end.
+MISSED_FOR, MISSED_AGAIN, MISSED_LAST = 5.0, 3.0, 60.0
 #: Gaps stand above the revisions of etcd that are epochs.
 GAP_SHIFT = 64
 #: Said of an event that is run again although an earlier leader may have handled it (see guarantees.md).
@@ -85,6 +91,7 @@ class LeaderShard:
         self.is_connected = False  # to Discord
         self.is_candidate = False  # or the leader
         self.is_retired = False  # leads no more, and does not stand
+        self.is_leaving = False  # the replica drains
         self.is_unannounced = False  # a gateway session has begun, and etcd does not know yet
         self.elected: LeaderTerm | None = None  # to be made to act
         self.acts: LeaderTerm | None = None  # has seen all that its predecessors wrote
@@ -92,11 +99,15 @@ class LeaderShard:
         self._members = coordination.members
         self._gap = 0  # see ``note_gap``
         self._gap_known: LeaderTerm | None = None  # the term in which this leader was told
+        self._gap_session: int | None = None  # the gateway session in which this replica was told
+        self._untold: list[LeaderItem] = []  # what a leader may have run, of a session that was not told yet
         self.resigns: bool | None = None  # asked to resign; true: stand again at once
+        self._asked_at = 0.0  # when this follower last asked its leader to resign
         store, commit, leases = coordination.store, coordination.commit, coordination.leases
-        root, attempts = coordination.root, config.max_attempts
+        self._store, self._root, self._plan = store, coordination.root, coordination.plan
+        keys, attempts = coordination.journal_keys, config.max_attempts
         self.journal = Journal(
-            JournalWriter(store, commit, leases, root, key, replica_id, attempts),
+            JournalWriter(store, commit, leases, keys, key, replica_id, attempts),
             put=put,
             size=config.queue_size,
             retention=config.retention,
@@ -151,6 +162,7 @@ class LeaderShard:
         self.journal.on_new_session()
         self.is_unannounced = True
         with self._lock:
+            self._untold.clear()
             self.candidacy.session_began()
             if self.is_candidate:
                 self._ask_to_resign(again=False)
@@ -185,6 +197,29 @@ class LeaderShard:
         with self._lock:
             self.is_retired = True
             self.election.withdraw()
+
+    def misses(self, seconds: float = 0.0) -> bool:
+        """Whether this replica has kept an event that its leader has missed, for ``seconds`` at the least.
+        The event runs once this replica leads. No I/O; any thread.
+        """
+        leader, now = self.election.leader, time.monotonic()
+        serves = self._plan.serving in {None, generation_of(self.key)}
+        if leader is None or not self.is_candidate or not serves:
+            return False
+        return self.journal.questions.is_missed(leader, now - MISSED_LAST, now - seconds)
+
+    def ask_to_lead(self) -> None:
+        """Asks the leader to resign if it has missed an event that this replica has. Blocks on etcd; leader's
+        thread.
+        """
+        now = time.monotonic()
+        if now - self._asked_at < MISSED_AGAIN or not self.misses(0.0 if self.is_leaving else MISSED_FOR):
+            return
+        self._asked_at = now
+        leader = request_resignation(self._store, self._root, self.key)
+        if leader is not None:
+            text = "shard %d: this replica asks %s for leadership, to handle events that only it received"
+            _log.info(text, self.number, leader)
 
     def hand_over(self, *, again: bool, timeout: float) -> bool:
         """Leaves carries for running events, and resigns. One thread at a time; blocks on etcd, for about
@@ -229,16 +264,23 @@ class LeaderShard:
         """This leader has seen all that its predecessors wrote. Leader's thread."""
         self.acts, self._acts_since = leadership, time.monotonic()
 
-    def note_gap(self, gap: int, leadership: LeaderTerm | None = None) -> None:
+    def note_gap(self, gap: int, leadership: LeaderTerm | None = None, *, session: int | None = None) -> None:
         """The last time in which events were missed: a number that all replicas share, and new for each.
 
         Nobody has the events that ran as a gap began. The next equal ones have the same occurrences, and need
         other nonces, since Discord remembers those. An event that an earlier leader may have run keeps its
-        nonce: it has the gap that was known as it came.
+        nonce: it has the gap that was known as it came, or as soon as anything was known in its session.
 
         :param leadership: the term in which this replica, as the leader, knows of no later gap. Any thread.
+        :param session: the gateway session that began behind this gap and before any later one.
         """
-        self._gap = gap
+        with self._lock:
+            self._gap = gap
+            if session is not None and session == self.journal.sessions != self._gap_session:
+                self._gap_session = session
+                for item in self._untold:
+                    item.gap = gap
+                self._untold.clear()
         if leadership is not None and self._gap_known is not leadership:
             self._gap_known = leadership
             self._wake()
@@ -268,9 +310,20 @@ class LeaderShard:
             is_led = self._gap_known is term
         else:
             is_led = leader is not None and self._members.was_heard(leader)
-        if is_led:
+        if is_led and (self._is_told or not self._awaits_gaps):
             item.gap = self._gap
+        elif is_led:
+            with self._lock:
+                if self._is_told:
+                    item.gap = self._gap
+                else:
+                    self._untold.append(item)
         self.journal.received(item)
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether the present gateway session was told of the last gap before it."""
+        return self._gap_session == self.journal.sessions
 
     def partition(self, event: Event) -> str:
         """The guild under which an event is counted."""

@@ -100,7 +100,9 @@ class Takeover:
         return pause
 
     def _announce_sessions(self) -> None:
-        """Greets after gateway sessions began: events younger than a greeting are received here, too."""
+        """Greets after gateway sessions began: events younger than a greeting are received here, too.
+        While the bot is resharded, the leaders of both generations have to know that.
+        """
         shards = [shard for shard in self._shards() if shard.is_unannounced]
         grant, watch = self._coordination.session.current, self._coordination.watch
         if not shards or grant is None or not watch.alive:
@@ -111,8 +113,14 @@ class Takeover:
         greeted: dict[LeaderShard, int] = {}
         try:
             for shard in shards:
-                greeted[shard] = self._coordination.exchange.greet(shard.key, lease=grant.lease_id)
-            shown = watch.wait_revision(max(greeted.values()), SYNC_TIMEOUT)
+                others = self._coordination.plan.sharing(shard.key)
+                greeted[shard] = self._coordination.exchange.greet(shard.key, others, lease=grant.lease_id)
+            key_of = self._coordination.exchange.question_key
+            until = time.monotonic() + SYNC_TIMEOUT
+            shown = all(
+                watch.wait_revision(revision, until - time.monotonic(), key_of(shard.key))
+                for shard, revision in greeted.items()
+            )
         except (DiscordHAError, LeaseNotFound):
             shown = False
         for shard in shards:
@@ -124,6 +132,7 @@ class Takeover:
         if again is not None and not shard.hand_over(again=again, timeout=1.0):
             self._stop.wait(WAITING_CHECK)
         shard.stand()
+        shard.ask_to_lead()
         leadership = shard.elected
         if leadership is None or not leadership.alive or not shard.may_act():
             return

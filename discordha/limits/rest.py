@@ -6,7 +6,9 @@ Guarantees
 - Requests wait in order of arrival. Requests with a token of their own, such as answers to interactions,
   never wait: Discord does not count them.
 - Requests made ``in_background`` leave only while no other waits, ``BACKGROUND_IN_FLIGHT`` at a time, and
-  take half of the share at most, so that a live request finds a place.
+  take half of the share at most, evenly over each second. So a live request finds a place, and no burst of
+  them stands before it. They leave more slowly where the machine is busy, which the loop's own timers show by
+  coming late: at a ``SLOWEST``-th of the pace at the least.
 - While Discord says that the whole bot is over its limit, no counted request leaves.
 - Discord bans an address after 10,000 invalid requests (answers 401, 403, 429; not 429 of a resource that
   others share) within ten minutes. At ``REFUSED_LIMIT`` over all replicas, callers get an error instead.
@@ -62,6 +64,11 @@ PEAK_MEMORY = 3.0
 SHARE_CHECK_INTERVAL = 0.25
 #: Background requests that wait for their answer at the same time.
 BACKGROUND_IN_FLIGHT = 4
+#: Where the loop's timers come late by ``PROMPT`` and ``LATE``, seconds, background requests leave at half of
+#: their pace. About so many of the last timers count.
+PROMPT, LATE = 0.001, 0.003
+TIMERS = 16
+SLOWEST = 3.0
 
 _background: ContextVar[bool] = ContextVar("discordha_background_request", default=False)
 
@@ -97,6 +104,8 @@ class RestLimits:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._waiting_behind: deque[asyncio.Future[None]] = deque()  # those made in the background
         self._in_flight_behind = 0
+        self._next_behind = 0.0  # no background request leaves before
+        self._lateness = 0.0  # of the loop's timers, seconds, on average
         self._cooling: deque[float] = deque()  # the moments at which places are free again
         self._timer: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
@@ -186,7 +195,11 @@ class RestLimits:
             return
         if not self._refusing:
             self._refusing = True
-            _log.error("Discord refused %d requests within ten minutes: none are sent for now", refused)
+            _log.error(
+                "Discord refused %d requests (401, 403, 429) within ten minutes: none are sent until the "
+                "oldest of these expire (Discord bans at 10,000); discord.py's log names the refused calls",
+                refused,
+            )
         self._counts["withheld"] += 1
         raise DiscordHAError(
             f"not sent: Discord has refused {refused} requests (401, 403, 429) within ten minutes, and bans "
@@ -201,15 +214,19 @@ class RestLimits:
             cooling.popleft()
         slots = self._slots()
         if behind:
-            if self._waiting or self._in_flight_behind >= BACKGROUND_IN_FLIGHT:
+            if self._waiting or self._in_flight_behind >= BACKGROUND_IN_FLIGHT or now < self._next_behind:
                 return False
-            slots = max(slots // 2, 1)
+            slots = _behind(slots)
         return now >= self._paused_until and self._in_flight + len(cooling) < slots
 
     def _enter(self, behind: bool) -> None:
         with self._lock:
             self._in_flight += 1
-        self._in_flight_behind += behind
+        if behind:
+            self._in_flight_behind += 1
+            interval = self._interval()
+            # One that leaves late by less than the interval delays no later one.
+            self._next_behind = max(self._next_behind, self._clock() - interval) + interval
         self._note_demand()
 
     def _pump(self) -> None:
@@ -227,8 +244,25 @@ class RestLimits:
             self._timer = None
         if (self._waiting or self._waiting_behind) and self._loop is not None:
             now = self._clock()
-            due = max(self._cooling[0] if self._cooling else now + SHARE_CHECK_INTERVAL, self._paused_until)
-            self._timer = self._loop.call_later(min(max(due - now, 0.001), SHARE_CHECK_INTERVAL), self._pump)
+            due = self._cooling[0] if self._cooling else now + SHARE_CHECK_INTERVAL
+            if not self._waiting and self._next_behind > now:
+                due = min(due, self._next_behind)
+            due = max(due, self._paused_until)
+            pause = min(max(due - now, 0.001), SHARE_CHECK_INTERVAL)
+            self._timer = self._loop.call_later(pause, self._on_timer, self._loop.time() + pause)
+
+    def _on_timer(self, due: float) -> None:
+        assert self._loop is not None
+        self._note_lateness(self._loop.time() - due)
+        self._pump()
+
+    def _note_lateness(self, lateness: float) -> None:
+        self._lateness += (lateness - self._lateness) / TIMERS
+
+    def _interval(self) -> float:
+        """Seconds from one background request to the next."""
+        slowness = min(1 + max(self._lateness - PROMPT, 0.0) / LATE, SLOWEST)
+        return slowness * WINDOW / _behind(self._slots())
 
     def _note_demand(self) -> None:
         now = self._clock()
@@ -288,6 +322,11 @@ class RestLimits:
             "refused_by_all": self.refused() + self._others_refused(),
             **{name: self._counts[name] for name in _COUNTED},
         }
+
+
+def _behind(slots: int) -> int:
+    """How many of the places background requests may take."""
+    return max(slots // 2, 1)
 
 
 def _seconds(text: str | None) -> float:

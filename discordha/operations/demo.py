@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
+from discordha.coordination.membership.formats import reading
 from discordha.errors import DiscordHAError
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Demo:
             found = self._store.range("/discordha/v1/demo/m/", timeout=1.0).items
         except DiscordHAError:
             return {}
-        return {kv.key.rsplit("/", 1)[1]: json.loads(kv.value) for kv in found}
+        return {kv.key.rsplit("/", 1)[1]: reading(json.loads(kv.value)) for kv in found}
 
     def _verdict(self) -> dict[str, Any]:
         from discordha.testing import History

@@ -11,10 +11,12 @@ from typing import Any
 from discordha.coordination.claims.records import marked_at, parse_claim
 from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.etcd.client import EtcdStore, MemberStatus
-from discordha.coordination.etcd.store import Compare, Delete, Get, KeyValue, Put, Store
+from discordha.coordination.etcd.store import Compare, Delete, KeyValue, Put, Store
 from discordha.coordination.gaps.stream import GapState, summary
+from discordha.coordination.membership import formats
 from discordha.coordination.membership.shard_keys import is_number, key_of, number_of
 from discordha.coordination.membership.shard_plan import request_reshard
+from discordha.coordination.partitions import UNPARTITIONED, Partitions, bare
 from discordha.coordination.shared.timers import StoredTimer, parse_timer, timer_prefix
 from discordha.errors import DiscordHAError
 from discordha.events import EVENTS
@@ -23,8 +25,6 @@ from discordha.operations.overview import json_object
 
 __all__ = ["DeadLetter", "EventOutcome", "Fleet"]
 
-#: Keys that one transaction reads; etcd allows 128.
-KEYS_PER_READ = 100
 #: Names of bots that are read, and those of them that a message names.
 MAX_BOTS, NAMED_BOTS = 1000, 8
 #: Seconds until a request to a replica expires.
@@ -35,7 +35,7 @@ REPLAY_TTL = 3600.0
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An event that ended its owners. ``history``: how each attempt ended."""
+    """An event that ended its owners. ``history``: how each attempt ended; ``claim``: its claim's key."""
 
     event: str
     attempts: int
@@ -44,6 +44,7 @@ class DeadLetter:
     shard_id: int
     replica: str
     history: tuple[str, ...] = ()
+    claim: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,19 +99,31 @@ class Fleet:
 
     def _keys(self, kind: str, identity: str) -> list[str]:
         names = [identity] if "/" in identity else [f"{event}/{identity}" for event in EVENTS]
-        return [f"{self.root}{kind}/{name}" for name in names]
+        partitions = self.partitions().all() if kind == "e" else [""]
+        return [f"{self.root}{kind}/{partition}{name}" for partition in partitions for name in names]
+
+    def partitions(self) -> Partitions:
+        """How the keys of a sharded bot are partitioned."""
+        kv = self.store.get(f"{self.root}s/partitions")
+        try:
+            return Partitions(int(kv.value)) if kv is not None else UNPARTITIONED
+        except ValueError:
+            return UNPARTITIONED  # as the replicas take it
 
     def _letter(self, key: str, value: bytes) -> DeadLetter:
         data = json_object(value)
         payload, history = data.get("payload"), data.get("history")
+        event = key[len(self.root) + len("dead/") :]
+        claimed = str(data.get("event", event))
         return DeadLetter(
-            key[len(self.root) + len("dead/") :],
+            event,
             _integer(data.get("attempt")),
             str(data.get("error", "")),
             payload if isinstance(payload, str) else None,
             _integer(data.get("shard")),
             str(data.get("replica", "?")),
             tuple(str(line) for line in history) if isinstance(history, list) else (),
+            claimed if bare(claimed) == event else event,
         )
 
     def events(self, identity: str) -> list[EventOutcome]:
@@ -120,7 +133,7 @@ class Fleet:
             parsed = parse_claim(kv.value)
             if parsed is not None:
                 state, replica, attempt = parsed
-                event = kv.key[len(self.root) + 2 :]
+                event = bare(kv.key[len(self.root) + 2 :])
                 state = "done" if state == "d" else "running"
                 found.append(EventOutcome(event, state, replica, attempt, marked_at(kv.value)))
         for kv in self._read(self._keys("dead", identity)):
@@ -130,13 +143,10 @@ class Fleet:
 
     def _read(self, keys: Sequence[str]) -> list[KeyValue]:
         """The existing ones of the keys."""
-        found: list[KeyValue] = []
-        for start in range(0, len(keys), KEYS_PER_READ):
-            result = self.store.txn((), [Get(key) for key in keys[start : start + KEYS_PER_READ]])
-            for response in result.responses:
-                assert isinstance(response, list)
-                found += response
-        return found
+        try:
+            return self.store.look(keys, fresh=True).items
+        except UnicodeEncodeError as error:
+            raise DiscordHAError(f"a key of etcd is UTF-8, which this is not: {error.object!r}") from error
 
     def identify(self) -> dict[str, Any] | None:
         """The rest of the day's new sessions at Discord, as the replicas count; ``None`` before they do."""
@@ -147,7 +157,7 @@ class Fleet:
         return self.replicas_status() | {"etcd": [member._asdict() for member in self.etcd_members()]}
 
     def replicas_status(self, members: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
-        """``status`` without the members of etcd, in two reads.
+        """``status`` without the members of etcd.
 
         :param members: the records of the replicas, where etcd has none.
         """
@@ -247,8 +257,8 @@ class Fleet:
         result = self.store.txn(
             (Compare.version(key, 1),),
             (
-                Put(f"{self.root}a/{event}", json.dumps(record).encode(), lease.id),
-                Delete(f"{self.root}e/{event}"),
+                Put(f"{self.root}a/{letter.claim}", json.dumps(record).encode(), lease.id),
+                Delete(f"{self.root}e/{letter.claim}"),
                 Delete(key),
             ),
         )
@@ -288,4 +298,4 @@ def _integer(value: object) -> int:
 
 
 def _records(found: Sequence[KeyValue]) -> dict[str, dict[str, Any]]:
-    return {overview.last_part(kv.key): json_object(kv.value) for kv in found}
+    return {overview.last_part(kv.key): formats.reading(json_object(kv.value)) for kv in found}

@@ -1,7 +1,7 @@
 """What a bot's keys in etcd say about its fleet at one moment, as plain data.
 
-Guarantees: one read, so that everything in it is of one revision. Whatever another version wrote is left out
-or shown as it is; nothing raises. Blocks on etcd; no threads.
+Guarantees: the kinds of keys are read one after another, so a change meanwhile may show in some of them only.
+Whatever another version wrote is left out or shown as it is; nothing raises. Blocks on etcd; no threads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from discordha.coordination.etcd.store import GetPrefix, KeyValue, Snapshot, TxnResult
+from discordha.coordination.etcd.store import KeyValue, Snapshot
 from discordha.coordination.membership.shard_keys import generation_of, is_number, number_of
 
 __all__ = [
@@ -33,18 +33,17 @@ __all__ = [
 KINDS = ("m/", "l/", "s/", "ib/", "lc/", "lp/", "lt/", "q/s/")
 #: Incidents that are shown.
 MAX_INCIDENTS = 50
-#: Replicas see the end of another one, and each tells of it: reports within so many seconds are of one end.
+#: Each replica reports the end of another one: reports within so many seconds are about the same end.
 SAME_INCIDENT = 60.0
 #: The fields of an incident.
 _INCIDENT = ("at", "kind", "replica", "number", "shard")
-#: Incidents that others than the replica itself report.
+#: Incidents of a replica that its peers report.
 _SEEN_BY_OTHERS = frozenset({"drained", "gone"})
 
 
 class Reads(Protocol):
     """The part of a store that reads."""
 
-    def txn(self, compare: Any, success: Any) -> TxnResult: ...
     def range(self, prefix: str, *, keys_only: bool = False) -> Snapshot: ...
 
 
@@ -56,9 +55,8 @@ class Candidate(NamedTuple):
 
 
 def read_kinds(store: Reads, root: str) -> dict[str, list[KeyValue]]:
-    """The keys of each kind below ``root``, in one transaction."""
-    found = store.txn((), [GetPrefix(root + kind) for kind in KINDS]).responses
-    return {kind: kvs if isinstance(kvs, list) else [] for kind, kvs in zip(KINDS, found, strict=True)}
+    """The keys of each kind below ``root``, with one range each."""
+    return {kind: store.range(root + kind).items for kind in KINDS}
 
 
 def first_candidates(found: Iterable[KeyValue], generation: int) -> dict[int, str]:

@@ -3,8 +3,9 @@
 Guarantees: a shard's point moves only as far as overlapping reaches carry it (``points``), also those of
 members that are gone by now. Where no living one's overlaps it, there is a gap, which grows when whoever had
 received what followed is gone. A shard that took over from an earlier generation of shards without a pause
-has no gap. A bot's first point is the READY of its first leader's session, whatever is done by then: should
-all replicas die at once, everything from there on is fetched.
+has no gap. Marks that exist when a run begins live on until the last run ends, so that nothing handled
+before is handled again. A bot's first point is the READY of its first leader's session, whatever is done by
+then: should all replicas die at once, everything from there on is fetched.
 
 Threads and locks: no lock. The service's thread alone calls it; it blocks on etcd, which refuses the writes
 of a leadership that has ended.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from discordha.catch_up.fetch import HistoryFetcher
@@ -65,7 +66,7 @@ def gap_of(state: GapState | None) -> int:
 class GapLeader:
     """See the module.
 
-    :param undone: how many events of a frame are not done; ``None``: the frame is not taken here yet.
+    :param undone: see ``CatchUp``.
     :param tell: tells the bot of a gap; whether that is done.
     :param is_shut: whether new events of a shard wait for a decision.
     :param open: lets them go on.
@@ -83,7 +84,7 @@ class GapLeader:
         replica_id: str,
         *,
         reaches: Reaches,
-        undone: Callable[[int, tuple[int, int]], int | None],
+        undone: Callable[[int, tuple[int, int]], Counter[str] | None],
         tell: Callable[[int, GapState], bool],
         is_shut: Callable[[int], bool],
         open: Callable[[int], None],
@@ -248,6 +249,8 @@ class GapLeader:
         if run is None or run.term is not term:
             self.end_run(shard)
             run = self._runs[shard] = GapRun(self._host, shard, term, client)
+            self._node.mark_leases.hold()
+        self._node.mark_leases.renew()
         mine = self._reaches.reach(shard)
         if mine is not None:
             reaches, unknown = self._reaches.all(shard, mine)
@@ -264,6 +267,8 @@ class GapLeader:
         run = self._runs.pop(shard, None)
         if run is not None:
             run.stop()
+            if not self._runs:
+                self._node.mark_leases.let_go()
 
     # -- for the run -----------------------------------------------------------------------------------------
 

@@ -111,17 +111,19 @@ class Reaches:
         if point.clean and coverage is not None:
             coverage.joined(point.moment, self._clock())
 
-    def is_covered(self, shard: int, point: Point, after: float) -> bool:
+    def is_covered(self, shard: int, point: Point, after: float, own: int | None = None) -> bool:
         """Whether a replica that lives for sure has received everything since the point.
 
         :param after: only records count that came after this moment, and tell of a session that lived after
             the beginning of this replica's.
+        :param own: the shard of that session, if this replica does not host ``shard``.
         """
         mine = self.reach(shard)
         if mine is not None and mine.since <= point.moment:
             return True
-        greeting = self._leaders.greeting(shard)
-        if greeting is None or not self._is_announced(shard):
+        own = shard if own is None else own
+        greeting = self._leaders.greeting(own)
+        if greeting is None or not self._is_announced(own):
             return False
         for member, record in self._members.records().items():
             if member == self._replica_id or not self._members.is_heard(member):

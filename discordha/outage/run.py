@@ -2,16 +2,14 @@
 
 Guarantees
 - Everything that is fetched stands in a frame before its cursor moves on, both under the leadership: a
-successor
-  goes on where the frames end.
-- Frames are deleted once their events are done. At most ``WINDOW`` events are under way.
-- Marks that exist when the run begins live on until its end, so that nothing handled before is handled again.
+  successor goes on where the frames end.
+- Frames are deleted once their events are done. At most ``WINDOW`` events are under way, and about
+  ``CHANNEL_WINDOW`` of one channel: a slow one leaves room for others.
 - The point moves behind the gap in the transaction that ends it.
 
 Threads and locks: ``turn`` and ``stop`` run on the service's thread, and block on etcd. The fetcher runs on
-the
-gateway's loop and fills ``_fetched``, a deque that both sides use without a lock. When the leadership ends,
-etcd refuses all writes, and the service stops the run.
+the gateway's loop and fills ``_fetched``, a deque that both sides use without a lock. When the leadership
+ends, etcd refuses all writes, and the service stops the run.
 """
 
 from __future__ import annotations
@@ -22,9 +20,9 @@ import dataclasses
 import json
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from discordha.catch_up.fetch import HistoryFetcher
 from discordha.catch_up.missed import Missed, Outcome, Progress
@@ -37,12 +35,16 @@ from discordha.coordination.node import CoordinationNode
 from discordha.gateway.client import ShardClient
 from discordha.gateway.clock import moment_of, snowflake_at
 
-__all__ = ["GapRun", "LeadershipEnded", "RunHost"]
+__all__ = ["GapRun", "LeadershipEnded", "RunHost", "channel_of"]
 
 _log = logging.getLogger(__name__)
 
-#: Events that are in frames and not done, or fetched and not in a frame yet.
+#: Events that are in frames and not done, or fetched and not in a frame yet. Replicas that are not preferred
+#: for one look at it again and again.
 WINDOW = 600
+CHANNEL_WINDOW = 50
+#: A full window takes no more until so many are done. Else each would come in a frame of its own.
+REFILL = 100
 #: Messages from so many seconds after the gap's end are fetched as well. The leader received them itself; a
 #: replica whose session began a moment later did not, and must not begin newer ones of their channels first.
 #: Longer than the time in which sessions count as equally old (``membership.unreceived``).
@@ -50,10 +52,8 @@ OVERLAP = 1.0
 #: Events and bytes of a frame.
 FRAME_EVENTS = 50
 FRAME_BYTES = 256 * 1024
-#: How often the fetcher looks whether there is room for more, seconds.
-ROOM_CHECK = 0.02
-#: How often the leases of marks are renewed, seconds.
-RENEW_INTERVAL = 20.0
+#: How often each source that is read looks whether there is room for more, seconds.
+ROOM_CHECK = 0.05
 #: The pause after a fetch that failed unexpectedly, seconds.
 FETCH_AGAIN = 2.0
 #: How long the watch may take to show a write, seconds.
@@ -75,7 +75,7 @@ class RunHost(NamedTuple):
     wanted: Callable[[], frozenset[str]]  # gateway types
     missing: Callable[[frozenset[str]], Sequence[str]]  # names of events, by types that were not fetched
     handled: Callable[[int, Missed, bool], Sequence[str]]  # names of led events that need no run; see there
-    undone: Callable[[int, tuple[int, int]], int | None]  # of a frame; ``None``: it is not taken here yet
+    undone: Callable[[int, tuple[int, int]], Counter[str] | None]  # see ``CatchUp``
     tell: Callable[[int, GapState], bool]  # tells the bot of a gap; whether that is done
     revision_before: Callable[[float], int]  # one of etcd that is older than a moment
     loop: asyncio.AbstractEventLoop
@@ -97,11 +97,13 @@ class GapRun:
         self._waiting: set[str] | None = None
         self._progress: Mapping[str, float] = {}
         self._under_way = 0
+        self._is_full = False
+        self._channels: Counter[str] = Counter()  # how many of ``_under_way``
+        self._delivered: Counter[str] = Counter()  # the gateway's loop counts what it puts into ``_fetched``,
+        self._framed: Counter[str] = Counter()  # and the service's thread what it takes out
         self._begun_at = 0.0
         self._begin_again = 0.0
         self._until = 0  # snowflake: what is younger was received as it happened, too
-        self._leases: set[int] | None = None
-        self._renew_at = 0.0
 
     def stop(self) -> None:
         """Ends the fetch. Does not block."""
@@ -110,7 +112,6 @@ class GapRun:
 
     def turn(self, state: GapState) -> bool:
         """Does what can be done now. Blocks on etcd; true when the gap is over."""
-        self._renew_leases()
         if not state.fetched and self._task is None:
             self._begin(state)
         state = self._write_frames(state)
@@ -169,9 +170,20 @@ class GapRun:
     async def _deliver(self, missed: Missed) -> None:
         if missed.snowflake > self._until and missed.type != "MESSAGE_CREATE":
             return  # received as it happened, and its order does not matter
-        while self._under_way + len(self._fetched) >= WINDOW:
+        channel = channel_of(missed.payload)
+        while not self._has_room(channel):
             await asyncio.sleep(ROOM_CHECK)
+        self._delivered[channel] += 1
         self._fetched.append(missed)
+
+    def _has_room(self, channel: str) -> bool:
+        """Whether the window takes one more event of a channel. Gateway's loop."""
+        waiting = self._delivered[channel] - self._framed[channel]
+        if channel and waiting + self._channels[channel] >= CHANNEL_WINDOW:
+            return False
+        held = self._under_way + len(self._fetched)
+        self._is_full = held >= WINDOW or (self._is_full and held > WINDOW - REFILL)
+        return not self._is_full
 
     def _end_fetch(self, state: GapState) -> GapState:
         task, self._task = self._task, None
@@ -210,6 +222,7 @@ class GapRun:
             events: list[FrameEvent] = []
             cursors: dict[str, int] = {}
             counts = dict(state.counts)
+            channels: Counter[str] = Counter()
             size, taken = 0, 0
             for each in self._fetched.copy():
                 if len(events) >= FRAME_EVENTS or size >= FRAME_BYTES or len(cursors) >= FRAME_EVENTS:
@@ -223,6 +236,7 @@ class GapRun:
                     self._note(each)
                     continue
                 events.append(self._event(each))
+                channels[channel_of(each.payload)] += 1
                 size += len(json.dumps(each.payload))
                 counts[each.type] = counts.get(each.type, 0) + 1
             following = dataclasses.replace(
@@ -234,6 +248,8 @@ class GapRun:
             )
             state = self._write(following, events, cursors)
             self._under_way += len(events)
+            self._channels += channels
+            self._framed += channels
             for _ in range(taken):
                 self._fetched.popleft()
         return state
@@ -276,29 +292,21 @@ class GapRun:
         """Deletes the frames that are done, from the first on. Whether any is left."""
         places = self._node.gaps.places(self._shard)
         undone = [self._host.undone(self._shard, place) for place in places]
-        done = [place for place, left in zip(places, undone, strict=True) if left == 0]
-        self._under_way = sum(FRAME_EVENTS if left is None else left for left in undone)
+        done = [place for place, left in zip(places, undone, strict=True) if left is not None and not left]
+        self._under_way = sum(FRAME_EVENTS if left is None else left.total() for left in undone)
+        if None not in undone:
+            channels = Counter[str]()
+            for left in filter(None, undone):
+                channels.update(left)
+            self._channels = channels
         if done:
             self._node.gaps.delete_frames(self._shard, done, self.term.guard())
         return len(done) < len(places)
 
-    # -- marks -----------------------------------------------------------------------------------------------
 
-    def _renew_leases(self) -> None:
-        """Lets the marks live on that exist as the run begins."""
-        now = time.monotonic()
-        if now < self._renew_at:
-            return
-        if self._leases is None:
-            marks = [  # not the claims: those end with their session
-                *(kv for kv in self._node.store.range(f"{self._node.root}e/").items if kv.value[:2] == b"d "),
-                *self._node.store.range(f"{self._node.root}j/", keys_only=True).items,
-            ]
-            self._leases = {kv.lease for kv in marks if kv.lease}
-        for lease in list(self._leases):
-            if self._node.store.keep_alive(lease) <= 0.0:
-                self._leases.discard(lease)
-        self._renew_at = now + RENEW_INTERVAL
+def channel_of(payload: Mapping[str, Any]) -> str:
+    """The channel of an event's payload; empty if it names none."""
+    return str(payload.get("channel_id") or "")
 
 
 class LeadershipEnded(Exception):

@@ -23,7 +23,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,7 +46,7 @@ from discordha.outage.intake import Intake
 from discordha.outage.leading import GapLeader, gap_of
 from discordha.outage.led import led_events
 from discordha.outage.reaches import Reaches
-from discordha.outage.run import LeadershipEnded
+from discordha.outage.run import LeadershipEnded, channel_of
 from discordha.outage.telling import GAP, Telling
 from discordha.process.threads import unending
 from discordha.stats import Stats
@@ -55,7 +56,7 @@ __all__ = ["GAP", "CatchUp"]
 _log = logging.getLogger(__name__)
 
 #: How often the thread looks: while something is caught up or held back, and otherwise, seconds.
-BUSY_CHECK = 0.05
+BUSY_CHECK = 0.1
 IDLE_CHECK = 0.5
 #: How long new events wait for a decision, seconds. Then they go on, and their order is given up.
 DECISION_LIMIT = 30.0
@@ -112,7 +113,8 @@ class CatchUp:
             wake=self.wake,
             fetcher=fetcher,
         )
-        self._keys: dict[tuple[int, tuple[int, int]], list[str] | None] = {}  # of the frames taken here
+        #: Of the frames taken here: their events' channels and keys; ``None`` before all of them are known.
+        self._keys: dict[tuple[int, tuple[int, int]], list[tuple[str, str]] | None] = {}
         self._seen: dict[int, float | None] = {}  # by shard: for which session the barrier is set
         self._closed: dict[int, tuple[float, Collection[str] | None]] = {}  # what it was told last, for which
         self._taken: dict[int, tuple[int, int]] = {}  # the last frame that was taken
@@ -163,15 +165,18 @@ class CatchUp:
             self._shut_since[shard] = self._clock()
         self._wake.set()
 
-    def _take(self, client: ShardClient, event: FrameEvent, until: float, keys: list[str]) -> None:
+    def _take(
+        self, client: ShardClient, event: FrameEvent, until: float, keys: list[tuple[str, str]]
+    ) -> None:
         happened_at, is_late = self._clock() - client.age_of(event.moment), event.moment <= until
         caught_up = CaughtUp(event.moment, happened_at, event.handled, is_late=is_late)
         try:
             client.catch_up(event.kind, event.data, caught_up)
         finally:
-            keys += caught_up.keys
+            channel = channel_of(event.data)
+            keys += [(channel, key) for key in caught_up.keys]
 
-    def _end_frame(self, shard: int, place: tuple[int, int], keys: list[str]) -> None:
+    def _end_frame(self, shard: int, place: tuple[int, int], keys: list[tuple[str, str]]) -> None:
         self._keys[shard, place] = keys
         self._wake.set()
 
@@ -204,13 +209,14 @@ class CatchUp:
                     self._stop.wait(0.2)
 
     def _tend(self, shard: int, client: ShardClient) -> None:
-        self._seen[shard] = self._shut_since.get(shard)  # before anything else is read
+        session = self._leaders.session(shard)  # before anything else is read; its begin is noted here first
+        self._seen[shard] = self._shut_since.get(shard)
         # Before the frames: a leader begins its journal only when it knows all that its predecessors wrote.
         term = self._leaders.acting(shard) if not self._pausing else None
         if client.state().ready:
             state = self._take_frames(shard, client)
-            self._leaders.note_gap(shard, gap_of(state))
-            self._set_barrier(shard, state)
+            is_told = self._set_barrier(shard, state)
+            self._leaders.note_gap(shard, gap_of(state), session=session if is_told else None)
         if term is None or not self._node.watch.alive or not client.state().ready:
             self._leader.end_run(shard)
         else:
@@ -224,7 +230,7 @@ class CatchUp:
             self._keys[shard, frame.place] = None
             self._taken[shard] = frame.place
             self._leave_to_claims(shard, frame.events)
-            keys: list[str] = []
+            keys: list[tuple[str, str]] = []
             self._intake.put(
                 [
                     *(partial(self._take, client, event, until, keys) for event in frame.events),
@@ -251,15 +257,17 @@ class CatchUp:
 
     # -- the barrier -----------------------------------------------------------------------------------------
 
-    def _set_barrier(self, shard: int, state: GapState | None) -> None:
+    def _set_barrier(self, shard: int, state: GapState | None) -> bool:
+        """Returns whether it is known what the session has missed."""
         since = self._seen[shard]
-        if since is not None:
-            after = max(since, self._cut_off_at.get(shard, since))
-            self._tell_barrier(shard, since, self._to_close(shard, state, after))
+        if since is None:
+            return True
+        closed = self._to_close(shard, state, max(since, self._cut_off_at.get(shard, since)))
+        self._tell_barrier(shard, since, closed)
+        return closed is not None
 
     def _let_go(self, shard: int) -> None:
-        since = self._seen[shard]
-        if since is not None:
+        if (since := self._seen[shard]) is not None:
             self._tell_barrier(shard, since, ())
 
     def _tell_barrier(self, shard: int, since: float, closed: Collection[str] | None) -> None:
@@ -275,7 +283,7 @@ class CatchUp:
             return ()
         serving = self._node.plan.serving
         if serving is not None and generation_of(shard) != serving:
-            closed = self._closed_by_serving(serving, since)
+            closed = self._closed_by(self._node.points.of(serving), shard, since)
             if closed is not None:
                 return None if closed else ()
         elif state is not None and not state.over:
@@ -287,6 +295,10 @@ class CatchUp:
                 return frozenset(state.waiting or ()) if waits else None
         elif self._reaches.is_covered(shard, point, since):
             return ()
+        else:
+            earlier = self._node.points.inherited(shard)
+            if earlier and self._closed_by(earlier, shard, since) is False:
+                return ()
         if not self._node.watch.alive or self._node.session.current is None:
             self._cut_off_at[shard] = self._clock()
         elif self._clock() - since > DECISION_LIMIT:
@@ -299,13 +311,15 @@ class CatchUp:
             return ()
         return None
 
-    def _closed_by_serving(self, serving: int, since: float) -> bool | None:
-        """Whether new events of a shard that does not serve have to wait; ``None``: it is not decided. The
-        shards that serve receive the same events, and bring them in order. Nothing tells what is caught up of
-        those that this replica does not host, until all of it is handled.
+    def _closed_by(self, points: Mapping[int, Point], shard: int, since: float) -> bool | None:
+        """Whether new events of a shard have to wait for shards of another generation, with their points;
+        ``None``: it is not decided. These receive the same events, and bring them in order. Nothing tells
+        what is caught up of those that this replica does not host, until all of it is handled.
         """
         is_decided = True
-        for key, point in self._node.points.of(serving).items():
+        for key, point in points.items():
+            if not self._node.plan.may_share(shard, key):
+                continue
             if key in self._gateway.clients:
                 if key in self._shut_since:
                     return True
@@ -313,12 +327,17 @@ class CatchUp:
             state = self._node.gaps.state(key)
             if state is not None and not state.over:
                 return True
-            is_decided = is_decided and self._reaches.is_covered(key, point, since)
+            if not self._reaches.is_covered(key, point, since, shard):
+                is_decided = False
         return False if is_decided else None
 
-    def _undone(self, shard: int, place: tuple[int, int]) -> int | None:
+    def _undone(self, shard: int, place: tuple[int, int]) -> Counter[str] | None:
+        """How many events of a frame are not done, by channel; ``None``: the frame is not taken here yet."""
         keys = self._keys.get((shard, place))
-        return None if keys is None else sum(map(self._dispatcher.knows, keys))
+        if keys is None:
+            return None
+        keys[:] = [each for each in keys if self._dispatcher.knows(each[1])]
+        return Counter(channel for channel, _ in keys)
 
     # -- for other parts; any thread; no I/O -----------------------------------------------------------------
 
@@ -360,8 +379,9 @@ class CatchUp:
             if (state is not None and not state.over) or not mine.since <= point.moment:
                 continue
             try:
-                moment = max(point.moment, mine.until)
-                self._node.points.advance(shard, Point(moment, point.revision, clean=True))
+                # Without a connection, what happened since the session ended is missing here, too.
+                point = Point(max(point.moment, mine.until), point.revision, clean=mine.connected)
+                self._node.points.advance(shard, point)
             except (DiscordHAError, LeaseNotFound) as error:
                 _log.debug("shard %d: its point is not written: %s", number_of(shard), error)
 

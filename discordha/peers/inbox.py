@@ -1,7 +1,7 @@
 """Inbox: brings what replicas tell each other to its handlers.
 
 Guarantees
-- Broadcasts of one sender run one after another, in order. What a handler raises is logged, and the next one
+- Broadcasts of one sender run one after another, in order. A handler's error is logged, and the next handler
   runs. A replica that drains takes none any more.
 - An event of the bot's own goes the way of a message: one replica claims and runs it. It outlives its sender,
   and the whole fleet for as long as its post stays.
@@ -39,7 +39,7 @@ __all__ = ["Inbox"]
 
 _log = logging.getLogger(__name__)
 
-#: The pause between two tries to answer while the store does not, and how often, seconds.
+#: While the store does not answer: the pause between two tries to send an answer, seconds, and their number.
 RETRY_PAUSE = 0.25
 TRIES = 20
 

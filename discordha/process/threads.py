@@ -1,8 +1,8 @@
-"""The owner of a long-lived thread's end: an error that nobody expected does not end the thread.
+"""Keeps long-lived threads alive: an unexpected error does not end them.
 
-Guarantees: a thread that fails begins its work again. While it keeps failing, ``failing`` tells, so that the
-replica is not ready; once it has kept failing for ``GIVE_UP_AFTER`` seconds, those who listen are told, so
-that ``run()`` ends with the reason. Threads belong to the process: two replicas in one both tell.
+Guarantees: a thread that fails begins its work again. While it keeps failing, ``failing`` names it, so that
+the replica is not ready. Once it has kept failing for ``GIVE_UP_AFTER`` seconds, the listeners get an error,
+so that ``run()`` ends with the reason. Threads belong to the process: two replicas in one both say so.
 
 Threads and locks: ``_lock`` guards the tables; nothing is called under it. Listeners are called on the thread
 that fails.
@@ -27,16 +27,16 @@ _log = logging.getLogger(__name__)
 #: for longer than the last one begins with the first again.
 FIRST_PAUSE = 0.1
 LAST_PAUSE = 5.0
-#: A thread that has not failed for so long works again, seconds.
+#: A thread that has not failed for this long counts as sound again, seconds.
 SOUND_AFTER = 15.0
-#: A thread that fails again and again for so long is given up, seconds.
+#: A thread that has kept failing for this long is given up, seconds.
 GIVE_UP_AFTER = 60.0
 
 Listener = Callable[[DiscordHAError | None], None]
 
 
 class _Trouble(NamedTuple):
-    """What a thread fails with: since when, when last, how often."""
+    """A thread's failures: since when, the last one, their number and reason."""
 
     since: float
     last: float
@@ -50,8 +50,8 @@ _listeners: list[Listener] = []
 
 
 def note_failure(error: BaseException) -> None:
-    """Notes that the work of the calling thread failed for a reason that nobody expected, and that the thread
-    goes on. Never blocks.
+    """Notes that the work of the calling thread failed unexpectedly, and that the thread goes on. Never
+    blocks.
     """
     thread, now, reason = threading.current_thread(), time.monotonic(), reason_of(error)
     with _lock:

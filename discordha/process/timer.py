@@ -80,5 +80,5 @@ class Timer:
                 if not self._stop.is_set():
                     self._tick()
             except Exception as error:  # noqa: BLE001 - time must go on
-                _log.exception("the timer failed")
+                _log.exception("the timer failed; it goes on")
                 note_failure(error)

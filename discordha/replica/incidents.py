@@ -1,8 +1,8 @@
 """What went wrong lately in the fleet, as one replica saw it: the timeline of the operator's page.
 
 A replica notes what happens to itself (a lost session, a deaf shard, events taken over, dead letters) and how
-others end, and publishes its list in its member record. Who ends takes its record along, so a replica that
-starts adopts what its peers tell: a rolling deploy keeps the timeline.
+others end, and publishes its list in its member record. A replica's record ends with it, so a replica that
+starts adopts the entries in its peers' records: a rolling deploy keeps the timeline.
 
 Guarantees: a list has ``KEPT`` entries at the most. Nothing here decides anything. Times are this machine's
 wall clock, for people to read.

@@ -6,8 +6,8 @@ write their marks, close the gateway, revoke the session.
 
 Threads and locks: one thread at a time, that of the facade, calls ``start``; any thread calls ``stop``, also
 during a start, which it interrupts, or after one that failed half way. ``_stop_lock`` guards ``_stopped``.
-``StopClock`` runs a thread during ``stop``. Lost sessions and watches show in the
-replica's readiness, and end by themselves.
+``StopClock`` runs a thread during ``stop``. Lost sessions and watches show in the replica's readiness, and
+end by themselves.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HANDOVER_SHARE = 0.6
 END_RESERVE = 1.0
 #: How long marks may take when handlers run on or the stop's caller hurries, seconds.
 MARKS_GRACE = 0.5
-#: How long etcd may take to take leadership back, seconds; then it moves with the session.
+#: How long etcd may take to accept resignations, seconds; then leadership moves when the session ends.
 RESIGN_TIMEOUT = 2.0
 #: The gateway gets this much to close its connections, seconds, also when the stop's time is over.
 MIN_CLOSING = 0.3
@@ -108,7 +108,7 @@ class ReplicaLifecycle:
             worker.start(parts, parts.voice, parts.readiness.wait)
 
     def _on_thread_failure(self, given_up: DiscordHAError | None) -> None:
-        """A thread failed for a reason that nobody expected: the replica is not ready, or ends."""
+        """A thread failed unexpectedly: the replica is not ready, or ends if the thread is given up."""
         if given_up is not None:
             self.parts.on_fatal(given_up)
         self.parts.monitor.poke()
@@ -197,6 +197,7 @@ class ReplicaLifecycle:
         parts.wheel.pause()
         parts.inbox.pause()
         parts.commands.stop()
+        parts.voice.drain()
         for worker in parts.voice_workers:
             worker.stop(max(clock.left() / 2, 1.0))
         at_least = min(clock.timeout / 2, clock.left(REVOKE_RESERVE))
@@ -216,8 +217,11 @@ class ReplicaLifecycle:
             min(MARKS_GRACE, clock.until_end()) if left else clock.until_end(END_RESERVE),
             grace=MARKS_GRACE,
         )
+        clock.wait(lambda: parts.voice.idle, clock.left(CLEANUP_RESERVE))
         if not clock.wait(lambda: parts.loops.stop(0.0), clock.left(CLEANUP_RESERVE)):
-            _log.warning("a loop did not end in time")
+            _log.warning(
+                "a loop did not end in time, and is left behind: raise drain_timeout, or shorten its runs"
+            )
         return left
 
     def _end_parts(self, clock: StopClock, *, handlers_left: bool) -> None:

@@ -20,7 +20,7 @@ from discordha.commands import CommandSync, Tree
 from discordha.config import Config
 from discordha.context import current_event
 from discordha.coordination.etcd.client import EtcdStore
-from discordha.coordination.membership.members import OperatorCommands
+from discordha.coordination.membership.commands import OperatorCommands
 from discordha.coordination.membership.preference import ShardPreference
 from discordha.coordination.node import CoordinationNode, store_settings
 from discordha.dispatch import Dispatcher, Lanes, Preference
@@ -132,6 +132,7 @@ class ReplicaParts:
         )
         self.lanes = Lanes(workers=config.workers, max_workers=config.workers * 4, patience=config.grace)
         self.on_burst, self.on_burst_over = self.lanes.gather, self.lanes.hand_over  # the gateway's listener
+        self.on_burst_settled = self.lanes.spread
         members = self._preference(self.node)
         self.leaders = None
         if node:
@@ -242,15 +243,15 @@ class ReplicaParts:
         )
 
     def _http(self, address: str) -> HealthServer:
-        # Only those who use it pay for the import of a server.
+        # Only replicas with an HTTP address pay for the import of a server.
         from discordha.operations.health import HealthServer
         from discordha.operations.page.routes import PageRoutes
 
         node, config = self.node, self.config
 
         def open_fleet() -> Fleet:
-            # Connections of its own: a slow page delays no claim, and what etcd refuses it says nothing about
-            # the replica.
+            # Connections of its own: a slow page delays no claim, and a refusal of its reads does not make
+            # the replica unready.
             return Fleet(EtcdStore(store_settings(config)) if config.ha else node.store, node.root)
 
         page = PageRoutes(
@@ -295,7 +296,7 @@ class ReplicaParts:
             _log.info("asked to drain")
             self._on_drain_asked("an operator asked for it")
         else:
-            _log.warning("this version does not know the operator's command %r", command)
+            _log.warning("this version does not know the operator's command %r, and ignores it", command)
 
     def _announce(self, state: str) -> None:
         link.current().state(self.replica_id, state)
@@ -321,17 +322,19 @@ class ReplicaParts:
             self.leaders.new_session(shard_id)
 
     def on_dispatch(
-        self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+        self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, revision: int, *, guild: int
     ) -> None:
         """Gives the event to waiting threads and to the dispatcher."""
         self.waiters.offer(event, args)
-        self.dispatcher.receive(event, args, raw, shard_id, acknowledged_revision)
+        partition = self.node.partitions.of(guild)
+        self.dispatcher.receive(event, args, raw, shard_id, revision, home=partition)
 
     def on_caught_up(
-        self, event: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp
+        self, event: str, args: tuple[Any, ...], raw: str, shard_id: int, caught_up: CaughtUp, *, guild: int
     ) -> None:
-        """Gives the event to the dispatcher. Threads wait for what happens now."""
-        self.dispatcher.catch_up(event, args, raw, shard_id, caught_up)
+        """Gives the event to the dispatcher, not to waiting threads: these wait for what happens now."""
+        partition = self.node.partitions.of(guild)
+        self.dispatcher.catch_up(event, args, raw, shard_id, caught_up, home=partition)
 
     def on_change(self) -> None:
         """Has the connection checked."""

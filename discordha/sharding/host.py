@@ -60,6 +60,7 @@ class _Hosted:
     """One shard that this replica hosts. Moments are by the monotonic clock."""
 
     key: int
+    count: int  # of its generation's shards
     phase: str = "in"
     announced: Grant | None = None  # the grant under which it is announced ready
     was_ready: bool = False
@@ -221,6 +222,7 @@ class ShardHost:
         if count is None:
             return
         guard = (self._plan.guard(key),)
+        self._host((number, count))
         self._leaders.open(key, number, count, guard=guard, may_act=lambda: self._may_act(key))
         try:
             self._gateway.open_shard(key, number, count)
@@ -228,10 +230,16 @@ class ShardHost:
             raise
         except DiscordHAError as error:
             self._leaders.close(key)
+            self._host(wait=False)
             self._retry_at = self._clock() + OPEN_RETRY_PAUSE
             _log.warning("shard %d cannot be opened: %s; trying again", number, error)
             return
-        self._hosted = {**self._hosted, key: _Hosted(key)}
+        self._hosted = {**self._hosted, key: _Hosted(key, count)}
+
+    def _host(self, *more: tuple[int, int], wait: bool = True) -> None:
+        """Has the watch tell of the shards that are open, and of ``more``."""
+        shards = [(number_of(hosted.key), hosted.count) for hosted in self._hosted.values()]
+        self._coordination.host((*shards, *more), wait=wait)
 
     def _may_act(self, key: int) -> bool:
         """Whether this replica may act as a shard's leader: the shard's generation serves, the one before
@@ -291,6 +299,9 @@ class ShardHost:
             hosted.lost_at = None
             if not hosted.was_ready and self._leaders.in_doubt(key):
                 return  # perhaps only the host that would leave can resolve the doubt
+            serves = generation_of(key) == self._plan.serving
+            if not hosted.was_ready and not serves and self._leaders.misses():
+                return  # once all are ready, other leaders act, which may have missed more
             if grant is not None and hosted.announced is not grant:
                 self._plan.announce(key, grant)
                 hosted.announced = grant
@@ -373,4 +384,5 @@ class ShardHost:
         self._gateway.close_shard(hosted.key)
         self._leaders.close(hosted.key)
         self._hosted = {key: other for key, other in self._hosted.items() if other is not hosted}
+        self._host(wait=False)
         _log.info("other replicas host shard %d now", number_of(hosted.key))

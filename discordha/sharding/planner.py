@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 
 from discordha.coordination.journal.sessions import SETTLE
-from discordha.coordination.membership.placement import order, place
+from discordha.coordination.membership.placement import Placement, order, place
 from discordha.coordination.membership.shard_keys import key_of
 from discordha.coordination.node import CoordinationNode
 
@@ -48,6 +48,8 @@ class ShardPlanner:
         self._clock = time.monotonic
         # By generation: the members that a new plan is for, and since when.
         self._changing: dict[int, tuple[tuple[str, ...], float]] = {}
+        # By generation: what the last plan was computed from, and that plan.
+        self._computed: dict[int, tuple[tuple[Placement, int, tuple[str, ...]], Placement]] = {}
         self._ready_since: float | None = None  # the next generation
         self.planned = False  # the plan is for the present members, this replica among them
 
@@ -67,8 +69,7 @@ class ShardPlanner:
             return
         for generation, count in plan.generations.items():
             present = plan.placement(generation)
-            keys = [key_of(generation, number) for number in range(count)]
-            following = place(present, keys, members, self._replication)
+            following = self._following(generation, count, members)
             if generation == plan.serving:
                 self.planned = following == present and self._replica_id in members
             if following == present:
@@ -83,6 +84,17 @@ class ShardPlanner:
             if self._clock() - since >= pause + (0.0 if gone else JOIN_PAUSE):
                 plan.propose(generation, following)
                 self._changing.pop(generation, None)
+
+    def _following(self, generation: int, count: int, members: tuple[str, ...]) -> Placement:
+        """The plan for these members. Computed once for each change: a large fleet's takes a while."""
+        source = (self._plan.placement(generation), count, members)
+        known = self._computed.get(generation)
+        if known is None or known[0] != source:
+            keys = [key_of(generation, number) for number in range(count)]
+            known = source, place(source[0], keys, members, self._replication)
+            self._computed = {g: each for g, each in self._computed.items() if g in self._plan.generations}
+            self._computed[generation] = known
+        return known[1]
 
     def switch(self) -> None:
         """Lets the next generation serve once no event can be lost by it."""

@@ -29,7 +29,7 @@ __all__ = ["RELOAD", "ControlServer", "Reply", "ask", "runs"]
 
 _log = logging.getLogger("discordha.run")
 
-#: What asks for a reload.
+#: The request for a reload.
 RELOAD = b"reload\n"
 
 

@@ -1,16 +1,16 @@
 """The link of a replica to the ``discordha run`` above it: what the replica tells, and the end of its parent.
 
 The parent learns of each session's lease and of how to revoke it, of readiness, and once a second how long
-the gateway's loop and the session's thread have not moved. It gets that over a socket pair that only the
-two hold. Without a parent every method does nothing.
+the gateway's loop and the session's thread have not moved. A socket pair that only the two hold carries all
+this. Without a parent every method does nothing.
 
 Guarantees
-- Telling never blocks and never raises. What the parent does not read at once waits in memory; signs of
-  life are left out meanwhile.
+- Telling never blocks and never raises. Messages that the parent does not read at once wait in memory;
+  signs of life are left out meanwhile.
 - etcd's password goes through the socket only. The variable that names the socket is gone from the
   environment once discordha is imported, and programs that the bot starts do not inherit the socket.
 - Once the parent is gone, the process drains: by the kernel's SIGTERM on Linux, by one of its own
-  elsewhere. What has not ended ``ORPHAN_TIME`` seconds after the drain's time is killed.
+  elsewhere. If it has not ended ``ORPHAN_TIME`` seconds after the drain's time, it is killed.
 
 Threads and locks: ``discordha-link`` starts with the first ``hello`` and lives as long as the process.
 ``_lock`` guards the unsent bytes and the socket. Methods may be called from any thread.

@@ -31,7 +31,7 @@ __all__ = ["Backoff", "BotProcess", "EtcdAccess", "OwnedProcess", "describe_exit
 _log = logging.getLogger("discordha.run")
 
 _LAUNCHER = str(Path(__file__).with_name("launch.py"))
-#: What the parent's own supervisor gave it for itself alone.
+#: Variables that the parent's own supervisor meant for the parent alone.
 _FOR_THE_PARENT = (
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
@@ -178,7 +178,7 @@ class BotProcess(OwnedProcess):
         self.ha = True
         self.refusal: str | None = None
         self.ready_at: float | None = None
-        #: How long its threads have not moved, seconds, as it says itself.
+        #: For how long each of its threads has not moved, seconds, by its own account.
         self.stuck: dict[str, float] = {}
         self.silence = 0.0
         self._states: dict[str, str] = {}

@@ -31,7 +31,7 @@ __all__ = ["RunOptions", "Slot", "Slots"]
 
 _log = logging.getLogger("discordha.run")
 
-#: What a process gets beyond its drain's time before it is killed, seconds.
+#: How long a process may live beyond its drain's time before it is killed, seconds.
 KILL_AFTER = 4.0
 #: How long a hanging process may take to show its stacks, seconds.
 STACKS = 2.0

@@ -3,7 +3,7 @@
 Guarantees: a latency is recorded as it is measured; everything else is read when the author's SDK collects,
 without a round trip. An error of the SDK's changes nothing for the event.
 
-Threads and locks: ``observe`` on any thread. The SDK's own thread reads the rest; ``_lock`` guards what it
+Threads and locks: ``note`` on any thread. The SDK's own thread reads the rest; ``_lock`` guards what it
 read last, which serves all instruments of one collection.
 """
 
@@ -47,10 +47,13 @@ class MeteredStats(Stats):
             explicit_bucket_boundaries_advisory=BUCKETS,
         )
 
-    def observe(self, name: str, seconds: float) -> None:
-        """Adds one latency. Never blocks for long; any thread."""
-        super().observe(name, seconds)
-        self._record(name, seconds)
+    def note(
+        self, counts: Iterable[tuple[str, str]], names: tuple[str, ...], seconds: tuple[float, ...]
+    ) -> None:
+        """See ``Stats``."""
+        super().note(counts, names, seconds)
+        for name, value in zip(names, seconds, strict=True):
+            self._record(name, value)
 
     @guarded
     def _record(self, name: str, seconds: float) -> None:

@@ -70,7 +70,10 @@ class FaultProxy:
     # Lifecycle
 
     def start(self) -> None:
-        """Starts the thread, and listens on a free loopback port. Once only."""
+        """Starts the thread, and listens on a free loopback port. Blocks until it listens. Once only.
+
+        :raises RuntimeError: it was started already.
+        """
         if self._thread is not None:
             raise RuntimeError("this FaultProxy was started already")
         loop = asyncio.new_event_loop()

@@ -72,7 +72,7 @@ class EventVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of a run."""
+    """The result of a run. Plain data; any thread."""
 
     total: EventVerdict
     events: dict[str, EventVerdict]
@@ -109,7 +109,7 @@ class Verdict:
 
 
 class History:
-    """Records events and answers. Any thread."""
+    """Records events and answers. No I/O; any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -132,6 +132,7 @@ class History:
     def answered(self, event: str, key: str, *, at: float, attempt: int = 1, replica: str = "") -> None:
         """Records an answer, possibly before its event.
 
+        :param at: seconds of the run's monotonic clock.
         :param attempt: the attempt that gave it.
         :param replica: the replica that gave it, if known.
         """

@@ -49,7 +49,8 @@ class HasReplicaEnvironment(Protocol):
 
 
 class Replica:
-    """One of the ``Replicas``. Each start is a new *run*; the log goes on over all runs.
+    """One of the ``Replicas``. Each start is a new *run*; the log goes on over all runs. One thread drives
+    it; methods block only where they say so.
 
     ``_lock`` guards the process and ``_wanted``. It is held while a process is started or killed, so that
     neither thread starts a process that the other has just ended.
@@ -223,7 +224,8 @@ class Replica:
 
 
 class Replicas:
-    """``count`` processes of one bot. A context manager and a sequence of ``Replica``.
+    """``count`` processes of one bot. A context manager and a sequence of ``Replica``. One thread drives
+    them; methods block only where they say so.
 
     With ``restart=True`` a thread restarts every replica that dies by itself, as a supervisor would;
     ``close`` stops and joins it. Otherwise there is no thread.

@@ -2,12 +2,14 @@
 
 Guarantees: returns within one polling interval of the condition. The error names the condition and its last
 value. Time in which this process stood still does not count, since the threads that make the condition true
-stood still, too.
+stood still, too. ``DISCORDHA_TEST_PATIENCE=3`` in the environment has all of them wait three times as long,
+for a slow machine.
 Not guaranteed: that a predicate which blocks is interrupted.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -37,11 +39,12 @@ def wait_for(
     It calls once more at the end of ``timeout``, so that a slow machine fails no condition that holds.
 
     :param predicate: cheap; its exceptions pass through.
-    :param timeout: seconds.
+    :param timeout: seconds, on a machine that is not slow.
     :param what: names the condition in the error; a callable is called only then (for logs or counts).
     :param interval: seconds between two calls.
     :raises WaitTimeout: the condition does not become true.
     """
+    timeout *= max(float(os.environ.get("DISCORDHA_TEST_PATIENCE") or 1.0), 1.0)
     deadline = time.monotonic() + timeout
     pause = threading.Event()
     while True:

@@ -44,7 +44,8 @@ class VoiceCalls(ReplicaAccess):
 
     def lock_voice(self, module_id: str, guild_id: int) -> bool:
         """Locks a guild's voice for a module on this replica: no other module or replica plays there until
-        ``unlock_voice``, or until this replica dies. False if another has it. Blocks for a round trip.
+        ``unlock_voice``, or until this replica dies. False if another has it. Blocks for a round trip; any
+        thread.
 
         :raises ConfigError: an argument is impossible.
         :raises SessionExpired: this replica has lost its session.
@@ -55,7 +56,7 @@ class VoiceCalls(ReplicaAccess):
 
     def unlock_voice(self, module_id: str, guild_id: int) -> bool:
         """Releases the lock of ``lock_voice``; the current sound plays to its end. False if the module has
-        no lock. Blocks for a round trip.
+        no lock. Blocks for a round trip; any thread.
 
         :raises ConfigError: an argument is impossible.
         :raises StoreUnavailable: etcd does not answer.
@@ -64,7 +65,7 @@ class VoiceCalls(ReplicaAccess):
 
     def send_voice_command(self, command: VoiceCommand, wait: bool = False, *, action: str = "play") -> None:
         """Queues a command for the workers of its module, on whichever replica. Blocks for a round trip; with
-        ``wait`` until a worker has taken the command, for at most 30 s.
+        ``wait`` until a worker has taken the command, for at most 30 s. Any thread.
 
         :param action: ``"play"`` queues ``file``; ``"overlay"`` plays it over the current sound; ``"skip"``,
             ``"stop"`` (which also empties the queue), ``"pause"`` and ``"resume"`` act on the current sound;
@@ -105,8 +106,8 @@ class VoiceCalls(ReplicaAccess):
                     delivery.ack()
 
         With shards, only of guilds whose shard this replica hosts. A guild's next ``play`` comes after the
-        acknowledgement of the one before. Iterating blocks, and ends when the bot stops. Several threads may
-        iterate at once.
+        acknowledgement of the one before. Iterating blocks, and ends when the bot stops, which waits for
+        acknowledgements, for 2 s at the most. Several threads may iterate at once.
 
         :raises ConfigError: the name is impossible.
         :raises DiscordHAError: this replica watches the module already.

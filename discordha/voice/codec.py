@@ -22,6 +22,8 @@ __all__ = ["FRAME_BYTES", "FRAME_SECONDS", "OpusDecoder", "OpusEncoder", "check_
 
 #: Samples a second.
 SAMPLE_RATE = 48_000
+#: Bits of Opus a second.
+BITRATE = 128_000
 #: One frame is 20 ms of two channels with 16 bits a sample.
 FRAME_SECONDS = 0.02
 FRAME_SAMPLES = 960
@@ -66,14 +68,11 @@ def find_ffmpeg() -> str:
 class OpusEncoder:
     """Makes Opus of PCM, one frame after another.
 
-    :param bitrate: bits a second.
     :raises ConfigError: there is no Opus.
     """
 
-    def __init__(self, bitrate: int = 128_000) -> None:
-        self._av, self._codec = _open_opus(
-            "w", lambda: discord.opus.Encoder(bitrate=bitrate // 1000), bitrate=bitrate
-        )
+    def __init__(self) -> None:
+        self._av, self._codec = _open_opus("w", lambda: discord.opus.Encoder(bitrate=BITRATE // 1000))
         self._time = 0
 
     def encode(self, pcm: bytes) -> bytes:
@@ -107,9 +106,7 @@ class OpusDecoder:
         return pcm[:FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
 
 
-def _open_opus(
-    mode: Literal["r", "w"], from_system: Callable[[], Any], *, bitrate: int | None = None
-) -> tuple[Any, Any]:
+def _open_opus(mode: Literal["r", "w"], from_system: Callable[[], Any]) -> tuple[Any, Any]:
     """The package ``av`` and its codec; without the package ``None`` and discord.py's codec."""
     try:
         import av
@@ -118,8 +115,8 @@ def _open_opus(
         codec.sample_rate = SAMPLE_RATE
         codec.layout = "stereo"
         codec.format = "s16"
-        if bitrate is not None:
-            codec.bit_rate = bitrate
+        if mode == "w":
+            codec.bit_rate = BITRATE
             codec.time_base = Fraction(1, SAMPLE_RATE)
         codec.open()
         return av, codec

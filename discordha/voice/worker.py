@@ -143,7 +143,7 @@ class VoiceWorker:
         consumer: VoiceConsumer | None = None
         while not stop.is_set() and consumer is None:
             try:
-                consumer = self._consumer = voice.consume(self.module_id)
+                consumer = self._consumer = voice.consume(self.module_id, patience=0.0)
             except DiscordHAError as error:
                 _log.warning("the voice worker of module %s waits: %s", self.module_id, error)
                 stop.wait(READY_INTERVAL)

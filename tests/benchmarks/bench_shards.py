@@ -11,7 +11,8 @@ each shard on both: there the local Discord wants 1 s between two IDENTIFYs, so 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ MANY = 8
 GUILDS = {"guilds": 64, "channels": 4, "users": 50}
 PACE = 5.0
 CURVE_PACE = 1.0
+#: Seconds between two records of a member: a third of the session's default TTL.
+RECORDS = 5.0 / 3
 KINDS = {"plain": "plain discord.py", "ha": "discordha"}
 MB, MICRO = 1e6, 1e6
 
@@ -71,49 +74,73 @@ def _point(count: int, replicas: int, burst: int) -> dict[str, Any]:
         }
 
 
-def scaling(rate: float = 20.0, seconds: float = 20.0) -> dict[str, Any]:
+def scaling(rate: float = 20.0, seconds: float = 15.0, retention: float = 10.0) -> dict[str, Any]:
     """Eight replicas with eight shards against two with two: the same number of shards for each replica, and
-    the same rate for each shard."""
-    points = {count: _steady_point(count, rate, seconds) for count in (2, 8)}
+    the same rate for each shard, half of it reactions. Marks live for ``retention`` seconds, and their end is
+    waited for, since a replica is told of it, too.
+    """
+    points = {count: _steady_point(count, rate, seconds, retention) for count in (2, 8)}
     few, many = points[2], points[8]
     rows = []
     for count, point in points.items():
         name = f"{count} replicas, {count} shards"
         rows += [
             Row(f"{name}: CPU of a replica", point["cpu"] * 1000, "ms a second"),
+            Row(f"{name}: changes that a replica is told", point["changes"], "a second"),
+            Row(f"{name}: without member records", point["others"], "a second"),
             Row(f"{name}: messages of the watch, to a replica", point["messages"], "a second"),
             Row(f"{name}: CPU of etcd, an event", point["etcd"] * MICRO, "µs"),
         ]
+    name = "eight against two"
     rows += [
-        Row("CPU of a replica: eight against two", ratio(many["cpu"], few["cpu"]), "x", at_most=1.2),
+        Row(f"CPU of a replica: {name}", ratio(many["cpu"], few["cpu"]), "x", at_most=1.2),
         Row(
-            "messages of the watch: eight against two",
-            ratio(many["messages"], few["messages"]),
+            f"changes that a replica is told: {name}",
+            ratio(many["changes"], few["changes"]),
             "x",
             at_most=1.2,
         ),
+        Row(f"without member records: {name}", ratio(many["others"], few["others"]), "x", at_most=1.2),
     ]
     return {"rows": [row.as_dict() for row in rows], "points": points}
 
 
-def _steady_point(count: int, rate: float, seconds: float) -> dict[str, float]:
+def _steady_point(count: int, rate: float, seconds: float, retention: float) -> dict[str, float]:
     """So many replicas and shards, each shard on two of them, at a rate for each shard."""
     options = {**GUILDS, "shards": count, "identify_interval": 0.05}
-    settings = {"DISCORDHA_SHARD_COUNT": count, "DISCORDHA_REPLICATION": 2}
-    with Rig(["ha"] * count, discord=options, links=False, **settings) as rig:
-        events = int(rate * count * seconds)
-        spent = rig.cpu()["etcd"]
-        before, after = rig.steady(rate=rate * count, count=events)
+    settings = {
+        "DISCORDHA_SHARD_COUNT": count,
+        "DISCORDHA_REPLICATION": 2,
+        "DISCORDHA_RETENTION": retention,
+        "DISCORDHA_CATCH_UP": 0,  # marks would live for ten minutes, whatever the retention
+        "LEADS": 1,
+    }
+    with Rig(["ha"] * count, discord=options, links=False, warm_up=20 * count, **settings) as rig:
+        time.sleep(1.5 * retention)  # the warm-up's marks
+        each = int(rate * count * seconds / 2)
+        spent, before = rig.cpu()["etcd"], rig.meters()
+        loads = [
+            rig.discord.load(rate=rate * count / 2, count=each, kind=kind, template="{n}")
+            for kind in ("message", "reaction")
+        ]
+        for load in loads:
+            load.wait(seconds * 3 + 60)
+        time.sleep(1.5 * retention)
+        after = rig.meters()
         spent = rig.cpu()["etcd"] - spent
         took = sum(b["at"] - a["at"] for a, b in zip(before, after, strict=True)) / count
 
-        def mean(read: Callable[[dict[str, Any]], float]) -> float:
-            return sum(read(b) - read(a) for a, b in zip(before, after, strict=True)) / count / took
+        def mean(read: str) -> float:
+            return sum(b[read] - a[read] for a, b in zip(before, after, strict=True)) / count / took
 
+        handled = sum(b["count"] - a["count"] for a, b in zip(before, after, strict=True))
+        assert handled >= each, f"{handled} were handled, of {each} messages and half as many reactions"
         return {
-            "cpu": mean(lambda meter: meter["cpu"]),
-            "messages": mean(lambda meter: meter["messages"]),
-            "etcd": spent / events,
+            "cpu": mean("cpu"),
+            "changes": mean("changes"),
+            "others": mean("changes") - count / RECORDS,
+            "messages": mean("messages"),
+            "etcd": spent / handled,
         }
 
 

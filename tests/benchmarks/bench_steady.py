@@ -34,7 +34,7 @@ ROOT = "/discordha/v1/bench/"
 #: What docs/operating.md advises, but for the length of the compaction.
 ETCD = ("--quota-backend-bytes=2147483648", "--auto-compaction-mode=periodic")
 #: First components of keys, as docs/design.md lists them.
-PREFIXES = ("e", "a", "dead", "m", "l", "j", "k", "ac", "al", "q", "iq", "ib")
+PREFIXES = ("e", "a", "dead", "m", "l", "j", "k", "ac", "al", "q", "iq", "ib", "ml")
 DEFAULT_RETENTION = 600.0
 MB = 1e6
 

@@ -43,6 +43,10 @@ if broken := os.environ.get("CHAOS_BROKEN"):
 
     builds.BROKEN[broken]()
     logging.warning("this build is broken: %s", broken)
+if directory := os.environ.get("CHAOS_TRACE"):
+    import trace
+
+    trace.begin(directory, PROCESS)
 ha = discordha.DiscordHA.from_env(intents=discord.Intents.all())
 numbers = itertools.count(1)
 counts = ha.cache("counts", ttl=600)

@@ -5,13 +5,15 @@ checker can show that it would see. For tests only; nothing of this is in the li
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from discordha.blocking import nonces
 from discordha.context import Fence
 from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.marks import Marks
 from discordha.coordination.claims.records import Claim
+from discordha.coordination.claims.writes import MarkAnswer
 from discordha.coordination.journal.tally import Tally
 
 __all__ = ["BROKEN"]
@@ -29,12 +31,12 @@ def _claim_not_checked() -> None:
 def _mark_skipped() -> None:
     """A finished event is said to be marked, and is not."""
 
-    def mark(self: Claims, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None:
-        self._hints.note_done(claim.key)
+    def make(self: Marks, claims: Sequence[Claim], done: MarkAnswer | None = None) -> None:
+        self._hints.note_done(*[claim.key for claim in claims])
         if done is not None:
-            done(claim, True)
+            done(claims, True)
 
-    Claims.mark = mark  # type: ignore[method-assign]
+    Marks.make = make  # type: ignore[method-assign]
 
 
 def _no_nonce() -> None:

@@ -66,6 +66,7 @@ def chaos(
     broken: str | None = None,
     handler: float = 0.03,
     overlap: int = 1,
+    rate: float = 1.0,
 ) -> Report:
     """Runs for a while, and judges. Blocks; the same seed gives the same faults in the same order.
 
@@ -75,6 +76,7 @@ def chaos(
     :param handler: handlers take up to so many seconds.
     :param overlap: up to so many faults come at once; see ``overlap.Rounds``. With 1, each comes when the one
         before is overcome.
+    :param rate: how much of ``RATES`` comes. A machine that the whole load keeps busy says nothing.
     """
     chance = random.Random(seed)
     with ExitStack() as ends:
@@ -138,13 +140,13 @@ def chaos(
         loads = {
             kind: discord.load(
                 MESSAGES.get(kind, kind),
-                rate=rate,
+                rate=full * rate,
                 template=TEMPLATES.get(kind, ""),
                 users=discord.user_ids[:2],
                 # Few, so that equal ones follow each other within a second.
                 channels=discord.channel_ids[: 2 if kind == "reaction" else None],
             )
-            for kind, rate in RATES.items()
+            for kind, full in RATES.items()
         }
         observer = Observer(discord, loads)
         begun = time.monotonic()
@@ -230,8 +232,9 @@ def _leader(fleet: Replicas) -> int | None:
     return lines[-1].replica if lines else None
 
 
-def from_environment(default: float, seed: int | None = None) -> tuple[float, int]:
-    """``CHAOS_SECONDS`` and ``CHAOS_SEED``; ``seed`` where none is given, else one of chance."""
+def from_environment(default: float, seed: int | None = None) -> tuple[float, int, float]:
+    """``CHAOS_SECONDS``, ``CHAOS_SEED``, ``CHAOS_RATE``; ``seed`` where none is given, else one of chance."""
     environment: Any = os.environ
     seed = int(environment.get("CHAOS_SEED") or seed or random.SystemRandom().randrange(1 << 30))
-    return float(environment.get("CHAOS_SECONDS") or default), seed
+    rate = float(environment.get("CHAOS_RATE") or 1.0)
+    return float(environment.get("CHAOS_SECONDS") or default), seed, rate

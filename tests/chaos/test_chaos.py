@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from machine import slowness
 from run import chaos, from_environment
 
 
@@ -37,7 +38,7 @@ BUILDS = {
 
 def test_a_short_run(tmp_path: Path) -> None:
     seed = from_environment(0, seed=1)[1]
-    report = chaos(20, seed, directory=tmp_path)
+    report = chaos(20, seed, directory=tmp_path, rate=1 / slowness())
     print(report.table())
     # How long things take is judged by the long run, on a machine that does nothing else.
     assert not report.kinds_of_violations() - {"late"}, f"CHAOS_SEED={seed}\n{report.table()}"
@@ -47,11 +48,17 @@ def _is_caught(name: str, directory: Path) -> None:
     build = BUILDS[name]
     seed = from_environment(0, seed=1)[1]
     report = chaos(
-        build.seconds, seed, directory=directory, only=build.faults, broken=name, handler=build.handler
+        build.seconds,
+        seed,
+        directory=directory,
+        only=build.faults,
+        broken=name,
+        handler=build.handler,
+        rate=1 / slowness(),
     )
     print(report.table())
     assert build.shows & report.kinds_of_violations(), f"not caught: CHAOS_SEED={seed}\n{report.table()}"
-    assert report.seconds < 60
+    assert report.seconds < 60 * slowness()
 
 
 def test_a_build_that_does_not_check_its_claims_is_caught(tmp_path: Path) -> None:
@@ -68,11 +75,11 @@ def test_a_broken_build_is_caught(name: str, tmp_path: Path) -> None:
 def test_a_long_run(tmp_path: Path) -> None:
     from page import write  # needs matplotlib, which nothing else here does
 
-    seconds, seed = from_environment(600)
+    seconds, seed, rate = from_environment(600)
     print(f"\nCHAOS_SECONDS={seconds:g} CHAOS_SEED={seed}")
     only = [name for name in re.split(r",(?! )", os.environ.get("CHAOS_FAULTS", "")) if name]
     overlap = int(os.environ.get("CHAOS_OVERLAP") or 1)
-    report = chaos(seconds, seed, directory=tmp_path, only=only, overlap=overlap)
+    report = chaos(seconds, seed, directory=tmp_path, only=only, overlap=overlap, rate=rate)
     print(report.table())
     print(f"look at {write(report, Path('out'))}")
     assert report.ok, f"CHAOS_SEED={seed}\n{report.table()}"

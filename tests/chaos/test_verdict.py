@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from evidence import Evidence
 from observer import LogLine
 from report import Report
@@ -29,10 +30,12 @@ class Story:
         sent = self.sent.setdefault(kind, [])
         sent.append(Sent(len(sent), key, 1, at))
 
-    def runs(self, kind: str, key: str, at: float, process: str, *, message: bool = True) -> None:
+    def runs(
+        self, kind: str, key: str, at: float, process: str, *, message: bool = True, attempt: int = 1
+    ) -> None:
         """A handler runs for 0.1 s; ``message``: and what it sends is new to Discord."""
         number = len(self.requests)
-        content = f"{kind} {key}\n{process} {number} {at - 0.1:.3f} 1"
+        content = f"{kind} {key}\n{process} {number} {at - 0.1:.3f} {attempt}"
         body, path = {"content": content}, "/channels/1/messages"
         if kind == "slash":
             body, path = {"data": body}, "/interactions/1/x/callback"  # type: ignore[dict-item]
@@ -285,6 +288,63 @@ def test_reactions_that_are_lost_in_a_gap_are_in_nobodys_order() -> None:
     assert _kinds(story.verdict()) == ["out of order in 1"]
 
 
+def test_who_received_a_reaction_of_a_gap_handles_it_when_it_leads() -> None:
+    story = Story()
+    for at, key in ((12.0, "add/1"), (15.0, "remove/1"), (16.0, "add/1"), (17.0, "add/2"), (18.0, "add/1")):
+        story.asks("reaction", key, at)
+    story.nobody_hears("all sessions end", 11.9, 12.5)
+    story.runs("reaction", "remove/1", 15.2, "r0-2")
+    story.runs("reaction", "add/1", 16.2, "r0-2")
+    story.runs("reaction", "add/2", 17.2, "r0-2")
+    story.runs("reaction", "add/1", 17.5, "r1-2")
+    story.runs("reaction", "add/1", 18.2, "r1-2")
+    assert _kinds(story.verdict()) == []
+    story.messages[0], story.messages[1] = story.messages[1], story.messages[0]
+    assert _kinds(story.verdict()) == ["out of order in 1"]
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_that_may_be_long_after_equal_ones_that_came_later(attempt: int) -> None:
+    """It runs as one that an earlier leader may have begun; else it is a repetition."""
+    story = Story()
+    for at in (12.0, 15.0, 20.0, 60.0):
+        story.asks("reaction", "add/1", at)
+    story.nobody_hears("all sessions end", 11.9, 12.5)
+    for at in (15.2, 20.2, 60.2):
+        story.runs("reaction", "add/1", at, "r0-2")
+    story.runs("reaction", "add/1", 50.0, "r1-2", attempt=attempt)
+    assert _kinds(story.verdict()) == ([] if attempt == 2 else ["repeated"])
+
+
+def test_what_only_a_follower_had_received_is_in_nobodys_order() -> None:
+    story = Story()
+    for at, key in ((12.0, "add/1"), (18.0, "add/2"), (18.5, "add/1"), (19.0, "add/3")):
+        story.asks("reaction", key, at)
+    story.nobody_hears("all sessions end", 11.9, 12.5)
+    story.fault("etcd outage", None, 17.0, 20.0)
+    story.runs("reaction", "add/1", 20.0, "r1-2", attempt=2)
+    for at, key in ((20.1, "add/2"), (20.2, "add/1"), (20.3, "add/3")):
+        story.runs("reaction", key, at, "r1-2")
+    assert _kinds(story.verdict()) == []
+    story.messages[1], story.messages[3] = story.messages[3], story.messages[1]
+    assert "out of order in 1" in _kinds(story.verdict())
+
+
+def test_and_newer_equal_ones_may_wait_behind_it() -> None:
+    """Nothing tells which of the answers is whose: the last ones have attempt 1."""
+    story = Story()
+    for at in (12.0, 30.0, 31.0):
+        story.asks("reaction", "add/1", at)
+    story.nobody_hears("all sessions end", 11.9, 12.5)
+    story.fault("etcd outage", None, 28.0, 34.0)
+    story.runs("reaction", "add/1", 35.0, "r1-2", attempt=2)
+    for at in (35.1, 35.2):
+        story.runs("reaction", "add/1", at, "r1-2")
+    assert _kinds(story.verdict()) == []
+    story.runs("reaction", "add/1", 35.3, "r1-2")
+    assert "repeated" in _kinds(story.verdict())
+
+
 def test_what_is_lost_in_a_gap_makes_no_later_equal_event_late() -> None:
     story = Story()
     for at in (12.0, 15.0, 20.0, 25.0, 30.0):
@@ -324,3 +384,15 @@ def test_edits_that_are_caught_up_are_in_order_among_themselves() -> None:
     story.messages[2], story.messages[4] = story.messages[4], story.messages[2]
     story.messages[1], story.messages[3] = story.messages[3], story.messages[1]
     assert _kinds(story.verdict()) == ["out of order in 1"]
+
+
+def test_what_is_worked_off_after_a_fault_is_neither_lost_nor_repeated() -> None:
+    """etcd was away for 11 s, and equal events came on: the answers to the oldest stand behind newer ones."""
+    story = Story()
+    story.fault("etcd outage", None, 0.0, 40.0)
+    for number in range(20):
+        story.asks("reaction", "add/1", 2.0 * number)
+        story.runs("reaction", "add/1", 11.0 + 1.5 * number, "r0-1")
+    assert not {"lost", "repeated"} & {*_kinds(story.verdict())}
+    story.runs("reaction", "add/1", 45.0, "r0-1")
+    assert "repeated" in _kinds(story.verdict())

@@ -11,8 +11,8 @@ What is judged
 - *acted after its loss*: runs that were under way when their replica was paused for longer than its TTL, and
   whose first request came after it woke up. One for each pause is let through: a request may be leaving
   when the pause begins.
-- *out of order*: for the events that leaders handle, in each channel. For the others it is counted only: a
-  takeover may change their order.
+- *out of order*: for the events that leaders handle, in each channel, but for those that may be lost: who
+  received one handles it when it leads. For the others it is counted only: a takeover may change their order.
 - *late*: an event from around a fault was answered later than the fault's promise and the machine's noise
   allow. Where faults overlap there is no such bound: only an event that nobody answers counts, as lost.
 
@@ -25,6 +25,7 @@ Pure: no I/O, no clock. All times are those of the machine's monotonic clock.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ from typing import Any, NamedTuple
 from evidence import Evidence, Run, describe, history_of, runs_of, split
 from faults import FAULTS
 from observer import BEST_EFFORT, worst
+from pairing import late_answers, unanswered_of, without
 from world import TTL, Hit
 
 __all__ = ["Answer", "Judgement", "Tally", "Violation", "judge", "quantile"]
@@ -54,10 +56,10 @@ _COSTLY = frozenset(fault.name for fault in FAULTS if fault.costs_sessions)
 ORDERED = frozenset({"edit", "reaction"})
 #: Answered in the channel in which they happened.
 IN_CHANNEL = frozenset({"message", "edit", "delete", "reaction"})
-#: The longest that an answer takes, seconds: one that comes later is that of no equal event before it.
-ANSWERED = 15.0
 #: A voice command waits for the handler that sends it, then for its worker: seconds beyond a fault's bound.
 VOICE = 2.0
+#: Who has received an event of a gap, and its leader not, leads within so many seconds.
+LEADS_WITHIN = 60.0
 #: An interaction has to be answered in this time, seconds.
 INTERACTION = 3.0
 
@@ -153,14 +155,18 @@ def _judge_kind(  # noqa: PLR0917
         result.violations.append(Violation(text, at, history))
 
     latencies = []
-    excused: list[tuple[str, float]] = []
     for key, sent in when.items():
         messages, known = by_key.get((kind, key), ()), runs.get((kind, key), ())
-        unanswered, extra = _unanswered(sent, [message.at for message in messages])
+        unanswered, extra = unanswered_of(sent, [message.at for message in messages], evidence.hits)
+        # Only a follower had received some events of a gap: it runs them once it leads, however late (P11),
+        # as events that an earlier leader may have begun, and newer equal ones behind them.
+        again = [message.at for message in messages if int(split(message.content)[2][3]) > 1]
+        gone = [at for at in unanswered if _is_excused(kind, at, evidence)]
+        late = late_answers(gone, again, extra)
         tally.handled += len(sent) - len(unanswered)
-        once = _without([message.at for message in messages], extra)
+        once = without([message.at for message in messages], [*extra, *late])
         by_time = {message.at: message for message in messages}
-        for at, message in zip(_without(sent, unanswered), map(by_time.__getitem__, once), strict=False):
+        for at, message in zip(without(sent, unanswered), map(by_time.__getitem__, once), strict=False):
             latencies.append(message.at - at)
             process = split(message.content)[2][0]
             result.answers.append(Answer(kind, key, at, message.at, process))
@@ -168,7 +174,6 @@ def _judge_kind(  # noqa: PLR0917
             result.answers.append(Answer(kind, key, at, None, ""))
             if _is_excused(kind, at, evidence):
                 tally.excused += 1
-                excused.append((key, at))
                 continue
             tally.lost += 1
             violation("lost", key, at)
@@ -186,14 +191,18 @@ def _judge_kind(  # noqa: PLR0917
     tally.p50, tally.p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
     tally.max = latencies[-1] if latencies else 0.0
     if kind in IN_CHANNEL and not tally.lost and not tally.repeated:
-        known_lost = set(excused)
-        there = [action for action in actions if (action.key, action.at) not in known_lost]
-        disorder = [
-            each
-            for group in _in_one_order(kind, there, evidence)
-            for each in _disorder(kind, group, evidence.messages)
+        there = [action for action in actions if not _is_excused(kind, action.at, evidence)]
+        late = _late_messages(kind, when, by_key, evidence)  # in nobody's order, if they are what they seem
+        others = [message for message in evidence.messages if message.id not in late]
+        disorders = [
+            [
+                each
+                for group in _in_one_order(kind, there, evidence)
+                for each in _disorder(kind, group, messages)
+            ]
+            for messages in (evidence.messages, others)
         ]
-        for channel, at, text in disorder:
+        for channel, at, text in min(disorders, key=len):
             tally.out_of_order += 1
             if kind in ORDERED:
                 known = runs.get((kind, text), ())
@@ -210,37 +219,6 @@ def _is_excused(kind: str, at: float, evidence: Evidence) -> bool:
         for hit in evidence.hits
         if hit.gap is not None
     )
-
-
-def _unanswered(sent: Sequence[float], answered: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Which of equal events have no answer, and which answers have no event: each is taken for that of the
-    last one before it, of at most ``ANSWERED`` seconds ago, where several are equal. So a lost event hides no
-    answer that comes twice.
-    """
-    oldest = ANSWERED if len(sent) > 1 else math.inf
-    waiting: list[float] = []
-    extra: list[float] = []
-    moments = [(at, 0) for at in sent] + [(at, 1) for at in answered]
-    for at, is_answer in sorted(moments):
-        if not is_answer:
-            waiting.append(at)
-        elif waiting and waiting[-1] >= at - oldest:
-            waiting.pop()
-        else:
-            extra.append(at)
-    return waiting, extra
-
-
-def _without(moments: Sequence[float], some: Sequence[float]) -> list[float]:
-    """The moments without some of them."""
-    left = Counter(some)
-    kept = []
-    for at in moments:
-        if left[at]:
-            left[at] -= 1
-        else:
-            kept.append(at)
-    return kept
 
 
 def _judge_fence(
@@ -321,6 +299,26 @@ def _in_one_order(kind: str, actions: Sequence[Any], evidence: Evidence) -> list
     ]
 
 
+def _late_messages(
+    kind: str,
+    when: Mapping[str, Sequence[float]],
+    by_key: Mapping[tuple[str, str], Sequence[Any]],
+    evidence: Evidence,
+) -> set[int]:
+    """The messages of new leaders that may answer an event of a gap which only they had received."""
+    found: set[int] = set()
+    for key, sent in when.items():
+        for at in sent:
+            if kind in NOT_KEPT and _is_excused(kind, at, evidence):
+                again = (
+                    message.id
+                    for message in by_key.get((kind, key), ())
+                    if at < message.at < at + LEADS_WITHIN and int(split(message.content)[2][3]) > 1
+                )
+                found.update(itertools.islice((each for each in again if each not in found), 1))
+    return found
+
+
 def _disorder(kind: str, actions: Sequence[Any], messages: Sequence[Any]) -> list[tuple[int, float, str]]:
     """Answers to events after which another of their channel was answered first. Equal events stand for each
     other: the first answer is that of the first one.
@@ -337,6 +335,8 @@ def _disorder(kind: str, actions: Sequence[Any], messages: Sequence[Any]) -> lis
         if this != kind or taken[name] >= len(numbers.get(name, ())):
             continue
         number = numbers[name][taken[name]]
+        if message.at < actions[number].at:  # that of an equal event without an order
+            continue
         taken[name] += 1
         if number < latest.get(message.channel_id, -1):
             found.append((message.channel_id, message.at, key))

@@ -1,35 +1,30 @@
-"""Tallies that are wrong, most as ``Tally`` once was: what chaos runs, or the model, found.
-
-An answer strikes out no more than there were marks, and that alone would hide what is wrong with most that
-has to do with answers: they do without it (``Uncapped``).
-"""
+"""Tallies that are wrong, most as ``Tally`` once was: what chaos runs, or the model, found."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from discordha.coordination.etcd.store import WatchEvent
 from discordha.coordination.journal.entries import EntryState, JournalEntry, JournalMark
-from discordha.coordination.journal.landmarks import Landmarks
 from discordha.coordination.journal.matching import EARLY_MARK_LIFE
+from discordha.coordination.journal.positions import Came, Positions
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
 from discordha.coordination.journal.tables import EarlyMarks, UnplacedMarks
 from discordha.coordination.journal.tally import Tally
 
 __all__ = [
     "AllMarksStrike",
+    "AllShareDoubts",
     "AnyLeaderHasAll",
     "AnyMarkStrikesEarlierSessions",
     "AnyWriterStrikesEarlierSessions",
     "CertainByTime",
-    "CountsDoubtful",
+    "CountsFromItsBegin",
     "DeafBeforeReady",
     "EarlyMarksFitAll",
-    "FinishedIsHandled",
     "ForgetsUnplaced",
-    "KeepsNumbers",
-    "KeepsQuestion",
+    "IgnoresUnknownMessages",
     "KeepsSurplus",
     "LaterMayBeMeant",
     "LowWater",
@@ -38,10 +33,6 @@ __all__ = [
     "SecondRunsStrike",
     "RunsUnplaced",
     "SettledFirst",
-    "SettlesForUnplaced",
-    "SettlesForEarlierSessions",
-    "SettlesTwice",
-    "SettlesWithoutMarks",
     "SnapshotsAreCertain",
     "StrikesByHash",
     "SurplusTellsNothing",
@@ -266,16 +257,6 @@ class RunsUnplaced(Tally):
         return set()
 
 
-class SettlesForUnplaced(Tally):
-    """An answer strikes out entries that unplaced marks will strike out, too."""
-
-    def settle(self, left: Mapping[str, int]) -> int:
-        unplaced, self.unplaced = self.unplaced, UnplacedMarks()
-        struck = super().settle(left)
-        self.unplaced = unplaced
-        return struck
-
-
 class SurplusTellsNothing(Tally):
     """The model: what stands before an event whose mark was here first stays doubtful."""
 
@@ -305,111 +286,6 @@ class AlwaysSettled(GatewaySessions):
         return self.revision is None or not super().settled_at(self._clock())
 
 
-class SettlesWithoutMarks(Tally):
-    """An answer strikes out what the leader does not have, whether or not there was a mark of it."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.ambiguous = Uncapped()
-
-
-class Uncapped(AmbiguousEntries):
-    """Each may have had its mark."""
-
-    def handled(self, left: Mapping[str, int], unplaced: Mapping[str, int]) -> dict[str, int]:
-        uncertain, self._uncertain = self._uncertain, dict.fromkeys(self._asked, 1000)
-        more = super().handled(left, unplaced)
-        self._uncertain = uncertain
-        return more
-
-
-class SettlesTwice(Tally):
-    """An answer strikes out what it tells of, whatever is struck out already."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.ambiguous = Unstruck()
-
-
-class Unstruck(Uncapped):
-    """What is gone is not counted."""
-
-    def gone(self, entry: JournalEntry) -> None:
-        count = self._counts.get(entry.name)
-        struck = count.struck if count is not None else 0
-        super().gone(entry)
-        if count is not None:
-            count.struck = struck
-
-
-class SettlesForEarlierSessions(Tally):
-    """The model: what stood for an event of an earlier session, which the leader had never received, was
-    struck out.
-    """
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.ambiguous = EarlierUnstruck()
-
-
-class EarlierUnstruck(Uncapped):
-    """What is gone of earlier sessions is not counted."""
-
-    def gone_earlier(self, entry: JournalEntry) -> None:
-        pass
-
-
-class CountsDoubtful(Tally):
-    """The model: of equal events, those that are not doubtful were counted in answers, and not here."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.ambiguous = SettledUncounted()
-
-
-class SettledUncounted(AmbiguousEntries):
-    """What came in and is not doubtful is not counted."""
-
-    def received(self, entry: JournalEntry) -> None:
-        pass
-
-
-class FinishedIsHandled(SettlesWithoutMarks):
-    """An answer leaves out what has been run, and whose mark is on its way."""
-
-    def left(self, names: Mapping[str, int]) -> dict[str, int]:
-        return {
-            name: sum(1 for entry in self.entries.equal(name) if entry.state is EntryState.HELD)
-            for name in super().left(names)
-        }
-
-
-class KeepsQuestion(Tally):
-    """A question outlives its session."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.ambiguous = Unforgetting()
-
-
-class Unforgetting(Uncapped):
-    """What was asked is remembered."""
-
-    def begin(self, uncertain: Mapping[str, int]) -> None:
-        asked = dict(self._asked)
-        super().begin(uncertain)
-        self._asked.update(asked)
-
-    def gone(self, entry: JournalEntry) -> None:
-        asked = dict(self._asked)
-        super().gone(entry)
-        self._asked.update(asked)
-
-    def handled(self, left: Mapping[str, int], unplaced: Mapping[str, int]) -> dict[str, int]:
-        self._asked = {name: asked for name, asked in self._asked.items() if name in self._counts}
-        return super().handled(left, unplaced)
-
-
 class SecondRunsStrike(Tally):
     """Deploys whose leaders were killed: the mark of a second run struck out the next equal event at a
     replica that had been in no doubt, and whatever was ambiguous before that in its lane.
@@ -419,25 +295,51 @@ class SecondRunsStrike(Tally):
         super().acknowledge(name, mark._replace(again=False))
 
 
-class KeepsNumbers(Tally):
-    """The model: a leader had told the number of an event, another ran an event again, and then the message
-    came behind which the number counts.
-    """
+class CountsFromItsBegin(Tally):
+    """An idea for events from before a session's first message: they are counted from where it began."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.landmarks = Unvoided()
+        self.positions = BeginsAtZero()
 
 
-class Unvoided(Landmarks):
-    """Numbers stay what they were until the next question."""
+class BeginsAtZero(Positions):
+    """A message that nobody has sent stands before the first event of each session."""
 
-    def open(self, names: Mapping[str, int], guild_of: Callable[[str], str | None]) -> None:
-        super().close()
-        super().open(names, guild_of)
+    def next(self, guild: str, name: str) -> str:
+        if guild not in self._last:
+            self.passes(guild, "0")
+        return super().next(guild, name)
 
-    def close(self) -> None:
-        pass
+
+class IgnoresUnknownMessages(Tally):
+    """A mark of an event behind a message that is not known is of no event of the session."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.positions = KnowsAllMessages()
+
+
+class KnowsAllMessages(Positions):
+    """What came behind an unknown message has come in."""
+
+    def came(self, name: str, position: str, guild: str | None = None) -> Came:
+        return Came.YES
+
+
+class AllShareDoubts(Tally):
+    """Deploys whose leaders were killed: a doubt of second runs was taken to be one of all replicas."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.ambiguous = Shared()
+
+
+class Shared(AmbiguousEntries):
+    """Whatever leaves another in doubt does so here, too."""
+
+    def shares(self, name: str, since: int) -> bool:
+        return True
 
 
 class DeafBeforeReady(Tally):

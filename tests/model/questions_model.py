@@ -166,7 +166,7 @@ class QuestionsModel(SessionsModel):
         at = replica.received
         if self._stream[at] != LANDMARK:
             return super()._receives(state, number, replica)
-        message = f"{LANDMARK}{at}"
+        message = str(at + 1)
         node, placed = self._tallies.do(replica.node, "landmark", message)
         told = replica.told | self._all_of(placed)
         come = replica._replace(
@@ -177,7 +177,7 @@ class QuestionsModel(SessionsModel):
             contents = sorted({content for question in asked for content, _ in question.names})
             _, last = self._tallies.do(node, "last", *contents)
             come = come._replace(landmark=(message, last) if last else None)
-        return Step(f"{number} receives {message}", self._set(state, number, come))
+        return Step(f"{number} receives {LANDMARK}{at}", self._set(state, number, come))
 
     def _fails(self, state: State, number: int, replica: Replica) -> Iterator[Step[State]]:
         for step in super()._fails(state, number, replica):

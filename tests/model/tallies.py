@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 from watermark_tally import WatermarkTally
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.entries import AGAIN, EntryState, JournalEntry, digest
+from discordha.coordination.journal.entries import AGAIN, AT, EntryState, JournalEntry, digest
 from discordha.coordination.journal.landmarks import Landmarks
+from discordha.coordination.journal.positions import Positions
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries, GatewaySessions
 from discordha.coordination.journal.tables import EarlyMarks, EntryIndex, RunRecords, UnplacedMarks
 from discordha.coordination.journal.tally import Tally
@@ -43,7 +44,7 @@ class Mark(NamedTuple):
     the event; ``session``: when the gateway session began in which that was, or ``None`` where it had not
     noted that. ``index``: which event it was, which nobody knows. ``low``: everything that its writer
     received before it had seen so much is marked; only where that is tried. ``again``: an earlier leader may
-    have handled the event.
+    have handled the event; ``doubt``, ``position``: see ``JournalEntry``.
     """
 
     content: str
@@ -54,6 +55,8 @@ class Mark(NamedTuple):
     index: int
     low: int = 0
     again: bool = False
+    doubt: int = 0
+    position: str = ""
 
 
 class Entry(JournalEntry):
@@ -219,18 +222,21 @@ class Tallies:
         """``Journal.activate``."""
         tally.leads(revision)
 
-    def _do_runs(self, tally: Tally, lane: str) -> tuple[int, int, int, int | None, int, bool, bool] | None:
+    def _do_runs(
+        self, tally: Tally, lane: str
+    ) -> tuple[int, int, int, int | None, int, bool, int, str] | None:
         """From ``Journal.begin`` to its mark: the first of a lane that has not been run."""
         entry = tally.entries.first_to_run(lane)
         if entry is None or lane in tally.unplaced_lanes():
             return None
         entry.occurrence = tally.occurrence(entry)
         entry.ambiguous = tally.may_be_handled(entry)
-        again = entry.ambiguous and tally.ambiguous.knows_less(entry.name)
+        doubt = tally.ambiguous.doubt_of(entry.name) if entry.ambiguous else 0
         entry.state = EntryState.FINISHED
         low = min((each.revision for each in tally if each.state is EntryState.HELD), default=-1)
         began = tally.sessions.began(entry)
-        return entry.sequence, entry.occurrence, entry.revision, began, low, entry.ambiguous, again
+        position = entry.position
+        return entry.sequence, entry.occurrence, entry.revision, began, low, entry.ambiguous, doubt, position
 
 
 def revision_of(tally: Tally) -> int | None:
@@ -257,7 +263,11 @@ def _value(mark: Mark, revision: int) -> KeyValue:
     session = "-" if mark.session is None else mark.session
     content = f"{mark.replica} {mark.stamp} {session}{f' {mark.low}' if mark.low else ''}"
     if mark.again:
-        content = f"{mark.replica} {mark.stamp} {session} {mark.low} {AGAIN}"
+        content = f"{mark.replica} {mark.stamp} {session} {mark.low} {AGAIN} {mark.doubt}"
+    if mark.position:
+        content = f"{mark.replica} {mark.stamp} {session} {mark.low}"
+        content += f" {AGAIN} {mark.doubt}" if mark.again else ""
+        content += f" {AT}{mark.position}"
     return KeyValue(f"{MARKS}{digest(mark.content)}", content.encode(), 1, revision, mark.occurrence, 0)
 
 
@@ -277,17 +287,21 @@ def _freeze(value: Any) -> Any:
             value.state.value,
             value.occurrence,
             value.ambiguous,
+            value.position,
         )
     if isinstance(value, dict):
         return tuple(
             (key, _freeze(value[key]))
             for key in sorted(value, key=str)
-            if key not in ("_marks_at", "_carries_at", "_attempts_at", "_moved_at")
+            if key not in ("_marks_at", "_carries_at", "_attempts_at", "_moved_at", "reached")
         )
     if isinstance(value, EntryIndex):
         return tuple(_freeze(entry) for entry in value)
     if isinstance(value, EarlyMarks | RunRecords | UnplacedMarks | GatewaySessions | Landmarks):
         return _freeze(vars(value))
+    if isinstance(value, Positions):
+        known = {message: (here.is_last, _freeze(here.counts)) for message, here in value._known.items()}
+        return _freeze({guild: message.id for guild, message in value._last.items()}), _freeze(known)
     if isinstance(value, AmbiguousEntries):
         first = {name: entry.revision for name, entry in value._first.items()}
         return tuple(_freeze(entry) for entry in value), _freeze(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import broken_answers
 import broken_tallies
 import pytest
 from beginnings import BOTH, DOUBT, ENDED, HANDLED, NEW, NEXT_LEADER, OUTAGE, TWICE, YOUNG_LEADER, YOUNGER
@@ -16,7 +17,7 @@ from explore import Violation, explore, follow
 from questions_model import LANDMARK, QuestionsModel
 
 #: An answer strikes out no more than there were marks: that alone would hide what else is wrong with it.
-UNCAPPED = {"tally": broken_tallies.SettlesWithoutMarks}
+UNCAPPED = {"tally": broken_answers.SettlesWithoutMarks}
 
 
 def check(
@@ -94,7 +95,7 @@ def test_a_message_ends_its_doubts_while_equal_events_keep_coming() -> None:
     assert model.placed > 100
     assert check(2, f"a{LANDMARK}a", TOLD_BEFORE, **ENDED)[0] > 20
     with pytest.raises(Violation, match="lost"):
-        check(2, f"a{LANDMARK}a", TOLD_BEFORE, tally=broken_tallies.KeepsNumbers, **ENDED)
+        check(2, f"a{LANDMARK}a", TOLD_BEFORE, tally=broken_answers.KeepsNumbers, **ENDED)
 
 
 @pytest.mark.long
@@ -161,9 +162,9 @@ def test_larger_bounds(replicas: int, stream: str, begins: Sequence[str], option
         ((), {**UNCAPPED, "proven": False}, "lost"),
         (YOUNGER, {**BOTH, **UNCAPPED, "since": False}, "lost"),
         (NEW, {**UNCAPPED, "numbered": False, "asks": 2}, "lost"),
-        (NEW, {"tally": broken_tallies.FinishedIsHandled}, "lost"),
-        (NEW, {"tally": broken_tallies.SettlesTwice}, "lost"),
-        (HANDLED, {"tally": broken_tallies.KeepsQuestion, "sessions": 1, "forgotten": False}, "lost"),
+        (NEW, {"tally": broken_answers.FinishedIsHandled}, "lost"),
+        (NEW, {"tally": broken_answers.SettlesTwice}, "lost"),
+        (HANDLED, {"tally": broken_answers.KeepsQuestion, "sessions": 1, "forgotten": False}, "lost"),
         (
             OUTAGE,
             {
@@ -171,7 +172,7 @@ def test_larger_bounds(replicas: int, stream: str, begins: Sequence[str], option
                 "sessions": 2,
                 "ended": False,
                 "deaths": 0,
-                "tally": broken_tallies.SettlesForEarlierSessions,
+                "tally": broken_answers.SettlesForEarlierSessions,
             },
             "lost",
         ),
@@ -181,7 +182,7 @@ def test_larger_bounds(replicas: int, stream: str, begins: Sequence[str], option
             "lost",
         ),
         pytest.param(
-            *(DOUBT, {"tally": broken_tallies.CountsDoubtful, "calms": 1}, "run again"),
+            *(DOUBT, {"tally": broken_answers.CountsDoubtful, "calms": 1}, "run again"),
             marks=pytest.mark.long,
         ),
     ],

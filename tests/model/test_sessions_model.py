@@ -188,6 +188,41 @@ def test_whoever_leads_after_a_second_run_and_dies_too_costs_no_event() -> None:
     assert check(4, "aaa", later, **options).states > 500
 
 
+#: The second replica's session began behind the first event, and it runs the second one in doubt: a mark that
+#: strikes out nothing. The fourth one's session begins behind that: it is in no doubt. The third one had all.
+RUN_IN_DOUBT = (
+    *("0 receives a (0)", "2 receives a (0)", "0 runs a (0)", "1 has a new session from 1"),
+    *("the marker of 1", "0 sees", "1 sees", "2 sees", "1 notes", "the mark of a (0)", "1 sees", "2 sees"),
+    *("1 receives a (1), stamped 1", "2 receives a (1), stamped 1", "0 dies", "etcd ends", "1 leads"),
+    *("1 runs a (1)", "the mark of a (1)", "1 sees", "2 sees"),
+    *(
+        "3 has a new session from 2",
+        *["3 sees"] * 3,
+        "the marker of 3",
+        "1 sees",
+        "2 sees",
+        "3 sees",
+        "3 notes",
+    ),
+)
+#: The mark of the third event strikes out the oldest that each holds: the third one holds what is handled.
+HOLDS_A_HANDLED_ONE = (
+    *RUN_IN_DOUBT,
+    *("1 receives a (2), stamped 4", "2 receives a (2), stamped 4", "3 receives a (2), stamped 4"),
+    *("1 runs a (2)", "the mark of a (2)", "1 sees", "2 sees", "3 sees", "1 dies", "etcd ends"),
+)
+
+
+def test_a_second_run_costs_no_event_where_another_was_never_in_doubt() -> None:
+    """Deploys whose leaders were killed: a leader in doubt of second runs alone took all to be so, and marked
+    plainly. Its mark struck out the next event of a replica whose session had begun after those runs.
+    """
+    options = {**OVERTAKING, "overtake": False, "polite": False, "deaths": 3, "lively": False, "cut": (1, 3)}
+    assert check(4, "aaaa", HOLDS_A_HANDLED_ONE, repeats=False, **options).states > 100
+    with pytest.raises(Violation, match="lost"):
+        check(4, "aaaa", HOLDS_A_HANDLED_ONE, tally=broken_tallies.AllShareDoubts, repeats=False, **options)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("replicas", "stream", "options"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import simulation.gateway
@@ -15,7 +14,9 @@ from discordha.catch_up.fetch import HistoryFetcher
 from discordha.catch_up.missed import Outcome
 from discordha.context import Fence
 from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.marks import Marks
 from discordha.coordination.claims.records import Claim
+from discordha.coordination.claims.writes import MarkAnswer
 from discordha.coordination.election import task_runs
 from discordha.coordination.election.candidates import CandidateList, CandidateStore
 from discordha.coordination.etcd.router import WatchRouter
@@ -25,17 +26,10 @@ from discordha.coordination.shared.facade import Shared
 from discordha.coordination.shared.locks import Locks
 from discordha.coordination.shared.timers import TimerStore
 from discordha.sharding.host import ShardHost
+from simulation.broken_protocols import PROTOCOLS, Restore, careless_compare, replace
 from simulation.threads import current_thread
 
 __all__ = ["BROKEN", "CATCHES_UP", "SHARDED", "built"]
-
-Restore = Callable[[], None]
-
-
-def _replace(owner: Any, name: str, value: Any) -> Restore:
-    before = owner.__dict__[name] if isinstance(owner, type) else getattr(owner, name)
-    setattr(owner, name, value)
-    return lambda: setattr(owner, name, before)
 
 
 def _claim_not_compared() -> Restore:
@@ -44,18 +38,18 @@ def _claim_not_compared() -> Restore:
     def read(self: Claims, request: Any, result: Any, grant: Any) -> Claim:
         return Claim(request.key, request.attempt, result.revision, grant)
 
-    return _replace(Claims, "_read_answer", read)
+    return replace(Claims, "_read_answer", read)
 
 
 def _never_marked() -> Restore:
     """A finished event is said to be marked, and is not."""
 
-    def mark(self: Claims, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None:
-        self._hints.note_done(claim.key)
+    def make(self: Marks, claims: Sequence[Claim], done: MarkAnswer | None = None) -> None:
+        self._hints.note_done(*[claim.key for claim in claims])
         if done is not None:
-            done(claim, True)
+            done(claims, True)
 
-    return _replace(Claims, "mark", mark)
+    return replace(Marks, "make", make)
 
 
 def _lost_answer_is_lost() -> Restore:
@@ -66,10 +60,10 @@ def _lost_answer_is_lost() -> Restore:
         if not result.succeeded:
             kv = result.responses[0][0]
             if kv.lease == grant.lease_id:
-                result.responses[0][0] = kv._replace(lease=0)
+                result.responses[0][0] = kv.replace(lease=0)
         return read_answer(self, request, result, grant)
 
-    return _replace(Claims, "_read_answer", read)
+    return replace(Claims, "_read_answer", read)
 
 
 def _session_never_lost() -> Restore:
@@ -79,7 +73,7 @@ def _session_never_lost() -> Restore:
     def believed(self: Grant) -> bool:
         return alive(self) if current_thread().name == "discordha-session" else not self._ended
 
-    return _replace(Grant, "alive", property(believed))
+    return replace(Grant, "alive", property(believed))
 
 
 def _deadline_from_answer() -> Restore:
@@ -89,14 +83,14 @@ def _deadline_from_answer() -> Restore:
     def late(self: Grant, deadline: float) -> bool:
         return extend(self, deadline + 3.0)
 
-    return _replace(Grant, "extend", late)
+    return replace(Grant, "extend", late)
 
 
 def _no_fence_no_nonce() -> Restore:
     """A replica that lost its session sends on, and Discord can't recognise what it sends."""
     numbers = itertools.count()
-    undo = _replace(Fence, "refusal", lambda self: None)
-    more = _replace(simulation.gateway, "nonce_for", lambda event, ordinal: str(next(numbers)))
+    undo = replace(Fence, "refusal", lambda self: None)
+    more = replace(simulation.gateway, "nonce_for", lambda event, ordinal: str(next(numbers)))
 
     def both() -> None:
         undo()
@@ -112,12 +106,12 @@ def _deletes_not_told() -> Restore:
     def without(self: WatchRouter, revision: int, events: Any) -> None:
         on_events(self, revision, [event for event in events if event.kind == "put"])
 
-    return _replace(WatchRouter, "on_events", without)
+    return replace(WatchRouter, "on_events", without)
 
 
 def _lock_not_awaited() -> Restore:
     """A lock is taken while another caller is in front."""
-    return _replace(Locks, "_wait_for_turn", lambda self, *arguments: None)
+    return replace(Locks, "_wait_for_turn", lambda self, *arguments: None)
 
 
 def _leader_not_awaited() -> Restore:
@@ -125,16 +119,16 @@ def _leader_not_awaited() -> Restore:
     read, enter = CandidateStore.read, CandidateStore.enter
 
     def first(found: CandidateList | None) -> Any:
-        return found._replace(first=found.mine.create_revision) if found and found.mine else found
+        return found.replace(first=found.mine.create_revision) if found and found.mine else found
 
-    undo = _replace(CandidateStore, "read", lambda self, *arguments: first(read(self, *arguments)))
-    more = _replace(CandidateStore, "enter", lambda self, *arguments: first(enter(self, *arguments)))
+    undo = replace(CandidateStore, "read", lambda self, *arguments: first(read(self, *arguments)))
+    more = replace(CandidateStore, "enter", lambda self, *arguments: first(enter(self, *arguments)))
     return lambda: (undo(), more())  # type: ignore[func-returns-value]
 
 
 def _counted_again() -> Restore:
     """An increment whose answer was lost is sent again, whatever became of it."""
-    return _replace(counters, "value_after", lambda *arguments: None)
+    return replace(counters, "value_after", lambda *arguments: None)
 
 
 def _computed_alone() -> Restore:
@@ -146,8 +140,8 @@ def _computed_alone() -> Restore:
         shared.caches.set(self.name, key, data, ttl, ())
         return json.loads(data)
 
-    undo = _replace(Cache, "_create", create)
-    more = _replace(Shared, "computing", lambda self, *arguments: contextlib.nullcontext(()))
+    undo = replace(Cache, "_create", create)
+    more = replace(Shared, "computing", lambda self, *arguments: contextlib.nullcontext(()))
     return lambda: (undo(), more())  # type: ignore[func-returns-value]
 
 
@@ -160,41 +154,35 @@ def _timer_ends_first() -> Restore:
         self.end(id)
         return found
 
-    return _replace(TimerStore, "exists", end_it)
+    return replace(TimerStore, "exists", end_it)
 
 
 def _timer_not_asked() -> Restore:
     """A due timer runs, whether it was cancelled or not."""
-    return _replace(TimerStore, "exists", lambda self, id: True)
+    return replace(TimerStore, "exists", lambda self, id: True)
 
 
 def _loop_not_held() -> Restore:
     """A run of a loop begins while another one goes on."""
 
-    real = task_runs.Compare
-    careless = SimpleNamespace(
-        version=lambda key, number: real.version(key + "-not", number),
-        mod_revision=real.mod_revision,
-        create_revision=real.create_revision,
-    )
-    return _replace(task_runs, "Compare", careless)
+    return replace(task_runs, "Compare", careless_compare(task_runs.Compare))
 
 
 def _leaves_at_once() -> Restore:
     """A host leaves a shard before its successors are ready for it."""
-    undo = _replace(ShardHost, "_has_successors", lambda self, key: True)
-    more = _replace(ShardHost, "_has_caught_up", lambda self, hosted: True)
+    undo = replace(ShardHost, "_has_successors", lambda self, key: True)
+    more = replace(ShardHost, "_has_caught_up", lambda self, hosted: True)
     return lambda: (undo(), more())  # type: ignore[func-returns-value]
 
 
 def _both_generations_act() -> Restore:
     """Leaders of the next generation of shards act beside those of the present one."""
-    return _replace(ShardHost, "_may_act", lambda self, key: True)
+    return replace(ShardHost, "_may_act", lambda self, key: True)
 
 
 def _does_not_stand_anew() -> Restore:
     """Leaders of the next generation keep the tokens that they had before it served."""
-    undo = _replace(ShardHost, "_stand_anew", lambda self, key: None)
+    undo = replace(ShardHost, "_stand_anew", lambda self, key: None)
     may_act = ShardHost._may_act
 
     def may(self: ShardHost, key: int) -> bool:
@@ -204,7 +192,7 @@ def _does_not_stand_anew() -> Restore:
         finally:
             self._plan.serving_since = since
 
-    more = _replace(ShardHost, "_may_act", may)
+    more = replace(ShardHost, "_may_act", may)
     return lambda: (undo(), more())  # type: ignore[func-returns-value]
 
 
@@ -214,11 +202,11 @@ def _nothing_fetched() -> Restore:
     async def run(self: HistoryFetcher, deliver: Any, progressed: Any) -> Outcome:
         return Outcome({}, 0, (), frozenset())
 
-    return _replace(HistoryFetcher, "run", run)
+    return replace(HistoryFetcher, "run", run)
 
 
 #: These show with a catch-up only.
-CATCHES_UP = {"nothing-fetched"}
+CATCHES_UP = {"nothing-fetched", "point-ahead-of-work"}
 #: These show with shards only.
 SHARDED = {"leaves-at-once", "both-generations-act", "does-not-stand-anew"}
 BROKEN: dict[str, Callable[[], Restore]] = {
@@ -240,6 +228,7 @@ BROKEN: dict[str, Callable[[], Restore]] = {
     "timer-ends-first": _timer_ends_first,
     "timer-not-asked": _timer_not_asked,
     "loop-not-held": _loop_not_held,
+    **PROTOCOLS,
 }
 
 

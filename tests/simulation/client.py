@@ -197,12 +197,13 @@ class SimulatedClient:
         """Hands an event on as the tap does."""
         listener = self._gateway.listener
         self._gateway.on_received(kind, data)
+        guild_id = int(data.get("guild_id") or 0)
 
         def hand_on(name: str, args: Any) -> None:
             if caught_up is not None:
-                listener.on_caught_up(name, (args,), raw, self.key, caught_up)
+                listener.on_caught_up(name, (args,), raw, self.key, caught_up, guild=guild_id)
             else:
-                listener.on_dispatch(name, (args,), raw, self.key, self._acknowledged)
+                listener.on_dispatch(name, (args,), raw, self.key, self._acknowledged, guild=guild_id)
 
         if kind == "MESSAGE_CREATE":
             channel = SimpleNamespace(id=int(data["channel_id"]))
@@ -251,6 +252,11 @@ class SimulatedClient:
     def guilds(self) -> list[Any]:
         """The shard's guilds, as the cache has them."""
         return guilds_of(self, self._last_messages)
+
+    def get_guild(self, guild_id: int) -> Any:
+        """A guild, once READY has told of it."""
+        known = self._current.ready and guild_id in self.channels().values()
+        return SimpleNamespace(id=guild_id) if known else None
 
     def note_date(self, date: str, began: float) -> None:
         """Takes the date of an answer of the REST API."""

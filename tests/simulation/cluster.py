@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import math
@@ -19,6 +18,7 @@ from discordha.config import Config
 from discordha.context import current_event
 from discordha.errors import DiscordHAError, LockLost
 from discordha.replica.status import reasons
+from simulation import per_machine
 from simulation.client import Waits
 from simulation.discord_side import SimulatedDiscord
 from simulation.etcd import SimulatedEtcd
@@ -26,103 +26,62 @@ from simulation.etcd_client import store_of_this_machine
 from simulation.gateway import SimulatedGateway, send
 from simulation.leading import FLEET_READY, WATCHED_EVERY, Leading, channels_of, guild_of, limits_for
 from simulation.on_time import OnTime, OnTimeRecord
+from simulation.plan import Plan
 from simulation.primitives import sleep
 from simulation.record import Record, Run
 from simulation.scheduler import Machine, Scheduler, Task, begin
 from simulation.script import Fault
+from simulation.settling import LINGERS, LOOKS_EVERY, unsettled
 from simulation.striking import Replica, Striking
 from simulation.threads import Thread
+from simulation.verdict import waits_after_crashes
+from simulation.voice import Playing, VoiceRecord, Voicing
 from simulation.workload import Loading
 
-__all__ = ["Cluster", "Plan"]
+__all__ = ["Cluster"]
 
 #: Faults begin when all replicas are ready, or so many seconds after the start.
 FIRST_READY = 90.0
 #: A replica is ready so many seconds after its start, and after the last fault.
 READY_WITHIN = 30.0
-#: With shards, or after outages, a bot is left alone for so long, seconds: sessions begin one after another.
-CALM_LONG = 60.0
 #: What a fault of etcd's or of a link does to promises lasts for so long after its end, seconds.
 SETTLES = 8.0
+#: How probably another thread goes on at a marked point: drawn for each run. So many replicas have enough
+#: threads that wake up by themselves.
+OVERTAKES = (0.01, 0.05, 0.2)
+MANY = 16
 #: The handler of one message in so many schedules a timer.
 SCHEDULES = 8
+#: The handler of one message in so many sends a voice command.
+SINGS = 5
 
 
-class Plan:
-    """How much happens.
-
-    :param seconds: for how long there are faults.
-    :param calm: for how long the cluster is left alone at the end, seconds.
-    :param rate: events a second.
-    :param only: these kinds of faults; empty: all.
-    :param shards: how many; 0: the bot has none.
-    :param catch_up: whether replicas fetch what none of them received; then all of them may die.
-    :param reshard: how many shards the bot has from a third of the time on; 0: as many as before.
-    """
-
-    def __init__(
-        self,
-        *,
-        replicas: int = 3,
-        seconds: float = 60.0,
-        calm: float = 40.0,
-        rate: float = 6.0,
-        only: Sequence[str] = (),
-        shards: int = 0,
-        reshard: int = 0,
-        catch_up: bool = False,
-    ) -> None:
-        self.replicas = replicas
-        self.seconds = seconds
-        self.calm = calm
-        self.rate = rate
-        self.only = only
-        self.shards = shards
-        self.reshard = reshard
-        self.catch_up = catch_up
-
-    def sharded(self) -> Plan:
-        """The same with shards: 4, then 8, on 4 replicas."""
-        made = copy.copy(self)
-        made.replicas, made.shards, made.reshard = max(self.replicas, 4), 4, 8
-        made.calm = max(self.calm, CALM_LONG)
-        return made
-
-    def with_outages(self) -> Plan:
-        """The same with a catch-up, and with times in which no replica is connected."""
-        made = copy.copy(self)
-        made.catch_up, made.calm = True, max(self.calm, CALM_LONG)
-        return made
-
-    def mixed(self, seed: int) -> Plan:
-        """The same for one seed of three, with shards for the next, and with outages for the third."""
-        return (self.sharded(), self.with_outages(), self)[seed % 3]
-
-
-class Cluster(OnTime, Leading, Striking, Loading):
+class Cluster(OnTime, Voicing, Leading, Striking, Loading):
     """See the module. ``run`` gives the record."""
 
     def __init__(self, seed: int | str, faults: Sequence[Fault], plan: Plan) -> None:
         self.seed = seed
         self.faults = list(faults)
         self.plan = plan
-        self.record = Record(OnTimeRecord())
+        self.record = Record(OnTimeRecord(), VoiceRecord())
         scheduler = self.scheduler = Scheduler(f"cluster {seed}")
-        scheduler._overtakes = scheduler.random.choice((0.01, 0.05, 0.2))
+        scheduler.overtake(scheduler.random.choice(OVERTAKES if plan.replicas < MANY else OVERTAKES[:2]))
         begin(scheduler)
+        per_machine.forget()
         Thread._numbers = itertools.count(1)
         self.etcd = SimulatedEtcd(scheduler)
+        self.etcd.on_change = self._note_change
         self.discord = SimulatedDiscord(scheduler)
-        self.discord.limits = limits_for(plan.replicas, max(plan.shards, plan.reshard))
+        self.discord.limits = limits_for(plan.replicas, max(plan.shards, plan.reshard), short=plan.short)
         self.replicas = [Replica(number) for number in range(plan.replicas)]
         self.by_machine: dict[Machine, Replica] = {}
         self._open_runs: dict[str, list[tuple[Run, Any, Task]]] = {}
         self._numbers = itertools.count(1)
         self._register: dict[str, int] = {}
-        self._reactions_at = 0
         self._leader_token: dict[str, int] = {}  # by shard, and by guild
         self._resharded = False
         self._held: dict[str, tuple[int, Any, Task]] = {}
+        self._plays: dict[int, tuple[str, Any, Task, Playing]] = {}
         self._ends = math.inf
         self._emitting = True
         self._grace = scheduler.random.choice((0.01, 0.05))
@@ -161,23 +120,48 @@ class Cluster(OnTime, Leading, Striking, Loading):
             if self.plan.reshard:
                 scheduler.at(began + self.plan.seconds / 3, self._reshard)
             scheduler.run(began + self.plan.seconds)
-            self._ends = scheduler.now
+            self._ends = self.record.calm_since = scheduler.now
             self._mend()
-            scheduler.run(scheduler.now + self.plan.calm * 0.75)
-            self._emitting = False
-            scheduler.run(scheduler.now + self.plan.calm * 0.25)
+            if self.plan.short:
+                self._settle()
+            else:
+                scheduler.run(scheduler.now + self.plan.calm * 0.75)
+                self._emitting = False
+                scheduler.run(scheduler.now + self.plan.calm * 0.25)
             self.record.over = scheduler.now
             self._look_into_journals()
             self._look_for_unready(scheduler.now)
-            self._look_for_shards(scheduler.now)
+            for kind, text in self._look_for_shards():
+                self.record.violation(scheduler.now, kind, text)
             for error in scheduler.errors:
                 self.record.violation(scheduler.now, "a thread ended", error)
             return self.record
         finally:
             scheduler.close()
 
+    def _settle(self) -> None:
+        """Goes on until nothing is left to do, and a little longer: until what is done is not done again."""
+        scheduler = self.scheduler
+        until = scheduler.now + self.plan.calm
+        scheduler.run(scheduler.now + 1.0)
+        self._emitting = False
+        left = "nothing"
+        while scheduler.now < until:
+            left = str(
+                [each for each in self.replicas if not self._is_ready(each)] or self._look_for_shards()
+            )
+            if left == "[]":
+                left = unsettled(self.record, self.discord.messages, self._open_runs, scheduler.now)
+            if not left:
+                scheduler.run(min(scheduler.now + self._ttl + LINGERS, until))
+                return
+            scheduler.run(scheduler.now + LOOKS_EVERY)
+        self._note(f"left to do: {left}")
+
     def _is_ready(self, replica: Replica) -> bool:
-        bot = replica.bot
+        bot, machine = replica.bot, replica.machine
+        if machine is None or not machine.alive or replica.draining:
+            return False
         return bot is not None and bot._replica is not None and bot._replica.parts.readiness.state == "ready"
 
     def _note(self, text: str) -> None:
@@ -196,6 +180,7 @@ class Cluster(OnTime, Leading, Striking, Loading):
         )
         replica.machine, replica.bot, replica.gateway, replica.draining = machine, None, None, False
         self.by_machine[machine] = replica
+        self.record.started[machine.name] = self.scheduler.now
         self._note(f"{machine.name} starts")
         self.scheduler.spawn(machine, "main", functools.partial(self._live, replica, machine))
 
@@ -229,6 +214,7 @@ class Cluster(OnTime, Leading, Striking, Loading):
                 sleep(1.0)
         replica.bot = bot
         self._note(f"{machine.name} has started")
+        Thread(target=self._listen, args=(bot, machine), name="listener").start()
         for number in range(2):
             Thread(target=self._work, args=(bot, f"{machine.name}/{number}"), name=f"worker-{number}").start()
 
@@ -243,6 +229,9 @@ class Cluster(OnTime, Leading, Striking, Loading):
                 sleep(chance.expovariate(1 / 0.02) if chance.random() < 0.95 else chance.uniform(0.2, 1.5))
                 if name == "on_message" and what.id % SCHEDULES == 0:
                     self._schedule(bot, f"after/{key}", 3.0)
+                if name == "on_message" and what.id % SINGS == 0:
+                    self._send_voice(bot, f"for/{key}")
+                    sleep(chance.expovariate(1 / 0.1))
                 channel = what.channel.id if name == "on_message" else what.channel_id
                 send(self.discord, channel, key)
             except LockLost:
@@ -282,7 +271,7 @@ class Cluster(OnTime, Leading, Striking, Loading):
         assert task is not None
         self._note(f"{run.machine} begins {key} attempt {run.attempt} token {run.token}")
         for other, context, holder in self._open_runs.get(key, ()) if alone else ():
-            if holder.machine.alive and not self._as(holder, lambda context=context: context.lost):
+            if holder.machine.alive and not self._as(holder, lambda context=context: context.lost, True):
                 self.record.violation(now, "two at a time", f"{key} by {other.machine} and {run.machine}")
         self._open_runs.setdefault(key, []).append((run, event, task))
 
@@ -306,23 +295,23 @@ class Cluster(OnTime, Leading, Striking, Loading):
                 continue
             self.record.violation(now, "out of order", f"{key} begins before {older.name} is done")
 
-    def _as(self, task: Task, ask: Callable[[], Any]) -> Any:
-        """Asks as a thread of another machine would, without a marked point."""
-        scheduler = self.scheduler
-        before, scheduler.current = scheduler.current, task
-        overtakes, scheduler._overtakes = scheduler._overtakes, -1.0
-        try:
-            return ask()
-        finally:
-            scheduler.current, scheduler._overtakes = before, overtakes
+    def _as(self, task: Task, ask: Callable[[], Any], busy: Any = None) -> Any:
+        return self.scheduler.ask_as(task, ask, busy)
 
     def _look_for_unready(self, now: float) -> None:
         within = READY_WITHIN + (FLEET_READY if self.plan.shards else 0.0)
+        waits = waits_after_crashes(self.record, self.discord.limits.total)
         for replica in self.replicas:
             machine = replica.machine
-            if machine is None or not machine.alive or now - max(replica.began, self._ends) < within:
+            if machine is None or now - max(replica.began, self._ends) < within:
                 continue
-            if not self._is_ready(replica):
+            if not machine.alive:
+                self.record.violation(now, "not ready", f"{machine.name} has ended, and nobody came after it")
+            elif self._is_ready(replica):
+                continue
+            elif now < replica.began + waits + within:
+                self.record.excused["a start waits after crashes (sharding.md)"] += 1
+            else:
                 self.record.violation(now, "not ready", f"{machine.name}: {self._why_unready(replica)}")
 
     def _why_unready(self, replica: Replica) -> str:

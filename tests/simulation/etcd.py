@@ -13,14 +13,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from discordha.coordination.etcd.messages import WatchBatch, WatchRange
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
 from discordha.coordination.memory.keyspace import Change, Keyspace
+from discordha.coordination.memory.store import bare
 from simulation.scheduler import Machine, Scheduler
 
 if TYPE_CHECKING:
     from simulation.etcd_stream import SimulatedStream
 
-__all__ = ["WAY_MEAN", "Link", "SimulatedEtcd"]
+__all__ = ["WAY_MEAN", "Link", "SimulatedEtcd", "parts_of"]
 
 T = TypeVar("T")
 
@@ -57,6 +59,21 @@ class Link:
             stream.on_link(mode)
 
 
+def parts_of(change: Change, ranges: Sequence[WatchRange]) -> list[WatchBatch]:
+    """What a change tells the watches of some ranges, for each that it concerns."""
+    events = [(event.kv.key.encode(), event) for event in change.events]
+    parts: list[WatchBatch] = []
+    for number, (start, end, _, deletes_only) in enumerate(ranges):
+        told = [event for key, event in events if start <= key < end]
+        if deletes_only:
+            told = [event for event in told if event.kind == "delete"]
+        else:
+            told = [bare(event) if event.kind == "delete" else event for event in told]
+        if told:
+            parts.append(WatchBatch(change.revision, told, watch=number))
+    return parts
+
+
 class SimulatedEtcd:
     """The server's side. Everything here runs between two marked points, and takes no lock."""
 
@@ -68,6 +85,8 @@ class SimulatedEtcd:
         self.has_leader = True
         self.refuses: str | None = None
         self.calls = 0
+        #: Told of every change, between two marked points.
+        self.on_change: Callable[[Change], None] = lambda change: None
         self._numbers = 0
         self._commits: deque[tuple[float, int]] = deque()  # when which revision was made
         scheduler.after(LESSOR_INTERVAL, self._end_leases)
@@ -104,11 +123,13 @@ class SimulatedEtcd:
 
     def look(self, keys: Sequence[str], lag: float) -> Snapshot:
         """Reads keys as a member has them that is so many seconds behind."""
-        until = self.scheduler.now - lag
+        until, revision = self.scheduler.now - lag, self.keys.revision
         while self._commits and self._commits[0][0] < until - FURTHEST_BEHIND:
             self._commits.popleft()
-        later = [revision for at, revision in self._commits if at > until]
-        revision = min(later) - 1 if later else self.keys.revision
+        for at, made in reversed(self._commits):
+            if at <= until:
+                break
+            revision = made - 1
         if revision < self.keys.compacted:
             revision = self.keys.revision
         found = [self._as_of(key, revision) for key in dict.fromkeys(keys)]
@@ -117,6 +138,8 @@ class SimulatedEtcd:
     def _as_of(self, key: str, revision: int) -> KeyValue | None:
         after: WatchEvent | None = None
         for change in reversed(self.keys.history):
+            if change.revision <= revision and after is None:
+                break  # it has not changed since
             for event in change.events:
                 if event.kv.key == key and change.revision > revision:
                     after = event
@@ -148,9 +171,13 @@ class SimulatedEtcd:
             stream.break_off()
 
     def _publish(self, change: Change) -> None:
+        self.on_change(change)
         self._commits.append((self.scheduler.now, change.revision))
+        parts: dict[tuple[WatchRange, ...], list[WatchBatch]] = {}
         for stream in self.streams:
-            stream.offer(change)
+            if stream.spans not in parts:
+                parts[stream.spans] = parts_of(change, stream.spans)
+            stream.offer(parts[stream.spans])
 
     def _end_leases(self) -> None:
         if self.has_leader:

@@ -114,12 +114,14 @@ class SimulatedStore(MemoryStore):
         if seconds >= left:
             raise StoreUnavailable("etcd did not answer in time", maybe_applied=write)
 
-    def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
-        lag = (WAY_MEAN + self._link.lag) * self._etcd.scheduler.random.random()
+    def look(self, keys: Sequence[str], *, fresh: bool = False, timeout: float | None = None) -> Snapshot:
+        lag = (WAY_MEAN + self._link.lag) * self._etcd.scheduler.random.random() * (not fresh)
         limit = self._timeout if timeout is None else timeout
         self.calls += 1
         try:
-            return self._make(lambda _, __: self._etcd.look(keys, lag), limit, write=False, serializable=True)
+            return self._make(
+                lambda _, __: self._etcd.look(keys, lag), limit, write=False, serializable=not fresh
+            )
         except StoreUnavailable:
             self.failures += 1
             raise
@@ -139,10 +141,18 @@ class SimulatedStore(MemoryStore):
         name: str = "discordha-watch",
         heartbeats: bool = False,
         quiet: str | None = None,
+        apart: str | None = None,
     ) -> EtcdWatch:
         store = self.clone()
         return EtcdWatch(
-            store, prefix, listener, silence=silence, name=name, heartbeats=heartbeats, quiet=quiet
+            store,
+            prefix,
+            listener,
+            silence=silence,
+            name=name,
+            heartbeats=heartbeats,
+            quiet=quiet,
+            apart=apart,
         )
 
     def open_watch(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+import bisect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from discordha.coordination.etcd.messages import WatchBatch, WatchRange
-from discordha.coordination.etcd.store import WatchEvent
-from discordha.coordination.memory.keyspace import Change, Keyspace
-from discordha.coordination.memory.store import bare
+from discordha.coordination.memory.keyspace import Keyspace
 from discordha.errors import StoreUnavailable
-from simulation.etcd import Link, SimulatedEtcd
+from simulation.etcd import Link, SimulatedEtcd, parts_of
 from simulation.scheduler import Task
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ __all__ = ["SimulatedStream"]
 
 class SimulatedStream:
     """One stream: the changes of each range come in order, some time after their commit; several at once if
-    the reader is late. What one commit changed in several ranges comes in any order.
+    the reader is late. One range may lag behind another.
     """
 
     endpoint = "simulated:2379"
@@ -35,8 +33,9 @@ class SimulatedStream:
         self._link = link
         self._etcd = etcd
         self._ranges = ranges
-        self._batches: deque[tuple[float, WatchBatch]] = deque()
-        self._last = 0.0
+        self.spans = tuple(range._replace(revision=0) for range in ranges)
+        self._batches: list[tuple[float, WatchBatch]] = []  # by when they come
+        self._last: dict[int, float] = {}  # when the last one of each range comes
         self._reader: Task | None = None
         self._over: str | None = None
 
@@ -48,21 +47,20 @@ class SimulatedStream:
                 gone = keys.compacted
                 self._put(WatchBatch(0, [], compacted=gone, cancelled="compacted", watch=number))
                 return
-        for change in keys.history:
-            self.offer(change)
+        since, changes = min(range.revision for range in self._ranges), []
+        for change in reversed(keys.history):
+            if change.revision < since:
+                break
+            changes.append(change)
+        for change in reversed(changes):
+            self.offer(parts_of(change, self.spans))
         if self._over is None:
             self._etcd.streams.append(self)
             self._link.streams.add(self)
 
-    def offer(self, change: Change) -> None:
+    def offer(self, parts: Sequence[WatchBatch]) -> None:
         """Queues the parts of a change that this stream is about."""
-        parts: list[WatchBatch] = []
-        for number, range in enumerate(self._ranges):
-            events = [event for event in change.events if _concerns(range, event)]
-            if not range.deletes_only:
-                events = [bare(event) if event.kind == "delete" else event for event in events]
-            if events and change.revision >= range.revision:
-                parts.append(WatchBatch(change.revision, events, watch=number))
+        parts = [part for part in parts if part.revision >= self._ranges[part.watch].revision]
         if len(parts) > 1:
             self._etcd.scheduler.random.shuffle(parts)
         for part in parts:
@@ -104,21 +102,20 @@ class SimulatedStream:
             self._reader = None
 
     def _take(self) -> WatchBatch:
-        _, batch = self._batches.popleft()
+        _, batch = self._batches.pop(0)
         while batch.events and self._batches and self._etcd.scheduler.random.random() < 0.5:
             at, following = self._batches[0]
             if at > self._etcd.scheduler.now or not following.events or following.watch != batch.watch:
                 break
-            self._batches.popleft()
+            self._batches.pop(0)
             batch = WatchBatch(following.revision, [*batch.events, *following.events], watch=batch.watch)
         return batch
 
     def _put(self, batch: WatchBatch) -> None:
         etcd = self._etcd
-        self._last = max(
-            self._last, etcd.scheduler.now + etcd.way() + self._link.lag * etcd.scheduler.random.random()
-        )
-        self._batches.append((self._last, batch))
+        comes = etcd.scheduler.now + etcd.way() + self._link.lag * etcd.scheduler.random.random()
+        self._last[batch.watch] = comes = max(self._last.get(batch.watch, 0.0), comes)
+        bisect.insort(self._batches, (comes, batch), key=lambda each: each[0])
         self._wake()
 
     def _wake(self) -> None:
@@ -132,9 +129,3 @@ class SimulatedStream:
                 self._etcd.streams.remove(self)
             self._link.streams.discard(self)
             self._wake()
-
-
-def _concerns(range: WatchRange, event: WatchEvent) -> bool:
-    if range.deletes_only and event.kind != "delete":
-        return False
-    return range.start <= event.kv.key.encode() < range.end

@@ -16,13 +16,25 @@ from simulation.primitives import sleep
 from simulation.scheduler import Task
 
 if TYPE_CHECKING:
-    from simulation.cluster import Plan
     from simulation.etcd import SimulatedEtcd
+    from simulation.plan import Plan
     from simulation.record import Record
     from simulation.scheduler import Scheduler
     from simulation.striking import Replica
 
-__all__ = ["CHANNELS", "FLEET_READY", "WATCHED_EVERY", "Leading", "channels_of", "guild_of", "limits_for"]
+__all__ = [
+    "CHANNELS",
+    "FLEET_READY",
+    "ROOT",
+    "WATCHED_EVERY",
+    "Leading",
+    "channels_of",
+    "guild_of",
+    "limits_for",
+]
+
+#: Where the bot's keys lie.
+ROOT = "/discordha/v1/simulated/"
 
 #: Channels of a bot without shards, and of a guild of a bot with shards.
 CHANNELS = 4
@@ -32,6 +44,8 @@ WATCHED_EVERY = 0.01
 #: All first sessions of a large fleet have begun after so many seconds.
 FLEET_READY = 20.0
 REPLICATION = 2
+#: Seconds between two IDENTIFYs in short runs.
+SHORT_INTERVAL = 0.5
 
 
 def channels_of(shards: int) -> int:
@@ -44,12 +58,18 @@ def guild_of(channel: int) -> int:
     return ((channel - 1) // IN_GUILD + 1) << 22
 
 
-def limits_for(replicas: int, shards: int) -> SessionLimits:
-    """The limits that Discord tells. A large fleet would take minutes to identify."""
+def limits_for(replicas: int, shards: int, *, short: bool = False) -> SessionLimits:
+    """The limits that Discord tells. A large fleet would take minutes to identify.
+
+    :param short: for a short run.
+    """
     if not shards:
-        return SessionLimits(1, 1000, 1000, 86400.0, 1, min(IDENTIFY_INTERVAL, 40 / replicas))
+        interval = SHORT_INTERVAL if short else min(IDENTIFY_INTERVAL, 40 / replicas)
+        return SessionLimits(1, 1000, 1000, 86400.0, 1, interval)
     concurrency = 16 if shards >= 64 else 1
     interval = min(IDENTIFY_INTERVAL, FLEET_READY * concurrency / (REPLICATION * shards))
+    if short:
+        interval = min(interval, SHORT_INTERVAL)
     return SessionLimits(shards, 100_000, 100_000, 86400.0, concurrency, interval)
 
 
@@ -68,8 +88,8 @@ class Leading(ABC):
         """Adds a line to the history."""
 
     @abstractmethod
-    def _as(self, task: Task, ask: Callable[[], Any]) -> Any:
-        """Asks as another thread would."""
+    def _as(self, task: Task, ask: Callable[[], Any], busy: Any = None) -> Any:
+        """Asks as another thread would; ``busy`` if a lock is held."""
 
     def _living(self) -> list[tuple[str, Task, Any]]:
         """The replicas that run: name, one of their threads, their parts."""
@@ -114,7 +134,7 @@ class Leading(ABC):
             for key, shard in leaders._shards.items():
                 if self._as(task, functools.partial(leaders.leads, key)):
                     continue
-                keys: list[str] = self._as(task, shard.journal.keys)
+                keys: list[str] = self._as(task, shard.journal.keys, [])
                 named = [key.split("/") for key in keys]
                 kept |= {f"{part[2]}/{part[1]}/{part[4]}" for part in named}
 
@@ -129,7 +149,7 @@ class Leading(ABC):
             store = SimulatedStore(self.etcd, machine)
             while True:
                 try:
-                    request_reshard(store, "/discordha/v1/simulated/", self.plan.reshard)
+                    request_reshard(store, ROOT, self.plan.reshard)
                     break
                 except DiscordHAError as error:
                     self._note(f"reshard: {error}")
@@ -139,21 +159,23 @@ class Leading(ABC):
 
         self.scheduler.spawn(machine, "operator", ask)
 
-    def _look_for_shards(self, now: float) -> None:
-        """At the end, each replica hosts what the plan gives it, of as many shards as were asked for."""
+    def _look_for_shards(self) -> list[tuple[str, str]]:
+        """What is wrong if this is the end: each shard has its hosts, and there are as many as were asked
+        for.
+        """
         if not self.plan.shards:
-            return
+            return []
         count = self.plan.reshard or self.plan.shards
         hosts: dict[int, int] = {}
         for name, _, parts in self._living():
             plan = parts.node.plan
             if plan.count != count:
-                self.record.violation(now, "not resharded", f"{name} has {plan.count} of {count} shards")
-                return
+                return [("not resharded", f"{name} has {plan.count} of {count} shards")]
             for number, client in parts.shards.clients().items():
                 hosts[number] = hosts.get(number, 0) + client.state().ready
         wanted = min(REPLICATION, len(self._living()))
         bare = [number for number in range(count) if hosts.get(number, 0) < wanted]
         if bare:
             text = f"shards {bare[:10]} have too few hosts: {[hosts.get(number, 0) for number in bare[:10]]}"
-            self.record.violation(now, "not hosted", text)
+            return [("not hosted", text)]
+        return []

@@ -7,6 +7,7 @@ Other packages keep the real modules.
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import importlib
 import importlib.util
 import queue
@@ -23,6 +24,8 @@ from simulation.scheduler import running
 
 __all__ = ["install"]
 
+#: So many orders of members are remembered.
+ORDERS = 50_000
 _chance = random.Random(0)
 
 
@@ -153,3 +156,11 @@ def install() -> None:
             importlib.import_module(name)
     finally:
         sys.modules.update(kept)
+    _remember_orders()
+
+
+def _remember_orders() -> None:
+    """The replicas of a fleet rank the same members for the same shards: here it is worked out once."""
+    placement = importlib.import_module("discordha.coordination.membership.placement")
+    ranked = functools.lru_cache(ORDERS)(placement.order)
+    placement.order = lambda key, members: list(ranked(key, tuple(members)))

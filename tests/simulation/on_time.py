@@ -15,28 +15,35 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from discordha.context import current_event
+from discordha.coordination.shared.timers import timer_prefix
 from discordha.errors import DiscordHAError, LockLost
 from simulation.gateway import send
+from simulation.leading import ROOT
 from simulation.primitives import EPOCH, sleep
 from simulation.record import Run
 
 if TYPE_CHECKING:
     from discordha.bot import DiscordHA
-    from simulation.cluster import Plan
+    from discordha.coordination.memory.keyspace import Change
     from simulation.discord_side import SimulatedDiscord
+    from simulation.plan import Plan
     from simulation.record import Record
     from simulation.scheduler import Machine, Scheduler
 
-__all__ = ["EVERY", "OnTime", "OnTimeRecord", "Timer", "TimerRun", "due_of"]
+__all__ = ["EVERY", "Cancelling", "OnTime", "OnTimeRecord", "Timer", "TimerRun", "due_of"]
 
 #: Seconds between two runs of the loop with an interval.
 EVERY = 1.0
 #: The least pause between two times of day, seconds; and how many there are at most.
 TIMES_EVERY = 15.0
 TIMES = 8
+#: In short runs timers are due sooner by this factor, and there are fewer times of day.
+SOONER = 4.0
+TIMES_SHORT, TIMES_SHORT_EVERY = 3, 5.0
 #: Seconds by which wall clocks are off at most.
 CLOCKS = 2.0
 CHANNEL = 9
+TIMERS = timer_prefix(ROOT)
 
 
 @dataclasses.dataclass
@@ -48,10 +55,22 @@ class TimerRun(Run):
 
 
 @dataclasses.dataclass
+class Cancelling:
+    """One call that cancels a timer. ``found``: its answer; ``None`` while there is none, also once the call
+    has failed or its process has died.
+    """
+
+    machine: str
+    begun: float
+    ended: float = math.inf
+    found: bool | None = None
+
+
+@dataclasses.dataclass
 class Timer:
     """One timer. ``scheduled``: when the first call that wrote it surely returned.
 
-    :ivar cancelled: when it was surely deleted; ``in_vain``: when a call said that it was not there.
+    :ivar cancelled: when a call had surely deleted it; ``deleted``: when its key went, for whatever reason.
     """
 
     name: str
@@ -59,8 +78,7 @@ class Timer:
     delay: float
     scheduled: float = math.inf
     cancelled: float = math.inf
-    in_vain: float = math.inf
-    doubtful: bool = False  # perhaps it was deleted
+    cancellings: list[Cancelling] = dataclasses.field(default_factory=list)
     ids: set[str] = dataclasses.field(default_factory=set)
     runs: list[TimerRun] = dataclasses.field(default_factory=list)
 
@@ -73,6 +91,11 @@ class OnTimeRecord:
     ticks: list[TimerRun] = dataclasses.field(default_factory=list)
     dailies: dict[str, list[TimerRun]] = dataclasses.field(default_factory=dict)
     times: list[float] = dataclasses.field(default_factory=list)
+    deleted: dict[str, float] = dataclasses.field(default_factory=dict)  # when etcd deleted a timer, by id
+
+    def gone(self, timer: Timer) -> float:
+        """When etcd deleted a timer."""
+        return min((self.deleted.get(id, math.inf) for id in timer.ids), default=math.inf)
 
 
 def due_of(timer_id: str) -> float:
@@ -102,9 +125,11 @@ class OnTime(ABC):
 
     def _choose_times(self, seconds: float) -> None:
         """Spreads the times of day over the run."""
-        every = max(TIMES_EVERY, seconds / TIMES)
+        many, every = (TIMES, max(TIMES_EVERY, seconds / TIMES))
+        if self.plan.short:
+            many, every = TIMES_SHORT, TIMES_SHORT_EVERY
         first = self.scheduler.now + every
-        self.record.on_time.times = [float(int(first + every * number)) for number in range(TIMES)]
+        self.record.on_time.times = [float(int(first + every * number)) for number in range(many)]
 
     def _declare_on_time(self, bot: DiscordHA, machine: Machine) -> None:
         @bot.timer("remind")
@@ -180,20 +205,29 @@ class OnTime(ABC):
         chance, now = self.scheduler.random, self.scheduler.now
         if chance.random() < 0.8:
             delay = chance.choice((chance.uniform(0, 0.3), chance.uniform(0.3, 8), chance.uniform(8, 40)))
+            delay /= SOONER if self.plan.short else 1.0
             self._schedule(bot, f"timer/{number()}", delay)
             return
         known = [timer for timer in self.record.on_time.timers.values() if timer.scheduled <= now]
         if not known:
             return
-        timer = chance.choice(known[-20:])
+        waiting = [timer for timer in known if not timer.runs and timer.cancelled == math.inf]
+        timer = chance.choice(waiting or known[-20:])
+        call = Cancelling(client.partition("/")[0], now)
+        timer.cancellings.append(call)
         try:
-            found = bot.unschedule(min(timer.ids))
+            call.found = bot.unschedule(min(timer.ids))
         except DiscordHAError as error:
-            timer.doubtful = True
             self._note(f"{client} cancels {timer.name}: {type(error).__name__}")
             return
-        self._note(f"{client} cancels {timer.name}: {found}")
-        if found:
-            timer.cancelled = min(timer.cancelled, self.scheduler.now)
-        elif not timer.doubtful and timer.cancelled == math.inf:
-            timer.in_vain = min(timer.in_vain, self.scheduler.now)
+        finally:
+            call.ended = self.scheduler.now
+        self._note(f"{client} cancels {timer.name}: {call.found}")
+        if call.found:
+            timer.cancelled = min(timer.cancelled, call.ended)
+
+    def _note_change(self, change: Change) -> None:
+        """Notes which timers etcd has deleted."""
+        for event in change.events:
+            if event.kind == "delete" and event.kv.key.startswith(TIMERS):
+                self.record.on_time.deleted.setdefault(event.kv.key.removeprefix(TIMERS), self.scheduler.now)

@@ -15,7 +15,7 @@ from queue import Empty
 from types import TracebackType
 from typing import Any
 
-from simulation.scheduler import Task, running
+from simulation.scheduler import RUNNING, Task
 
 __all__ = [
     "BoundedSemaphore",
@@ -39,7 +39,7 @@ _MAIN: Any = object()
 
 def this_task() -> Task | None:
     """The calling thread, if a simulation's."""
-    scheduler = running()
+    scheduler = RUNNING[0]
     return scheduler.current if scheduler is not None else None
 
 
@@ -59,13 +59,13 @@ class Lock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """See ``threading.Lock``."""
-        scheduler = running()
+        scheduler = RUNNING[0]
         task = scheduler.current if scheduler is not None else None
         if scheduler is None or task is None:
             self._owner = _MAIN
             return True
         scheduler.point()
-        if self.locked():
+        if self._owner is not None and self.locked():
             if not blocking:
                 return False
             until = scheduler.now + timeout if timeout >= 0 else math.inf
@@ -85,7 +85,7 @@ class Lock:
         if self._owner is None:
             raise RuntimeError("release unlocked lock")
         self._owner = None
-        waiters, scheduler = self._waiters, running()
+        waiters, scheduler = self._waiters, RUNNING[0]
         if waiters and scheduler is not None:
             self._waiters = []
             for task in waiters:
@@ -145,7 +145,7 @@ class Condition:
 
     def wait(self, timeout: float | None = None) -> bool:
         """See ``threading.Condition``."""
-        scheduler, task = running(), this_task()
+        scheduler, task = RUNNING[0], this_task()
         if scheduler is None or task is None:
             return False
         self._waiters.append(task)
@@ -164,7 +164,7 @@ class Condition:
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
         """See ``threading.Condition``."""
-        scheduler = running()
+        scheduler = RUNNING[0]
         until = None if timeout is None or scheduler is None else scheduler.now + timeout
         found = predicate()
         while not found:
@@ -177,7 +177,7 @@ class Condition:
 
     def notify(self, n: int = 1) -> None:
         """See ``threading.Condition``."""
-        scheduler = running()
+        scheduler = RUNNING[0]
         for task in self._waiters[:n]:
             if scheduler is not None:
                 scheduler.wake(task)
@@ -197,7 +197,7 @@ class Event:
 
     def is_set(self) -> bool:
         """See ``threading.Event``."""
-        scheduler = running()
+        scheduler = RUNNING[0]
         if scheduler is not None:
             scheduler.point()
         return self._flag
@@ -205,7 +205,7 @@ class Event:
     def set(self) -> None:
         """See ``threading.Event``."""
         self._flag = True
-        waiters, scheduler = self._waiters, running()
+        waiters, scheduler = self._waiters, RUNNING[0]
         if scheduler is not None:
             self._waiters = []
             for task in waiters:
@@ -218,7 +218,7 @@ class Event:
 
     def wait(self, timeout: float | None = None) -> bool:
         """See ``threading.Event``."""
-        scheduler, task = running(), this_task()
+        scheduler, task = RUNNING[0], this_task()
         if scheduler is None or task is None:
             return self._flag
         scheduler.point()
@@ -307,7 +307,7 @@ class SimpleQueue:
 
 def monotonic() -> float:
     """``time.monotonic`` of the calling machine; outside of a simulation, the real one's."""
-    scheduler = running()
+    scheduler = RUNNING[0]
     if scheduler is None:
         return real_time.monotonic()
     scheduler.point()
@@ -317,7 +317,7 @@ def monotonic() -> float:
 
 def wall() -> float:
     """``time.time`` of the calling machine."""
-    scheduler = running()
+    scheduler = RUNNING[0]
     if scheduler is None:
         return real_time.time()
     scheduler.point()
@@ -327,6 +327,6 @@ def wall() -> float:
 
 def sleep(seconds: float) -> None:
     """``time.sleep``."""
-    scheduler = running()
+    scheduler = RUNNING[0]
     if scheduler is not None and scheduler.current is not None:
         scheduler.block(max(seconds, 0.0))

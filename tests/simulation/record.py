@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import bisect
+import collections
 import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simulation.on_time import OnTimeRecord
+    from simulation.voice import VoiceRecord
 
 __all__ = ["Happening", "Operation", "Record", "Run", "Trouble"]
 
@@ -67,8 +68,9 @@ class Trouble:
 class Record:
     """Everything, in the order of the moments."""
 
-    def __init__(self, on_time: OnTimeRecord) -> None:
+    def __init__(self, on_time: OnTimeRecord, voice: VoiceRecord) -> None:
         self.on_time = on_time
+        self.voice = voice
         self.lines: list[str] = []
         self.happenings: list[Happening] = []
         self.by_name: dict[str, list[Happening]] = {}
@@ -77,14 +79,17 @@ class Record:
         self.operations: list[Operation] = []
         self.troubles: list[Trouble] = []
         self.sessions: list[float] = []  # when each gateway session began
+        self.started: dict[str, float] = {}  # processes
         self.ended: dict[str, tuple[str, float]] = {}  # processes: how and when
         self.kept: dict[str, set[str]] = {}  # by process: the reactions that wait in its journal at the end
         self.draining: dict[str, float] = {}  # since when
         self.ttl = 5.0
         self.catches_up = False
         self.began = math.inf  # from when on all replicas were ready
+        self.calm_since = math.inf  # from when on there were no faults
         self.over = math.inf
         self.violations: list[tuple[float, str, str]] = []
+        self.excused: collections.Counter[str] = collections.Counter()
         self.faults = 0
 
     def line(self, at: float, text: str) -> None:
@@ -110,7 +115,11 @@ class Record:
             for trouble in self.troubles
         )
 
-    def last_before(self, moments: list[float], at: float) -> float | None:
-        """The last of sorted moments before another."""
-        index = bisect.bisect_right(moments, at)
-        return moments[index - 1] if index else None
+    def somebody_lived(self, begun: float, ended: float) -> bool:
+        """Whether a process had begun before a moment, and neither drained nor ended until another."""
+        return any(
+            at <= begun
+            and self.draining.get(who, math.inf) > ended
+            and self.ended.get(who, ("", math.inf))[1] > ended
+            for who, at in self.started.items()
+        )

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from simulation import broken
-from simulation.cluster import Cluster, Plan
+from simulation.cluster import Cluster
+from simulation.plan import Plan
 from simulation.script import Fault, draw, shrink
 from simulation.verdict import Verdict, judge
 
@@ -45,7 +46,13 @@ def simulate(
     plan = plan or Plan()
     if faults is None:
         faults = draw(
-            seed, replicas=plan.replicas, seconds=plan.seconds, only=plan.only, outages=plan.catch_up
+            seed,
+            replicas=plan.replicas,
+            seconds=plan.seconds,
+            pause=plan.pause,
+            lasts=plan.lasts,
+            only=plan.only,
+            outages=plan.catch_up,
         )
     cluster = Cluster(seed, faults, plan)
     disabled = logging.root.manager.disable
@@ -109,6 +116,7 @@ def report(result: Result, plan: Plan, *, breaking: str | None = None) -> str:
     broke = f" --broken {breaking}" if breaking else ""
     script = f" --script {','.join(map(str, result.faults))}" if result.faults else " --script none"
     sizes = f"--replicas {plan.replicas} --seconds {plan.seconds:g} --calm {plan.calm:g} --rate {plan.rate:g}"
+    sizes += " --short" if plan.short else " --no-short"
     sizes += " --catch-up" if plan.catch_up else ""
     sizes += f" --shards {plan.shards}" + (f" --reshard {plan.reshard}" if plan.reshard else "")
     lines.append(f"repeat: make simulate ARGS='--seed {result.seed} {sizes}{broke}{script}'")

@@ -11,7 +11,6 @@ and can be killed (its threads are never resumed, and its locks are nobody's).
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import math
 import random
@@ -21,7 +20,7 @@ from typing import Any
 
 import greenlet
 
-__all__ = ["Killed", "Machine", "Scheduler", "Task", "current"]
+__all__ = ["RUNNING", "Busy", "Killed", "Machine", "Scheduler", "Task", "current"]
 
 #: Seconds that a switch takes.
 SWITCH_TIME = 2e-6
@@ -33,6 +32,10 @@ REST_MEAN = 0.002
 
 class Killed(BaseException):
     """Ends the threads of a simulation that is over."""
+
+
+class Busy(BaseException):
+    """Who asks between two threads meets a lock that one of them holds."""
 
 
 class Machine:
@@ -49,7 +52,7 @@ class Machine:
         self.alive = True
         self.paused = False
         self.parked: list[Task] = []
-        self.tasks: set[Task] = set()
+        self.tasks: dict[Task, None] = {}  # in the order of their starts
         self.troubled: list[tuple[float, float]] = []  # when it was paused or cut off
 
     def __repr__(self) -> str:
@@ -66,15 +69,17 @@ class Task:
         "loop",
         "machine",
         "name",
+        "number",
         "over",
         "thread",
         "token",
         "woken",
     )
 
-    def __init__(self, name: str, machine: Machine) -> None:
+    def __init__(self, name: str, machine: Machine, number: int) -> None:
         self.name = name
         self.machine = machine
+        self.number = number
         self.greenlet: Any = None
         self.loop: Any = None  # of asyncio, while the thread runs one
         self.thread: Any = None
@@ -103,15 +108,22 @@ class Scheduler:
         self.closing = False
         self.errors: list[str] = []
         self._draw = self.random.random
-        self._overtakes = overtakes
+        self.overtake(overtakes)
         self._timers: list[tuple[float, int, Any, int]] = []
         self._number = 0
         self._runnable: list[Task] = []
         self._machines: list[Machine] = []
-        self._hub: Any = None
-        self._trace = hashlib.blake2b(digest_size=16)
+        self._hub: Any = greenlet.getcurrent()
+        self._asking = False
+        self._trace = 0
+        self._tasks = 0
 
     # -- from outside ----------------------------------------------------------------------------------------
+
+    def overtake(self, chance: float) -> None:
+        """Sets how probably another thread goes on at a marked point."""
+        self._log_of_none = math.log1p(-chance)
+        self._left = self._next_overtaking()
 
     def machine(self, name: str, **clocks: float) -> Machine:
         """Makes a process without threads."""
@@ -121,7 +133,8 @@ class Scheduler:
 
     def spawn(self, machine: Machine, name: str, run: Callable[[], Any]) -> Task:
         """Starts a thread."""
-        task = Task(name, machine)
+        self._tasks += 1
+        task = Task(name, machine, self._tasks)
 
         def main() -> None:
             try:
@@ -133,10 +146,10 @@ class Scheduler:
                 self.errors.append(f"{task} ended: {error!r}")
             finally:
                 task.over = True
-                machine.tasks.discard(task)
+                machine.tasks.pop(task, None)
 
-        task.greenlet = greenlet.greenlet(main)
-        machine.tasks.add(task)
+        task.greenlet = greenlet.greenlet(main, self._hub)  # which goes on when the thread ends
+        machine.tasks[task] = None
         self._runnable.append(task)
         return task
 
@@ -152,11 +165,16 @@ class Scheduler:
     def run(self, until: float) -> None:
         """Goes on until a moment, or until nothing is left to do."""
         begin(self)
-        self._hub = greenlet.getcurrent()
-        timers, runnable, draw, note = self._timers, self._runnable, self._draw, self._trace.update
+        assert greenlet.getcurrent() is self._hub, "a simulation runs where it was made"
+        timers, runnable, draw, pop = self._timers, self._runnable, self._draw, heapq.heappop
         while True:
             while timers and timers[0][0] <= self.now:
-                self._fire(heapq.heappop(timers))
+                _, _, what, token = pop(timers)
+                if token < 0:
+                    what()
+                elif what.blocked and what.token == token:
+                    what.blocked = what.woken = False
+                    runnable.append(what)
             if not runnable:
                 if not timers or timers[0][0] > until:
                     self.now = max(self.now, until)
@@ -177,7 +195,7 @@ class Scheduler:
                 continue
             self.switches += 1
             self.now += SWITCH_TIME
-            note(b"%s %s %r\n" % (machine.name.encode(), task.name.encode(), self.now))
+            self._trace = hash((self._trace, task.number, self.now))
             self.current = task
             if task.loop is not None:  # asyncio knows one loop for each real thread
                 _set_running_loop(task.loop)
@@ -216,18 +234,24 @@ class Scheduler:
         self._timers.clear()
         self._runnable.clear()
 
+    def ask_as(self, task: Task, ask: Callable[[], Any], busy: Any = None) -> Any:
+        """Asks as a thread would, without letting another one go on.
+
+        :return: ``busy`` if somebody holds a lock that it needs.
+        """
+        before, self.current = self.current, task
+        left, self._left, self._asking = self._left, math.inf, True
+        try:
+            return ask()
+        except Busy:
+            return busy
+        finally:
+            self.current, self._left, self._asking = before, left, False
+
     @property
     def trace(self) -> str:
-        """A digest of every switch so far."""
-        return self._trace.hexdigest()
-
-    def _fire(self, entry: tuple[float, int, Any, int]) -> None:
-        _, _, what, token = entry
-        if token < 0:
-            what()
-        elif what.blocked and what.token == token:
-            what.blocked = what.woken = False
-            self._runnable.append(what)
+        """A digest of every switch so far: of numbers, whose hash is the same in every process."""
+        return f"{self._trace & (1 << 64) - 1:016x}"
 
     # -- for the calling thread ------------------------------------------------------------------------------
 
@@ -239,13 +263,21 @@ class Scheduler:
         if task is None:
             return
         self.points += 1
-        drawn = self._draw()
-        if drawn < self._overtakes:
-            if drawn < self._overtakes * REST_CHANCE:
-                self.block(self.random.expovariate(1 / REST_MEAN))
-            else:
-                self._runnable.append(task)
-                self._leave(task)
+        self._left -= 1
+        if self._left >= 0:
+            return
+        self._left = self._next_overtaking()
+        if self._draw() < REST_CHANCE:
+            self.block(self.random.expovariate(1 / REST_MEAN))
+        else:
+            self._runnable.append(task)
+            self._hub.switch()
+            if self.closing:
+                raise Killed
+
+    def _next_overtaking(self) -> float:
+        """At how many marked points nothing happens. Drawn at once, since that is cheaper than at each."""
+        return int(math.log(1.0 - self._draw()) / self._log_of_none)
 
     def block(self, timeout: float | None = None) -> bool:
         """Blocks until ``wake``, or for so many seconds: whether it was woken."""
@@ -253,12 +285,16 @@ class Scheduler:
             raise Killed
         task = self.current
         assert task is not None, "the scheduler itself must not block"
+        if self._asking:
+            raise Busy
         task.token += 1
         task.blocked, task.woken = True, False
         if timeout is not None and timeout < math.inf:
             self._number += 1
             heapq.heappush(self._timers, (self.now + max(timeout, 0.0), self._number, task, task.token))
-        self._leave(task)
+        self._hub.switch()
+        if self.closing:
+            raise Killed
         return task.woken
 
     def wake(self, task: Task) -> None:
@@ -267,27 +303,23 @@ class Scheduler:
             task.blocked, task.woken = False, True
             self._runnable.append(task)
 
-    def _leave(self, task: Task) -> None:
-        self._hub.switch()
-        if self.closing:
-            raise Killed
 
-
-_running: list[Scheduler | None] = [None]
+#: The simulation that runs now, if one does. Read at each marked point.
+RUNNING: list[Scheduler | None] = [None]
 
 
 def current() -> Scheduler:
     """The simulation that runs now."""
-    scheduler = _running[0]
+    scheduler = RUNNING[0]
     assert scheduler is not None, "no simulation runs"
     return scheduler
 
 
 def begin(scheduler: Scheduler) -> None:
     """Makes a simulation the one that runs now."""
-    _running[0] = scheduler
+    RUNNING[0] = scheduler
 
 
 def running() -> Scheduler | None:
     """The simulation that runs now, if one does."""
-    return _running[0]
+    return RUNNING[0]

@@ -67,11 +67,13 @@ def draw(
     replicas: int,
     seconds: float,
     pause: float = 3.0,
+    lasts: float = 1.0,
     only: Sequence[str] = (),
     outages: bool = False,
 ) -> list[Fault]:
     """The faults of a seed: one every ``pause`` seconds on average, several at a time as it comes.
 
+    :param lasts: how much of its usual time each lasts.
     :param only: these kinds; empty: all.
     :param outages: also those that no replica lives through, if all kinds are asked for.
     """
@@ -83,9 +85,8 @@ def draw(
     while at < seconds:
         kind = chance.choices(kinds, weights)[0]
         _, least, most = ALL[kind]
-        faults.append(
-            Fault(round(at, 3), kind, chance.randrange(replicas), round(chance.uniform(least, most), 3))
-        )
+        target, time = chance.randrange(replicas), chance.uniform(least, most)
+        faults.append(Fault(round(at, 3), kind, target, round(time * lasts, 3)))
         at += chance.expovariate(1 / pause)
     return faults
 

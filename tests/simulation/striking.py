@@ -95,11 +95,14 @@ class Striking(ABC):
         replica.draining = True
         self.record.draining[machine.name] = self.scheduler.now
 
-        def drain() -> None:
-            bot.stop()
+        def over() -> None:
             self._note(f"{machine.name} has drained")
             self._bury(replica, machine, "drained")
             self.scheduler.after(fault.lasts, functools.partial(self._start, replica))
+
+        def drain() -> None:
+            bot.stop()
+            self.scheduler.after(0.0, over)  # between two threads: one of a dead machine would not go on
             self.scheduler.block()
 
         self.scheduler.spawn(machine, "drain", drain)

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from machine import slowness
 
 TESTS = Path(__file__).parents[1]
 #: One seed with outages and a catch-up, one without, one with shards.
 SHORT = ("--mix", "--seeds", "3", "--seconds", "10", "--calm", "20")
+#: One with shards and three without.
+SHORTER = ("--mix", "--short", "--first", "17", "--seeds", "4")
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -27,7 +30,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 def answer(process: subprocess.Popen[str], timeout: float = 200.0) -> str:
     try:
-        return process.communicate(timeout=timeout)[0]
+        return process.communicate(timeout=timeout * slowness())[0]
     except BaseException:
         process.kill()
         process.communicate()
@@ -48,6 +51,15 @@ def test_a_seed_gives_the_same_history_twice_and_no_violation() -> None:
     assert all(each["events"] > 150 and each["faults"] > 0 and each["operations"] > 100 for each in found)
 
 
+def test_a_short_seed_gives_the_same_history_in_any_worker() -> None:
+    processes = [start("--json", *SHORTER, "--workers", workers) for workers in ("1", "2")]
+    one, two = [{each["seed"]: each for each in results(answer(process))} for process in processes]
+    assert one == two
+    assert sorted(one) == [17, 18, 19, 20]
+    assert [each["violations"] for each in one.values()] == [[]] * 4
+    assert all(each["faults"] >= 4 and each["events"] > 40 for each in one.values())
+
+
 def test_a_broken_build_is_found_and_its_faults_are_cut_down() -> None:
     few = ("--seconds", "8", "--calm", "6", "--tries", "2")
     text = answer(start("--seed", "1", "--broken", "claim-not-compared", *few))
@@ -57,13 +69,15 @@ def test_a_broken_build_is_found_and_its_faults_are_cut_down() -> None:
 
 @pytest.mark.long
 def test_every_broken_build_is_found() -> None:
-    text = answer(start("--broken", "all", "--seeds", "1000"), timeout=7200)
+    text = answer(start("--broken", "all", "--short", "--seeds", "1000"), timeout=7200)
     print(text)
     assert "not found" not in text
 
 
 @pytest.mark.long
 def test_many_seeds() -> None:
-    text = answer(start("--seeds", os.environ.get("SEEDS", "200"), "--keep-going"), timeout=7200)
+    text = answer(
+        start("--mix", "--short", "--seeds", os.environ.get("SEEDS", "200"), "--keep-going"), timeout=7200
+    )
     print(text)
     assert "seeds with a violation: none" in text

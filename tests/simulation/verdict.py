@@ -11,19 +11,21 @@ from typing import NamedTuple
 
 from linearizability import MODELS, Call, Model, TooManyStates, check
 
+from discordha.coordination.quotas.identify_budget import PROVEN, delay
 from discordha.limits.session_limits import SessionLimits
 from simulation.discord_side import Begun
 from simulation.record import Happening, Record, Run
 from simulation.verdict_on_time import judge_on_time
+from simulation.verdict_voice import judge_voice
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "survives", "waits_after_crashes"]
 
 #: A mark is written this long after its run's end, while nothing is wrong, seconds.
 MARKED_WITHIN = 1.0
 #: What a fault does to claims may last for so long after its end, seconds: a session, and its next grant.
 SETTLES = 8.0
 #: A reaction that came so shortly before or after the beginning of a gateway session may be run again.
-SESSION_BEFORE, SESSION_AFTER = 4.0, 30.0
+SESSION_BEFORE, SESSION_AFTER = 4.0, 5.0
 MAX_ATTEMPTS = 3
 #: How much more than its TTL a takeover may take, seconds.
 TAKEN_WITHIN = 1.5
@@ -33,6 +35,8 @@ CAUGHT_UP_WITHIN = 40.0
 DELIVERED_WITHIN = 3.0
 #: A dead host of a shard is replaced within so many seconds.
 REPLACED_WITHIN = 30.0
+#: A replica is connected so many seconds after its start.
+CONNECTED_WITHIN = 10.0
 #: While nothing is wrong, also during drains, an event is answered within so many seconds.
 LATE = 5.0
 
@@ -58,7 +62,7 @@ def judge(
     :param limits: what Discord wants of them.
     """
     violations = list(record.violations)
-    excused: collections.Counter[str] = collections.Counter()
+    excused = collections.Counter(record.excused)
     made: dict[str, list[float]] = {}
     for at, _, content, _ in messages:
         made.setdefault(content, []).append(at)
@@ -70,6 +74,7 @@ def judge(
     if record.catches_up:
         _judge_catch_up(record, made, violations, excused)
     judge_on_time(record, made, violations, excused, _judge_runs)
+    judge_voice(record, violations, excused)
     _judge_identifies(record, identified, limits, violations)
     checked = _judge_histories(record, violations)
     counted = {
@@ -80,12 +85,14 @@ def judge(
         "timers": len(record.on_time.timers),
         "runs of timers": sum(len(timer.runs) for timer in record.on_time.timers.values()),
         "runs of loops": len(record.on_time.ticks) + sum(map(len, record.on_time.dailies.values())),
+        "voice commands": len(record.voice.commands),
+        "deliveries of voice commands": sum(len(each.playings) for each in record.voice.commands.values()),
         "faults": record.faults,
     }
     return Verdict(sorted(violations), dict(excused), counted)
 
 
-def _survives(record: Record, process: str, kind: str) -> bool:
+def survives(record: Record, process: str, kind: str) -> bool:
     """Whether an event that a process received must be handled. One that drains hands its events to the
     others: while these die or are cut off, there may be nobody to take them.
     """
@@ -93,6 +100,17 @@ def _survives(record: Record, process: str, kind: str) -> bool:
     if how == "drained" and kind == "message":
         return not record.troubled(record.draining[process] - SETTLES, at + 1.0)
     return not how
+
+
+def waits_after_crashes(record: Record, total: int) -> float:
+    """How long a start waits at most before its first IDENTIFY, seconds: docs/sharding.md.
+
+    :param total: IDENTIFYs a day.
+    """
+    crashes = sum(
+        how == "killed" and at - record.started[who] < PROVEN for who, (how, at) in record.ended.items()
+    )
+    return delay(crashes, total)
 
 
 def _judge_event(  # noqa: PLR0917
@@ -108,9 +126,10 @@ def _judge_event(  # noqa: PLR0917
     kind, first = happenings[0].kind, happenings[0].at
     for each in happenings:
         alone = not each.sessions and each.at >= record.began
-        if alone and not record.troubled(each.at - REPLACED_WITHIN, each.at):
+        lived = record.somebody_lived(each.at - CONNECTED_WITHIN, each.at)
+        if alone and lived and not record.troubled(each.at - REPLACED_WITHIN, each.at):
             violations.append((each.at, "nobody connected", f"{kind} {name}"))
-    covered = [each for each in happenings if any(_survives(record, who, kind) for who in each.received)]
+    covered = [each for each in happenings if any(survives(record, who, kind) for who in each.received)]
     if len(made) < len(covered):
         runs = record.runs.get(name, [])
         deaths = sum(
@@ -148,7 +167,7 @@ def _judge_catch_up(
         early = first.at < record.began or record.over - first.at < CAUGHT_UP_WITHIN
         if first.kind != "message" or made.get(name) or early:
             continue
-        if any(_survives(record, who, first.kind) for who in first.received):
+        if any(survives(record, who, first.kind) for who in first.received):
             continue  # judged by P2
         arrived = min(first.received.values(), default=math.inf)
         runs = record.runs.get(name, [])

@@ -7,7 +7,8 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from simulation.on_time import CLOCKS, EVERY, Timer, due_of
+from simulation.etcd import LATEST
+from simulation.on_time import CLOCKS, EVERY, Cancelling, Timer, due_of
 from simulation.primitives import EPOCH
 from simulation.record import Record, Run
 
@@ -68,14 +69,15 @@ def _judge_timer(
             violations.append((run.begun, "ran though cancelled", f"{name} by {run.machine}"))
     if len(made) > 1:
         violations.append((made[-1], "repeated", f"{name}: {len(made)} messages"))
-    done = any(run.ended is not None and not run.error for run in runs)
-    if timer.in_vain < math.inf and not any((run.ended or math.inf) < timer.in_vain for run in runs):
-        violations.append((timer.in_vain, "lost", f"{name} was not there, and has not run"))
-    if timer.scheduled == math.inf or timer.cancelled < math.inf or timer.doubtful:
+    gone, deaths = record.on_time.gone(timer), _deaths(record, runs)
+    cancelled = any(_may_delete(record, each, gone) for each in timer.cancellings)
+    ran = any(run.ended is not None and run.ended <= gone and not run.error for run in runs)
+    if gone < math.inf and not ran and not cancelled and deaths < MAX_ATTEMPTS:
+        violations.append((gone, "lost", f"{name} was deleted, and has not run"))
+    if timer.scheduled == math.inf or cancelled:
         return
     due = max((due_of(id) for id in timer.ids), default=0.0) - EPOCH + CLOCKS
-    if not done and max(due, timer.scheduled) + FOUND_WITHIN < record.over:
-        deaths = sum(record.ended.get(run.machine, ("",))[0] == "killed" for run in runs)
+    if gone == math.inf and not ran and max(due, timer.scheduled) + FOUND_WITHIN < record.over:
         if deaths >= MAX_ATTEMPTS:
             excused["dead letter (P8)"] += 1
         else:
@@ -84,6 +86,18 @@ def _judge_timer(
     since = max(timer.scheduled - SETTLES, due - FOUND_WITHIN - SETTLES)
     if runs and runs[0].begun > ready + LATE and not record.troubled(since, runs[0].begun):
         violations.append((runs[0].begun, "late", f"{name}: {runs[0].begun - ready:.3f} s"))
+
+
+def _deaths(record: Record, runs: Sequence[Run]) -> int:
+    return sum(record.ended.get(run.machine, ("",))[0] == "killed" for run in runs)
+
+
+def _may_delete(record: Record, call: Cancelling, at: float) -> bool:
+    """Whether a cancellation may have deleted its timer at a moment. One whose answer was lost, or whose
+    process died before it came, may have been taken, and may have been on its way for seconds.
+    """
+    ended = min(call.ended, record.ended.get(call.machine, ("", math.inf))[1])
+    return call.found is not False and call.begun <= at <= ended + (0.0 if call.found else LATEST)
 
 
 def _judge_ticks(record: Record, violations: Violations) -> None:
@@ -102,8 +116,8 @@ def _judge_time(
     runs = record.on_time.dailies.get(name, [])
     if len(made) > 1:
         violations.append((made[-1], "repeated", f"{name}: {len(made)} messages"))
-    for run in runs:
-        if run.wall < EPOCH + int(at):
+    for run in runs:  # a later attempt follows the first, by whichever clock that one began
+        if run.attempt == 1 and run.wall < EPOCH + int(at):
             violations.append((run.begun, "early", f"{name} by {run.machine}"))
     ended = [run for run in runs if run.ended is not None and not run.error]
     for before, after in itertools.pairwise(ended):

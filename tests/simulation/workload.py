@@ -15,8 +15,8 @@ from simulation.record import Happening, Operation, Record
 
 if TYPE_CHECKING:
     from discordha.bot import DiscordHA
-    from simulation.cluster import Plan
     from simulation.discord_side import SimulatedDiscord
+    from simulation.plan import Plan
     from simulation.scheduler import Scheduler, Task
 
 __all__ = ["Loading"]
@@ -41,12 +41,16 @@ class Loading(ABC):
         """Adds a line to the history."""
 
     @abstractmethod
-    def _as(self, task: Task, ask: Callable[[], Any]) -> Any:
-        """Asks as another thread would."""
+    def _as(self, task: Task, ask: Callable[[], Any], busy: Any = None) -> Any:
+        """Asks as another thread would; ``busy`` if a lock is held."""
 
     @abstractmethod
     def _schedule_or_cancel(self, bot: DiscordHA, client: str, number: Callable[[], int]) -> None:
         """Schedules a timer, or cancels one."""
+
+    @abstractmethod
+    def _send_voice(self, bot: DiscordHA, name: str) -> None:
+        """Queues a voice command."""
 
     def _emit(self) -> None:
         if not self._emitting:
@@ -100,7 +104,7 @@ class Loading(ABC):
         while self._emitting:
             sleep(chance.expovariate(1 / PAUSE) * self.plan.replicas)
             part = int(self.scheduler.now / 10)
-            what = chance.choice(("increment", "get_or_set", "get", "set", "lock", "timer"))
+            what = chance.choice(("increment", "get_or_set", "get", "set", "lock", "timer", "voice"))
             if what == "increment":
                 key = f"counter/{part}"
                 self._operate(client, key, what, 1, lambda key=key: cache.increment(key))
@@ -122,6 +126,8 @@ class Loading(ABC):
                 self._operate(client, key, what, value, lambda key=key, value=value: cache.set(key, value))
             elif what == "timer":
                 self._schedule_or_cancel(bot, client, lambda: next(self._numbers))
+            elif what == "voice":
+                self._send_voice(bot, f"voice/{next(self._numbers)}")
             else:
                 self._with_lock(bot, client, f"lock/{chance.randrange(2)}")
 
@@ -150,7 +156,7 @@ class Loading(ABC):
                 held = self._held.get(name)
                 if held is not None:
                     other, holder, of = held
-                    if of.machine.alive and not self._as(of, lambda: holder.lost):
+                    if of.machine.alive and not self._as(of, lambda: holder.lost, True):
                         record.violation(now, "two holders", f"{name}: tokens {other} and {token}")
                     if token <= other:
                         record.violation(now, "token went back", f"{name}: {token} after {other}")

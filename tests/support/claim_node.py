@@ -108,7 +108,7 @@ class Node:
 
     def mark(self, claim: Claim) -> bool:
         answers: list[bool] = []
-        self.claims.mark(claim, lambda _, marked: answers.append(marked))
+        self.claims.mark((claim,), lambda _, marked: answers.append(marked))
         wait_for(lambda: answers, 5.0, "the mark's answer", interval=0.001)
         return answers[0]
 

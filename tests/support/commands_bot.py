@@ -6,9 +6,20 @@ from collections.abc import Callable
 
 from fleet import BOTS
 
-from discordha.testing import LocalDiscord, wait_for
+from discordha.testing import LocalDiscord, Replicas, wait_for
+from discordha.testing.plugin import ReplicasFactory
 
-__all__ = ["BOT", "TTL", "contents", "per_replica", "say_until", "syncs", "wait_looked", "wait_synced"]
+__all__ = [
+    "BOT",
+    "TTL",
+    "contents",
+    "per_replica",
+    "say_until",
+    "started",
+    "syncs",
+    "wait_looked",
+    "wait_synced",
+]
 
 BOT = BOTS / "commands.py"
 TTL = "2"
@@ -17,6 +28,26 @@ TTL = "2"
 def per_replica(discord: LocalDiscord, **env: str) -> Callable[[int], dict[str, str]]:
     """Gives each replica its name, and the record the name of the caller."""
     return lambda index: {**discord.env(f"r{index}"), "WHO": f"r{index}", **env}
+
+
+def started(
+    replicas: ReplicasFactory, discord: LocalDiscord, count: int, *, restart: bool = False, **env: str
+) -> Replicas:
+    """So many replicas with a short TTL, ready, and their commands registered.
+
+    :param env: more of their environment.
+    """
+    fleet = replicas(
+        BOT,
+        count,
+        discord=None,
+        restart=restart,
+        env={"DISCORDHA_SESSION_TTL": TTL, **env},
+        per_replica_env=per_replica(discord),
+    )
+    fleet.wait_ready(60)
+    wait_synced(discord)
+    return fleet
 
 
 def syncs(discord: LocalDiscord) -> list[tuple[str, list[str]]]:

@@ -24,6 +24,7 @@ class Line:
         self.discord = discord_
         self.messages: list[str] = []
         self.raws: list[str] = []  # their frames
+        self.guilds: dict[str, int] = {}  # by message, as its frame names it
         self.landmarks: list[tuple[int, int]] = []  # guild and id of each message
         self.fatal: list[BaseException] = []
         self.close_asked = 0
@@ -40,10 +41,18 @@ class Line:
         """Nothing limits it."""
 
     def on_dispatch(
-        self, event: str, args: tuple[Any, ...], raw: str | None, shard_id: int, acknowledged_revision: int
+        self,
+        event: str,
+        args: tuple[Any, ...],
+        raw: str | None,
+        shard_id: int,
+        acknowledged_revision: int,
+        *,
+        guild: int,
     ) -> None:
         if event == "message":
             self.stamps[args[0].content] = (acknowledged_revision, self.seen)
+            self.guilds[args[0].content] = guild
             self.messages.append(args[0].content)
             self.raws.append(raw or "")
 
@@ -69,7 +78,8 @@ class Line:
 
     def on_burst(self) -> None: ...
 
-    def on_burst_over(self) -> None: ...
+    def on_burst_over(self) -> float | None: ...
+    def on_burst_settled(self) -> None: ...
 
     # --
 

@@ -12,7 +12,7 @@ from discordha.config import Config
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.election import Election, LeaderTerm
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
-from discordha.coordination.journal.entries import JournalEntry
+from discordha.coordination.journal.entries import JournalEntry, JournalKeys
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
 from discordha.coordination.node import CoordinationNode
@@ -75,7 +75,9 @@ class Node:
         self.wire = SlowCommit(parts.commit)
         wire: Any = self.wire
         self.journal = Journal(
-            JournalWriter(parts.store, wire, parts.leases, root, 0, name, max_attempts=max_attempts),
+            JournalWriter(
+                parts.store, wire, parts.leases, JournalKeys(root), 0, name, max_attempts=max_attempts
+            ),
             put=self.line.append,
             size=size,
             retention=600.0,

@@ -6,7 +6,7 @@ from typing import Any
 
 from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
-from discordha.coordination.journal.entries import AGAIN, JournalEntry, digest
+from discordha.coordination.journal.entries import AGAIN, JournalEntry, JournalKeys, digest
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
 
@@ -44,7 +44,7 @@ class Kept:
         self.dropped: list[str] = []
         nothing: Any = None
         self.journal = Journal(
-            JournalWriter(nothing, nothing, nothing, "/x/", shard, "me", max_attempts=3),
+            JournalWriter(nothing, nothing, nothing, JournalKeys("/x/"), shard, "me", max_attempts=3),
             put=lambda entry: None,
             size=size,
             retention=600.0,

@@ -54,7 +54,7 @@ class SteppedClaims:
     """
 
     previous_attempts = staticmethod(lambda key: None)
-    is_open = False
+    is_open = is_alone = False
     can_look = True
 
     def __init__(self, world: World, replica: Replica) -> None:
@@ -118,9 +118,10 @@ class SteppedClaims:
         self._world.put(claim.key, ("r", self._replica.name, claim.attempt - 1))
         self._world.put(claim.key, None)
 
-    def mark(self, claim: Claim, done: Callable[[Claim, bool], None]) -> None:
-        self._world.put(claim.key, ("d", self._replica.name, claim.attempt))
-        done(claim, True)
+    def mark(self, claims: Sequence[Claim], done: Callable[[Sequence[Claim], bool], None]) -> None:
+        for claim in claims:
+            self._world.put(claim.key, ("d", self._replica.name, claim.attempt))
+        done(claims, True)
 
     def watch(self) -> None:
         """The watch shows the next claim that is gone."""

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from discordha.coordination.partitions import Partitions
 from discordha.testing import LocalEtcd
 from discordha.testing.etcd.api import EtcdApi, EtcdApiError
 
@@ -109,7 +110,7 @@ def _break_connections(etcd: LocalEtcd) -> None:
 
 
 def denied(kind: str, *, data: bool = False) -> Refuse:
-    """Access to the keys of one kind only is denied.
+    """Access to the keys of one kind only is denied, in every partition.
 
     :param data: of a kind that lies below ``<name>.data/``.
     """
@@ -117,7 +118,11 @@ def denied(kind: str, *, data: bool = False) -> Refuse:
     def refuse(access: Access) -> Callable[[], object]:
         root = f"/discordha/v1/{access.name}{'.data' if data else ''}/"
         whole = _range(root, root[:-1] + "0")
-        parts = [_range(root, f"{root}{kind}/"), _range(f"{root}{kind}0", root[:-1] + "0")]
+        partitions = [] if data else _partitions(access)
+        starts = [root + kind, *(f"{root}~{partition}{kind}" for partition in partitions)]
+        begins = [root, *(f"{start}0" for start in starts)]
+        ends = [*(f"{start}/" for start in starts), root[:-1] + "0"]
+        parts = [_range(begin, end) for begin, end in zip(begins, ends, strict=True)]
         for part in parts:
             _grant(access, part)
         access.call("auth/role/revoke", role=access.role, **whole)
@@ -131,6 +136,13 @@ def denied(kind: str, *, data: bool = False) -> Refuse:
         return restore
 
     return refuse
+
+
+def _partitions(access: Access) -> list[str]:
+    """What keys in partitions begin with, in the order of the keys; none if the bot has no shards."""
+    key = f"/discordha/v1/{access.name}/s/partitions"
+    found = access.call("kv/range", key=base64.b64encode(key.encode()).decode()).get("kvs", [])
+    return [name for kv in found for name in Partitions(int(base64.b64decode(kv["value"]))).all() if name]
 
 
 def _see_to_rights(access: Access) -> None:

@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterable, Sequence
 from discordha.coordination.claims.begun import BegunRuns
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.looks import Looks
+from discordha.coordination.claims.marks import Marks
 from discordha.coordination.claims.records import (
     Attempts,
     Claim,
@@ -46,19 +47,14 @@ from discordha.coordination.claims.records import (
     parse_claim,
     value_of,
 )
-from discordha.coordination.claims.writes import MarkWrite, aside, claims_with_record, is_mark_of, releases
+from discordha.coordination.claims.writes import aside, claims_with_record, releases
 from discordha.coordination.etcd.group_commit import GroupCommit, Operation
 from discordha.coordination.etcd.retention import RetentionLeases
 from discordha.coordination.etcd.store import (
-    Compare,
-    Delete,
-    Get,
     Guarded,
     KeyValue,
     LeaseNotFound,
-    Put,
     RequestRefused,
-    Txn,
     TxnResult,
 )
 from discordha.coordination.session import Grant, Session
@@ -72,7 +68,7 @@ _log = logging.getLogger(__name__)
 RETRY_PAUSE = 0.25
 #: The pause doubles up to this one, seconds.
 LAST_RETRY_PAUSE = 1.0
-_UNKNOWN = Hint.UNKNOWN
+_UNKNOWN, _DONE = Hint.UNKNOWN, Hint.DONE
 
 
 class Claims:
@@ -110,12 +106,14 @@ class Claims:
         self._replica_id = replica_id
         self._max_attempts = max_attempts
         self._open_on_loss = open_on_loss
-        self._backlog = backlog
         self._no_lease = Grant(0, 0, math.inf, time.monotonic)  # of claims won without etcd: never lost
         self._tokens = itertools.count(1)
         self._first = f"r {replica_id} 1".encode()
         self.owner, self.is_aside, self.traceparent = hints.owner, hints.is_aside, hints.traceparent
-        self._answered = self._on_mark  # bound once instead of for each mark
+        #: Marks events as finished.
+        self.mark = Marks(
+            commit, leases, hints, root, replica_id, self._no_lease, alone=session is None, backlog=backlog
+        ).make
         self._no_claims_ahead_until = 0.0  # those would come as fast as events, where etcd refuses
         self._stop = threading.Event()
         #: Notes that an event's handlers begin.
@@ -225,7 +223,7 @@ class Claims:
         return None
 
     def _win_without_lease(self, request: ClaimRequest, token: int = 0) -> Claim | Done:
-        if self._hints.hint(request.key) is Hint.DONE:
+        if self._hints.hint(request.key) is _DONE:
             return Done()
         return Claim(request.key, request.attempt, token, self._no_lease)
 
@@ -319,69 +317,10 @@ class Claims:
             record = made.record(self._known(made), self._replica_id, self._max_attempts, grant.lease_id)
         return Claim(request.key, attempt, token, grant, recorded=request.recorded, record=record)
 
-    # -- marks ---------------------------------------------------------------------------------------------
-
-    def mark(self, claim: Claim, done: Callable[[Claim, bool], None] | None = None) -> None:
-        """Marks an event as finished, in the background, until etcd has accepted the mark. Never blocks.
-
-        :param done: called on a coordination thread with the claim and whether it is marked; false if another
-            replica had taken the event, or etcd refuses the mark; the log says so.
-        """
-        if claim.grant is self._no_lease:
-            self._hints.note_done(claim.key)
-            if self._session is None or self._commit.waiting > self._backlog:
-                if done is not None:
-                    done(claim, True)
-                return
-        key = self._prefix + claim.key
-        value, lease = value_of("d", self._replica_id, claim.attempt), self._leases.current()
-        if claim.recorded or self._hints.attempts(claim.key) is not None:
-            attempts_key = f"{self._root}a/{claim.key}"
-            txn: Txn | Guarded = Txn(
-                (Compare.create_revision(key, claim.token),),
-                (Put(key, value, lease), Delete(attempts_key)),
-                (Get(key),),
-            )
-            mark = MarkWrite(txn, (key, attempts_key), claim, done, self._answered)
-        else:
-            guarded = Guarded(key, "create_revision", claim.token, value, lease)
-            mark = MarkWrite(guarded, (key,), claim, done, self._answered)
-        self._commit.submit((mark,))
-
-    def _on_mark(self, operation: Operation) -> None:
-        assert isinstance(operation, MarkWrite)
-        claim, done = operation.claim, operation.done
-        try:
-            result = operation.value()
-        except LeaseNotFound:
-            self._leases.renew_then(lambda: self.mark(claim, done))
-            return
-        except StoreUnavailable:
-            _log.warning("the mark of %s is not written: the replica stops while etcd is away", claim.key)
-            marked = False
-        except Exception as error:  # noqa: BLE001 - its item must not wait for a mark that can't be made
-            told = "the mark of %s is refused: when this replica ends, another runs it again: %s"
-            _log.error(told, claim.key, error)
-            marked = False
-            self._hints.note_done(claim.key)
-        else:
-            if not result.succeeded and not result.responses[0] and not operation.late:
-                self._mark_late(operation)
-                return
-            marked = result.succeeded or is_mark_of(self._replica_id, result)
-            if marked:
-                self._hints.note_done(claim.key)
-            else:
-                _log.warning("%s was finished here after another replica had taken it", claim.key)
-        if done is not None:
-            done(claim, marked)
-
-    def _mark_late(self, refused: MarkWrite) -> None:
-        """Marks an event whose claim is gone with its session and that nobody has taken since."""
-        claim, key = refused.claim, self._prefix + refused.claim.key
-        value = value_of("d", self._replica_id, claim.attempt)
-        guarded = Guarded(key, "version", 0, value, self._leases.current())
-        self._commit.submit((MarkWrite(guarded, (key,), claim, refused.done, self._answered, late=True),))
+    @property
+    def is_alone(self) -> bool:
+        """Whether marks concern nobody but this replica, and may be made together later on. No I/O."""
+        return self._session is None
 
     def set_aside(self, claim: Claim, traceparent: str | None = None) -> None:
         """Tells the other replicas, in the background, that an event under way holds up no younger one. Never

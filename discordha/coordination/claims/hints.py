@@ -2,7 +2,8 @@
 trip.
 
 No replica is told of every claim and mark. What it knows comes from four places:
-- *the watch's deletes* below ``e/``, with what was deleted: a claim that vanished (``on_free``), or a mark;
+- *the watch's deletes* below ``e/``, with what was deleted: a claim that vanished (``on_free``), or a mark.
+  Where claims are partitioned, only those of the shards that this replica hosts are told;
 - *the watch on* ``a/``: who runs an event that was taken over or caught up. Its end deletes the record;
 - *answers to claims* that this replica made, and to its marks;
 - *looks* (``Looks``): who runs an event, that it is set aside, or that it is done.
@@ -54,7 +55,7 @@ MAX_GONE = 10_000
 MISSING = 1.0
 
 
-_UNKNOWN = Hint.UNKNOWN
+_UNKNOWN, _RUNNING, _DONE = Hint
 
 
 class ClaimHints(WatchListener):
@@ -94,8 +95,8 @@ class ClaimHints(WatchListener):
         """
         held = self._held.get(key)  # in this order, and without the lock: what ends is noted as done first
         if held is not None and not (own_lease and held.lease == own_lease):
-            return Hint.RUNNING
-        return Hint.DONE if key in self._done else _UNKNOWN
+            return _RUNNING
+        return _DONE if key in self._done else _UNKNOWN
 
     def owner(self, key: str) -> str | None:
         """The replica that holds an event, as far as is known; ``?`` if that cannot be read."""
@@ -117,15 +118,16 @@ class ClaimHints(WatchListener):
         known = attempts.traceparent if attempts is not None else None
         return known if known is not None else self._traces.get(key)
 
-    def note_done(self, key: str) -> None:
-        """Notes that a claim or a mark was answered with *done*."""
+    def note_done(self, *keys: str) -> None:
+        """Notes that claims or marks were answered with *done*."""
         with self._lock:
-            self._finish(key)
+            self._finish(keys)
 
-    def _finish(self, key: str) -> None:
-        self._done.add(key)
-        self._held.pop(key, None)
-        self._traces.pop(key, None)
+    def _finish(self, keys: Iterable[str]) -> None:
+        self._done.update(keys)
+        for key in keys:
+            self._held.pop(key, None)
+            self._traces.pop(key, None)
 
     def note_held(self, key: str, held: Held) -> None:
         """Notes who holds an event after a refused claim or a look, unless the watch has told its end or more
@@ -158,7 +160,7 @@ class ClaimHints(WatchListener):
                     if found.revision >= self._snapshot or key in self._held:  # else it may have ended before
                         self._hold(key, held_by(parsed, kv))
                 elif self._gone.get(key, 0) < kv.mod_revision:  # else an operator wants it again
-                    self._finish(key)
+                    self._finish((key,))
             orphans = self._orphans(keys)
         for key, kv in unreadable:
             self.note_unreadable(key, Held("?", 1, kv.mod_revision), kv.value)
@@ -197,12 +199,26 @@ class ClaimHints(WatchListener):
             for key, held in list(self._held.items()):
                 if held.revision > snapshot.revision:  # etcd has lost its data
                     del self._held[key]
-                else:  # its end may have gone untold: a look that misses it tells
-                    self._missing[key] = self._clock()
+            self._doubt(self._clock())
             if any(revision > snapshot.revision for revision in self._gone.values()):
                 self._gone.clear()
         if self._listener is not None:
             self._listener.on_resync(list(attempts))
+
+    def doubt(self) -> None:
+        """Has all events looked at that wait here or may be orphans: of some the watch has not told so far.
+        Any thread but the watch's."""
+        with self._lock:
+            self._doubt(self._clock() - MISSING)
+            attempts = list(self._attempts)
+        if self._listener is not None:
+            self._listener.on_resync(attempts)
+
+    def _doubt(self, since: float) -> None:
+        """Ends of what is held may have gone untold: looks that miss it tell, ``MISSING`` after a moment.
+        Caller holds the lock."""
+        for key in list(self._held):
+            self._missing[key] = since
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ Threads and locks: none; the owner guards them. A single look-up needs no guard.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 __all__ = ["Recent", "TTLSet"]
@@ -49,11 +49,16 @@ class TTLSet:
 
     def add(self, key: str) -> None:
         """Adds a key or renews it, and drops what has expired."""
+        self.update((key,))
+
+    def update(self, keys: Iterable[str]) -> None:
+        """Does so for many."""
         now = self._clock()
-        known = self._until
-        known[key] = now + self._ttl
-        known.move_to_end(key)  # so that the first one is the oldest
-        while known[next(iter(known))] <= now or len(known) > self._size:
+        known, until = self._until, now + self._ttl
+        for key in keys:
+            known[key] = until
+            known.move_to_end(key)  # so that the first one is the oldest
+        while known and (known[next(iter(known))] <= now or len(known) > self._size):
             known.popitem(last=False)
 
     def discard(self, key: str) -> None:

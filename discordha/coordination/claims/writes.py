@@ -6,13 +6,19 @@ Those about a claim are guarded by its create revision: none touches a key that 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from discordha.coordination.claims.records import ASIDE, Attempts, Claim, ClaimRequest, parse_claim, value_of
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import Compare, Delete, Get, Guarded, Put, Txn, TxnResult
+from discordha.coordination.partitions import bare
 
-__all__ = ["MarkWrite", "aside", "claims_with_record", "is_mark_of", "releases"]
+__all__ = ["MarkAnswer", "MarkWrite", "aside", "claims_with_record", "is_mark_of", "releases"]
+
+
+#: Is told of claims that are marked, or refused.
+MarkAnswer: TypeAlias = Callable[[Sequence[Claim], bool], None]
 
 
 class MarkWrite(Operation):
@@ -25,12 +31,12 @@ class MarkWrite(Operation):
         txn: Txn | Guarded,
         keys: tuple[str, ...],
         claim: Claim,
-        done: Callable[[Claim, bool], None] | None,
-        callback: Callable[[Operation], None],
+        done: MarkAnswer | None,
+        answered: Callable[[list[Operation]], None],
         *,
         late: bool = False,
     ) -> None:
-        super().__init__(txn, keys, callback, persistent=True)
+        super().__init__(txn, keys, persistent=True, together=answered)
         self.claim = claim
         self.done = done
         self.late = late
@@ -58,7 +64,7 @@ def claims_with_record(
     if request.burial(known, max_attempts) is not None:
         writes = (
             Put(key, value_of("d", replica_id, request.attempt), retention),
-            Put(f"{root}dead/{request.key}", request.letter(record)),
+            Put(f"{root}dead/{bare(request.key)}", request.letter(record)),
             Delete(attempts_key),
         )
     else:

@@ -176,7 +176,10 @@ class SerialNotifier:
             try:
                 call(term)
             except Exception:  # noqa: BLE001 - the election outlives its listeners' faults
-                _log.exception("a listener of the election of shard %d failed", number_of(term.shard_id))
+                _log.exception(
+                    "a listener of the election of shard %d failed; the election goes on",
+                    number_of(term.shard_id),
+                )
             finally:
                 with self._lock:
                     self._delivering = False

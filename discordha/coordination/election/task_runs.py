@@ -3,7 +3,7 @@
 Guarantees
 - A run holds the key ``lp/<name>`` under its replica's session: no other run of that name begins while the
   key exists, also if leadership has moved while the old leader still runs the task.
-- Each begin is counted once in the task's state ``lc/<name>``, together with what was told to all replicas:
+- Each begin is counted once in the task's state ``lc/<name>``, which also has the orders to all replicas:
   whether the task is stopped, and another schedule. A fleet that starts anew forgets that state.
 - A run whose end was not written is ended later; a begin whose answer was lost is taken back: ``settle``.
 - A *point* (a time at which a run was due) is noted in ``lt/<name>`` when its run begins, and again when it
@@ -29,7 +29,6 @@ from discordha.coordination.etcd.store import (
     Compare,
     Delete,
     Get,
-    GetPrefix,
     KeyValue,
     Put,
     Snapshot,
@@ -154,11 +153,8 @@ class TaskRuns(WatchListener):
 
         :raises StoreUnavailable: the store does not answer.
         """
-        members, states = self._store.txn(
-            (), (GetPrefix(f"{self._root}m/"), GetPrefix(f"{self._root}lc/"))
-        ).responses
-        assert isinstance(states, list)
-        if not members:
+        states = self._store.range(f"{self._root}lc/").items  # first: what a new member writes is another
+        if states and not self._store.range(f"{self._root}m/", limit=1).items:
             for kv in states:
                 self._store.txn((Compare.mod_revision(kv.key, kv.mod_revision),), (Delete(kv.key),))
 
@@ -205,8 +201,8 @@ class TaskRuns(WatchListener):
         self.settle(run.name)
 
     def settle(self, name: str) -> bool:
-        """Ends in the store what does not go on here: a run whose end was not written, or one whose begin was
-        committed without an answer. Whether nothing is left to do. Blocks on the store if something is. Only
+        """Ends runs in the store that no longer go on here: a run whose end was not written, or one whose
+        begin was committed without an answer. True if none is left. Blocks on the store if there is one. Only
         for the thread that begins and ends the task's runs.
         """
         with self._changed:

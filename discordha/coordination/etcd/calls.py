@@ -49,7 +49,7 @@ LAST_PAUSE = 1.0
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 #: A member that has lost its cluster answers with an error at once, not after the caller's timeout.
 _REQUIRE_LEADER: Metadata = (("hasleader", "true"),)
-#: How a watch ends that a proxy between this replica and etcd has ended.
+#: The statuses of a watch that a proxy between this replica and etcd has ended.
 _ENDED = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN})
 _Invoke: TypeAlias = Callable[[Connection, float, Metadata], T]
 

@@ -37,6 +37,8 @@ from discordha.coordination.etcd.messages import (
 )
 from discordha.coordination.etcd.store import (
     Compare,
+    Get,
+    GetPrefix,
     KeyValue,
     Lease,
     LeaseNotFound,
@@ -194,7 +196,7 @@ class EtcdStore(Store):
         request = etcdrpc.RangeRequest(key=start, range_end=prefix_end(start), count_only=True)
         return int(self._range(request, timeout).count)
 
-    def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
+    def look(self, keys: Sequence[str], *, fresh: bool = False, timeout: float | None = None) -> Snapshot:
         found: list[KeyValue] = []
         revisions: list[int] = []
         groups = neighbours(keys)
@@ -205,12 +207,12 @@ class EtcdStore(Store):
                     key=group[0].encode(),
                     range_end=f"{group[-1]}\0".encode() if len(group) > 1 else b"",
                     limit=2 * len(group) + LOOK_SPARE,
-                    serializable=True,
+                    serializable=not fresh,
                 )
                 for group in some
             ]
 
-            def read(
+            def read(  # not as one transaction, see ``txn``
                 to: Connection, left: float, head: Metadata, requests: list[Any] = requests
             ) -> list[Any]:
                 calls = [to.kv.Range.future(request, left, head) for request in requests[1:]]
@@ -245,6 +247,8 @@ class EtcdStore(Store):
         *,
         timeout: float | None = None,
     ) -> TxnResult:
+        if all(isinstance(op, Get | GetPrefix) for op in (*success, *failure)):
+            raise RequestRefused("a transaction that only reads is not sent: read the keys, or a range")
         request = etcdrpc.TxnRequest()
         try:
             fill_txn(request, compare, success, failure)
@@ -318,16 +322,12 @@ class EtcdStore(Store):
         name: str = "discordha-watch",
         heartbeats: bool = False,
         quiet: str | None = None,
+        apart: str | None = None,
     ) -> EtcdWatch:
+        store, clock = self.clone(), self._clock
+        ranges = {"quiet": quiet, "apart": apart}
         return EtcdWatch(
-            self.clone(),
-            prefix,
-            listener,
-            silence=silence,
-            name=name,
-            heartbeats=heartbeats,
-            quiet=quiet,
-            clock=self._clock,
+            store, prefix, listener, silence=silence, name=name, heartbeats=heartbeats, clock=clock, **ranges
         )
 
     def open_watch(

@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 QUIET = 2.0
 _Code: Any = grpc.StatusCode
 
-#: The call never left this process, for lack of a connection.
+#: Words about calls that never left this process, for lack of a connection.
 _NOT_SENT = (
     "failed to connect to all addresses",
     "dns resolution failed",
     "name resolution",
     "empty address list",
 )
-#: etcd answered that it had done nothing.
+#: Words of etcd's answers that say that it did nothing.
 _NOT_APPLIED = ("no leader", "not capable")
 _REFUSED = (
     _Code.INVALID_ARGUMENT,
@@ -42,7 +42,8 @@ _REFUSED = (
     _Code.OUT_OF_RANGE,
     _Code.UNIMPLEMENTED,
 )
-#: etcd's gRPC says so, unlike this process's of an answer: that one's request was applied.
+#: Words of etcd's gRPC about a request. This process's gRPC has other words about an answer, whose request
+#: was applied.
 _TOO_LARGE = "grpc: received message larger than max"
 _OVERLOADED = "is overloaded (too many requests): give it faster disks or less to do"
 _FULL = (

@@ -41,6 +41,7 @@ from discordha.coordination.etcd.operations import (
     fail,
     leases_of,
     size_of,
+    tell,
     unsent,
 )
 from discordha.coordination.etcd.store import (
@@ -319,12 +320,7 @@ class GroupCommit:
                     call.left -= 1
                     if call.left == 0 and not call.promoted:  # one that is the sender has been woken
                         call.wake.release()
-        for operation in answered:
-            if operation.callback is not None:
-                try:
-                    operation.callback(operation)
-                except Exception:  # noqa: BLE001 - the other operations need their answers all the same
-                    _log.exception("a commit callback failed")
+        tell(answered)
 
     def _answer_all(self, operations: Sequence[Operation], error: Exception) -> None:
         for operation in operations:

@@ -6,8 +6,8 @@ Pure functions; any thread. ``client`` says why the client's objects are avoided
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from etcd3 import etcdrpc
 
@@ -30,6 +30,7 @@ from discordha.coordination.etcd.store import (
 __all__ = [
     "WatchBatch",
     "WatchRange",
+    "WatchedRanges",
     "fill_txn",
     "key_value",
     "neighbours",
@@ -85,6 +86,112 @@ class WatchRange(NamedTuple):
     deletes_only: bool = False
 
 
+Span: TypeAlias = tuple[str, str]
+"""Keys, from the first one up to the second one, without that."""
+
+
+def _without(spans: Sequence[Span], taken: Sequence[Span]) -> list[Span]:
+    """What is left of spans without others."""
+    for first, end in taken:
+        spans = [
+            left
+            for one, other in spans
+            for left in ((one, min(other, first)), (max(one, end), other))
+            if left[0] < left[1]
+        ]
+    return list(spans)
+
+
+class _Watched:
+    __slots__ = ("deletes_only", "end", "first", "revision")
+
+    def __init__(self, span: Span, revision: int = 0, *, deletes_only: bool = False) -> None:
+        self.first, self.end = span
+        self.revision = revision
+        self.deletes_only = deletes_only
+
+
+class WatchedRanges:
+    """The ranges of one watch, and up to which revision each has been delivered. Their numbers are those in
+    the requests of a stream.
+
+    Of the keys below ``quiet`` deletes alone are watched, and of those behind ``apart`` only *parts*. The
+    first range has all the others but those before ``quiet``. Owned by a watch, which guards it.
+    """
+
+    def __init__(self, prefix: str, quiet: str | None, apart: str | None) -> None:
+        self.whole = quiet is None
+        end = prefix_end(prefix.encode()).decode(errors="replace")
+        if quiet is None:
+            self.numbered = [_Watched((prefix, end))]
+            return
+        behind = prefix_end(quiet.encode()).decode()
+        self.numbered = [
+            _Watched((behind, apart or end)),
+            _Watched((prefix, quiet)),
+            _Watched((quiet, behind), deletes_only=True),
+        ]
+
+    @property
+    def first(self) -> int:
+        """The revision of the first range."""
+        return self.numbered[0].revision
+
+    @property
+    def parts(self) -> list[Span]:
+        return [(each.first, each.end) for each in self.numbered[2:] if not each.deletes_only]
+
+    def revision_of(self, key: str) -> int:
+        """Up to which revision a key's range has been delivered; 0 if it is not watched."""
+        if self.whole:
+            return self.first
+        return next((each.revision for each in self.numbered if each.first <= key < each.end), 0)
+
+    def restart(self, revision: int, parts: Mapping[Span, int]) -> None:
+        """All has been delivered up to a revision, and the parts up to one each."""
+        for each in self.numbered:
+            each.revision = parts.get((each.first, each.end), revision)
+
+    def settle(self, revision: int) -> None:
+        """All but the first range have been delivered up to a revision, at the least."""
+        for each in self.numbered[1:]:
+            each.revision = max(each.revision, revision)
+
+    def requests(self) -> list[WatchRange]:
+        """What a stream is to tell from here on; empty for the whole prefix."""
+        if self.whole:
+            return []
+        return [
+            WatchRange(each.first.encode(), each.end.encode(), each.revision + 1, each.deletes_only)
+            for each in self.numbered
+        ]
+
+    def missing(self, parts: Sequence[Span]) -> list[Span]:
+        """What is not watched of parts."""
+        return _without(parts, self.parts)
+
+    def refit(self, deletes: Sequence[Span], parts: Sequence[Span], new: Mapping[Span, int]) -> list[Span]:
+        """Goes over to other ranges. What goes on being watched goes on where it was.
+
+        :param deletes: those of which deletes are told; where they are new, from about now on.
+        :param new: what was missing of the parts, each with the revision of its snapshot.
+        :return: the parts that are watched no more.
+        """
+        known = {(each.first, each.end): each.revision for each in self.numbered}
+        told = [_Watched(each, known.get(each, self.first), deletes_only=True) for each in deletes]
+        kept = [
+            _Watched((max(each.first, first), min(each.end, end)), each.revision)
+            for each in self.numbered[2:]
+            if not each.deletes_only
+            for first, end in parts
+            if max(each.first, first) < min(each.end, end)
+        ]
+        added = [_Watched(span, revision) for span, revision in new.items()]
+        gone = _without(self.parts, parts)
+        self.numbered = [*self.numbered[:2], *told, *kept, *added]
+        return gone
+
+
 def prefix_end(prefix: bytes) -> bytes:
     """The first key after all keys with the prefix, as etcd's range requests want it."""
     end = bytearray(prefix)
@@ -110,7 +217,7 @@ def neighbours(keys: Sequence[str]) -> list[list[str]]:
     folder, number = "", 0
     for above, _, last in sorted(key.rpartition("/") for key in keys):
         key = f"{above}/{last}"
-        found = int(last) if last.isascii() and last.isdigit() else 0
+        found = int(last) if last.isascii() and last.isdigit() and len(last) <= 20 else 0
         near = bool(found) and above == folder and len(last) == len(str(number)) and found - number < NEAR
         if near:
             groups[-1].append(key)

@@ -11,8 +11,10 @@ Threads and locks: none; whoever owns a ``Holdback`` guards it.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from discordha.coordination.etcd.store import Guarded, Put, StoreRefused, Txn, TxnResult
 from discordha.errors import StoreUnavailable
@@ -27,8 +29,13 @@ __all__ = [
     "kind_of",
     "leases_of",
     "size_of",
+    "tell",
     "unsent",
 ]
+
+_log = logging.getLogger(__name__)
+
+Told = TypeVar("Told")
 
 #: etcd's default limit is 128 operations per transaction, less those inside the nested transactions.
 MAX_OPERATIONS = 120
@@ -59,11 +66,12 @@ class Operation:
     :param keys: the keys that it may write. Operations with a common key keep their order and never share a
         transaction, since etcd rejects one that puts a key twice.
     :param callback: called with the operation once it has an answer, if nobody waits for it.
+    :param together: the same, called once for all those of a transaction that share it.
     :param persistent: sent again until etcd answers; only for ``submit``.
     :param order: operations of one order do not overtake each other; only for persistent ones.
     """
 
-    __slots__ = ("call", "callback", "error", "keys", "order", "persistent", "result", "txn")
+    __slots__ = ("call", "callback", "error", "keys", "order", "persistent", "result", "together", "txn")
 
     def __init__(
         self,
@@ -73,8 +81,10 @@ class Operation:
         *,
         persistent: bool = False,
         order: str | None = None,
+        together: Callable[[list[Operation]], None] | None = None,
     ) -> None:
         self.persistent = persistent
+        self.together = together
         self.order = order
         self.txn = txn
         self.keys = keys
@@ -95,6 +105,25 @@ def fail(operations: Iterable[Operation], error: Exception) -> None:
     """Gives all of them an error for an answer."""
     for operation in operations:
         operation.error = error
+
+
+def tell(answered: Iterable[Operation]) -> None:
+    """Calls the callbacks of operations that have their answers. No error of one keeps others from theirs."""
+    together: dict[Callable[[list[Operation]], None], list[Operation]] = {}
+    for operation in answered:
+        if operation.callback is not None:
+            _call(operation.callback, operation)
+        elif operation.together is not None:
+            together.setdefault(operation.together, []).append(operation)
+    for callback, operations in together.items():
+        _call(callback, operations)
+
+
+def _call(callback: Callable[[Told], None], answered: Told) -> None:
+    try:
+        callback(answered)
+    except Exception:  # noqa: BLE001 - the other operations need their answers all the same
+        _log.exception("the callback of a write failed; other writes go on")
 
 
 def unsent(outage: StoreUnavailable) -> StoreUnavailable:

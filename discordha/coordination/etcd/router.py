@@ -14,12 +14,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent, WatchListener
 
-__all__ = ["KeyView", "WatchRouter"]
+__all__ = ["APART", "KeyView", "PartListener", "WatchRouter"]
 
 _log = logging.getLogger(__name__)
+
+#: The beginning, below the root, of keys that lie in partitions: their second component names the listener.
+APART = "~~"
+
+
+@runtime_checkable
+class PartListener(Protocol):
+    """A listener to keys that lie in partitions."""
+
+    def on_part(self, part: tuple[str, str], items: Sequence[KeyValue]) -> None:
+        """A part of the keys is told from now on, or, without items, no more. In place of what was known of
+        it."""
 
 
 class WatchRouter(WatchListener):
@@ -30,7 +43,6 @@ class WatchRouter(WatchListener):
         self._listeners: list[WatchListener] = []
         self._routes: dict[str, int] = {}
         self._was_lost = False
-        self.listener_errors = 0
 
     def subscribe(self, listener: WatchListener, *components: str) -> None:
         """Sends the keys of components to a listener, one per component. Called before the watch starts."""
@@ -67,6 +79,13 @@ class WatchRouter(WatchListener):
         for index in sorted(parts):  # by subscription: marks are applied before the answers that follow them
             self._tell(self._listeners[index].on_events, revision, parts[index])
 
+    def on_part(self, part: tuple[str, str], snapshot: Snapshot) -> None:
+        """Gives each listener to keys in partitions its items of a part. See ``Watch.narrow``."""
+        for index, listener in enumerate(self._listeners):
+            if isinstance(listener, PartListener):
+                items = [kv for kv in snapshot.items if self._route(kv.key) == index]
+                self._tell(listener.on_part, part, items)
+
     def on_lost(self) -> None:
         self._was_lost = True
         for listener in self._listeners:
@@ -74,14 +93,15 @@ class WatchRouter(WatchListener):
 
     def _route(self, key: str) -> int | None:
         cut = self._cut
+        if key.startswith(APART, cut):
+            cut = key.find("/", cut) + 1
         return self._routes.get(key[cut : key.find("/", cut)])
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         try:
             call(*arguments)
         except Exception:  # noqa: BLE001 - the other listeners must be called all the same
-            self.listener_errors += 1
-            _log.exception("a listener of the coordination watch failed")
+            _log.exception("a listener of the coordination watch failed; the others go on")
 
 
 class KeyView(WatchListener):

@@ -14,7 +14,7 @@ loop thread. ``close`` ends calls in flight with ``StoreUnavailable``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from discordha.errors import DiscordHAError, StoreUnavailable
@@ -237,10 +237,11 @@ class WatchListener(Protocol):
 
 class Watch(Protocol):
     """Reports every change below a prefix to its listener, once and in order, over all losses of connection.
-    Properties may be read on any thread. ``messages`` counts what etcd has sent."""
+    Properties may be read on any thread. ``messages`` counts etcd's, and ``changes`` what they tell."""
 
     losses: int
     messages: int
+    changes: int
 
     @property
     def alive(self) -> bool:
@@ -256,11 +257,27 @@ class Watch(Protocol):
     def stop(self) -> None:
         """Stops watching and waits for the listener's last call, unless called by it. Idempotent."""
 
+    def narrow(
+        self,
+        deletes: Sequence[tuple[str, str]],
+        parts: Sequence[tuple[str, str]],
+        on_part: Callable[[tuple[str, str], Snapshot], None],
+        timeout: float,
+    ) -> bool:
+        """Tells of the keys in these ranges alone, below ``quiet`` and behind ``apart``. Blocks until that is
+        so, and raises ``StoreUnavailable`` after ``timeout`` seconds. False if it was so. No listener's.
+
+        :param deletes: ranges below ``quiet``, each by first key and end. New ones begin about now.
+        :param parts: ranges behind ``apart``. What goes on being watched misses nothing.
+        :param on_part: called on the watch's thread: with a snapshot of each part that is new, before its
+            first change, and with an empty one of each that is watched no more."""
+
     def wait_synced(self, timeout: float) -> bool:
         """Blocks until the first snapshot is delivered; false after ``timeout`` seconds or at stop."""
 
-    def wait_revision(self, revision: int, timeout: float) -> bool:
-        """Blocks until ``revision``, of a write below the prefix, is delivered; false after ``timeout`` s."""
+    def wait_revision(self, revision: int, timeout: float, key: str | None = None) -> bool:
+        """Blocks until ``revision``, of a write below the prefix, is delivered; false after ``timeout`` s.
+        ``key``: what was written, if it lies behind ``apart``."""
 
     def sync(self, timeout: float, *, lease: int = 0) -> bool:
         """Blocks until everything written before this call is delivered; false after ``timeout`` seconds.
@@ -282,7 +299,8 @@ class Transactions(Protocol):
         """Runs a transaction, all or nothing.
 
         :raises LeaseNotFound: a put names a lease that is gone; nothing was written.
-        :raises RequestRefused: two operations write one key, or there are too many.
+        :raises RequestRefused: two operations write one key, there are too many, or none of them writes: etcd
+            before 3.5.5 panics if a caller gives up a transaction that only reads (etcd-io/etcd#14110).
         """
 
 
@@ -346,10 +364,9 @@ class Store(Transactions, Leases, Protocol):
         """How many keys there are below a prefix. No key is sent."""
         return len(self.range(prefix, keys_only=True, timeout=timeout).items)
 
-    def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
-        """Those of the keys that exist, as whichever member has them, which may be behind the others: at the
-        snapshot's revision or later. Costs no consensus. Neighbouring snowflakes are read in one range.
-        """
+    def look(self, keys: Sequence[str], *, fresh: bool = False, timeout: float | None = None) -> Snapshot:
+        """Those of the keys that exist, as whichever member has them, which may be behind the others unless
+        ``fresh``: at the snapshot's revision or later. Neighbouring snowflakes are read in one range."""
 
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout: float | None = None) -> int:
         """Writes a key and returns the write's revision; raises ``LeaseNotFound`` if the lease is gone."""
@@ -369,6 +386,7 @@ class Store(Transactions, Leases, Protocol):
         name: str = "discordha-watch",
         heartbeats: bool = False,
         quiet: str | None = None,
+        apart: str | None = None,
     ) -> Watch:
         """A watch on all keys below ``prefix``, not started yet, with connections of its own.
 
@@ -378,4 +396,5 @@ class Store(Transactions, Leases, Protocol):
             count as signs of life.
         :param quiet: of the keys below this longer prefix, only deletes are told, in no order with the
             others; snapshots leave them out.
+        :param apart: with ``quiet``, the last keys: those from here on are told as ``narrow`` says.
         """

@@ -5,22 +5,24 @@ Guarantees
 - Nothing is missed: a snapshot at revision r, then every change from r + 1 on. After a loss the stream
   resumes after the last change that was delivered. If etcd has compacted that revision, or has lost its data,
   the listener gets a new snapshot, which replaces everything.
-- A revision is never split over two calls, and none is delivered twice; with ``quiet``, each part of the keys
-  by itself, and ``revision`` is that of the keys behind ``quiet``.
+- A revision is never split over two calls, and none is delivered twice. With ``quiet``, this holds for each
+  range of keys by itself (``WatchedRanges``), and ``revision`` is that of the first range.
 - A silent stream (the member is paused, the network swallows everything) is replaced after ``silence``
   seconds by one from another endpoint.
-- Of the keys below ``quiet``, only deletes are told, with what they have deleted. They are a watch of their
-  own on the same stream, so they come in no order with the others. Snapshots leave these keys out.
+- Of the keys below ``quiet``, only deletes are told, each with the deleted value. Snapshots leave these keys
+  out. Of the keys behind ``apart``, ``narrow`` chooses the parts that are told, each from its own snapshot
+  on. Ranges are watches of their own on one stream, so they come in no order with one another.
 - ``on_lost`` is called once per loss, before the ``on_events`` or ``on_snapshot`` that ends it.
 
-What is delivered happened some time ago; ``sync`` waits until it is current. Across a gap, a snapshot shows
-only what exists, not each change.
+A delivered change happened some time ago; ``sync`` waits until the listener is up to date. Across a gap, a
+snapshot shows only the keys that exist, not each change.
 
 Threads and locks
 - One thread per watch: started by ``start``, joined by ``stop``, which cancels the stream. It alone calls the
   listener, with no lock held; the listener must not call etcd. Each stream has another thread that notices
   silence: gRPC's, which asks for signs of life, or ``<name>-pulse`` with ``heartbeats``.
-- ``_state`` (a condition) guards ``_stream``, ``_delivered`` and ``_synced``; nothing is called under it.
+- ``_state`` (a condition) guards ``_stream``, ``_ranges``, ``_wanted``, ``_told`` and ``_synced``; nothing is
+  called under it.
 """
 
 from __future__ import annotations
@@ -29,11 +31,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from discordha.coordination.etcd.failures import Compacted
-from discordha.coordination.etcd.messages import WatchBatch, WatchRange, prefix_end
-from discordha.coordination.etcd.store import Snapshot, Store, StoreRefused, Watch, WatchListener
+from discordha.coordination.etcd.messages import Span, WatchBatch, WatchedRanges, WatchRange
+from discordha.coordination.etcd.store import Put, Snapshot, Store, StoreRefused, Watch, WatchListener
 from discordha.errors import ConfigError, DiscordHAError, StoreUnavailable
 from discordha.process.threads import note_failure
 
@@ -75,6 +77,12 @@ def _while_true(call: Callable[[], bool]) -> None:
         pass
 
 
+class _Wish(NamedTuple):
+    deletes: tuple[Span, ...]
+    parts: tuple[Span, ...]
+    on_part: Callable[[Span, Snapshot], None]
+
+
 class EtcdWatch(Watch):
     """A watch on one prefix. Made by ``EtcdStore.watch``; owns the store given to it.
 
@@ -90,6 +98,7 @@ class EtcdWatch(Watch):
         name: str = "discordha-watch",
         heartbeats: bool = False,
         quiet: str | None = None,
+        apart: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -103,7 +112,10 @@ class EtcdWatch(Watch):
         self._state = threading.Condition()
         self._stream: _Stream | None = None
         self._quiet = quiet
-        self._delivered = [0] if quiet is None else [0, 0, 0]  # up to which revision, by range
+        self._apart = apart
+        self._ranges = WatchedRanges(prefix, quiet, apart)
+        self._wanted: _Wish | None = None  # what ``narrow`` asked for last, and for the present ranges
+        self._told: _Wish | None = None
         self._settling = (clock(), 0)
         self._synced = False
         self._alive = False
@@ -114,8 +126,7 @@ class EtcdWatch(Watch):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.losses = 0
         self.snapshots = 0
-        self.messages = 0
-        self.listener_errors = 0
+        self.messages = self.changes = 0
 
     # -- any thread ------------------------------------------------------------------------------------------
 
@@ -145,19 +156,45 @@ class EtcdWatch(Watch):
 
     @property
     def revision(self) -> int:
-        return self._delivered[0]
+        return self._ranges.first
+
+    def narrow(
+        self,
+        deletes: Sequence[Span],
+        parts: Sequence[Span],
+        on_part: Callable[[Span, Snapshot], None],
+        timeout: float,
+    ) -> bool:
+        wish = _Wish(tuple(deletes), tuple(parts), on_part)
+        with self._state:
+            known = self._wanted is not None and wish[:2] == self._wanted[:2]
+            self._wanted = self._wanted if known else wish
+            stream = self._stream
+        if stream is not None and not known:
+            stream.cancel()
+        if not self._wait(lambda: self._told is self._wanted, timeout):
+            raise StoreUnavailable(f"the watch on {self._prefix} was not narrowed within {timeout:g} s")
+        return not known
 
     def wait_synced(self, timeout: float) -> bool:
         return self._wait(lambda: self._synced, timeout)
 
-    def wait_revision(self, revision: int, timeout: float) -> bool:
-        return self._wait(lambda: self._delivered[0] >= revision, timeout)
+    def wait_revision(self, revision: int, timeout: float, key: str | None = None) -> bool:
+        key = key or self._marker
+        return self._wait(lambda: self._ranges.revision_of(key) >= revision, timeout)
 
     def sync(self, timeout: float, *, lease: int = 0) -> bool:
         # Not by etcd's progress requests, whose answers may overtake changes before 3.5.8.
         begun = self._clock()
-        revision = self._store.put(self._marker, b"", lease=lease, timeout=timeout)
-        return self.wait_revision(revision, timeout - (self._clock() - begun))
+        with self._state:
+            markers = [self._marker, *(f"{first}~sync" for first, _ in self._ranges.parts)]
+        puts = [Put(marker, b"", lease) for marker in markers]
+        revision = self._store.txn((), puts, timeout=timeout).revision
+
+        def shown() -> bool:
+            return all(self._ranges.revision_of(marker) >= revision for marker in markers)
+
+        return self._wait(shown, timeout - (self._clock() - begun))
 
     def _wait(self, reached: Callable[[], bool], timeout: float) -> bool:
         with self._state:
@@ -179,25 +216,30 @@ class EtcdWatch(Watch):
                 self._lose(error)
             except Exception as error:  # noqa: BLE001
                 # A bug: logged and tried again, so that the replica does not go deaf.
-                _log.exception("the watch on %s failed", self._prefix)
+                _log.exception("the watch on %s failed; it begins again", self._prefix)
                 note_failure(error)
                 self._lose(DiscordHAError(f"internal error: {error!r}"))
         self._alive = False
 
     def _take_snapshot(self) -> None:
-        found = self._store.range(self._prefix, without=self._quiet)
+        found = self._store.range(self._prefix, without=self._quiet, until=self._apart)
+        items = [kv for kv in found.items if kv.key != self._marker]
+        parts = {part: self._read(part) for part in self._ranges.parts}
         if self._stop.is_set():
             return
-        items = [kv for kv in found.items if kv.key != self._marker]
+        items += [kv for part in parts.values() for kv in part.items]
         self._tell(self._listener.on_snapshot, Snapshot(found.revision, items))
         self.snapshots += 1
         self._gap = False
         self._confirm()
         self._settling = (self._clock(), found.revision)
         with self._state:
-            self._delivered = [found.revision] * len(self._delivered)
+            self._ranges.restart(found.revision, {part: each.revision for part, each in parts.items()})
             self._synced = True
             self._state.notify_all()
+
+    def _read(self, part: Span) -> Snapshot:
+        return self._store.range(self._prefix, after=part[0], until=part[1])
 
     def _follow(self) -> None:
         """Delivers changes until the stream ends, which always raises."""
@@ -216,9 +258,11 @@ class EtcdWatch(Watch):
 
         # With heartbeats, changes are the signs of life: etcd is not asked for any.
         asked = None if self._heartbeats else pulse
-        stream = self._store.open_watch(self._prefix, self._delivered[0] + 1, asked, *self._ranges())
+        self._refit()
+        stream = self._store.open_watch(self._prefix, self._ranges.first + 1, asked, self._ranges.requests())
         with self._state:
             self._stream = stream
+            outdated = self._wanted is not self._told
         pulses: threading.Thread | None = None
         try:
             if self._heartbeats:
@@ -226,7 +270,7 @@ class EtcdWatch(Watch):
                     target=_while_true, args=(pulse,), name=f"{self._thread.name}-pulse", daemon=True
                 )
                 pulses.start()
-            if self._stop.is_set():
+            if self._stop.is_set() or outdated:
                 return
             for batch in stream:
                 self.messages += 1
@@ -240,6 +284,8 @@ class EtcdWatch(Watch):
                 if self._stop.is_set():
                     return
         except StoreUnavailable as error:
+            if self._wanted is not self._told:
+                return
             if silent[0]:
                 raise StoreUnavailable(
                     f"the watch on etcd at {stream.endpoint} was silent for {self._silence:.3g} s"
@@ -253,33 +299,36 @@ class EtcdWatch(Watch):
             if pulses is not None and pulses.ident is not None:
                 pulses.join()
 
-    def _ranges(self) -> list[list[WatchRange]]:
-        """What the stream's watches are about; empty for the whole prefix. The first has the marker."""
-        if self._quiet is None:
-            return []
-        start, quiet = self._prefix.encode(), self._quiet.encode()
-        behind, deletes, before = (revision + 1 for revision in self._delivered)
-        return [
-            [
-                WatchRange(prefix_end(quiet), prefix_end(start), behind),
-                WatchRange(quiet, prefix_end(quiet), deletes, deletes_only=True),
-                WatchRange(start, quiet, before),
-            ]
-        ]
+    def _refit(self) -> None:
+        """Goes over to the ranges that ``narrow`` asked for."""
+        with self._state:
+            wish = self._wanted
+            if wish is self._told or wish is None:
+                return
+            missing = self._ranges.missing(wish.parts)
+        found = {part: self._read(part) for part in missing}
+        with self._state:
+            revisions = {part: snapshot.revision for part, snapshot in found.items()}
+            gone = self._ranges.refit(wish.deletes, wish.parts, revisions)
+        for part in gone:
+            self._tell(wish.on_part, part, Snapshot(0, []))
+        for part, snapshot in found.items():
+            self._tell(wish.on_part, part, snapshot)
+        with self._state:
+            self._told = wish
+            self._state.notify_all()
 
     def _deliver(self, batch: WatchBatch) -> None:
-        events = batch.events
-        marker = self._marker
-        for event in events:
-            if event.kv.key == marker:
-                events = [event for event in events if event.kv.key != marker]
-                break
+        events, marker = batch.events, self._marker
+        self.changes += len(events)
+        if any(event.kv.key == marker for event in events):
+            events = [event for event in events if event.kv.key != marker]
         self._alive = True
         self._confirm()
         if events:
             self._tell(self._listener.on_events, batch.revision, events)
         with self._state:
-            self._delivered[batch.watch] = batch.revision
+            self._ranges.numbered[batch.watch].revision = batch.revision
             self._state.notify_all()
         if batch.watch == 0 and self._quiet is not None:
             self._settle(batch.revision)
@@ -289,15 +338,13 @@ class EtcdWatch(Watch):
         since, settled = self._settling
         if self._clock() - since >= SETTLED:
             with self._state:
-                self._delivered[1:] = [max(each, settled) for each in self._delivered[1:]]
+                self._ranges.settle(settled)
             self._settling = (self._clock(), revision)
 
     def _control(self, batch: WatchBatch, stream: _Stream) -> None:
         if batch.compacted:
-            raise Compacted(
-                f"etcd has compacted revision {self._delivered[batch.watch] + 1}; the oldest is "
-                f"{batch.compacted}"
-            )
+            missed = self._ranges.numbered[batch.watch].revision + 1
+            raise Compacted(f"etcd has compacted revision {missed}; the oldest is {batch.compacted}")
         if batch.cancelled is not None:
             self._store.forget_token()
             if not self._denied:  # etcd says the same of a token that it does not know any more
@@ -312,7 +359,7 @@ class EtcdWatch(Watch):
         if not batch.created:
             self._confirm()
             return
-        delivered = self._delivered[batch.watch]
+        delivered = self._ranges.numbered[batch.watch].revision
         if batch.store_revision < delivered:
             raise Compacted(f"etcd went back from revision {delivered} to {batch.store_revision}")
         self._alive = True
@@ -346,5 +393,4 @@ class EtcdWatch(Watch):
         try:
             call(*arguments)
         except Exception:  # noqa: BLE001 - the watch outlives its listener's faults
-            self.listener_errors += 1
-            _log.exception("a listener of the watch on %s failed", self._prefix)
+            _log.exception("a listener of the watch on %s failed; the watch goes on", self._prefix)

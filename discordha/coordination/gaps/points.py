@@ -2,14 +2,14 @@
 
 ``p/<shard>`` says: each event of the shard that happened up to this moment, and that some replica received or
 fetched, is done, is a dead letter, or was refused. A point never goes back, since the statement never becomes
-false again: a replica that stood still between its thought and its write does no harm.
+false again: a replica that stood still between its decision and its write does no harm.
 
-What a replica knows is its *reach*: since a moment its gateway session has received everything, and up to
-another one all of that is finished. Reaches that overlap carry the point on, whosever they are
+A replica's *reach* has two moments: since the first its gateway session has received everything, and up to
+the second all of that is finished. Overlapping reaches carry the point on, whichever replicas they are of
 (``carried``). A point that no reach overlaps stands before a *gap*.
 
-Guarantees: a write compares with the point that it was thought from, and, for all but a replica that drains,
-with the leadership of the shard.
+Guarantees: a write compares with the point that it was computed from and, unless the replica drains, with the
+leadership of the shard.
 
 Threads and locks: no thread. The watch's thread replaces ``_points`` as a whole; any thread reads.
 ``advance`` blocks on etcd.
@@ -79,7 +79,7 @@ class Reach(NamedTuple):
 
     @classmethod
     def of(cls, record: Mapping[str, object], shard: int) -> Reach | None:
-        """That of a member, by its record."""
+        """A member's reach, by its record."""
         reaches = record.get("reach")
         found = reaches.get(str(shard)) if isinstance(reaches, dict) else None
         if isinstance(found, list) and len(found) == 3 and all(isinstance(n, int | float) for n in found):
@@ -109,15 +109,19 @@ class Points(WatchListener):
         """A shard's point. That of a shard which has none yet is the earliest of those that it was divided
         from: any of its guilds may have been theirs.
         """
-        points = self._points
-        if shard in points:
-            return points[shard]
-        generation = generation_of(shard)
+        own = self._points.get(shard)
+        if own is not None:
+            return own
+        parents = self.inherited(shard)
+        return min(parents.values())._replace(clean=False, written=0) if parents else None
+
+    def inherited(self, shard: int) -> dict[int, Point]:
+        """The points that stand for that of a shard which has none yet: those of the generation before."""
+        points, generation = self._points, generation_of(shard)
         earlier = [generation_of(other) for other in points if generation_of(other) < generation]
-        if not earlier:
-            return None
-        parents = [point for other, point in points.items() if generation_of(other) == max(earlier)]
-        return min(parents)._replace(clean=False, written=0)
+        if shard in points or not earlier:
+            return {}
+        return {other: point for other, point in points.items() if generation_of(other) == max(earlier)}
 
     def has(self, shard: int) -> bool:
         """Whether a shard has a point of its own."""

@@ -1,4 +1,4 @@
-"""Streams: what is caught up of a shard, on its way from its leader to all hosts of the shard.
+"""Streams: a shard's caught-up events, on their way from the shard's leader to all its hosts.
 
 ``g/<shard>/state`` says how far the catch-up is (``GapState``); it stays behind, as the record of the last
 gaps. ``g/<shard>/f/<number>-<n>`` holds a *frame*: some events in order, as Discord's gateway would have sent
@@ -6,8 +6,8 @@ them. All hosts take the frames in order, as if Discord had sent them, until the
 ``g/<shard>/c/<source>`` is the cursor of a source of history: up to where its events stand in frames.
 
 Guarantees: a frame, its cursors and the state are written in one transaction, under the leadership. So a
-successor
-goes on exactly where the frames end, and a host that has taken all frames of a view may believe its state.
+successor goes on exactly where the frames end, and a host that has taken all frames of a view may believe its
+state.
 
 Threads and locks: no thread. ``view`` is replaced by the watch's thread; any thread reads. Writes block on
 etcd.
@@ -25,9 +25,9 @@ from discordha.coordination.etcd.store import Compare, Delete, KeyValue, Op, Put
 
 __all__ = ["MAX_WAITING", "Frame", "FrameEvent", "GapState", "GapStreams", "summary"]
 
-#: A state names so many channels that are not caught up yet, or else none: then all wait.
+#: The most channels that a state names as not caught up yet. With more, it names none, and all wait.
 MAX_WAITING = 2000
-#: A state keeps so many earlier gaps.
+#: Earlier gaps that a state keeps.
 KEPT = 20
 #: Operations of a transaction that may be cursors or deletes.
 BATCH = 100
@@ -45,12 +45,12 @@ class GapState:
     :param frames: how many frames were written.
     :param fetched: everything that Discord keeps is in frames.
     :param told: the bot has been told.
-    :param over: all of it is handled.
+    :param over: all its events are handled.
     :param counts: the events in frames, by gateway type.
     :param skipped: the sources that could not be fetched, each with the reason.
     :param missing: the names of wanted events that Discord does not keep.
     :param progress: figures for people.
-    :param replica: the leader that wrote it last.
+    :param replica: the leader that wrote this state last.
     :param past: earlier gaps, in the same form, newest last.
     """
 
@@ -82,7 +82,7 @@ class GapState:
 
     def value(self) -> bytes:
         """The stored form."""
-        data = dataclasses.asdict(self)
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         if self.waiting is not None and len(self.waiting) > MAX_WAITING:
             data["waiting"] = None
         return json.dumps(data).encode()
@@ -130,6 +130,9 @@ class Frame(NamedTuple):
             return None
 
 
+_Placed = list[tuple[tuple[int, int], KeyValue]]
+
+
 def _place(key: str) -> tuple[int, int] | None:
     """The place of a frame's key; ``None`` if it is none."""
     number, _, n = key.rsplit("/", 1)[1].partition("-")
@@ -143,6 +146,8 @@ class GapStreams(KeyView):
         super().__init__()
         self._store = store
         self._prefix = f"{root}g/"
+        self._parsed: dict[int, tuple[KeyValue, GapState | None]] = {}  # the last state of each shard
+        self._sorted: dict[int, tuple[Mapping[str, KeyValue], _Placed]] = {}  # and its frames, by the view
 
     # -- reading; no I/O; any thread -------------------------------------------------------------------------
 
@@ -157,27 +162,38 @@ class GapStreams(KeyView):
 
     def state(self, shard: int) -> GapState | None:
         """The last gap of a shard."""
-        kv = self.keys.get(f"{self._prefix}{shard}/state")
-        return GapState.parse(kv) if kv is not None else None
+        return self._state(self.keys, shard)
+
+    def _state(self, keys: Mapping[str, KeyValue], shard: int) -> GapState | None:
+        kv = keys.get(f"{self._prefix}{shard}/state")
+        if kv is None:
+            return None
+        parsed = self._parsed.get(shard)
+        if parsed is None or parsed[0] is not kv:
+            parsed = self._parsed[shard] = kv, GapState.parse(kv)
+        return parsed[1]
 
     def frames(self, shard: int, after: tuple[int, int]) -> tuple[list[Frame], GapState | None]:
         """The frames behind a place, in order, and the state that goes with them. One that can't be read
         holds nothing.
         """
         keys = self.keys
-        state = keys.get(f"{self._prefix}{shard}/state")
         new = [(place, kv) for place, kv in self._placed(keys, shard) if place > after]  # each is read once
         frames = [Frame.parse(kv) or Frame(place, ()) for place, kv in new]
-        return frames, GapState.parse(state) if state is not None else None
+        return frames, self._state(keys, shard)
 
     def places(self, shard: int) -> list[tuple[int, int]]:
         """The places of all frames, in order."""
         return [place for place, _ in self._placed(self.keys, shard)]
 
-    def _placed(self, keys: Mapping[str, KeyValue], shard: int) -> list[tuple[tuple[int, int], KeyValue]]:
-        prefix = f"{self._prefix}{shard}/f/"
-        found = [(_place(key), kv) for key, kv in keys.items() if key.startswith(prefix)]
-        return sorted((place, kv) for place, kv in found if place is not None)
+    def _placed(self, keys: Mapping[str, KeyValue], shard: int) -> _Placed:
+        known = self._sorted.get(shard)
+        if known is None or known[0] is not keys:
+            prefix = f"{self._prefix}{shard}/f/"
+            found = [(_place(key), kv) for key, kv in keys.items() if key.startswith(prefix)]
+            frames = sorted((place, kv) for place, kv in found if place is not None)
+            known = self._sorted[shard] = keys, frames
+        return known[1]
 
     def cursors(self, shard: int) -> dict[str, int]:
         """Up to where each source stands in frames."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import enum
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
 from discordha.coordination.election.election import LeaderTerm
-from discordha.coordination.membership.shard_keys import is_number
+from discordha.coordination.etcd.router import APART
+from discordha.coordination.etcd.store import KeyValue
+from discordha.coordination.membership.shard_keys import MAX_DIGITS, number_of
+from discordha.coordination.partitions import UNPARTITIONED, Partitions
 
 __all__ = [
     "NEVER",
@@ -18,14 +23,66 @@ __all__ = [
     "AttemptRecord",
     "EntryState",
     "JournalEntry",
+    "JournalKeys",
     "JournalMark",
     "digest",
 ]
 
 #: Later than any revision.
 NEVER = 2**63
+#: In place of a revision: that of a mark that was not seen.
+UNKNOWN = -1
 #: What the mark says of an entry that may have been handled before.
 AGAIN = "again"
+#: Stands before a position.
+AT = "@"
+_NUMBER = rf"[0-9]{{1,{MAX_DIGITS - 1}}}(?![^ ])"
+#: The parts of a mark. What is none of them ends it; in place of a number it says nothing.
+_MARK = re.compile(
+    rf"""
+    ([^ ]*)                                   # the writer
+    (?:[ ](?:({_NUMBER})|[^ ]*))?             # a revision
+    (?:[ ](?:({_NUMBER})|([^ ]*)))?           # that of the session's begin, or that it is unknown
+    (?:[ ](?:({_NUMBER})|[^ ]*))?             # the sequence number
+    (?:([ ]{AGAIN})(?![^ ])(?:[ ]({_NUMBER}))?)?   # of a second run, perhaps; the doubt
+    (?:[ ]{AT}([0-9]{{1,{MAX_DIGITS - 1}}}[.]{_NUMBER}))?  # the position
+    """,
+    re.VERBOSE,
+)
+
+
+class JournalKeys:
+    """Where the keys of journals lie in etcd, below ``root``. A guild's are in its partition, and those of a
+    shard's questions in one of its guilds': so the watch tells them in their order. Any thread.
+
+    :param partitions: the bot's, as they are now.
+    """
+
+    def __init__(self, root: str, partitions: Callable[[], Partitions] = lambda: UNPARTITIONED) -> None:
+        self.root = root
+        self._partitions = partitions
+        self._apart = root + APART[0]  # a partition's name begins with the other character
+
+    def of(self, kind: str, name: str) -> str:
+        """The key of that kind of a name, which begins with the guild."""
+        partitions = self._partitions()
+        if not partitions:
+            return f"{self.root}{kind}/{name}"
+        return f"{self._apart}{partitions.of(int(name.partition('/')[0]))}{kind}/{name}"
+
+    def of_shard(self, kind: str, shard: int) -> str:
+        """What the keys of that kind of a shard begin with, by its key."""
+        partitions = self._partitions()
+        if not partitions:
+            return f"{self.root}{kind}/{shard}/"
+        return f"{self._apart}{partitions.of(number_of(shard) << 22)}{kind}/{shard}/"
+
+    def plain(self, kv: KeyValue) -> KeyValue:
+        """The same without the partition."""
+        cut = len(self.root)
+        if not kv.key.startswith(APART, cut):
+            return kv
+        return kv._replace(key=self.root + kv.key[kv.key.find("/", cut) + 1 :])
 
 
 class JournalMark(NamedTuple):
@@ -37,21 +94,29 @@ class JournalMark(NamedTuple):
     number: int  # the writer's sequence number: orders the marks of one transaction
     again: bool = False  # perhaps a second run: an earlier leader may have handled the event
     written: int = 0  # the revision of the mark itself
+    doubt: int = 0  # see ``JournalEntry.doubt``
+    position: str = ""  # see ``Positions``
 
     @classmethod
     def parse(cls, value: bytes, written: int = 0) -> JournalMark:
         """Reads the stored form. A missing part says nothing."""
-        writer, *said = value.decode(errors="replace").split(" ")
-        again = said[3:4] == [AGAIN]
-        revision, session, number = [int(n) if is_number(n) else None for n in (*said, "0", "0", "0")[:3]]
-        return cls(writer, revision or 0, NEVER if session is None else session, number or 0, again, written)
+        found = _MARK.match(value.decode(errors="replace"))
+        assert found is not None  # each part may be missing
+        writer, revision, session, odd, number, again, doubt, position = found.groups("0")
+        began = int(session) if odd == "0" else NEVER
+        at = "" if position == "0" else position
+        return cls(writer, int(revision), began, int(number), again != "0", written, int(doubt), at)
 
     @staticmethod
     def of(entry: JournalEntry, writer: str) -> bytes:
         """The stored form of an entry's mark."""
         session = "-" if entry.began is None else entry.began
-        again = f" {AGAIN}" if entry.again else ""
-        return f"{writer} {entry.revision} {session} {entry.sequence}{again}".encode()
+        said = f"{writer} {entry.revision} {session} {entry.sequence}"
+        if entry.ambiguous:
+            said += f" {AGAIN} {entry.doubt}"
+        if entry.position:
+            said += f" {AT}{entry.position}"
+        return said.encode()
 
 
 class AttemptRecord(NamedTuple):
@@ -110,10 +175,11 @@ class JournalEntry:
     partition: str | None = None  # the event's guild
     event_name: str = ""
     name: str = ""  # its keys in etcd end with it
+    position: str = ""  # see ``Positions``
     state: EntryState = EntryState.HELD
     replayed: bool = False  # an earlier leader may have begun it
     ambiguous: bool = False  # an earlier leader may have handled it
-    again: bool = False  # so may others know better: its mark says so
+    doubt: int = 0  # the first mark of a second run that it is in doubt of, where there are no other doubts
     passed_over: bool = False  # an entry behind it in its lane is done
     refused: bool = False  # finished here, but its mark was refused
     attempt: int = 1

@@ -92,7 +92,7 @@ class Journal:
         """Takes an event. Never blocks; gateway thread, in the order of the gateway."""
         with self._lock:
             tally = self._tally
-            waited = bool(tally.unplaced)
+            waited = tally.unplaced.last > 0
             is_marked = tally.take_early_mark(entry)
             if waited:
                 self._release()
@@ -218,7 +218,7 @@ class Journal:
             entry.epoch = self._tally.epochs.of(entry.name)
             if self._tally.may_be_handled(entry):
                 entry.ambiguous = entry.replayed = True
-                entry.again = self._tally.ambiguous.knows_less(entry.name)
+                entry.doubt = self._tally.ambiguous.doubt_of(entry.name)
             known = self._tally.records.attempts.get((entry.name, entry.occurrence))
             if not entry.replayed and known is None:
                 return True
@@ -389,7 +389,7 @@ class Journal:
             self._tell_unplaced()
 
     def _tell_unplaced(self) -> None:
-        if self._tally.unplaced:
+        if self._tally.unplaced.last:
             self._unplaced()
 
     def sweep(self) -> None:

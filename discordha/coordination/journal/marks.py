@@ -32,7 +32,7 @@ from discordha.coordination.etcd.store import (
     Txn,
     TxnResult,
 )
-from discordha.coordination.journal.entries import AttemptRecord, JournalEntry, JournalMark
+from discordha.coordination.journal.entries import AttemptRecord, JournalEntry, JournalKeys, JournalMark
 from discordha.coordination.membership.shard_keys import number_of
 from discordha.errors import DiscordHAError
 
@@ -45,14 +45,14 @@ CARRY_BATCH = 100
 
 
 class JournalWriter:
-    """See the module. ``root``: key prefix of the bot, ending in ``/``."""
+    """See the module."""
 
     def __init__(  # noqa: PLR0917
         self,
         store: Store,
         commit: GroupCommit,
         leases: RetentionLeases,
-        root: str,
+        keys: JournalKeys,
         shard_id: int,
         replica_id: str,
         max_attempts: int,
@@ -60,11 +60,10 @@ class JournalWriter:
         self._store = store
         self._commit = commit
         self._leases = leases
-        self._marks_at = f"{root}j/"
-        self._carries_at = f"{root}jc/"
-        self._attempts_at = f"{root}ja/"
-        self._letters_at = f"{root}dead/"
-        self.prefixes = (self._marks_at, self._carries_at, self._attempts_at)
+        self._keys = keys
+        self._letters_at = f"{keys.root}dead/"
+        #: Of marks, carries and attempts, as the journal is told of them.
+        self.prefixes = (f"{keys.root}j/", f"{keys.root}jc/", f"{keys.root}ja/")
         self.shard_id = shard_id
         self.replica_id = replica_id
         self._max_attempts = max_attempts
@@ -82,8 +81,8 @@ class JournalWriter:
             batch = entries[start : start + CARRY_BATCH]
             puts = []
             for entry in batch:
-                key = self._carries_at + _at(entry)
-                free = Compare.version_below(self._marks_at + entry.name, entry.occurrence)
+                key = self._keys.of("jc", _at(entry))
+                free = Compare.version_below(self._keys.of("j", entry.name), entry.occurrence)
                 put = Put(key, self.replica_id.encode(), leadership.lease_id)
                 puts.append(Txn((free, Compare.version(key, 0)), (put,), (Get(key),)))
             try:
@@ -125,7 +124,7 @@ class JournalWriter:
             return self.letter(entry.key, entry.payload, attempts=entry.attempt - 1, error=reason)
 
     def _note(self, record: dict[str, Any], entry: JournalEntry, leadership: LeaderTerm) -> bool:
-        key = self._attempts_at + _at(entry)
+        key = self._keys.of("ja", _at(entry))
         put = Put(key, json.dumps(record).encode(), self._leases.current())
         operation = Operation(Txn((leadership.guard(),), (put,)), (key,))
         self._commit.execute((operation,))
@@ -176,7 +175,7 @@ class JournalWriter:
 
         :raises StoreUnavailable: etcd does not answer.
         """
-        gone = Delete(f"{self._attempts_at}{name}/{occurrence}")
+        gone = Delete(self._keys.of("ja", f"{name}/{occurrence}"))
         try:
             self._store.txn((leadership.guard(),), (self.letter(record.event, record.payload), gone))
         except RequestRefused as error:
@@ -190,16 +189,16 @@ class JournalWriter:
         """
         leadership = entry.leadership
         assert leadership is not None
-        key = self._marks_at + entry.name
+        key = self._keys.of("j", entry.name)
         previous = Compare.version(key, entry.occurrence - 1)
         look: Op = Get(key)
         keys = [key, *(op.key for op in more if isinstance(op, Put))]
         done: list[Op] = [Put(key, JournalMark.of(entry, self.replica_id), self._leases.current()), *more]
         if entry.attempt > 1:
-            attempt_key = self._attempts_at + _at(entry)
+            attempt_key = self._keys.of("ja", _at(entry))
             done.append(Delete(attempt_key))
             keys.append(attempt_key)
-        carry_key = self._carries_at + _at(entry)
+        carry_key = self._keys.of("jc", _at(entry))
         carried = Txn(
             (Compare.create_revision(carry_key, entry.carry), previous), (*done, Delete(carry_key)), (look,)
         )

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.store import KeyValue, Put, Snapshot, Store, WatchEvent
-from discordha.coordination.journal.entries import UNSTARTED
+from discordha.coordination.journal.entries import UNSTARTED, JournalKeys
 from discordha.coordination.journal.tally import Tally
 from discordha.coordination.membership.shard_keys import is_number, number_of
 
@@ -100,6 +100,11 @@ class JournalQuestions:
         with self._lock:
             return self._leadership() is None and self._tally.in_doubt
 
+    def is_missed(self, leader: str, after: float, before: float) -> bool:
+        """Whether the leader has missed an event that came in between two moments. See ``Tally``."""
+        with self._lock:
+            return self._leadership() is None and self._tally.is_missed(leader, after, before)
+
     def ask(self) -> tuple[int, dict[str, int]] | None:
         """A new question: its number, and names, each with a revision that is older than all its entries."""
         with self._lock:
@@ -118,7 +123,7 @@ class JournalQuestions:
 
     def passes(self, guild: str, message: str) -> None:
         """A message came in, in its place among the events of its guild. Gateway thread."""
-        if not self._wanted and not self._tally.landmarks.guilds:
+        if not self._tally.positions.wanted:
             return
         with self._lock:
             self._tally.passes(guild, message)
@@ -223,11 +228,12 @@ class QuestionExchange:
     """Carries them through etcd. A ``WatchListener`` for the components ``jq`` and ``jr``."""
 
     def __init__(
-        self, store: Store, root: str, replica_id: str, *, clock: Callable[[], float] = time.monotonic
+        self, store: Store, keys: JournalKeys, replica_id: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
-        self._questions_at = f"{root}jq/"
-        self._answers_at = f"{root}jr/"
+        self._keys = keys
+        self._questions_at = f"{keys.root}jq/"
+        self._answers_at = f"{keys.root}jr/"
         self._replica_id = replica_id
         self._clock = clock
         self._lock = threading.Lock()
@@ -249,13 +255,18 @@ class QuestionExchange:
         with self._lock:
             return tuple(self._questions.get(shard_id, {}).values())
 
-    def greet(self, shard_id: int, *, lease: int) -> int:
+    def greet(self, shard_id: int, others: Iterable[int] = (), *, lease: int) -> int:
         """Tells that a gateway session has begun; returns the greeting's revision.
 
+        :param others: shards of other generations that may have the same guilds. Their leaders mark the same
+            events, and watch other keys.
         :raises StoreUnavailable: etcd does not answer.
         :raises LeaseNotFound: the session is gone.
         """
-        return self.ask(shard_id, 0, {}, lease=lease)
+        revision = self.ask(shard_id, 0, {}, lease=lease)
+        for other in others:  # later: what their heartbeats prove must not be older than the revision
+            self._put(f"{self.question_key(other)}/other", 0, {}, {}, lease)
+        return revision
 
     def ask(
         self,
@@ -269,9 +280,22 @@ class QuestionExchange:
         """Asks, and ends the question before; returns the question's revision. Blocks and raises as
         ``greet``.
         """
-        value = json.dumps({"number": number, "names": dict(names), "guilds": guilds or {}})
-        key = f"{self._questions_at}{shard_id}/{self._replica_id}"
+        return self._put(self.question_key(shard_id), number, names, guilds or {}, lease)
+
+    def _put(
+        self,
+        key: str,
+        number: int,
+        names: Mapping[str, int],
+        guilds: Mapping[str, Mapping[str, int]],
+        lease: int,
+    ) -> int:
+        value = json.dumps({"number": number, "names": dict(names), "guilds": guilds})
         return self._store.put(key, value.encode(), lease=lease)
+
+    def question_key(self, shard_id: int) -> str:
+        """The key of this replica's greetings and questions to a shard."""
+        return f"{self._keys.of_shard('jq', shard_id)}{self._replica_id}"
 
     def answer(
         self,
@@ -281,7 +305,7 @@ class QuestionExchange:
         landmarks: Mapping[str, Mapping[str, int]],
     ) -> bool:
         """Answers; false when the leadership is over. Raises as ``greet``."""
-        key = f"{self._answers_at}{leadership.shard_id}/{question.replica}"
+        key = f"{self._keys.of_shard('jr', leadership.shard_id)}{question.replica}"
         value = json.dumps({"number": question.number, "left": left, "landmarks": landmarks}).encode()
         return self._store.txn((leadership.guard(),), (Put(key, value, leadership.lease_id),)).succeeded
 
@@ -293,7 +317,8 @@ class QuestionExchange:
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         """Notes questions, and tells answers."""
-        for kind, kv in events:
+        for kind, real in events:
+            kv = self._keys.plain(real)
             at = self._questions_at if kv.key.startswith(self._questions_at) else self._answers_at
             shard, _, replica = kv.key[len(at) :].partition("/")
             if not is_number(shard):
@@ -309,6 +334,15 @@ class QuestionExchange:
                 answer = self._read(kv, "left", "landmarks")
                 if answer is not None and listener is not None:
                     listener[1](*answer)
+
+    def on_part(self, part: tuple[str, str], items: Sequence[KeyValue]) -> None:
+        """Notes the questions of shards that lie there."""
+        first, end = part
+        with self._lock:
+            gone = [shard for shard in self._questions if first <= self._keys.of_shard("jq", shard) < end]
+            for shard in gone:
+                del self._questions[shard]
+        self.on_events(0, [WatchEvent("put", kv) for kv in items])
 
     def on_lost(self) -> None:
         """No action needed: the snapshot brings what still stands."""

@@ -1,7 +1,7 @@
 """Journal router: hands what the coordination watch says of ``j``, ``jc`` and ``ja`` to the shards' journals.
 
-A key's guild tells which shard it concerns, in each generation: while a bot is being resharded, it concerns
-two.
+Where the bot's keys are partitioned, journals get them without the partition. A key's guild tells which shard
+it concerns, in each generation: while a bot is being resharded, it concerns two.
 
 Threads and locks: no thread. ``_lock`` guards the tables, and is held while the watch's thread tells the
 journals. A journal that is opened later gets the snapshot that is kept here.
@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
+from discordha.coordination.journal.entries import JournalKeys
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.membership.shard_keys import is_number, number_for
 
@@ -22,12 +23,12 @@ __all__ = ["JournalRouter"]
 class JournalRouter:
     """See the module. A ``WatchListener``."""
 
-    def __init__(self, root: str) -> None:
-        self._root = root
-        self._cut = len(root)
+    def __init__(self, keys: JournalKeys) -> None:
+        self._keys = keys
+        self._cut = len(keys.root)
         self._lock = threading.Lock()
         self._journals: dict[int, tuple[Journal, int, int]] = {}  # by shard key, with number and count
-        self._view: dict[str, KeyValue] = {}
+        self._view: dict[str, KeyValue] = {}  # without their partition, by their keys in etcd
 
     def open(self, shard_id: int, journal: Journal, number: int = 0, count: int = 1) -> None:
         """Adds a shard's journal, by the shard's key; ``number``: the shard's number, of ``count``."""
@@ -43,7 +44,7 @@ class JournalRouter:
     def mark(self, name: str) -> KeyValue | None:
         """The mark of a name (the guild and a digest), as the watch shows it."""
         with self._lock:
-            return self._view.get(f"{self._root}j/{name}")
+            return self._view.get(self._keys.of("j", name))
 
     def _concerned(self, key: str) -> list[Journal]:
         parts = key[self._cut :].split("/", 2)
@@ -55,9 +56,9 @@ class JournalRouter:
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Hands each journal its part."""
         with self._lock:
-            self._view = {kv.key: kv for kv in snapshot.items}
+            self._view = {kv.key: self._keys.plain(kv) for kv in snapshot.items}
             parts: dict[Journal, list[KeyValue]] = {journal: [] for journal, _, _ in self._journals.values()}
-            for kv in snapshot.items:
+            for kv in self._view.values():
                 for journal in self._concerned(kv.key):
                     parts[journal].append(kv)
             for journal, part in parts.items():
@@ -67,15 +68,23 @@ class JournalRouter:
         """Hands each journal its part."""
         parts: dict[Journal, list[WatchEvent]] = {}
         with self._lock:
-            for event in events:
-                if event.kind == "delete":
-                    self._view.pop(event.kv.key, None)
+            for kind, kv in events:
+                plain = self._keys.plain(kv)
+                if kind == "delete":
+                    self._view.pop(kv.key, None)
                 else:
-                    self._view[event.kv.key] = event.kv
-                for journal in self._concerned(event.kv.key):
-                    parts.setdefault(journal, []).append(event)
+                    self._view[kv.key] = plain
+                for journal in self._concerned(plain.key):
+                    parts.setdefault(journal, []).append(WatchEvent(kind, plain))
             for journal, part in parts.items():
                 journal.on_events(part)
+
+    def on_part(self, part: tuple[str, str], items: Sequence[KeyValue]) -> None:
+        """Notes what journals get that are opened from now on: none is open that needs it."""
+        first, end = part
+        with self._lock:
+            self._view = {key: kv for key, kv in self._view.items() if not first <= key < end}
+            self._view |= {kv.key: self._keys.plain(kv) for kv in items}
 
     def on_lost(self) -> None:
         """No action needed: no entry is struck out until the watch is back."""

@@ -116,8 +116,9 @@ class AmbiguousEntries:
 
     def __init__(self) -> None:
         self._entries: dict[JournalEntry, None] = {}  # in order
+        self._number: dict[str, int] = {}  # of them, by name
         self._uncertain: dict[str, int] = {}  # marks that may have been about them, by name
-        self._again: dict[str, int] = {}  # those of second runs among them
+        self._second: dict[str, tuple[int, int]] = {}  # those of second runs among them: the first, how many
         self._moved_at: dict[str, float] = {}  # when an entry or mark of each of those names came last
         self._counts: dict[str, _Count] = {}
         self._asked: dict[str, tuple[int, int]] = {}  # by name: how many were received, and uncertain
@@ -133,13 +134,21 @@ class AmbiguousEntries:
     def __contains__(self, entry: JournalEntry) -> bool:
         return entry in self._entries
 
-    def add(self, entry: JournalEntry, equal: Iterable[JournalEntry]) -> None:
-        """Adds an entry; ``equal``: all equal entries of this session, with it."""
+    def number(self, name: str) -> int:
+        """The number of ambiguous entries of a name."""
+        return self._number.get(name, 0)
+
+    def add(self, entry: JournalEntry, equal: Callable[[], Iterable[JournalEntry]]) -> None:
+        """Adds an entry that is not ambiguous yet.
+
+        :param equal: all equal entries of this session, with it; called for the first one of a name.
+        """
         self._entries[entry] = None
+        self._number[entry.name] = self.number(entry.name) + 1
         self._first.setdefault(entry.name, entry)
         if entry.name not in self._counts:
             self._counts[entry.name] = count = _Count(entry.revision)
-            for each in equal:
+            for each in equal():
                 count.add(each)
 
     def received(self, entry: JournalEntry) -> None:
@@ -159,9 +168,15 @@ class AmbiguousEntries:
             count.struck += 1
         if entry in self._entries:
             del self._entries[entry]
+            self._lower_number(entry.name)
             if not self._entries:
                 self._counts.clear()
                 self._asked.clear()
+
+    def _lower_number(self, name: str) -> None:
+        self._number[name] -= 1
+        if not self._number[name]:
+            del self._number[name]
 
     def none_left(self, name: str) -> None:
         """No entry of a name is left: counting begins anew with the next."""
@@ -174,19 +189,22 @@ class AmbiguousEntries:
         """A new session: nothing is ambiguous yet. ``uncertain``: marks of before, by name, that may be about
         events of it.
         """
-        for kept in (self._entries, self._uncertain, self._again, self._moved_at, self._counts, self._asked):
+        for kept in (self._entries, self._uncertain, self._second, self._moved_at, self._counts, self._asked):
             kept.clear()
         self._gone_earlier.clear()
         self._first.clear()
+        self._number.clear()
         self._uncertain.update(uncertain)
 
-    def note_uncertain(self, name: str, *, again: bool = False) -> None:
-        """A mark was seen that may be about one of the entries, and struck none out; ``again``: since it is
-        perhaps that of a second run.
+    def note_uncertain(self, name: str, second: int = 0) -> None:
+        """A mark was seen that may be about one of the entries, and struck none out.
+
+        :param second: its revision, if it is perhaps that of a second run, and its event one of this session.
         """
-        self._uncertain[name] = self._uncertain.get(name, 0) + 1
-        if again:
-            self._again[name] = self._again.get(name, 0) + 1
+        self._uncertain[name] = self.uncertain(name) + 1
+        if second:
+            first, count = self._second.get(name, (second, 0))
+            self._second[name] = first, count + 1
 
     def moved(self, name: str, now: float) -> None:
         """An entry or a mark of a name came."""
@@ -204,36 +222,59 @@ class AmbiguousEntries:
         """The number of uncertain marks of a name."""
         return self._uncertain.get(name, 0)
 
-    def knows_less(self, name: str) -> bool:
-        """Whether another replica may know which entries of a name are handled. Of second runs, all know as
-        little: to all that hold the same entries, the mark of such an entry means that one.
+    def doubt_of(self, name: str) -> int:
+        """The revision of the first of the marks that leave a name in doubt, where all are of second runs;
+        else 0.
         """
-        return self.uncertain(name) > self._again.get(name, 0)
+        first, count = self._second.get(name, (0, 0))
+        return first if count >= self.uncertain(name) else 0
 
-    def explain(self, name: str) -> bool:
-        """One of them was about an entry that has been struck out now; false when there is none."""
+    def shares(self, name: str, since: int) -> bool:
+        """Whether a replica whose doubts of a name began with that mark has the same ones as this one. All
+        that have seen the same marks since then have: until one of them learns more, and forgets when they
+        began.
+        """
+        return name in self._second and self._second[name][0] == since
+
+    def know_better(self, name: str | None = None) -> None:
+        """Others are perhaps not in the same doubts of that name any more, or of any."""
+        if name is None:
+            self._second.clear()
+        else:
+            self._second.pop(name, None)
+
+    def explain(self, name: str, *, shared: bool = False, own: bool = False) -> bool:
+        """One of them was about an entry that has been struck out now; false when there is none.
+
+        :param shared: whoever shared the doubt has ended it, for all. ``own``: this replica has run it.
+        """
         if not self.uncertain(name):
             return False
+        first, count = self._second.get(name, (0, 0))
         self._lower(name, 1)
+        count = min(count - shared, self.uncertain(name))
+        if (shared or own) and count > 0:
+            self._second[name] = first, count
         received, uncertain = self._asked.get(name, (0, 0))
         if uncertain:
             self._asked[name] = received, uncertain - 1
         return True
 
     def _lower(self, name: str, explained: int) -> None:
+        self.know_better(name)
         left = self.uncertain(name) - explained
         if left > 0:
             self._uncertain[name] = left
         else:
             self._uncertain.pop(name, None)
-            self._again.pop(name, None)
             self._moved_at.pop(name, None)
 
     def settled(self, name: str) -> None:
         """Nothing of a name is ambiguous any more, and no mark of it is uncertain."""
         for entry in [entry for entry in self._entries if entry.name == name]:
             del self._entries[entry]
-        for kept in (self._uncertain, self._again, self._moved_at, self._counts, self._asked, self._first):
+        self._number.pop(name, None)
+        for kept in (self._uncertain, self._second, self._moved_at, self._counts, self._asked, self._first):
             kept.pop(name, None)
 
     def may_be_handled(self, entry: JournalEntry) -> bool:

@@ -117,65 +117,103 @@ def _drop_gone(line: deque[JournalEntry]) -> None:
 
 class EarlyMark(NamedTuple):
     """A mark that fits no entry. ``session``: the revision at which its writer's gateway session began;
-    ``written``: its own revision, 0 where it fits whichever equal event comes next.
+    ``written``: its own revision, 0 where it fits whichever equal event comes next. ``position``: that of the
+    only event that it fits. ``again``: perhaps of a second run.
     """
 
     session: int
     written: int = 0
+    position: str = ""
+    again: bool = False
+
+
+#: Early marks of one name at the most.
+EARLY = 10_000
 
 
 class EarlyMarks:
-    """Marks that fit no entry: by name, the first to come the first to go, each for ``life`` seconds."""
+    """Marks that fit no entry: by name, the first to come the first to go. Each stays for ``life`` seconds,
+    and until everything older than it has arrived: a connection that was away for long brings its event late.
+    """
 
     def __init__(self, life: float, clock: Callable[[], float]) -> None:
         self._life = life
         self._clock = clock
         self._waiting: dict[str, deque[tuple[float, EarlyMark]]] = {}  # with the end of each
+        #: Every event has arrived that is older than this revision.
+        self.reached = 0
 
     def put(self, name: str, mark: EarlyMark) -> None:
         """Keeps a mark."""
-        self._waiting.setdefault(name, deque()).append((self._clock() + self._life, mark))
+        self._waiting.setdefault(name, deque(maxlen=EARLY)).append((self._clock() + self._life, mark))
 
-    def take(self, name: str) -> EarlyMark | None:
-        """Takes the first mark of a name."""
-        waiting = self._waiting.get(name)
-        if waiting is None:
+    def _stays(self, until: float, mark: EarlyMark) -> bool:
+        return mark.written > self.reached or until > self._clock()
+
+    def take(self, name: str, position: str = "") -> EarlyMark | None:
+        """Takes the mark of a position, else the first mark of the name that tells none. Marks come in the
+        order of their events: so the first one mostly fits.
+        """
+        waiting = self._waiting.get(name, ())
+        while waiting and not self._stays(*waiting[0]):
+            self._remove(name, waiting[0])
+        found = next((each for each in waiting if each[1].position == position), None)
+        if found is None:
+            found = next((each for each in waiting if not each[1].position), None)
+        if found is None:
             return None
-        now = self._clock()
-        while waiting and waiting[0][0] <= now:
-            waiting.popleft()
-        mark = waiting.popleft()[1] if waiting else None
+        self._remove(name, found)
+        return found[1]
+
+    def _remove(self, name: str, each: tuple[float, EarlyMark]) -> None:
+        waiting = self._waiting[name]
+        waiting.remove(each)
         if not waiting:
             del self._waiting[name]
-        return mark
+
+    def overdue(self, age: float) -> list[tuple[str, EarlyMark, float]]:
+        """The marks of positions that have waited for so many seconds: names, marks, and since when."""
+        before = self._clock() - age
+        return [
+            (name, mark, until - self._life)
+            for name, waiting in self._waiting.items()
+            for until, mark in waiting
+            if mark.position and until - self._life <= before
+        ]
 
     def count(self, name: str) -> int:
         """The number of marks of a name."""
-        now = self._clock()
-        return sum(until > now for until, _ in self._waiting.get(name, ()))
+        return sum(self._stays(*each) for each in self._waiting.get(name, ()))
 
     def drop(self, name: str) -> None:
         """Forgets the marks of a name."""
         self._waiting.pop(name, None)
 
     def expire(self) -> None:
-        """Forgets the names whose marks have all ended."""
-        now = self._clock()
-        for name in [name for name, waiting in self._waiting.items() if waiting[-1][0] <= now]:
-            del self._waiting[name]
+        """Forgets the marks whose time is over."""
+        for name, waiting in list(self._waiting.items()):
+            for each in [each for each in waiting if not self._stays(*each)]:
+                self._remove(name, each)
 
     def clear(self) -> None:
-        """Forgets all marks."""
+        """Forgets all marks: a new session."""
         self._waiting.clear()
+        self.reached = 0
+
+
+#: Entries that were struck out by a mark which may have been about an equal one, at the most.
+STRUCK = 1000
 
 
 class UnplacedMarks:
     """Marks of events that this gateway session receives, where no equal entry is known to be one that their
-    writer has received: each waits until everything older than it has arrived here.
+    writer has received: each waits until everything older than it has arrived here. Those that tell no
+    position are remembered with the position of the entry that they have struck out: ``STRUCK`` at the most.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[tuple[int, int]]] = {}  # by name: the mark's revision, its session
+        self._struck: dict[tuple[str, str], int] = {}  # sessions, by name and position
         #: The revision of the last one; 0 when there is none.
         self.last = 0
 
@@ -208,6 +246,22 @@ class UnplacedMarks:
             self.last = 0
         return taken
 
+    def has_struck(self, name: str, position: str, session: int) -> None:
+        """One of them has struck out the entry with that position."""
+        self._struck[name, position] = session
+        if len(self._struck) > STRUCK:
+            del self._struck[next(iter(self._struck))]
+
+    def correct(self, name: str, position: str, written: int) -> bool:
+        """The mark of the event with that position has come. False if none of them took its entry; else that
+        one was about an earlier event, and waits again.
+        """
+        session = self._struck.pop((name, position), None)
+        if session is None:
+            return False
+        self.put(name, written, session)
+        return True
+
     def count(self, name: str) -> int:
         """The number of marks of a name."""
         return len(self._waiting.get(name, ()))
@@ -221,6 +275,7 @@ class UnplacedMarks:
     def clear(self) -> None:
         """Forgets all marks."""
         self._waiting.clear()
+        self._struck.clear()
         self.last = 0
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 
 from discordha.coordination.etcd.store import KeyValue, WatchEvent
 from discordha.coordination.journal.entries import (
     NEVER,
+    UNKNOWN,
     AttemptRecord,
     EntryState,
     JournalEntry,
@@ -59,6 +60,7 @@ class Tally(MarkMatching):
 
     def expire(self, before: float) -> int:
         """Forgets old marks, and entries that were held since before a moment; returns how many entries."""
+        self.give_up_early()
         self.early.expire()
         self._inferred.expire()
         self.epochs.expire()
@@ -93,6 +95,21 @@ class Tally(MarkMatching):
         doubtful = (other for other in self.entries.equal(entry.name) if other in self.ambiguous)
         return entry in islice(doubtful, self.ambiguous.uncertain(entry.name))
 
+    def is_missed(self, leader: str, after: float, before: float) -> bool:
+        """Whether an entry that was received between two moments waits for this replica: the leader's gateway
+        session is younger, so that it may not have received the event, and no mark tells that it is handled.
+        """
+        if self._writer != leader or leader == self._replica_id:
+            return False
+        return any(
+            entry.received_at > after
+            and entry.state is EntryState.HELD
+            and entry.revision < self._writer_since
+            and not self.may_be_handled(entry)
+            and not self.unplaced.count(entry.name)
+            for entry in takewhile(lambda entry: entry.received_at < before, self)
+        )
+
     def waits_for_earlier(self, entry: JournalEntry) -> bool:
         """Whether the mark of an equal entry before it is on the way."""
         return any(
@@ -113,6 +130,8 @@ class Tally(MarkMatching):
 
     def unplaced_lanes(self) -> set[str]:
         """The lanes of entries that unplaced marks may be about."""
+        if not self.unplaced.last:
+            return set()
         return {entry.lane for name in self.unplaced for entry in self.entries.equal(name)}
 
     def orphans(self, max_attempts: int) -> list[tuple[tuple[str, int], AttemptRecord]]:
@@ -138,6 +157,7 @@ class Tally(MarkMatching):
         self._inferred.clear()
         self._placed.clear()
         self.landmarks.close()
+        self.positions.clear()
 
     @property
     def in_doubt(self) -> bool:
@@ -180,6 +200,7 @@ class Tally(MarkMatching):
 
     def passes(self, guild: str, message: str) -> None:
         """A message came in, in its place among the events of its guild."""
+        self.positions.passes(guild, message)
         for name, last, after in self.landmarks.passes(guild, message):
             self.place(name, last, after)
 
@@ -252,8 +273,13 @@ class Tally(MarkMatching):
         known = self._versions.get(name, 0)
         # A lower version: the key expired meanwhile, and counts anew.
         missed = version - known if version >= known else version
-        for left in range(missed, 0, -1):
-            self.acknowledge(name, mark if settled or left == 1 else mark._replace(revision=0))
+        if missed > 1:
+            self.ambiguous.know_better(name)
+            other = mark._replace(revision=mark.revision if settled else UNKNOWN, position="")
+            for _ in range(missed - 1):
+                self.acknowledge(name, other)
+        if missed:
+            self.acknowledge(name, mark)
 
 
 def _read_mark(kv: KeyValue) -> JournalMark:

@@ -1,5 +1,5 @@
-"""Departures: how other replicas ended, as the watch on the member records shows it. For people to see, and
-for what was said in their last records and stays true (``Reaches.gone``).
+"""Departures: how other replicas ended, as the watch on the member records shows it. People read them, and
+``Reaches.gone`` uses the statements of their last records that stay true.
 
 Guarantees: ``KEPT`` ends are remembered; their numbers grow without a gap.
 

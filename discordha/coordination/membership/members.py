@@ -5,8 +5,8 @@ Guarantees
   outlive a dead replica by one TTL; safety never depends on it.
 - The record is rewritten every ``interval`` seconds. That also keeps every replica's coordination watch busy:
   silence means that the watch is dead.
-- ``rank`` agrees on all replicas that see the same members. Replicas that are draining or not ready
-  rank last.
+- ``rank`` agrees on all replicas that see the same members. Replicas that are not ready, for whatever
+  reason, rank last; also those in a state that only another version knows.
 
 Threads and locks
 - ``discordha-members`` writes the record: started by ``start``, joined by ``stop`` after the write in flight.
@@ -24,7 +24,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import TypeAlias
 
 from discordha._version import __version__
@@ -34,7 +34,6 @@ from discordha.coordination.etcd.store import (
     Snapshot,
     Store,
     WatchEvent,
-    WatchListener,
 )
 from discordha.coordination.membership import formats
 from discordha.coordination.membership.admission import ReplicaIdentity
@@ -51,9 +50,8 @@ __all__ = [
     "DELIVERY_SKEW",
     "JSON",
     "NOT_READY",
-    "NOT_READY_STATES",
+    "READY",
     "Members",
-    "OperatorCommands",
     "session_age",
 ]
 
@@ -63,9 +61,8 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 
 #: The state of a replica that was ready once, and is not, for whatever reason.
 NOT_READY = "unready"
-#: Versions before 0.2 call it "deaf".
-NOT_READY_STATES = frozenset({NOT_READY, "deaf"})
-UNPREFERRED_STATES = LEAVING_STATES | NOT_READY_STATES | {"starting"}
+#: The state of a replica that receives events and takes new ones.
+READY = "ready"
 #: How much later than its rhythm a member's record may come in, seconds.
 LATE = 0.3
 #: How much later than one replica another may receive an event from Discord, seconds.
@@ -79,6 +76,11 @@ def session_age(record: Mapping[str, JSON], shard: int) -> float | None:
     return age if isinstance(age, int | float) else None
 
 
+def _state(records: Mapping[str, Mapping[str, JSON]], member: str) -> str | None:
+    """A member's state; ``None`` without a record."""
+    return str(records[member].get("state")) if member in records else None
+
+
 class Members:
     """All members as one replica sees them, and its own record. Listens to the component ``m`` below the key
     prefix ``root``.
@@ -87,6 +89,7 @@ class Members:
 
     :param describe: adds to the record (load, counters, ``state``); quick; called for each write.
     :param interval: seconds between two writes, a third of the session's TTL.
+    :param is_partitioned: whether the bot's claims are partitioned.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Members:
         describe: Callable[[], Mapping[str, JSON]],
         *,
         interval: float,
+        is_partitioned: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -107,6 +111,7 @@ class Members:
         self.key = self._prefix + replica_id  # of its record
         self._describe = describe
         self._interval = interval
+        self._is_partitioned = is_partitioned
         self._started = int(time.time())  # for people who read the record
         self._state = "starting"
         self._listeners: list[Callable[[], None]] = []
@@ -178,16 +183,15 @@ class Members:
             return False
         try:
             value = self.encoded()
-            left = max(until - self._clock(), 0.001)
-            self._store.put(self.key, value, lease=grant.lease_id, timeout=left)
+            self._store.put(self.key, value, lease=grant.lease_id, timeout=max(until - self._clock(), 0.001))
         except LeaseNotFound:
             _log.debug("the member record waits for the next session")
         except DiscordHAError as error:
             if not self._failing:
                 self._failing = True
-                _log.warning("the member record can't be written: %s", error)
+                _log.warning("the member record can't be written, and is tried again: %s", error)
         except Exception as error:  # noqa: BLE001 - ``describe`` must not make the replica look dead
-            _log.exception("the member record can't be made")
+            _log.exception("the member record can't be made; it is tried again")
             note_failure(error)
         else:
             self.writes += 1
@@ -207,12 +211,12 @@ class Members:
             "pid": os.getpid(),
             "version": __version__,
             "format": formats.FORMAT,
-            "reads": formats.READS,
+            "reads": formats.PARTITIONED if self._is_partitioned() else formats.READS,
             "started": self._started,
             "state": self._state,
             **self._describe(),
         }
-        return json.dumps(record).encode()
+        return json.dumps(formats.writing(record)).encode()
 
     # -- all replicas; no I/O; any thread --------------------------------------------------------------------
 
@@ -270,7 +274,7 @@ class Members:
             age = session_age(record, shard)
             if member == self._replica_id or age is None:
                 continue
-            if str(record.get("state")) in UNPREFERRED_STATES or not (among is None or member in among):
+            if record.get("state") != READY or not (among is None or member in among):
                 continue
             last = self._rhythm.last(member)
             began = (last if last is not None else math.inf) - age
@@ -322,8 +326,10 @@ class Members:
 
     def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
         records = dict(self._records)  # written on this thread only
+        told = set()
         for kind, kv in events:
             member = kv.key[len(self._prefix) :]
+            told.add(member)
             if kind == "delete":
                 if member in records:
                     self.departures.note(member, records.pop(member))
@@ -332,7 +338,7 @@ class Members:
                 self._heard.add(member)
                 if member == self._replica_id:
                     self._identity.check(records[member])
-        self._update(records)
+        self._update(records, told)
 
     def on_lost(self) -> None:
         """No action needed: ranks only spread the load."""
@@ -349,14 +355,29 @@ class Members:
             if known is None or known[0] != kv.create_revision:
                 # Members of the first snapshot were there before this replica, which received nothing yet.
                 self._present_since[member] = (kv.create_revision, now if self._records else -math.inf)
-            return record
+            return formats.reading(record)
         self.unreadable += 1
-        _log.warning("the member record %s can't be read (%.40r): another version?", kv.key, kv.value)
+        _log.warning(
+            "the member record %s can't be read (%.40r) and is ignored: another version?", kv.key, kv.value
+        )
         return {}
 
-    def _update(self, records: dict[str, dict[str, JSON]]) -> None:
+    def _update(self, records: dict[str, dict[str, JSON]], told: Collection[str] | None = None) -> None:
+        """Takes new records. If ``told`` is given, only its members may differ from the present ones."""
+        before = self._records
+        if told is None or any(_state(records, member) != _state(before, member) for member in told):
+            moved = self._take(records)
+        else:  # most only say that their writers live, and a fleet's come by the hundred
+            with self._lock:
+                self._records, moved = records, False
+        if self._unreceived.update(records) or moved:
+            for changed in self._listeners:
+                changed()
+
+    def _take(self, records: dict[str, dict[str, JSON]]) -> bool:
+        """Takes records whose members or states have changed; whether that changes any rank."""
         for member in records.keys() - self._records.keys():
-            reason = formats.incompatibility(member, records[member])
+            reason = formats.incompatibility(member, records[member], self._is_partitioned())
             if reason is not None and member != self._replica_id:
                 _log.error("%s; it should have stayed out", reason)
         for gone in set(self._rhythm.members()) - records.keys():
@@ -365,7 +386,7 @@ class Members:
             self._present_since.pop(gone, None)
         states = {member: str(record.get("state")) for member, record in records.items()}
         seen = tuple(sorted(records))
-        last = frozenset(member for member, state in states.items() if state in UNPREFERRED_STATES)
+        last = frozenset(member for member, state in states.items() if state != READY)
         with self._lock:
             self._records = records
             self.draining = frozenset(m for m, state in states.items() if state in LEAVING_STATES)
@@ -376,23 +397,4 @@ class Members:
                 self.version += 1
         if moved:
             self.poke()  # a member that is new learns what is unfinished here
-        if self._unreceived.update(records) or moved:
-            for changed in self._listeners:
-                changed()
-
-
-class OperatorCommands(WatchListener):
-    """Passes an operator's commands to this replica (``x/<replica>/<command>``) on to ``on_command``, which
-    must not block. A command that is written while the watch is down is not repeated."""
-
-    def __init__(self, root: str, replica_id: str, on_command: Callable[[str], None]) -> None:
-        self._prefix = f"{root}x/{replica_id}/"
-        self._on_command = on_command
-
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Ignores commands from before this replica started."""
-
-    def on_events(self, revision: int, events: Sequence[WatchEvent]) -> None:
-        for kind, kv in events:
-            if kind == "put" and kv.key.startswith(self._prefix):
-                self._on_command(kv.key[len(self._prefix) :])
+        return moved

@@ -79,7 +79,7 @@ def _fit(key: int, chosen: list[str], load: dict[str, int], wanted: int, room: i
         busiest = max(chosen, key=lambda member: (load[member], weight(str(key), member)))
         chosen.remove(busiest)
         load[busiest] -= 1
-    ranked = order(str(key), load)
+    ranked = order(str(key), load) if len(chosen) < wanted else []
     while len(chosen) < wanted:
         free = [member for member in ranked if member not in chosen]
         member = next((one for one in free if load[one] < room), None)

@@ -1,4 +1,4 @@
-"""Rhythm: which members have stopped to write their records, before their sessions end.
+"""Rhythm: which members have stopped writing their records, before their sessions end.
 
 Guarantees: a member is silent only if its record is gone, or did not arrive for ``PATIENCE`` of the time
 between two writes while this replica's own records arrived. So neither an etcd that is away nor a watch that
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 __all__ = ["Rhythm"]
 
-#: A record that is late by this factor is missing.
+#: A record counts as missing after this many times the usual interval.
 PATIENCE = 1.5
 
 

@@ -8,7 +8,18 @@ never resharded.
 
 from __future__ import annotations
 
-__all__ = ["SPAN", "generation_of", "is_number", "key_of", "number_for", "number_of"]
+import math
+
+__all__ = [
+    "MAX_DIGITS",
+    "SPAN",
+    "generation_of",
+    "is_number",
+    "key_of",
+    "may_share",
+    "number_for",
+    "number_of",
+]
 
 #: Shards that fit into one generation. Part of the format: all versions must agree.
 SPAN = 1_000_000
@@ -39,3 +50,8 @@ def generation_of(key: int) -> int:
 def number_for(guild_id: int, count: int) -> int:
     """The number of a guild's shard, as Discord documents it; 0 for anything outside guilds."""
     return (guild_id >> 22) % count
+
+
+def may_share(number: int, count: int, other: int, other_count: int) -> bool:
+    """Whether a guild may belong to both of two shards, of generations with these counts."""
+    return (number - other) % math.gcd(count, other_count) == 0

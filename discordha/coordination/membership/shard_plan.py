@@ -6,6 +6,7 @@ Guarantees
 - A host is *ready* for a shard from its announcement until it withdraws or its session ends.
 - The first replica's ``shard_count`` founds the first generation; later replicas adopt it. Only
   ``request_reshard`` begins another.
+- ``partitions`` stay as they are while any replica runs.
 
 Replicas may see different plans for a moment: safety depends on claims and elections, never on the plan.
 
@@ -31,7 +32,8 @@ from discordha.coordination.etcd.store import (
     WatchListener,
 )
 from discordha.coordination.membership.placement import Placement
-from discordha.coordination.membership.shard_keys import generation_of, key_of
+from discordha.coordination.membership.shard_keys import generation_of, key_of, may_share, number_of
+from discordha.coordination.partitions import UNPARTITIONED, Partitions, partitions_for
 from discordha.coordination.session import Grant
 from discordha.errors import DiscordHAError
 
@@ -49,11 +51,13 @@ class ShardPlan(WatchListener):
 
     def __init__(self, store: Store, root: str, replica_id: str) -> None:
         self._store = store
+        self._root = root
         self._prefix = f"{root}s/"
         self._replica_id = replica_id
         self._lock = threading.Lock()
         self.generations: dict[int, int] = {}  # replaced as a whole
         self.serving: int | None = None
+        self.partitions = UNPARTITIONED  # of the bot's claims
         self.serving_since = 0  # the revision from which on ``serving`` serves
         self._placements: dict[int, tuple[int, Placement]] = {}  # with the revision of its write
         self._ready: dict[int, frozenset[str]] = {}
@@ -76,6 +80,21 @@ class ShardPlan(WatchListener):
         """The replicas that are ready for a shard."""
         return self._ready.get(key, frozenset())
 
+    def may_share(self, key: int, other: int) -> bool:
+        """Whether two shards may have a guild in common."""
+        counts = [self.generations.get(generation_of(each), 1) for each in (key, other)]
+        return may_share(number_of(key), counts[0], number_of(other), counts[1])
+
+    def sharing(self, key: int) -> list[int]:
+        """The shards of other generations that may have a guild in common with one."""
+        return [
+            other
+            for generation, count in self.generations.items()
+            if generation != generation_of(key)
+            for other in (key_of(generation, number) for number in range(count))
+            if self.may_share(key, other)
+        ]
+
     def guard(self, key: int) -> Compare:
         """A condition by which etcd refuses a transaction once the shard's generation is over: the
         generation's key is written once, so its version is 1 while it exists."""
@@ -83,10 +102,42 @@ class ShardPlan(WatchListener):
 
     # -- writing ---------------------------------------------------------------------------------------------
 
+    def start_life(self) -> None:
+        """Reads how the bot's claims are partitioned. A bot from before there were partitions gets them when
+        its fleet begins anew and no mark is left. Called once at start, before this replica becomes a
+        member; blocks on etcd.
+        """
+        key, serving = f"{self._prefix}partitions", f"{self._prefix}serving"
+        known, plan = self._store.get(key), self._store.get(serving)
+        if known is None and plan is not None:
+            count = max(self._counts().values(), default=1)
+            if not self._members() and self._is_unused():
+                put = Put(key, str(partitions_for(count)).encode())
+                unchanged = Compare.mod_revision(serving, plan.mod_revision)
+                self._store.txn((Compare.version(key, 0), unchanged), (put,))
+                known = self._store.get(key)
+        if known is not None:
+            self._apply("put", known)
+
+    def _is_unused(self) -> bool:
+        """Whether no key of an event is left, and no replica is about to write any."""
+        return all(b'"state": "starting"' in kv.value for kv in self._members()) and not any(
+            self._store.range(f"{self._root}{kind}/", keys_only=True, limit=1).items for kind in ("e", "j")
+        )
+
+    def _members(self) -> Sequence[KeyValue]:
+        return self._store.range(f"{self._root}m/").items
+
+    def _counts(self) -> dict[int, int]:
+        found = self._store.range(f"{self._prefix}g/").items
+        return {int(kv.key.rsplit("/", 1)[1]): int(json.loads(kv.value)["count"]) for kv in found}
+
     def found(self, count: int) -> bool:
         """Founds the first generation; false if there is one."""
         serving = f"{self._prefix}serving"
-        puts = (Put(serving, b"0"), Put(f"{self._prefix}g/0", json.dumps({"count": count}).encode()))
+        puts = [Put(serving, b"0"), Put(f"{self._prefix}g/0", json.dumps({"count": count}).encode())]
+        if self._is_unused():
+            puts.append(Put(f"{self._prefix}partitions", str(partitions_for(count)).encode()))
         return self._store.txn((Compare.version(serving, 0),), puts).succeeded
 
     def propose(self, generation: int, placement: Placement) -> bool:
@@ -151,6 +202,9 @@ class ShardPlan(WatchListener):
             elif what == "serving":
                 self.serving_since = kv.mod_revision
                 self.serving = int(kv.value) if kind == "put" else None
+            elif what == "partitions":
+                if kind == "put" and int(kv.value) != self.partitions.count:
+                    self.partitions = Partitions(int(kv.value))
             elif what == "p":
                 self._placements.pop(int(rest), None)
                 if kind == "put":
@@ -163,7 +217,9 @@ class ShardPlan(WatchListener):
                 if not self._ready[int(shard)]:
                     del self._ready[int(shard)]
         except (ValueError, KeyError, TypeError, AttributeError):
-            _log.warning("the key %s can't be read (%.40r): another version?", kv.key, kv.value)
+            _log.warning(
+                "the key %s can't be read (%.40r) and is ignored: another version?", kv.key, kv.value
+            )
 
 
 def request_reshard(store: Store, root: str, count: int) -> tuple[int, int]:

@@ -102,8 +102,10 @@ class Keyspace:
         """Runs a transaction.
 
         :raises LeaseNotFound: a put names a lease that is gone; nothing was written.
-        :raises RequestRefused: etcd would refuse the request.
+        :raises RequestRefused: etcd would refuse the request, or ``EtcdStore`` would not send it.
         """
+        if all(isinstance(op, Get | GetPrefix) for op in (*txn.success, *txn.failure)):
+            _refuse("the transaction only reads")
         _check(txn, ETCD_MAX_OPERATIONS)
         branch = self._choose(txn)
         result = self._run(branch, self.revision + self._will_write(branch))

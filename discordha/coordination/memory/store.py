@@ -136,7 +136,7 @@ class MemoryStore(Store):
 
         return self._call(scan, timeout, write=False)
 
-    def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
+    def look(self, keys: Sequence[str], *, fresh: bool = False, timeout: float | None = None) -> Snapshot:
         def read(space: Keyspace, _: float) -> Snapshot:
             found = [kv for kv in map(space.get, keys) if kv is not None]
             return Snapshot(space.revision, found)
@@ -205,9 +205,11 @@ class MemoryStore(Store):
         name: str = "discordha-watch",
         heartbeats: bool = False,
         quiet: str | None = None,
+        apart: str | None = None,
     ) -> EtcdWatch:
         """See ``Store.watch``. A stream within one process is never silent, so no silence is looked for."""
-        return EtcdWatch(self.clone(), prefix, listener, silence=silence, name=name, quiet=quiet)
+        store = self.clone()
+        return EtcdWatch(store, prefix, listener, silence=silence, name=name, quiet=quiet, apart=apart)
 
     def open_watch(
         self,
@@ -218,10 +220,9 @@ class MemoryStore(Store):
     ) -> MemoryStream:
         """Opens a watch stream from a revision on; ``pulse`` is not called. Does not block.
 
-        :param ranges: tells below which keys puts are left out.
+        :param ranges: what is watched in place of all keys below the prefix, all from ``start_revision`` on.
         """
-        quiet = next((each.start.decode() for each in ranges if each.deletes_only), None)
-        stream = MemoryStream(self, prefix, start_revision, quiet)
+        stream = MemoryStream(self, prefix, start_revision, ranges)
 
         def begin(keys: Keyspace, _: float) -> MemoryStream:
             stream.begin(keys)
@@ -242,6 +243,10 @@ class MemoryStore(Store):
         """Does nothing: there are no users."""
 
 
+def _is_in(key: str, ranges: Sequence[tuple[str, str]]) -> bool:
+    return any(first <= key < end for first, end in ranges)
+
+
 def bare(event: WatchEvent) -> WatchEvent:
     """A delete without what it has deleted."""
     return event._replace(kv=KeyValue(event.kv.key, b"", 0, event.kv.mod_revision, 0, 0))
@@ -255,11 +260,12 @@ class MemoryStream:
     endpoint = "memory"
 
     def __init__(
-        self, store: MemoryStore, prefix: str, start_revision: int, quiet: str | None = None
+        self, store: MemoryStore, prefix: str, start_revision: int, ranges: Sequence[WatchRange] = ()
     ) -> None:
         self._store = store
         self._prefix = prefix
-        self._quiet = quiet
+        self._whole = [(each.start.decode(), each.end.decode()) for each in ranges if not each.deletes_only]
+        self._deletes = [(each.start.decode(), each.end.decode()) for each in ranges if each.deletes_only]
         self._start_revision = start_revision
         self._batches: queue.SimpleQueue[WatchBatch | None] = queue.SimpleQueue()
 
@@ -274,13 +280,17 @@ class MemoryStream:
 
     def offer(self, change: Change) -> None:
         """Queues the part of a change that this watch is about."""
-        events = [event for event in change.events if event.kv.key.startswith(self._prefix)]
-        if self._quiet is not None:
-            events = [e for e in events if e.kind == "delete" or not e.kv.key.startswith(self._quiet)]
-        else:
-            events = [bare(event) if event.kind == "delete" else event for event in events]
+        events = [told for event in change.events if (told := self._told(event)) is not None]
         if events and change.revision >= self._start_revision:
             self._batches.put(WatchBatch(change.revision, events))
+
+    def _told(self, event: WatchEvent) -> WatchEvent | None:
+        key, is_delete = event.kv.key, event.kind == "delete"
+        if is_delete and _is_in(key, self._deletes):
+            return event
+        if _is_in(key, self._whole) if self._whole else key.startswith(self._prefix):
+            return bare(event) if is_delete else event
+        return None
 
     def wake(self) -> None:
         """Makes the reader look when the next lease ends."""

@@ -1,4 +1,5 @@
-"""The IDENTIFY budget: how many are left of Discord's daily limit, and who used some up by crashing.
+"""The IDENTIFY budget: how many are left of Discord's daily limit, and which replicas used some up by
+crashing.
 
 Guarantees
 - All replicas see one number of IDENTIFYs left, spent in the transaction that takes a turn. It lives as long

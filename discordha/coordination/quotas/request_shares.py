@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 WINDOW = 1.0
 #: Requests per second of a replica without a share: it starts, or has lost its session.
 RESERVE_SLOTS = 1
-#: What an idle replica keeps, so that its first requests do not wait.
+#: The share that an idle replica keeps, so that its first requests do not wait.
 FLOOR = 2
 #: How often shares are reviewed, seconds.
 TICK = 0.5
@@ -212,9 +212,9 @@ class Shares:
             except DiscordHAError as error:
                 if not self._failing:
                     self._failing = True
-                    _log.warning("the share of requests can't be settled: %s", error)
+                    _log.warning("the share of requests can't be settled, and is tried again: %s", error)
             except Exception as error:  # noqa: BLE001 - the share stays as it is, which is safe
-                _log.exception("the share of requests can't be settled")
+                _log.exception("the share of requests can't be settled; it is tried again")
                 note_failure(error)
             if self._wake.wait(TICK):
                 self._wake.clear()
@@ -347,11 +347,13 @@ class Shares:
             slots, want, refused = json.loads(kv.value)
             return _Share(int(slots), int(want), int(refused))
         except (ValueError, TypeError):
-            _log.warning("the share %s can't be read (%.40r): another version?", kv.key, kv.value)
+            _log.warning(
+                "the share %s can't be read (%.40r) and is ignored: another version?", kv.key, kv.value
+            )
             return _Share(0, 0, 0)
 
     def _take_pause(self, kv: KeyValue) -> None:
         try:
             self._meter.pause(min(float(json.loads(kv.value)), LONGEST_PAUSE))
         except (ValueError, TypeError):
-            _log.warning("%s can't be read (%.40r): another version?", kv.key, kv.value)
+            _log.warning("%s can't be read (%.40r) and is ignored: another version?", kv.key, kv.value)

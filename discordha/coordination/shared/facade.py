@@ -1,4 +1,4 @@
-"""The shared state of a bot as ``api`` uses it: caches, counters and named locks in one object.
+"""The shared state of a bot as ``api`` uses it: caches, counters, cooldowns and named locks in one object.
 
 Threads and locks: no thread; see the parts. ``KeyedLocks._lock`` guards its table; no thread waits under it.
 """
@@ -21,7 +21,7 @@ from discordha.errors import DiscordHAError
 
 __all__ = ["KeyedLocks", "Shared"]
 
-#: Begins the names of the library's own locks. No user's name begins so in the store.
+#: Begins the names of the library's own locks; in the store, no user's name begins with it.
 COMPUTING = ":"
 
 

@@ -302,7 +302,7 @@ class Locks:
         self._drop_ghosts(kv for kind, kv in events if kind == "put")
 
     def on_lost(self) -> None:
-        """Does nothing: an outdated view makes nobody first who is not."""
+        """No action needed: an outdated view makes no waiter first that is not."""
 
     def _add(self, kv: KeyValue) -> None:
         self._queues.setdefault(_folder(kv.key), {})[kv.key] = kv.create_revision

@@ -11,8 +11,8 @@ Guarantees
 
 Threads and locks: ``discordha-posts`` is the watch's thread, started by ``start`` and joined by ``stop``; it
 calls ``deliver``, which must not block. ``_lock`` guards the lease. Other methods block on the store; any
-thread but the gateway's. A lost lease of the replica changes nothing here; the sender
-learns of etcd's refusals.
+thread but the gateway's. A lost lease of the replica changes nothing here; the sender learns of etcd's
+refusals.
 """
 
 from __future__ import annotations

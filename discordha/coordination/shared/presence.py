@@ -21,8 +21,6 @@ from typing import Any
 from discordha.coordination.etcd.store import (
     Compare,
     Delete,
-    Get,
-    GetPrefix,
     KeyValue,
     Put,
     Snapshot,
@@ -58,12 +56,11 @@ class PresenceWord(WatchListener):
         """
         data = json.dumps({**word, "for_itself": for_itself}).encode()
         while True:
-            (found,) = self._store.txn((), (Get(self._key),)).responses
-            assert isinstance(found, list)
-            known = _read(found[0]) if found else None
+            found = self._store.get(self._key)
+            known = _read(found) if found is not None else None
             if for_itself and known is not None and not known.get("for_itself"):
                 return False
-            compare = Compare.mod_revision(self._key, found[0].mod_revision if found else 0)
+            compare = Compare.mod_revision(self._key, found.mod_revision if found is not None else 0)
             if self._store.txn((compare,), (Put(self._key, data),)).succeeded:
                 return True
 
@@ -73,10 +70,9 @@ class PresenceWord(WatchListener):
 
         :raises StoreUnavailable: the store does not answer.
         """
-        members, words = self._store.txn((), (GetPrefix(f"{self._root}m/"), Get(self._key))).responses
-        assert isinstance(words, list)
-        if words and not members:
-            unchanged = Compare.mod_revision(self._key, words[0].mod_revision)
+        word = self._store.get(self._key)  # first: one that a new member says meanwhile is another
+        if word is not None and not self._store.range(f"{self._root}m/", limit=1).items:
+            unchanged = Compare.mod_revision(self._key, word.mod_revision)
             self._store.txn((unchanged,), (Delete(self._key),))
 
     # -- the coordination watch ------------------------------------------------------------------------------

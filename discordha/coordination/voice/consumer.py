@@ -6,6 +6,8 @@ Guarantees
 - When an owner's session ends, another worker has the guild a round trip after etcd says so, and gets the
   command that was played with the position reached. A command that ended the process of ``max_attempts``
   workers is given up, with an error in the log.
+- A guild is given back once all commands that ``get`` has returned are acknowledged, or after ``patience``
+  seconds. Commands that ``get`` has not returned yet go to another worker at once.
 
 Threads and locks
 - The thread ``discordha-voice-<module>``, started by ``start`` and joined by ``close``, alone takes guilds
@@ -23,7 +25,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Self
 
 from discordha.coordination.etcd.group_commit import Operation
@@ -56,6 +57,7 @@ class VoiceConsumer:
     :param locked: tells whether ``lock_voice`` has a guild's voice.
     :param serves: tells whether this replica is connected for a guild.
     :param linger: seconds that a guild without commands stays owned.
+    :param patience: seconds that a guild is kept for commands under way when it has to be given back.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class VoiceConsumer:
         locked: Callable[[int], bool],
         serves: Callable[[int], bool],
         linger: float,
+        patience: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.module_id = module_id
@@ -76,15 +79,17 @@ class VoiceConsumer:
         self._locked = locked
         self._serves = serves
         self._linger = linger
+        self._patience = patience
         self._clock = clock
         self._lock = threading.Lock()
         self._guilds = OwnedGuilds(
             backend, view, module_id, serves=serves, hold=lambda: self._hold, clock=clock
         )
         self._ended = threading.Event()
-        self._draining = False
+        self._drained_at: float | None = None  # when it stopped to take commands
         self._ready: queue.SimpleQueue[VoiceDelivery | None] = queue.SimpleQueue()
         self._registered: Grant | None = None
+        self._key = backend.keys.worker(module_id, backend.replica_id)
         self._hold = 0
         self._hold_due = 0.0
         self._nudged = False
@@ -104,35 +109,42 @@ class VoiceConsumer:
         return self._ended.is_set()
 
     def drain(self) -> None:
-        """Takes no more guilds and hands out no more commands; peers are preferred from now on. Blocks for a
-        round trip.
-        """
-        self._draining = True
+        """Takes and hands out nothing more; peers are preferred from now on. Does not block; idempotent."""
+        with self._lock:
+            if self._drained_at is not None:
+                return
+            self._drained_at = self._clock()
+        # If etcd does not answer, the session's end deletes it.
+        self._backend.commit.submit((Operation(Txn((), (Delete(self._key),)), (self._key,)),))
+        self._ready.put(None)
         self._nudge()
-        key = self._backend.keys.worker(self.module_id, self._backend.replica_id)
-        operation = Operation(Txn((), (Delete(key),)), (key,))
-        self._backend.commit.execute((operation,))  # if etcd does not answer, the session's end deletes it
+
+    @property
+    def idle(self) -> bool:
+        """Whether a drain need not wait for it (any longer). No I/O; any thread."""
+        drained_at = self._drained_at
+        if drained_at is not None and self._clock() >= drained_at + self._patience:
+            return True
+        return not any(owned.under_way for owned in self._guilds.all() if not owned.lost)
 
     def close(self) -> None:
-        """Gives everything back and ends the iteration. Blocks for a few round trips. Idempotent; any thread
-        but its own.
+        """Gives everything back, acknowledged or not, and ends the iteration. Blocks for a few round trips.
+        Idempotent; any thread but its own.
         """
-        if not self._draining:
-            self.drain()
+        self.drain()
         self._ended.set()
         self._nudge()
         if self._thread.is_alive():
             self._thread.join()
-        self._guilds.release([owned for owned in self._guilds.all() if not owned.lost])
-        self._ready.put(None)
+        left = [owned for owned in self._guilds.all() if not owned.lost]
+        for delivery in (each for owned in left for each in owned.under_way if self._patience):
+            _log.warning("%r was not acknowledged in time: another replica carries it out again", delivery)
+        self._guilds.release(left)
 
     def __enter__(self) -> Self:
-        """Does nothing: the consumer has begun already."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Closes it."""
         self.close()
 
@@ -154,8 +166,16 @@ class VoiceConsumer:
                 return None
             if not self._serves(delivery.guild_id):
                 self._nudge()  # the thread gives the guild back
-            elif not delivery.lost:
+            elif self._begin(delivery):
                 return delivery
+
+    def _begin(self, delivery: VoiceDelivery) -> bool:
+        """Notes that a command is under way; false if none may begin here any more."""
+        with self._lock:
+            if self._drained_at is not None or delivery.lost:
+                return False
+            delivery.owned.under_way.add(delivery)
+            return True
 
     def __iter__(self) -> Iterator[VoiceDelivery]:
         """Deliveries, until the bot stops or the consumer is closed."""
@@ -202,6 +222,8 @@ class VoiceConsumer:
         self._finish(delivery.owned, [delivery.entry])
         if delivery.owned.playing is delivery:
             delivery.owned.playing = None
+        with self._lock:
+            delivery.owned.under_way.discard(delivery)
         delivery.owned.busy_at = self._clock()
         self._nudge()
 
@@ -285,28 +307,31 @@ class VoiceConsumer:
         """One turn of the thread; returns the seconds until the next is due."""
         grant = self._backend.session.current
         self._guilds.forget_lost()
-        self._guilds.release_unserved()
-        if grant is None or self._draining:
+        self._guilds.release_unserved(self._patience)
+        if self._drained_at is not None:
+            self._guilds.release_quiet(self._locked)
+        if grant is None or self._drained_at is not None:
             return LONGEST_WAIT
         self._register(grant)
         self._keep_hold()
+        self._backend.releases.repeat()  # under the lease that was renewed
+        revision = self._view.revision  # of the commands, or an earlier one
         commands = self._view.of_module(self.module_id)
         wait = self._guilds.take(grant, commands, LONGEST_WAIT)
         self._take_commands(commands)
-        self._hand_out(commands)
+        self._hand_out(commands, revision)
         idle = self._guilds.release_idle(commands, self._locked, self._linger, LONGEST_WAIT)
         return max(min(wait, idle), 0.001)
 
     def _register(self, grant: Grant) -> None:
         if self._registered is not grant:
-            key = self._backend.keys.worker(self.module_id, self._backend.replica_id)
-            self._backend.write([Operation(Txn((), (Put(key, b"", grant.lease_id),)), (key,))])
+            put = Put(self._key, b"", grant.lease_id)
+            self._backend.write([Operation(Txn((), (put,)), (self._key,))])
             self._registered = grant
 
     def _keep_hold(self) -> None:
         """Renews the lease of this worker's commands, which outlives the worker by ``retention``."""
-        now = self._clock()
-        if now < self._hold_due:
+        if (now := self._clock()) < self._hold_due:
             return
         store, retention = self._backend.store, self._backend.retention
         if not self._hold or store.keep_alive(self._hold) <= 0.0:
@@ -327,10 +352,10 @@ class VoiceConsumer:
     def _has_taken(self, entry: QueuedCommand) -> bool:
         return entry.taken and entry.lease == self._hold
 
-    def _hand_out(self, commands: dict[int, list[QueuedCommand]]) -> None:
+    def _hand_out(self, commands: dict[int, list[QueuedCommand]], revision: int) -> None:
         """Hands out taken commands; the first play of each guild once its attempt is stored."""
         begun: list[tuple[OwnedGuild, QueuedCommand, PlayMark]] = []
-        for owned in self._guilds.all():
+        for owned in self._guilds.known_at(revision):
             entries = commands.get(owned.guild_id, [])
             with self._lock:
                 owned.delivered.intersection_update(entry.id for entry in entries)
@@ -349,13 +374,8 @@ class VoiceConsumer:
                 continue
             owned.mark = mark
             if mark.attempt > self._backend.max_attempts:
-                _log.error(
-                    "the voice command %s (%r, guild %d) is given up: %d workers ended while they played it",
-                    entry.id,
-                    entry.file,
-                    entry.guild_id,
-                    self._backend.max_attempts,
-                )
+                text = "the voice command %s (%r, guild %d) is given up: %d workers ended playing it"
+                _log.error(text, entry.id, entry.file, entry.guild_id, self._backend.max_attempts)
                 self._finish(owned, [entry])
             else:
                 self._deliver(owned, entry, mark)

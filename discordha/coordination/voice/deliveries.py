@@ -19,6 +19,7 @@ from discordha.coordination.etcd.store import Compare, Store, TxnResult
 from discordha.coordination.session import Grant, Session
 from discordha.coordination.shared.backoff import Backoff
 from discordha.coordination.voice.records import PlayMark, QueuedCommand, VoiceCommand, VoiceKeys
+from discordha.coordination.voice.releases import Releases
 from discordha.errors import LockLost
 
 __all__ = ["HARMLESS", "OwnedGuild", "VoiceBackend", "VoiceDelivery"]
@@ -33,6 +34,7 @@ class VoiceBackend(NamedTuple):
     :param silence: seconds after which a silent watch is opened again.
     :param grace: seconds that each worker waits for every other one that is preferred to it.
     :param backoff: when writes are made again that etcd did not take.
+    :param releases: the owners' keys that this replica gives up.
     """
 
     store: Store
@@ -47,6 +49,7 @@ class VoiceBackend(NamedTuple):
     max_attempts: int
     grace: float
     backoff: Backoff
+    releases: Releases
 
     def write(self, operations: Sequence[Operation]) -> list[TxnResult]:
         """Sends operations and returns their answers; raises the error of the first that has none. Blocks."""
@@ -69,6 +72,8 @@ class OwnedGuild:
         self.gone = False
         self.playing: VoiceDelivery | None = None
         self.delivered: set[str] = set()  # handed out, or done, as long as the view shows them
+        self.under_way: set[VoiceDelivery] = set()  # a worker has got them, and not acknowledged them
+        self.unserved_at: float | None = None  # since when this replica is not connected for the guild
         self.mark: PlayMark | None = None
         self.read_mark = False
         self.held = False
@@ -91,7 +96,7 @@ HARMLESS = 10.0
 
 
 class VoiceDelivery:
-    """A command for this worker to carry out.
+    """A command for this worker to carry out. Any thread may use it.
 
     :ivar id: the same in each attempt.
     :ivar position: seconds that an earlier worker has played already.
@@ -126,12 +131,12 @@ class VoiceDelivery:
 
     @property
     def command(self) -> VoiceCommand:
-        """The command as it was sent."""
+        """The command as it was sent. No I/O; any thread."""
         return VoiceCommand(self.module_id, self.guild_id, self.channel_id, self.file, self.user_id)
 
     @property
     def fencing_token(self) -> int:
-        """Grows with each owner of the guild's voice."""
+        """Grows with each owner of the guild's voice: for systems that can refuse an older one. No I/O."""
         return self.owned.token
 
     @property
@@ -141,7 +146,7 @@ class VoiceDelivery:
 
     def ack(self) -> None:
         """Marks the command as carried out, so that the guild's next one is delivered. Blocks for a round
-        trip. Idempotent.
+        trip; any thread. Idempotent.
 
         :raises LockLost: another worker may carry it out again.
         :raises StoreUnavailable: etcd does not answer; try again while it is not ``lost``.
@@ -154,11 +159,11 @@ class VoiceDelivery:
         self.acknowledged = True
 
     def release(self, position: float | None = None, *, counts: bool = False) -> None:
-        """Gives the guild's voice to another worker, which carries this command out. Blocks for a round trip.
+        """Gives the guild's voice to another worker, which carries this command out. Blocks for a round trip;
+        any thread. A release that etcd does not answer is repeated in the background.
 
         :param position: seconds to begin at; by default those of the last ``progress``.
         :param counts: whether this attempt failed, and counts; else it is a hand-over.
-        :raises StoreUnavailable: etcd does not answer; the session's end gives the voice away.
         """
         if position is not None:
             self.mark = self.mark._replace(seconds=position)
@@ -166,7 +171,10 @@ class VoiceDelivery:
         self._consumer.give_back(self)
 
     def progress(self, seconds: float, volume: float | None = None) -> None:
-        """Notes the position for the next worker. Never blocks.
+        """Notes the position for the next worker. Never blocks; any thread.
+
+        :param seconds: of the sound, played so far.
+        :param volume: the factor; ``None``: as before.
 
         Once the command was played for ``HARMLESS`` seconds, its attempts count from 1 again.
         """

@@ -2,14 +2,16 @@
 
 Guarantees: a guild is owned from the write of its owner's key until the session ends, or the key is given
 back. Rendezvous hashing spreads guilds over a module's workers: each waits ``grace`` for every other one that
-is preferred to it. A busy guild stays where it is until it is idle.
+is preferred to it. A busy guild stays where it is until it is idle. A key that is being given back is never
+taken for owned again.
 
 Threads and locks: ``_lock`` guards ``_owned`` and ``_avoid``; no I/O under it. ``take``, ``forget_lost`` and
-``release_idle`` belong to the consumer's thread; any thread may call ``release``.
+the releases of some guilds belong to the consumer's thread; any thread may call ``release``.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 
@@ -18,7 +20,8 @@ from discordha.coordination.etcd.store import Compare, Delete, Op, Put, Txn
 from discordha.coordination.membership import placement
 from discordha.coordination.session import Grant
 from discordha.coordination.voice.deliveries import OwnedGuild, VoiceBackend
-from discordha.coordination.voice.records import QueuedCommand, VoiceOwner
+from discordha.coordination.voice.records import PlayMark, QueuedCommand, VoiceOwner
+from discordha.coordination.voice.releases import Release
 from discordha.coordination.voice.view import VoiceView
 
 __all__ = ["OwnedGuilds"]
@@ -69,6 +72,12 @@ class OwnedGuilds:
         with self._lock:
             return list(self._owned.values())
 
+    def known_at(self, revision: int) -> list[OwnedGuild]:
+        """The owned guilds of which a view at ``revision`` had everything that earlier owners did: commands
+        of others may have been carried out since. No I/O; any thread.
+        """
+        return [owned for owned in self.all() if owned.token <= revision]
+
     def forget_lost(self) -> None:
         """Drops the guilds that are lost."""
         for owned in self.all():
@@ -96,7 +105,8 @@ class OwnedGuilds:
             if owner is not None:
                 self._seen_free.pop(guild_id, None)
                 ours = owner.module_id == self._module_id and owner.replica_id == self._backend.replica_id
-                if ours and owner.lease == grant.lease_id:
+                leaves = self._backend.releases.has(guild_id, owner.token)
+                if ours and owner.lease == grant.lease_id and not leaves:
                     self._adopt(guild_id, owner.token, grant)
                 continue
             if not self._serves(guild_id):
@@ -113,6 +123,7 @@ class OwnedGuilds:
         for guild_id, result in zip(operations, self._backend.write([*operations.values()]), strict=True):
             if result.succeeded:
                 self._adopt(guild_id, result.revision, grant)
+        self._backend.releases.forget(self._view.has_seen)
         self._seen_free = {guild: since for guild, since in self._seen_free.items() if guild in commands}
         with self._lock:
             self._avoid = {guild_id: until for guild_id, until in self._avoid.items() if until > now}
@@ -136,35 +147,63 @@ class OwnedGuilds:
                 del self._owned[owned.guild_id]
 
     def release(self, guilds: Sequence[OwnedGuild]) -> None:
-        """Gives guilds back, and leaves the positions of their commands. Blocks for a round trip; if etcd
-        does not answer, the session's end gives them back. Any thread.
+        """Gives guilds back, and leaves the positions of their commands. Blocks for a round trip; what etcd
+        does not answer is left to ``Releases.repeat``. Any thread.
         """
-        operations = []
+        releases = []
         for owned in guilds:
-            changes: list[Op] = [Delete(owned.key)]
-            mark_key = self._backend.keys.mark(owned.guild_id)
-            playing = owned.playing
+            mark, playing = None, owned.playing
             if playing is not None and not playing.acknowledged:
                 # A hand-over is not a failed attempt.
                 attempt = max(playing.mark.attempt - (not playing.failed), 0)
                 mark = playing.mark._replace(attempt=attempt)
-                changes.append(Put(mark_key, mark.value(), self._hold()))
-            operations.append(Operation(Txn((owned.guard,), changes), (owned.key, mark_key)))
+            make = functools.partial(self._giving_back, owned, mark)
+            releases.append(Release(owned.guild_id, owned.token, make))
+        self._backend.releases.add(releases)
+        for owned in guilds:
             owned.gone = True
-            if playing is not None and playing.failed:
+            if owned.playing is not None and owned.playing.failed:
                 with self._lock:
                     self._avoid[owned.guild_id] = self._clock() + AVOID_FOR
-        self._backend.commit.execute(operations)
+        self._backend.releases.send(releases)
         for owned in guilds:
             self._drop(owned)
 
-    def release_unserved(self) -> None:
+    def _giving_back(self, owned: OwnedGuild, mark: PlayMark | None) -> Operation:
+        changes: list[Op] = [Delete(owned.key)]
+        mark_key = self._backend.keys.mark(owned.guild_id)
+        if mark is not None:
+            changes.append(Put(mark_key, mark.value(), self._hold()))
+        return Operation(Txn((owned.guard,), changes), (owned.key, mark_key))
+
+    def release_unserved(self, patience: float) -> None:
         """Gives back the guilds that this replica is not connected for any more: what plays goes on
         elsewhere. Blocks for a round trip.
+
+        :param patience: seconds that commands under way may take before that.
         """
-        away = [owned for owned in self.all() if not owned.lost and not self._serves(owned.guild_id)]
+        now = self._clock()
+        away = []
+        for owned in self.all():
+            if self._serves(owned.guild_id):
+                owned.unserved_at = None
+                continue
+            if owned.unserved_at is None:
+                owned.unserved_at = now
+            if not owned.lost and (not owned.under_way or now >= owned.unserved_at + patience):
+                away.append(owned)
         if away:
             self.release(away)
+
+    def release_quiet(self, locked: Callable[[int], bool]) -> None:
+        """Gives back the guilds that no command under way keeps, nor a lock. Blocks for a round trip."""
+        quiet = [
+            owned
+            for owned in self.all()
+            if not (owned.lost or owned.held or owned.under_way or locked(owned.guild_id))
+        ]
+        if quiet:
+            self.release(quiet)
 
     def release_idle(
         self, commands: Commands, locked: Callable[[int], bool], linger: float, longest: float

@@ -27,15 +27,19 @@ from discordha.coordination.etcd.store import Compare, Delete, Get, LeaseNotFoun
 from discordha.coordination.voice.consumer import VoiceConsumer
 from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.records import QueuedCommand, VoiceOwner
+from discordha.coordination.voice.releases import Release
 from discordha.coordination.voice.view import VoiceView
 from discordha.errors import DiscordHAError, StoreUnavailable, VoiceCommandExpired
 
-__all__ = ["VoiceQueue"]
+__all__ = ["PATIENCE", "VoiceQueue"]
 
 #: How long a command waits for a worker, seconds.
 VOICE_COMMAND_TTL = 30.0
 #: The commands of so many seconds share a lease.
 LEASE_BUCKET = 5.0
+#: How long a guild that has to be given back is kept for commands that a bot's thread has not acknowledged,
+#: seconds. A thread that acknowledges nothing holds up a drain for so long.
+PATIENCE = 2.0
 #: Pause before a write is repeated that the store did not answer, seconds.
 WRITE_PAUSE = 0.1
 
@@ -59,12 +63,13 @@ class VoiceQueue:
         self._clock = clock
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._draining = False
         self._opened = False
         self._watch: Watch | None = None
         self._waiting = RetentionLeases(backend.store, retention=ttl, bucket=min(LEASE_BUCKET, ttl))
         self._numbers = itertools.count()
         self._consumers: list[VoiceConsumer] = []
-        self._locked: dict[int, str] = {}
+        self._locked: dict[int, tuple[str, int]] = {}  # module and token, by guild
         #: Whether this replica is connected for a guild: only then its consumers take the guild's commands.
         #: Must not block; asked on their threads. Set before the first ``consume``.
         self.serves: Callable[[int], bool] = lambda guild_id: True
@@ -91,8 +96,25 @@ class VoiceQueue:
             self._waiting.start()
             self._opened = True
 
+    def drain(self) -> None:
+        """Takes no more commands: those that nobody has begun go to other replicas. Does not block; any
+        thread.
+        """
+        with self._lock:
+            self._draining = True
+            consumers = list(self._consumers)
+        for consumer in consumers:
+            consumer.drain()
+
+    @property
+    def idle(self) -> bool:
+        """Whether a drain need not wait for commands under way. No I/O; any thread."""
+        return all(consumer.idle for consumer in self._consumers)
+
     def stop(self) -> None:
-        """Ends all consumers and the watch. Blocks for a few round trips. Idempotent; any thread."""
+        """Ends all consumers and the watch; what is not acknowledged goes to other replicas. Blocks for a few
+        round trips. Idempotent; any thread.
+        """
         self._stop.set()
         self._backend.backoff.stop()
         self.view.close()
@@ -200,15 +222,21 @@ class VoiceQueue:
         key = backend.keys.owner(guild_id)
         value = VoiceOwner.value(module_id, backend.replica_id)
         txn = Txn((Compare.version(key, 0),), (Put(key, value, grant.lease_id),), (Get(key),))
-        (result,) = backend.write((Operation(txn, (key,)),))
-        if not result.succeeded:
-            found = result.responses[0]
-            assert isinstance(found, list)
-            if not found or found[0].value != value or found[0].lease != grant.lease_id:
-                return False
-        with self._lock:
-            self._locked[guild_id] = module_id
-        return True
+        for _ in range(2):
+            (result,) = backend.write((Operation(txn, (key,)),))
+            token = result.revision
+            if not result.succeeded:
+                found = result.responses[0]
+                assert isinstance(found, list)
+                if not found or found[0].value != value or found[0].lease != grant.lease_id:
+                    return False
+                token = found[0].create_revision
+            if not backend.releases.has(guild_id, token):
+                with self._lock:
+                    self._locked[guild_id] = (module_id, token)
+                return True
+            backend.releases.repeat()  # what was given up may go at any time
+        return False
 
     def unlock(self, module_id: str, guild_id: int) -> bool:
         """Frees what ``lock`` took, at once or when the consumer that plays there has finished; returns
@@ -218,7 +246,8 @@ class VoiceQueue:
         """
         self._open()
         with self._lock:
-            if self._locked.get(guild_id) != module_id:
+            owner, token = self._locked.get(guild_id, ("", 0))
+            if owner != module_id:
                 return False
             del self._locked[guild_id]
             busy = any(consumer.owns(guild_id) for consumer in self._consumers)
@@ -226,13 +255,13 @@ class VoiceQueue:
             with self.view.changed:
                 self.view.changed.notify_all()
             return True
-        grant = self._backend.session.current
-        if grant is None:
+        if self._backend.session.current is None:
             return False
         key = self._backend.keys.owner(guild_id)
-        value = VoiceOwner.value(module_id, self._backend.replica_id)
-        txn = Txn((Compare.value(key, value),), (Delete(key),))
-        return self._backend.write((Operation(txn, (key,)),))[0].succeeded
+        txn = Txn((Compare.create_revision(key, token),), (Delete(key),))
+        release = Release(guild_id, token, lambda: Operation(txn, (key,)))
+        self._backend.releases.add([release])
+        return self._backend.releases.send([release])[0].value().succeeded
 
     def locked(self, guild_id: int) -> bool:
         """Whether ``lock`` has a guild's voice. No I/O; any thread."""
@@ -240,14 +269,18 @@ class VoiceQueue:
 
     # -- workers ---------------------------------------------------------------------------------------------
 
-    def consume(self, module_id: str, *, linger: float = 1.0) -> VoiceConsumer:
+    def consume(self, module_id: str, *, linger: float = 1.0, patience: float = PATIENCE) -> VoiceConsumer:
         """Starts a consumer of a module's commands, to be closed at the end. Blocks until the queue is known.
 
         :param linger: seconds that a guild without commands stays owned.
-        :raises DiscordHAError: this replica takes the module's commands already.
+        :param patience: seconds that a guild which has to be given back is kept for what its worker has not
+            acknowledged.
+        :raises DiscordHAError: this replica takes the module's commands already, or stops.
         """
         self._open()
         with self._lock:
+            if self._draining:
+                raise DiscordHAError("the bot stops: it takes no more voice commands")
             if any(consumer.module_id == module_id and not consumer.closed for consumer in self._consumers):
                 raise DiscordHAError(
                     f"this replica watches the voice commands of {module_id!r} already: hand its deliveries "
@@ -261,6 +294,7 @@ class VoiceQueue:
                 locked=self.locked,
                 serves=self.serves,
                 linger=linger,
+                patience=patience,
                 clock=self._clock,
             )
             self._consumers.append(consumer)

@@ -31,7 +31,7 @@ class VoiceView:
         self.owners: dict[int, VoiceOwner] = {}
         self.workers: dict[str, set[str]] = {}
         self.version = 0  # counts the changes
-        self._revision = 0
+        self.revision = 0  # of the last change that the view includes
         self._awaited: dict[str, threading.Event] = {}
         self._closed = False
 
@@ -77,7 +77,7 @@ class VoiceView:
 
     def has_seen(self, revision: int) -> bool:
         """Whether the view includes a change at ``revision``."""
-        return self._revision >= revision
+        return self.revision >= revision
 
     # -- the watch -------------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class VoiceView:
         """Does nothing: the view is outdated until the watch is back."""
 
     def _changed_at(self, revision: int) -> None:
-        self._revision = revision
+        self.revision = revision
         self.version += 1
         self.changed.notify_all()
 

@@ -164,12 +164,12 @@ def _rights(fleet: Fleet) -> Iterator[Check]:
 def _versions(fleet: Fleet) -> Check:
     """Compares the versions that would run together, this one among them."""
     try:
-        members = fleet.members()
+        members, is_partitioned = fleet.members(), bool(fleet.partitions())
     except DiscordHAError as error:
         return Check("replicas", "fail", str(error))
     if not members:
         return Check("replicas", "ok", f"none runs yet; this version is {__version__}, format {FORMAT}")
-    reasons = (incompatibility(name, record) for name, record in members.items())
+    reasons = (incompatibility(name, record, is_partitioned) for name, record in members.items())
     refused = [reason for reason in reasons if reason is not None]
     if refused:
         return Check("replicas", "fail", refused[0])

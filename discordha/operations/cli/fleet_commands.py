@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich import box
@@ -26,7 +26,6 @@ from rich.text import Text
 from discordha._version import __version__
 from discordha.errors import DiscordHAError
 from discordha.operations.cli.event_commands import dead_letters, event, gaps, timers
-from discordha.operations.cli.main import supervise
 from discordha.operations.cli.options import (
     bot_name,
     errors,
@@ -320,14 +319,20 @@ _ANY: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": []}
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(arguments: tuple[str, ...]) -> None:
     """Run a bot on this machine, and follow a replica that dies at once. See discordha run --help."""
-    raise SystemExit(supervise("run", list(arguments)))
+    _supervise("run", arguments)
 
 
 @cli.command(context_settings=_ANY)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def reload(arguments: tuple[str, ...]) -> None:
     """Replace the replicas of a discordha run on this machine, one after another."""
-    raise SystemExit(supervise("reload", list(arguments)))
+    _supervise("reload", arguments)
+
+
+def _supervise(command: str, arguments: tuple[str, ...]) -> NoReturn:
+    from discordha.operations.cli.run_commands import supervise  # no other command pays for its import
+
+    raise SystemExit(supervise(command, arguments))
 
 
 cli.add_command(dead_letters)

@@ -5,7 +5,6 @@ need no package.
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 
 __all__ = ["main"]
@@ -14,6 +13,9 @@ __all__ = ["main"]
 def main() -> None:
     """Runs ``discordha``. Exit status: 0 done; 1 failed, or the answer is no; 2 wrong usage."""
     if sys.argv[1:2] in (["run"], ["reload"]):
+        # The parent of ``run`` stays for as long as the bot: it imports little.
+        from discordha.operations.cli.run_commands import supervise
+
         raise SystemExit(supervise(sys.argv[1], sys.argv[2:]))
     missing = [name for name in ("click", "rich") if importlib.util.find_spec(name) is None]
     if missing:
@@ -22,12 +24,3 @@ def main() -> None:
     from discordha.operations.cli.fleet_commands import cli
 
     cli(prog_name="discordha")
-
-
-def supervise(command: str, arguments: list[str]) -> int:
-    """``run`` or ``reload``: its exit status. Imports little: the parent stays for as long as the bot."""
-    from discordha.operations.cli.run_commands import reload_command, run_command
-    from discordha.operations.logs import log_to_stderr
-
-    log_to_stderr("", os.environ)
-    return run_command(arguments) if command == "run" else reload_command(arguments)

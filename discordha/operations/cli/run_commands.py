@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from discordha.errors import ConfigError, DiscordHAError
+from discordha.operations.logs import log_to_stderr
 from discordha.supervisor.control import ask, runs
 from discordha.supervisor.slots import RunOptions
 from discordha.supervisor.supervisor import CONFIG, FAILED, Supervisor
 
-__all__ = ["reload_command", "run_command"]
+__all__ = ["reload_command", "run_command", "supervise"]
 
 _EXAMPLES = """\
 examples:
@@ -34,6 +35,12 @@ Signals: SIGTERM and SIGINT drain, a second one hurries, SIGHUP reloads. Exit st
 replica had to be killed, etcd did not start, or the bot was not ready in time; 2 wrong usage; 78 the bot's
 configuration is refused.
 """
+
+
+def supervise(command: str, arguments: Sequence[str]) -> int:
+    """``run`` or ``reload``, with a log on standard error: its exit status. Blocks; main thread only."""
+    log_to_stderr("", os.environ)
+    return run_command(arguments) if command == "run" else reload_command(arguments)
 
 
 def run_command(arguments: Sequence[str]) -> int:

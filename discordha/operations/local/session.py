@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from discordha.coordination.etcd.client import EtcdStore
 from discordha.coordination.etcd.endpoints import StoreSettings
+from discordha.coordination.membership.formats import reading
 from discordha.errors import DiscordHAError
 from discordha.operations.local.acts import Act, Acts
 from discordha.operations.local.environment import LocalFailure, passed_on
@@ -194,7 +195,7 @@ class LocalSession:
         for kv in self._store.range("/discordha/v1/").items:
             parts = kv.key.split("/")
             if parts[-2] == "m":
-                records[parts[-1]] = json.loads(kv.value)
+                records[parts[-1]] = reading(json.loads(kv.value))
         for replica in self._fleet:
             record = records.get(replica.replica_id or "", {})
             state = record.get("state", "starting") if replica.alive else "has ended"

@@ -63,7 +63,7 @@ class Live:
 
     :param open_fleet: opens the fleet when it is first looked at; may raise ``DiscordHAError``.
     :param members: the records of the replicas, where etcd has none.
-    :param extra: is shown, too: who serves, and what can be done.
+    :param extra: more to show: the replica that serves the page, and the actions that it allows.
     """
 
     def __init__(
@@ -126,9 +126,9 @@ class Live:
         return dict(json.loads(self._message or b"{}"))
 
     async def look_up(self, what: tuple[str, ...], read: Callable[[Fleet], T]) -> T:
-        """Reads something else. Who asks for the same within a second gets the same answer.
+        """Reads something else. Viewers who ask for the same within a second get the same answer.
 
-        :raises Busy: viewers have looked too much up within the last second.
+        :raises Busy: viewers have looked up too much within the last second.
         """
         now = time.monotonic()
         self._answers = {key: known for key, known in self._answers.items() if now - known[0] < 1.0}

@@ -39,7 +39,7 @@ __all__ = ["BotMessage", "Load", "LocalDiscord", "Request", "Sent"]
 
 
 class LocalDiscord(DiscordUsers):
-    """A local Discord. A context manager; ``start`` and ``close`` do the same by hand.
+    """A local Discord. A context manager, or ``start`` and ``close`` by hand. Methods block; any thread.
 
     :param guilds: the bot's guilds, spread over the shards: their number, or a list of their names.
     :param channels: number or names of the text channels of each guild, which has a voice channel, too.
@@ -89,7 +89,7 @@ class LocalDiscord(DiscordUsers):
     # -- life ------------------------------------------------------------------------------------------------
 
     def start(self, timeout: float = 30.0) -> Self:
-        """Starts the server, and blocks until it answers.
+        """Starts the server, and blocks until it answers, for ``timeout`` seconds at the most.
 
         :raises WaitTimeout: it does not answer in time; the error has the end of its log.
         """

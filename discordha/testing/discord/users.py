@@ -12,7 +12,9 @@ __all__ = ["DiscordUsers"]
 
 
 class DiscordUsers(ABC):
-    """The base of ``LocalDiscord``. Each method returns once the server has done it."""
+    """The users of a ``LocalDiscord``, which it is derived from. Each method blocks until the server has done
+    what it asks for; any thread, one at a time.
+    """
 
     @abstractmethod
     def control(self, name: str, /, **arguments: Any) -> Any:

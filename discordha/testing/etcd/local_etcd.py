@@ -67,7 +67,8 @@ def _supports(binary: str, flag: str) -> bool:
 
 
 class LocalEtcd:
-    """An etcd of one or three members. A context manager; ``start`` and ``close`` do the same by hand.
+    """An etcd of one or three members. A context manager; ``start`` and ``close`` do the same by hand. One
+    thread drives it; its methods block until they have taken effect.
 
     A single member has an election timeout of 0.1 s, a cluster 0.5 s, so that a busy machine does not depose
     its leader. The shortest lease is 1 s in both. etcd's own defaults are 1 s and 2 s.
@@ -115,8 +116,10 @@ class LocalEtcd:
         Tries again, on other ports, if another program holds one, or if the members lose their leader during
         the set-up of authentication.
 
+        :param timeout: seconds for each member.
         :raises WaitTimeout: a member is not healthy in time; the error has the end of its log.
         :raises EtcdApiError: authentication can't be set up.
+        :raises RuntimeError: it was started already.
         """
         if self._started:
             raise RuntimeError("this LocalEtcd was started already")

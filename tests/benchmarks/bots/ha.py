@@ -38,12 +38,19 @@ def on_message(message):
 
 
 def ask():
-    """How many messages of the watch came so far."""
+    """How many messages of the watch came so far, and how many changes they told."""
     try:
         node = ha._running().node  # the whole status costs more than what is measured
     except discordha.DiscordHAError:
         return {}
-    return {"messages": node.watch.messages}
+    return {"messages": node.watch.messages, "changes": node.watch.changes}
+
+
+if os.environ.get("LEADS"):
+
+    @ha.listen("raw_reaction_add")
+    def on_reaction(payload):
+        meter.hit()
 
 
 meter.ask = ask

@@ -13,12 +13,12 @@ def test_purge_of_many_messages(replicas: ReplicasFactory, local_discord: LocalD
         BOTS / "purges.py",
         1,
         discord=None,
-        env={**local_discord.env("r0"), "DISCORDHA_HA": "false", "DISCORDHA_CALL_TIMEOUT": "1.5"},
+        env={**local_discord.env("r0"), "DISCORDHA_HA": "false", "DISCORDHA_CALL_TIMEOUT": "3"},
     )
     fleet.wait_ready(60)
     channel = local_discord.channel_ids[0]
-    for number in range(230):
+    for number in range(430):
         local_discord.send(channel, f"idle talk {number}")
-    local_discord.send(channel, "!purge")  # three times a hundred, a second apart
+    local_discord.send(channel, "!purge")  # five times a hundred at most, a second apart
     wait_for(lambda: answered(local_discord, "purged"), 30, "the purge")
-    assert [message.content for message in answered(local_discord, "purged")] == ["purged 231"]
+    assert [message.content for message in answered(local_discord, "purged")] == ["purged 431"]

@@ -23,6 +23,12 @@ def links(local_etcd: LocalEtcd) -> Iterator[list[FaultProxy]]:
         yield [first, second]
 
 
+def marked(etcd: LocalEtcd, name: str) -> bool:
+    """Whether an edit is marked as done."""
+    edits = values(etcd, f"/discordha/v1/{name}/e/raw_message_edit/")
+    return any(value.startswith(b"d ") for value, _ in edits.values())
+
+
 def led_by(fleet: Replicas) -> Replica:
     """Who was elected last, by the clock in the logs."""
     elected = {
@@ -81,6 +87,7 @@ def test_it_runs_once_also_when_that_one_leads_next(
     links[peer.index].heal()
     assert runs() == [f"seen edit/{message} caught-up late"], "the leader had to fetch it"
     assert led_by(fleet) is leader
+    wait_for(lambda: marked(local_etcd, namespace), 10, "its mark: what is killed before that runs again")
     leader.kill()
     wait_for(lambda: led_by(fleet) is peer, 20, lambda: f"the peer to lead\n{logs(fleet)}")
     later = local_discord.send(channel, "later")

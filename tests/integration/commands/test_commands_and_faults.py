@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from commands_bot import BOT, TTL, contents, per_replica, say_until, wait_looked, wait_synced
+from commands_bot import contents, say_until, started, wait_looked
 from fleet import answer, whole_logs
 
 from discordha.testing import LocalDiscord, wait_for
 from discordha.testing.plugin import ReplicasFactory
-
-#: Seconds; long enough for a busy machine, where no replica dies.
 
 
 @pytest.mark.parametrize(
@@ -19,16 +17,7 @@ from discordha.testing.plugin import ReplicasFactory
 def test_a_replica_that_dies_over_a_command_is_replaced(
     replicas: ReplicasFactory, local_discord: LocalDiscord, when: str, content: str
 ) -> None:
-    fleet = replicas(
-        BOT,
-        3,
-        discord=None,
-        restart=True,
-        env={"DISCORDHA_SESSION_TTL": TTL},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    wait_synced(local_discord)
+    fleet = started(replicas, local_discord, 3, restart=True)
     interaction = local_discord.slash("crash", {"when": when})
     wait_for(lambda: sum(replica.runs for replica in fleet) == 4, 20, "the death")
     wait_for(lambda: "is taken over (attempt 2)" in whole_logs(fleet), 20, "the takeover")
@@ -43,15 +32,7 @@ def test_a_replica_that_dies_over_a_command_is_replaced(
 def test_a_replica_is_killed_under_a_load_of_commands(
     replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
-    fleet = replicas(
-        BOT,
-        3,
-        discord=None,
-        env={"DISCORDHA_SESSION_TTL": TTL},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    wait_synced(local_discord)
+    fleet = started(replicas, local_discord, 3)
     load = local_discord.load("slash", rate=100, count=300, template="roll")
 
     def keeps_up() -> bool:
@@ -85,15 +66,7 @@ def test_a_replica_is_killed_under_a_load_of_commands(
 def test_a_replica_that_is_paused_over_a_command_says_nothing_more(
     replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
-    fleet = replicas(
-        BOT,
-        2,
-        discord=None,
-        env={"DISCORDHA_SESSION_TTL": TTL},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    wait_synced(local_discord)
+    fleet = started(replicas, local_discord, 2)
     interaction = local_discord.slash("slow", {"seconds": 5})
     wait_for(lambda: local_discord.interaction(interaction)["thinking"], 10, "the defer")
     deferred = next(r for r in local_discord.requests() if str(interaction) in r.path)
@@ -110,15 +83,7 @@ def test_a_replica_that_is_paused_over_a_command_says_nothing_more(
 def test_an_interaction_that_is_taken_over_too_late_ends_with_a_line(
     replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
-    fleet = replicas(
-        BOT,
-        2,
-        discord=None,
-        env={"DISCORDHA_SESSION_TTL": "3"},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    wait_synced(local_discord)
+    fleet = started(replicas, local_discord, 2, DISCORDHA_SESSION_TTL="3")
     interaction = local_discord.slash("crash", {"when": "before"})
     local_discord.age_interaction(interaction, 1.0)
     expected = f"/crash can't be answered any more (interaction {interaction}, attempt 2)"
@@ -130,14 +95,7 @@ def test_an_interaction_that_is_taken_over_too_late_ends_with_a_line(
 def test_a_command_waits_no_more_when_its_replica_drains(
     replicas: ReplicasFactory, local_discord: LocalDiscord
 ) -> None:
-    fleet = replicas(
-        BOT,
-        2,
-        discord=None,
-        env={"DISCORDHA_SESSION_TTL": TTL, "DISCORDHA_DRAIN_TIMEOUT": "3"},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
+    fleet = started(replicas, local_discord, 2, DISCORDHA_DRAIN_TIMEOUT="3")
     channel = local_discord.channel_ids[0]
     local_discord.send(channel, "!ask 5")
     wait_for(lambda: len(local_discord.messages()) == 1, 10, "the question")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from commands_bot import BOT, TTL, per_replica, wait_looked, wait_synced
+from commands_bot import started, wait_looked
 from fleet import answer, whole_logs
 
 from discordha.testing import LocalDiscord, Replicas, wait_for
@@ -13,16 +13,7 @@ from discordha.testing.plugin import ReplicasFactory
 @pytest.fixture
 def viewed(replicas: ReplicasFactory, local_discord: LocalDiscord) -> tuple[Replicas, int]:
     """Three replicas that know the persistent views, and the message of one of them with the views."""
-    fleet = replicas(
-        BOT,
-        3,
-        discord=None,
-        restart=True,
-        env={"DISCORDHA_SESSION_TTL": TTL, "VIEWS": "1"},
-        per_replica_env=per_replica(local_discord),
-    )
-    fleet.wait_ready(60)
-    wait_synced(local_discord)
+    fleet = started(replicas, local_discord, 3, restart=True, VIEWS="1")
     wait_for(lambda: whole_logs(fleet).count("views added") == 3, 20, "discord.py's add_view on each replica")
     shown = answer(local_discord, local_discord.slash("persistent"))
     return fleet, int(shown["message_id"])

@@ -19,12 +19,13 @@ BUSY = 3.0
 
 
 def keys_left(etcd: LocalEtcd, name: str) -> list[str]:
-    """The keys in etcd but for marks under a lease, IDENTIFY budget, bot id, point, gaps."""
+    """The keys in etcd but for marks under a lease and their leases, IDENTIFY budget, bot id, point, gaps."""
     root = f"/discordha/v1/{name}/"
     return [
         key
         for key, (value, lease) in values(etcd, root).items()
         if not (key.startswith(f"{root}e/") and value.startswith(b"d ") and lease)
+        and not (key.startswith(f"{root}ml/") and lease)
         and not key.startswith((f"{root}ib/", f"{root}bot", f"{root}p/", f"{root}g/"))
     ]
 

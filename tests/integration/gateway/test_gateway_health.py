@@ -6,6 +6,7 @@ import contextlib
 import socket
 import time
 from collections import Counter
+from typing import Any
 
 import discord
 import pytest
@@ -39,7 +40,7 @@ def test_each_fatal_close_code_ends_the_bot_with_its_sentence(
         assert last == f"discordha.errors.ConfigError: {FATAL_CODES[code]}"
 
 
-def bot_of(local_discord: LocalDiscord, deaf_after: float) -> DiscordHA:
+def bot_of(local_discord: LocalDiscord, deaf_after: float, **client_options: Any) -> DiscordHA:
     """One replica without etcd, in this process."""
     return DiscordHA(
         Config.from_env(
@@ -48,6 +49,7 @@ def bot_of(local_discord: LocalDiscord, deaf_after: float) -> DiscordHA:
             intents=discord.Intents.all(),
             deaf_after=deaf_after,
             session_ttl=2.0,
+            client_options=client_options,
         )
     )
 
@@ -171,9 +173,10 @@ def test_a_dead_resume_address_falls_back_to_the_main_one(
             assert gateway(bot)["identifies"] == 1
 
 
-def test_a_silent_connection_resumes(local_discord: LocalDiscord) -> None:
+@pytest.mark.parametrize("limits", [{"deaf_after": 1.0}, {"deaf_after": 30.0, "heartbeat_timeout": 1.0}])
+def test_a_silent_connection_resumes(local_discord: LocalDiscord, limits: dict[str, float]) -> None:
     """Also when it falls silent right after the greeting, before the session is established."""
-    bot = bot_of(local_discord, deaf_after=1.0)
+    bot = bot_of(local_discord, **limits)
     with bot:
         assert bot.wait_until_ready(20)
         local_discord.fault(silent=True)

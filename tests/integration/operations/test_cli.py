@@ -72,6 +72,8 @@ def test_status_drain_resign_and_event(
     assert fleet[0].wait_exit(20) == 0
     assert "there is no replica" in run("drain", gone, status=1).output
     run("event", "404", status=1)
+    run("event", "4" * 5_000, status=1)
+    assert "UTF-8" in run("event", "\udcff", status=1).output
 
 
 def test_dead_letters_are_listed_and_replayed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
@@ -15,8 +14,6 @@ from discordha.coordination.etcd.client import EtcdStore
 from discordha.operations.cli.fleet_commands import cli
 from discordha.testing import LocalDiscord, LocalEtcd, wait_for
 from discordha.testing.plugin import ReplicasFactory
-
-Show = Callable[..., str]
 
 
 def bury(etcd: LocalEtcd, root: str, event: str) -> None:

@@ -14,6 +14,7 @@ import discord
 
 import discordha
 from discordha.coordination.claims.claims import Claims
+from discordha.coordination.claims.marks import Marks
 from discordha.coordination.claims.records import Claim
 
 logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s")
@@ -38,7 +39,7 @@ def asks(message):
     return words[:1] in (["!stop"], ["!ping"])
 
 
-claim, mark = Claims.claim, Claims.mark
+claim, mark = Claims.claim, Marks.make
 
 
 def slow_claim(self, requests):
@@ -49,12 +50,12 @@ def slow_claim(self, requests):
     return answers
 
 
-def slow_mark(self, claimed, done=None):
-    stop_at("before_mark", [claimed.key])
-    mark(self, claimed, done)
+def slow_mark(self, claims, done=None):
+    stop_at("before_mark", [claimed.key for claimed in claims])
+    mark(self, claims, done)
 
 
-Claims.claim, Claims.mark = slow_claim, slow_mark
+Claims.claim, Marks.make = slow_claim, slow_mark
 
 
 @ha.listen("message", where=asks)

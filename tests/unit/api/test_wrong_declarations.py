@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -131,7 +132,7 @@ class TestResults:
         )
         handler = Handler(result, "ready", Scope.CLAIM, None, "bot.on_ready")
         event = CurrentEvent("1", "ready", 1, 0, 7, 1, lambda: False)
-        assert runner.run(event, [handler], ()) is Outcome.FAILED
+        assert runner.run(event, [handler], (), started=time.monotonic()) is Outcome.FAILED
         (error,) = errors
         assert str(error).startswith("bot.on_ready returned ")
         assert "ha.call(...)" in str(error)
@@ -149,7 +150,7 @@ class TestResults:
                 runner = Runner(None, Stats())  # type: ignore[arg-type] - nothing calls Discord
             for _ in range(2):
                 handler = Handler(lambda: sends("x"), "ready", Scope.CLAIM, None, "bot.on_ready")
-                assert runner.run(event, [handler], ()) is Outcome.HANDLED
+                assert runner.run(event, [handler], (), started=time.monotonic()) is Outcome.HANDLED
             coroutine()  # type: ignore[unused-coroutine] - not a handler's
         (record,) = caplog.records
         assert "bot.on_ready: coroutine 'Messageable.send' was never awaited" in record.getMessage()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime
 import inspect
+import io
+from collections.abc import Callable
 from typing import Any
 
 import discord
@@ -160,6 +164,67 @@ def test_what_is_sent_elsewhere_or_was_changed_meanwhile_is_another_call(
                 raise StoreUnavailable("etcd does not answer")
     assert len(set(nonces(world))) == 2
     assert len(set(names)) == 2
+
+
+@dataclasses.dataclass
+class Score:
+    points: int
+
+
+def embed() -> tuple[dict[str, Any], Callable[[], object]]:
+    made = discord.Embed(title="1")
+    return {"embed": made}, lambda: setattr(made, "title", "2")
+
+
+def field() -> tuple[dict[str, Any], Callable[[], object]]:
+    made = discord.Embed(title="1").add_field(name="a", value="1")
+    return {"embeds": [made]}, lambda: made.set_field_at(0, name="a", value="2")
+
+
+def view() -> tuple[dict[str, Any], Callable[[], object]]:
+    button: discord.ui.Button[discord.ui.View] = discord.ui.Button(label="1", custom_id="b")
+    return {"view": discord.ui.View(timeout=None).add_item(button)}, lambda: setattr(button, "label", "2")
+
+
+def mentions() -> tuple[dict[str, Any], Callable[[], object]]:
+    made = discord.AllowedMentions(users=False)
+    return {"allowed_mentions": made}, lambda: setattr(made, "users", True)
+
+
+def poll() -> tuple[dict[str, Any], Callable[[], object]]:
+    made = discord.Poll("?", datetime.timedelta(hours=1)).add_answer(text="1")
+    return {"poll": made}, lambda: made.add_answer(text="2")
+
+
+def file() -> tuple[dict[str, Any], Callable[[], object]]:
+    made = discord.File(io.BytesIO(b"1"), "1.txt")
+    return {"file": made}, lambda: setattr(made, "filename", "2.txt")
+
+
+def score() -> tuple[dict[str, Any], Callable[[], object]]:
+    made = Score(1)
+    return {"payload": made}, lambda: setattr(made, "points", 2)
+
+
+@pytest.mark.parametrize("make", [embed, field, view, mentions, poll, file, score])
+def test_an_object_that_was_changed_meanwhile_makes_another_call(
+    make: Callable[[], tuple[dict[str, Any], Callable[[], object]]],
+) -> None:
+    """Discord would answer with the message of the first, and nobody would see the second."""
+    call, change = make()
+
+    def attempt() -> str | None:
+        with contextlib.suppress(OSError), with_token("send", call) as token:
+            raise OSError("the answer is lost")
+        return token
+
+    with handler_scope(event(), "h"):
+        first = attempt()
+        assert attempt() == first, "nothing was changed"
+        change()
+        second = attempt()
+        assert second != first
+        assert attempt() == second
 
 
 def test_messages_keep_their_nonces_without_etcd(world: World) -> None:

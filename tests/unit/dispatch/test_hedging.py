@@ -3,9 +3,12 @@ while."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from dispatcher_scene import GRACE, OURS, THEIRS, Scene
 
+from discordha.coordination.claims.records import Held
 from discordha.dispatch.router import HELP_WITHIN
 from discordha.testing import wait_for
 
@@ -76,7 +79,7 @@ def test_a_replica_that_is_late_itself_looks_less_and_less_often() -> None:
             assert scene.asked == ["message/7"]
             scene.dispatcher.on_looked(scene.asked)
             scene.dispatcher.pause(scene.now)  # a tick, for the lanes that were used
-            assert scene.dispatcher.pause(scene.now) == pytest.approx(pause + GRACE / 4, rel=0.05)
+            assert scene.dispatcher.pause(scene.now) == pytest.approx(pause + GRACE / 2, rel=0.05)
         scene.is_late(16)
         scene.is_late(18)
         scene.tick(GRACE / 100)
@@ -101,18 +104,65 @@ def test_a_look_takes_along_what_would_be_due_soon() -> None:
     scene = Scene(looks=True)
     try:
         scene.receive(7, THEIRS)
-        scene.now += GRACE / 2
+        scene.now += GRACE * 3 / 4
         scene.receive(8, THEIRS + 1)
-        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 3 / 4), "a tick after the grace"
+        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 3 / 4), "two ticks after the grace"
         scene.tick(GRACE * 3 / 4)
         assert sorted(scene.asked) == ["message/7", "message/8"]
-        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 5 / 4), "until the answer"
+        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 3 / 2), "until the answer"
         for number in (7, 8):
             scene.hints.note_done(f"message/{number}")
         scene.receive(9, THEIRS + 2)
         scene.dispatcher.on_looked(scene.asked)
         assert scene.dispatcher.queue()["delayed"] == 1
-        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 5 / 4), "8 needs no look of its own"
+        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 3 / 2), "8 needs no look of its own"
+    finally:
+        scene.stop()
+
+
+@pytest.mark.parametrize(("age", "pause"), [(0.0, GRACE * 0.999), (5 * GRACE, GRACE * 1.01)])
+def test_one_look_is_about_all_that_a_peer_runs_and_all_that_wait_for_their_grace(
+    age: float, pause: float
+) -> None:
+    """Whichever of the two is due first."""
+    scene = Scene(looks=True)
+    looks: list[list[str]] = []
+    scene.dispatcher._claims.look = lambda keys: looks.append(sorted(keys))  # type: ignore[method-assign]
+    try:
+        scene.receive(7, THEIRS)
+        scene.tick(GRACE * 1.01)
+        scene.hints.note_held("message/7", Held("r1", 1, 5))
+        scene.now += age
+        scene.dispatcher.on_looked(["message/7"])
+        scene.receive(8, THEIRS + 1)
+        looks.clear()
+        scene.tick(pause)
+        assert looks == [["message/7", "message/8"]]
+    finally:
+        scene.stop()
+
+
+def test_no_event_of_a_peer_wakes_the_timer_before_something_is_to_be_done() -> None:
+    scene = Scene(looks=True)
+    woken: list[float] = []
+    scene.dispatcher._router._wake = woken.append  # type: ignore[method-assign,assignment]
+    events = itertools.count(100)
+    try:
+        scene.receive(7, THEIRS)
+        for _ in range(20):
+            pause = scene.dispatcher.pause(scene.now)
+            assert pause is not None
+            sleeps_until = scene.now + pause
+            woken.clear()
+            while scene.now < sleeps_until:
+                scene.receive(number := next(events), THEIRS + number)
+                scene.now += GRACE / 10
+            assert min(woken) >= sleeps_until - 1e-9
+            scene.asked.clear()
+            scene.tick()
+            for key in scene.asked[:-1]:
+                scene.hints.note_done(key)
+            scene.dispatcher.on_looked(scene.asked)
     finally:
         scene.stop()
 
@@ -127,9 +177,9 @@ def test_what_nobody_has_claimed_by_an_early_look_is_taken_after_its_own_grace()
         scene.hints.note_done("message/7")
         scene.dispatcher.on_looked(scene.asked)
         assert scene.begun == []
-        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE / 2), "a tick after its grace"
+        assert scene.dispatcher.pause(scene.now) == pytest.approx(GRACE * 3 / 4), "two ticks after its grace"
         scene.asked.clear()
-        scene.tick(GRACE / 2)
+        scene.tick(GRACE * 3 / 4)
         assert scene.asked == ["message/8"]
         scene.dispatcher.on_looked(scene.asked)
         wait_for(lambda: scene.begun == [8], 10, "it to be taken")

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import dataclass
 
 import pytest
+from lane_jobs import Job
 
-from discordha.dispatch.lanes import GATHER, Lane, Lanes
-from discordha.testing import wait_for
-
-
-@dataclass(eq=False)
-class Job:
-    sequence: int
-    lane: str = "k"
-    event_name: str = "message"
-    attempt: int = 1
-    is_late: bool = False
+from discordha.dispatch.lanes import Lane, Lanes
 
 
 def _collect(lanes_kwargs: dict[str, int], jobs: list[Job], wait: float = 10.0) -> dict[str, list[int]]:
@@ -232,78 +222,6 @@ def test_a_late_lane_goes_on_as_one_that_is_not_once_its_late_items_are_done() -
     )
     assert all(numbers == sorted(numbers) for numbers in seen.values())
     assert sum(map(len, seen.values())) == 300
-
-
-class Gathering:
-    """Lanes on a clock that stands still, whose work waits until it is let go on."""
-
-    def __init__(self, workers: int = 4) -> None:
-        self.now = 0.0
-        self.begun = threading.Semaphore(0)
-        self.gate = threading.Event()
-        self.lanes = Lanes(workers=workers, max_workers=workers, clock=lambda: self.now)
-        self.lanes.start(self._work)
-
-    def _work(self, lane: Lane) -> None:
-        self.lanes.take(lane, 1)
-        self.begun.release()
-        self.gate.wait(10)
-
-    def have_idle_threads(self, count: int) -> None:
-        for number in range(count):
-            self.lanes.put(Job(number, f"first{number}"))
-        for _ in range(count):
-            assert self.begun.acquire(timeout=10)
-        self.gate.set()
-        wait_for(lambda: self.lanes._idle == count, 10, "idle threads")
-        self.gate.clear()
-
-    def end(self) -> None:
-        self.gate.set()
-        assert self.lanes.stop(5)
-        assert self.lanes.sizes() == (0, 0, 0)
-
-
-@pytest.mark.parametrize("idle", [0, 4])
-def test_what_is_gathered_waits_until_it_is_handed_over(idle: int) -> None:
-    world = Gathering()
-    world.have_idle_threads(idle)
-    world.lanes.gather()
-    for number in range(4):
-        world.lanes.put(Job(number, f"k{number}"))
-    assert not world.begun.acquire(timeout=0.1)
-    world.lanes.hand_over()
-    for _ in range(4):  # though none of them ends: each thread calls the next
-        assert world.begun.acquire(timeout=10)
-    world.lanes.put(Job(5, "k5"))
-    world.gate.set()
-    assert world.begun.acquire(timeout=10)
-    world.end()
-
-
-@pytest.mark.parametrize("idle", [0, 4])
-def test_those_who_gather_for_long_hand_over_in_between(idle: int) -> None:
-    world = Gathering()
-    world.have_idle_threads(idle)
-    world.lanes.gather()
-    for number in range(3):
-        world.lanes.put(Job(number, f"k{number}"))
-    world.now += GATHER
-    world.lanes.put(Job(3, "k3"))
-    for _ in range(4):
-        assert world.begun.acquire(timeout=10)
-    world.end()
-
-
-def test_the_timer_calls_threads_for_what_was_never_handed_over() -> None:
-    world = Gathering()
-    world.have_idle_threads(2)
-    world.lanes.gather()
-    world.lanes.put(Job(0, "k0"))
-    assert not world.begun.acquire(timeout=0.1)
-    world.lanes.tend()
-    assert world.begun.acquire(timeout=10)
-    world.end()
 
 
 def test_lanes_in_which_others_wait_behind_late_items_go_first_among_the_late() -> None:

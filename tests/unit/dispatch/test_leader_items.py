@@ -80,6 +80,14 @@ def test_an_event_tells_the_guild_in_which_it_happened(raw: str | None, guild: s
     assert LeaderItem(event, (), 1, Leader()).guild == guild
 
 
+@pytest.mark.parametrize(("raw", "guild"), [("not read", "77"), (None, None)])
+def test_discord_py_has_read_it_already(raw: str | None, guild: str | None) -> None:
+    """An event without a frame came in no order that sessions share."""
+    payload = SimpleNamespace(guild_id=77)
+    event = Event("raw_reaction_add", (payload,), Identity(Scope.LEADER, "1", "5", None), 0, raw, 1.0)
+    assert LeaderItem(event, (), 1, Leader()).guild == guild
+
+
 def test_the_leader_is_asked_before_a_run_and_told_of_its_end(scene: Scene) -> None:
     willing, unwilling = Leader(), Leader(refuses=True)
     react(scene, 1)

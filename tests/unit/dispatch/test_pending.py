@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from discordha.dispatch.items import ClaimItem, State
-from discordha.dispatch.pending import PendingEvents
+from discordha.dispatch.pending import Admission, PendingEvents
 from discordha.events import Event, Identity, Scope
 
 
@@ -17,30 +17,40 @@ def item(key: str, received_at: float = 0.0) -> ClaimItem:
 def admitted(pending: PendingEvents, *keys: str, **options: Any) -> list[ClaimItem]:
     items = [item(key, **options) for key in keys]
     for new in items:
-        assert pending.admit(new) == (None, None)
+        assert pending.admit(new).refused is None
     return items
 
 
 def test_an_event_is_known_once() -> None:
     pending = PendingEvents(10)
     (first,) = admitted(pending, "a")
-    assert pending.admit(item("a")) == ("duplicate", None)
+    assert pending.admit(item("a")) == Admission("duplicate")
     pending.forget(first)
     assert first.state is State.GONE
-    assert pending.admit(item("a")) == (None, None)
+    assert pending.admit(item("a")) == Admission(None, None, is_front=True, follows=False)
+
+
+def test_an_event_is_told_whether_it_is_the_front_and_whether_it_follows() -> None:
+    pending = PendingEvents(10)
+    first, second, third = item("a"), item("b"), item("c")
+    assert pending.admit(first) == Admission(None, is_front=True)
+    assert pending.admit(second) == Admission(None)
+    assert pending.enqueue(first)
+    assert pending.enqueue(second)
+    assert pending.admit(third) == Admission(None, is_front=True, follows=True)
 
 
 def test_the_oldest_event_of_another_replica_makes_room() -> None:
     pending = PendingEvents(3)
     a, b, c = admitted(pending, "a", "b", "c")
     assert pending.move(a, State.RUNNING)
-    assert pending.admit(item("d")) == (None, b)
+    assert pending.admit(item("d")).evicted is b
     assert b.state is State.GONE
     assert pending.move(c, State.WAITING, only_from=(State.PARKED,))
     d = pending.get("d")
     assert d is not None
     assert pending.move(d, State.WAITING)
-    assert pending.admit(item("e")) == ("queue_full", None)
+    assert pending.admit(item("e")) == Admission("queue_full")
     assert len(pending) == 3
 
 

@@ -63,7 +63,7 @@ def run(function: Callable[[], Any], *, lost: bool = True) -> tuple[Outcome, lis
     ]
     event = CurrentEvent("1", "message", 1, 0, 7, 1, lambda: lost)
     runner = Runner(None, Stats(), on_error=lambda *_: None)  # type: ignore[arg-type] - nothing calls Discord
-    return runner.run(event, handlers, ()), begun
+    return runner.run(event, handlers, (), started=0.0), begun
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ def test_the_wait_begins_anew_when_somebody_has_led_meanwhile() -> None:
         {"age": 0.5},
         {"age": 1.04},  # as old
         {"age": 60.0, "state": "draining"},
+        {"age": 60.0, "state": "of another version"},
         {"age": 60.0, "shard": "4"},
     ],
 )

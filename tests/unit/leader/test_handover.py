@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from discordha.coordination.journal.entries import JournalKeys
 from discordha.leader.shard import LeaderShard
 from discordha.testing import wait_for
 
@@ -58,8 +59,10 @@ class Bench:
         nothing: Any = None
         coordination: Any = SimpleNamespace(
             **dict.fromkeys(("store", "commit", "leases", "last_attempts", "session")),
+            plan=SimpleNamespace(serving=None),
             members=SimpleNamespace(poke=lambda: None),
             root="/",
+            journal_keys=JournalKeys("/"),
             elections=SimpleNamespace(open=lambda *arguments, **options: self.etcd),
             exchange=self.etcd,
         )

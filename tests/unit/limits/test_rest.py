@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -10,7 +11,11 @@ import pytest
 from discordha.errors import DiscordHAError
 from discordha.limits.rest import (
     BACKGROUND_IN_FLIGHT,
+    LATE,
+    PROMPT,
     REFUSED_LIMIT,
+    SLOWEST,
+    TIMERS,
     RestLimits,
     in_background,
     shared_total,
@@ -206,6 +211,9 @@ def test_background_requests_leave_half_of_the_share() -> None:
     async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
         tasks = [asyncio.create_task(behind(limits)) for _ in range(5)]
         await settle()
+        clock.now += 0.4
+        limits.changed()
+        await settle()
         assert [task.done() for task in tasks] == [True, True, True, False, False]
         for _ in range(3):
             await asyncio.wait_for(limits.begin(counted=True), 5)  # without waiting
@@ -253,6 +261,10 @@ def test_background_requests_wait_while_live_ones_do() -> None:
 def test_background_requests_in_flight_are_few() -> None:
     async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
         tasks = [asyncio.create_task(behind(limits)) for _ in range(BACKGROUND_IN_FLIGHT + 1)]
+        for _ in range(BACKGROUND_IN_FLIGHT):
+            await settle()
+            clock.now += 0.1
+            limits.changed()
         await settle()
         assert sum(task.done() for task in tasks) == BACKGROUND_IN_FLIGHT
         clock.now += 60
@@ -263,3 +275,78 @@ def test_background_requests_in_flight_are_few() -> None:
         await asyncio.wait_for(tasks[-1], 5)
 
     run(test, slots=48)
+
+
+def test_background_requests_leave_evenly_and_not_as_a_burst() -> None:
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        limits._note_lateness = lambda lateness: None  # type: ignore[method-assign]
+        begun = clock.now
+        left: list[float] = []
+
+        async def one() -> None:
+            await behind(limits)
+            left.append(clock.now - begun)
+            ended_behind(limits)
+
+        tasks = [asyncio.create_task(one()) for _ in range(40)]
+        for _ in range(400):
+            await settle()
+            clock.now += 0.01
+            limits.changed()
+        await settle()
+        assert len(left) == 40
+        assert all(third - first > 0.09 for first, third in zip(left, left[2:], strict=False)), left
+        assert left[-1] <= 4.0, "the limit is used to the full"
+        await asyncio.gather(*tasks)
+
+    run(test, slots=20)
+
+
+@pytest.mark.parametrize(("lateness", "slowness"), [(PROMPT, 1.0), (PROMPT + LATE, 2.0), (10.0, SLOWEST)])
+def test_background_requests_are_slower_while_timers_are_late(lateness: float, slowness: float) -> None:
+    """Others need the machine then: live events, too."""
+
+    async def test(limits: RestLimits, clock: Clock, shares: Fixed) -> None:
+        for _ in range(10 * TIMERS):
+            limits._note_lateness(lateness)
+        limits._note_lateness = lambda lateness: None  # type: ignore[method-assign]
+        tasks = [asyncio.create_task(behind(limits)) for _ in range(3)]
+        await settle()
+        assert [task.done() for task in tasks] == [True, True, False]
+        clock.now += 0.1 * slowness - 0.01
+        limits.changed()
+        await settle()
+        assert not tasks[2].done()
+        for _ in range(3):
+            await asyncio.wait_for(limits.begin(counted=True), 5)  # live ones do not wait
+        clock.now += 0.02
+        limits.changed()
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+
+    run(test, slots=20)
+
+
+def test_late_timers_are_noticed() -> None:
+    async def test() -> None:
+        limits = RestLimits(50)
+        limits.share(Fixed(20))  # type: ignore[arg-type]
+        waiting = [asyncio.create_task(behind(limits)) for _ in range(3)]
+        await settle()
+        time.sleep(0.3)  # the loop is not there when the timer is due
+        await asyncio.wait_for(asyncio.gather(*waiting), 5)
+        assert limits._lateness > PROMPT
+
+    asyncio.run(test())
+
+
+def test_a_background_request_leaves_by_itself_when_its_time_has_come() -> None:
+    async def test() -> None:
+        limits = RestLimits(50)
+        limits.share(Fixed(20))  # type: ignore[arg-type]
+        for _ in range(4):
+            await asyncio.wait_for(behind(limits), 5)
+            ended_behind(limits)
+
+    begun = time.monotonic()
+    asyncio.run(test())
+    assert 0.15 <= time.monotonic() - begun < 1.0, "not with the next check of the share"

@@ -12,14 +12,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from discordha.coordination.etcd.store import Snapshot, TxnResult
+from discordha.coordination.etcd.store import Snapshot
 from discordha.coordination.memory.store import MemoryStore
 from discordha.errors import StoreUnavailable
 from discordha.operations import http
@@ -51,12 +51,12 @@ class CountingStore(MemoryStore):
         if self.error is not None:
             raise self.error
 
-    def txn(self, *args: Any, **options: Any) -> TxnResult:
-        self._read("txn")
-        return super().txn(*args, **options)
+    def look(self, keys: Sequence[str], **options: Any) -> Snapshot:
+        self._read("look")
+        return super().look(keys, **options)
 
     def range(self, prefix: str, **options: Any) -> Snapshot:
-        self._read("range")
+        self._read(prefix)
         return super().range(prefix, **options)
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ def test_any_number_of_viewers_cost_one_read_a_second_and_nobody_none(
         for viewer in viewers:
             viewer.next()
     seconds = time.monotonic() - begun
-    assert page.store.reads.count("txn") <= seconds / live.FLEET_EVERY + 2
+    assert page.store.reads.count(f"{ROOT}m/") <= seconds / live.FLEET_EVERY + 2
     for viewer in viewers:
         viewer.close()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from discordha.coordination.gaps.points import Point, Reach
+from discordha.coordination.gaps.stream import GapState
 from discordha.coordination.membership.departures import Departure
+from discordha.outage import leading
 from discordha.outage.leading import GapLeader
 from discordha.outage.reaches import Reaches
 
@@ -155,3 +158,37 @@ def test_the_log_says_whether_a_replica_is_known_to_have_received_it(
     bench.lead()
     assert len(bench.gaps) == 1
     assert said in caplog.text
+
+
+class Run:
+    """In place of ``GapRun``: its work is not what is tested."""
+
+    def __init__(self, host: Any, shard: int, term: Any, client: Any) -> None:
+        self.term = term
+
+    def turn(self, state: GapState) -> bool:
+        return False
+
+    def stop(self) -> None:
+        """Nothing is fetched."""
+
+
+def test_marks_live_on_from_the_first_run_of_all_shards_to_the_end_of_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leading, "GapRun", Run)
+    bench, calls = Bench(80.0, Reach(90.0, 95.0)), list[str]()
+    node: Any = bench.leader._node
+    node.gaps.state = lambda shard: GapState(1, 80.0, 90.0, 80.0)
+    node.mark_leases = SimpleNamespace(
+        **{name: functools.partial(calls.append, name) for name in ("hold", "renew", "let_go")}
+    )
+    term: Any = SimpleNamespace(guard=lambda: None)
+    client: Any = None
+    for shard in (0, 1, 0):
+        bench.leader.lead(shard, client, term)
+    assert calls == ["hold", "renew", "hold", "renew", "renew"]
+    bench.leader.end_run(0)
+    assert calls[5:] == []
+    bench.leader.end_run(1)
+    assert calls[5:] == ["let_go"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from discordha.coordination.gaps.points import Point
+from discordha.coordination.gaps.points import Point, Reach
 from discordha.coordination.gaps.stream import Frame, FrameEvent, GapState
 from discordha.dispatch.handlers import HandlerRegistry
 from discordha.outage.intake import TURN, Intake
@@ -154,6 +154,8 @@ class Service:
     def __init__(self) -> None:
         self.loop, self.barrier, self.state = Loop(), Barrier(), None
         self.covered = False
+        self.session = 1
+        self.told: list[int | None] = []
         self.frames: list[Frame] = []
         client: Any = SimpleNamespace(state=lambda: SimpleNamespace(ready=True))
         self.client = client
@@ -165,14 +167,16 @@ class Service:
             gaps=SimpleNamespace(
                 frames=lambda shard, after: (self.frames, self.state), state=lambda shard: self.state
             ),
-            points=SimpleNamespace(get=lambda shard: Point(60.0)),
+            points=SimpleNamespace(get=lambda shard: Point(60.0), inherited=lambda shard: {}),
             plan=SimpleNamespace(serving=None),
             watch=SimpleNamespace(alive=True, revision=1),
             session=SimpleNamespace(current=object()),
             store=None,
             root="/",
         )
-        leaders: Any = SimpleNamespace(note_gap=lambda *a: None, acting=lambda shard: None)
+        leaders: Any = SimpleNamespace(
+            note_gap=self.note_gap, acting=lambda shard: None, session=lambda shard: self.session
+        )
         dispatcher: Any = SimpleNamespace(barrier=self.barrier)
         config: Any = SimpleNamespace(catch_up=600.0, ordering="channel", catch_up_limit=1)
         nothing: Any = SimpleNamespace()
@@ -182,6 +186,9 @@ class Service:
         self.service._reaches = SimpleNamespace(  # type: ignore[assignment]
             began=lambda shard: None, is_covered=lambda *a: self.covered
         )
+
+    def note_gap(self, shard: int, gap: int, *, session: int | None) -> None:
+        self.told.append(session)
 
     def begin_session(self) -> None:
         self.covered = False
@@ -208,6 +215,34 @@ def test_a_session_that_begins_is_not_opened_by_what_was_thought_of_the_one_befo
     scene.look()
     scene.loop.turn()
     assert not scene.barrier.is_closed(0)
+
+
+def test_the_leaders_are_told_in_which_session_the_last_gap_is_known() -> None:
+    scene = Service()
+    scene.look()
+    assert scene.told == [1], "the first session of all has missed nothing"
+    scene.begin_session()
+    scene.look()
+    assert scene.told == [1, None]
+    scene.covered = True
+    scene.look()
+    assert scene.told == [1, None, 1]
+
+
+def test_a_session_that_begins_meanwhile_is_not_the_one_that_was_told() -> None:
+    """The service notes its begin before the leaders do."""
+    scene = Service()
+    scene.begin_session()
+    scene.covered = True
+    scene.session = 2
+
+    def note(shard: int) -> int:
+        scene.begin_session()
+        return 2
+
+    scene.service._leaders.session = note  # type: ignore[method-assign]
+    scene.look()
+    assert scene.told == [None]
 
 
 def test_channels_open_as_their_events_stand_in_frames() -> None:
@@ -239,7 +274,7 @@ def test_the_journal_forgets_what_frames_leave_to_claims_before_its_leader_begin
     leaders: Any = scene.service._leaders
     leaders.acting = lambda shard: calls.append(("acting", shard))
     leaders.leave_to_claims = lambda shard, events: calls.append(("left", [event.key for event in events]))
-    leaders.note_gap = lambda shard, gap: calls.append(("noted", gap))
+    leaders.note_gap = lambda shard, gap, session: calls.append(("noted", gap))
     scene.service._registry = registry
 
     def edit(id: int, edited_at: str | None, *handled: str) -> FrameEvent:
@@ -257,3 +292,21 @@ def test_the_journal_forgets_what_frames_leave_to_claims_before_its_leader_begin
     scene.state = GapState(1, 60.0, 70.0, 60.0)  # type: ignore[assignment]
     scene.look()
     assert calls == [("acting", 0), ("left", ["raw_message_edit/1/2026-01-01"]), ("noted", 70_000)]
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_who_drains_without_a_connection_does_not_say_that_nothing_was_missed(connected: bool) -> None:
+    written: list[Point] = []
+    replica: Any = SimpleNamespace(
+        enabled=True,
+        _gateway=SimpleNamespace(clients={0: None}),
+        _node=SimpleNamespace(
+            points=SimpleNamespace(
+                get=lambda shard: Point(60.0), advance=lambda shard, point: written.append(point)
+            ),
+            gaps=SimpleNamespace(state=lambda shard: None),
+        ),
+        _reaches=SimpleNamespace(reach=lambda shard: Reach(50.0, 70.0, connected), oldest=lambda shard: None),
+    )
+    CatchUp.settle(replica)
+    assert written == [Point(70.0, clean=connected)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -64,7 +65,7 @@ def run_with_hook(hook: Callable[..., None], *, lost: bool = False) -> Outcome:
     event = CurrentEvent("1", "message", 1, 0, 7, 1, lambda: lost)
     runner = Runner(None, Stats(), on_error=hook)  # type: ignore[arg-type] - nothing calls Discord
     handler = Handler(fails, "message", Scope.CLAIM, None, "bot.on_message")
-    return runner.run(event, [handler], ())
+    return runner.run(event, [handler], (), started=time.monotonic())
 
 
 def test_an_error_hook_cannot_stop_or_run_its_bot(ha: DiscordHA) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from discordha import Config, ConfigError
 from discordha.commands.components import Components
 from discordha.coordination.claims.hints import ClaimHints
 from discordha.coordination.claims.records import Attempts, marked_at, parse_claim
-from discordha.coordination.etcd.store import GetPrefix, KeyValue, Snapshot, TxnResult, WatchEvent
-from discordha.coordination.journal.entries import NEVER, AttemptRecord, JournalMark
+from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
+from discordha.coordination.journal.entries import NEVER, AttemptRecord, JournalKeys, JournalMark
 from discordha.coordination.journal.questions import QuestionExchange
 from discordha.coordination.journal.tally import Tally
 from discordha.events import EVENTS, Scope, identify
@@ -196,7 +197,7 @@ def test_foreign_questions_and_answers_acknowledge_nothing(
         told.append(answered)
         kept.journal.questions.on_answer(answered, left, landmarks)
 
-    exchange = QuestionExchange(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
+    exchange = QuestionExchange(Shelf(b""), JournalKeys("/x/"), "me")  # type: ignore[arg-type]
     exchange.listen(0, on_question=lambda revision: None, on_answer=on_answer)
     items = [kv(f"/x/{kind}/{shard}/{name}", value, 1) for kind, shard, name, value in written]
     exchange.on_snapshot(Snapshot(len(items), items))
@@ -276,7 +277,7 @@ BAD = [
 def test_an_unreadable_question_or_answer_is_logged(
     key: str, value: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    exchange = QuestionExchange(Shelf(b""), "/x/", "me")  # type: ignore[arg-type]
+    exchange = QuestionExchange(Shelf(b""), JournalKeys("/x/"), "me")  # type: ignore[arg-type]
     told: list[int] = []
     asked: list[int] = []
     exchange.listen(0, on_question=asked.append, on_answer=lambda number, *_: told.append(number))
@@ -297,22 +298,19 @@ def test_an_unreadable_question_or_answer_is_logged(
 class Shelf:
     """A store with one value under every key."""
 
+    names = ("0/odd", "day", "g/0", "serving", "p/0", "h/0/r")
+
     def __init__(self, value: bytes) -> None:
         self._value = value
 
     def range(self, prefix: str, **_: Any) -> Snapshot:
-        return Snapshot(1, [kv(f"{prefix}0/odd", self._value, 1)._replace(lease=1)])
+        return self.look([prefix + name for name in self.names])
 
     def get(self, key: str) -> KeyValue:
         return kv(key, self._value, 1)
 
-    def txn(self, compares: Any, reads: Any) -> TxnResult:
-        return TxnResult(True, 1, [self._found(read) for read in reads])
-
-    def _found(self, read: Any) -> list[KeyValue]:
-        names = ("0/odd", "day", "g/0", "serving", "p/0", "h/0/r")
-        keys = [read.prefix + name for name in names] if isinstance(read, GetPrefix) else [read.key]
-        return [kv(key, self._value, 1)._replace(lease=1) for key in keys]
+    def look(self, keys: Sequence[str], **_: Any) -> Snapshot:
+        return Snapshot(1, [kv(key, self._value, 1)._replace(lease=1) for key in keys])
 
 
 @given(VALUES)
@@ -320,7 +318,7 @@ def test_the_command_line_shows_whatever_it_finds(value: bytes) -> None:
     fleet = Fleet(Shelf(value), "/x/")  # type: ignore[arg-type]
     json.dumps(fleet.status())
     status_table(fleet.status())
-    assert len(fleet.letters()) == 1
+    assert [letter.event for letter in fleet.letters()] == list(Shelf.names)
     assert fleet.letter("message/1").event == "message/1"
 
 

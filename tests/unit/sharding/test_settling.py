@@ -59,7 +59,7 @@ def leaving(waiting: list[float], now: float) -> tuple[ShardHost, Leaders, Any]:
         on_fatal=lambda error: None,
     )
     host._clock = lambda: now
-    hosted = module._Hosted(1, phase="settling", handed_at=now - 1.0, takeover_at=now + 99.0)
+    hosted = module._Hosted(1, 4, phase="settling", handed_at=now - 1.0, takeover_at=now + 99.0)
     return host, leaders, hosted
 
 

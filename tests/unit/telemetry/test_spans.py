@@ -204,9 +204,7 @@ def test_metrics_have_the_names_and_values_of_prometheus(monkeypatch: pytest.Mon
     stats = meters.MeteredStats()
     source = Source(stats)
     stats.add("handled", "message", 2)
-    for stage in STAGES:
-        stats.observe(stage, 0.003)
-    stats.observe("event", 0.2)
+    stats.note((), (*STAGES, "event"), (*[0.003] * len(STAGES), 0.2))
     meters.observe_replica(source)
     data = reader.get_metrics_data()
     found = {

@@ -15,9 +15,17 @@ def test_returns_the_predicates_value() -> None:
     assert wait_for(lambda: next(values), 5.0) == "found"
 
 
-def test_the_error_has_the_condition_and_its_last_value() -> None:
+def test_the_error_has_the_condition_and_its_last_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISCORDHA_TEST_PATIENCE", raising=False)
     with pytest.raises(WaitTimeout, match=r"waited 0\.02 s for the moon; the last value was 0"):
         wait_for(lambda: 0, 0.02, "the moon")
+
+
+def test_a_slow_machine_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for patience, waited in (("3", "0.06"), ("0.5", "0.02"), ("", "0.02")):
+        monkeypatch.setenv("DISCORDHA_TEST_PATIENCE", patience)
+        with pytest.raises(WaitTimeout, match=f"waited {waited} s"):
+            wait_for(lambda: 0, 0.02)
 
 
 def test_a_callable_description_is_asked_only_on_failure() -> None:

@@ -109,6 +109,7 @@ def test_a_prefix_is_read_again_when_etcd_compacts_between_two_pages(monkeypatch
 
 def test_a_transaction_does_one_branch_or_the_other(store: EtcdStore, root: str) -> None:
     a, b = f"{root}a", f"{root}b"
+    nothing = [Delete(f"{root}absent")]
     revision = store.put(a, b"one")
     for right, wrong in [
         (Compare.version(a, 1), Compare.version(a, 0)),
@@ -117,9 +118,9 @@ def test_a_transaction_does_one_branch_or_the_other(store: EtcdStore, root: str)
         (Compare.value(a, b"one"), Compare.value(a, b"two")),
         (Compare.version(b, 0), Compare.version(b, 1)),
     ]:
-        assert store.txn([right], []).succeeded
-        assert not store.txn([wrong], []).succeeded
-        assert not store.txn([right, wrong], []).succeeded
+        assert store.txn([right], nothing).succeeded
+        assert not store.txn([wrong], nothing).succeeded
+        assert not store.txn([right, wrong], nothing).succeeded
     done = store.txn([Compare.version(b, 0)], [Put(b, b"two"), GetPrefix(root), Delete(f"{root}c")], [Get(a)])
     assert done.succeeded
     assert done.responses[0] == PutDone()
@@ -164,13 +165,16 @@ def test_what_etcd_refuses_as_such_is_not_called_an_outage(store: EtcdStore, roo
     with pytest.raises(RequestRefused, match="duplicate key"):
         store.txn([], [Put(f"{root}a", b"1"), Put(f"{root}a", b"2")])
     with pytest.raises(RequestRefused, match="too many operations"):
-        store.txn([], [Get(f"{root}{number}") for number in range(129)])
+        store.txn([], [Delete(f"{root}{number}") for number in range(129)])
     with pytest.raises(RequestRefused, match="too large"):
         store.put(f"{root}a", b"x" * 2_000_000)
     with pytest.raises(RequestRefused, match="larger than max"):  # the server's gRPC says so
         store.put(f"{root}a", b"x" * 3_000_000)
     with pytest.raises(RequestRefused, match="UTF-8"):
         store.txn([], [Put(f"{root}\udc80", b"x")])
+    for reads in ([], [Get(f"{root}a")], [GetPrefix(root), Get(f"{root}b")]):
+        with pytest.raises(RequestRefused, match="only reads"):
+            store.txn([Compare.version(f"{root}a", 0)], reads, reads)
     assert store.get(f"{root}a") is None
 
 

@@ -20,13 +20,6 @@ def store(local_etcd: LocalEtcd) -> Iterator[EtcdStore]:
         yield opened
 
 
-@pytest.fixture
-def single() -> Iterator[LocalEtcd]:
-    """An etcd to break."""
-    with LocalEtcd() as etcd:
-        yield etcd
-
-
 def test_a_quiet_watch_resumes_each_part_where_it_was(single: LocalEtcd) -> None:
     """Deletes are told once over a loss of the stream, also where nothing else has changed for long."""
     recorder, root = Recorder(), "/quiet/"

@@ -28,13 +28,6 @@ def store(local_etcd: LocalEtcd) -> Iterator[EtcdStore]:
         yield opened
 
 
-@pytest.fixture
-def single() -> Iterator[LocalEtcd]:
-    """An etcd to break."""
-    with LocalEtcd() as etcd:
-        yield etcd
-
-
 class Steps:
     """A monotonic clock that can jump forward, as it seems to a process that was paused."""
 

@@ -5,25 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from shared_node import Holder, LoneNode, in_line
+from shared_node import Holder, in_line
 
 from discordha.context import CurrentEvent, current_fence, handler_scope
 from discordha.errors import DiscordHAError, LockLost
 from discordha.testing import wait_for
-
-
-@pytest.fixture(params=["etcd", "memory"])
-def ha(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """One replica, of each kind."""
-    if request.param == "etcd":
-        yield request.getfixturevalue("nodes")("a")
-    else:
-        with LoneNode() as node:
-            yield node
 
 
 class TestEitherKind:

@@ -5,27 +5,16 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from shared_node import LoneNode
 
 from discordha.context import CurrentEvent, handler_scope
 from discordha.coordination.shared import local_layer
 from discordha.errors import CacheKeyNotExist, DiscordHAError, LockLost
 from discordha.testing import wait_for
-
-
-@pytest.fixture(params=["etcd", "memory"])
-def ha(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """One replica, of each kind."""
-    if request.param == "etcd":
-        yield request.getfixturevalue("nodes")("a")
-    else:
-        with LoneNode() as node:
-            yield node
 
 
 @dataclass

@@ -163,7 +163,7 @@ def test_an_increment_whose_answer_is_lost_is_counted_once(local_etcd: LocalEtcd
         def other() -> None:
             while not over.is_set():
                 numbers.append(b.cache("c", ttl=60.0).increment("n"))
-                over.wait(0.005)
+                over.wait(0.02)
 
         thread = threading.Thread(target=other)
         thread.start()

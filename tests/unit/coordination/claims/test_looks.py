@@ -99,6 +99,27 @@ def test_a_claim_may_end_untold_in_a_gap_of_the_watch(ears: Ears) -> None:
     assert ears.freed == [(KEY, 1)]
 
 
+def test_what_ended_before_its_shard_was_hosted_is_an_orphan_at_the_first_look(ears: Ears) -> None:
+    """All replicas are told of its record, and hosts alone of its end: none was left."""
+    record = b'{"attempt": 2, "replica": "b", "payload": "{}"}'
+    ears.told("put", "a", record, 7)
+    assert ears.hints.hint(KEY) is Hint.RUNNING
+    ears.hints.doubt()
+    assert ears.resyncs == [[KEY]]
+    assert ears.finds(None, 6) is Hint.RUNNING  # older than the claim
+    assert ears.finds(None, 9) is Hint.UNKNOWN
+    assert ears.freed == [(KEY, 2)]
+    assert ears.orphans == [KEY]
+
+
+def test_what_still_runs_when_its_shard_is_hosted_is_kept(ears: Ears) -> None:
+    ears.finds(b"r a 1", 5)
+    ears.hints.doubt()
+    assert ears.finds(b"r a 1", 10, at=5) is Hint.RUNNING
+    assert ears.finds(None, 11) is Hint.RUNNING
+    assert ears.freed == []
+
+
 def test_a_claim_that_outlives_a_gap_of_the_watch_is_kept(ears: Ears) -> None:
     ears.finds(b"r a 1", 5)
     ears.hints.on_snapshot(Snapshot(9, []))
@@ -200,7 +221,7 @@ class Moody(MemoryStore):
     error: Exception | None = None
     looks = 0
 
-    def look(self, keys: Sequence[str], *, timeout: float | None = None) -> Snapshot:
+    def look(self, keys: Sequence[str], *, fresh: bool = False, timeout: float | None = None) -> Snapshot:
         self.looks += 1
         if self.error is not None:
             raise self.error

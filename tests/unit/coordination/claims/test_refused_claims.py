@@ -233,7 +233,7 @@ def test_a_refused_mark_is_told_as_what_it_is(
     won = replica.claim()
     replica.store.refuse = of(b"d", error)
     answers: list[bool] = []
-    replica.claims.mark(won, lambda _, marked: answers.append(marked))
+    replica.claims.mark((won,), lambda _, marked: answers.append(marked))
     wait_for(lambda: answers, 5, "an answer")
     assert answers == [False]
     assert replica.hints.hint(KEY) is Hint.DONE  # not run again here
@@ -280,7 +280,7 @@ def test_claims_do_not_wait_while_a_lost_lease_is_replaced(replica: Replica) -> 
     replica.store.dead.add(replica.leases.current())
     replica.store.slow = 1.0
     answers: list[bool] = []
-    replica.claims.mark(won, lambda _, marked: answers.append(marked))
+    replica.claims.mark((won,), lambda _, marked: answers.append(marked))
     wait_for(lambda: replica.store.granting, 5, "the search for another lease")
     started = time.monotonic()
     for number in range(20):

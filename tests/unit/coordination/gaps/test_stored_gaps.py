@@ -101,3 +101,24 @@ def test_a_state_that_waits_for_very_many_channels_waits_for_all() -> None:
     assert found is not None
     assert found.waiting is None
     assert list(scene.streams.states()) == [0]
+
+
+def test_what_has_not_changed_is_not_read_again() -> None:
+    """Threads ask many times a second, and a state may name 2,000 channels."""
+    scene = Scene()
+    scene.streams.write(
+        0, GapState(1, 10.0, 20.0, 10.0, waiting=["5"], frames=1), ALWAYS, [FrameEvent("T", {}, 15.0)]
+    )
+    scene.look()
+    state, places = scene.streams.state(0), scene.streams.places(0)
+    assert state is not None
+    assert places == [(1, 0)]
+    assert scene.streams.state(0) is state
+    assert scene.streams.frames(0, (1, 0)) == ([], state)
+    scene.streams.write(0, dataclasses.replace(state, frames=2), ALWAYS, [FrameEvent("T", {}, 16.0)])
+    assert scene.streams.places(0) == places, "the view does not show it yet"
+    scene.look()
+    assert scene.streams.places(0) == [(1, 0), (1, 1)]
+    following = scene.streams.state(0)
+    assert following is not None
+    assert following.frames == 2

@@ -10,7 +10,7 @@ from discordha.coordination.claims.last_attempts import LastAttempts
 from discordha.coordination.election.election import LeaderTerm
 from discordha.coordination.etcd.group_commit import Operation
 from discordha.coordination.etcd.store import Compare, KeyValue, Put, TxnResult, WatchEvent
-from discordha.coordination.journal.entries import JournalEntry, digest
+from discordha.coordination.journal.entries import JournalEntry, JournalKeys, digest
 from discordha.coordination.journal.journal import Journal
 from discordha.coordination.journal.marks import JournalWriter
 
@@ -34,7 +34,9 @@ class Bench:
         nothing: Any = None
         leases: Any = SimpleNamespace(current=lambda: 7)
         self.journal = Journal(
-            JournalWriter(nothing, cast(Any, self.committed), leases, "/", 0, "me", max_attempts=3),
+            JournalWriter(
+                nothing, cast(Any, self.committed), leases, JournalKeys("/"), 0, "me", max_attempts=3
+            ),
             put=self.line.append,
             size=100,
             retention=600.0,

@@ -9,7 +9,9 @@ from kept_journal import Kept, name
 
 from discordha.coordination.etcd.router import WatchRouter
 from discordha.coordination.etcd.store import KeyValue, Snapshot, WatchEvent
+from discordha.coordination.journal.entries import JournalKeys
 from discordha.coordination.journal.questions import QuestionExchange
+from discordha.coordination.memory.store import MemoryStore
 
 
 def test_an_answer_to_another_question_is_passed_over() -> None:
@@ -129,12 +131,6 @@ def test_a_leader_that_had_to_drop_entries_answers_nothing_until_its_next_sessio
     assert kept.journal.questions.answer(names) == {name("add"): 0}
 
 
-class Unwatched:
-    """A store whose watch never says anything."""
-
-    def watch(self, *_: Any, **__: Any) -> None: ...
-
-
 class Marks:
     """Stands for the journals."""
 
@@ -155,7 +151,7 @@ def test_marks_are_told_before_an_answer_whatever_else_came_with_them() -> None:
     told: list[str] = []
     nothing: Any = None
     router = WatchRouter("/x/")
-    exchange = QuestionExchange(nothing, "/x/", "me")
+    exchange = QuestionExchange(nothing, JournalKeys("/x/"), "me")
     exchange.listen(
         0,
         on_question=lambda revision: None,
@@ -183,3 +179,22 @@ def test_what_whoever_claims_it_runs_is_forgotten_unless_it_has_begun() -> None:
     assert kept.left() == ["edit/1", "edit/3", "add"]
     kept.journal.finished(first, handled=False)
     assert kept.left() == ["edit/1", "edit/3", "add"]
+
+
+def test_leaders_of_another_generation_hear_a_greeting_too() -> None:
+    """While a bot is resharded they mark the same events: their marks must say soon which of them came after
+    the greeting. The greeting leaves a replica's own question to that shard alone.
+    """
+    store = MemoryStore()
+    lease = store.grant(30).id
+    young, host = (QuestionExchange(store, JournalKeys("/"), replica) for replica in ("young", "host"))
+    heard: list[int] = []
+    host.listen(1, on_question=heard.append, on_answer=lambda *a: None)
+    asked = young.ask(1, 5, {"0/add": 3}, lease=lease)
+    greeting = young.greet(1_000_005, [1], lease=lease)
+    found = store.range("/jq/")
+    host.on_snapshot(Snapshot(found.revision, found.items))
+    assert heard[0] == asked
+    assert len(heard) == 2
+    assert heard[1] > greeting, "an acknowledgement of it must be one of the greeting, too"
+    assert [q.number for q in host.questions(1) if q.names] == [5]

@@ -212,7 +212,7 @@ def test_the_mark_of_an_event_that_may_have_been_handled_says_so() -> None:
     entry = JournalEntry("add", "lane", sequence=3, received_at=0.0, revision=7)
     entry.began = 5
     assert JournalMark.of(entry, "me") == b"me 7 5 3"
-    entry.again = True
+    entry.ambiguous = True
     assert JournalMark.parse(JournalMark.of(entry, "me")) == JournalMark("me", 7, 5, 3, again=True)
 
 

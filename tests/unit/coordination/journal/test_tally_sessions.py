@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from tally_bench import EARLIER, SESSION, Bench, value
+from tally_bench import EARLIER, SESSION, Bench, Young, value
 
 from discordha.coordination.journal.entries import EntryState, digest
 from discordha.coordination.journal.sessions import SETTLE, AmbiguousEntries
@@ -332,3 +332,57 @@ def test_what_strikes_out_an_entry_before_ready_is_about_that() -> None:
     bench.new_session()
     assert bench.receive("add") is not None
     assert bench.tally.ambiguous.uncertain(digest("add")) == 0
+
+
+def test_marks_that_were_missed_just_after_a_session_began_leave_no_equal_event_behind() -> None:
+    """The watch told nothing from then on, until its snapshot showed the last of them."""
+    bench = Bench("guild")
+    bench.new_session()
+    bench.tally.sessions.note(SESSION)
+    bench.mark("other")
+    bench.now += SETTLE + 1
+    for message in (7, 8):
+        bench.message(message)
+        bench.receive("add")
+    bench.tally.snapshot([value(f"/j/{digest('add')}", 2, b"leader 50 10 0 @8.1")])
+    assert bench.left() == []
+
+
+def test_without_a_position_as_many_are_in_doubt_as_marks_were_missed() -> None:
+    bench = Bench()
+    bench.new_session()
+    bench.tally.sessions.note(SESSION)
+    bench.mark("other")
+    bench.now += SETTLE + 1
+    for _ in range(3):
+        bench.receive("add")
+    bench.tally.snapshot([value(f"/j/{digest('add')}", 2, b"leader 50 10")])
+    assert bench.left() == ["add", "add"]
+    assert list(bench.tally.ask()) == [digest("add")]
+    assert bench.tally.settle({digest("add"): 1}) == 1
+
+
+@pytest.mark.parametrize(
+    ("leader", "began", "missed"), [("leader", 30, True), ("leader", 20, False), ("other", 30, False)]
+)
+def test_whether_the_leader_has_missed_an_event(leader: str, began: int, missed: bool) -> None:
+    """Its gateway session is younger than the event's stamp."""
+    bench = Bench()
+    before = bench.now
+    bench.receive("only here", stamp=20)
+    bench.mark("another", received=40, began=began)
+    assert bench.tally.is_missed(leader, before, bench.now + 1) is missed
+    assert not bench.tally.is_missed(leader, bench.now, bench.now + 1), "it came earlier"
+    assert not bench.tally.is_missed(leader, before, before), "it came later"
+    bench.mark("only here", received=20, began=10)
+    assert not bench.tally.is_missed(leader, before, bench.now + 1)
+
+
+def test_what_may_have_been_handled_is_not_missed_for_sure() -> None:
+    bench = Young()
+    before = bench.now
+    bench.receive("add", stamp=SESSION)
+    bench.mark("another", received=SESSION + 9, began=SESSION + 1)
+    assert bench.tally.is_missed("leader", before, bench.now + 1)
+    bench.mark("add", received=SESSION - 1, began=SESSION + 1)
+    assert not bench.tally.is_missed("leader", before, bench.now + 1)

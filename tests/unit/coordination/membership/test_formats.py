@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from discordha.coordination.membership.formats import FORMAT, READS, incompatibility
+from discordha.coordination.membership.formats import (
+    FORMAT,
+    PARTITIONED,
+    READS,
+    incompatibility,
+    reading,
+    writing,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +25,13 @@ from discordha.coordination.membership.formats import FORMAT, READS, incompatibi
 )
 def test_neighbours_run_side_by_side(record: dict[str, int]) -> None:
     assert incompatibility("r1", {"version": "9", **record}) is None
+
+
+def test_a_replica_that_knows_no_partitions_stays_out_of_a_bot_that_has_them() -> None:
+    older, newer = {"format": 1, "reads": 1}, {"format": FORMAT, "reads": PARTITIONED}
+    assert incompatibility("r1", older) is None
+    assert incompatibility("r1", older, True) is not None
+    assert incompatibility("r1", newer, True) is None
 
 
 @pytest.mark.parametrize(
@@ -35,3 +49,20 @@ def test_others_are_named(record: dict[str, object]) -> None:
     assert reason is not None
     assert "r1 (version 9)" in reason
     assert f"format {record['format']!r}" in reason
+
+
+@pytest.mark.parametrize(
+    ("record", "stored"),
+    [
+        ({"state": "unready", "pid": 1}, {"state": "deaf", "pid": 1}),
+        ({"state": "ready"}, {"state": "ready"}),
+        ({"state": "of another version"}, {"state": "of another version"}),
+        ({"state": ["?"]}, {"state": ["?"]}),
+        ({}, {}),
+    ],
+)
+def test_states_have_the_names_of_the_earliest_version_in_etcd(
+    record: dict[str, object], stored: dict[str, object]
+) -> None:
+    assert writing(record) == stored
+    assert reading(stored) == record

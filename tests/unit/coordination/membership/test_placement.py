@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from discordha.coordination.membership import placement as placing
 from discordha.coordination.membership.placement import Placement, place
 
 NAMES = [f"bot-{number}" for number in range(12)]
@@ -69,3 +71,12 @@ def test_fewer_members_than_hosts_wanted() -> None:
     alone = place({}, range(4), NAMES[:1], 2)
     assert alone == dict.fromkeys(range(4), (NAMES[0],))
     assert place(alone, range(4), [], 2) == dict.fromkeys(range(4), ())
+
+
+def test_a_placement_that_rests_weighs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = place({}, range(64), NAMES, 2)
+    weighed: list[str] = []
+    monkeypatch.setattr(placing, "order", lambda key, members: weighed.append(key))
+    monkeypatch.setattr(placing, "weight", lambda key, member: weighed.append(key))
+    assert place(before, range(64), NAMES, 2) == before
+    assert not weighed

@@ -35,7 +35,7 @@ def members(**records: dict[str, Any]) -> Members:
     return seen
 
 
-def hears(age: float, state: str = "ready") -> dict[str, Any]:
+def hears(age: float, state: Any = "ready") -> dict[str, Any]:
     return {"state": state, "hears": {"0": age}}
 
 
@@ -53,8 +53,10 @@ def test_a_session_has_what_came_after_its_begin(age: float, ago: float, expecte
     assert members(peer=hears(age)).has_received(0, NOW - ago) is expected
 
 
-@pytest.mark.parametrize("state", ["starting", "unready", "deaf", "draining", "stopping"])
-def test_who_is_not_ready_or_leaves_does_not_count(state: str) -> None:
+@pytest.mark.parametrize(
+    "state", ["starting", "unready", "deaf", "draining", "stopping", "of another version", ["?"], None]
+)
+def test_who_is_not_ready_or_leaves_does_not_count(state: Any) -> None:
     seen = members(peer=hears(60.0, state))
     assert not seen.has_received(0, NOW)
     assert not seen.has_received(0, math.inf)
@@ -95,3 +97,24 @@ def test_a_snapshot_tells_of_one_that_was_away_too() -> None:
     seen.on_snapshot(Snapshot(5, again))
     assert not seen.has_received(0, NOW - 5.1)
     assert seen.has_received(0, NOW - 5.0 + 2 * DELIVERY_SKEW), "the other was there all the time"
+
+
+@pytest.mark.parametrize("state", ["deaf", "unready", "of another version", ["?"], None])
+def test_who_is_not_ready_for_whatever_reason_ranks_last(state: Any) -> None:
+    """A channel's events would wait for a replica that gets none. One of unknown state is taken for such."""
+    seen = members(me=hears(60.0), peer=hears(60.0, state))
+    assert {seen.rank(str(channel)) for channel in range(100)} == {0}
+    seen.on_events(2, [WatchEvent("put", record_of("peer", hears(61.0)))])
+    assert {seen.rank(str(channel)) for channel in range(100)} == {0, 1}
+
+
+def test_an_earlier_version_knows_that_this_replica_is_not_ready() -> None:
+    """0.1 has another word for it, and trusts a replica in any state that it does not know: as it drained, it
+    left unfinished events to one that had received nothing.
+    """
+    store: Any = None
+    own = Members(store, NoGrants(), "/bot/", "me", lambda: {"state": "unready"}, interval=1.0)
+    written = own.encoded()
+    assert json.loads(written)["state"] == "deaf"
+    own.on_snapshot(Snapshot(1, [KeyValue("/bot/m/me", written, 1, 1, 1, 0)]))
+    assert own.records()["me"]["state"] == "unready"

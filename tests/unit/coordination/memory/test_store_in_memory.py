@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from store_helpers import Recorder, running
 
-from discordha.coordination.etcd.store import Compare, LeaseNotFound, Put, RequestRefused
+from discordha.coordination.etcd.store import (
+    Compare,
+    Delete,
+    Get,
+    GetPrefix,
+    LeaseNotFound,
+    Put,
+    RequestRefused,
+)
 from discordha.coordination.memory.store import MemoryStore
 from discordha.errors import StoreUnavailable
 from discordha.testing import wait_for
@@ -134,7 +142,9 @@ def test_refused_requests_change_nothing() -> None:
         lambda: store.get(""),
         lambda: store.txn((), (Put("a", b""), Put("a", b""))),
         lambda: store.txn((), tuple(Put(f"{number}", b"") for number in range(129))),
-        lambda: store.txn((Compare.version("", 0),), ()),
+        lambda: store.txn((Compare.version("", 0),), (Delete("a"),)),
+        lambda: store.txn((Compare.version("a", 1),), (Get("a"),), (GetPrefix("a"),)),
+        lambda: store.txn((), ()),
     ):
         with pytest.raises(RequestRefused):
             call()

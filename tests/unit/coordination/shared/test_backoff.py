@@ -25,6 +25,7 @@ from discordha.coordination.shared.posts import Posts
 from discordha.coordination.voice.deliveries import VoiceBackend
 from discordha.coordination.voice.queue import VoiceQueue
 from discordha.coordination.voice.records import VoiceKeys
+from discordha.coordination.voice.releases import Releases
 from discordha.errors import StoreUnavailable
 from discordha.testing import wait_for
 
@@ -83,6 +84,7 @@ class Parts:
                 max_attempts=3,
                 grace=0.05,
                 backoff=Backoff(),
+                releases=Releases(self.commit),
             ),
             ttl=30.0,
         )

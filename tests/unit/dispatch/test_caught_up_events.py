@@ -1,0 +1,65 @@
+"""Events that are caught up, beside new ones: what is owed does not hold them up, and replicas that are not
+preferred leave them alone for longer.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from dispatcher_scene import GRACE, OURS, THEIRS, Scene
+
+from discordha.dispatch.look_times import LATE_STEP
+from discordha.dispatch.router import LATE_GRACE
+from discordha.events import CaughtUp
+from discordha.testing import wait_for
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    yield scene
+    scene.stop()
+
+
+def catch_up(scene: Scene, number: int, channel: int = OURS, *, is_late: bool) -> None:
+    scene.gates[number] = gate = threading.Event()
+    gate.set()
+    message = SimpleNamespace(id=number, channel=SimpleNamespace(id=channel), guild=None)
+    raw = json.dumps({"t": "MESSAGE_CREATE", "d": {"id": str(number), "channel_id": str(channel)}})
+    scene.dispatcher.catch_up("message", (message,), raw, 0, CaughtUp(0.0, scene.now, is_late=is_late))
+
+
+def test_a_caught_up_event_does_not_wait_for_what_waits_for_it(scene: Scene) -> None:
+    """While the bot is resharded, an older replica holds the channel's new events back, as owed on its own
+    shard, until those of the gap are done: on the other generation's shard these must not wait for it.
+    """
+    scene.members.owed = True
+    catch_up(scene, 11, is_late=True)
+    wait_for(lambda: scene.begun == [11], 10, "the caught-up one")
+
+
+def test_a_new_event_and_one_that_others_received_wait_for_what_is_owed(scene: Scene) -> None:
+    scene.members.owed = True
+    catch_up(scene, 11, is_late=False)
+    scene.receive(12, OURS)
+    scene.tick(1.0)
+    assert scene.begun == []
+    assert sum(scene.dispatcher.queue().values()) == 2, scene.dispatcher.queue()
+    scene.members.owed = False
+    scene.tick(1.0)
+    wait_for(lambda: scene.begun == [11, 12], 10, "both, in order")
+
+
+def test_another_helps_with_a_caught_up_event_later_than_with_a_new_one(scene: Scene) -> None:
+    catch_up(scene, 11, THEIRS, is_late=True)
+    scene.receive(12, THEIRS + 1)
+    scene.tick(2 * GRACE)
+    wait_for(lambda: scene.begun == [12], 10, "the new one")
+    scene.tick(LATE_GRACE - 3 * GRACE)
+    assert scene.begun == [12]
+    scene.tick(LATE_GRACE + LATE_STEP)
+    wait_for(lambda: scene.begun == [12, 11], 10, "the caught-up one")
