@@ -134,7 +134,7 @@ def test_a_replica_that_hangs_shows_its_stacks_and_is_followed(start: Start) -> 
     run.wait_line("was killed by SIGABRT", timeout=20)
     assert run.lines("Fatal Python error: Aborted")
     assert run.lines(r'File ".*pretends.py", line \d+ in <module>')
-    assert len(run.started()) > 1
+    wait_for(lambda: len(run.started()) > 1, 20, "the next")
 
 
 def test_a_replica_that_is_stopped_is_killed(start: Start) -> None:
