@@ -112,7 +112,7 @@ class CoordinationNode:
         self.leases = RetentionLeases(
             self.store,
             retention=config.marked_for if self.has_peers else config.retention,
-            announce=self.mark_leases.announce,
+            announce=self.mark_leases.announce if config.catch_up > 0 else lambda lease: None,
         )
         self.points = Points(self.store, root)
         self.plan = ShardPlan(self.store, root, replica_id)

@@ -7,7 +7,8 @@ of them.
 Guarantees: leases that were known at a call of ``hold`` live on until ``let_go``, as long as ``renew`` is
 called often. A call renews ``BATCH`` of them at the most, for all shards together.
 
-Not guaranteed: that marks of version 0.1 live longer than they were written for: it announces no leases.
+Not guaranteed: that marks of version 0.1, or of replicas without ``catch_up``, live longer than they were
+written for: these announce no leases.
 
 Threads and locks: no lock, no thread. ``keys`` is replaced as a whole by the watch's thread. One thread calls
 ``hold``, ``renew`` and ``let_go``; ``renew`` and ``announce`` block on etcd.
