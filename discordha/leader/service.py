@@ -272,14 +272,10 @@ class LeaderService:
         """Whether this replica keeps an event that the leader of its shard has missed."""
         return any(shard.misses() for shard in self._all())
 
-    def passed_over(self, shard_id: int, before: float) -> bool:
-        """Whether this candidate keeps an event that was received before a moment, and that the leader has
-        left out: no other replica may have received it.
-        """
+    def ask_for_passed_over(self, shard_id: int, before: float) -> bool:
+        """See ``LeaderShard.ask_for_passed_over``. Blocks on etcd."""
         shard = self._shards.get(shard_id)
-        if shard is None or not shard.is_candidate or shard.election.is_leader:
-            return False
-        return shard.journal.passed_over(before)
+        return shard is not None and shard.ask_for_passed_over(before)
 
     def oldest(self, shard_id: int) -> float | None:
         """When the oldest event in a shard's journal was received."""

@@ -45,8 +45,10 @@ MIN_CARRY = 0.1
 #: How long a new leader waits until it knows whether events were missed, seconds.
 GAP_LIMIT = 5.0
 #: A follower that keeps an event which the leader has missed asks it to resign after so many seconds, in
-#: which the event's mark may still come; then again and again; and gives up in the end.
-MISSED_FOR, MISSED_AGAIN, MISSED_LAST = 5.0, 3.0, 60.0
+#: which the event's mark may still come; and gives up in the end.
+MISSED_FOR, MISSED_LAST = 5.0, 60.0
+#: Pause between two requests to a leader to resign, seconds.
+ASK_INTERVAL = 3.0
 #: Gaps stand above the revisions of etcd that are epochs.
 GAP_SHIFT = 64
 #: Said of an event that is run again although an earlier leader may have handled it (see guarantees.md).
@@ -102,7 +104,7 @@ class LeaderShard:
         self._gap_session: int | None = None  # the gateway session in which this replica was told
         self._untold: list[LeaderItem] = []  # what a leader may have run, of a session that was not told yet
         self.resigns: bool | None = None  # asked to resign; true: stand again at once
-        self._asked_at = 0.0  # when this follower last asked its leader to resign
+        self._asked_at = -ASK_INTERVAL  # when this follower last asked its leader to resign
         store, commit, leases = coordination.store, coordination.commit, coordination.leases
         self._store, self._root, self._plan = store, coordination.root, coordination.plan
         keys, attempts = coordination.journal_keys, config.max_attempts
@@ -212,14 +214,29 @@ class LeaderShard:
         """Asks the leader to resign if it has missed an event that this replica has. Blocks on etcd; leader's
         thread.
         """
-        now = time.monotonic()
-        if now - self._asked_at < MISSED_AGAIN or not self.misses(0.0 if self.is_leaving else MISSED_FOR):
-            return
-        self._asked_at = now
+        if self._may_ask and self.misses(0.0 if self.is_leaving else MISSED_FOR):
+            self._request_leadership()
+
+    def ask_for_passed_over(self, before: float) -> bool:
+        """Asks the leader to resign if it has left out an event that was received before a moment: no other
+        replica may have received it. False when there is no such event. Blocks on etcd; the host's thread.
+        """
+        if not self.is_candidate or self.election.is_leader or not self.journal.passed_over(before):
+            return False
+        if self._may_ask:
+            self._request_leadership()
+        return True
+
+    @property
+    def _may_ask(self) -> bool:
+        return time.monotonic() - self._asked_at >= ASK_INTERVAL
+
+    def _request_leadership(self) -> None:
+        self._asked_at = time.monotonic()
         leader = request_resignation(self._store, self._root, self.key)
         if leader is not None:
             text = "shard %d: this replica asks %s for leadership, to handle events that only it received"
-            _log.info(text, self.number, leader)
+            _log.warning(text, self.number, leader)
 
     def hand_over(self, *, again: bool, timeout: float) -> bool:
         """Leaves carries for running events, and resigns. One thread at a time; blocks on etcd, for about

@@ -29,7 +29,6 @@ import time
 from collections.abc import Callable
 
 from discordha.config import Config
-from discordha.coordination.election.candidates import request_resignation
 from discordha.coordination.membership.shard_keys import generation_of, key_of, number_of
 from discordha.coordination.node import CoordinationNode
 from discordha.coordination.session import Grant
@@ -49,8 +48,8 @@ TEND_INTERVAL = 0.1
 #: How long unfinished events may keep a shard, seconds: a standby's journal may hold an event that its leader
 #: never received.
 MAX_SETTLING = 60.0
-#: Pause between two requests to lead a shard that this replica leaves, seconds.
-TAKEOVER_INTERVAL = 3.0
+#: A replica that leaves a shard asks to lead it once its events have waited for so many seconds.
+TAKEOVER_AFTER = 3.0
 #: Pause after a shard could not be opened, seconds.
 OPEN_RETRY_PAUSE = 1.0
 
@@ -67,7 +66,6 @@ class _Hosted:
     lost_at: float | None = None  # since when it is not ready
     successors_ready: tuple[int, float] | None = None  # etcd's revision when they were, and that moment
     handed_at: float = 0.0  # from when on the successors receive all events
-    takeover_at: float = 0.0  # when this replica may ask to lead once more
     takeover_asked: bool = False  # it has asked, and not led since
     left_at: float = 0.0
 
@@ -280,8 +278,8 @@ class ShardHost:
                 hosted.handed_at = self._clock()
             if not self._has_before(hosted.key, hosted.handed_at):
                 self._resign(hosted)
-            elif self._clock() >= hosted.takeover_at:
-                self._ask_to_take_over(hosted)
+            elif self._clock() - hosted.handed_at >= TAKEOVER_AFTER and self._asks_to_lead(hosted):
+                hosted.takeover_asked = True
         if hosted.phase == "resigning":
             out = self._leaders.is_out(hosted.key)
             if out and not self._has_before(hosted.key, hosted.handed_at):
@@ -327,7 +325,6 @@ class ShardHost:
         elif self._has_successors(key) and self._has_caught_up(hosted):
             hosted.successors_ready = None
             hosted.handed_at = self._clock()
-            hosted.takeover_at = hosted.handed_at + TAKEOVER_INTERVAL
             hosted.phase = "settling"
 
     def _has_successors(self, key: int) -> bool:
@@ -347,16 +344,8 @@ class ShardHost:
         known = self._gateway.acknowledged_revision(hosted.key)
         return known >= revision or self._clock() - since >= MAX_SETTLING
 
-    def _ask_to_take_over(self, hosted: _Hosted) -> None:
-        """Asks for leadership if the leader has passed over events from before the handover."""
-        if not self._leaders.passed_over(hosted.key, hosted.handed_at):
-            return
-        hosted.takeover_at = self._clock() + TAKEOVER_INTERVAL
-        leader = request_resignation(self._coordination.store, self._coordination.root, hosted.key)
-        if leader is not None:
-            hosted.takeover_asked = True
-            text = "shard %d: this replica asks %s for leadership, to handle events that only it received"
-            _log.warning(text, number_of(hosted.key), leader)
+    def _asks_to_lead(self, hosted: _Hosted) -> bool:
+        return self._leaders.ask_for_passed_over(hosted.key, hosted.handed_at)
 
     def _has_before(self, key: int, moment: float) -> bool:
         """Whether an event from before a moment is not done."""

@@ -25,9 +25,8 @@ Pure: no I/O, no clock. All times are those of the machine's monotonic clock.
 from __future__ import annotations
 
 import bisect
-import itertools
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -35,6 +34,7 @@ from typing import Any, NamedTuple
 from evidence import Evidence, Run, describe, history_of, runs_of, split
 from faults import FAULTS
 from observer import BEST_EFFORT, worst
+from order import Asked, disorder
 from pairing import late_answers, unanswered_of, without
 from world import TTL, Hit
 
@@ -58,8 +58,6 @@ ORDERED = frozenset({"edit", "reaction"})
 IN_CHANNEL = frozenset({"message", "edit", "delete", "reaction"})
 #: A voice command waits for the handler that sends it, then for its worker: seconds beyond a fault's bound.
 VOICE = 2.0
-#: Who has received an event of a gap, and its leader not, leads within so many seconds.
-LEADS_WITHIN = 60.0
 #: An interaction has to be answered in this time, seconds.
 INTERACTION = 3.0
 
@@ -191,18 +189,12 @@ def _judge_kind(  # noqa: PLR0917
     tally.p50, tally.p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
     tally.max = latencies[-1] if latencies else 0.0
     if kind in IN_CHANNEL and not tally.lost and not tally.repeated:
-        there = [action for action in actions if not _is_excused(kind, action.at, evidence)]
-        late = _late_messages(kind, when, by_key, evidence)  # in nobody's order, if they are what they seem
-        others = [message for message in evidence.messages if message.id not in late]
         disorders = [
-            [
-                each
-                for group in _in_one_order(kind, there, evidence)
-                for each in _disorder(kind, group, messages)
-            ]
-            for messages in (evidence.messages, others)
+            each
+            for group in _in_one_order(kind, actions, evidence)
+            for each in _disorder(kind, group, evidence.messages, evidence)
         ]
-        for channel, at, text in min(disorders, key=len):
+        for channel, at, text in disorders:
             tally.out_of_order += 1
             if kind in ORDERED:
                 known = runs.get((kind, text), ())
@@ -299,49 +291,24 @@ def _in_one_order(kind: str, actions: Sequence[Any], evidence: Evidence) -> list
     ]
 
 
-def _late_messages(
-    kind: str,
-    when: Mapping[str, Sequence[float]],
-    by_key: Mapping[tuple[str, str], Sequence[Any]],
-    evidence: Evidence,
-) -> set[int]:
-    """The messages of new leaders that may answer an event of a gap which only they had received."""
-    found: set[int] = set()
-    for key, sent in when.items():
-        for at in sent:
-            if kind in NOT_KEPT and _is_excused(kind, at, evidence):
-                again = (
-                    message.id
-                    for message in by_key.get((kind, key), ())
-                    if at < message.at < at + LEADS_WITHIN and int(split(message.content)[2][3]) > 1
-                )
-                found.update(itertools.islice((each for each in again if each not in found), 1))
-    return found
-
-
-def _disorder(kind: str, actions: Sequence[Any], messages: Sequence[Any]) -> list[tuple[int, float, str]]:
-    """Answers to events after which another of their channel was answered first. Equal events stand for each
-    other: the first answer is that of the first one.
-    """
-    numbers: dict[tuple[int, str], list[int]] = defaultdict(list)
-    for number, action in enumerate(actions):
-        numbers[action.channel_id, action.key].append(number)
-    latest: dict[int, int] = {}
-    taken: Counter[tuple[int, str]] = Counter()
-    found = []
+def _disorder(
+    kind: str, actions: Sequence[Any], messages: Sequence[Any], evidence: Evidence
+) -> list[tuple[int, float, str]]:
+    """Answers to events after which another of their channel was answered first."""
+    asked: dict[int, list[Asked]] = defaultdict(list)
+    for action in actions:
+        excused = _is_excused(kind, action.at, evidence)
+        asked[action.channel_id].append(Asked(action.at, action.key, excused))
+    answers: dict[int, list[tuple[float, str]]] = defaultdict(list)
     for message in messages:
         this, key, _ = split(message.content)
-        name = (message.channel_id, key)
-        if this != kind or taken[name] >= len(numbers.get(name, ())):
-            continue
-        number = numbers[name][taken[name]]
-        if message.at < actions[number].at:  # that of an equal event without an order
-            continue
-        taken[name] += 1
-        if number < latest.get(message.channel_id, -1):
-            found.append((message.channel_id, message.at, key))
-        latest[message.channel_id] = max(number, latest.get(message.channel_id, -1))
-    return found
+        if this == kind:
+            answers[message.channel_id].append((message.at, key))
+    return [
+        (channel, at, key)
+        for channel, events in asked.items()
+        for at, key in disorder(events, answers[channel])
+    ]
 
 
 def _more(answer: Answer) -> float:

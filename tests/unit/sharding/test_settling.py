@@ -29,7 +29,7 @@ class Leaders:
     def leads(self, key: int) -> bool:
         return False
 
-    def passed_over(self, key: int, before: float) -> bool:
+    def ask_for_passed_over(self, key: int, before: float) -> bool:
         return False
 
     def is_out(self, key: int) -> bool:
@@ -59,7 +59,7 @@ def leaving(waiting: list[float], now: float) -> tuple[ShardHost, Leaders, Any]:
         on_fatal=lambda error: None,
     )
     host._clock = lambda: now
-    hosted = module._Hosted(1, 4, phase="settling", handed_at=now - 1.0, takeover_at=now + 99.0)
+    hosted = module._Hosted(1, 4, phase="settling", handed_at=now - 1.0)
     return host, leaders, hosted
 
 
