@@ -61,15 +61,16 @@ class Barrier:
             return
         self._closed[shard] = closed
         waiting = self._waiting.get(shard, {})
-        free = {order: events for order, events in waiting.items() if order not in closed}
+        for order, events in waiting.items():
+            if order not in closed:
+                self._count -= len(events)
+                for event, handlers in events:
+                    self._admit(event, handlers)
+        # Only now, since other threads must find each event here or there.
         self._waiting[shard] = {order: events for order, events in waiting.items() if order in closed}
         if not closed:
             del self._closed[shard], self._waiting[shard]
             self._opened_at[shard] = self._clock()
-        for events in free.values():
-            self._count -= len(events)
-            for event, handlers in events:
-                self._admit(event, handlers)
 
     def open_all(self) -> None:
         """Lets all events go on."""

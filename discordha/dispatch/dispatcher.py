@@ -333,10 +333,11 @@ class Dispatcher:
 
     def unfinished(self) -> dict[str, dict[str, float]]:
         """The age of the oldest unfinished event, by shard and ordering key: for the member record."""
-        oldest = {
-            (item.event.shard_id, item.order): item.event.received_at for item in self._pending.unfinished()
-        }
-        for shard, order, received_at in self.barrier.unfinished():
+        pending = (
+            (item.event.shard_id, item.order, item.event.received_at) for item in self._pending.unfinished()
+        )
+        oldest: dict[tuple[int, str], float] = {}
+        for shard, order, received_at in (*pending, *self.barrier.unfinished()):
             oldest[shard, order] = min(oldest.get((shard, order), received_at), received_at)
         return listed([(*where, received_at) for where, received_at in oldest.items()], self._clock())
 

@@ -301,15 +301,22 @@ class PendingEvents:
         return min((event.received_at for event in events if event.shard_id == shard_id), default=None)
 
     def unfinished(self) -> list[ClaimItem]:
-        """The first event of each lane that is not excused."""
+        """Of each lane the first event that is not excused; where that is caught up, the first one behind it
+        that is not, too: it may have been received earlier.
+        """
         found: list[ClaimItem] = []
         with self._lock:
             for lane in self._lanes.values():
-                item = lane.first
-                while item is not None and item.excused:
+                item, is_first = lane.first, True
+                while item is not None:
+                    if not item.excused:
+                        is_late = item.event.caught_up is not None
+                        if item.is_ordered and (is_first or not is_late):
+                            found.append(item)
+                        if not is_late:
+                            break
+                        is_first = False
                     item = item.younger
-                if item is not None and item.is_ordered:
-                    found.append(item)
         return found
 
     def counts(self) -> dict[str, int]:

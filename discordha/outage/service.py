@@ -320,8 +320,9 @@ class CatchUp:
         for key, point in points.items():
             if not self._node.plan.may_share(shard, key):
                 continue
-            if key in self._gateway.clients:
-                if key in self._shut_since:
+            client = self._gateway.clients.get(key)
+            if client is not None:
+                if key in self._shut_since or not client.state().ready:  # its session may be about to begin
                     return True
                 continue
             state = self._node.gaps.state(key)

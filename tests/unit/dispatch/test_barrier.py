@@ -98,3 +98,22 @@ def test_an_event_may_wait_here_for_longer_than_its_mark_would_live() -> None:
     scene.stop()
     assert scene.begun == [first, second, third]
     assert not barrier.held(0, scene.now)
+
+
+def test_other_threads_find_each_event_that_leaves_here_or_there() -> None:
+    scene = Scene()
+    seen: list[list[int]] = []
+    listed = scene.barrier.unfinished
+
+    def admit(event: Event, handlers: Sequence[Any]) -> None:
+        scene.gone.append(int(event.identity.key))
+        seen.append([int(received_at) for _, _, received_at in listed()])
+
+    scene.barrier._admit = admit
+    scene.barrier.set(0, None)
+    for number, channel in ((1, 5), (2, 5), (3, 6)):
+        scene.receive(number, channel)
+    scene.barrier.set(0, ())
+    assert scene.gone == [1, 2, 3]
+    assert all({1, 3} <= {*waiting} for waiting in seen), seen
+    assert listed() == []

@@ -63,3 +63,18 @@ def test_another_helps_with_a_caught_up_event_later_than_with_a_new_one(scene: S
     assert scene.begun == [12]
     scene.tick(LATE_GRACE + LATE_STEP)
     wait_for(lambda: scene.begun == [12, 11], 10, "the caught-up one")
+
+
+def test_what_came_before_a_younger_session_is_told_behind_events_that_are_caught_up(scene: Scene) -> None:
+    """A replica whose session began meanwhile did not receive it. What is caught up counts from when it was
+    fetched, and stands before it in the lane.
+    """
+    barrier = scene.dispatcher.barrier
+    barrier.set(0, None)
+    scene.receive(12, THEIRS)
+    scene.now += 2.0
+    catch_up(scene, 11, THEIRS, is_late=True)
+    scene.now += 1.0
+    assert scene.dispatcher.unfinished()["0"][str(THEIRS)] == 3.0
+    barrier.set(0, ())
+    assert scene.dispatcher.unfinished()["0"][str(THEIRS)] == 3.0

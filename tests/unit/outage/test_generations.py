@@ -34,9 +34,12 @@ def test_shards_that_may_share_a_guild_are_those_that_some_guild_belongs_to(coun
 
 
 class Scene:
-    """A replica whose session of the young shard has begun, beside a peer with shards of four."""
+    """A replica whose session of the young shard has begun, beside a peer with shards of four.
 
-    def __init__(self, serving: int) -> None:
+    :param old: the replica's own client of the old shard.
+    """
+
+    def __init__(self, serving: int, old: Any = None) -> None:
         self.now = 100.0
         self.said: list[Any] = []
         self.state: GapState | None = None
@@ -66,7 +69,7 @@ class Scene:
         )
         gateway: Any = SimpleNamespace(
             soon=lambda call: call(),
-            clients={YOUNG: client},
+            clients={YOUNG: client, **({OLD: old} if old is not None else {})},
             loop=None,
             dates=SimpleNamespace(latest=lambda at: at, earliest=lambda at: at),
         )
@@ -128,3 +131,14 @@ def test_new_events_wait_while_what_was_missed_on_the_old_shard_is_caught_up(ser
     scene.state = None
     scene.peer["reach"][str(OLD)] = [65.0, 90.0, True]
     assert not scene.is_open, "nobody has received everything since the point"
+
+
+def test_new_events_wait_for_an_old_shard_of_the_same_replica_whose_session_is_yet_to_begin() -> None:
+    session = SimpleNamespace(ready=False, silent=0.0)
+    scene = Scene(0, SimpleNamespace(state=lambda: session))
+    assert not scene.is_open
+    session.ready = True
+    scene.service._shut_since[OLD] = 100.5
+    assert not scene.is_open
+    del scene.service._shut_since[OLD]
+    assert scene.is_open
