@@ -30,6 +30,8 @@ from discordha.testing.plugin import ReplicasFactory
 #: How long an answer may be without a mark, seconds: Discord's reply is on its way to the handler, and the
 #: mark waits for the transaction before it and for its own. That is milliseconds where the machine is idle.
 UNMARKED = 2.0
+#: What a killed replica had written arrives so much later, seconds; its successor takes longer to start.
+ON_ITS_WAY = 0.5
 #: So many answers a second the bot's limit allows (``requests_per_second``).
 RATE = 50
 #: How many times as long a live answer may take during a catch-up.
@@ -61,7 +63,11 @@ def runs_by_death(discord: LocalDiscord, deaths: Sequence[Death]) -> dict[Death 
             continue
         before = first.setdefault(str(nonce), request)
         if request.duplicate:
-            after = [each for each in deaths if each.replica == before.replica and each.at >= before.at]
+            after = [
+                each
+                for each in deaths
+                if each.replica == before.replica and each.at >= before.at - ON_ITS_WAY
+            ]
             found.setdefault(min(after, default=None), []).append(before.at)
     return found
 
