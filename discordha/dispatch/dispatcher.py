@@ -328,16 +328,17 @@ class Dispatcher:
 
     def oldest(self, shard_id: int) -> float | None:
         """When the oldest unfinished event of a shard was received; ``None`` when all are done."""
-        found = [self._pending.oldest(shard_id), self.barrier.oldest(shard_id)]
+        found = [self.barrier.oldest(shard_id)]  # first, since events leave it for the other
+        found.append(self._pending.oldest(shard_id))
         return min((moment for moment in found if moment is not None), default=None)
 
     def unfinished(self) -> dict[str, dict[str, float]]:
         """The age of the oldest unfinished event, by shard and ordering key: for the member record."""
-        pending = (
-            (item.event.shard_id, item.order, item.event.received_at) for item in self._pending.unfinished()
-        )
+        found = self.barrier.unfinished()  # first, since events leave it for the other
+        for item in self._pending.unfinished():
+            found.append((item.event.shard_id, item.order, item.event.received_at))
         oldest: dict[tuple[int, str], float] = {}
-        for shard, order, received_at in (*pending, *self.barrier.unfinished()):
+        for shard, order, received_at in found:
             oldest[shard, order] = min(oldest.get((shard, order), received_at), received_at)
         return listed([(*where, received_at) for where, received_at in oldest.items()], self._clock())
 

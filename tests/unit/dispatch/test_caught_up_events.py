@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from dispatcher_scene import GRACE, OURS, THEIRS, Scene
@@ -78,3 +79,25 @@ def test_what_came_before_a_younger_session_is_told_behind_events_that_are_caugh
     assert scene.dispatcher.unfinished()["0"][str(THEIRS)] == 3.0
     barrier.set(0, ())
     assert scene.dispatcher.unfinished()["0"][str(THEIRS)] == 3.0
+
+
+@pytest.mark.parametrize("part", ["oldest", "unfinished"])
+def test_an_event_that_leaves_the_barrier_meanwhile_is_found(
+    scene: Scene, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It moves between the two looks of another thread, which must not see neither."""
+    pending, barrier = scene.dispatcher._pending, scene.dispatcher.barrier
+    barrier.set(0, None)
+    scene.receive(12, THEIRS)
+    scene.now += 2.0
+    for where in (pending, barrier):
+        look = getattr(where, part)
+
+        def then_it_moves(*arguments: int, look: Callable[..., Any] = look) -> Any:
+            found = look(*arguments)
+            barrier.set(0, ())
+            return found
+
+        monkeypatch.setattr(where, part, then_it_moves)
+    found = scene.dispatcher.oldest(0) if part == "oldest" else scene.dispatcher.unfinished()
+    assert found
