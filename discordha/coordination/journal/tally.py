@@ -90,7 +90,10 @@ class Tally(MarkMatching):
         """Whether an earlier leader may have handled an entry: a mark was seen that may be about it. Of equal
         ones as many as there are such marks, the oldest.
         """
-        if entry.revision >= self._led or not self.ambiguous.may_be_handled(entry):
+        return entry.revision < self._led and self._is_doubtful(entry)
+
+    def _is_doubtful(self, entry: JournalEntry) -> bool:
+        if not self.ambiguous.may_be_handled(entry):
             return False
         doubtful = (other for other in self.entries.equal(entry.name) if other in self.ambiguous)
         return entry in islice(doubtful, self.ambiguous.uncertain(entry.name))
@@ -105,7 +108,7 @@ class Tally(MarkMatching):
             entry.received_at > after
             and entry.state is EntryState.HELD
             and entry.revision < self._writer_since
-            and not self.may_be_handled(entry)
+            and not self._is_doubtful(entry)
             and not self.unplaced.count(entry.name)
             for entry in takewhile(lambda entry: entry.received_at < before, self)
         )

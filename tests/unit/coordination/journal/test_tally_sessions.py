@@ -378,9 +378,12 @@ def test_whether_the_leader_has_missed_an_event(leader: str, began: int, missed:
     assert not bench.tally.is_missed(leader, before, bench.now + 1)
 
 
-def test_what_may_have_been_handled_is_not_missed_for_sure() -> None:
+@pytest.mark.parametrize("has_led", [False, True])
+def test_what_may_have_been_handled_is_not_missed_for_sure(has_led: bool) -> None:
     bench = Young()
     before = bench.now
+    if has_led:
+        bench.tally.leads(SESSION - 5)
     bench.receive("add", stamp=SESSION)
     bench.mark("another", received=SESSION + 9, began=SESSION + 1)
     assert bench.tally.is_missed("leader", before, bench.now + 1)
