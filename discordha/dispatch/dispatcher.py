@@ -59,6 +59,7 @@ class Dispatcher:
     :param lanes: hold events for the handler threads; started and stopped here.
     :param inject: gives a stored payload to discord.py once more: (text, shard).
     :param hosts: whether this replica receives a shard's events.
+    :param can_inject: whether a shard's payload may be given to discord.py now.
     :param last_attempts: the process's own, which the journals share.
     :param telemetry: makes spans; ``None``: there are none.
     """
@@ -78,6 +79,7 @@ class Dispatcher:
         last_attempts: LastAttempts,
         telemetry: Telemetry | None = None,
         hosts: Callable[[int], bool] = lambda shard_id: True,
+        can_inject: Callable[[int], bool] = lambda shard_id: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -100,7 +102,13 @@ class Dispatcher:
         self._rested = True  # it found nothing to wait for last time
         self.timer = Timer(self.pause, self.tick, clock)
         self._orphans = Orphans(
-            claims, stats, max_attempts=config.max_attempts, inject=inject, hosts=hosts, clock=clock
+            claims,
+            stats,
+            max_attempts=config.max_attempts,
+            inject=inject,
+            hosts=hosts,
+            can_inject=can_inject,
+            clock=clock,
         )
         self._pending = pending = PendingEvents(config.queue_size)
         self._router = router = Router(

@@ -2,7 +2,7 @@
 
 Guarantees: an orphan that no replica which received it takes over is adopted from its payload in etcd, or
 becomes a dead letter when it was attempted too often or has no payload. An event that this replica receives
-is no orphan.
+is no orphan. A replica without a connection to Discord adopts nothing: handlers would find no guild.
 
 Threads and locks: ``note`` runs on the watch thread, ``received`` on the gateway's, ``adopt`` on the timer's;
 none blocks. ``_lock`` guards ``_orphans``; nothing is called under it.
@@ -42,6 +42,7 @@ class Orphans:
         max_attempts: int,
         inject: Callable[[str, int], None],
         hosts: Callable[[int], bool],
+        can_inject: Callable[[int], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claims = claims
@@ -49,6 +50,7 @@ class Orphans:
         self._max_attempts = max_attempts
         self._inject = inject
         self._hosts = hosts
+        self._can_inject = can_inject
         self._clock = clock
         self._lock = threading.Lock()
         self._orphans: dict[str, tuple[float, Attempts]] = {}
@@ -84,6 +86,8 @@ class Orphans:
                 reason = None if tried else NO_PAYLOAD
                 bury = ClaimRequest(key, known.attempt + 1, known.payload, known.shard_id, refused=reason)
                 self._claims.claim_later((bury,), self._on_buried)
+            elif not self._can_inject(known.shard_id):
+                self.note(key, known)
             else:
                 _log.info("%s is adopted: no replica that received it took it over", key)
                 self._inject(known.payload, known.shard_id)

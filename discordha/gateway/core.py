@@ -170,9 +170,17 @@ class Gateway:
 
     def inject(self, raw: str, shard_id: int) -> None:
         """Gives a stored frame to discord.py's parser again. Does not block; any thread."""
-        client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
+        client = self._client_for(shard_id)
         if client is not None:
             self.soon(client.replay, raw)
+
+    def can_inject(self, shard_id: int) -> bool:
+        """Whether handlers of an injected event would find what discord.py keeps of guilds. Any thread."""
+        client = self._client_for(shard_id)
+        return client is not None and client.state().ready
+
+    def _client_for(self, shard_id: int) -> ShardClient | None:
+        return self._clients.get(shard_id) or next(iter(self._clients.values()), None)
 
     # -- for other parts of the replica ----------------------------------------------------------------------
 

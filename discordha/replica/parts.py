@@ -153,6 +153,7 @@ class ReplicaParts:
             lanes=self.lanes,
             inject=self._inject,
             hosts=lambda key: not self._sharded or key in self.gateway.clients,
+            can_inject=self.gateway.can_inject,
             last_attempts=self.node.last_attempts,
             telemetry=telemetry,
         )

@@ -57,6 +57,11 @@ class Fault:
         """
         return next((each for each in PLACES if self.name.startswith(each)), "process")
 
+    @property
+    def kills_too(self) -> bool:
+        """Whether it kills a replica besides what it breaks."""
+        return self.place != "process" and self.costs_sessions
+
     def inject(self, world: World) -> Hit:
         """Runs it once. Blocks."""
         begun, world.woken, world.gap = time.monotonic(), 0.0, None

@@ -90,11 +90,13 @@ class Rounds:
         while time.monotonic() < ends and self._error is None:
             fault = next(faults)
             target = self._target(fault, chance, spared)
-            thing = (fault.place, target)
+            things = {(fault.place, None if fault.place == "etcd" else target)}
+            if fault.kills_too:
+                things.add(("process", target))
             with self._lock:
-                is_free = thing not in self._broken
+                is_free = not things & self._broken
                 if is_free:
-                    self._broken.add(thing)
+                    self._broken |= things
             if not is_free:
                 self._world.rest(0.01, 0.05)
                 continue
@@ -107,16 +109,16 @@ class Rounds:
                 self._error = error
             finally:
                 with self._lock:
-                    self._broken.discard(thing)
+                    self._broken -= things
 
     def _target(self, fault: Fault, chance: random.Random, spared: int) -> int | None:
         """The leader as often as not."""
-        if fault.place == "etcd":
+        if fault.place == "etcd" and not fault.kills_too:
             return None
         may = [
             each
             for each in range(len(self._world.fleet))
-            if fault.place not in {"process", "gateway"} or each != spared
+            if (fault.place not in {"process", "gateway"} and not fault.kills_too) or each != spared
         ]
         leader = self._world.leader() if chance.random() < 0.5 else None
         return leader if leader in may else chance.choice(may)

@@ -23,6 +23,7 @@ class Bench:
         self.recorded: int | None = 1
         self.injected: list[tuple[str, int]] = []
         self.claimed: list[ClaimRequest] = []
+        self.is_connected = True
         self.stats = Stats()
         claims: Any = self
         self.orphans = Orphans(
@@ -31,6 +32,7 @@ class Bench:
             max_attempts=3,
             inject=lambda text, shard: self.injected.append((text, shard)),
             hosts=lambda shard: shard == 0,
+            can_inject=lambda shard: self.is_connected,
             clock=lambda: self.now,
         )
 
@@ -121,3 +123,14 @@ def test_an_event_whose_record_went_with_its_mark_is_left_alone(bench: Bench) ->
     bench.passes(ADOPT_AFTER)
     assert bench.injected == []
     assert bench.claimed == []
+
+
+def test_a_replica_without_a_connection_adopts_nothing_before_it_has_one(bench: Bench) -> None:
+    """Found by chaos: a handler ran on a replica whose session was yet to begin, and found no channel."""
+    bench.is_connected = False
+    bench.orphans.note(KEY, attempts(payload="text"))
+    bench.passes(5 * ADOPT_AFTER)
+    assert bench.injected == []
+    bench.is_connected = True
+    bench.passes(ADOPT_AFTER)
+    assert bench.injected == [("text", 0)]
