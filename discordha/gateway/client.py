@@ -305,6 +305,9 @@ class ShardClient(TappedClient):
             await ws.poll_event()
             if self._is_gap(before, ws):
                 self._current.gaps += 1
+                if before is None:
+                    _log.warning("shard %d: READY is lost; a new session begins", self.number)
+                    raise ReconnectWebSocket(self.number, resume=False)
                 _log.warning(
                     "shard %d: frame %s follows frame %s; RESUME fetches the frames between",
                     self.number,

@@ -204,17 +204,19 @@ class TappedClient(discord.Client):
         connection notices the gap, too.
         """
         ws, before = self.ws, self._before
-        if self._replaying or ws is None or before is None or (sequence := ws.sequence) is None:
+        if self._replaying or ws is None or (sequence := ws.sequence) is None:
             return False
-        return sequence != before + 1 and (sequence <= before or self._is_gap(before, ws))
+        if before is not None and sequence == before + 1:
+            return False
+        return sequence <= (before or 0) or self._is_gap(before, ws)
 
     def _is_gap(self, before: int | None, ws: DiscordWebSocket) -> bool:
-        """Whether frames are missing between a number and that of the current frame. A gap that RESUME has
-        brought again is none.
+        """Whether frames are missing between a number and that of the current frame; with no number, READY,
+        which is a session's first. A gap that RESUME has brought again is none.
         """
-        if before is None or ws.sequence is None or before == self._gap_after:
+        if ws.sequence is None or (before is not None and before == self._gap_after):
             return False
-        return ws.sequence > before + 1
+        return ws.sequence > (before or 0) + 1
 
     def _note_type(self, kind: str) -> None:
         if kind not in _OWN:

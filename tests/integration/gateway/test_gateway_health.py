@@ -208,6 +208,20 @@ def test_frames_that_are_lost_are_fetched_and_each_event_comes_once(
     assert state["identifies"] == 1
 
 
+def test_a_session_whose_ready_is_lost_is_replaced(local_discord: LocalDiscord, bot: DiscordHA) -> None:
+    """Found by chaos: events came, discord.py knew of no guild, and the replica was never ready."""
+    heard: list[str] = []
+    bot.listen("message")(lambda message: heard.append(message.content))
+    local_discord.fault(drop=1.0)
+    with bot:
+        wait_for(local_discord.identifies, 20, "an IDENTIFY")
+        local_discord.clear_faults()
+        local_discord.send(local_discord.channel_ids[0], "shows the gap")
+        assert bot.wait_until_ready(20)
+        local_discord.send(local_discord.channel_ids[0], "after it")
+        wait_for(lambda: "after it" in heard, 20, "an event of the new session")
+
+
 def test_events_of_a_resume_are_marked_with_an_older_revision(
     local_discord: LocalDiscord, local_etcd: LocalEtcd, namespace: str
 ) -> None:
