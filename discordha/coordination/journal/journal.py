@@ -319,10 +319,15 @@ class Journal:
                     self._tally.forget(entry)
                     self._release()
             return False
-        if version is None or version >= entry.occurrence:
-            return False  # the watch strikes it out; an earlier try may have been applied, its answer lost
+        if version is None:
+            return False  # the watch strikes it out
         with self._lock:
             if entry.state is not EntryState.FINISHED:
+                return False
+            if version >= entry.occurrence:
+                # An earlier try may have been applied, its answer lost: then the watch strikes it out. Or
+                # another leader has marked an equal event meanwhile, and this one has no mark.
+                entry.refused = entry.lost
                 return False
             if entry.lost:
                 leadership = self._leadership

@@ -220,6 +220,35 @@ def test_a_mark_under_way_from_an_earlier_term_is_handed_over_too(
         assert counts() == [2]
 
 
+def test_a_mark_whose_number_another_leader_has_used_meanwhile_is_made_in_the_next_term(
+    node: Nodes, local_etcd: LocalEtcd, root: str
+) -> None:
+    """Found by chaos: a leader lost its leadership with a mark on its way. The next one had not received that
+    event, and marked an equal one. The first led again, and marked none of the equal events any more.
+    """
+    first = node("a")
+    first.lead()
+    first.receive("add")
+    second = node("b")
+    first.wire.keep()
+    assert first.work() == ["add 1 1"]
+    first.election.resign(False, timeout=15)
+    for each in (first, second):
+        each.receive("add")
+    second.lead()
+    assert second.work() == ["add 1 2"]
+    wait_for(lambda: second.settled(0) and len(first.journal) == 1, 15, "the mark of the younger one")
+    first.wire.let_through()
+    second.resign()
+    first.lead()
+    wait_for(lambda: first.settled(0), 15, "the mark of the older one")
+    first.receive("add")
+    assert first.work() == ["add 3 1"]
+    wait_for(lambda: first.settled(0), 15, "the mark of the next")
+    with mark_count(local_etcd, root) as counts:
+        assert counts() == [3]
+
+
 def test_an_event_that_comes_while_leadership_begins_stands_behind(node: Nodes) -> None:
     only = node("a")
     only.receive("old")
