@@ -108,6 +108,10 @@ class SimulatedGateway:
         if client is not None:
             self.soon(client.replay, raw)
 
+    def can_inject(self, shard_id: int) -> bool:
+        client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
+        return client is not None and client.state().ready
+
     def call(self, awaitable: Any, timeout: float | None = None) -> Any:
         return drive(awaitable)
 

@@ -206,6 +206,7 @@ def says_each_once(scene: Scene, *, times: int, drained: int) -> None:
     assert log().count("is not ready: etcd refuses this replica") >= count
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_four_ways_one_after_another(scenes: Scenes) -> None:
     scene = scenes()
