@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from simulation.etcd import SimulatedEtcd
-from simulation.record import Record
+from simulation.record import Record, Run
 from simulation.scheduler import Scheduler
 from simulation.script import Fault
 from simulation.striking import Replica, Striking
-from simulation.verdict import waits_after_crashes
+from simulation.verdict import _broken_off, waits_after_crashes
 
 
 class Cluster(Striking):
@@ -67,3 +67,16 @@ def test_starts_wait_after_crashes_and_after_nothing_else(
         record.started[f"r{number}-1"] = 1000.0
         record.ended[f"r{number}-1"] = (how, 1000.0 + lived)
     assert waits_after_crashes(record, 1000) == waits
+
+
+def test_runs_that_ended_with_a_session_count_towards_a_dead_letter_and_others_do_not() -> None:
+    """Seed 187, with two deaths and one lost session."""
+    record = Cluster().record
+    record.ended["r0-1"] = ("killed", 1010.0)
+    runs = [
+        Run("1", "r0-1", 1, 1, 1001.0, 1002.0, "LockLost"),
+        Run("1", "r0-1", 2, 2, 1003.0),
+        Run("1", "r1-1", 3, 3, 1004.0),
+        Run("1", "r1-1", 4, 4, 1005.0, 1006.0),
+    ]
+    assert _broken_off(record, runs) == 2

@@ -6,7 +6,7 @@ import bisect
 import collections
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from linearizability import MODELS, Call, Model, TooManyStates, check
@@ -132,10 +132,7 @@ def _judge_event(  # noqa: PLR0917
     covered = [each for each in happenings if any(survives(record, who, kind) for who in each.received)]
     if len(made) < len(covered):
         runs = record.runs.get(name, [])
-        deaths = sum(
-            record.ended.get(run.machine, ("",))[0] == "killed" and run.ended is None for run in runs
-        )
-        if deaths >= MAX_ATTEMPTS:
+        if _broken_off(record, runs) >= MAX_ATTEMPTS:
             excused["dead letter (P8)"] += 1
         elif any(name in record.kept.get(who, ()) for each in happenings for who in each.received):
             excused["kept until its replica leads (P4)"] += 1
@@ -155,6 +152,14 @@ def _judge_event(  # noqa: PLR0917
             violations.append((made[-1], "repeated", f"{kind} {name}: {len(made)} messages"))
 
 
+def _broken_off(record: Record, runs: Iterable[Run]) -> int:
+    """How many runs ended with their replica, or with its session."""
+    return sum(
+        run.error == "LockLost" or (run.ended is None and record.ended.get(run.machine, ("",))[0] == "killed")
+        for run in runs
+    )
+
+
 def _judge_catch_up(
     record: Record,
     made: dict[str, list[float]],
@@ -171,8 +176,7 @@ def _judge_catch_up(
             continue  # judged by P2
         arrived = min(first.received.values(), default=math.inf)
         runs = record.runs.get(name, [])
-        deaths = sum(record.ended.get(run.machine, ("",))[0] == "killed" and not run.ended for run in runs)
-        if deaths >= MAX_ATTEMPTS:
+        if _broken_off(record, runs) >= MAX_ATTEMPTS:
             excused["dead letter (P8)"] += 1
         elif math.inf > arrived > first.at + DELIVERED_WITHIN:
             excused["delivered after more than 3 s (P11)"] += 1
