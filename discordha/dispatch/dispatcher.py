@@ -57,9 +57,8 @@ class Dispatcher:
 
     :param to_leader: takes the events of scope ``leader``: (event, handlers, sequence number).
     :param lanes: hold events for the handler threads; started and stopped here.
-    :param inject: gives a stored payload to discord.py once more: (text, shard).
+    :param inject: gives a stored payload to discord.py once more: (text, shard); false when it can't now.
     :param hosts: whether this replica receives a shard's events.
-    :param can_inject: whether a shard's payload may be given to discord.py now.
     :param last_attempts: the process's own, which the journals share.
     :param telemetry: makes spans; ``None``: there are none.
     """
@@ -75,11 +74,10 @@ class Dispatcher:
         members: Preference,
         to_leader: Callable[[Event, Sequence[Handler], int], None],
         lanes: Lanes,
-        inject: Callable[[str, int], None],
+        inject: Callable[[str, int], bool],
         last_attempts: LastAttempts,
         telemetry: Telemetry | None = None,
         hosts: Callable[[int], bool] = lambda shard_id: True,
-        can_inject: Callable[[int], bool] = lambda shard_id: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -102,13 +100,7 @@ class Dispatcher:
         self._rested = True  # it found nothing to wait for last time
         self.timer = Timer(self.pause, self.tick, clock)
         self._orphans = Orphans(
-            claims,
-            stats,
-            max_attempts=config.max_attempts,
-            inject=inject,
-            hosts=hosts,
-            can_inject=can_inject,
-            clock=clock,
+            claims, stats, max_attempts=config.max_attempts, inject=inject, hosts=hosts, clock=clock
         )
         self._pending = pending = PendingEvents(config.queue_size)
         self._router = router = Router(
@@ -336,8 +328,7 @@ class Dispatcher:
 
     def oldest(self, shard_id: int) -> float | None:
         """When the oldest unfinished event of a shard was received; ``None`` when all are done."""
-        found = [self.barrier.oldest(shard_id)]  # first, since events leave it for the other
-        found.append(self._pending.oldest(shard_id))
+        found = self.barrier.oldest(shard_id), self._pending.oldest(shard_id)  # in the order of their way
         return min((moment for moment in found if moment is not None), default=None)
 
     def unfinished(self) -> dict[str, dict[str, float]]:

@@ -2,7 +2,7 @@
 
 Guarantees: an orphan that no replica which received it takes over is adopted from its payload in etcd, or
 becomes a dead letter when it was attempted too often or has no payload. An event that this replica receives
-is no orphan. A replica without a connection to Discord adopts nothing: handlers would find no guild.
+is no orphan. A replica without a session with Discord adopts none of Discord's: handlers would find no guild.
 
 Threads and locks: ``note`` runs on the watch thread, ``received`` on the gateway's, ``adopt`` on the timer's;
 none blocks. ``_lock`` guards ``_orphans``; nothing is called under it.
@@ -40,9 +40,8 @@ class Orphans:
         stats: Stats,
         *,
         max_attempts: int,
-        inject: Callable[[str, int], None],
+        inject: Callable[[str, int], bool],
         hosts: Callable[[int], bool],
-        can_inject: Callable[[int], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claims = claims
@@ -50,7 +49,6 @@ class Orphans:
         self._max_attempts = max_attempts
         self._inject = inject
         self._hosts = hosts
-        self._can_inject = can_inject
         self._clock = clock
         self._lock = threading.Lock()
         self._orphans: dict[str, tuple[float, Attempts]] = {}
@@ -86,11 +84,10 @@ class Orphans:
                 reason = None if tried else NO_PAYLOAD
                 bury = ClaimRequest(key, known.attempt + 1, known.payload, known.shard_id, refused=reason)
                 self._claims.claim_later((bury,), self._on_buried)
-            elif not self._can_inject(known.shard_id):
-                self.note(key, known)
-            else:
+            elif self._inject(known.payload, known.shard_id):
                 _log.info("%s is adopted: no replica that received it took it over", key)
-                self._inject(known.payload, known.shard_id)
+            else:
+                self.note(key, known)
 
     def _on_buried(self, request: ClaimRequest, claim: Claim | None) -> None:
         self._stats.add("dead", bare(request.key).split("/", 1)[0])

@@ -308,12 +308,8 @@ class ShardClient(TappedClient):
                 if before is None:
                     _log.warning("shard %d: READY is lost; a new session begins", self.number)
                     raise ReconnectWebSocket(self.number, resume=False)
-                _log.warning(
-                    "shard %d: frame %s follows frame %s; RESUME fetches the frames between",
-                    self.number,
-                    ws.sequence,
-                    before,
-                )
+                text = "shard %d: frame %s follows frame %s; RESUME fetches the frames between"
+                _log.warning(text, self.number, ws.sequence, before)
                 self._gap_after = ws.sequence = before
                 raise ReconnectWebSocket(self.number)
             if ws.sequence != before:

@@ -168,19 +168,15 @@ class Gateway:
         """
         self._await(self._close(key))
 
-    def inject(self, raw: str, shard_id: int) -> None:
-        """Gives a stored frame to discord.py's parser again. Does not block; any thread."""
-        client = self._client_for(shard_id)
-        if client is not None:
-            self.soon(client.replay, raw)
-
-    def can_inject(self, shard_id: int) -> bool:
-        """Whether handlers of an injected event would find what discord.py keeps of guilds. Any thread."""
-        client = self._client_for(shard_id)
-        return client is not None and client.state().ready
-
-    def _client_for(self, shard_id: int) -> ShardClient | None:
-        return self._clients.get(shard_id) or next(iter(self._clients.values()), None)
+    def inject(self, raw: str, shard_id: int) -> bool:
+        """Gives a stored frame to discord.py's parser again. False without a session: handlers would find no
+        guild. Does not block; any thread.
+        """
+        client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
+        if client is None or not client.state().ready:
+            return False
+        self.soon(client.replay, raw)
+        return True
 
     # -- for other parts of the replica ----------------------------------------------------------------------
 
@@ -391,10 +387,8 @@ class Gateway:
             await asyncio.sleep(0.25)
             late = time.monotonic() - before - 0.25
             if late > STANDSTILL:
-                _log.warning(
-                    "the gateway's loop stood still for %.1f s: blocked by code, stopped, or short of CPU",
-                    late,
-                )
+                text = "the gateway's loop stood still for %.1f s: blocked by code, stopped, or short of CPU"
+                _log.warning(text, late)
 
 
 def _retry_after(error: Exception) -> float:

@@ -153,7 +153,6 @@ class ReplicaParts:
             lanes=self.lanes,
             inject=self._inject,
             hosts=lambda key: not self._sharded or key in self.gateway.clients,
-            can_inject=self.gateway.can_inject,
             last_attempts=self.node.last_attempts,
             telemetry=telemetry,
         )
@@ -268,17 +267,18 @@ class ReplicaParts:
         state = {"state": self.readiness.state, "version": __version__, "started": self._started}
         return {self.replica_id: {**status.describe(self), **state}}
 
-    def _inject(self, raw: str, shard_id: int) -> None:
-        """Gives a stored event to this replica again. Does not block."""
+    def _inject(self, raw: str, shard_id: int) -> bool:
+        """Gives a stored event to this replica again; false when it can't now. Does not block."""
+        if not raw.startswith(OWN_EVENT):
+            return self.gateway.inject(raw, shard_id)
         if raw.startswith(OWN_EVENT + f'"{GAP}"'):
             if self.catch_up is not None:
                 self.catch_up.tell_again(shard_id)
         elif raw.startswith(f'{OWN_EVENT}"{TIMER}"'):
             self.wheel.read_again()
-        elif raw.startswith(OWN_EVENT):
-            self.inbox.inject(raw)
         else:
-            self.gateway.inject(raw, shard_id)
+            self.inbox.inject(raw)
+        return True
 
     def _is_needed(self, node: CoordinationNode, key: int) -> bool:
         """Whether no other replica is ready for a shard. No I/O."""

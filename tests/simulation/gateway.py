@@ -103,14 +103,12 @@ class SimulatedGateway:
         self._clients = {known: other for known, other in self._clients.items() if known != key}
         return client
 
-    def inject(self, raw: str, shard_id: int) -> None:
+    def inject(self, raw: str, shard_id: int) -> bool:
         client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
-        if client is not None:
-            self.soon(client.replay, raw)
-
-    def can_inject(self, shard_id: int) -> bool:
-        client = self._clients.get(shard_id) or next(iter(self._clients.values()), None)
-        return client is not None and client.state().ready
+        if client is None or not client.state().ready:
+            return False
+        self.soon(client.replay, raw)
+        return True
 
     def call(self, awaitable: Any, timeout: float | None = None) -> Any:
         return drive(awaitable)

@@ -113,7 +113,7 @@ class Scene:
             members=members,
             to_leader=lambda *arguments: self.led.append(arguments),
             lanes=lanes,
-            inject=lambda text, shard: None,
+            inject=lambda text, shard: True,
             last_attempts=LastAttempts(config.max_attempts, clock=clock),
             clock=clock,
         )

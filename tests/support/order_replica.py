@@ -243,7 +243,7 @@ class Replica:
             members=SteppedMembers(world, self),  # type: ignore[arg-type]
             to_leader=lambda *arguments: None,
             lanes=self.lanes,
-            inject=lambda text, shard: None,
+            inject=lambda text, shard: True,
             last_attempts=LastAttempts(1000),
             clock=lambda: world.now,
         )

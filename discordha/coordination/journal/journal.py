@@ -319,14 +319,12 @@ class Journal:
                     self._tally.forget(entry)
                     self._release()
             return False
-        if version is None:
-            return False  # the watch strikes it out
         with self._lock:
-            if entry.state is not EntryState.FINISHED:
-                return False
+            if version is None or entry.state is not EntryState.FINISHED:
+                return False  # the watch strikes it out
             if version >= entry.occurrence:
-                # An earlier try may have been applied, its answer lost: then the watch strikes it out. Or
-                # another leader has marked an equal event meanwhile, and this one has no mark.
+                # The watch strikes it out, if the answer to an earlier try was lost; else another leader has
+                # marked an equal event meanwhile, and this one has no mark.
                 entry.refused = entry.lost
                 return False
             if entry.lost:

@@ -30,11 +30,15 @@ class Bench:
             claims,
             self.stats,
             max_attempts=3,
-            inject=lambda text, shard: self.injected.append((text, shard)),
+            inject=self._inject,
             hosts=lambda shard: shard == 0,
-            can_inject=lambda shard: self.is_connected,
             clock=lambda: self.now,
         )
+
+    def _inject(self, text: str, shard: int) -> bool:
+        if self.is_connected:
+            self.injected.append((text, shard))
+        return self.is_connected
 
     def claim_later(self, requests: Sequence[ClaimRequest], then: Callable[..., None]) -> None:
         self.claimed += requests
